@@ -1,0 +1,1 @@
+"""Turn Proxmox VE hosts into a k3s cluster."""

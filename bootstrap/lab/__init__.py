@@ -1,0 +1,1 @@
+"""Proxmox in a box: a Proxmox VE API on loopback whose VMs are real Linux guests."""

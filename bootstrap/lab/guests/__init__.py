@@ -1,0 +1,1 @@
+"""What stands behind the lab's VMs: real Linux guests of several kinds."""
