@@ -1,0 +1,1 @@
+"""The ports made real: Proxmox VE, SSH, Kubernetes, files, the clock."""

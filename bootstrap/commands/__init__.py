@@ -1,0 +1,1 @@
+"""What a user can ask for; each command reads like a table of contents."""

@@ -1,0 +1,216 @@
+"""Every error the library raises, as a user reads it.
+
+    HomelabError                    1
+    ├── UsageError                  2    the command line contradicts itself
+    ├── InventoryError              3    the inventory is wrong; carries every problem at once
+    ├── PreflightError              4    a check failed before anything was touched
+    │   └── CapacityError           4    it does not fit; carries the arithmetic
+    ├── HypervisorError             1    Proxmox VE refused or failed
+    │   ├── TransientError          1    ... in a way that may pass: the adapter retries it
+    │   ├── AuthenticationError     4    the endpoint, the certificate or the token is wrong
+    │   ├── PermissionDeniedError   1    the token lacks a privilege
+    │   ├── VmNotFoundError         1
+    │   ├── VmidTakenError          1    somebody else was faster: take the next
+    │   ├── TaskFailedError         1    a Proxmox task ended in anything but OK or WARNINGS
+    │   ├── AgentNotConfiguredError 1    the VM's `agent` option is off: waiting is in vain
+    │   └── AgentNotRunningError    1    the guest agent does not answer (yet)
+    ├── GuestError                  1    a machine answered, but not as it should
+    │   ├── SshUnreachableError     1    no SSH (yet): waiting may help
+    │   ├── HostKeyError            1    the host key is not the one the guest agent told
+    │   └── ScriptError             1    a guest script failed
+    ├── KubernetesError             1
+    │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
+    ├── ArtifactError               1    a k3s release could not be had, or its checksum is wrong
+    ├── NotOursError                1    ownership was checked and denied; nothing was done
+    ├── DeadlineError               1    a wait ran out of time
+    ├── RunFailedError              1    some lanes of a run failed; carries each one's error
+    └── InterruptedRunError       130    Ctrl-C
+
+The numbers are the process's exit codes. Third-party exceptions are converted once, in the adapter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class HomelabError(Exception):
+    """What failed, what the other side said, and what to do next.
+
+    Attributes:
+        brief: One line: what failed and on which machine.
+        details: What the other side said, verbatim; may have several lines; empty where nobody said anything.
+        resolution: What the user does next; empty where nothing is known to help.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief)
+        self.brief = brief
+        self.details = details.strip()
+        self.resolution = resolution.strip()
+
+    def __str__(self) -> str:
+        """The brief and, after a colon, the first line of the details."""
+        first = self.details.splitlines()[0] if self.details else ""
+        return f"{self.brief}: {first}" if first else self.brief
+
+
+class UsageError(HomelabError):
+    """The command line asks for something that cannot be meant."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One mistake in an inventory.
+
+    Attributes:
+        path: Where, as keys joined by dots and indexes in brackets: `control_plane.cores`, `network.dns[1]`.
+        line: Line number in the file from 1, or None when the value came from elsewhere (environment, flag).
+        message: What is wrong, with the value found (never a secret's).
+        hint: What would be right.
+    """
+
+    path: str
+    line: int | None
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """As one line of text."""
+        where = f"line {self.line}: " if self.line else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{where}{self.path}: {self.message}{hint}" if self.path else f"{where}{self.message}{hint}"
+
+
+class InventoryError(HomelabError):
+    """The inventory is wrong; all its problems at once."""
+
+    exit_code = 3
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        super().__init__(
+            f"{source}: {count}",
+            details="\n".join(str(problem) for problem in problems),
+            resolution="mend the inventory and run the command again; `homelab-k8s schema` prints all that it may hold",
+        )
+        self.source = source
+        self.problems = problems
+
+
+class PreflightError(HomelabError):
+    """A check failed before anything was touched."""
+
+    exit_code = 4
+
+
+class CapacityError(PreflightError):
+    """The machines do not fit; `details` has the arithmetic per Proxmox node."""
+
+
+class HypervisorError(HomelabError):
+    """Proxmox VE refused a request or failed at it."""
+
+
+class TransientError(HypervisorError):
+    """A failure that may pass by itself: connection lost, 595/596, lock timeouts, a proxy that restarts."""
+
+
+class AuthenticationError(HypervisorError):
+    """The endpoint cannot be talked to as it is configured: address, certificate, token."""
+
+    exit_code = 4
+
+
+class PermissionDeniedError(HypervisorError):
+    """The token lacks a privilege."""
+
+
+class VmNotFoundError(HypervisorError):
+    """There is no VM of that vmid on that Proxmox node."""
+
+
+class VmidTakenError(HypervisorError):
+    """A VM of that vmid exists already."""
+
+
+class TaskFailedError(HypervisorError):
+    """A Proxmox task ended in an error; `details` has the end of its log."""
+
+    def __init__(self, brief: str, *, exit_status: str, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief, details=details or exit_status, resolution=resolution)
+        self.exit_status = exit_status
+
+
+class AgentNotConfiguredError(HypervisorError):
+    """The VM has no guest agent configured: no waiting will help."""
+
+
+class AgentNotRunningError(HypervisorError):
+    """The guest agent does not answer; while a machine boots this is normal."""
+
+
+class GuestError(HomelabError):
+    """A machine was reached, but is not as it should be."""
+
+
+class SshUnreachableError(GuestError):
+    """SSH is refused, times out or is reset; while a machine boots this is normal."""
+
+
+class HostKeyError(GuestError):
+    """The SSH host key is not the one that the guest agent told."""
+
+
+class ScriptError(GuestError):
+    """A guest script ended with a status other than 0."""
+
+    def __init__(self, brief: str, *, status: int, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief, details=details, resolution=resolution)
+        self.status = status
+
+
+class KubernetesError(HomelabError):
+    """The Kubernetes API refused a request."""
+
+
+class KubeUnreachableError(KubernetesError):
+    """The Kubernetes API does not answer."""
+
+
+class ArtifactError(HomelabError):
+    """A k3s binary could not be had, or is not the one its checksum list names."""
+
+
+class NotOursError(HomelabError):
+    """A VM does not carry our tag and our record: it is left alone."""
+
+
+class DeadlineError(HomelabError):
+    """A wait ran out of time; `details` has the last problem seen."""
+
+
+class RunFailedError(HomelabError):
+    """Lanes of a run failed; the others finished.
+
+    Attributes:
+        failures: Each failed lane's name with its error, in plan order.
+    """
+
+    def __init__(self, brief: str, failures: tuple[tuple[str, HomelabError], ...], *, resolution: str = "") -> None:
+        super().__init__(
+            brief, details="\n".join(f"{lane}: {error}" for lane, error in failures), resolution=resolution
+        )
+        self.failures = failures
+        self.exit_code = failures[0][1].exit_code if len(failures) == 1 else 1  # type: ignore[misc]
+
+
+class InterruptedRunError(HomelabError):
+    """Ctrl-C: running steps ended cleanly, the rest was not started."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""Acts: the runner and the handlers of the steps."""

@@ -1,0 +1,1 @@
+"""YAML to `Inventory`: strict, every problem at once."""

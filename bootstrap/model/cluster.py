@@ -1,0 +1,198 @@
+"""The cluster a user wants, complete: every default is filled in, nothing is looked up any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import NodePool
+
+RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
+CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
+
+
+class CloneMode(StrEnum):
+    """How VMs are made from the template."""
+
+    LINKED = "linked"
+    """Linked where that can be, else full, said aloud."""
+    FULL = "full"
+
+
+class HostKeyPolicy(StrEnum):
+    """Where SSH host keys come from."""
+
+    AGENT = "agent"
+    """Read through the guest agent and pinned; no trust on first use."""
+    ACCEPT_NEW = "accept-new"
+    """Where the token may not read files in guests: the first key seen is taken, said aloud."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateRef:
+    """How the template is found: exactly one of the three is given."""
+
+    name: str | None = None
+    tag: str | None = None
+    vmid: Vmid | None = None
+
+    def __str__(self) -> str:
+        """As the user would say it."""
+        if self.vmid is not None:
+            return f"vmid {self.vmid}"
+        return f"tag {self.tag}" if self.tag is not None else f"{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmidRange:
+    """The vmids our machines may have, both ends included."""
+
+    first: Vmid
+    last: Vmid
+
+    def __contains__(self, vmid: object) -> bool:
+        """Whether a vmid lies in the range."""
+        return isinstance(vmid, int) and self.first <= vmid <= self.last
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticAddresses:
+    """Fixed addresses for machines, handed out from `first` upwards.
+
+    Attributes:
+        first, last: Both ends belong to us.
+        subnet: The network they are in; its prefix length goes to the guests.
+        gateway: Default route, or None for none.
+    """
+
+    first: IPv4Address
+    last: IPv4Address
+    subnet: IPv4Network
+    gateway: IPv4Address | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSpec:
+    """How machines are connected.
+
+    Attributes:
+        bridge: Proxmox bridge, or None to keep the template's net0 bridge.
+        vlan: VLAN tag 1-4094, or None.
+        addresses: Fixed addresses, or None for DHCP.
+        subnet: Only addresses in here count as a machine's own; None accepts any of net0's.
+        dns: DNS servers; empty leaves it to DHCP or to Proxmox's default (the host's).
+        search: DNS search domain, or None.
+    """
+
+    bridge: str | None = None
+    vlan: int | None = None
+    addresses: StaticAddresses | None = None
+    subnet: IPv4Network | None = None
+    dns: tuple[IPv4Address, ...] = ()
+    search: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshSpec:
+    """How we log in to machines.
+
+    Attributes:
+        user: cloud-init's default user, created with our public key.
+        private_key: A key the user gave, or None: a key pair of our own is made in the state directory.
+        host_keys: Where host keys come from.
+    """
+
+    user: str = "debian"
+    private_key: Path | None = None
+    host_keys: HostKeyPolicy = HostKeyPolicy.AGENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class K3sSpec:
+    """Which k3s, and from where.
+
+    Attributes:
+        version: `vX.Y.Z+k3sN`, or None to take what `channel` points to (or what `artifacts` holds).
+        channel: A release channel: stable, latest, testing, vX.Y.
+        artifacts: Directory with `k3s`, `sha256sum-<arch>.txt`, perhaps air-gap images, instead of releases.
+        releases_url: Base of release downloads (a mirror's, perhaps).
+        channels_url: Base of the channel redirects.
+        tls_san: Further names and addresses for the API's certificate.
+        disable: k3s components to leave out: traefik, servicelb, metrics-server, local-storage, coredns.
+        cluster_cidr, service_cidr: None keeps k3s's 10.42.0.0/16 and 10.43.0.0/16.
+    """
+
+    version: str | None = None
+    channel: str = "stable"
+    artifacts: Path | None = None
+    releases_url: str = RELEASES_URL
+    channels_url: str = CHANNELS_URL
+    tls_san: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+    cluster_cidr: IPv4Network | None = None
+    service_cidr: IPv4Network | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizingSpec:
+    """How far the Proxmox nodes may be filled.
+
+    Attributes:
+        cpu_overcommit: Sum of all guests' vCPUs over the Proxmox node's cores, at the most.
+        memory_reserve_mib: RAM left to each Proxmox node itself.
+        storage_reserve_gib: Space left free on each storage.
+    """
+
+    cpu_overcommit: float = 4.0
+    memory_reserve_mib: int = 1024
+    storage_reserve_gib: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementSpec:
+    """Where machines may go.
+
+    Attributes:
+        pve_nodes: Allowed Proxmox nodes, or empty for all that are online.
+        storage: Storage for full clones and new disks, or None for the template's.
+        resource_pool: Proxmox resource pool the VMs join, or None.
+        vmids: Range of vmids that is ours.
+    """
+
+    pve_nodes: tuple[PveNodeName, ...] = ()
+    storage: StorageName | None = None
+    resource_pool: str | None = None
+    vmids: VmidRange = field(default_factory=lambda: VmidRange(first=Vmid(7000), last=Vmid(7999)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSpec:
+    """The whole cluster as it should be.
+
+    Attributes:
+        name: The cluster's name.
+        template: The cloud-init template to clone.
+        control_plane: The servers' pool; its count is odd.
+        workers: The agents' pools, in the inventory's order.
+        onboot: Whether VMs start with their Proxmox node.
+    """
+
+    name: ClusterName
+    template: TemplateRef
+    control_plane: NodePool
+    workers: tuple[NodePool, ...] = ()
+    clone: CloneMode = CloneMode.LINKED
+    onboot: bool = True
+    network: NetworkSpec = field(default_factory=NetworkSpec)
+    ssh: SshSpec = field(default_factory=SshSpec)
+    k3s: K3sSpec = field(default_factory=K3sSpec)
+    sizing: SizingSpec = field(default_factory=SizingSpec)
+    placement: PlacementSpec = field(default_factory=PlacementSpec)
+
+    @property
+    def pools(self) -> tuple[NodePool, ...]:
+        """All pools, the control plane first."""
+        return (self.control_plane, *self.workers)

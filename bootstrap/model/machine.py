@@ -1,0 +1,109 @@
+"""What a machine is to be: its pool, its size, and the record of it that its VM carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+
+from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
+
+CONTROL_PLANE_POOL = PoolName("control-plane")
+
+
+class Role(StrEnum):
+    """What a machine does in the cluster."""
+
+    CONTROL_PLANE = "control-plane"
+    WORKER = "worker"
+
+    @property
+    def k3s(self) -> str:
+        """k3s's word for the role: `server` or `agent`."""
+        return "server" if self is Role.CONTROL_PLANE else "agent"
+
+    @property
+    def unit(self) -> str:
+        """The systemd unit upstream's installer makes for the role."""
+        return "k3s" if self is Role.CONTROL_PLANE else "k3s-agent"
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Taint:
+    """A Kubernetes taint; `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
+
+    key: str
+    value: str = ""
+    effect: str
+
+    def __str__(self) -> str:
+        """As kubectl and k3s write it: `key=value:effect`."""
+        return f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePool:
+    """Machines of one kind.
+
+    Attributes:
+        name: `control-plane` for the servers.
+        count: How many machines.
+        cores: vCPUs of each; never more than its Proxmox node has.
+        memory_mib: RAM of each.
+        disk_gib: System disk of each; never smaller than the template's.
+        cpu_type: A Proxmox CPU type, or None to choose the best that all Proxmox nodes in use share.
+        labels: Kubernetes labels, sorted by key.
+        taints: Kubernetes taints, sorted.
+    """
+
+    name: PoolName
+    role: Role
+    count: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+    cpu_type: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineSpec:
+    """One machine we want. Sizes as in its `NodePool`; `address` is None where DHCP gives one."""
+
+    name: MachineName
+    role: Role
+    pool: PoolName
+    cores: int
+    memory_mib: int
+    disk_gib: int
+    cpu_type: str | None
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[Taint, ...] = ()
+    address: IPv4Address | None = None
+
+
+class RecordState(StrEnum):
+    """How far a VM of ours has come when its record was written."""
+
+    CLONING = "cloning"
+    """Written by the clone request itself; the tag is not there yet, since a clone request takes none."""
+    MADE = "made"
+    """Written with the configuration; the tag is there from then on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineRecord:
+    """What a VM's description says of the machine it is.
+
+    `vmid` is part of it so that a copy somebody makes of our VM, which copies the description and the
+    tags too, is not taken for ours.
+    """
+
+    cluster: ClusterName
+    machine: MachineName
+    role: Role
+    pool: PoolName
+    vmid: Vmid
+    state: RecordState
+    address: IPv4Address | None = None

@@ -1,0 +1,163 @@
+"""What was seen: values read from Proxmox VE and from Kubernetes, never changed afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import MachineRecord, Taint
+
+OWNER_TAG = "homelab-k8s"
+"""The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PveVersion:
+    """Proxmox VE's version, such as 8.4 or 9.0."""
+
+    major: int
+    minor: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageFacts:
+    """A storage as one Proxmox node sees it; `free_gib` is rounded down."""
+
+    name: StorageName
+    kind: str
+    shared: bool
+    active: bool
+    content: frozenset[str]
+    free_gib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PveNodeFacts:
+    """A Proxmox node.
+
+    Attributes:
+        cores: Logical CPUs (`maxcpu`): the most one VM may have.
+        cpu_flags: CPU flags as /proc/cpuinfo names them.
+        architecture: As `uname -m` names it: x86_64 or aarch64.
+        bridges: Names of bridges; empty where the token may not list them.
+        committed_cores: vCPUs of all running or on-boot guests that are not templates.
+        committed_memory_mib: Their configured RAM.
+    """
+
+    name: PveNodeName
+    online: bool
+    cores: int = 0
+    memory_mib: int = 0
+    cpu_model: str = ""
+    cpu_flags: frozenset[str] = frozenset()
+    architecture: str = "x86_64"
+    bridges: frozenset[str] = frozenset()
+    storages: tuple[StorageFacts, ...] = ()
+    committed_cores: int = 0
+    committed_memory_mib: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateFacts:
+    """A VM template.
+
+    Attributes:
+        disk: Config key of the system disk, such as `scsi0`; None where it has no disk.
+        disk_gib: Its size, rounded up.
+        storage: Where the system disk is.
+        linkable: Whether linked clones of it are possible (a base volume on a storage that can).
+        cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
+        bridge: The bridge of net0, or None without net0.
+    """
+
+    vmid: Vmid
+    name: str
+    pve_node: PveNodeName
+    tags: frozenset[str]
+    agent_enabled: bool
+    disk: str | None
+    disk_gib: int
+    storage: StorageName | None
+    linkable: bool
+    cloud_init_drive: str | None
+    bridge: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmRecord:
+    """A VM Proxmox has, with the record in its description if there is one.
+
+    Attributes:
+        running: `status` is running (paused counts).
+        lock: Proxmox's config lock (`clone`, `backup`, ...), or None.
+        mac: MAC address of net0 in upper case, or None.
+        smbios_uuid: UUID in smbios1, lower case, or None.
+        record: What the description says; None where there is none or it cannot be read.
+        uptime_s: Seconds since power-on.
+        disk_gib: Size of the system disk, 0 where unknown.
+        address: The fixed address in ipconfig0, or None.
+    """
+
+    vmid: Vmid
+    name: str
+    pve_node: PveNodeName
+    running: bool
+    lock: str | None = None
+    tags: frozenset[str] = frozenset()
+    record: MachineRecord | None = None
+    cores: int = 0
+    memory_mib: int = 0
+    disk: str | None = None
+    disk_gib: int = 0
+    cpu_type: str | None = None
+    mac: str | None = None
+    smbios_uuid: str | None = None
+    uptime_s: int = 0
+    address: IPv4Address | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeNode:
+    """A Kubernetes node object.
+
+    Attributes:
+        ready: The Ready condition is True and its lease was renewed within 60 s (Ready alone can be stale:
+            a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before).
+        problem: Why it is not ready, in Kubernetes' words; empty when it is.
+        version: kubeletVersion.
+    """
+
+    name: MachineName
+    ready: bool
+    problem: str = ""
+    version: str = ""
+    address: IPv4Address | None = None
+    roles: frozenset[str] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    os_image: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """All that planning may know of the world.
+
+    Attributes:
+        vms: Every VM that is ours, half-made or that stands where ours would stand (name or vmid).
+        used_vmids: All vmids in use in the Proxmox cluster, as far as the token sees them.
+        kube_nodes: The cluster's nodes, or None where its API could not be asked.
+        kube_problem: Why not, in one line.
+        addresses: Address of each running machine the guest agent told now.
+    """
+
+    version: PveVersion
+    pve_nodes: tuple[PveNodeFacts, ...]
+    templates: tuple[TemplateFacts, ...]
+    vms: tuple[VmRecord, ...] = ()
+    used_vmids: frozenset[Vmid] = frozenset()
+    kube_nodes: tuple[KubeNode, ...] | None = None
+    kube_problem: str = ""
+    addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())

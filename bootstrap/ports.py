@@ -1,0 +1,326 @@
+"""What the library needs of the outside world, as narrow protocols; `bootstrap.adapters` makes them real.
+
+Every method raises only errors of `bootstrap.errors`. Ports are called from many threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+from bootstrap.model.cluster import K3sSpec, VmidRange
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import Taint
+from bootstrap.model.observed import KubeNode, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
+
+Warn = Callable[[str], None]
+"""Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PveFacts:
+    """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike."""
+
+    version: PveVersion
+    pve_nodes: tuple[PveNodeFacts, ...]
+    templates: tuple[TemplateFacts, ...]
+    vms: tuple[VmRecord, ...]
+    used_vmids: frozenset[Vmid]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneRequest:
+    """A clone of a template.
+
+    Attributes:
+        full: A full clone; `storage` is its target, or None for the template's.
+        description: Goes in with the request itself, so that the VM is known as ours from its first instant.
+    """
+
+    template: Vmid
+    pve_node: PveNodeName
+    vmid: Vmid
+    name: MachineName
+    description: str
+    full: bool
+    storage: StorageName | None = None
+    resource_pool: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestInterface:
+    """A network interface as the guest agent tells it; `mac` is upper case."""
+
+    name: str
+    mac: str
+    addresses: tuple[IPv4Address, ...]
+
+
+class Hypervisor(Protocol):
+    """Proxmox VE. Every method that starts a Proxmox task awaits it."""
+
+    def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+        """Read everything planning needs. Reads only.
+
+        `vms` holds each VM (no templates) that lies in `vmids`, carries our tag, has a record, or is named
+        `<cluster>-...`.
+        """
+        ...
+
+    def missing_privileges(
+        self,
+        *,
+        templates: Iterable[TemplateFacts],
+        storages: Iterable[StorageName],
+        resource_pool: str | None,
+    ) -> tuple[str, ...]:
+        """What the token lacks to run `up` and `down`, a line each: `/vms: VM.Clone, VM.Allocate`."""
+        ...
+
+    def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
+        """Read one VM afresh. Raises VmNotFoundError."""
+        ...
+
+    def clone(self, request: CloneRequest, *, warn: Warn) -> None:
+        """Clone a template. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
+        ...
+
+    def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
+        """Set config keys (`sshkeys` in plain text: the adapter does Proxmox's double encoding)."""
+        ...
+
+    def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
+        """Grow a disk to a size; never shrinks it."""
+        ...
+
+    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Power on. A VM that runs already is fine."""
+        ...
+
+    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
+        """Ask the guest to power off, and pull the plug after `timeout_s`."""
+        ...
+
+    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Pull the plug."""
+        ...
+
+    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Delete a stopped VM with its disks, and confirm that it is gone. A VM that is gone already is fine."""
+        ...
+
+    def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
+        """Ask the guest agent for the interfaces. At most one such call is in flight per Proxmox node.
+
+        Raises:
+            AgentNotConfiguredError: Final.
+            AgentNotRunningError: The guest still boots.
+        """
+        ...
+
+    def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
+        """Read a small text file of the guest through its agent.
+
+        Raises:
+            PermissionDeniedError: The token may not (PVE 9: VM.GuestAgent.FileRead).
+            AgentNotRunningError: No answer, or the file is not there yet.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestScript:
+    """One run of a script of `bootstrap/data/guest/` on a guest, as root.
+
+    Attributes:
+        name: File name, such as `install-k3s.sh`.
+        env: Parameters; never secrets.
+        secret_files: Remote file name (relative to the script's own directory) to content; written with mode
+            0600 before the script starts; the script removes or moves them.
+    """
+
+    name: str
+    env: tuple[tuple[str, str], ...] = ()
+    secret_files: tuple[tuple[str, str], ...] = ()
+
+
+class GuestShell(Protocol):
+    """One SSH connection to a machine."""
+
+    def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        """Run a script and return its stdout. Raises ScriptError (status, stderr in details), SshUnreachableError."""
+        ...
+
+    def upload(self, source: Path, *, name: str) -> None:
+        """Put a local file beside the scripts (their working directory) under `name`, mode 0600, atomically."""
+        ...
+
+    def close(self) -> None:
+        """End the connection; safe to call twice."""
+        ...
+
+
+class GuestShells(Protocol):
+    """Opens SSH connections."""
+
+    @property
+    def public_key(self) -> str:
+        """The public key machines are given, as one `authorized_keys` line."""
+        ...
+
+    def connect(
+        self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
+    ) -> GuestShell:
+        """Log in.
+
+        Args:
+            machine: For error texts.
+            address: Where SSH listens, port 22.
+            user: Login name; may use `sudo -n`.
+            host_key: `ssh-ed25519 AAAA...` to accept and no other; None accepts any (the caller says so aloud).
+            timeout_s: For connecting and logging in, in all.
+
+        Raises:
+            SshUnreachableError: Refused, timed out, reset: may pass while the machine boots.
+            HostKeyError: Another host key than `host_key`.
+            GuestError: The key was refused and the like: final.
+        """
+        ...
+
+
+class KubeApi(Protocol):
+    """The Kubernetes API of one cluster."""
+
+    def ready(self) -> bool:
+        """Whether `/readyz` answers `ok`; False where nothing answers at all. Raises KubernetesError on 401/403."""
+        ...
+
+    def kube_nodes(self) -> tuple[KubeNode, ...]:
+        """List the nodes. Raises KubeUnreachableError."""
+        ...
+
+    def await_node(
+        self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
+    ) -> KubeNode | None:
+        """Wait until `accept` is true of the node (None: not registered), fed by one shared watch.
+
+        Returns the last state seen once accepted, or when `timeout_s` has passed (the caller checks again).
+        """
+        ...
+
+    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+        """Make sure these labels and taints are on the node; others stay. Whether anything changed."""
+        ...
+
+    def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
+        """Delete the node object, waiting no longer than `timeout_s` (a finalizer can hold it); gone already is fine."""
+        ...
+
+    def close(self) -> None:
+        """End the watch."""
+        ...
+
+
+class KubeApis(Protocol):
+    """Connects to Kubernetes."""
+
+    def connect(self, kubeconfig: str) -> KubeApi:
+        """A client for the (only) context of a kubeconfig, as YAML text. Does not talk to it yet."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A k3s binary at hand.
+
+    Attributes:
+        version: What `k3s --version` will say, `vX.Y.Z+k3sN`.
+        arch: `amd64` or `arm64`.
+        binary: Path of the verified file here.
+        sha256: Its checksum in lower-case hex.
+        images: Verified air-gap image archives, if there are any.
+    """
+
+    version: str
+    arch: str
+    binary: Path
+    sha256: str
+    images: tuple[Path, ...] = ()
+
+
+class ArtifactSource(Protocol):
+    """Where k3s comes from."""
+
+    def resolve(self, k3s: K3sSpec) -> str:
+        """The version `k3s` means: as given, of its artifact directory, or what its channel points to now."""
+        ...
+
+    def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
+        """Make a release's files available here, once (cached); the checksum is checked every time.
+
+        Raises:
+            ArtifactError: Not there, not reachable, or the wrong checksum.
+        """
+        ...
+
+
+class KubeconfigStore(Protocol):
+    """The user's kubeconfig files."""
+
+    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
+        """Merge a kubeconfig's entries as cluster, user and context `name`; make it current; return the file.
+
+        Args:
+            kubeconfig: YAML text with one cluster, user and context.
+            name: What our entries are called.
+            path: File to write, or None for the first of `$KUBECONFIG`, else ~/.kube/config.
+        """
+        ...
+
+    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
+        """Remove our entries; the file that changed, or None when there were none."""
+        ...
+
+
+class StateStore(Protocol):
+    """Secrets of one cluster, in the state directory, mode 0600. Everything in it can be recovered."""
+
+    def read(self, cluster: ClusterName, item: str) -> str | None:
+        """An item's text (`token`, `kubeconfig`, ...), or None."""
+        ...
+
+    def write(self, cluster: ClusterName, item: str, text: str) -> None:
+        """Put an item there, atomically."""
+        ...
+
+    def forget(self, cluster: ClusterName) -> bool:
+        """Remove all of a cluster's items; whether there were any."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that waits can be tested."""
+
+    def now_s(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Pause the calling thread."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """All ports a command needs, in one value."""
+
+    hypervisor: Hypervisor
+    shells: GuestShells
+    kube: KubeApis
+    artifacts: ArtifactSource
+    kubeconfigs: KubeconfigStore
+    state: StateStore
+    clock: Clock

@@ -1,0 +1,88 @@
+"""The record in a VM's description, and the ownership it proves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
+from bootstrap.model.machine import MachineRecord, RecordState, Role
+from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.record import is_ours, parse_record, render_record
+
+DEMO = ClusterName("demo")
+RECORD = MachineRecord(
+    cluster=DEMO,
+    machine=MachineName("demo-workers-1"),
+    role=Role.WORKER,
+    pool=PoolName("workers"),
+    vmid=Vmid(7001),
+    state=RecordState.MADE,
+)
+OURS = VmRecord(
+    vmid=Vmid(7001),
+    name="demo-workers-1",
+    pve_node=PveNodeName("pve1"),
+    running=True,
+    tags=frozenset({OWNER_TAG}),
+    record=RECORD,
+)
+
+records = st.builds(
+    MachineRecord,
+    cluster=st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True).map(ClusterName),
+    machine=st.from_regex(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?", fullmatch=True).map(MachineName),
+    role=st.sampled_from(Role),
+    pool=st.from_regex(r"[a-z]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).map(PoolName),
+    vmid=st.integers(100, 999_999_999).map(Vmid),
+    state=st.sampled_from(RecordState),
+    address=st.none() | st.ip_addresses(v=4),
+)
+
+
+@given(records, st.text(st.characters(exclude_categories=("Cs",))), st.text())
+def test_a_record_survives_what_users_write_around_it(record: MachineRecord, before: str, after: str) -> None:
+    before = "\n".join(line for line in before.splitlines() if not line.startswith("homelab-k8s-record:"))
+    assert parse_record(f"{before}\n{render_record(record)}\n{after}".rstrip("\n")) == record
+
+
+@given(st.text())
+def test_any_other_description_holds_no_record(text: str) -> None:
+    assert parse_record(text.replace("homelab-k8s-record:", "")) is None
+
+
+def test_a_damaged_record_counts_as_none() -> None:
+    whole = render_record(RECORD)
+    assert parse_record(whole[:-5]) is None
+    assert parse_record(whole.replace('"format":1', '"format":99')) is None
+    assert parse_record("homelab-k8s-record: []") is None
+    assert parse_record("homelab-k8s-record: {}") is None
+
+
+def test_tag_and_record_make_a_vm_ours() -> None:
+    assert is_ours(OURS, DEMO)
+
+
+def test_a_copy_with_our_description_and_tags_is_not_ours() -> None:
+    assert not is_ours(replace(OURS, vmid=Vmid(7002)), DEMO)
+    assert not is_ours(replace(OURS, name="Copy-of-VM-demo-workers-1"), DEMO)
+
+
+def test_a_vm_without_record_of_another_cluster_or_without_tag_is_not_ours() -> None:
+    assert not is_ours(replace(OURS, record=None), DEMO)
+    assert not is_ours(OURS, ClusterName("other"))
+    assert not is_ours(replace(OURS, tags=frozenset()), DEMO)
+
+
+def test_a_fresh_clone_is_ours_before_it_has_its_tag_but_not_once_it_runs() -> None:
+    fresh = replace(OURS, tags=frozenset(), running=False, record=replace(RECORD, state=RecordState.CLONING))
+    assert is_ours(fresh, DEMO)
+    assert not is_ours(replace(fresh, running=True), DEMO)
+
+
+def test_addresses_are_kept_as_addresses() -> None:
+    record = replace(RECORD, address=IPv4Address("192.0.2.7"))
+    assert parse_record(render_record(record)) == record
