@@ -216,7 +216,7 @@ class KubeApi(Protocol):
         ...
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
-        """Delete the node object, waiting no longer than `timeout_s` (a finalizer can hold it); gone already is fine."""
+        """Delete the node object, waiting `timeout_s` at most (a finalizer can hold it); gone already is fine."""
         ...
 
     def close(self) -> None:
