@@ -70,6 +70,7 @@ class TemplateFacts:
         linkable: Whether linked clones of it are possible (a base volume on a storage that can).
         cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
         bridge: The bridge of net0, or None without net0.
+        scsi_controller: `scsihw`, empty for Proxmox's default (an LSI controller).
     """
 
     vmid: Vmid
@@ -83,6 +84,7 @@ class TemplateFacts:
     linkable: bool
     cloud_init_drive: str | None
     bridge: str | None
+    scsi_controller: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,8 @@ class VmRecord:
         mac: MAC address of net0 in upper case, or None.
         smbios_uuid: UUID in smbios1, lower case, or None.
         record: What the description says; None where there is none or it cannot be read.
+        onboot: Starts with its Proxmox node (and so counts as committed there even when it is off).
+        net0: The whole net0 value, such as `virtio=BC:24:11:00:00:01,bridge=vmbr0`, or None.
         uptime_s: Seconds since power-on.
         disk_gib: Size of the system disk, 0 where unknown.
         address: The fixed address in ipconfig0, or None.
@@ -114,6 +118,8 @@ class VmRecord:
     cpu_type: str | None = None
     mac: str | None = None
     smbios_uuid: str | None = None
+    onboot: bool = False
+    net0: str | None = None
     uptime_s: int = 0
     address: IPv4Address | None = None
 
