@@ -1,0 +1,126 @@
+"""Which machines the cluster consists of, by name, and what is there of them already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, StaticAddresses
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec, NodePool, Role
+from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.record import is_ours
+
+
+def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
+    """`<cluster>-cp-N` for servers, `<cluster>-<pool>-N` for the others; N counts from 1."""
+    middle = "cp" if pool.role is Role.CONTROL_PLANE else pool.name
+    return MachineName(f"{cluster}-{middle}-{ordinal}")
+
+
+def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec, ...]:
+    """All machines the inventory asks for, servers first, with addresses where the range gives them.
+
+    A machine that exists keeps the address its record names; the others get the lowest free ones.
+
+    Raises:
+        PreflightError: The range is used up.
+    """
+    machines = tuple(
+        MachineSpec(
+            name=machine_name(spec.name, pool, ordinal),
+            role=pool.role,
+            pool=pool.name,
+            cores=pool.cores,
+            memory_mib=pool.memory_mib,
+            disk_gib=pool.disk_gib,
+            cpu_type=pool.cpu_type,
+            labels=pool.labels,
+            taints=pool.taints,
+        )
+        for pool in spec.pools
+        for ordinal in range(1, pool.count + 1)
+    )
+    if spec.network.addresses is None:
+        return machines
+    return _with_addresses(machines, spec, spec.network.addresses, observed)
+
+
+def _with_addresses(
+    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
+) -> tuple[MachineSpec, ...]:
+    kept = {vm.record.machine: vm.record.address for vm in observed.vms if is_ours(vm, spec.name) and vm.record}
+    taken = {address for address in kept.values() if address is not None}
+    taken |= {vm.address for vm in observed.vms if vm.address is not None}
+    free = (
+        IPv4Address(number)
+        for number in range(int(addresses.first), int(addresses.last) + 1)
+        if IPv4Address(number) not in taken and IPv4Address(number) != addresses.gateway
+    )
+    result = []
+    for machine in machines:
+        address = kept.get(machine.name) or next(free, None)
+        if address is None:
+            raise PreflightError(
+                f"the address range {addresses.first}-{addresses.last} is used up: none is left for {machine.name}",
+                details=f"{len(machines)} machines wanted, {len(taken)} addresses in use",
+                resolution="widen network.addresses in the inventory, or ask for fewer machines",
+            )
+        result.append(replace(machine, address=address))
+    return tuple(result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A wanted machine beside what there is of it.
+
+    Attributes:
+        vm: Its VM, or None.
+        kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
+    """
+
+    machine: MachineSpec
+    vm: VmRecord | None
+    kube_node: KubeNode | None
+
+
+def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
+    """Each wanted machine with its VM and Kubernetes node, in order."""
+    vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    return tuple(
+        Standing(machine=machine, vm=vms.get(machine.name), kube_node=kube_nodes.get(machine.name))
+        for machine in wanted_machines(spec, observed)
+    )
+
+
+def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """Machines of ours that the inventory no longer asks for."""
+    wanted = {machine_name(spec.name, pool, n) for pool in spec.pools for n in range(1, pool.count + 1)}
+    return tuple(vm for vm in observed.vms if is_ours(vm, spec.name) and vm.record and vm.record.machine not in wanted)
+
+
+def strangers(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """VMs that look like ours (by name or record) and yet are not; those merely in our vmid range do not count."""
+    prefix = f"{spec.name}-"
+    return tuple(
+        vm
+        for vm in observed.vms
+        if not is_ours(vm, spec.name)
+        and (vm.name.startswith(prefix) or (vm.record is not None and vm.record.cluster == spec.name))
+    )
+
+
+def why_stranger(vm: VmRecord) -> str:
+    """Why a VM of ours by looks is not ours, in a few words."""
+    record = vm.record
+    if record is None:
+        return "it has no record of ours"
+    if record.vmid != vm.vmid:
+        return f"its record is of vmid {record.vmid}: somebody's copy"
+    if record.machine != vm.name:
+        return f"its record is of {record.machine}: somebody renamed it"
+    if not record.cluster or not vm.name.startswith(f"{record.cluster}-"):
+        return f"it belongs to the cluster {record.cluster}"
+    return "its homelab-k8s tag was removed"

@@ -1,0 +1,166 @@
+"""Puts machines on Proxmox nodes: pure, repeatable, and with reasons where it cannot.
+
+Servers spread (fewest servers first), workers go where most memory is free; names break ties, so the same
+input gives the same answer. Machines that exist stay where they are. Should spreading leave one machine
+without a place though the sum would fit, the machines are packed tightly instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bootstrap.errors import CapacityError
+from bootstrap.model.cluster import CloneMode, ClusterSpec
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
+from bootstrap.planning.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
+
+Rank = Callable[[Capacity, MachineSpec], tuple[float, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where each new machine goes, and what is worth a word to the user."""
+
+    of: Mapping[MachineName, PveNodeName]
+    notes: tuple[str, ...] = ()
+
+
+def clones_full(spec: ClusterSpec, template: TemplateFacts) -> bool:
+    """Whether machines of this template are full clones: asked for, or linked ones cannot be."""
+    return spec.clone is CloneMode.FULL or not template.linkable
+
+
+def place(
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    new: Sequence[MachineSpec],
+    existing: Sequence[VmRecord],
+    templates: Mapping[PveNodeName, TemplateFacts],
+) -> Placement:
+    """Choose a Proxmox node for each new machine.
+
+    Args:
+        spec: For sizing rules and clone mode.
+        observed: The Proxmox nodes.
+        new: Machines that have no VM yet, in order.
+        existing: VMs of ours that are there.
+        templates: The template on each Proxmox node that may be used.
+
+    Raises:
+        CapacityError: Not all fit; details tell per Proxmox node why not.
+    """
+    start = [
+        _with_existing(Capacity.of(facts, spec.sizing), existing)
+        for facts in observed.pve_nodes
+        if facts.name in templates
+    ]
+    by_need = sorted(new, key=lambda machine: (-machine.memory_mib, -machine.cores))
+    attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
+    refusals = []
+    for order, rank in attempts:
+        chosen, after, refused = _assign(spec, start, order, rank, templates)
+        if refused is None:
+            return Placement(of=chosen, notes=_notes(start, after))
+        refusals.append((refused, after))
+    raise _does_not_fit(spec, templates, len(new), *refusals[0])
+
+
+def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity:
+    here = [vm for vm in existing if vm.pve_node == capacity.pve_node]
+    uncounted = [vm for vm in here if not vm.running and not vm.onboot]
+    return replace(
+        capacity,
+        servers=sum(1 for vm in here if vm.record and vm.record.role is Role.CONTROL_PLANE),
+        machines=len(here),
+        committed_cores=capacity.committed_cores + sum(vm.cores for vm in uncounted),
+        committed_memory_mib=capacity.committed_memory_mib + sum(vm.memory_mib for vm in uncounted),
+    )
+
+
+def _spread(capacity: Capacity, machine: MachineSpec) -> tuple[float, ...]:
+    servers = capacity.servers if machine.role is Role.CONTROL_PLANE else 0
+    return (servers, -capacity.free_memory_mib, capacity.machines)
+
+
+def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
+    return (capacity.free_memory_mib, capacity.free_cores)
+
+
+def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> tuple[int, StorageName | None]:
+    if clones_full(spec, template):
+        return max(machine.disk_gib, template.disk_gib), spec.placement.storage or template.storage
+    return LINKED_CLONE_GIB, template.storage
+
+
+def _assign(
+    spec: ClusterSpec,
+    start: Sequence[Capacity],
+    order: Sequence[MachineSpec],
+    rank: Rank,
+    templates: Mapping[PveNodeName, TemplateFacts],
+) -> tuple[dict[MachineName, PveNodeName], dict[PveNodeName, Capacity], MachineSpec | None]:
+    room = {capacity.pve_node: capacity for capacity in start}
+    chosen: dict[MachineName, PveNodeName] = {}
+    for machine in order:
+        fitting = []
+        for capacity in room.values():
+            disk_gib, storage = _need(spec, machine, templates[capacity.pve_node])
+            if not why_not(capacity, machine, disk_gib=disk_gib, storage=storage):
+                fitting.append(capacity)
+        if not fitting:
+            return chosen, room, machine
+        best = min(fitting, key=lambda capacity: (rank(capacity, machine), capacity.pve_node))
+        disk_gib, storage = _need(spec, machine, templates[best.pve_node])
+        room[best.pve_node] = _put(best, machine, disk_gib, storage)
+        chosen[machine.name] = best.pve_node
+    return chosen, room, None
+
+
+def _put(capacity: Capacity, machine: MachineSpec, disk_gib: int, storage: StorageName | None) -> Capacity:
+    return replace(
+        capacity,
+        committed_cores=capacity.committed_cores + machine.cores,
+        committed_memory_mib=capacity.committed_memory_mib + machine.memory_mib,
+        free_gib=tuple((name, free - disk_gib if name == storage else free) for name, free in capacity.free_gib),
+        servers=capacity.servers + (machine.role is Role.CONTROL_PLANE),
+        machines=capacity.machines + 1,
+    )
+
+
+def _notes(before: Sequence[Capacity], after: Mapping[PveNodeName, Capacity]) -> tuple[str, ...]:
+    notes = []
+    for old in before:
+        new = after[old.pve_node]
+        ratio = new.committed_cores / new.cores if new.cores else 0.0
+        if new.machines > old.machines and ratio > CPU_WARN_RATIO:
+            notes.append(
+                f"{new.pve_node}: guests will have {new.committed_cores} vCPUs on {new.cores} cores "
+                f"({ratio:.1f} per core; up to {new.sizing.cpu_overcommit:g} is allowed)"
+            )
+    return tuple(notes)
+
+
+def _does_not_fit(
+    spec: ClusterSpec,
+    templates: Mapping[PveNodeName, TemplateFacts],
+    count: int,
+    refused: MachineSpec,
+    room: Mapping[PveNodeName, Capacity],
+) -> CapacityError:
+    lines = []
+    for name in sorted(room):
+        capacity = room[name]
+        disk_gib, storage = _need(spec, refused, templates[name])
+        planned = f" (with {capacity.machines} of our machines on it)" if capacity.machines else ""
+        reasons = why_not(capacity, refused, disk_gib=disk_gib, storage=storage)
+        lines.append(f"{name}{planned}: " + "; ".join(reasons))
+    return CapacityError(
+        f"{refused.name} ({refused.cores} cores, {refused.memory_mib} MiB) fits on no Proxmox node; "
+        f"{count} new machine{'' if count == 1 else 's'} wanted, nothing was created",
+        details="\n".join(lines),
+        resolution="ask for fewer or smaller machines, free room on a Proxmox node, or change `sizing` in the file",
+    )

@@ -1,0 +1,100 @@
+"""A plan: one lane of steps per machine, joined by named gates. A dry run prints it, a run carries it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
+from bootstrap.model.machine import MachineSpec
+from bootstrap.planning.steps import Step
+
+
+@dataclass(frozen=True, order=True)
+class Gate:
+    """Something other lanes may wait for; opened by the step that makes it true.
+
+    Attributes:
+        name: What is true once it is open: `api_reachable`, `server_joined`, `k3s_fetched`, `vm_gone`.
+        of: Which one, where there are several: a machine or an architecture.
+    """
+
+    name: str
+    of: str = ""
+
+    def __str__(self) -> str:
+        """As in `server_joined(demo-cp-2)`."""
+        return f"{self.name}({self.of})" if self.of else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneStep:
+    """A step with the gates it waits for and the gates it opens."""
+
+    step: Step
+    needs: tuple[Gate, ...] = ()
+    opens: tuple[Gate, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """One machine's steps in order (or the cluster's own)."""
+
+    name: str
+    steps: tuple[LaneStep, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmPlace:
+    """Which VM a machine is, as seen when planning; its identity is checked again before it is destroyed.
+
+    Attributes:
+        smbios_uuid: UUID in smbios1 as seen, or None for a VM that is yet to be cloned.
+    """
+
+    machine: MachineName
+    pve_node: PveNodeName
+    vmid: Vmid
+    smbios_uuid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedMachine:
+    """A machine as the plan shows it.
+
+    Attributes:
+        action: `create`, `continue` (half-made), `repair`, `keep` or `destroy`.
+        reason: Why, in a few words.
+    """
+
+    spec: MachineSpec
+    place: VmPlace
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a command will do.
+
+    Attributes:
+        command: `up` or `down`.
+        machines: Every machine concerned, in inventory order.
+        lanes: What will be done; empty means there is nothing to do.
+        notes: What the user should know: choices made, things left alone, limits nearly reached.
+        reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
+        vmids: Where to look for another one.
+    """
+
+    command: str
+    cluster: ClusterName
+    machines: tuple[PlannedMachine, ...]
+    lanes: tuple[Lane, ...]
+    notes: tuple[str, ...] = ()
+    reserved_vmids: frozenset[Vmid] = frozenset()
+    vmids: VmidRange
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.lanes

@@ -1,0 +1,100 @@
+"""What a Proxmox node can still take, with the arithmetic to show for it.
+
+Cores: no machine has more than its Proxmox node; the sum of all guests' may exceed the node's by a ratio.
+Memory is not overcommitted. Linked clones start small: each is counted with the space that k3s, its images
+and its logs are known to fill, not with the disk's nominal size, as thin volumes are meant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bootstrap.model.cluster import SizingSpec
+from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.model.observed import PveNodeFacts
+
+LINKED_CLONE_GIB = 4
+"""Space a linked clone is counted with: binary 0.1, images and their unpacked layers 2, logs and pods the rest."""
+
+CPU_WARN_RATIO = 2.0
+"""vCPUs per core above which the user is told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """A Proxmox node's room, before or after machines were put on it.
+
+    Attributes:
+        cores: Its logical CPUs.
+        committed_cores, committed_memory_mib: Of guests that run or start with it, and machines planned so far.
+        free_gib: Space per storage, planned clones already taken off.
+        servers, machines: How many of our servers and of our machines are on it.
+    """
+
+    pve_node: PveNodeName
+    cores: int
+    memory_mib: int
+    committed_cores: int
+    committed_memory_mib: int
+    free_gib: tuple[tuple[StorageName, int], ...]
+    servers: int = 0
+    machines: int = 0
+    sizing: SizingSpec = field(default_factory=SizingSpec)
+
+    @classmethod
+    def of(cls, facts: PveNodeFacts, sizing: SizingSpec) -> Capacity:
+        """The room a Proxmox node has as observed."""
+        return cls(
+            pve_node=facts.name,
+            cores=facts.cores,
+            memory_mib=facts.memory_mib,
+            committed_cores=facts.committed_cores,
+            committed_memory_mib=facts.committed_memory_mib,
+            free_gib=tuple((storage.name, storage.free_gib) for storage in facts.storages if storage.active),
+            sizing=sizing,
+        )
+
+    @property
+    def free_memory_mib(self) -> int:
+        """RAM that machines may still be given; negative where the node is overfull already."""
+        return self.memory_mib - self.sizing.memory_reserve_mib - self.committed_memory_mib
+
+    @property
+    def free_cores(self) -> int:
+        """How many vCPUs may still be given within the ratio."""
+        return int(self.cores * self.sizing.cpu_overcommit) - self.committed_cores
+
+    def room_on(self, storage: StorageName | None) -> int:
+        """GiB that may still be used on a storage."""
+        return dict(self.free_gib).get(storage, 0) - self.sizing.storage_reserve_gib if storage else 0
+
+
+def why_not(capacity: Capacity, machine: MachineSpec, *, disk_gib: int, storage: StorageName | None) -> tuple[str, ...]:
+    """Why a machine does not fit on a Proxmox node, each reason with its arithmetic; empty when it fits."""
+    reasons = []
+    if machine.cores > capacity.cores:
+        reasons.append(
+            f"{machine.cores} cores wanted, it has {capacity.cores} (no VM may have more than its Proxmox node)"
+        )
+    elif machine.cores > capacity.free_cores:
+        limit = int(capacity.cores * capacity.sizing.cpu_overcommit)
+        reasons.append(
+            f"{machine.cores} vCPUs wanted, {max(0, capacity.free_cores)} left: {capacity.cores} cores "
+            f"x {capacity.sizing.cpu_overcommit:g} = {limit}, less {capacity.committed_cores} given to guests"
+        )
+    if machine.memory_mib > capacity.free_memory_mib:
+        reasons.append(
+            f"{machine.memory_mib} MiB wanted, {max(0, capacity.free_memory_mib)} MiB left: "
+            f"{capacity.memory_mib} in all, less {capacity.sizing.memory_reserve_mib} reserve, "
+            f"less {capacity.committed_memory_mib} of guests that run or start with it"
+        )
+    if storage is not None and disk_gib > capacity.room_on(storage):
+        free = dict(capacity.free_gib).get(storage)
+        reasons.append(
+            f"storage {storage} is not active there"
+            if free is None
+            else f"{disk_gib} GiB wanted on {storage}, {max(0, capacity.room_on(storage))} GiB left: "
+            f"{free} free, less {capacity.sizing.storage_reserve_gib} reserve"
+        )
+    return tuple(reasons)

@@ -1,0 +1,102 @@
+"""Finds the template the inventory means, on each Proxmox node, and checks that machines can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, TemplateRef
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import Observed, TemplateFacts
+
+
+def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+    """The template to clone, for each allowed Proxmox node that is online and has it.
+
+    Raises:
+        PreflightError: There is none, or it cannot become a machine of ours; says what to do.
+    """
+    allowed = _allowed_pve_nodes(spec, observed)
+    matching = [template for template in observed.templates if _matches(spec.template, template)]
+    here = [template for template in matching if template.pve_node in allowed]
+    if not here:
+        raise _no_template(spec, observed, matching, allowed)
+    chosen: dict[PveNodeName, TemplateFacts] = {}
+    for template in sorted(here, key=lambda facts: facts.vmid):
+        chosen[template.pve_node] = template  # the highest vmid wins: the one made last
+    for template in chosen.values():
+        _check(template)
+    return chosen
+
+
+def _allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
+    online = {facts.name for facts in observed.pve_nodes if facts.online}
+    known = {facts.name for facts in observed.pve_nodes}
+    unknown = [name for name in spec.placement.pve_nodes if name not in known]
+    if unknown:
+        raise PreflightError(
+            f"there is no Proxmox node {', '.join(unknown)}",
+            details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token may see'}",
+            resolution="mend proxmox.nodes in the inventory",
+        )
+    allowed = frozenset(spec.placement.pve_nodes or online) & online
+    if not allowed:
+        raise PreflightError(
+            "none of the allowed Proxmox nodes is online",
+            details=", ".join(f"{facts.name} is offline" for facts in observed.pve_nodes if not facts.online),
+            resolution="bring one up, or allow others with proxmox.nodes in the inventory",
+        )
+    return allowed
+
+
+def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
+    if wanted.vmid is not None:
+        return template.vmid == wanted.vmid
+    if wanted.tag is not None:
+        return wanted.tag.lower() in template.tags
+    return template.name == wanted.name
+
+
+def _no_template(
+    spec: ClusterSpec, observed: Observed, matching: list[TemplateFacts], allowed: frozenset[PveNodeName]
+) -> PreflightError:
+    seen = "\n".join(
+        f"{template.name} (vmid {template.vmid} on {template.pve_node}"
+        + (f", tags {', '.join(sorted(template.tags))})" if template.tags else ")")
+        for template in observed.templates
+    )
+    if matching:
+        where = ", ".join(sorted({template.pve_node for template in matching}))
+        return PreflightError(
+            f"the template ({spec.template}) is on {where} only, which the inventory does not allow or is offline",
+            details=f"allowed and online: {', '.join(sorted(allowed))}\ntemplates seen:\n{seen}",
+            resolution="make the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
+        )
+    return PreflightError(
+        f"no template found by {spec.template}",
+        details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
+        resolution="set `template:` in the inventory to a name, {tag: ...} or {vmid: ...} that is there; the README "
+        "tells how to make one, and which privileges let the token see it (VM.Audit, VM.Clone)",
+    )
+
+
+def _check(template: TemplateFacts) -> None:
+    name = f"template {template.name} (vmid {template.vmid} on {template.pve_node})"
+    if not template.agent_enabled:
+        raise PreflightError(
+            f"{name} has no guest agent configured",
+            details="machines cloned from it could not tell their addresses",
+            resolution="install qemu-guest-agent in the template's system, then on the Proxmox node: "
+            f"qm set {template.vmid} --agent enabled=1",
+        )
+    if template.cloud_init_drive is None:
+        raise PreflightError(
+            f"{name} has no cloud-init drive",
+            details="without it Proxmox accepts user, key and address and delivers none of them",
+            resolution=f"on the Proxmox node: qm set {template.vmid} --ide2 {template.storage or 'STORAGE'}:cloudinit",
+        )
+    if template.disk is None:
+        raise PreflightError(
+            f"{name} has no disk",
+            resolution="choose another template, or import a cloud image into this one",
+        )
