@@ -1,0 +1,39 @@
+"""Who asks: API tokens and tickets, refused in Proxmox's words and after its 3 seconds."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from typing import Any
+
+from aiohttp import web
+
+from bootstrap.lab.front.call import NotAuthenticatedError
+
+TOKEN_PREFIX = "PVEAPIToken="  # noqa: S105 - the name of a scheme, no secret
+REFUSED = "Authentication failed!"
+
+
+def authenticate(pve: Any, request: web.Request) -> str:  # noqa: ANN401 - fakepve has no types
+    """The user or token id of a request.
+
+    Raises:
+        NotAuthenticatedError: With the reason of the 401. Seen on Proxmox VE 8.4: a header of another scheme
+            counts as none, and every fault of a token has the same words.
+    """
+    header = request.headers.get("Authorization", "")
+    if header.startswith(TOKEN_PREFIX):
+        token_id, _, secret = header.removeprefix(TOKEN_PREFIX).partition("=")
+        known = pve.apitokens.get(token_id)
+        if known is None or not hmac.compare_digest(known.encode(), secret.encode()):
+            raise NotAuthenticatedError(REFUSED)
+        return token_id
+    ticket = request.cookies.get("PVEAuthCookie")
+    if not ticket:
+        raise NotAuthenticatedError("No ticket")
+    session = pve.tickets.get(ticket)
+    if session is None or session["expires"] < time.time():
+        raise NotAuthenticatedError("permission denied - invalid PVE ticket")
+    if request.method != "GET" and request.headers.get("CSRFPreventionToken") != session["csrf"]:
+        raise NotAuthenticatedError("Permission denied - invalid csrf token")
+    return str(session["user"])

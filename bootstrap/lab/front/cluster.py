@@ -1,0 +1,142 @@
+"""Proxmox nodes as they are: capacity, load, networks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bootstrap.lab.front.call import Answer, Call, Handler
+from bootstrap.lab.front.context import MIB, Front
+from bootstrap.lab.front.vmconfig import memory_mib
+
+MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.0.10/2606ac8500000000"}
+
+
+class Cluster:
+    """`/nodes`, `/nodes/{node}/status`, `/nodes/{node}/network`, `/cluster/resources`."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self._started = time.time()
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers or mends."""
+        return {
+            ("GET", "/nodes"): self.nodes,
+            ("GET", "/nodes/{node}/status"): self.status,
+            ("GET", "/nodes/{node}/network"): self.network,
+            ("GET", "/cluster/resources"): self.resources,
+        }
+
+    async def nodes(self, call: Call) -> Answer:
+        """All Proxmox nodes; without Sys.Audit only their names."""
+        answer = await self.front.passer.call(call.request)
+        return Answer([self._with_usage(call, item) for item in answer.data])
+
+    async def resources(self, call: Call) -> Answer:
+        """Resources of the cluster, nodes with the figures `nodes` has."""
+        answer = await self.front.passer.call(call.request)
+        items = [self._with_usage(call, item) if item["type"] == "node" else item for item in answer.data]
+        if not self.front.pve.allowed(call.user, "/storage/local", "Datastore.Audit"):
+            items = [item for item in items if item["type"] != "storage"]
+        return Answer(items)
+
+    async def status(self, call: Call) -> Answer:
+        """Capacity and load of a Proxmox node."""
+        capacity, free = self.front.capacity, self._free_bytes(call.pve_node)
+        storage = self.front.options.storage_gib * 1024**3
+        used = capacity.memory_bytes - free
+        version = self.front.options.pve_version
+        return Answer(
+            {
+                "cpu": 0.02,
+                "cpuinfo": {
+                    "cores": capacity.cores,
+                    "cpus": capacity.cores,
+                    "flags": capacity.cpu_flags,
+                    "hvm": "1" if "vmx" in capacity.cpu_flags or "svm" in capacity.cpu_flags else "0",
+                    "mhz": capacity.mhz,
+                    "model": capacity.cpu_model,
+                    "sockets": 1,
+                    "user_hz": 100,
+                },
+                "current-kernel": {
+                    "machine": os.uname().machine,
+                    "release": os.uname().release,
+                    "sysname": "Linux",
+                    "version": os.uname().version,
+                },
+                "boot-info": {"mode": "legacy-bios"},
+                "idle": 0,
+                "ksm": {"shared": 0},
+                "kversion": f"Linux {os.uname().release}",
+                "loadavg": Path("/proc/loadavg").read_text().split()[:3],
+                "memory": {"available": free, "free": free, "total": capacity.memory_bytes, "used": used},
+                "pveversion": MANAGER[version],
+                "rootfs": {"avail": storage, "free": storage, "total": storage * 2, "used": storage},
+                "swap": {"free": 0, "total": 0, "used": 0},
+                "uptime": int(time.time() - self._started) + 3600,
+                "wait": 0,
+            }
+        )
+
+    async def network(self, call: Call) -> Answer:
+        """Interfaces of a Proxmox node; bridges only to who may see them."""
+        eth = {
+            "active": 1, "exists": 1, "families": ["inet"], "iface": "eth0", "method": "manual",
+            "method6": "manual", "type": "eth",
+        }  # fmt: skip
+        bridge = {
+            "active": 1, "address": "198.18.0.1", "autostart": 1, "bridge_fd": "0", "bridge_ports": "",
+            "bridge_stp": "off", "cidr": "198.18.0.1/16", "families": ["inet"], "iface": "vmbr0",
+            "method": "static", "method6": "manual", "netmask": "16", "priority": 3, "type": "bridge",
+        }  # fmt: skip
+        sees = any(
+            self.front.pve.allowed(call.user, path, privilege)
+            for path, privilege in (
+                (f"/nodes/{call.pve_node}", "Sys.Audit"),
+                ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
+                ("/sdn/zones/localnetwork/vmbr0", "SDN.Audit"),
+            )
+        )
+        wanted = call.values.get("type")
+        rows = [row for row in ([eth, bridge] if sees else [eth]) if _is_wanted(row, wanted)]
+        return Answer(rows)
+
+    def _with_usage(self, call: Call, item: Mapping[str, Any]) -> dict[str, Any]:
+        """A node's entry with real figures; without Sys.Audit, and of a node that is off, only its name."""
+        name = str(item["node"])
+        bare = {key: item[key] for key in ("node", "id", "status", "type", "level") if key in item}
+        if "ssl_fingerprint" in item:
+            bare["ssl_fingerprint"] = self.front.fingerprint
+        if item["status"] != "online" or not self.front.pve.allowed(call.user, f"/nodes/{name}", "Sys.Audit"):
+            return bare
+        capacity, free = self.front.capacity, self._free_bytes(name)
+        storage = self.front.options.storage_gib * 1024**3
+        return {
+            **bare,
+            "cpu": 0.02,
+            "disk": storage,
+            "maxcpu": capacity.cores,
+            "maxdisk": storage * 2,
+            "maxmem": capacity.memory_bytes,
+            "mem": capacity.memory_bytes - free,
+            "uptime": int(time.time() - self._started) + 3600,
+        }
+
+    def _free_bytes(self, pve_node: str) -> int:
+        """Memory that no running VM of the node is configured with, less a tenth for the node itself."""
+        taken = sum(
+            memory_mib(vm.config) * MIB for vm in self.front.pve.vms if vm.node == pve_node and vm.status == "running"
+        )
+        return max(0, int(self.front.capacity.memory_bytes * 0.9) - taken)
+
+
+def _is_wanted(row: Mapping[str, Any], wanted: str | None) -> bool:
+    if wanted is None:
+        return True
+    kinds = ("bridge",) if wanted in ("any_bridge", "any_local_bridge", "bridge") else (wanted,)
+    return row["type"] in kinds

@@ -1,0 +1,209 @@
+"""Reading and changing a VM's config, with Proxmox's rewriting of what is put in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from fakepve import PveError, TaskError
+
+from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.options_table import AT_ONCE, INTEGERS, ROOT_ONLY, privilege_for
+from bootstrap.lab.front.seed import render_seed
+from bootstrap.lab.front.tasks import Log, start_task
+
+MASK = "**********"
+_CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
+_KEY_TYPES = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+
+
+class Config:
+    """`/nodes/{node}/qemu/{vmid}/config` and what belongs to it."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers."""
+        one = "/nodes/{node}/qemu/{vmid}"
+        return {
+            ("GET", f"{one}/config"): self.read,
+            ("PUT", f"{one}/config"): self.put,
+            ("POST", f"{one}/config"): self.post,
+            ("GET", f"{one}/pending"): self.pending,
+            ("GET", f"{one}/cloudinit/dump"): self.dump,
+        }
+
+    async def read(self, call: Call) -> Answer:
+        """The config with pending changes merged in; `current=1`: as the running VM has it."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        config = dict(vm.config)
+        if not call.values.get("current"):
+            for key, value in vm.pending.items():
+                if value is None:
+                    config.pop(key, None)
+                else:
+                    config[key] = value
+        return Answer({**_shown(config), "digest": vm.digest()})
+
+    async def pending(self, call: Call) -> Answer:
+        """Each option with its value, its pending value and whether it is to be deleted."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        now, later = _shown(vm.config), _shown({k: v for k, v in vm.pending.items() if v is not None})
+        rows = []
+        for key in sorted(now.keys() | vm.pending.keys()):
+            row: dict[str, Any] = {"key": key}
+            if key in now:
+                row["value"] = now[key]
+            if key in later:
+                row["pending"] = later[key]
+            elif key in vm.pending:
+                row["delete"] = 1
+            rows.append(row)
+        return Answer(rows)
+
+    async def dump(self, call: Call) -> Answer:
+        """One of the files of the cloud-init drive, as text."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        seed = render_seed(vm.vmid, {**vm.config, **{k: v for k, v in vm.pending.items() if v is not None}})
+        texts = {"user": seed.user_data, "network": seed.network_config, "meta": seed.meta_data}
+        return Answer(texts[call.values["type"]])
+
+    async def put(self, call: Call) -> Answer:
+        """Change the config, and answer when it is done."""
+        vm = self._check(call)
+        try:
+            await self.front.pve.acquire(vm, "config")
+        except TaskError as error:
+            raise PveError(500, str(error)) from error
+        try:
+            self._apply(vm, call)
+        finally:
+            self.front.pve.release(vm, "config")
+        return Answer()
+
+    async def post(self, call: Call) -> Answer:
+        """Change the config in a task; rights, locks and the digest are still the request's own errors."""
+        vm = self._check(call)
+
+        async def body(log: Log) -> None:
+            sent = [f"-{key} {value}" for key, value in call.raw.items() if key not in ("digest", "cipassword")]
+            log(f"update VM {vm.vmid}: {' '.join(sent)}")
+            self._apply(vm, call)
+
+        return Answer(await start_task(self.front, call, kind="qmconfig", vmid=vm.vmid, body=body, vm=vm))
+
+    def _check(self, call: Call) -> Any:  # noqa: ANN401 - fakepve has no types
+        pve = self.front.pve
+        if call.values.get("skiplock"):
+            raise bad_parameters(skiplock="Only root may use this option.")
+        changes = _changes(call)
+        names = [*changes, *_listed(call, "delete"), *_listed(call, "revert")]
+        if not names:
+            raise PveError(500, "no options specified")
+        _check_names(call)
+        _check_values(changes)
+        for name in names:
+            self._check_right(call, name)
+        vm = pve.find(call.pve_node, call.vmid)
+        digest = call.values.get("digest")
+        if digest and digest != vm.digest():
+            raise PveError(500, "checksum mismatch (file change by other user?)")
+        if vm.lock:
+            raise PveError(500, f"VM is locked ({vm.lock})")
+        return vm
+
+    def _check_right(self, call: Call, option: str) -> None:
+        pve, path = self.front.pve, f"/vms/{call.vmid}"
+        if option in ROOT_ONLY:
+            # Not even a token of root's counts as root here.
+            if call.user != "root@pam":
+                raise PveError(500, f"only root can set '{option}' config")
+            return
+        privilege = privilege_for(option) or "VM.Config.Options"
+        value = str(call.values.get(option, ""))
+        if privilege == "VM.Config.Disk" and "cloudinit" in value:
+            pve.require(call.user, path, "VM.Config.CDROM")
+            privilege = "VM.Config.Cloudinit"
+        elif "media=cdrom" in value:
+            privilege = "VM.Config.CDROM"
+        if privilege == "VM.Config.Cloudinit" and pve.allowed(call.user, path, "VM.Config.Network"):
+            return
+        pve.require(call.user, path, privilege)
+
+    def _apply(self, vm: Any, call: Call) -> None:  # noqa: ANN401
+        running = vm.status == "running"
+        for name in _listed(call, "revert"):
+            vm.pending.pop(name, None)
+        for name in _listed(call, "delete"):
+            vm.pending.pop(name, None)
+            if name not in vm.config:
+                continue
+            if running and name not in AT_ONCE:
+                vm.pending[name] = None
+            else:
+                del vm.config[name]
+        for name, value in _changes(call).items():
+            kept = _kept(name, value)
+            if not running or name in AT_ONCE:
+                vm.config[name] = kept
+                vm.pending.pop(name, None)
+            elif str(vm.config.get(name)) == str(kept):
+                vm.pending.pop(name, None)
+            else:
+                vm.pending[name] = kept
+        vm.name = vm.config.get("name") or f"VM {vm.vmid}"
+
+
+def _changes(call: Call) -> dict[str, Any]:
+    return {key: call.values[key] for key in call.raw if key not in (*_CONTROL, "node", "vmid")}
+
+
+def _listed(call: Call, name: str) -> list[str]:
+    return [part for part in re.split(r"[\s,;]+", str(call.values.get(name, ""))) if part]
+
+
+def _check_names(call: Call) -> None:
+    for parameter in ("delete", "revert"):
+        for name in _listed(call, parameter):
+            if privilege_for(name) is None and name not in ROOT_ONLY and name != "hookscript":
+                raise bad_parameters(**{parameter: f"unknown option '{name}'"})
+
+
+def _check_values(changes: Mapping[str, Any]) -> None:
+    if "sshkeys" in changes:
+        text = str(changes["sshkeys"])
+        keys = [line for line in unquote(text).splitlines() if line.strip() and not line.startswith("#")]
+        if not all(line.startswith(_KEY_TYPES) and len(line.split()) >= 2 for line in keys):
+            raise PveError(500, "SSH public key validation error")
+    for tag in _tags(str(changes.get("tags", ""))):
+        if not _TAG.fullmatch(tag):
+            raise bad_parameters(tags="invalid format - invalid characters in tag\n")
+
+
+def _tags(text: str) -> list[str]:
+    return [tag for tag in re.split(r"[;,\s]+", text) if tag]
+
+
+def _kept(name: str, value: Any) -> Any:  # noqa: ANN401
+    """The value as Proxmox writes it into the config file and reads it back."""
+    if name == "tags":
+        return ";".join(sorted({tag.lower() for tag in _tags(str(value))})) or " "
+    if name == "description":
+        return str(value).rstrip("\n")
+    return value if name in INTEGERS else str(value)
+
+
+def _shown(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as the API tells it: integers and strings as Proxmox has them, the password masked."""
+    shown: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "cipassword":
+            shown[key] = MASK
+        else:
+            shown[key] = int(value) if key in INTEGERS else str(value)
+    return shown

@@ -1,0 +1,70 @@
+"""What the gateway's handlers share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bootstrap.lab.front.passing import Passer
+from bootstrap.lab.options import LabOptions
+from bootstrap.lab.supervisor import Supervisor
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What each of the lab's Proxmox nodes has.
+
+    Attributes:
+        cores: Logical CPUs.
+        memory_bytes: RAM.
+        cpu_model: Model name as /proc/cpuinfo has it.
+        cpu_flags: CPU flags, blank-separated.
+        mhz: Clock as text, as Proxmox tells it.
+    """
+
+    cores: int
+    memory_bytes: int
+    cpu_model: str
+    cpu_flags: str
+    mhz: str
+
+
+def measure_capacity(options: LabOptions) -> Capacity:
+    """This machine's figures, with those of the options put over them."""
+    fields: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Capacity(
+        cores=options.cores or os.cpu_count() or 1,
+        memory_bytes=options.memory_mib * MIB if options.memory_mib else memory,
+        cpu_model=fields.get("model name", fields.get("Processor", "unknown")),
+        cpu_flags=fields.get("flags", fields.get("Features", "")),
+        mhz=fields.get("cpu MHz", "0"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Front:
+    """The parts a handler works with.
+
+    Attributes:
+        pve: The `FakePve` that holds nodes, VMs, tasks, storages and rights.
+        passer: Way to its own HTTP server.
+        supervisor: What gives VMs life.
+        capacity: What each Proxmox node has.
+        options: What the lab was started with.
+        fingerprint: SHA-256 of the certificate the gateway shows.
+    """
+
+    pve: Any
+    passer: Passer
+    supervisor: Supervisor
+    capacity: Capacity
+    options: LabOptions
+    fingerprint: str

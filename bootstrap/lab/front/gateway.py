@@ -1,0 +1,181 @@
+"""The gateway: every request is authenticated, checked against the schema, then answered or passed on.
+
+The order is Proxmox's own: who asks (401), is there such a method (501), may they (403), are the parameters
+well-formed (400), then the method itself. fakepve's hand-written methods look for the VM first, so that a
+token without rights would learn which VMs exist; here the schema's own permission rule comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, cast
+
+from aiohttp import web
+from fakepve import PveError
+
+from bootstrap.lab.front.auth import authenticate
+from bootstrap.lab.front.call import API, Answer, Call, Handler, NotAuthenticatedError, PlainError
+from bootstrap.lab.front.parameters import parameters_of
+from bootstrap.lab.front.passing import Passer, RawAnswerError
+
+REFUSAL_S = 3.0
+API_WORKERS = 3
+UPLOAD_MAX = 4 * 1024**3
+AGENT_BASE = "/nodes/{node}/qemu/{vmid}/agent"
+ROOT = "root@pam"
+
+Route = tuple[str, str]
+
+logger = logging.getLogger("bootstrap.lab.gateway")
+
+
+class Gateway:
+    """The HTTPS server clients see.
+
+    Args:
+        pve: The `FakePve` behind it, started.
+        passer: Way to it.
+        pve_version: 8 or 9.
+        own: Handlers by method and schema path, for what the gateway answers itself or mends; all else is
+            passed on.
+    """
+
+    def __init__(self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler]) -> None:  # noqa: ANN401
+        self.pve = pve
+        self.pve_version = pve_version
+        self.passer = passer
+        self.own = own
+        # Proxmox VE has three API workers per node, and a call that waits holds one of them.
+        self._workers: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(API_WORKERS))
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, *, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Listen; returns the port (the system's choice for 0).
+
+        Raises:
+            OSError: The address cannot be listened on.
+        """
+        app = web.Application(client_max_size=UPLOAD_MAX)
+        app.router.add_route("*", "/{tail:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, ssl_context=context, shutdown_timeout=1.0).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if not request.path.startswith(API + "/"):
+            return await self._pass_unseen(request)
+        try:
+            answer = await self._answer(request)
+        except NotAuthenticatedError as error:
+            await self.pve.pause(REFUSAL_S)
+            return _closing(web.Response(status=401, reason=str(error)))
+        except PlainError as error:
+            return _closing(web.Response(status=error.status, reason=error.message, text=error.message))
+        except RawAnswerError as error:
+            return _closing(error.response)
+        except PveError as error:
+            return _error(error)
+        except ConnectionResetError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+        return web.json_response({"data": answer.data, **answer.beside})
+
+    async def _pass_unseen(self, request: web.Request) -> web.Response:
+        """What is not the JSON API (`/api2/extjs`, a path without it) goes to fakepve as it is."""
+        try:
+            return await self.passer.raw(request)
+        except ConnectionResetError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+
+    async def _answer(self, request: web.Request) -> Answer:
+        path = request.rel_url.raw_path.removeprefix(API)
+        if path.rstrip("/") == "/access/ticket" and request.method == "POST":
+            return await self._log_in(request)
+        user = authenticate(self.pve, request)
+        match = self.pve.resolve(request, API)
+        if match is None or request.method not in match.methods:
+            # Answered by hand, since this one error has no newline at its end.
+            text = f"Method '{request.method} {request.path.removeprefix(API)}' not implemented"
+            body = {"data": None, "message": text}
+            raise RawAnswerError(web.json_response(body, status=501, reason=text))
+        raw = await parameters_of(request)
+        if self._fault_asked_for(request, match.template):
+            return await self.passer.call(request)
+        checked_as = self._check_rights(user, match, request.method, raw)
+        handler = self.own.get((request.method, match.template))
+
+        async def call(_match: Any, values: dict[str, Any]) -> Answer:  # noqa: ANN401
+            values = {**values, **{key: values.get(key, value) for key, value in match.params.items()}}
+            known = Call(
+                request=request, template=match.template, method=request.method, user=user, raw=raw, values=values
+            )
+            return await (handler(known) if handler else self.passer.call(request))
+
+        pve_node = match.params.get("node")
+        held = self._workers[pve_node] if pve_node and not match.template.endswith("/upload") else nullcontext()
+        async with held:
+            return cast(Answer, await self.pve.answer(request, match, raw, checked_as, call))
+
+    def _check_rights(self, user: str, match: Any, method: str, raw: Mapping[str, Any]) -> str:  # noqa: ANN401
+        """Refuse who lacks the method's privilege; returns as whom the schema's own check is to be made.
+
+        Proxmox VE 8 asks one privilege, VM.Monitor, for every guest-agent call; the schema is version 9's.
+        """
+        if self.pve_version == 8 and match.template.startswith(AGENT_BASE):
+            self.pve.require(user, f"/vms/{match.params['vmid']}", "VM.Monitor")
+            return ROOT
+        info = match.methods[method]
+        declared = (info.get("parameters") or {}).get("properties", {})
+        self.pve.check_permissions(user, info.get("permissions"), {**raw, **match.params}, declared)
+        return user
+
+    def _fault_asked_for(self, request: web.Request, template: str) -> bool:
+        """Whether a test asked fakepve to fail this request; then it must come to fakepve untouched."""
+        return any(
+            method == request.method and (template == suffix.rstrip("/") or request.path.endswith(suffix))
+            for method, suffix in self.pve.failures
+        )
+
+    async def _log_in(self, request: web.Request) -> Answer:
+        try:
+            return await self.passer.call(request)
+        except PveError as error:
+            if error.status == 401:
+                await self.pve.pause(REFUSAL_S)
+            raise
+
+
+def _error(error: Any) -> web.Response:  # noqa: ANN401 - PveError has no types
+    body: dict[str, Any] = {"data": None, "message": error.message + "\n"}
+    if error.errors:
+        body["errors"] = error.errors
+    if error.status in (595, 596):  # Proxmox's proxy says these without a body
+        return _closing(web.Response(status=error.status, reason=error.message))
+    text = json.dumps(body)
+    reason = error.message.splitlines()[0] if error.message else None
+    return _closing(web.Response(status=error.status, reason=reason, text=text, content_type="application/json"))
+
+
+def _closing(response: web.Response) -> web.Response:
+    """The response, with its connection closed after it, as Proxmox does with every error."""
+    response.force_close()
+    return response

@@ -1,0 +1,164 @@
+"""Creating, cloning, resizing and deleting VMs: fakepve does it, and what differs from Proxmox is mended."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fakepve import PveError, TaskError
+
+from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
+from bootstrap.lab.front.tasks import Log, failing_task, start_task
+from bootstrap.lab.front.vmconfig import DRIVE, format_size, options_of, size_bytes
+
+SEED_SIZE = 4 * 1024**2
+ONE = "/nodes/{node}/qemu/{vmid}"
+
+
+class Machines:
+    """`/nodes/{node}/qemu` and the life of one VM."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers or mends."""
+        return {
+            ("POST", "/nodes/{node}/qemu"): self.create,
+            ("POST", f"{ONE}/clone"): self.clone,
+            ("PUT", f"{ONE}/resize"): self.resize,
+            ("DELETE", ONE): self.delete,
+        }
+
+    async def create(self, call: Call) -> Answer:
+        """Create a VM. Tags stay as given (only a later PUT rewrites them), values get their types."""
+        values = {key: value for key, value in call.values.items() if key in call.raw}
+        answer = await self.front.passer.call(call.request, values=values)
+        vm = await self._made(answer, call.vmid)
+        if vm is not None and "tags" in values:
+            vm.config["tags"] = values["tags"]
+        if vm is not None:
+            vm.config.setdefault("boot", " ")
+        return answer
+
+    async def clone(self, call: Call) -> Answer:
+        """Clone a VM. The clone gets a cloud-init drive of its own, and the task a log as Proxmox's."""
+        pve, newid = self.front.pve, int(call.values["newid"])
+        source = pve.vm(call.vmid)
+        if source is None or source.node != call.pve_node:
+            raise PveError(500, NO_CONFIG_ON_NODE.format(vmid=call.vmid, node=call.pve_node))
+        pool = call.values.get("pool")
+        if pool is not None and pool not in pve.pools:
+            raise PveError(403, f"Permission check failed (pool '{pool}' does not exist)")
+        if not (
+            pve.allowed(call.user, f"/vms/{newid}", "VM.Allocate")
+            or (pool and pve.allowed(call.user, f"/pool/{pool}", "VM.Allocate"))
+        ):
+            raise PveError(403, "Permission check failed")
+        answer = await self.front.passer.call(call.request)
+        vm = await self._made(answer, newid)
+        if vm is not None:
+            self._mend_clone(vm, pve.tasks[answer.data]["log"])
+        return answer
+
+    async def resize(self, call: Call) -> Answer:
+        """Grow a disk, in a task that finds all faults but malformed parameters."""
+        pve = self.front.pve
+        vm = pve.vm(call.vmid)
+        if vm is None or vm.node != call.pve_node:
+            message = NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid)
+            return await failing_task(self.front, call, kind="resize", message=message)
+
+        async def body(log: Log) -> None:
+            digest = call.values.get("digest")
+            if digest and digest != vm.digest():
+                raise TaskError("checksum mismatch (file change by other user?)")
+            if vm.lock:
+                raise TaskError(f"VM is locked ({vm.lock})")
+            self._grow(vm, call)
+            if vm.status != "running":
+                log("Image resized.")
+
+        return Answer(await start_task(self.front, call, kind="resize", vmid=vm.vmid, body=body, vm=vm))
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete a VM; a template whose disk has linked clones stays, and the task says so."""
+        pve = self.front.pve
+        vm = pve.find(call.pve_node, call.vmid)
+        if call.values.get("skiplock"):
+            raise bad_parameters(skiplock="Only root may use this option.")
+        held = _base_in_use(pve, vm)
+        if held and vm.lock_holder is None and str(vm.config.get("protection", 0)) != "1":
+            message = f"base volume '{held}' is still in use by linked cloned"
+            return await failing_task(self.front, call, kind="qmdestroy", message=message)
+        return await self.front.passer.call(call.request)
+
+    async def _made(self, answer: Answer, vmid: int) -> Any:  # noqa: ANN401 - fakepve has no types
+        """The VM a task made, once the task has ended; None where it failed."""
+        task = self.front.pve.tasks[answer.data]
+        while task["status"] == "running":
+            await asyncio.sleep(0.01)
+        return self.front.pve.vm(vmid) if task["exitstatus"] == "OK" else None
+
+    def _mend_clone(self, vm: Any, log: list[str]) -> None:  # noqa: ANN401
+        """Give the clone its own cloud-init volume; fakepve leaves it with the template's."""
+        if "description" in vm.config:
+            vm.config["description"] = str(vm.config["description"]).rstrip("\n")
+        for key, value in list(vm.config.items()):
+            volume, _, rest = str(value).partition(",")
+            sid, _, name = volume.partition(":")
+            if not DRIVE.fullmatch(key):
+                continue
+            if "cloudinit" in volume and sid in self.front.pve.storages:
+                form = name.rsplit(".", 1)[-1]
+                own = f"{vm.vmid}/vm-{vm.vmid}-cloudinit.{form}"
+                kept = {k: v for k, v in options_of(rest).items() if k != "size"}
+                options = ",".join(f"{k}={v}" for k, v in sorted({**kept, "size": "4M"}.items()))
+                vm.config[key] = f"{sid}:{own},{options}"
+                self.front.pve.storages[sid]["volumes"][own] = {
+                    "content": "images", "format": form, "size": SEED_SIZE, "vmid": vm.vmid, "ctime": 0
+                }  # fmt: skip
+            elif "/base-" in volume or ("/" in name and name.count("/") > 1):
+                base = "/".join(name.split("/")[:2])
+                log.insert(-1, f"create linked clone of drive {key} ({sid}:{base})")
+        log[:] = [line for line in log if not line.startswith("creating a clone of VM")]
+
+    def _grow(self, vm: Any, call: Call) -> None:  # noqa: ANN401
+        pve, key = self.front.pve, call.values["disk"]
+        value = vm.config.get(key)
+        if value is None:
+            raise TaskError(f"disk '{key}' does not exist")
+        if "media=cdrom" in value:
+            raise TaskError("you can't resize a cdrom")
+        volume, _, rest = value.partition(",")
+        sid, _, name = volume.partition(":")
+        if not pve.allowed(call.user, f"/storage/{sid}", "Datastore.AllocateSpace"):
+            raise TaskError(f"403 Permission check failed (/storage/{sid}, Datastore.AllocateSpace)")
+        old = size_bytes(options_of(rest).get("size", "0"))
+        new = _wanted(str(call.values["size"]), old)
+        if new < old:
+            raise TaskError("shrinking disks is not supported")
+        if vm.template:
+            path = f"/var/lib/vz/images/{name}"
+            raise TaskError(f"command '/usr/bin/qemu-img resize -f qcow2 {path} {new}' failed: exit code 1")
+        vm.config[key] = f"{volume}," + re.sub(r"size=[^,]*", f"size={format_size(new)}", rest)
+        if name in pve.storages[sid]["volumes"]:
+            pve.storages[sid]["volumes"][name]["size"] = new
+
+
+def _wanted(text: str, old: int) -> int:
+    size = size_bytes(text.lstrip("+"))
+    return old + size if text.startswith("+") else size
+
+
+def _base_in_use(pve: Any, vm: Any) -> str | None:  # noqa: ANN401
+    """The base volume of a template that some other VM's disk stands on, or None."""
+    if not vm.template:
+        return None
+    bases = [str(value).split(",")[0] for key, value in vm.config.items() if DRIVE.fullmatch(key)]
+    others = [str(value) for other in pve.vms if other is not vm for value in other.config.values()]
+    return next((base for base in bases if any(value.startswith(f"{base}/") for value in others)), None)

@@ -1,0 +1,61 @@
+"""Parameters of a request: query, form or JSON body, refused as Proxmox's HTTP server refuses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from bootstrap.lab.front.call import PlainError
+
+_WHERE = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 917."
+
+
+async def parameters_of(request: web.Request) -> dict[str, Any]:
+    """All parameters as sent; a name given twice is a list.
+
+    Raises:
+        PlainError: A body on DELETE, malformed JSON, or a content type the API does not take.
+    """
+    found = _collect(request.query.items())
+    if request.content_type == "multipart/form-data":
+        return found
+    body = await request.read()
+    if request.method == "DELETE" and body:
+        raise PlainError(501, "Unexpected content for method 'DELETE'")
+    if request.method not in ("POST", "PUT"):
+        return found
+    kind = request.headers.get("Content-Type", "").split(";")[0]
+    if kind == "application/json":
+        return found | _json_object(body)
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise PlainError(506, f"upload 'Content-Type '{kind}' not implemented")
+    return found | _collect(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(body)
+    except json.JSONDecodeError as error:
+        # Proxmox names the offset where its parser stopped; Python's stops elsewhere for some texts.
+        text = "malformed JSON string, neither tag, array, object, number, string or atom, "
+        rest = error.doc[error.pos :] or "(end of string)"
+        raise PlainError(500, f'{text}at character offset {error.pos} (before "{rest[:20]}") {_WHERE}') from error
+    if not isinstance(data, dict):
+        raise PlainError(500, f"JSON body is not an object {_WHERE}")
+    return data
+
+
+def _collect(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in found:
+            found[key] = value
+        elif isinstance(found[key], list):
+            found[key].append(value)
+        else:
+            found[key] = [found[key], value]
+    return found

@@ -1,0 +1,144 @@
+"""Starting, stopping and rebooting VMs: tasks that end when the guest is really on or off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fakepve import PveError, TaskError
+
+from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler
+from bootstrap.lab.front.context import MIB, Front
+from bootstrap.lab.front.tasks import Log, failing_task, start_task
+from bootstrap.lab.front.vmconfig import bridge_of, memory_mib, vcpus
+from bootstrap.lab.guests.base import GuestError
+
+BRIDGES = ("vmbr0",)
+NO_CONFIG_ON_NODE = "unable to find configuration file for VM {vmid} on node '{node}'"
+
+
+class Power:
+    """`/nodes/{node}/qemu/{vmid}/status/...`."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers."""
+        base = "/nodes/{node}/qemu/{vmid}/status"
+        return {
+            ("POST", f"{base}/start"): self.start,
+            ("POST", f"{base}/stop"): self.stop,
+            ("POST", f"{base}/shutdown"): self.shutdown,
+            ("POST", f"{base}/reboot"): self.reboot,
+        }
+
+    async def start(self, call: Call) -> Answer:
+        """Start a VM. All faults, a missing VM's too, end the task and not the request (seen on 8.4)."""
+        vm = self._vm(call)
+        if vm is None:
+            return await failing_task(
+                self.front, call, kind="qmstart", message=NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid)
+            )
+        if vm.ha_managed:
+            return await self.front.passer.call(call.request)
+
+        async def body(log: Log) -> None:
+            self._check_startable(vm, log)
+            await self.front.pve.pause(vm.start_secs)
+            if vm.start_error:
+                raise TaskError(vm.start_error)
+            await self._power_on(vm)
+
+        return Answer(await start_task(self.front, call, kind="qmstart", vmid=vm.vmid, body=body, vm=vm))
+
+    async def stop(self, call: Call) -> Answer:
+        """Pull the plug; a VM that is off, or has a left-over lock, makes a task that succeeds."""
+        vm = self._vm(call)
+        if vm is None:
+            return await self._missing(call, "qmstop")
+
+        async def body(_log: Log) -> None:
+            await self.front.pve.pause(vm.stop_secs)
+            await self._power_off(vm, graceful_s=0.0)
+
+        return Answer(await start_task(self.front, call, kind="qmstop", vmid=vm.vmid, body=body, vm=vm))
+
+    async def shutdown(self, call: Call) -> Answer:
+        """Ask the guest to power off, for `timeout` seconds (Proxmox's default is 60)."""
+        vm = self._vm(call)
+        if vm is None:
+            return await self._missing(call, "qmshutdown")
+
+        async def body(log: Log) -> None:
+            if vm.status == "running":
+                await self._ask_to_power_off(vm, call, log)
+
+        return Answer(await start_task(self.front, call, kind="qmshutdown", vmid=vm.vmid, body=body, vm=vm))
+
+    async def reboot(self, call: Call) -> Answer:
+        """Power off and on again, so that pending changes of the config apply."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        if vm.status != "running":
+            raise PveError(500, f"VM {vm.vmid} not running")
+
+        async def body(log: Log) -> None:
+            await self._ask_to_power_off(vm, call, log)
+            await self._power_on(vm)
+
+        return Answer(await start_task(self.front, call, kind="qmreboot", vmid=vm.vmid, body=body, vm=vm))
+
+    def _vm(self, call: Call) -> Any:  # noqa: ANN401 - fakepve has no types
+        vm = self.front.pve.vm(call.vmid)
+        return vm if vm is not None and vm.node == call.pve_node else None
+
+    async def _missing(self, call: Call, kind: str) -> Answer:
+        message = NO_CONFIG_ON_NODE.format(vmid=call.vmid, node=call.pve_node)
+        return await failing_task(self.front, call, kind=kind, message=message)
+
+    def _check_startable(self, vm: Any, log: Log) -> None:  # noqa: ANN401
+        if vm not in self.front.pve.vms:
+            raise TaskError(NO_SUCH_CONFIG.format(node=vm.node, vmid=vm.vmid))
+        if vm.template:
+            raise TaskError("you can't start a vm if it's a template")
+        if vm.lock and vm.lock != "suspended":
+            raise TaskError(f"VM is locked ({vm.lock})")
+        if vm.status == "running":
+            raise TaskError(f"VM {vm.vmid} already running")
+        config = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
+        capacity = self.front.capacity
+        if vcpus(config) > capacity.cores:
+            raise TaskError(f"MAX {capacity.cores} vcpus allowed per VM on this node")
+        if memory_mib(config) * MIB > capacity.memory_bytes:
+            log("kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory")
+            raise TaskError("start failed: QEMU exited with code 1")
+        for key, value in config.items():
+            bridge = bridge_of(str(value)) if key.startswith("net") and key[3:].isdigit() else ""
+            if bridge and bridge not in BRIDGES:
+                log(f"bridge '{bridge}' does not exist")
+                raise TaskError("start failed: QEMU exited with code 1")
+
+    async def _ask_to_power_off(self, vm: Any, call: Call, log: Log) -> None:  # noqa: ANN401
+        pve = self.front.pve
+        timeout_s = int(call.values.get("timeout", pve.shutdown_default_timeout))
+        if vm.acpi and vm.shutdown_secs <= timeout_s:
+            await pve.pause(vm.shutdown_secs)
+            await self._power_off(vm, graceful_s=float(timeout_s))
+            return
+        await pve.pause(timeout_s)
+        if not int(call.values.get("forceStop", 0)):
+            raise TaskError("VM quit/powerdown failed - got timeout")
+        log("VM still running - terminating now with SIGTERM")
+        await self._power_off(vm, graceful_s=0.0)
+
+    async def _power_on(self, vm: Any) -> None:  # noqa: ANN401
+        try:
+            await self.front.supervisor.power_on(vm)
+        except GuestError as error:
+            raise TaskError(f"start failed: {error}") from error
+
+    async def _power_off(self, vm: Any, *, graceful_s: float) -> None:  # noqa: ANN401
+        try:
+            await self.front.supervisor.power_off(vm, graceful_s=graceful_s)
+        except GuestError as error:
+            raise TaskError(str(error)) from error

@@ -1,0 +1,99 @@
+"""The cloud-init NoCloud seed of a VM, in the form Proxmox VE generates it. Pure: config in, texts out.
+
+Form and order follow what `GET /nodes/N/qemu/ID/cloudinit/dump` of a Proxmox VE 8.4 answered, and
+`PVE/QemuServer/Cloudinit.pm` for the network part, which the recording does not show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Interface
+from typing import Any
+from urllib.parse import unquote
+
+from bootstrap.lab.guests.base import NoCloudSeed
+
+
+def render_seed(vmid: int, config: Mapping[str, Any], *, host_nameservers: tuple[str, ...] = ()) -> NoCloudSeed:
+    """All three files of the seed.
+
+    Args:
+        vmid: VM id; names a VM without a name.
+        config: The VM's config as the API shows it, except that `cipassword` is not masked.
+        host_nameservers: Used where the config has no `nameserver`, as Proxmox uses its own node's.
+    """
+    user = render_user_data(vmid, config)
+    network = render_network_config(config, host_nameservers=host_nameservers)
+    instance = hashlib.sha1((user + network).encode(), usedforsecurity=False).hexdigest()
+    return NoCloudSeed(meta_data=f"instance-id: {instance}\n", user_data=user, network_config=network)
+
+
+def render_user_data(vmid: int, config: Mapping[str, Any]) -> str:
+    """The `#cloud-config` user data."""
+    name = str(config.get("name") or f"VM{vmid}")
+    hostname = name.split(".")[0]
+    domain = str(config.get("searchdomain", "")).split(" ")[0]
+    fqdn = name if "." in name or not domain else f"{name}.{domain}"
+    lines = ["#cloud-config", f"hostname: {hostname}", "manage_etc_hosts: true", f"fqdn: {fqdn}"]
+    if config.get("ciuser"):
+        lines.append(f"user: {config['ciuser']}")
+    if config.get("cipassword"):
+        lines.append(f"password: {config['cipassword']}")
+    keys = [key for key in unquote(str(config.get("sshkeys", ""))).splitlines() if key.strip()]
+    if keys:
+        lines += ["ssh_authorized_keys:", *(f"  - {key}" for key in keys)]
+    lines += ["chpasswd:", "  expire: False"]
+    if config.get("ciuser") != "root":
+        lines += ["users:", "  - default"]
+    if str(config.get("ciupgrade", 1)) != "0":
+        lines.append("package_upgrade: true")
+    return "\n".join(lines) + "\n"
+
+
+def render_network_config(config: Mapping[str, Any], *, host_nameservers: tuple[str, ...] = ()) -> str:
+    """The network config, version 1, each interface named by its MAC address.
+
+    An interface without `ipconfigN` gets DHCP for IPv4, as Proxmox documents.
+    """
+    lines = ["version: 1", "config:"]
+    for key in sorted((key for key in config if re.fullmatch(r"net\d+", key)), key=lambda key: int(key[3:])):
+        lines += _interface(int(key[3:]), str(config[key]), str(config.get(f"ipconfig{key[3:]}") or "ip=dhcp"))
+    servers = tuple(str(config.get("nameserver", "")).split()) or host_nameservers
+    domains = tuple(str(config.get("searchdomain", "")).split())
+    if servers or domains:
+        lines.append("    - type: nameserver")
+    if servers:
+        lines += ["      address:", *(f"      - '{server}'" for server in servers)]
+    if domains:
+        lines += ["      search:", *(f"      - '{domain}'" for domain in domains)]
+    return "\n".join(lines) + "\n"
+
+
+def _interface(index: int, net: str, ipconfig: str) -> list[str]:
+    mac = net.split(",")[0].partition("=")[2].lower()
+    lines = ["    - type: physical", f"      name: eth{index}", f"      mac_address: '{mac}'", "      subnets:"]
+    options = dict(part.partition("=")[::2] for part in ipconfig.split(","))
+    return lines + _subnet4(options) + _subnet6(options)
+
+
+def _subnet4(options: Mapping[str, str]) -> list[str]:
+    address = options.get("ip")
+    if address is None:
+        return []
+    if address == "dhcp":
+        return ["      - type: dhcp4"]
+    interface = IPv4Interface(address)
+    lines = ["      - type: static", f"        address: '{interface.ip}'", f"        netmask: '{interface.netmask}'"]
+    return [*lines, f"        gateway: '{options['gw']}'"] if "gw" in options else lines
+
+
+def _subnet6(options: Mapping[str, str]) -> list[str]:
+    address = options.get("ip6")
+    if address is None:
+        return []
+    if address in ("dhcp", "auto"):
+        return ["      - type: dhcp6" if address == "dhcp" else "      - type: ipv6_slaac"]
+    lines = ["      - type: static6", f"        address: '{address}'"]
+    return [*lines, f"        gateway: '{options['gw6']}'"] if "gw6" in options else lines

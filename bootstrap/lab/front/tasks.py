@@ -1,0 +1,116 @@
+"""Proxmox tasks: starting them with a log of their own, and what the API tells of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fakepve import TaskError
+
+from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.context import Front
+
+UPID = re.compile(
+    r"UPID:(?P<node>[A-Za-z0-9-]+):(?P<pid>[0-9A-Fa-f]{8}):(?P<pstart>[0-9A-Fa-f]{8,9}):(?P<start>[0-9A-Fa-f]{8})"
+    r":(?P<type>[^:\s]+):(?P<id>[^:\s]*):(?P<user>[^:\s]+):"
+)
+LINES = 50  # what Proxmox returns of a log unless asked for more
+
+Log = Callable[[str], None]
+Body = Callable[[Log], Awaitable[None]]
+
+
+async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Body, vm: Any = None) -> str:  # noqa: ANN401
+    """Start a task of the lab's own; returns its UPID.
+
+    Args:
+        front: The front.
+        call: The request that asked for it; names the node and the user.
+        kind: Proxmox's task type, `qmstart`.
+        vmid: Id the task is about.
+        body: Does the work; gets a function that adds a line to the log, and raises TaskError to fail.
+        vm: The VM whose config lock the task holds, if any.
+    """
+    record: dict[str, Any] = {}
+
+    def log(line: str) -> None:
+        # Until start_task returns (tasks that run at once do) the newest record is this task's.
+        (record or front.pve.tasklog[-1])["log"].append(line)
+
+    upid = await front.pve.task(call.pve_node, kind, vmid, call.user, lambda: body(log), vm=vm, lock=vm is not None)
+    record.update(front.pve.tasks[upid])  # shares the list `log`
+    return str(upid)
+
+
+async def failing_task(front: Front, call: Call, *, kind: str, message: str) -> Answer:
+    """A task that fails at once; Proxmox finds many faults only in the worker."""
+
+    async def body(_log: Log) -> None:
+        raise TaskError(message)
+
+    return Answer(await start_task(front, call, kind=kind, vmid=call.vmid, body=body))
+
+
+class Tasks:
+    """`/nodes/{node}/tasks/...`."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers."""
+        one = "/nodes/{node}/tasks/{upid}"
+        return {
+            ("GET", "/nodes/{node}/tasks"): self.listing,
+            ("GET", f"{one}/status"): self.status,
+            ("GET", f"{one}/log"): self.log,
+        }
+
+    async def listing(self, call: Call) -> Answer:
+        """The finished and running tasks of a node; user and token id told apart."""
+        answer = await self.front.passer.call(call.request)
+        return Answer([_split_user(task) for task in answer.data], {"total": len(answer.data)})
+
+    async def status(self, call: Call) -> Answer:
+        """One task; `exitstatus` only once it has ended."""
+        self._check_form(call)
+        task = self.front.pve.tasks.get(call.values["upid"])
+        if task is None or task["node"] != call.pve_node:
+            raise bad_parameters(upid="no such task")
+        self._check_owner(call, task)
+        return Answer(_split_user({key: value for key, value in task.items() if key not in ("log", "endtime")}))
+
+    async def log(self, call: Call) -> Answer:
+        """A part of a task's log; an unknown task's is a single line that is no list (seen on 8.4)."""
+        self._check_form(call)
+        task = self.front.pve.tasks.get(call.values["upid"])
+        if task is None:
+            return Answer({"n": 1, "t": "unable to open file - No such file or directory"}, {"total": 1})
+        self._check_owner(call, task)
+        lines = _without_echo(task["log"])
+        first, count = int(call.values.get("start", 0)), int(call.values.get("limit", LINES)) or len(lines)
+        numbered = [{"n": number, "t": text} for number, text in enumerate(lines, 1)]
+        return Answer(numbered[first : first + count], {"total": len(lines)})
+
+    def _check_form(self, call: Call) -> None:
+        found = UPID.fullmatch(call.values["upid"])
+        if found is None:
+            raise bad_parameters(upid="unable to parse worker upid")
+
+    def _check_owner(self, call: Call, task: Mapping[str, Any]) -> None:
+        if call.user not in (task["user"], task["user"].split("!")[0]):
+            self.front.pve.require(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
+
+
+def _split_user(task: Mapping[str, Any]) -> dict[str, Any]:
+    user, _, token = str(task["user"]).partition("!")
+    return {**task, "user": user, **({"tokenid": token} if token else {})}
+
+
+def _without_echo(log: list[str]) -> list[str]:
+    """The log's lines without the bare copy of the error that fakepve puts before `TASK ERROR: ...`."""
+    lines = "\n".join(log).split("\n") if log else []
+    if len(lines) > 1 and lines[-1] == f"TASK ERROR: {lines[-2]}":
+        del lines[-2]
+    return lines

@@ -1,0 +1,99 @@
+"""Reading a Proxmox VM config: the option strings, and what a guest needs to know of them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bootstrap.lab.front.seed import render_seed
+from bootstrap.lab.guests.base import GuestSpec
+
+DRIVE = re.compile(r"(ide[0-3]|sata[0-5]|scsi\d{1,2}|virtio\d{1,2}|efidisk0|tpmstate0)")
+NET_MODEL_MAC = re.compile(r"^(?:\w[\w-]*)=([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})$")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+
+
+def options_of(text: str) -> dict[str, str]:
+    """The `key=value` parts of an option string; a part without a key stands under an empty key."""
+    found = {}
+    for part in str(text).split(","):
+        key, equals, value = part.partition("=")
+        if equals:
+            found[key] = value
+        elif part:
+            found.setdefault("", part)
+    return found
+
+
+def agent_enabled(config: Mapping[str, Any]) -> bool:
+    """Whether the VM's `agent` option is on: `1`, `enabled=1,fstrim_cloned_disks=1`."""
+    options = options_of(str(config.get("agent", "0")))
+    return options.get("enabled", options.get("", "0")) == "1"
+
+
+def vcpus(config: Mapping[str, Any]) -> int:
+    """How many vCPUs the VM starts with: cores times sockets."""
+    return int(config.get("cores", 1)) * int(config.get("sockets", 1))
+
+
+def memory_mib(config: Mapping[str, Any]) -> int:
+    """The VM's memory; Proxmox's default is 512."""
+    options = options_of(str(config.get("memory", 512)))
+    return int(options.get("current", options.get("", "512")))
+
+
+def size_bytes(text: str) -> int:
+    """A size as drives have it (`3G`, `528K`) in bytes; 0 where there is none."""
+    found = _SIZE.fullmatch(text)
+    return int(float(found[1]) * _UNITS[found[2]]) if found else 0
+
+
+def format_size(size: int) -> str:
+    """Bytes in the greatest unit that divides them, as Proxmox writes a drive's size."""
+    for unit in "TGMK":
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
+def has_cloudinit_drive(config: Mapping[str, Any]) -> bool:
+    """Whether one of the drives is a cloud-init drive."""
+    return any(DRIVE.fullmatch(key) and ("cloudinit" in str(value).split(",")[0]) for key, value in config.items())
+
+
+def mac_of(net: str) -> str:
+    """The MAC address of a `netN` value, upper-case; empty where it has none."""
+    found = NET_MODEL_MAC.match(str(net).split(",")[0])
+    return found[1].upper() if found else ""
+
+
+def bridge_of(net: str) -> str:
+    """The bridge of a `netN` value; empty where it has none."""
+    return options_of(net).get("bridge", "")
+
+
+def system_disk_gib(config: Mapping[str, Any]) -> int:
+    """Size of the first disk of the boot order in GiB, rounded up; 0 where it tells none."""
+    order = options_of(str(config.get("boot", ""))).get("order", "scsi0")
+    for key in [*order.split(";"), "scsi0", "virtio0"]:
+        size = size_bytes(options_of(str(config.get(key, ""))).get("size", ""))
+        if DRIVE.fullmatch(key) and "media=cdrom" not in str(config.get(key, "")) and size:
+            return -(-size // _UNITS["G"])
+    return 0
+
+
+def guest_spec(vmid: int, name: str, config: Mapping[str, Any]) -> GuestSpec:
+    """What the guest of this VM is started with."""
+    return GuestSpec(
+        vmid=vmid,
+        name=name,
+        mac=mac_of(str(config.get("net0", ""))),
+        smbios_uuid=options_of(str(config.get("smbios1", ""))).get("uuid", ""),
+        cores=vcpus(config),
+        memory_mib=memory_mib(config),
+        disk_gib=system_disk_gib(config),
+        agent_enabled=agent_enabled(config),
+        seed=render_seed(vmid, config) if has_cloudinit_drive(config) else None,
+    )

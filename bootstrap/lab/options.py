@@ -1,0 +1,128 @@
+"""What a lab is started with, and what it says of itself once it runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+GUEST_KINDS = ("auto", "container", "qemu", "none")
+
+
+class LabError(Exception):
+    """The lab could not be started, stopped or asked; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabOptions:
+    """How a lab is made.
+
+    Attributes:
+        guests: One of `GUEST_KINDS`; `none` gives VMs no life (their guest agent is silent) and needs no root.
+        pve_nodes: How many Proxmox nodes the lab shows: `pve1`, `pve2`, ...
+        pve_version: 8 or 9; decides the version told and the privileges guest-agent calls need.
+        host: Loopback address the API listens on.
+        port: Port to listen on; where it is taken the next free one is used. 0: any.
+        cores: CPUs of each Proxmox node; None: what this machine has.
+        memory_mib: Memory of each Proxmox node; None: what this machine has.
+        storage_gib: Room of the storage `local` when the lab starts.
+        time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
+            10 s, a silent agent's 3 s). 0 runs every task before its request is answered.
+    """
+
+    guests: str = "auto"
+    pve_nodes: int = 1
+    pve_version: int = 9
+    host: str = "127.0.0.1"
+    port: int = 8006
+    cores: int | None = None
+    memory_mib: int | None = None
+    storage_gib: int = 100
+    time_scale: float = 1.0
+
+    def problems(self) -> tuple[str, ...]:
+        """Every setting that cannot be, as one line each; empty where all is well."""
+        found = []
+        if self.guests not in GUEST_KINDS:
+            found.append(f"guests: {self.guests!r} is none of {', '.join(GUEST_KINDS)}")
+        if not 1 <= self.pve_nodes <= 32:
+            found.append(f"pve_nodes: {self.pve_nodes} is not between 1 and 32")
+        if self.pve_version not in (8, 9):
+            found.append(f"pve_version: {self.pve_version} is neither 8 nor 9")
+        if not self.host.startswith("127."):
+            found.append(f"host: {self.host!r} is no loopback address, and the lab is not made to be reached")
+        if self.cores is not None and self.cores < 1:
+            found.append(f"cores: {self.cores} is less than 1")
+        if self.memory_mib is not None and self.memory_mib < 512:
+            found.append(f"memory_mib: {self.memory_mib} is less than 512")
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> LabOptions:
+        """The options out of `to_dict`'s result; unknown keys of a newer lab are passed over."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabInfo:
+    """A running lab, as `lab.json` keeps it (mode 0600, since it holds the token's secret).
+
+    Attributes:
+        endpoint: `https://ADDRESS:PORT`, without `/api2/json`.
+        token_id: `USER@REALM!NAME` with the rights the README's role gives.
+        token_secret: Its secret.
+        fingerprint: SHA-256 of the certificate, `AA:BB:...`.
+        kind: Kind of guests: `container`, `qemu`, `simulated` or `none`.
+        reason: Why this kind.
+        pve_nodes: Names of the Proxmox nodes.
+        pve_version: Version of Proxmox VE the API tells.
+        bridge: Linux bridge the guests are on; empty where they have none.
+        network: The guests' range in CIDR; empty where they have none.
+        pid: Process of the lab.
+        pid_start: That process's start time in clock ticks since boot, so that a re-used pid is no lab.
+        started_at: Unix time in seconds.
+        no_rights_token: Token id and secret, joined by `=`, of a token without any right (for tests).
+        root_token: The same of `root@pam!lab`, which may do anything (for tests).
+        options: What the lab was started with.
+    """
+
+    endpoint: str
+    token_id: str
+    token_secret: str
+    fingerprint: str
+    kind: str
+    reason: str
+    pve_nodes: tuple[str, ...]
+    pve_version: str
+    bridge: str
+    network: str
+    pid: int
+    pid_start: int
+    started_at: float
+    no_rights_token: str
+    root_token: str
+    options: LabOptions
+
+    def to_json(self) -> str:
+        """The info as a JSON object."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> LabInfo:
+        """The info out of `to_json`'s result.
+
+        Raises:
+            LabError: The text is no lab's info, for example of another version of the lab.
+        """
+        try:
+            data = json.loads(text)
+            data["options"] = LabOptions.from_dict(data["options"])
+            data["pve_nodes"] = tuple(data["pve_nodes"])
+            return cls(**data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"lab.json is not this version's: {error}") from error

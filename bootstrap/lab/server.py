@@ -1,0 +1,212 @@
+"""The lab's front in one object: fakepve, the gateway before it, the supervisor behind it.
+
+`LabServer` is an async context manager for the daemon, and `with LabServer(...) as info:` runs it in a thread
+of its own for tests that are not async.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from bootstrap.lab.front.agent import Agent
+from bootstrap.lab.front.certs import Certificate, make_certificate
+from bootstrap.lab.front.cluster import Cluster
+from bootstrap.lab.front.config import Config
+from bootstrap.lab.front.context import Front, measure_capacity
+from bootstrap.lab.front.gateway import Gateway
+from bootstrap.lab.front.machines import Machines
+from bootstrap.lab.front.passing import Passer
+from bootstrap.lab.front.power import Power
+from bootstrap.lab.front.tasks import Tasks
+from bootstrap.lab.front.world import (
+    HOMELAB,
+    NO_RIGHTS,
+    ROOT,
+    Tokens,
+    build_world,
+    node_names,
+)
+from bootstrap.lab.guests.base import GuestDriver, LabNetwork
+from bootstrap.lab.options import LabError, LabInfo, LabOptions
+from bootstrap.lab.processes import process_start
+from bootstrap.lab.supervisor import Supervisor
+
+PORTS_TRIED = 20
+START_S = 60.0
+
+_T = TypeVar("_T")
+
+
+class LabServer:
+    """A running front.
+
+    Args:
+        options: How the lab is made.
+        driver: What gives VMs life, prepared by the caller; None: nothing does.
+        network: The guests' network, told in the info; None where they have none.
+        reason: Why this kind of guests, told in the info.
+        state_dir: Where the certificate goes; None: a temporary directory.
+
+    Attributes:
+        pve: The `FakePve`, for tests that cause faults (`pve.fail(...)`, `pve.hold_config_lock(...)`). From another
+            thread use `run` for its coroutines.
+    """
+
+    def __init__(
+        self,
+        options: LabOptions,
+        *,
+        driver: GuestDriver | None = None,
+        network: LabNetwork | None = None,
+        reason: str = "asked for",
+        state_dir: Path | None = None,
+    ) -> None:
+        problems = options.problems()
+        if problems:
+            raise LabError("\n".join(problems))
+        self.options = options
+        self.pve, self._tokens = build_world(options)
+        self.supervisor = Supervisor(self.pve, driver)
+        self._network = network
+        self._reason = reason
+        self._state_dir = state_dir
+        self._stack: contextlib.AsyncExitStack | None = None
+        self._thread: _LoopThread | None = None
+        self.info: LabInfo | None = None
+
+    async def __aenter__(self) -> LabInfo:
+        """Start listening; returns where and with which token.
+
+        Raises:
+            LabError: No port is free.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            directory = self._state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lab-")))
+            names = node_names(self.options)
+            certificate = make_certificate(directory, address=self.options.host, names=names)
+            await self.pve.start(str(certificate.cert_file), str(certificate.key_file))
+            stack.push_async_callback(self.pve.stop)
+            passer = Passer(self.pve.url, root_token=f"{ROOT}={self._tokens.root}")
+            await passer.open()
+            stack.push_async_callback(passer.close)
+            gateway = self._gateway(passer, certificate)
+            port = await self._listen(gateway, certificate)
+            stack.push_async_callback(gateway.stop)
+            looking = asyncio.create_task(self.supervisor.run(), name="supervisor")
+            stack.push_async_callback(self._stop_looking, looking)
+            self._stack = stack.pop_all()
+        self.info = self._describe(port, certificate, self._tokens)
+        return self.info
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening and looking after guests; the driver is closed by who made it."""
+        if self._stack is not None:
+            await self._stack.aclose()
+
+    def __enter__(self) -> LabInfo:
+        """Start in a thread of its own; returns where and with which token."""
+        self._thread = _LoopThread()
+        return self._thread.run(self.__aenter__(), timeout_s=START_S)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, and end the thread."""
+        if self._thread is not None:
+            self._thread.run(self.__aexit__(None, None, None), timeout_s=START_S)
+            self._thread.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T], *, timeout_s: float = 30.0) -> _T:
+        """Run a coroutine in the server's thread, for tests: `server.run(server.pve.hold_config_lock(201, 5))`."""
+        if self._thread is None:
+            raise LabError("the server does not run in a thread")
+        return self._thread.run(coroutine, timeout_s=timeout_s)
+
+    def _gateway(self, passer: Passer, certificate: Certificate) -> Gateway:
+        front = Front(
+            pve=self.pve,
+            passer=passer,
+            supervisor=self.supervisor,
+            capacity=measure_capacity(self.options),
+            options=self.options,
+            fingerprint=certificate.fingerprint,
+        )
+        parts = (Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front))
+        own = {route: handler for part in parts for route, handler in part.handlers().items()}
+        return Gateway(pve=self.pve, passer=passer, pve_version=self.options.pve_version, own=own)
+
+    async def _listen(self, gateway: Gateway, certificate: Certificate) -> int:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.cert_file, certificate.key_file)
+        first = self.options.port
+        for port in range(first, first + (PORTS_TRIED if first else 1)):
+            try:
+                return await gateway.start(host=self.options.host, port=port, context=context)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise LabError(f"cannot listen on {self.options.host}:{port}: {error}") from error
+        raise LabError(f"ports {first} to {first + PORTS_TRIED - 1} of {self.options.host} are all in use")
+
+    def _describe(self, port: int, certificate: Certificate, tokens: Tokens) -> LabInfo:
+        driver, network = self.supervisor.driver, self._network
+        return LabInfo(
+            endpoint=f"https://{self.options.host}:{port}",
+            token_id=HOMELAB,
+            token_secret=tokens.homelab,
+            fingerprint=certificate.fingerprint,
+            kind=driver.kind if driver else "none",
+            reason=self._reason,
+            pve_nodes=node_names(self.options),
+            pve_version=self.pve.version,
+            bridge=network.bridge if network else "",
+            network=str(network.gateway.network) if network else "",
+            pid=os.getpid(),
+            pid_start=process_start(os.getpid()) or 0,
+            started_at=time.time(),
+            no_rights_token=f"{NO_RIGHTS}={tokens.no_rights}",
+            root_token=f"{ROOT}={tokens.root}",
+            options=self.options,
+        )
+
+    async def _stop_looking(self, looking: asyncio.Task[None]) -> None:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await self.supervisor.close()
+
+
+class _LoopThread:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, _T], *, timeout_s: float) -> _T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
+
+    def close(self) -> None:
+        async def settle() -> None:
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.get_running_loop().shutdown_asyncgens()
+
+        self.run(settle(), timeout_s=START_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(START_S)
+        self._loop.close()

@@ -1,0 +1,211 @@
+"""Keeps guests in line with the front: a VM that runs there has a guest that runs here.
+
+Power requests of the API come through `power_on` and `power_off`, so that a task ends when its guest is
+really on or off. Whatever else changes a VM (a delete, a rollback, a test that sets a state, a guest that
+powers itself off) is seen by looking every `POLL_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from bootstrap.lab.front.vmconfig import guest_spec
+from bootstrap.lab.guests.base import GuestDriver, GuestError
+
+POLL_S = 0.05
+RETRY_S = 5.0
+STOP_GRACE_S = 10.0
+
+logger = logging.getLogger("bootstrap.lab.supervisor")
+
+
+@dataclass
+class _Guest:
+    """What the supervisor knows of one guest.
+
+    Attributes:
+        vm: The front's VM it belongs to; another object with the same vmid is another VM.
+        has_disk: Whether the driver has cloned it.
+        on: Whether the supervisor has powered it on.
+        lock: Held while the driver works on this vmid, so that its steps come one after another.
+        retry_at: Monotonic time before which a failed step is not tried again.
+    """
+
+    vm: Any
+    has_disk: bool = False
+    on: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    retry_at: float = 0.0
+
+
+class Supervisor:
+    """Guests of a driver behind the VMs of a fakepve. All methods belong to one event loop.
+
+    Args:
+        pve: The front's `FakePve`; only its public `vms` are used.
+        driver: What gives the VMs life; None: they have no guests, and power is a flag of the front.
+    """
+
+    def __init__(self, pve: Any, driver: GuestDriver | None) -> None:  # noqa: ANN401 - fakepve has no types
+        self.pve = pve
+        self.driver = driver
+        self._guests: dict[int, _Guest] = {}
+        self._steps: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Look after the guests until cancelled; a driver's failure is logged and never ends it."""
+        while True:
+            self.look()
+            await asyncio.sleep(POLL_S)
+
+    def look(self) -> None:
+        """Start a step for every guest that is out of line and not being worked on."""
+        if self.driver is None:
+            return
+        machines = {vm.vmid: vm for vm in self.pve.vms if not vm.template}
+        for vmid in machines.keys() | self._guests.keys():
+            guest = self._guests.get(vmid)
+            if guest and (guest.lock.locked() or time.monotonic() < guest.retry_at):
+                continue
+            if self._out_of_line(guest, machines.get(vmid)):
+                step = asyncio.create_task(self._bring_in_line(vmid), name=f"guest {vmid}")
+                self._steps.add(step)
+                step.add_done_callback(functools.partial(self._step_ended, vmid))
+
+    async def power_on(self, vm: Any) -> None:  # noqa: ANN401
+        """Start the VM's guest and mark the VM running.
+
+        Raises:
+            GuestError: The driver could not; the VM stays stopped.
+        """
+        if self.driver is None:
+            _mark_running(vm)
+            return
+        guest = await self._own(vm)
+        async with guest.lock:
+            await self._start(guest)
+
+    async def power_off(self, vm: Any, *, graceful_s: float) -> None:  # noqa: ANN401
+        """Stop the VM's guest (asking it for `graceful_s` seconds first) and mark the VM stopped."""
+        guest = self._guests.get(vm.vmid)
+        if self.driver is None or guest is None or guest.vm is not vm:
+            _mark_stopped(vm)
+            return
+        async with guest.lock:
+            await self._guarded(self.driver.stop(vm.vmid, graceful_s=graceful_s))
+            guest.on = False
+            _mark_stopped(vm)
+
+    async def close(self) -> None:
+        """Wait for the steps under way to end, cancelling them; the driver is closed by who made it."""
+        for step in list(self._steps):
+            step.cancel()
+        await asyncio.gather(*self._steps, return_exceptions=True)
+
+    def _out_of_line(self, guest: _Guest | None, vm: Any) -> bool:  # noqa: ANN401
+        if guest is None or vm is not guest.vm:
+            return vm is None or vm.lock not in ("create", "clone")
+        if not guest.has_disk or guest.on != (vm.status == "running"):
+            return True
+        return guest.on and self.driver is not None and not self.driver.running(vm.vmid)
+
+    async def _own(self, vm: Any) -> _Guest:  # noqa: ANN401
+        """The entry of this very VM; an entry of a deleted VM with the same vmid is cleared away first."""
+        guest = self._guests.get(vm.vmid)
+        if guest is not None and guest.vm is not vm:
+            async with guest.lock:
+                await self._forget(vm.vmid, guest)
+        return self._guests.setdefault(vm.vmid, _Guest(vm))
+
+    async def _bring_in_line(self, vmid: int) -> None:
+        vm = self.pve.vm(vmid)
+        if vm is None:
+            guest = self._guests.get(vmid)
+            if guest is not None:
+                async with guest.lock:
+                    await self._forget(vmid, guest)
+            return
+        guest = await self._own(vm)
+        async with guest.lock:
+            await self._follow(guest)
+
+    async def _follow(self, guest: _Guest) -> None:
+        vm, driver = guest.vm, self.driver
+        if driver is None:
+            return
+        if not guest.has_disk:
+            await self._guarded(driver.clone(vm.vmid))
+            guest.has_disk = True
+        if vm.status == "running" and not guest.on:
+            try:
+                await self._start(guest)
+            except GuestError:
+                _mark_stopped(vm)
+                raise
+        elif vm.status != "running" and guest.on:
+            await self._guarded(driver.stop(vm.vmid, graceful_s=0.0))
+            guest.on = False
+        elif guest.on and not driver.running(vm.vmid):
+            logger.info("guest of VM %s powered itself off", vm.vmid)
+            guest.on = False
+            _mark_stopped(vm)
+
+    async def _start(self, guest: _Guest) -> None:
+        vm, driver = guest.vm, self.driver
+        if driver is None:
+            return
+        if not guest.has_disk:
+            await self._guarded(driver.clone(vm.vmid))
+            guest.has_disk = True
+        if guest.on and driver.running(vm.vmid):
+            return
+        vm.apply_pending()
+        await self._guarded(driver.start(guest_spec(vm.vmid, vm.name, vm.config)))
+        guest.on = True
+        _mark_running(vm)
+
+    async def _forget(self, vmid: int, guest: _Guest) -> None:
+        if self.driver is not None:
+            await self._guarded(self.driver.destroy(vmid))
+        if self._guests.get(vmid) is guest:
+            del self._guests[vmid]
+
+    async def _guarded(self, step: Coroutine[Any, Any, None]) -> None:
+        """Run one call of the driver; whatever it raises comes out as GuestError."""
+        task = asyncio.ensure_future(step)
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        error = task.exception()
+        if error is not None and not isinstance(error, GuestError):
+            logger.error("the driver failed", exc_info=error)
+            raise GuestError(f"{type(error).__name__}: {error}") from error
+        if error is not None:
+            raise error
+
+    def _step_ended(self, vmid: int, step: asyncio.Task[None]) -> None:
+        self._steps.discard(step)
+        if step.cancelled() or step.exception() is None:
+            return
+        logger.error("VM %s: %s", vmid, step.exception())
+        guest = self._guests.get(vmid)
+        if guest is not None:
+            guest.retry_at = time.monotonic() + RETRY_S
+
+
+def _mark_running(vm: Any) -> None:  # noqa: ANN401
+    vm.apply_pending()
+    vm.status = vm.qmpstatus = "running"
+    vm.started_at = time.time()
+
+
+def _mark_stopped(vm: Any) -> None:  # noqa: ANN401
+    vm.status = vm.qmpstatus = "stopped"
+    vm.started_at = None
