@@ -1,0 +1,157 @@
+"""The lab's process: makes the guests' ground, runs the front, and takes both down again on SIGTERM.
+
+Started by `bootstrap.lab.control`, which hands it a pipe: one JSON object per line, `progress`, then `ready`
+or `error`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from bootstrap.lab.guests.base import GuestDriver, GuestError, LabNetwork
+from bootstrap.lab.options import LabError, LabOptions
+from bootstrap.lab.places import LabPlaces, LabProcess, write_private
+from bootstrap.lab.processes import process_start
+from bootstrap.lab.server import LabServer
+
+logger = logging.getLogger("bootstrap.lab")
+
+
+class Reporter(logging.Handler):
+    """Tells the starter how it goes: everything the lab logs from INFO on, and how it ended.
+
+    Args:
+        descriptor: Write end of the starter's pipe.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(logging.INFO)
+        self._descriptor: int | None = descriptor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a log record on as progress."""
+        self.tell("progress", record.getMessage())
+
+    def tell(self, key: str, text: str) -> None:
+        """Send one line; a starter that has gone away is not missed."""
+        if self._descriptor is None:
+            return
+        try:
+            os.write(self._descriptor, json.dumps({key: text}).encode() + b"\n")
+        except BrokenPipeError:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the pipe."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter) -> None:
+    """Run a lab until SIGTERM or SIGINT.
+
+    Raises:
+        LabError: The front cannot run.
+        GuestError: This machine cannot run the guests.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    preparing = asyncio.current_task()
+
+    def stop() -> None:
+        if stopping.is_set() or preparing is None:
+            return
+        stopping.set()
+        if not places.info.exists():
+            preparing.cancel()  # building a template takes minutes: do not make a stop wait for it
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    network = LabNetwork()
+    kind, reason = _kind_of(options)
+    places.write_process(LabProcess(pid=os.getpid(), pid_start=process_start(os.getpid()) or 0, kind=kind))
+    driver = await _make_driver(kind, places.directory, network)
+    logger.info("guests: %s (%s)", kind, reason)
+    try:
+        if driver is not None:
+            await driver.prepare()
+        server = LabServer(
+            options,
+            driver=driver,
+            network=network if driver else None,
+            reason=reason,
+            state_dir=places.directory,
+        )
+        async with server as info:
+            write_private(places.info, info.to_json())
+            reporter.tell("ready", info.endpoint)
+            reporter.hang_up()
+            await stopping.wait()
+            logger.info("stopping")
+    finally:
+        if driver is not None:
+            await driver.close()
+        places.info.unlink(missing_ok=True)
+
+
+def _kind_of(options: LabOptions) -> tuple[str, str]:
+    if options.guests == "none":
+        return "none", "asked for: VMs without guests"
+    from bootstrap.lab.guests.choose import choose_kind, require
+
+    if options.guests == "auto":
+        return choose_kind()
+    require(options.guests)
+    return options.guests, "asked for"
+
+
+async def _make_driver(kind: str, state_dir: Path, network: LabNetwork) -> GuestDriver | None:
+    """The driver of a kind, what a killed lab left swept away first."""
+    if kind == "none":
+        return None
+    from bootstrap.lab.guests.sweep import sweep
+
+    await sweep(state_dir, network)
+    if kind == "container":
+        from bootstrap.lab.guests.container import ContainerGuests
+
+        return ContainerGuests(state_dir, network)
+    from bootstrap.lab.guests.qemu import QemuGuests
+
+    return QemuGuests(state_dir, network)
+
+
+def main() -> int:
+    """Entry point of `python -m bootstrap.lab.daemon`."""
+    parser = argparse.ArgumentParser(description="The process of a homelab-k8s lab; started by `lab start`.")
+    parser.add_argument("--dir", type=Path, required=True, help="the lab's directory")
+    parser.add_argument("--options", type=json.loads, required=True, help="LabOptions as JSON")
+    parser.add_argument("--report", type=int, required=True, help="descriptor of the starter's pipe")
+    arguments = parser.parse_args()
+    reporter = Reporter(arguments.report)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logger.addHandler(reporter)
+    places = LabPlaces(arguments.dir)
+    try:
+        asyncio.run(run_lab(LabOptions.from_dict(arguments.options), places=places, reporter=reporter))
+    except (LabError, GuestError) as error:
+        logger.removeHandler(reporter)
+        logger.error("%s", error)
+        reporter.tell("error", str(error))
+        return 1
+    except asyncio.CancelledError:
+        logger.info("stopped before the lab was ready")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
