@@ -1,0 +1,2691 @@
+#!/usr/bin/python3 -I
+"""A stand-in for the k3s binary, owned by the tests; README.md beside it says what it does and does not do.
+
+One file, since it is installed the way k3s is: as one executable with links. It needs Python's standard library
+and the openssl command, nothing else. It runs no containers and no pods: what it is true to is how k3s starts,
+joins, refuses, stores, serves and dies. Every node it registers says so in `kubectl get nodes -o wide`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import calendar
+import copy
+import hashlib
+import hmac
+import http.client
+import http.server
+import ipaddress
+import json
+import os
+import platform
+import re
+import secrets
+import select
+import shutil
+import signal
+import socket
+import sqlite3
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+VERSION = "v1.33.3+k3s1"
+COMMIT = "standin0"
+BUILT_FOR = ""  # artifacts.py writes amd64 or arm64 here, so that the wrong file fails as a wrong binary does
+WHAT_THIS_IS = "k3s stand-in (tests double)"
+
+# Only tests set the root: it lets several machines share one file system.
+ROOT = os.environ.get("K3S_STANDIN_ROOT", "")
+ETC = Path(ROOT + "/etc/rancher")
+CONFIG_FILE = ETC / "k3s/config.yaml"
+KUBECONFIG = ETC / "k3s/k3s.yaml"
+
+LEASE_SECONDS = 40
+READY_DELAY_S = 0.7  # a node is NotReady for a moment after it registers, since its network comes up last
+PEER_POLL_S = 1.0
+PEER_DEAD_AFTER_S = 3.0
+QUORUM_LOST_EXIT_S = 2.0  # with the line above: the process is gone within 5 s, as seen on k3s
+LEARNER_S = 2.0  # how long a member stays a learner, so that two that join at once do collide
+LEARNER_EVICT_S = 300.0
+
+Json = Any  # what json.loads gives
+Obj = dict[str, Any]
+Key = tuple[str, str, str]
+Change = tuple[str, str, str, Obj | None, int]
+Edit = tuple[str, str, str, Obj | None]  # plural, namespace, name, the new object or None
+Reply = tuple[int, Obj]
+
+REJECTED = (
+    "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match server "
+    "node-passwd entry, try enabling a unique node name with the --with-node-id flag"
+)
+LEARNERS = "etcdserver: too many learner members in cluster"
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def log(level: str, message: str) -> None:
+    """One line on standard error, in the form of k3s's logger."""
+    sys.stderr.write(f'time="{stamp()}" level={level} msg={json.dumps(message, ensure_ascii=False)}\n')
+    sys.stderr.flush()
+
+
+class Fatal(Exception):  # noqa: N818 - named for the log level it ends with
+    """Ends the process as k3s ends it: one fatal line and exit code 1."""
+
+
+def die(message: str) -> NoReturn:
+    """End the whole process from any thread."""
+    log("fatal", message)
+    os._exit(1)
+
+
+def stamp(micro: bool = False) -> str:
+    now = time.time()
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+    return f"{text}.{int(now % 1 * 1e6):06d}Z" if micro else f"{text}Z"
+
+
+def notify(state: str) -> None:
+    """Tell systemd, where it asked to be told (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(state.encode(), address)
+
+
+def write_file(path: Path, data: str | bytes, mode: int = 0o600) -> None:
+    """Replace a file in one step, with the mode from its first byte on."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
+        out.write(raw)
+    temporary.chmod(mode)
+    temporary.replace(path)
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+# Names as in k3s: "!" marks a switch, "*" a list. What is known but has no effect here is accepted all the same.
+AGENT_FLAGS = """
+config debug! v vmodule log alsologtostderr! token token-file server data-dir node-name with-node-id! node-label*
+node-taint* image-credential-provider-bin-dir image-credential-provider-config docker! container-runtime-endpoint
+default-runtime disable-default-registry-endpoint! image-service-endpoint nonroot-devices! pause-image snapshotter
+private-registry system-default-registry airgap-extra-registry* node-ip* bind-address node-external-ip*
+node-internal-dns* node-external-dns* resolv-conf flannel-iface flannel-conf flannel-cni-conf kubelet-arg*
+kube-proxy-arg* protect-kernel-defaults! enable-pprof! rootless! selinux! lb-server-port prefer-bundled-bin!
+disable-apiserver-lb! vpn-auth vpn-auth-file
+"""
+SERVER_FLAGS = """
+https-listen-port supervisor-port apiserver-port apiserver-bind-address advertise-address advertise-port tls-san*
+tls-san-security! cluster-cidr* service-cidr* service-node-port-range cluster-dns* cluster-domain flannel-backend
+flannel-ipv6-masq! flannel-external-ip! egress-selector-mode servicelb-namespace write-kubeconfig
+write-kubeconfig-mode write-kubeconfig-group helm-job-image agent-token agent-token-file cluster-init!
+cluster-reset! cluster-reset-restore-path kube-apiserver-arg* etcd-arg* kube-controller-manager-arg*
+kube-scheduler-arg* kube-cloud-controller-manager-arg* kine-tls! datastore-endpoint datastore-cafile
+datastore-certfile datastore-keyfile etcd-expose-metrics! etcd-disable-snapshots! etcd-snapshot-name
+etcd-snapshot-schedule-cron etcd-snapshot-reconcile-interval etcd-snapshot-retention etcd-snapshot-dir
+etcd-snapshot-compress! etcd-s3! etcd-s3-endpoint etcd-s3-endpoint-ca etcd-s3-skip-ssl-verify! etcd-s3-access-key
+etcd-s3-secret-key etcd-s3-session-token etcd-s3-bucket etcd-s3-bucket-lookup-type etcd-s3-region etcd-s3-folder
+etcd-s3-proxy etcd-s3-config-secret etcd-s3-insecure! etcd-s3-timeout etcd-s3-retention default-local-storage-path
+disable* disable-scheduler! disable-cloud-controller! disable-kube-proxy! disable-network-policy!
+disable-helm-controller! disable-agent! disable-etcd! disable-apiserver! disable-controller-manager!
+embedded-registry! supervisor-metrics! secrets-encryption! secrets-encryption-provider enable-servicelb!
+"""
+ALIASES = {"t": "token", "s": "server", "d": "data-dir", "c": "config", "o": "write-kubeconfig", "l": "log"}
+ENVIRONMENT = {
+    "token": "K3S_TOKEN",
+    "token-file": "K3S_TOKEN_FILE",
+    "server": "K3S_URL",
+    "node-name": "K3S_NODE_NAME",
+    "agent-token": "K3S_AGENT_TOKEN",
+    "agent-token-file": "K3S_AGENT_TOKEN_FILE",
+    "write-kubeconfig": "K3S_KUBECONFIG_OUTPUT",
+    "write-kubeconfig-mode": "K3S_KUBECONFIG_MODE",
+    "cluster-init": "K3S_CLUSTER_INIT",
+    "data-dir": "K3S_DATA_DIR",
+}
+# These must be the same on all servers.
+CRITICAL_TEXT = """
+cluster-cidr service-cidr cluster-dns cluster-domain flannel-backend flannel-ipv6-masq flannel-external-ip
+egress-selector-mode disable-cloud-controller disable-helm-controller disable-network-policy
+secrets-encryption embedded-registry supervisor-metrics
+"""
+COMMA_SEPARATED = {"tls-san", "disable", "node-ip", "node-external-ip", "cluster-cidr", "service-cidr"}
+
+
+def flag_table(command: str) -> dict[str, str]:
+    """Flag name to kind: "!" switch, "*" list, "" one value."""
+    words = (AGENT_FLAGS + (SERVER_FLAGS if command == "server" else "")).split()
+    return {word.rstrip("!*"): word[-1] if word[-1] in "!*" else "" for word in words}
+
+
+def yaml_plain(text: str, where: str) -> str:
+    """A plain scalar as YAML 1.1 reads it, since k3s does: `no` is false and 0644 is 420."""
+    if re.search(r":(\s|$)", text) or text[:1] in "{}[],&*!|>%@`\"'#?" or text == "-":
+        raise Fatal(f"{where}: this YAML is beyond the stand-in: {text!r}")
+    if text.lower() in ("~", "null"):
+        return ""
+    if text.lower() in ("true", "yes", "on", "y"):
+        return "true"
+    if text.lower() in ("false", "no", "off", "n"):
+        return "false"
+    if re.fullmatch(r"[-+]?0[0-7]+", text):
+        return str(int(text, 8))
+    if re.fullmatch(r"[-+]?(0x[0-9a-fA-F_]+|0b[01_]+|0o[0-7_]+|[0-9][0-9_]*)", text):
+        return str(int(text.replace("_", ""), 0 if text.lstrip("+-")[:2] in ("0x", "0b", "0o") else 10))
+    return text
+
+
+def yaml_scalar(text: str, where: str) -> str:
+    """One scalar with its trailing comment taken off."""
+    text = text.strip()
+    if text[:1] == "'":
+        found = re.match(r"'((?:[^']|'')*)'\s*(#.*)?$", text)
+        if found:
+            return found[1].replace("''", "'")
+    elif text[:1] == '"':
+        found = re.match(r'("(?:[^"\\]|\\.)*")\s*(#.*)?$', text)
+        if found:
+            try:
+                return str(json.loads(found[1]))
+            except ValueError as error:
+                raise Fatal(f"{where}: an escape beyond the stand-in: {text!r}") from error
+    else:
+        return yaml_plain(re.sub(r"(^|\s+)#.*$", "", text).strip(), where)
+    raise Fatal(f"{where}: an unfinished quoted string: {text!r}")
+
+
+def yaml_flow(text: str, where: str) -> list[str]:
+    """A list in brackets on one line."""
+    found = re.match(r"\[(.*)\]\s*(#.*)?$", text)
+    if not found:
+        raise Fatal(f"{where}: an unfinished list: {text!r}")
+    items = re.findall(r"""\s*('(?:[^']|'')*'|"(?:[^"\\]|\\.)*"|[^,'"\[\]{}]+)\s*(?:,|$)""", found[1])
+    if len(items) != len(
+        [part for part in re.split(r",(?=(?:[^'\"]|'[^']*'|\"[^\"]*\")*$)", found[1]) if part.strip()]
+    ):
+        raise Fatal(f"{where}: a list beyond the stand-in: {text!r}")
+    return [yaml_scalar(item, where) for item in items]
+
+
+def parse_config(text: str, where: str) -> dict[str, list[str]]:
+    """The YAML that a k3s config file is made of: one mapping of scalars and lists. Anything else is an error."""
+    result: dict[str, list[str]] = {}
+    key = ""  # the key whose list may follow
+    for number, line in enumerate(text.splitlines(), 1):
+        spot = f"{where}:{number}"
+        if not line.strip() or line.lstrip().startswith("#") or (line.rstrip() == "---" and not result):
+            continue
+        item = re.match(r"\s*-\s+(.*)$", line)
+        if item and key:
+            result[key].append(yaml_scalar(item[1], spot))
+            continue
+        entry = re.match(r"""(?:'([^']+)'|"([^"\\]+)"|([A-Za-z][\w-]*\+?))\s*:(?:\s+(.*))?$""", line)
+        if not entry or "\t" in line:
+            raise Fatal(f"failed to parse {spot}: the stand-in reads `key: value` and lists only, not {line!r}")
+        name = entry[1] or entry[2] or entry[3]
+        if name in result:
+            raise Fatal(f'failed to parse {spot}: key "{name}" already set in map')
+        value = re.sub(r"^#.*", "", (entry[4] or "").strip())
+        result[name] = yaml_flow(value, spot) if value[:1] == "[" else [yaml_scalar(value, spot)] if value else []
+        key = "" if value else name
+    return result
+
+
+def config_files(main: Path) -> list[Path]:
+    """The file itself, then its drop-ins in order."""
+    drop_ins = Path(f"{main}.d")
+    extra = [p for p in drop_ins.glob("*") if p.suffix in (".yaml", ".yml")] if drop_ins.is_dir() else []
+    return [main, *sorted(extra)] if main.exists() else sorted(extra)
+
+
+def read_config(main: Path, known: dict[str, str]) -> dict[str, list[str]]:
+    """All files merged: a later one replaces a key, `key+` appends to it. Unknown keys warn, as in k3s."""
+    merged: dict[str, list[str]] = {}
+    for path in config_files(main):
+        for key, values in parse_config(path.read_text(), str(path)).items():
+            name = key.rstrip("+")
+            name = ALIASES.get(name, name)
+            if name not in known:
+                log("warning", f"Unknown flag --{name} found in config.yaml, skipping\n")
+            elif len(values) > 1 and known[name] != "*" and not key.endswith("+"):
+                raise Fatal(f"{path}: {name} takes one value, not a list")
+            else:
+                merged[name] = [*merged.get(name, []), *values] if key.endswith("+") else values
+    return merged
+
+
+def parse_flags(argv: list[str], known: dict[str, str]) -> dict[str, list[str]]:
+    """The command line. Raises SystemExit(1) at an unknown flag, as k3s does."""
+    result: dict[str, list[str]] = {}
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        name, has_value, value = word.lstrip("-").partition("=")
+        name = ALIASES.get(name, name)
+        if not word.startswith("-") or name not in known:
+            sys.stderr.write(f"Incorrect Usage: flag provided but not defined: -{name}\n\n")
+            raise Fatal(f"flag provided but not defined: -{name}")
+        if not has_value:
+            if known[name] == "!":
+                value = "true"
+            elif rest:
+                value = rest.pop(0)
+            else:
+                raise Fatal(f"flag needs an argument: -{name}")
+        result.setdefault(name, []).append(value)
+    return result
+
+
+class Options:
+    """The settings of a server or an agent: command line, then config files, then environment."""
+
+    def __init__(self, command: str, argv: list[str]) -> None:
+        self.command = command
+        self.known = flag_table(command)
+        flags = parse_flags(argv, self.known)
+        main = flags.get("config", [os.environ.get("K3S_CONFIG_FILE", str(CONFIG_FILE))])[-1]
+        self.given = {**read_config(Path(main), self.known), **flags}
+        self.values = {**self._environment(), **self.given}
+
+    def _environment(self) -> dict[str, list[str]]:
+        found = ((name, os.environ.get(variable, "")) for name, variable in ENVIRONMENT.items())
+        return {name: [value] for name, value in found if value and name in self.known}
+
+    def one(self, name: str, default: str = "") -> str:
+        return (self.values.get(name) or [default])[-1]
+
+    def many(self, name: str) -> list[str]:
+        values = [value for value in self.values.get(name, []) if value]
+        return [part for value in values for part in value.split(",")] if name in COMMA_SEPARATED else values
+
+    def on(self, name: str) -> bool:
+        return self.one(name).lower() in ("true", "1", "t")
+
+    def argument(self, flag: str, name: str, default: float) -> float:
+        """A duration such as `40s` or `1m` among the pass-through arguments of a component, in seconds."""
+        for entry in self.many(flag):
+            key, _, value = entry.lstrip("-").partition("=")
+            found = re.fullmatch(r"([0-9.]+)(ms|s|m|h)", value)
+            if key == name and found:
+                return float(found[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[found[2]]
+        return default
+
+    @property
+    def data(self) -> Path:
+        return Path(ROOT + self.one("data-dir", "/var/lib/rancher/k3s"))
+
+    def secret(self, name: str) -> str:
+        """A token given as it is or in a file; "" where there is neither."""
+        if self.one(name):
+            return self.one(name)
+        path = self.one(f"{name}-file")
+        if not path:
+            return ""
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise Fatal(f"failed to read {name}-file: {error}") from error
+
+    def critical(self) -> dict[str, list[str]]:
+        return {name: sorted(self.many(name)) for name in CRITICAL_TEXT.split()} | {
+            "disable-servicelb": ["true"] if "servicelb" in self.many("disable") else []
+        }
+
+
+# Sources of the two sets: the kubelet's own check of --node-labels (k8s.io/kubelet/pkg/apis, well_known_labels.go).
+LABELS_ALLOWED = {
+    "kubernetes.io/hostname",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "node.kubernetes.io/instance-type",
+}
+LABEL_DOMAINS_ALLOWED = ("kubelet.kubernetes.io", "node.kubernetes.io")
+
+
+def label_is_refused(key: str) -> bool:
+    """Whether the kubelet refuses to set this label on its own node."""
+    domain = key.rpartition("/")[0]
+    reserved = any(domain == d or domain.endswith("." + d) for d in ("kubernetes.io", "k8s.io"))
+    allowed = any(domain == d or domain.endswith("." + d) for d in LABEL_DOMAINS_ALLOWED)
+    return reserved and not allowed and key not in LABELS_ALLOWED
+
+
+def parse_labels(entries: Iterable[str]) -> dict[str, str]:
+    labels = dict(entry.partition("=")[::2] for entry in entries)
+    bad = sorted(key for key in labels if label_is_refused(key))
+    if bad:
+        raise Fatal(
+            f"kubelet exited: failed to validate kubelet flags: unknown 'kubernetes.io' or 'k8s.io' labels specified "
+            f"with --node-labels: {bad}\n--node-labels in the 'kubernetes.io' namespace must begin with an allowed "
+            f"prefix ({', '.join(LABEL_DOMAINS_ALLOWED)}) or be in the specifically allowed set "
+            f"({', '.join(sorted(LABELS_ALLOWED))})"
+        )
+    for key, value in labels.items():
+        if not re.fullmatch(r"([\w.-]+/)?\w([\w.-]*\w)?", key) or not re.fullmatch(r"(\w([\w.-]*\w)?)?", value):
+            raise Fatal(f"kubelet exited: invalid node label {key}={value}")
+    return labels
+
+
+def parse_taints(entries: Iterable[str]) -> list[Obj]:
+    taints = []
+    for entry in entries:
+        found = re.fullmatch(r"([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)", entry)
+        if not found:
+            raise Fatal(f"kubelet exited: invalid taint spec: {entry}")
+        taint = {"key": found[1], "effect": found[3]}
+        taints.append({**taint, "value": found[2]} if found[2] else taint)
+    return taints
+
+
+# --- tokens, addresses, names ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Token:
+    """A join token: the CA's hash where it was the full form, and the password."""
+
+    ca_hash: str
+    password: str
+
+
+def parse_token(text: str) -> Token:
+    """Raises ValueError in k3s's words."""
+    if not text.startswith("K10"):
+        return Token("", text.partition(":")[2] or text)
+    ca_hash, separator, credentials = text[3:].partition("::")
+    if not separator:
+        ca_hash, credentials = "", text[3:]
+    if len(ca_hash) != 64:
+        raise ValueError("invalid token CA hash length")
+    password = credentials.partition(":")[2]
+    if not password:
+        raise ValueError("invalid token format")
+    return Token(ca_hash, password)
+
+
+def default_address() -> str:
+    """The address of the interface with the default route; like k3s, no such route is fatal."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # asks the routing table; a UDP connect sends nothing
+        except OSError as error:
+            raise Fatal('no default routes found in "/proc/net/route" or "/proc/net/ipv6_route"') from error
+        return str(sock.getsockname()[0])
+
+
+def read_or_make(path: Path, make: Callable[[], str]) -> str:
+    if not path.exists():
+        write_file(path, make() + "\n")
+    return path.read_text().strip()
+
+
+class Machine:
+    """Who this machine is in the cluster."""
+
+    def __init__(self, options: Options) -> None:
+        name = options.one("node-name", socket.gethostname()).lower()
+        if options.on("with-node-id"):
+            name += "-" + read_or_make(ETC / "node/id", lambda: secrets.token_hex(4))
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise Fatal(f"invalid node name {name!r}")
+        self.name = name
+        self.addresses = options.many("node-ip") or [default_address()]
+        self.external = options.many("node-external-ip")
+        self.labels = parse_labels(options.many("node-label"))
+        self.taints = parse_taints(options.many("node-taint"))
+        self.password = read_or_make(ETC / "node/password", lambda: secrets.token_hex(16))
+
+
+# --- certificates ------------------------------------------------------------------------------------------------
+
+
+class Pki:
+    """Certificates by the openssl command; P-256 keys, since they cost least."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _openssl(self, extensions: list[str], arguments: list[str], data: bytes = b"") -> bytes:
+        config = "\n".join(["[req]", "distinguished_name=dn", "x509_extensions=ext", "[dn]", "[ext]", *extensions])
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".cnf") as file:
+            file.write(config + "\n")
+            file.flush()
+            command = ["openssl", "req", "-config", file.name, *arguments]
+            done = subprocess.run(command, input=data, capture_output=True, check=False)
+        if done.returncode:
+            raise Fatal(f"openssl failed: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout
+
+    def make_ca(self, name: str, common_name: str) -> None:
+        """A CA of ten years, unless it is there."""
+        if self.path(f"{name}.crt").exists():
+            return
+        extensions = [
+            "basicConstraints=critical,CA:TRUE",
+            "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign",
+            "subjectKeyIdentifier=hash",
+        ]
+        self._new(name, extensions, f"/CN={common_name}", 3650, [])
+
+    def make_leaf(self, name: str, ca: str, subject: str, usage: str, sans: Iterable[str] = ()) -> None:
+        """A certificate of a year, unless it is there: a SAN added later needs the file gone, as in k3s."""
+        if not self.path(f"{name}.crt").exists():
+            self._new(name, self._leaf(usage, sans), subject, 365, self._signed_by(ca))
+
+    def sign(self, request_der: bytes, ca: str, subject: str, usage: str) -> bytes:
+        """Sign the key of a request under a subject of our own choice; PEM."""
+        arguments = ["-x509", "-inform", "DER", "-in", "/dev/stdin", "-subj", subject, "-days", "365"]
+        return self._openssl(self._leaf(usage, ()), [*arguments, *self._signed_by(ca)], request_der)
+
+    def request(self, key: Path, subject: str) -> bytes:
+        """A new key, and the request for its certificate; DER."""
+        arguments = ["-new", *self._new_key(key), "-subj", subject, "-outform", "DER"]
+        return self._openssl([], arguments)
+
+    def _new(self, name: str, extensions: list[str], subject: str, days: int, signer: list[str]) -> None:
+        key, partial = self.path(f"{name}.key"), self.path(f"{name}.crt.new")
+        arguments = ["-x509", *self._new_key(key), "-subj", subject, "-days", str(days), "-out", str(partial)]
+        self._openssl(extensions, [*arguments, *signer])
+        key.chmod(0o600)
+        partial.replace(self.path(f"{name}.crt"))
+
+    @staticmethod
+    def _new_key(path: Path) -> list[str]:
+        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(path)]
+
+    def _signed_by(self, ca: str) -> list[str]:
+        return ["-CA", str(self.path(f"{ca}.crt")), "-CAkey", str(self.path(f"{ca}.key"))]
+
+    @staticmethod
+    def _leaf(usage: str, sans: Iterable[str]) -> list[str]:
+        lines = [
+            "basicConstraints=critical,CA:FALSE",
+            "keyUsage=critical,digitalSignature,keyEncipherment",
+            f"extendedKeyUsage={usage}",
+            "subjectKeyIdentifier=hash",
+            "authorityKeyIdentifier=keyid",
+        ]
+        names = ",".join(f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in dict.fromkeys(sans))
+        return [*lines, f"subjectAltName={names}"] if names else lines
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def server_context(pki: Pki, certificates: ssl.VerifyMode) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.path("serving-kube-apiserver.crt"), pki.path("serving-kube-apiserver.key"))
+    context.load_verify_locations(pki.path("client-ca.crt"))
+    context.verify_mode = certificates
+    context.num_tickets = 0  # a resumed session would carry no client certificate
+    return context
+
+
+def client_context(ca_pem: str, pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    """Trust this CA alone; with "" trust anybody, which is how `/cacerts` is fetched."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if pair:
+        context.load_cert_chain(*pair)
+    return context
+
+
+# --- talking to others -------------------------------------------------------------------------------------------
+
+
+def in_go_words(error: OSError | http.client.HTTPException, host: str, port: int) -> str:
+    """What k3s's journal says of this error, since people and programs read it there."""
+    if isinstance(error, ConnectionRefusedError):
+        return f"dial tcp {host}:{port}: connect: connection refused"
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {host}:{port}: i/o timeout"
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {host}: no such host"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: failed to verify certificate: x509: {error.verify_message}"
+    return f"dial tcp {host}:{port}: {getattr(error, 'strerror', None) or error}"
+
+
+class Link:
+    """One kept-alive HTTPS connection; used by one thread at a time."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> None:
+        self.host, self.port = host, port
+        self.context, self.timeout_s = context, timeout_s
+        self._connection: http.client.HTTPSConnection | None = None
+        self._lock = threading.Lock()
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Raises OSError or HTTPException when there is no answer."""
+        with self._lock:
+            used_before = self._connection is not None
+            try:
+                return self._once(method, path, body, headers or {})
+            except (ConnectionError, ssl.SSLEOFError, http.client.HTTPException):
+                if not used_before:
+                    raise
+                return self._once(method, path, body, headers or {})  # the other side had closed it meanwhile
+
+    def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._connection = http.client.HTTPSConnection(
+                self.host, self.port, context=self.context, timeout=self.timeout_s
+            )
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            self._connection = None
+            raise
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def split_url(url: str) -> tuple[str, int]:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname:
+        raise Fatal(f"Invalid server url, failed to parse: {url}")
+    return parts.hostname, parts.port or 443
+
+
+def fetch_ca(host: str, port: int, token: Token) -> str:
+    """The cluster's CA bundle, checked against the token. Raises ValueError in k3s's words."""
+    link = Link(host, port, client_context(""), 10)
+    try:
+        status, raw = link.request("GET", "/cacerts")
+    except (OSError, http.client.HTTPException) as error:
+        words = in_go_words(error, host, port)
+        raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+    if status != 200:
+        raise ValueError(f"failed to get CA certs: https://{host}:{port}/cacerts: {status}")
+    found = hashlib.sha256(raw).hexdigest()
+    if not token.ca_hash:
+        log(
+            "warning",
+            "Cluster CA certificate is not trusted by the host CA bundle, but the token does not include a CA hash. "
+            "Use the full token from the server's node-token file to enable Cluster CA validation.",
+        )
+    elif token.ca_hash != found:
+        raise ValueError(f"token CA hash does not match the Cluster CA certificate hash: {token.ca_hash} != {found}")
+    return raw.decode()
+
+
+# --- the store ---------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """Objects by (plural, namespace, name): in memory, on disk in SQLite, with a history for watches.
+
+    Objects in it are never changed in place; `put` is the only way in.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        self._db.execute("CREATE TABLE IF NOT EXISTS object(plural, ns, name, value, PRIMARY KEY(plural, ns, name))")
+        self._db.execute("CREATE TABLE IF NOT EXISTS meta(name PRIMARY KEY, value)")
+        rows = self._db.execute("SELECT plural, ns, name, value FROM object")
+        self.objects: dict[Key, Obj] = {(p, ns, n): json.loads(value) for p, ns, n, value in rows}
+        meta = dict(self._db.execute("SELECT name, value FROM meta"))
+        self.rev = int(meta.get("rev", 0))
+        self.term = int(meta.get("term", 0))
+        self.changed = threading.Condition()
+        self.history: deque[tuple[int, str, Obj | None, Obj | None]] = deque(maxlen=2000)
+        self.floor = self.rev  # watches cannot begin before this revision
+
+    def put(self, changes: list[Change], rev: int, term: int) -> None:
+        """Apply changes that were agreed on."""
+        with self.changed:
+            self._db.execute("BEGIN")
+            for plural, ns, name, new, change_rev in changes:
+                old = self.objects.pop((plural, ns, name), None)
+                if new is None:
+                    self._db.execute("DELETE FROM object WHERE plural=? AND ns=? AND name=?", (plural, ns, name))
+                else:
+                    self.objects[plural, ns, name] = new
+                    row = (plural, ns, name, json.dumps(new))
+                    self._db.execute("INSERT OR REPLACE INTO object VALUES (?,?,?,?)", row)
+                if len(self.history) == self.history.maxlen:
+                    self.floor = self.history[0][0]
+                self.history.append((change_rev, plural, old, new))
+            self.rev, self.term = rev, term
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rev', ?), ('term', ?)", (rev, term))
+            self._db.execute("COMMIT")
+            self.changed.notify_all()
+
+    def get(self, plural: str, ns: str, name: str) -> Obj | None:
+        return self.objects.get((plural, ns, name))
+
+    def all(self, plural: str, ns: str = "") -> list[Obj]:
+        with self.changed:
+            items = [(k, o) for k, o in self.objects.items() if k[0] == plural and ns in ("", k[1])]
+        return [obj for _, obj in sorted(items, key=lambda item: item[0])]
+
+    def snapshot(self) -> Obj:
+        with self.changed:
+            rows = [[*key, obj] for key, obj in self.objects.items()]
+            return {"rev": self.rev, "term": self.term, "objects": rows}
+
+    def load(self, snapshot: Obj) -> None:
+        """Become equal to a snapshot; watches are told the differences."""
+        wanted: dict[Key, Obj] = {(p, ns, n): obj for p, ns, n, obj in snapshot["objects"]}
+        rev = int(snapshot["rev"])
+        gone: list[Change] = [(*key, None, rev) for key in self.objects if key not in wanted]
+        new: list[Change] = [(*key, obj, rev) for key, obj in wanted.items() if self.objects.get(key) != obj]
+        self.put(gone + new, rev, int(snapshot["term"]))
+
+
+def number(edits: list[Edit], rev: int) -> list[Change]:
+    """Give each edit the next revision, also inside the object."""
+    changes: list[Change] = []
+    for at, (plural, ns, name, obj) in enumerate(edits, rev + 1):
+        if obj is not None and "metadata" in obj:
+            obj["metadata"]["resourceVersion"] = str(at)
+        changes.append((plural, ns, name, obj, at))
+    return changes
+
+
+class Solo:
+    """The datastore of one server alone: SQLite, always the leader."""
+
+    kind = "sqlite"
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.lock = threading.RLock()
+        self.is_leader = True
+
+    def commit(self, edits: list[Edit]) -> None:
+        self.store.put(number(edits, self.store.rev), self.store.rev + len(edits), self.store.term)
+
+    def forward(self, op: Obj) -> Reply:
+        raise AssertionError(f"a lone server leads: {op}")
+
+    def members(self) -> list[Obj]:
+        return []
+
+    def member_add(self, body: Obj) -> Reply:
+        raise ApiError(400, "BadRequest", f"{body.get('name')} cannot join: this server's datastore is not etcd")
+
+    def member_removal(self, machine: str) -> list[Edit]:  # noqa: ARG002 - Etcd needs it
+        return []
+
+
+class Etcd:
+    """The datastore of several servers. A stand-in for embedded etcd, not a Raft.
+
+    Each member holds everything. One leads: it takes the writes and has a majority confirm each of them before it
+    counts. The leader is whoever already leads, else the living voter with the most recent data, lowest id first.
+    """
+
+    kind = "etcd"
+
+    def __init__(self, *, store: Store, member: str, pki: Pki) -> None:
+        self.store, self.id = store, member
+        self.lock = threading.RLock()
+        self.leader = ""
+        self.had_quorum = False
+        self.synced = False
+        self.on_removed: Callable[[], None] = lambda: None
+        pair = (pki.path("peer.crt"), pki.path("peer.key"))
+        self._context = client_context(pki.path("server-ca.crt").read_text(), pair)
+        self._links: dict[str, Link] = {}
+        self._seen: dict[str, tuple[float, Obj]] = {}
+        self._pollers: set[str] = set()
+        self._quorum_at = time.monotonic()
+        self._learner_since: dict[str, float] = {}
+
+    @property
+    def is_leader(self) -> bool:
+        return self.leader == self.id
+
+    def members(self) -> list[Obj]:
+        return self.store.all("_members")
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def status(self) -> Obj:
+        return {"id": self.id, "term": self.store.term, "rev": self.store.rev, "leads": self.is_leader}
+
+    # the leader's side
+
+    def commit(self, edits: list[Edit]) -> None:
+        """Push to the living, and apply here once a majority has it. The caller holds the lock."""
+        store = self.store
+        changes = number(edits, store.rev)
+        body = {"term": store.term, "before": store.rev, "rev": store.rev + len(changes), "changes": changes}
+        voters = {m["id"] for m in self.members() if not m["learner"]}
+        confirmed = {self.id}
+        for peer in self._living() - {self.id}:
+            if self._post(peer, "/append", body) == 200:
+                confirmed.add(peer)
+        if len(confirmed & voters) * 2 <= len(voters):
+            raise ApiError(500, "InternalError", "etcdserver: request timed out")
+        store.put(changes, store.rev + len(changes), store.term)
+
+    def member_add(self, body: Obj) -> Reply:
+        """Add a learner; refused in etcd's words."""
+        members = self.members()
+        if any(m["id"] == body["id"] for m in members):
+            return 200, {"members": members}
+        if any(m["learner"] for m in members):
+            raise ApiError(500, "InternalError", LEARNERS)
+        if any(m["id"] not in self._living() for m in members):
+            raise ApiError(500, "InternalError", "etcdserver: unhealthy cluster")
+        self.commit([("_members", "", body["id"], {**body, "learner": True})])
+        return 200, {"members": self.members()}
+
+    def member_removal(self, machine: str) -> list[Edit]:
+        mine = [m for m in self.members() if m["machine"] == machine]
+        return [("_members", "", m["id"], None) for m in mine] if len(self.members()) > 1 else []
+
+    def _lead(self) -> None:
+        """Bring those who lag up to date, and make voters of learners."""
+        for member in self.members():
+            at, status = self._seen.get(member["id"], (0.0, {}))
+            living = time.monotonic() - at < PEER_DEAD_AFTER_S
+            current = (status.get("rev"), status.get("term")) == (self.store.rev, self.store.term)
+            if living and not current and member["id"] != self.id:
+                with self.lock:
+                    self._post(member["id"], "/snapshot", self.store.snapshot())
+            if member["learner"]:
+                self._promote_or_evict(member, current=living and current)
+
+    def _promote_or_evict(self, member: Obj, *, current: bool) -> None:
+        age = time.monotonic() - self._learner_since.setdefault(member["id"], time.monotonic())
+        if current and age > LEARNER_S:
+            value = {**member, "learner": False}
+            log("info", f"Promoted learner member {member['name']} of the etcd cluster")
+        elif age > LEARNER_EVICT_S:
+            value = None
+            log("warning", f"Removed learner member {member['name']} of the etcd cluster: it made no progress")
+        else:
+            return
+        with self.lock:
+            self.commit([("_members", "", member["id"], value)])
+        self._learner_since.pop(member["id"], None)
+
+    # the others' side
+
+    def append(self, body: Obj) -> int:
+        with self.lock:
+            if body["term"] < self.store.term or body["before"] != self.store.rev:
+                return 409
+            changes: list[Change] = [(p, ns, n, obj, rev) for p, ns, n, obj, rev in body["changes"]]
+            self.store.put(changes, body["rev"], body["term"])
+            return 200
+
+    def take_snapshot(self, body: Obj) -> int:
+        with self.lock:
+            if body["term"] < self.store.term:
+                return 409
+            self.store.load(body)
+            self.synced = True
+            return 200
+
+    def forward(self, op: Obj) -> Reply:
+        """Have the leader do a write."""
+        link = self._link(self.leader) if self.leader else None
+        if link is None:
+            raise ApiError(500, "InternalError", "etcdserver: no leader")
+        try:
+            status, raw = link.request("POST", "/write", json.dumps(op).encode())
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(500, "InternalError", "etcdserver: request timed out") from error
+        return status, json.loads(raw)
+
+    # both
+
+    def _link(self, peer: str) -> Link | None:
+        member = self.store.get("_members", "", peer)
+        if peer not in self._links and member:
+            self._links[peer] = Link(*split_url(member["peer"]), self._context, 2)
+        return self._links.get(peer)
+
+    def _post(self, peer: str, path: str, body: Obj) -> int:
+        link = self._link(peer)
+        if link is None:
+            return 0
+        try:
+            return link.request("POST", path, json.dumps(body).encode())[0]
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    def _poll(self, peer: str, url: str) -> None:
+        """Ask one peer every second how it is, for as long as it is a member."""
+        link = Link(*split_url(url), self._context, 1)
+        while self.store.get("_members", "", peer):
+            try:
+                status, raw = link.request("GET", "/status", None, {"X-Member": self.id})
+                if status == 410:
+                    self.on_removed()
+                self._seen[peer] = (time.monotonic(), json.loads(raw))
+            except (OSError, http.client.HTTPException):
+                pass  # what counts is when it last answered
+            time.sleep(PEER_POLL_S)
+        self._pollers.discard(peer)
+        self._seen.pop(peer, None)
+
+    def _living(self) -> set[str]:
+        now = time.monotonic()
+        return {self.id} | {peer for peer, (at, _) in self._seen.items() if now - at < PEER_DEAD_AFTER_S}
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._tick()
+            except ApiError as error:
+                log("warning", error.message)
+            time.sleep(0.25)
+
+    def _tick(self) -> None:
+        members = self.members()
+        for member in members:
+            if member["id"] not in self._pollers and member["id"] != self.id:
+                self._pollers.add(member["id"])
+                threading.Thread(target=self._poll, args=(member["id"], member["peer"]), daemon=True).start()
+        if not any(m["id"] == self.id for m in members):
+            if self.had_quorum:
+                self.on_removed()
+            return
+        voters = {m["id"] for m in members if not m["learner"]}
+        living = self._living() & voters
+        if len(living) * 2 > len(voters):
+            self._quorum_at, self.had_quorum = time.monotonic(), True
+            self._elect(living)
+        else:
+            self.leader = ""
+            if self.had_quorum and time.monotonic() - self._quorum_at > QUORUM_LOST_EXIT_S:
+                die("leader election lost for k3s-etcd: etcdserver: no leader")
+        if self.is_leader:
+            self._lead()
+
+    def _elect(self, living: set[str]) -> None:
+        others = {peer: self._seen[peer][1] for peer in living if peer != self.id and peer in self._seen}
+        claims = {peer: status for peer, status in others.items() if status["leads"]}
+        if self.is_leader:
+            rival = [s for p, s in claims.items() if (s["term"], self.id) > (self.store.term, p)]
+            self.leader = "" if rival else self.id
+            return
+        if claims:
+            self.leader = max(claims, key=lambda peer: int(claims[peer]["term"]))
+            ahead = claims[self.leader]
+            self.synced = self.synced or (ahead["rev"], ahead["term"]) == (self.store.rev, self.store.term)
+            return
+        self.leader = ""
+        everybody = {**others, self.id: self.status()}
+        first = min(everybody, key=lambda peer: (-everybody[peer]["term"], -everybody[peer]["rev"], peer))
+        if first == self.id and self.id in living:
+            with self.lock:
+                term = max(int(s["term"]) for s in everybody.values()) + 1
+                self.store.put([], self.store.rev, term)
+                self.leader, self.synced = self.id, True
+            log("info", f"{self.id} became leader at term {term}")
+
+
+Cluster = Solo | Etcd
+
+
+# --- the API: what there is --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of object that is served."""
+
+    plural: str
+    kind: str
+    group_version: str
+    namespaced: bool
+    short: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> str:
+        return self.group_version.rpartition("/")[0]
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+
+RESOURCES = {
+    resource.plural: resource
+    for resource in (
+        Resource("configmaps", "ConfigMap", "v1", True, ("cm",)),
+        Resource("endpoints", "Endpoints", "v1", True, ("ep",)),
+        Resource("events", "Event", "v1", True, ("ev",)),
+        Resource("namespaces", "Namespace", "v1", False, ("ns",)),
+        Resource("nodes", "Node", "v1", False, ("no",)),
+        Resource("pods", "Pod", "v1", True, ("po",)),
+        Resource("secrets", "Secret", "v1", True),
+        Resource("serviceaccounts", "ServiceAccount", "v1", True, ("sa",)),
+        Resource("services", "Service", "v1", True, ("svc",)),
+        Resource("daemonsets", "DaemonSet", "apps/v1", True, ("ds",)),
+        Resource("deployments", "Deployment", "apps/v1", True, ("deploy",)),
+        Resource("replicasets", "ReplicaSet", "apps/v1", True, ("rs",)),
+        Resource("statefulsets", "StatefulSet", "apps/v1", True, ("sts",)),
+        Resource("leases", "Lease", "coordination.k8s.io/v1", True),
+        Resource("poddisruptionbudgets", "PodDisruptionBudget", "policy/v1", True, ("pdb",)),
+    )
+}
+VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
+              "poddisruptionbudgets"}  # fmt: skip
+
+
+class ApiError(Exception):
+    """An answer that is not a success, in Kubernetes' terms."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.reason, self.message = code, reason, message
+
+    def status(self) -> Obj:
+        return status_object("Failure", self.code, self.reason, self.message)
+
+
+def status_object(status: str, code: int, reason: str = "", message: str = "", details: Obj | None = None) -> Obj:
+    result: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": status}
+    result |= {key: value for key, value in (("message", message), ("reason", reason), ("details", details)) if value}
+    return result if status == "Success" else {**result, "code": code}
+
+
+def not_found(resource: Resource, name: str) -> ApiError:
+    plural = resource.plural + (f".{resource.group}" if resource.group else "")
+    return ApiError(404, "NotFound", f'{plural} "{name}" not found')
+
+
+def discovery(parts: list[str]) -> Obj:
+    """/api, /apis and the lists below them; `parts` is the path split at its slashes."""
+    groups = sorted({r.group_version for r in RESOURCES.values() if r.group})
+    if parts == ["api"]:
+        return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
+    if parts == ["apis"]:
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [api_group(g) for g in groups]}
+    group_version = "/".join(parts[1:])
+    if parts[0] == "apis" and len(parts) == 2 and any(g.startswith(f"{parts[1]}/") for g in groups):
+        return {"kind": "APIGroup", "apiVersion": "v1", **api_group(f"{parts[1]}/v1")}
+    rows = []
+    for resource in RESOURCES.values():
+        if resource.group_version == group_version:
+            row = {"name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced,
+                   "kind": resource.kind, "verbs": VERBS, "shortNames": list(resource.short)}  # fmt: skip
+            rows.append(row)
+            if resource.plural in HAS_STATUS:
+                rows.append(
+                    {
+                        "name": f"{resource.plural}/status",
+                        "singularName": "",
+                        "namespaced": resource.namespaced,
+                        "kind": resource.kind,
+                        "verbs": ["get", "patch", "update"],
+                    }
+                )
+    if not rows:
+        raise ApiError(404, "NotFound", "the server could not find the requested resource")
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
+
+
+def api_group(group_version: str) -> Obj:
+    version = {"groupVersion": group_version, "version": group_version.rpartition("/")[2]}
+    return {"name": group_version.rpartition("/")[0], "versions": [version], "preferredVersion": version}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path below /api or /apis names."""
+
+    resource: Resource
+    ns: str
+    name: str
+    sub: str
+
+
+def parse_target(parts: list[str]) -> Target | None:
+    """None where the path is one of discovery's."""
+    skip = 2 if parts[0] == "api" else 3
+    group_version, rest = "/".join(parts[1:skip]), parts[skip:]
+    if not rest:
+        return None
+    ns = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and rest[2] in RESOURCES:
+        ns, rest = rest[1], rest[2:]
+    resource = RESOURCES.get(rest[0])
+    if resource is None or resource.group_version != group_version or len(rest) > 3:
+        raise ApiError(404, "NotFound", "the server could not find the requested resource")
+    return Target(resource, ns, rest[1] if len(rest) > 1 else "", rest[2] if len(rest) > 2 else "")
+
+
+# --- the API: selecting and patching -----------------------------------------------------------------------------
+
+
+def label_matches(labels: dict[str, str], selector: str) -> bool:
+    for part in re.findall(r"(?:[^,(]|\([^)]*\))+", selector):
+        text = part.strip()
+        among = re.fullmatch(r"(\S+)\s+(in|notin)\s+\(([^)]*)\)", text)
+        if among:
+            good = (labels.get(among[1]) in [v.strip() for v in among[3].split(",")]) == (among[2] == "in")
+        elif "!=" in text:
+            key, _, value = text.partition("!=")
+            good = labels.get(key.strip()) != value.strip()
+        elif "=" in text:
+            key, _, value = text.partition("=")
+            good = labels.get(key.strip()) == value.lstrip("=").strip()
+        else:
+            good = (text.lstrip("!") in labels) != text.startswith("!")
+        if not good:
+            return False
+    return True
+
+
+def field_matches(obj: Obj, selector: str) -> bool:
+    for part in filter(None, selector.split(",")):
+        found = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
+        if not found:
+            raise ApiError(400, "BadRequest", f"invalid field selector {part!r}")
+        value: Any = obj
+        for step in found[1].split("."):
+            value = value.get(step, "") if isinstance(value, dict) else ""
+        if (str(value) == found[3]) != (found[2] != "!="):
+            return False
+    return True
+
+
+def selected(obj: Obj | None, query: dict[str, str]) -> bool:
+    return (
+        obj is not None
+        and label_matches(obj["metadata"].get("labels") or {}, query.get("labelSelector", ""))
+        and field_matches(obj, query.get("fieldSelector", ""))
+    )
+
+
+# Lists that a strategic merge patch merges by this key; all others it replaces (a Node's taints among them).
+MERGE_KEYS = {
+    "conditions": "type", "addresses": "type", "containers": "name", "initContainers": "name", "volumes": "name",
+    "env": "name", "volumeMounts": "mountPath", "ownerReferences": "uid", "imagePullSecrets": "name",
+}  # fmt: skip
+
+
+def merge(target: Json, patch: Json, *, strategic: bool) -> Json:
+    """RFC 7386, or Kubernetes' strategic merge where asked for."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    if strategic and patch.get("$patch") == "replace":
+        return {key: value for key, value in patch.items() if key != "$patch"}
+    for key, value in patch.items():
+        field = key.partition("/")[2]
+        if strategic and key.startswith("$deleteFromPrimitiveList/"):
+            result[field] = [item for item in result.get(field) or [] if item not in value]
+        elif strategic and key.startswith("$"):
+            continue  # $setElementOrder and $retainKeys only order and confirm
+        elif value is None:
+            result.pop(key, None)
+        elif strategic and isinstance(value, list):
+            result[key] = merge_list(key, result.get(key) or [], value)
+        else:
+            result[key] = merge(result.get(key), value, strategic=strategic)
+    return result
+
+
+def merge_list(field: str, old: list[Any], patch: list[Any]) -> list[Any]:
+    if field == "finalizers":
+        return old + [item for item in patch if item not in old]
+    key = MERGE_KEYS.get(field)
+    if key is None:
+        return patch
+    result = {item[key]: item for item in old}
+    for item in patch:
+        if item.get("$patch") == "delete":
+            result.pop(item[key], None)
+        else:
+            result[item[key]] = merge(result.get(item[key]), item, strategic=True)
+    return list(result.values())
+
+
+def json_patch(obj: Obj, operations: list[Obj]) -> Obj:
+    """RFC 6902 without move and copy."""
+    root: Any = {"": copy.deepcopy(obj)}
+    for operation in operations:
+        steps = [s.replace("~1", "/").replace("~0", "~") for s in operation["path"].split("/")]
+        parent = root
+        try:
+            for step in steps[:-1]:
+                parent = parent[int(step) if isinstance(parent, list) else step]
+            json_patch_one(parent, steps[-1], operation)
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise ApiError(422, "Invalid", f"the server rejected our request: {operation}") from error
+    result: Obj = root[""]
+    return result
+
+
+def json_patch_one(parent: Json, last: str, operation: Obj) -> None:
+    op, value = operation["op"], operation.get("value")
+    if op not in ("add", "remove", "replace", "test"):
+        raise ValueError(op)
+    if isinstance(parent, list) and op == "add":
+        parent.insert(len(parent) if last == "-" else int(last), value)
+        return
+    index: Any = int(last) if isinstance(parent, list) else last
+    if op == "remove":
+        del parent[index]
+    elif op == "test" and parent[index] != value:
+        raise ValueError(last)
+    elif op == "add" or (op == "replace" and parent[index] is not None):
+        parent[index] = value
+
+
+def apply_patch(old: Obj, patch: Json, content_type: str) -> Obj:
+    kind = content_type.partition(";")[0].strip()
+    if kind == "application/json-patch+json":
+        return json_patch(old, patch)
+    if kind == "application/merge-patch+json":
+        merged = merge(old, patch, strategic=False)
+    elif kind in ("application/strategic-merge-patch+json", "application/apply-patch+yaml"):
+        merged = merge(old, patch, strategic=True)
+    else:
+        raise ApiError(415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}")
+    result: Obj = merged
+    return result
+
+
+# --- the API: tables ---------------------------------------------------------------------------------------------
+
+
+def age(obj: Obj) -> str:
+    """As kubectl prints ages."""
+    made = obj["metadata"].get("creationTimestamp")
+    if not made:
+        return "<unknown>"
+    s = max(0, int(time.time()) - calendar.timegm(time.strptime(made, "%Y-%m-%dT%H:%M:%SZ")))
+    if s < 120:
+        return f"{s}s"
+    if s < 600:
+        return f"{s // 60}m{s % 60}s" if s % 60 else f"{s // 60}m"
+    if s < 3 * 3600:
+        return f"{s // 60}m"
+    if s < 8 * 3600:
+        return f"{s // 3600}h{s % 3600 // 60}m" if s % 3600 >= 60 else f"{s // 3600}h"
+    return f"{s // 3600}h" if s < 48 * 3600 else f"{s // 86400}d"
+
+
+def condition(node: Obj, kind: str) -> Obj:
+    found: list[Obj] = [c for c in node.get("status", {}).get("conditions", []) if c["type"] == kind]
+    return found[0] if found else {}
+
+
+def node_cells(node: Obj) -> list[Any]:
+    ready = condition(node, "Ready").get("status")
+    state = "Ready" if ready == "True" else "NotReady" if ready else "Unknown"
+    if node.get("spec", {}).get("unschedulable"):
+        state += ",SchedulingDisabled"
+    prefix = "node-role.kubernetes.io/"
+    roles = sorted(k.removeprefix(prefix) for k in node["metadata"].get("labels", {}) if k.startswith(prefix))
+    info = node.get("status", {}).get("nodeInfo", {})
+    addresses = {a["type"]: a["address"] for a in reversed(node.get("status", {}).get("addresses", []))}
+    return [
+        node["metadata"]["name"], state, ",".join(roles) or "<none>", age(node), info.get("kubeletVersion", ""),
+        addresses.get("InternalIP", "<none>"), addresses.get("ExternalIP", "<none>"),
+        info.get("osImage", "<unknown>"), info.get("kernelVersion", "<unknown>"),
+        info.get("containerRuntimeVersion", "<unknown>"),
+    ]  # fmt: skip
+
+
+def pod_cells(pod: Obj) -> list[Any]:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
+    ready = f"{sum(1 for s in statuses if s.get('ready'))}/{len(pod['spec'].get('containers', []))}"
+    return [pod["metadata"]["name"], ready, pod.get("status", {}).get("phase", ""), 0, age(pod),
+            pod["spec"].get("nodeName", "<none>")]  # fmt: skip
+
+
+# Column names, a "*" for those that only `-o wide` shows, and how a row is made.
+COLUMNS: dict[str, tuple[list[str], Callable[[Obj], list[Any]]]] = {
+    "nodes": (["Name", "Status", "Roles", "Age", "Version", "Internal-IP*", "External-IP*", "OS-Image*",
+               "Kernel-Version*", "Container-Runtime*"], node_cells),
+    "pods": (["Name", "Ready", "Status", "Restarts", "Age", "Node*"], pod_cells),
+    "namespaces": (["Name", "Status", "Age"],
+                   lambda o: [o["metadata"]["name"], o.get("status", {}).get("phase", ""), age(o)]),
+}  # fmt: skip
+
+
+def table(plural: str, objects: list[Obj], query: dict[str, str], metadata: Obj) -> Obj:
+    names, cells = COLUMNS.get(plural, (["Name", "Age"], lambda o: [o["metadata"]["name"], age(o)]))
+    columns = [
+        {"name": name.rstrip("*"), "type": "string", "format": "name" if name == "Name" else "",
+         "description": "", "priority": int(name.endswith("*"))}
+        for name in names
+    ]  # fmt: skip
+    rows = []
+    for obj in objects:
+        part = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+        whole = query.get("includeObject") == "Object"
+        rows.append({"cells": cells(obj), "object": obj if whole else part})
+    return {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata,
+            "columnDefinitions": columns, "rows": rows}  # fmt: skip
+
+
+# --- the API: writing --------------------------------------------------------------------------------------------
+
+CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
+
+
+def node_taints(node: Obj) -> list[Obj]:
+    """The taints as they must be for this node's conditions: what the node lifecycle controller does."""
+    spec = node.get("spec", {})
+    own = ("node.kubernetes.io/unschedulable", *CONDITION_TAINTS.values())
+    before = spec.get("taints") or []
+    wanted = [("node.kubernetes.io/unschedulable", "NoSchedule")] if spec.get("unschedulable") else []
+    key = CONDITION_TAINTS.get(condition(node, "Ready").get("status", ""))
+    wanted += [(key, "NoSchedule"), (key, "NoExecute")] if key else []
+    had = {(t["key"], t["effect"]): t for t in before}
+    new = [had.get(pair) or {"key": pair[0], "effect": pair[1], "timeAdded": stamp()} for pair in wanted]
+    return [t for t in before if t["key"] not in own] + new
+
+
+class Api:
+    """The object API of one server. `call` is the whole of it, for HTTP and for the server's own use alike."""
+
+    def __init__(self, store: Store, cluster: Cluster, cluster_cidr: str) -> None:
+        self.store, self.cluster = store, cluster
+        self.pod_network = ipaddress.ip_network(cluster_cidr, strict=False)
+
+    def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
+        """One request that is not a watch. Errors come back as Status objects."""
+        url = urllib.parse.urlsplit(path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        parts = [urllib.parse.unquote(part) for part in url.path.split("/") if part]
+        try:
+            target = parse_target(parts)
+            if target is None:
+                return 200, discovery(parts)
+            if method == "GET":
+                return 200, self.read(target, query)
+            op = {"method": method, "plural": target.resource.plural, "ns": target.ns, "name": target.name,
+                  "sub": target.sub, "body": body, "type": content_type, "query": query}  # fmt: skip
+            return self.write(op)
+        except ApiError as error:
+            return error.code, error.status()
+
+    def read(self, target: Target, query: dict[str, str]) -> Obj:
+        resource = target.resource
+        if target.name:
+            obj = self.store.get(resource.plural, target.ns, target.name)
+            if obj is None:
+                raise not_found(resource, target.name)
+            return self.whole(resource, obj)
+        with self.store.changed:
+            rev = str(self.store.rev)
+            items = [obj for obj in self.store.all(resource.plural, target.ns) if selected(obj, query)]
+        return {"kind": f"{resource.kind}List", "apiVersion": resource.group_version,
+                "metadata": {"resourceVersion": rev}, "items": items}  # fmt: skip
+
+    @staticmethod
+    def whole(resource: Resource, obj: Obj) -> Obj:
+        return {"kind": resource.kind, "apiVersion": resource.group_version, **obj}
+
+    def write(self, op: Obj) -> Reply:
+        """Do one write where the leader is. `op` is plain JSON, so that it can travel."""
+        if not self.cluster.is_leader:
+            return self.cluster.forward(op)
+        try:
+            with self.cluster.lock:
+                if op["method"] == "MEMBER":
+                    return self.cluster.member_add(op["body"])
+                code, answer, edits = self._edits(op)
+                if edits and op["query"].get("dryRun") != "All":
+                    self.cluster.commit(edits)
+                return code, answer
+        except ApiError as error:
+            return error.code, error.status()
+
+    def _edits(self, op: Obj) -> tuple[int, Obj, list[Edit]]:
+        resource = RESOURCES[op["plural"]]
+        key: Key = (op["plural"], op["ns"], op["name"])
+        if op["method"] == "POST" and not op["name"]:
+            return self._create(resource, op["ns"], op["body"])
+        if op["method"] == "DELETE" and not op["name"]:
+            victims = [o for o in self.store.all(op["plural"], op["ns"]) if selected(o, op["query"])]
+            edits = [edit for victim in victims for edit in self._delete(resource, victim)]
+            return 200, status_object("Success", 200), edits
+        old = self.store.objects.get(key)
+        if old is None:
+            if op["method"] == "PATCH" and op["type"].startswith("application/apply-patch"):
+                return self._create(resource, op["ns"], {**op["body"]})
+            raise not_found(resource, op["name"])
+        if op["method"] == "DELETE":
+            edits = self._delete(resource, old)
+            details = {"name": op["name"], "kind": op["plural"], "uid": old["metadata"]["uid"]}
+            if edits[0][3] is not None:  # a finalizer holds it
+                return 200, self.whole(resource, edits[0][3]), edits
+            return 200, status_object("Success", 200, details=details), edits
+        if op["method"] not in ("PUT", "PATCH") or op["sub"] not in ("", "status"):
+            raise ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        body = op["body"] if op["method"] == "PUT" else apply_patch(self.whole(resource, old), op["body"], op["type"])
+        return self._update(resource, old, body, op["sub"])
+
+    def _create(self, resource: Resource, ns: str, body: Obj) -> tuple[int, Obj, list[Edit]]:
+        obj = copy.deepcopy(body)
+        meta = obj.setdefault("metadata", {})
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
+        name = meta.get("name", "")
+        if not re.fullmatch(r"[a-z0-9:]([-a-z0-9.:]*[a-z0-9:])?", name):
+            raise ApiError(422, "Invalid", f'{resource.kind} "{name}" is invalid: metadata.name')
+        if resource.namespaced:
+            ns = ns or meta.get("namespace") or "default"
+            meta["namespace"] = ns
+            if not self.store.get("namespaces", "", ns):
+                raise not_found(RESOURCES["namespaces"], ns)
+        if self.store.get(resource.plural, ns, name):
+            raise ApiError(409, "AlreadyExists", f'{resource.plural} "{name}" already exists')
+        meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
+        self._admit(resource.plural, obj)
+        return 201, *self._keep(resource, obj)
+
+    def _keep(self, resource: Resource, obj: Obj) -> tuple[Obj, list[Edit]]:
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
+        key = (resource.plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        obj["metadata"]["resourceVersion"] = str(self.store.rev + 1)
+        return self.whole(resource, obj), [(*key, obj)]
+
+    def _update(self, resource: Resource, old: Obj, body: Obj, sub: str) -> tuple[int, Obj, list[Edit]]:
+        new = copy.deepcopy(body)
+        before, meta = old["metadata"], new.setdefault("metadata", {})
+        if meta.get("resourceVersion") not in (None, "", before["resourceVersion"]):
+            text = "the object has been modified; please apply your changes to the latest version and try again"
+            raise ApiError(
+                409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{before["name"]}": {text}'
+            )
+        for fixed in ("uid", "creationTimestamp", "namespace", "name", "deletionTimestamp"):
+            meta.pop(fixed, None)
+            if fixed in before:
+                meta[fixed] = before[fixed]
+        if sub == "status":
+            new = {**old, "status": new.get("status", {}), "metadata": meta}
+        elif resource.plural in HAS_STATUS:
+            new["status"] = copy.deepcopy(old.get("status", {}))
+        if old.get("immutable") and (new.get("data") != old.get("data") or not new.get("immutable")):
+            raise ApiError(422, "Invalid", f'{resource.kind} "{before["name"]}" is invalid: field is immutable')
+        self._admit(resource.plural, new)
+        meta["resourceVersion"] = before["resourceVersion"]
+        if {k: v for k, v in new.items() if k not in ("kind", "apiVersion")} == old:
+            return 200, self.whole(resource, old), []
+        answer, edits = self._keep(resource, new)
+        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+            edits = self._remove(resource, new)
+        return 200, answer, edits
+
+    def _admit(self, plural: str, obj: Obj) -> None:
+        """What the API server and the controllers fill in."""
+        if plural == "nodes":
+            spec = obj.setdefault("spec", {})
+            spec.setdefault("podCIDR", self._pod_cidr())
+            spec["podCIDRs"] = [spec["podCIDR"]]
+            spec["taints"] = node_taints(obj)
+            if not spec["taints"]:
+                del spec["taints"]
+        elif plural == "secrets":
+            plain = obj.pop("stringData", None) or {}
+            data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+            obj["data"] = (obj.get("data") or {}) | data
+            obj.setdefault("type", "Opaque")
+        elif plural == "namespaces":
+            obj.setdefault("status", {"phase": "Active"})
+        elif plural == "pods":
+            obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+    def _pod_cidr(self) -> str:
+        used = {node.get("spec", {}).get("podCIDR") for node in self.store.all("nodes")}
+        return next(str(net) for net in self.pod_network.subnets(new_prefix=24) if str(net) not in used)
+
+    def _delete(self, resource: Resource, old: Obj) -> list[Edit]:
+        meta = old["metadata"]
+        if meta.get("finalizers"):
+            held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
+            return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
+        return self._remove(resource, old)
+
+    def _remove(self, resource: Resource, old: Obj) -> list[Edit]:
+        """The object and what goes with it: a Node's password and etcd member, a namespace's contents."""
+        name = old["metadata"]["name"]
+        edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
+        also: list[Key] = []
+        if resource.plural == "nodes":
+            also = [("secrets", "kube-system", f"{name}.node-password.k3s"), ("leases", "kube-node-lease", name)]
+            edits += self.cluster.member_removal(name)
+        elif resource.plural == "namespaces":
+            also = [key for key in self.store.objects if key[1] == name]
+        return edits + [(*key, None) for key in also if key in self.store.objects]
+
+    def events(self, target: Target, query: dict[str, str], closed: Callable[[], bool]) -> Iterator[Obj | None]:
+        """A watch: events as they come, None whenever nothing came for a while. Ends when `closed` says so."""
+        store, resource = self.store, target.resource
+        since = query.get("resourceVersion", "")
+        initial = query.get("sendInitialEvents") == "true" or (
+            since in ("", "0") and query.get("sendInitialEvents") != "false"
+        )
+        with store.changed:
+            rev = store.rev if initial else int(since or 0)
+            present = [o for o in store.all(resource.plural, target.ns) if selected(o, query)] if initial else []
+            expired = not initial and rev < store.floor
+        if expired:
+            error = ApiError(410, "Expired", f"too old resource version: {rev} ({store.floor})")
+            yield {"type": "ERROR", "object": error.status()}
+            return
+        yield from ({"type": "ADDED", "object": self.whole(resource, obj)} for obj in present)
+        if query.get("sendInitialEvents") == "true":
+            yield self._bookmark(resource, rev, {"k8s.io/initial-events-end": "true"})
+        while not closed():
+            with store.changed:
+                if store.rev <= rev:
+                    store.changed.wait(5)
+                batch = [entry for entry in store.history if entry[0] > rev]
+                rev = max(rev, store.rev)
+            found = [event for entry in batch if (event := self._event(target, query, entry))]
+            yield from found
+            if not batch:
+                yield self._bookmark(resource, rev) if query.get("allowWatchBookmarks") == "true" else None
+
+    def _event(
+        self, target: Target, query: dict[str, str], entry: tuple[int, str, Obj | None, Obj | None]
+    ) -> Obj | None:
+        rev, plural, old, new = entry
+        sample = new or old
+        if plural != target.resource.plural or sample is None:
+            return None
+        if target.ns not in ("", sample["metadata"].get("namespace", "")):
+            return None
+        before, after = selected(old, query), selected(new, query)
+        if not before and not after:
+            return None
+        obj = self.whole(target.resource, sample)
+        if not after:
+            obj = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(rev)}}
+        return {"type": "DELETED" if not after else "MODIFIED" if before else "ADDED", "object": obj}
+
+    @staticmethod
+    def _bookmark(resource: Resource, rev: int, annotations: dict[str, str] | None = None) -> Obj:
+        meta: Obj = {"resourceVersion": str(rev), "creationTimestamp": None}
+        meta |= {"annotations": annotations} if annotations else {}
+        obj = {"kind": resource.kind, "apiVersion": resource.group_version, "metadata": meta}
+        return {"type": "BOOKMARK", "object": obj}
+
+
+# --- serving -----------------------------------------------------------------------------------------------------
+
+
+class TlsServer(http.server.ThreadingHTTPServer):
+    """HTTPS with one thread per connection; the handshake happens in that thread."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler],
+                 context: ssl.SSLContext) -> None:  # fmt: skip
+        super().__init__(address, handler)
+        self._context = context
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        sock, address = super().get_request()
+        return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), address
+
+    def handle_error(self, request: Json, client_address: Json) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, ssl.SSLError):
+            log("info", f"http: TLS handshake error from {client_address[0]}:{client_address[1]}: {error.reason}")
+        elif not isinstance(error, OSError):
+            super().handle_error(request, client_address)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """What the two listeners share."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    timeout = 300
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: k3s logs no requests."""
+
+    def reply(self, code: int, data: bytes = b"", content_type: str = "application/json") -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def reply_json(self, code: int, obj: Json) -> None:
+        self.reply(code, json.dumps(obj).encode() + b"\n")
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def peer_name(self) -> tuple[str, set[str]]:
+        """Common name and organizations of the client's certificate; "" where there is none."""
+        connection: Any = self.connection
+        certificate = connection.getpeercert() or {}
+        pairs = [pair for rdn in certificate.get("subject", ()) for pair in rdn]
+        names = [value for key, value in pairs if key == "commonName"]
+        return (names[0] if names else "", {value for key, value in pairs if key == "organizationName"})
+
+
+class PeerHandler(Handler):
+    """Port 2380: what etcd members say to each other."""
+
+    etcd: Etcd
+    api: Api
+
+    def do_GET(self) -> None:
+        asker = self.headers.get("X-Member", "")
+        removed = self.etcd.is_leader and not self.etcd.store.get("_members", "", asker)
+        self.reply_json(410 if removed else 200, self.etcd.status())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.body())
+        if self.peer_name()[0] != "etcd-peer":
+            self.reply_json(403, {})
+        elif self.path == "/append":
+            self.reply_json(self.etcd.append(body), {})
+        elif self.path == "/snapshot":
+            self.reply_json(self.etcd.take_snapshot(body), {})
+        elif self.path == "/write" and self.etcd.is_leader:
+            self.reply_json(*self.api.write(body))
+        else:
+            error = ApiError(500, "InternalError", "etcdserver: leader changed")
+            self.reply_json(error.code, error.status())
+
+
+class ApiHandler(Handler):
+    """Port 6443: the supervisor's paths and the Kubernetes API."""
+
+    server_state: Server
+
+    def do_GET(self) -> None:
+        self._route()
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the base class's names
+
+    def _route(self) -> None:
+        state, path = self.server_state, urllib.parse.urlsplit(self.path).path
+        if path == "/ping":
+            self.reply(200, b"pong", "text/plain")
+        elif path == "/cacerts":
+            self.reply(200, state.ca_pem.encode(), "text/plain")
+        elif path.startswith("/v1-k3s/") or path == "/db/info":
+            self._supervisor(path)
+        else:
+            self._kubernetes(path)
+
+    # the supervisor
+
+    def _supervisor_user(self) -> str:
+        """ "server", "node", "" for nobody, "wrong" for credentials that are not good."""
+        name, groups = self.peer_name()
+        if name:
+            return "server" if "system:masters" in groups else "node" if "system:nodes" in groups else ""
+        scheme, _, text = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Basic":
+            return "wrong" if scheme else ""
+        try:
+            user, _, password = base64.b64decode(text).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "wrong"
+        if user in ("server", "node") and password in self.server_state.passwords[user]:
+            return user
+        client = f"{self.client_address[0]}:{self.client_address[1]}"
+        log("error", f"Failed to authenticate request from {client}: invalid username/password combination")
+        return "wrong"
+
+    def _supervisor(self, path: str) -> None:
+        data, state, user = self.body(), self.server_state, self._supervisor_user()
+        server_only = path in ("/v1-k3s/server-bootstrap", "/db/info", "/v1-k3s/etcd-member")
+        if user == "wrong":
+            self.reply(401, b"Unauthorized", "text/plain")
+        elif not user or (server_only and user != "server"):
+            self.reply(403)
+        elif path in ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt") and self.command == "POST":
+            self._kubelet_certificate(data)
+        elif path == "/v1-k3s/etcd-member" and self.command == "POST":
+            self.reply_json(*state.api.write({"method": "MEMBER", "body": json.loads(data)}))
+        elif path == "/v1-k3s/readyz":
+            self.reply(200, b"ok", "text/plain")
+        elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
+            self.reply(200, state.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
+        elif path in state.documents:
+            self.reply_json(200, state.documents[path]())
+        else:
+            self.reply(404, b"404 page not found\n", "text/plain")
+
+    def _kubelet_certificate(self, request: bytes) -> None:
+        name = self.headers.get("k3s-Node-Name", "").lower()
+        if not name or not self.headers.get("k3s-Node-Password"):
+            self.reply(400, b"node name or password not set\n", "text/plain")
+            return
+        refusal = self.server_state.check_node_password(name, self.headers["k3s-Node-Password"])
+        if refusal:
+            self.reply(refusal[0], refusal[1].encode(), "text/plain")
+            return
+        subject = f"/O=system:nodes/CN=system:node:{name}"
+        pem = self.server_state.pki.sign(request, "client-ca", subject, "clientAuth")
+        self.reply(200, pem, "text/plain")
+
+    # Kubernetes
+
+    def _kubernetes(self, path: str) -> None:
+        data, state = self.body(), self.server_state
+        name, groups = self.peer_name()
+        if not groups & {"system:masters", "system:nodes"}:
+            self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
+        elif path in ("/readyz", "/livez", "/healthz"):
+            problem = state.problem() if path == "/readyz" else ""
+            self.reply(500 if problem else 200, (problem or "ok").encode(), "text/plain")
+        elif path == "/version":
+            self.reply_json(200, version_info())
+        elif path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
+            self._objects(data, name if "system:masters" not in groups else "")
+        else:
+            error = ApiError(404, "NotFound", "the server could not find the requested resource")
+            self.reply_json(404, error.status())
+
+    def _objects(self, data: bytes, node_user: str) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        content_type = self.headers.get("Content-Type", "application/json")
+        as_table = "as=Table" in self.headers.get("Accept", "")
+        try:
+            target = parse_target([urllib.parse.unquote(part) for part in url.path.split("/") if part])
+            body = json.loads(data) if data else None
+            if node_user and target and not node_may(node_user, self.command, target, body):
+                raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {url.path}')
+            if target and self.command == "GET" and query.get("watch") in ("true", "1"):
+                self._watch(target, query, as_table=as_table)
+                return
+        except ApiError as error:
+            self.reply_json(error.code, error.status())
+            return
+        except ValueError as error:
+            text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
+            self.reply_json(415, status_object("Failure", 415, "UnsupportedMediaType", text))
+            return
+        code, answer = self.server_state.api.call(self.command, self.path, body, content_type)
+        if as_table and target and self.command == "GET" and code == 200:
+            answer = table(target.resource.plural, answer.get("items", [answer]), query, answer["metadata"])
+        self.reply_json(code, answer)
+
+    def _watch(self, target: Target, query: dict[str, str], *, as_table: bool) -> None:
+        if target.name:  # a watch of one object is a list watch with its name as the field selector
+            query = {**query, "fieldSelector": f"metadata.name={target.name}"}
+        deadline = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        for event in self.server_state.api.events(target, query, lambda: time.monotonic() > deadline):
+            if event is None:
+                if select.select([self.connection], [], [], 0)[0]:
+                    break  # the client has gone; it has nothing else to say here
+                continue
+            if as_table and event["type"] not in ("ERROR", "BOOKMARK"):
+                obj = event["object"]
+                event = {**event, "object": table(target.resource.plural, [obj], query, {})}
+            line = json.dumps(event).encode() + b"\n"
+            self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+        self.close_connection = True
+
+
+def node_may(user: str, method: str, target: Target, body: Json) -> bool:
+    """What a kubelet may do: read all but secrets, and write what is its own."""
+    name = user.removeprefix("system:node:")
+    plural = target.resource.plural
+    if method == "GET":
+        return plural != "secrets"
+    if plural in ("nodes", "leases"):
+        own = target.name or (body or {}).get("metadata", {}).get("name")
+        return own == name and method != "DELETE"
+    return plural == "events" or (plural == "pods" and target.sub == "status")
+
+
+def version_info() -> Obj:
+    major, minor = VERSION.lstrip("v").split(".")[:2]
+    return {"major": major, "minor": minor, "gitVersion": VERSION, "gitCommit": COMMIT, "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": WHAT_THIS_IS,
+            "platform": f"linux/{go_arch()}"}  # fmt: skip
+
+
+def go_arch() -> str:
+    machine = os.uname().machine
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+# --- the kubelet's part ------------------------------------------------------------------------------------------
+
+Call = Callable[..., Reply]
+
+
+class Kubelet:
+    """Registers this machine's Node and keeps its lease fresh. Like a kubelet, it does not register twice."""
+
+    def __init__(self, *, options: Options, machine: Machine, call: Call) -> None:
+        self.options, self.machine, self.call = options, machine, call
+        self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
+        self.path = f"/api/v1/nodes/{machine.name}"
+
+    def register(self) -> None:
+        """Create the Node or bring it up to date. Raises ApiError when the API does not take it."""
+        wanted = self._node()
+        code, old = self.call("GET", self.path)
+        if code == 404:
+            wanted["spec"]["taints"] = self.machine.taints
+            wanted["status"]["conditions"] = self._conditions(ready=False)
+            self._check(self.call("POST", "/api/v1/nodes", wanted))
+        else:
+            self._check((code, old))
+            patch = {"metadata": {k: wanted["metadata"][k] for k in ("labels", "annotations")}}
+            self._check(self.call("PATCH", self.path, patch, "application/merge-patch+json"))
+            self._patch_status(wanted["status"])
+        log("info", f"Successfully registered node {self.machine.name}")
+
+    def run(self) -> None:
+        """Become Ready and stay so; returns never."""
+        self._renew()
+        time.sleep(READY_DELAY_S)
+        while True:
+            try:
+                code, node = self.call("GET", self.path)
+                if code == 200 and condition(node, "Ready").get("status") != "True":
+                    self._patch_status({"conditions": self._conditions(ready=True)})
+                self._renew()
+            except ApiError as error:
+                log("error", f"Unable to update node status: {error.message}")
+            time.sleep(self.period_s)
+
+    @staticmethod
+    def _check(reply: Reply) -> Obj:
+        if reply[0] >= 400:
+            raise ApiError(reply[0], reply[1].get("reason", ""), reply[1].get("message", ""))
+        return reply[1]
+
+    def _patch_status(self, status: Obj) -> None:
+        content_type = "application/strategic-merge-patch+json"
+        self._check(self.call("PATCH", f"{self.path}/status", {"status": status}, content_type))
+
+    def _renew(self) -> None:
+        name, base = self.machine.name, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": stamp(micro=True)}
+        content_type = "application/merge-patch+json"
+        code, _ = reply = self.call("PATCH", f"{base}/{name}", {"spec": spec}, content_type)
+        if code == 404:
+            reply = self.call("POST", base, {"metadata": {"name": name}, "spec": spec})
+        self._check(reply)
+
+    def _node(self) -> Obj:
+        machine, name = self.machine, self.machine.name
+        labels = {"kubernetes.io/hostname": name, "node.kubernetes.io/instance-type": "k3s"}
+        for prefix in ("", "beta."):
+            labels |= {f"{prefix}kubernetes.io/arch": go_arch(), f"{prefix}kubernetes.io/os": "linux"}
+        labels["beta.kubernetes.io/instance-type"] = "k3s"
+        arguments = json.dumps([self.options.command, *shown_arguments(self.options.given)])
+        annotations = {
+            "k3s.io/hostname": name,
+            "k3s.io/internal-ip": ",".join(machine.addresses),
+            "k3s.io/node-args": arguments,
+            "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
+            "k3s.io/node-env": json.dumps({k: "********" for k in os.environ if k.startswith("K3S_TOKEN")}),
+            "flannel.alpha.coreos.com/backend-type": self.options.one("flannel-backend", "vxlan"),
+            "flannel.alpha.coreos.com/kube-subnet-manager": "true",
+            "flannel.alpha.coreos.com/public-ip": machine.addresses[0],
+            "node.alpha.kubernetes.io/ttl": "0",
+        }
+        if machine.external:
+            annotations["k3s.io/external-ip"] = ",".join(machine.external)
+        meta = {"name": name, "labels": labels | machine.labels, "annotations": annotations}
+        return {"metadata": meta, "spec": {"providerID": f"k3s://{name}"}, "status": self._status()}
+
+    def _status(self) -> Obj:
+        machine = self.machine
+        addresses = [{"type": "InternalIP", "address": a} for a in machine.addresses]
+        addresses += [{"type": "ExternalIP", "address": a} for a in machine.external]
+        memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+        capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory[1] if memory else 0}Ki", "pods": "110"}
+        info = {
+            "architecture": go_arch(), "operatingSystem": "linux", "kernelVersion": os.uname().release,
+            "kubeletVersion": VERSION, "kubeProxyVersion": "", "osImage": f"{WHAT_THIS_IS}, {os_name()}",
+            "containerRuntimeVersion": "containerd://0.0.0-standin",
+            "machineID": first_line("/etc/machine-id"), "systemUUID": first_line("/sys/class/dmi/id/product_uuid"),
+            "bootID": first_line("/proc/sys/kernel/random/boot_id"),
+        }  # fmt: skip
+        return {
+            "addresses": [*addresses, {"type": "Hostname", "address": machine.name}],
+            "capacity": capacity, "allocatable": capacity, "nodeInfo": info,
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        }  # fmt: skip
+
+    @staticmethod
+    def _conditions(*, ready: bool) -> list[Obj]:
+        def one(kind: str, status: str, reason: str, message: str) -> Obj:
+            now = stamp()
+            return {"type": kind, "status": status, "reason": reason, "message": message,
+                    "lastHeartbeatTime": now, "lastTransitionTime": now}  # fmt: skip
+
+        last = (
+            one("Ready", "True", "KubeletReady", "kubelet is posting ready status")
+            if ready
+            else one("Ready", "False", "KubeletNotReady", "container runtime network not ready: NetworkReady=false")
+        )
+        pressures = [
+            one(f"{kind}Pressure", "False", f"KubeletHas{enough}", f"kubelet has {kind.lower()} available")
+            for kind, enough in (("Memory", "SufficientMemory"), ("Disk", "NoDiskPressure"), ("PID", "SufficientPID"))
+        ]
+        network = [one("NetworkUnavailable", "False", "FlannelIsUp", "Flannel is running on this node")]
+        return [*(network if ready else []), *pressures, last]
+
+
+def shown_arguments(given: dict[str, list[str]]) -> list[str]:
+    """The settings of command line and files as the Node's annotation shows them: as flags, secrets hidden."""
+    pairs = [(name, value) for name, values in given.items() for value in values]
+    return [
+        word
+        for name, value in pairs
+        for word in (f"--{name}", "********" if name in ("token", "agent-token") else value)
+    ]
+
+
+def first_line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""  # containers have no DMI
+
+
+def os_name() -> str:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', first_line("/etc/os-release"), re.MULTILINE)
+    return found[1] if found else "Linux"
+
+
+# --- k3s server --------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """One k3s server, from its settings to its listeners."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.machine = Machine(options)
+        self.port = int(options.one("https-listen-port", "6443"))
+        self.data = options.data / "server"
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.pki = Pki(self.data / "tls")
+        self.join_url = options.one("server")
+        if (self.data / "db/etcd/tombstone").exists():
+            log("info", "etcd tombstone found: this member was removed; its data is dropped and it joins anew")
+            shutil.rmtree(self.data / "db/etcd")
+        self.has_etcd = (self.data / "db/etcd/name").exists()
+        self.joining = bool(self.join_url) and not self.has_etcd
+        self.passwords: dict[str, set[str]] = {}
+        self.ca_pem = ""
+        self.documents: dict[str, Callable[[], Any]] = {
+            "/v1-k3s/config": self._agent_config,
+            "/v1-k3s/apiservers": self._apiservers,
+            "/v1-k3s/server-bootstrap": self._bootstrap_data,
+            "/db/info": self._members,
+        }
+
+    def run(self) -> NoReturn:
+        log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        token = self._token()
+        if self.joining:
+            self._fetch_bootstrap(token)
+        self._certificates()
+        self._credentials(token)
+        self.store = Store(self._database())
+        self.cluster = self._cluster()
+        self.api = Api(self.store, self.cluster, self.options.one("cluster-cidr", "10.42.0.0/16").split(",")[0])
+        if isinstance(self.cluster, Etcd):
+            self._start_etcd(self.cluster)
+        self._defaults()
+        ApiHandler.server_state = self
+        context = server_context(self.pki, ssl.CERT_OPTIONAL)
+        bind = self.options.one("bind-address", "0.0.0.0")
+        listener = TlsServer((bind, self.port), ApiHandler, context)
+        threading.Thread(target=listener.serve_forever, args=(3600,), daemon=True).start()
+        log("info", "Kube API server is now running")
+        self._kubeconfig()
+        notify("READY=1")
+        log("info", "k3s is up and running")
+        if not self.options.on("disable-agent"):
+            threading.Thread(target=self._kubelet, daemon=True).start()
+        self._control()
+
+    # tokens and certificates
+
+    def _token(self) -> Token | None:
+        text = self.options.secret("token")
+        first = not (self.data / "token").exists()
+        if not text:
+            if self.joining:
+                raise Fatal("--token is required to join a cluster")
+            return None
+        try:
+            token = parse_token(text)
+        except ValueError as error:
+            raise Fatal(f"Error: preparing server: {error}") from error
+        if token.ca_hash and first and not self.joining:
+            raise Fatal("Error: preparing server: failed to normalize token; only the short form fits a first server")
+        return token
+
+    def _fetch_bootstrap(self, token: Token | None) -> None:
+        """Get the CAs and the passwords of the cluster to join; any problem is fatal, as in k3s."""
+        if token is None:
+            raise Fatal("--token is required to join a cluster")
+        host, port = split_url(self.join_url)
+        prefix = "Error: preparing server: failed to bootstrap cluster data"
+        try:
+            ca_pem = fetch_ca(host, port, token)
+        except ValueError as error:
+            raise Fatal(f"{prefix}: failed to check if bootstrap data has been initialized: {error}") from error
+        link = Link(host, port, client_context(ca_pem), 10)
+        headers = basic("server", token.password)
+        url = f"https://{host}:{port}/v1-k3s/server-bootstrap"
+        try:
+            status, raw = link.request("GET", "/v1-k3s/server-bootstrap", None, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise Fatal(f"{prefix}: Get {url}: {in_go_words(error, host, port)}") from error
+        if status != 200:
+            raise Fatal(f"{prefix}: failed to validate token: {url}: {status} {http.client.responses.get(status, '')}")
+        data = json.loads(raw)
+        if data["datastore"] != "etcd":
+            raise Fatal(f"{prefix}: {self.join_url} is not running managed etcd")
+        ours = self.options.critical()
+        wrong = sorted(name for name, value in data["critical"].items() if ours.get(name) != value)
+        if wrong:
+            raise Fatal(f"critical configuration value mismatch between servers: {', '.join(wrong)}")
+        for name, text in data["files"].items():
+            write_file(self.data / name, text)
+        self._link, self._headers = link, headers
+
+    def _bootstrap_data(self) -> Obj:
+        names = ["tls/server-ca.crt", "tls/server-ca.key", "tls/client-ca.crt", "tls/client-ca.key", "cred/passwd"]
+        return {"files": {name: (self.data / name).read_text() for name in names},
+                "critical": self.options.critical(), "datastore": self.cluster.kind}  # fmt: skip
+
+    def _certificates(self) -> None:
+        now, machine = int(time.time()), self.machine
+        self.pki.make_ca("server-ca", f"k3s-server-ca@{now}")
+        self.pki.make_ca("client-ca", f"k3s-client-ca@{now}")
+        sans = ["localhost", "127.0.0.1", "10.43.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+                "kubernetes.default.svc.cluster.local", machine.name, *machine.addresses, *machine.external,
+                *self.options.many("tls-san")]  # fmt: skip
+        if self.options.one("advertise-address"):
+            sans.append(self.options.one("advertise-address"))
+        self.pki.make_leaf("serving-kube-apiserver", "server-ca", "/CN=kube-apiserver", "serverAuth", sans)
+        self.pki.make_leaf("client-admin", "client-ca", "/O=system:masters/CN=system:admin", "clientAuth")
+        self.ca_pem = self.pki.path("server-ca.crt").read_text()
+
+    def _credentials(self, token: Token | None) -> None:
+        """cred/passwd and the token files. Another token than at the first start is fatal."""
+        passwd = self.data / "cred/passwd"
+        if passwd.exists():
+            stored = {row.split(",")[1]: row.split(",")[0] for row in passwd.read_text().split()}
+            if token and token.password != stored["server"]:
+                raise Fatal("starting kubernetes: preparing server: bootstrap data already found and encrypted with "
+                            "different token")  # fmt: skip
+        else:
+            password = token.password if token else secrets.token_hex(16)
+            stored = {"server": password, "node": self.options.secret("agent-token") or password}
+            rows = [f"{stored['server']},server,server,k3s:server", f"{stored['node']},node,node,k3s:agent"]
+            write_file(passwd, "\n".join(rows) + "\n")
+        ca_hash = hashlib.sha256(self.ca_pem.encode()).hexdigest()
+        if token and token.ca_hash not in ("", ca_hash):
+            raise Fatal(f"Error: preparing server: token CA hash does not match the Cluster CA certificate hash: "
+                        f"{token.ca_hash} != {ca_hash}")  # fmt: skip
+        write_file(self.data / "token", f"K10{ca_hash}::server:{stored['server']}\n")
+        self._token_link("node-token")
+        if stored["node"] == stored["server"]:
+            self._token_link("agent-token")
+        else:
+            write_file(self.data / "agent-token", f"K10{ca_hash}::node:{stored['node']}\n")
+        self.passwords = {"server": {stored["server"]}, "node": set(stored.values())}
+
+    def _token_link(self, name: str) -> None:
+        path = self.data / name
+        path.unlink(missing_ok=True)
+        path.symlink_to(self.data / "token")
+
+    def _kubeconfig(self) -> None:
+        path = Path(ROOT + self.options.one("write-kubeconfig")) if self.options.one("write-kubeconfig") else KUBECONFIG
+        host = self.options.one("bind-address", "127.0.0.1")
+        host = "127.0.0.1" if host == "0.0.0.0" else host
+        data = {name: base64.b64encode(self.pki.path(name).read_bytes()).decode()
+                for name in ("server-ca.crt", "client-admin.crt", "client-admin.key")}  # fmt: skip
+        text = (
+            "apiVersion: v1\nclusters:\n- cluster:\n"
+            f"    certificate-authority-data: {data['server-ca.crt']}\n    server: https://{host}:{self.port}\n"
+            "  name: default\ncontexts:\n- context:\n    cluster: default\n    user: default\n  name: default\n"
+            "current-context: default\nkind: Config\npreferences: {}\nusers:\n- name: default\n  user:\n"
+            f"    client-certificate-data: {data['client-admin.crt']}\n"
+            f"    client-key-data: {data['client-admin.key']}\n"
+        )
+        write_file(path, text, int(self.options.one("write-kubeconfig-mode", "0600"), 8))
+        log("info", f"Wrote kubeconfig {path}")
+
+    # the datastore
+
+    def _database(self) -> Path:
+        lone, member = self.data / "db/state.db", self.data / "db/etcd/member/state.db"
+        if not (self.has_etcd or self.joining or self.options.on("cluster-init")):
+            return lone
+        if lone.exists():
+            if self.joining:
+                raise Fatal(f"this server has a datastore of its own ({lone}) and cannot join another")
+            log("info", "Migrating content from sqlite to etcd")
+            member.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with sqlite3.connect(lone) as source:
+                source.execute("VACUUM INTO ?", (str(member),))
+            source.close()
+            for leftover in self.data.glob("db/state.db*"):
+                leftover.rename(leftover.with_name(leftover.name + ".migrated"))
+        return member
+
+    def _cluster(self) -> Cluster:
+        if self._database().parent.name != "member":
+            return Solo(self.store)
+        member = read_or_make(self.data / "db/etcd/name", lambda: f"{self.machine.name}-{secrets.token_hex(4)}")
+        self.pki.make_leaf("peer", "client-ca", "/CN=etcd-peer", "clientAuth")
+        return Etcd(store=self.store, member=hashlib.sha256(member.encode()).hexdigest()[:16], pki=self.pki)
+
+    def _start_etcd(self, etcd: Etcd) -> None:
+        """Open the peer port, become a member, and wait until this member may serve."""
+        address = self.machine.addresses[0]
+        name = (self.data / "db/etcd/name").read_text().strip()
+        me = {"id": etcd.id, "name": name, "machine": self.machine.name, "learner": False,
+              "peer": f"https://{address}:2380", "client": f"https://{address}:{self.port}"}  # fmt: skip
+        etcd.on_removed = self._removed
+        PeerHandler.etcd, PeerHandler.api = etcd, self.api
+        listener = TlsServer((address, 2380), PeerHandler, server_context(self.pki, ssl.CERT_REQUIRED))
+        threading.Thread(target=listener.serve_forever, args=(3600,), daemon=True).start()
+        if self.joining:
+            self._join_etcd(me)
+        elif not etcd.members():
+            if self.join_url:
+                raise Fatal("this etcd member knows no other; remove server/db to join anew")
+            self.store.put(number([("_members", "", etcd.id, me)], self.store.rev), self.store.rev + 1, 0)
+        etcd.start()
+        waited = 0.0
+        while not self._may_serve(etcd):
+            time.sleep(0.05)
+            waited += 0.05
+            if round(waited / 0.05) % 100 == 0:
+                log("info", "Waiting for etcd server to become available")
+
+    @staticmethod
+    def _may_serve(etcd: Etcd) -> bool:
+        me = etcd.store.get("_members", "", etcd.id)
+        return bool(me and not me["learner"] and etcd.leader and (etcd.is_leader or etcd.synced))
+
+    def _join_etcd(self, me: Obj) -> None:
+        log("info", f"Adding member {me['name']} to etcd cluster {self.join_url}")
+        status, raw = self._link.request("POST", "/v1-k3s/etcd-member", json.dumps(me).encode(), self._headers)
+        if status != 200:
+            reason = json.loads(raw).get("message", raw.decode())
+            shutil.rmtree(self.data / "db/etcd")  # it never was a member, so the next start joins again
+            raise Fatal(
+                f"starting kubernetes: preparing server: start managed database: joining etcd cluster: {reason}"
+            )
+        members = [("_members", "", m["id"], m) for m in json.loads(raw)["members"]]
+        self.store.load({"rev": 0, "term": 0, "objects": [list(member) for member in members]})
+
+    def _removed(self) -> None:
+        write_file(self.data / "db/etcd/tombstone", "")
+        die("this member has been permanently removed from the etcd cluster")
+
+    # what agents ask
+
+    def _agent_config(self) -> Obj:
+        defaults = {
+            "cluster-cidr": "10.42.0.0/16",
+            "service-cidr": "10.43.0.0/16",
+            "cluster-domain": "cluster.local",
+            "cluster-dns": "10.43.0.10",
+            "flannel-backend": "vxlan",
+        }
+        return {name: self.options.one(name, default) for name, default in defaults.items()}
+
+    def _apiservers(self) -> list[str]:
+        members = [
+            member["client"].removeprefix("https://") for member in self.cluster.members() if not member["learner"]
+        ]
+        return members or [f"{self.machine.addresses[0]}:{self.port}"]
+
+    def _members(self) -> Obj:
+        rows = []
+        for m in self.cluster.members():
+            row = {"ID": int(m["id"], 16), "name": m["name"], "peerURLs": [m["peer"]], "clientURLs": [m["client"]]}
+            rows.append({**row, "isLearner": True} if m["learner"] else row)
+        return {"members": rows}
+
+    def check_node_password(self, name: str, password: str) -> tuple[int, str] | None:
+        """Remember a new node's password, hold a known one to it. None is a yes."""
+        path = "/api/v1/namespaces/kube-system/secrets"
+        code, old = self.api.call("GET", f"{path}/{name}.node-password.k3s")
+        if code == 404:
+            salt = secrets.token_hex(8)
+            body = {"metadata": {"name": f"{name}.node-password.k3s"}, "immutable": True,
+                    "stringData": {"hash": node_password_hash(salt, password)}}  # fmt: skip
+            code, old = self.api.call("POST", path, body)
+        if code >= 400:
+            return 503, str(old.get("message", ""))
+        stored = base64.b64decode(old["data"]["hash"]).decode()
+        if hmac.compare_digest(stored, node_password_hash(stored.split(":")[1], password)):
+            return None
+        log("error", f"Node password rejected for {name}")
+        return 403, REJECTED
+
+    def problem(self) -> str:
+        if isinstance(self.cluster, Etcd) and not self.cluster.leader:
+            return "[-]etcd failed: reason withheld\nreadyz check failed"
+        return ""
+
+    # what goes on
+
+    def _ensure(self, path: str, name: str, obj: Obj) -> None:
+        if self.api.call("GET", f"{path}/{name}")[0] == 404:
+            self.api.call("POST", path, {"metadata": {"name": name}, **obj})
+
+    def _defaults(self) -> None:
+        """What every cluster has from the start; an address of each server among the endpoints."""
+        for namespace in ("kube-system", "default", "kube-public", "kube-node-lease"):
+            self._ensure("/api/v1/namespaces", namespace, {})
+        spec = {"clusterIP": "10.43.0.1", "type": "ClusterIP", "ports": [{"name": "https", "port": 443}]}
+        self._ensure("/api/v1/namespaces/default/services", "kubernetes", {"spec": spec})
+        base = "/api/v1/namespaces/default/endpoints"
+        self._ensure(base, "kubernetes", {})
+        hosts = sorted({entry.rpartition(":")[0] for entry in self._apiservers()})
+        subset = {"addresses": [{"ip": host} for host in hosts], "ports": [{"name": "https", "port": self.port}]}
+        self.api.call("PATCH", f"{base}/kubernetes", {"subsets": [subset]}, "application/merge-patch+json")
+
+    def _kubelet(self) -> None:
+        kubelet = Kubelet(options=self.options, machine=self.machine, call=self.api.call)
+        while True:
+            refusal = self.check_node_password(self.machine.name, self.machine.password)
+            try:
+                if not refusal:
+                    kubelet.register()
+                    break
+                log("info", f"Waiting to retrieve agent configuration; server is not ready: {refusal[1]}")
+            except ApiError as error:
+                log("error", f"Unable to register node {self.machine.name}: {error.message}")
+            time.sleep(5)
+        threading.Thread(target=self._set_role, args=(kubelet.path,), daemon=True).start()
+        kubelet.run()
+
+    def _set_role(self, path: str) -> None:
+        """The role labels come a moment after the Node, by the API, since a kubelet may not set them."""
+        time.sleep(READY_DELAY_S / 2)
+        meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}}
+        if isinstance(self.cluster, Etcd):
+            name = (self.data / "db/etcd/name").read_text().strip()
+            meta["labels"]["node-role.kubernetes.io/etcd"] = "true"
+            meta["annotations"] = {"etcd.k3s.cattle.io/node-name": name,
+                                   "etcd.k3s.cattle.io/node-address": self.machine.addresses[0]}  # fmt: skip
+        while self.api.call("PATCH", path, {"metadata": meta}, "application/merge-patch+json")[0] >= 500:
+            time.sleep(1)
+
+    def _control(self) -> NoReturn:
+        """The node lifecycle controller: a lease that stands still for the grace period makes its node Unknown.
+
+        It measures by its own clock from when it began to lead, so the Ready of before is stale for that long.
+        """
+        grace_s = self.options.argument("kube-controller-manager-arg", "node-monitor-grace-period", 40)
+        seen: dict[str, tuple[str, float]] = {}
+        while True:
+            time.sleep(min(2, grace_s / 4))
+            if not self.cluster.is_leader:
+                seen.clear()
+                continue
+            for node in self.store.all("nodes"):
+                name = node["metadata"]["name"]
+                lease = self.store.get("leases", "kube-node-lease", name) or {}
+                renewed = str(lease.get("spec", {}).get("renewTime"))
+                if seen.get(name, ("",))[0] != renewed:
+                    seen[name] = (renewed, time.monotonic())
+                elif time.monotonic() - seen[name][1] > grace_s:
+                    self._mark_unknown(node)
+
+    def _mark_unknown(self, node: Obj) -> None:
+        if condition(node, "Ready").get("status") == "Unknown":
+            return
+        now = stamp()
+        changes = [
+            {"type": c["type"], "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now,
+             "message": "Kubelet stopped posting node status."}
+            for c in node.get("status", {}).get("conditions", []) if c["type"] != "NetworkUnavailable"
+        ]  # fmt: skip
+        path = f"/api/v1/nodes/{node['metadata']['name']}/status"
+        self.api.call("PATCH", path, {"status": {"conditions": changes}}, "application/strategic-merge-patch+json")
+
+
+def node_password_hash(salt: str, password: str) -> str:
+    digest = hashlib.scrypt(password.encode(), salt=salt.encode(), n=1024, r=8, p=1)
+    return f"$1:{salt}:{digest.hex()}"
+
+
+# --- k3s agent ---------------------------------------------------------------------------------------------------
+
+
+class Agent:
+    """One k3s agent: joins, then is a kubelet. Whatever stops it from joining, it tries again for ever."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        text = options.secret("token")
+        if not text:
+            raise Fatal("Error: --token is required")
+        if not options.one("server"):
+            raise Fatal("Error: --server is required")
+        self.text, self.url = text, options.one("server")
+        self.machine = Machine(options)
+        self.data = options.data / "agent"
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self.cache = self.data / "etc/k3s-agent-load-balancer.json"
+        self.servers = [split_url(self.url), *self._cached()]
+        self.links: dict[tuple[str, int], Link] = {}
+
+    def run(self) -> NoReturn:
+        log("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        token, ca_pem = self._trust()
+        pair = self._join(token, ca_pem)
+        self.context = client_context(ca_pem, pair)
+        self.links.clear()
+        kubelet = Kubelet(options=self.options, machine=self.machine, call=self.call)
+        while True:
+            try:
+                kubelet.register()
+                break
+            except ApiError as error:
+                log("error", f"Unable to register node with API server: {error.message}")
+                time.sleep(1)
+        notify("READY=1")
+        log("info", "k3s agent is up and running")
+        threading.Thread(target=self._refresh, daemon=True).start()
+        kubelet.run()
+        raise AssertionError("a kubelet does not stop")
+
+    def _trust(self) -> tuple[Token, str]:
+        """The token and the CA it vouches for; every 2 s until there are both."""
+        while True:
+            try:
+                token = parse_token(self.text)
+                return token, self._any_ca(token)
+            except ValueError as error:
+                log("error", str(error))
+            time.sleep(2)
+
+    def _any_ca(self, token: Token) -> str:
+        problems = []
+        for host, port in self.servers:
+            try:
+                return fetch_ca(host, port, token)
+            except ValueError as error:
+                problems.append(str(error))
+        raise ValueError(problems[0])
+
+    def _join(self, token: Token, ca_pem: str) -> tuple[Path, Path]:
+        """Fetch the configuration and get a client certificate; every 5 s until it works."""
+        self.context = client_context(ca_pem)
+        write_file(self.data / "server-ca.crt", ca_pem, 0o644)
+        headers = basic("node", token.password)
+        key, certificate = self.data / "client-kubelet.key", self.data / "client-kubelet.crt"
+        request = Pki(self.data).request(key, f"/O=system:nodes/CN=system:node:{self.machine.name}")
+        key.chmod(0o600)
+        csr_headers = headers | {"k3s-Node-Name": self.machine.name, "k3s-Node-Password": self.machine.password,
+                                 "k3s-Node-IP": self.machine.addresses[0]}  # fmt: skip
+        while True:
+            problem = "failed to retrieve configuration from server"
+            try:
+                self._must("GET", "/v1-k3s/config", None, headers)
+                problem = str(certificate)
+                pem = self._must("POST", "/v1-k3s/client-kubelet.crt", request, csr_headers)
+                write_file(certificate, pem, 0o644)
+                return certificate, key
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
+                log("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
+            time.sleep(5)
+
+    def _must(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        """A supervisor's answer; its refusals are ValueErrors. k3s names its local balancer in them."""
+        status, raw = self._request(method, path, body, headers)
+        if status == 403 and raw:
+            raise ValueError(raw.decode())
+        if status != 200:
+            raise ValueError(f"https://127.0.0.1:6444{path}: {status} {http.client.responses.get(status, '')}")
+        return raw
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Ask the server that answered last, else the others."""
+        problem: OSError | http.client.HTTPException | None = None
+        for server in list(self.servers):
+            link = self.links.setdefault(server, Link(*server, self.context, 5))
+            try:
+                answer = link.request(method, path, body, headers)
+            except (OSError, http.client.HTTPException) as error:
+                problem = problem or error
+                continue
+            if server != self.servers[0]:
+                self.servers = [server, *(s for s in self.servers if s != server)]
+                log("info", f"Updated load balancer default server address -> {server[0]}:{server[1]}")
+            return answer
+        assert problem is not None
+        raise problem
+
+    def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
+        """The object API, as the kubelet uses it. Raises ApiError where no server answers."""
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            status, raw = self._request(method, path, data, {"Content-Type": content_type})
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(503, "ServiceUnavailable", in_go_words(error, *self.servers[0])) from error
+        return status, json.loads(raw)
+
+    def _cached(self) -> list[tuple[str, int]]:
+        if not self.cache.exists():
+            return []
+        stored = json.loads(self.cache.read_text())
+        pairs = [split_url(f"https://{address}") for address in stored["ServerAddresses"]]
+        return [p for p in pairs if p != split_url(self.url)] if stored["ServerURL"] == self.url else []
+
+    def _refresh(self) -> NoReturn:
+        """Keep the list of servers, so that the agent outlives the one it joined."""
+        known: list[str] = []
+        while True:
+            try:
+                addresses = json.loads(self._must("GET", "/v1-k3s/apiservers", None, {}))
+                if addresses != known:
+                    known = addresses
+                    listed = [split_url(f"https://{address}") for address in known]
+                    self.servers += [server for server in listed if server not in self.servers]
+                    write_file(self.cache, json.dumps({"ServerURL": self.url, "ServerAddresses": known}))
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                log("warning", f"failed to refresh the list of servers: {error}")
+            time.sleep(10)
+
+
+# --- k3s kubectl -------------------------------------------------------------------------------------------------
+
+
+class Kubectl:
+    """The few kubectl commands that scripts on a machine use. Elsewhere use the real one."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.words: list[str] = []
+        self.flags: dict[str, str] = {}
+        rest = list(argv)
+        while rest:
+            word = rest.pop(0)
+            if not word.startswith("-") or (word.endswith("-") and word != "-"):
+                self.words.append(word)
+                continue
+            name, has_value, value = word.lstrip("-").partition("=")
+            name = {"o": "output", "n": "namespace", "l": "selector", "A": "all-namespaces"}.get(name, name)
+            switches = ("all-namespaces", "no-headers", "ignore-not-found", "overwrite", "wait", "now", "force")
+            if name not in (*switches, "output", "namespace", "selector", "kubeconfig", "raw", "request-timeout"):
+                raise Fatal(f"error: unknown flag: --{name} (this is the kubectl of the k3s stand-in)")
+            self.flags[name] = value if has_value else "true" if name in switches else rest.pop(0) if rest else ""
+        self.link = self._connect()
+
+    def _connect(self) -> Link:
+        path = Path(self.flags.get("kubeconfig") or os.environ.get("KUBECONFIG") or KUBECONFIG)
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise Fatal(f"error: error loading config file {path}: {error.strerror}") from error
+        found = dict(re.findall(r"^\s*([\w-]+): (\S+)$", text, re.MULTILINE))
+        ca = base64.b64decode(found["certificate-authority-data"]).decode()
+        descriptor = os.memfd_create("client")  # ssl wants a file, and the key has no business on a disk
+        for field in ("client-certificate-data", "client-key-data"):
+            os.write(descriptor, base64.b64decode(found[field]))
+        pair = Path(f"/proc/self/fd/{descriptor}")
+        timeout = float(self.flags.get("request-timeout", "30").rstrip("s") or 30)
+        return Link(*split_url(found["server"]), client_context(ca, (pair, pair)), timeout or 30)
+
+    def run(self) -> int:
+        verb = self.words[0] if self.words else "help"
+        actions = {"get": self._get, "delete": self._delete, "label": self._label, "annotate": self._label,
+                   "cordon": self._cordon, "uncordon": self._cordon, "version": self._version}  # fmt: skip
+        if verb not in actions:
+            raise Fatal(f'error: unknown command "{verb}" for "kubectl" of the k3s stand-in')
+        return actions[verb]()
+
+    def _ask(
+        self, method: str, path: str, body: Json = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            return self.link.request(method, path, data, headers)
+        except (OSError, http.client.HTTPException) as error:
+            host, port = self.link.host, self.link.port
+            words = in_go_words(error, host, port)
+            refused = (
+                f"The connection to the server {host}:{port} was refused - did you specify the right host or port?"
+            )
+            raise Fatal(
+                refused if isinstance(error, ConnectionRefusedError) else f"Unable to connect: {words}"
+            ) from error
+
+    def _path(self) -> tuple[Resource, str]:
+        """The resource that the words name, and its path."""
+        kind, _, name = (self.words[1] if len(self.words) > 1 else "").partition("/")
+        if not name and len(self.words) > 2:
+            name = self.words[2]
+        found = [r for r in RESOURCES.values() if kind.lower() in (r.plural, r.singular, *r.short)]
+        if not found:
+            raise Fatal(f'error: the server doesn\'t have a resource type "{kind}"')
+        resource = found[0]
+        path = f"/apis/{resource.group_version}" if resource.group else "/api/v1"
+        if resource.namespaced and "all-namespaces" not in self.flags:
+            path += f"/namespaces/{self.flags.get('namespace', 'default')}"
+        return resource, f"{path}/{resource.plural}" + (f"/{name}" if name else "")
+
+    def _get(self) -> int:
+        if "raw" in self.flags:
+            status, raw = self._ask("GET", self.flags["raw"])
+            (sys.stdout if status == 200 else sys.stderr).write(raw.decode())
+            return 0 if status == 200 else 1
+        resource, path = self._path()
+        output = self.flags.get("output", "")
+        if self.flags.get("selector"):
+            path += "?" + urllib.parse.urlencode({"labelSelector": self.flags["selector"]})
+        headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"} if output in ("", "wide") else {}
+        status, raw = self._ask("GET", path, None, headers)
+        answer = json.loads(raw)
+        if status == 404 and "ignore-not-found" in self.flags:
+            return 0
+        if status != 200:
+            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
+        if output == "json":
+            sys.stdout.write(json.dumps(answer, indent=4) + "\n")
+        elif output == "name":
+            items = answer.get("items", [answer])
+            sys.stdout.writelines(f"{resource.singular}/{item['metadata']['name']}\n" for item in items)
+        elif output in ("", "wide"):
+            self._print_table(answer, wide=output == "wide")
+        else:
+            raise Fatal(f"error: the stand-in's kubectl prints json, name and wide, not {output}")
+        return 0
+
+    def _print_table(self, answer: Obj, *, wide: bool) -> None:
+        shown = [i for i, column in enumerate(answer["columnDefinitions"]) if wide or not column["priority"]]
+        rows = [[str(row["cells"][i]) for i in shown] for row in answer["rows"]]
+        if not rows:
+            sys.stderr.write("No resources found\n")
+            return
+        if "no-headers" not in self.flags:
+            rows.insert(0, [answer["columnDefinitions"][i]["name"].upper() for i in shown])
+        widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write("   ".join(cells).rstrip() + "\n")
+
+    def _change(self, method: str, done: str, body: Json = None) -> int:
+        resource, path = self._path()
+        status, raw = self._ask(method, path, body, {"Content-Type": "application/merge-patch+json"})
+        name = path.rpartition("/")[2]
+        if status == 404 and "ignore-not-found" in self.flags:
+            return 0
+        if status >= 400:
+            answer = json.loads(raw)
+            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
+        sys.stdout.write(f'{resource.singular} "{name}" deleted\n' if done == "deleted" else
+                         f"{resource.singular}/{name} {done}\n")  # fmt: skip
+        return 0
+
+    def _delete(self) -> int:
+        if "/" not in self.words[1] and len(self.words) < 3:
+            raise Fatal("error: resource(s) were provided, but no name was specified")
+        return self._change("DELETE", "deleted")
+
+    def _label(self) -> int:
+        start = 2 if "/" in self.words[1] else 3
+        values = {}
+        for word in self.words[start:]:
+            key, has_value, value = word.partition("=")
+            values[key if has_value else key.rstrip("-")] = value if has_value else None
+        field, done = ("labels", "labeled") if self.words[0] == "label" else ("annotations", "annotated")
+        return self._change("PATCH", done, {"metadata": {field: values}})
+
+    def _cordon(self) -> int:
+        verb = self.words[0]
+        self.words = [verb, "node", self.words[1].removeprefix("node/")]
+        return self._change("PATCH", f"{verb}ed", {"spec": {"unschedulable": True if verb == "cordon" else None}})
+
+    def _version(self) -> int:
+        _, raw = self._ask("GET", "/version")
+        sys.stdout.write(f"Client Version: {VERSION}\nServer Version: {json.loads(raw)['gitVersion']}\n")
+        return 0
+
+
+# --- the command line --------------------------------------------------------------------------------------------
+
+
+def check_config() -> int:
+    """A few of the checks of `k3s check-config`; the exit code is how many failed."""
+    checks = {"openssl is installed": shutil.which("openssl") is not None,
+              "/proc is mounted": Path("/proc/meminfo").exists()}  # fmt: skip
+    for name, good in checks.items():
+        sys.stdout.write(f"- {name}: {'good' if good else 'fail'}\n")
+    failed = sum(1 for good in checks.values() if not good)
+    sys.stdout.write(f"STATUS: {'pass' if not failed else f'{failed} (fail)'} ({WHAT_THIS_IS})\n")
+    return failed
+
+
+def stop(number_: int, frame: object) -> None:
+    """End at once: everything that counts is on disk already."""
+    log("info", f"Received signal {number_}, shutting down")
+    notify("STOPPING=1")
+    os._exit(0)
+
+
+def run(argv: list[str]) -> int:
+    """One command; returns its exit code."""
+    command, rest = (argv[0], argv[1:]) if argv else ("help", [])
+    if command in ("--version", "-v"):
+        sys.stdout.write(f"k3s version {VERSION} ({COMMIT})\ngo version none ({WHAT_THIS_IS}, Python "
+                         f"{platform.python_version()})\n")  # fmt: skip
+    elif command in ("server", "agent"):
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        options = Options(command, rest)
+        if command == "server":
+            Server(options).run()
+        Agent(options).run()
+    elif command == "kubectl":
+        return Kubectl(rest).run()
+    elif command == "check-config":
+        return check_config()
+    elif command == "token" and rest == ["generate"]:
+        sys.stdout.write(f"{secrets.token_hex(3)}.{secrets.token_hex(8)}\n")
+    elif command in ("crictl", "ctr", "token", "etcd-snapshot", "secrets-encrypt", "certificate", "completion"):
+        raise Fatal(f"`k3s {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
+    elif command in ("help", "--help", "-h"):
+        sys.stdout.write(f"k3s - {WHAT_THIS_IS}\nCommands: server agent kubectl check-config token generate\n")
+    else:
+        sys.stderr.write(f"No help topic for '{command}'\n")
+        return 3
+    return 0
+
+
+def main() -> int:
+    """Multi-call: the name of the link is the subcommand."""
+    os.umask(0o022)
+    if BUILT_FOR and go_arch() != BUILT_FOR:
+        sys.stderr.write(f"{sys.argv[0]}: cannot execute binary file: Exec format error (built for {BUILT_FOR})\n")
+        return 126
+    name = Path(sys.argv[0]).name
+    argv = [name, *sys.argv[1:]] if name in ("kubectl", "crictl", "ctr") else sys.argv[1:]
+    try:
+        return run(argv)
+    except Fatal as error:
+        if argv[:1] == ["kubectl"]:
+            sys.stderr.write(f"{error}\n")
+        else:
+            log("fatal", str(error))
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
