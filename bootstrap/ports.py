@@ -14,6 +14,7 @@ from typing import Protocol
 from bootstrap.model.cluster import K3sSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import Taint
+from bootstrap.model.observed import GuestInterface as GuestInterface
 from bootstrap.model.observed import KubeNode, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
 
 Warn = Callable[[str], None]
@@ -48,15 +49,6 @@ class CloneRequest:
     full: bool
     storage: StorageName | None = None
     resource_pool: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class GuestInterface:
-    """A network interface as the guest agent tells it; `mac` is upper case."""
-
-    name: str
-    mac: str
-    addresses: tuple[IPv4Address, ...]
 
 
 class Hypervisor(Protocol):

@@ -125,6 +125,15 @@ class VmRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuestInterface:
+    """A network interface as the guest agent tells it; `mac` is upper case."""
+
+    name: str
+    mac: str
+    addresses: tuple[IPv4Address, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class KubeNode:
     """A Kubernetes node object.
 

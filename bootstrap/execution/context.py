@@ -1,0 +1,83 @@
+"""What every step handler is given."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bootstrap.events import EventSink, Waiting, Warned
+from bootstrap.execution.findings import Findings
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.ports import Ports, Warn
+from bootstrap.waiting import Patience
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long each kind of wait may take, in seconds; `run_s` bounds the whole run."""
+
+    run_s: float = 3600.0
+    lock_s: float = 600.0
+    agent_s: float = 600.0
+    ssh_s: float = 180.0
+    cloud_init_s: float = 600.0
+    script_s: float = 120.0
+    server_s: float = 420.0
+    agent_join_s: float = 300.0
+    ready_s: float = 300.0
+    delete_node_s: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeconfigTarget:
+    """Where the user wants the kubeconfig: a file, the default file (None), or nowhere but our state."""
+
+    path: Path | None = None
+    merge: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext:
+    """The world a run acts in.
+
+    Attributes:
+        token: The cluster's token, ours, made before the first machine boots; never in an event or error.
+        deadline_s: End of the whole run in the clock's seconds.
+        emit: Takes events from any thread.
+        stop: Set on Ctrl-C.
+    """
+
+    spec: ClusterSpec
+    ports: Ports
+    findings: Findings
+    token: str = field(repr=False)
+    kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    deadline_s: float
+    emit: EventSink
+    stop: threading.Event
+
+    def patience(self, lane: str, timeout_s: float) -> Patience:
+        """How to wait in a lane for `timeout_s` at most, or until the run's own end."""
+        clock = self.ports.clock
+        return Patience(
+            clock=clock,
+            deadline_s=min(clock.now_s() + timeout_s, self.deadline_s),
+            stop=self.stop,
+            say=lambda what, problem, waited_s: self.emit(
+                Waiting(lane=lane, what=what, problem=problem, waited_s=waited_s)
+            ),
+        )
+
+    def warn(self, subject: str) -> Warn:
+        """A port's way to warn about a machine."""
+        return lambda message: self.emit(Warned(subject=subject, message=message))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How a step ended well: whether it changed anything, and a fact worth a line."""
+
+    changed: bool = True
+    note: str = ""

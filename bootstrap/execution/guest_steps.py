@@ -1,0 +1,191 @@
+"""Handlers of the steps inside a machine until k3s starts: address, host key, login, cloud-init, binary."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from bootstrap.errors import (
+    AgentNotRunningError,
+    GuestError,
+    PermissionDeniedError,
+    SshUnreachableError,
+)
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.findings import GuestFacts
+from bootstrap.execution.scripts import parse_facts, parse_lines
+from bootstrap.execution.vm_steps import owned_vm
+from bootstrap.model.cluster import HostKeyPolicy
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import VmRecord
+from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
+from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+FIRST_ASK_S = 2.0
+"""Not asked sooner after power-on: no guest is up by then, and each unanswered call holds one of the Proxmox
+node's three API workers for 3 s (PVE 8.4, observed)."""
+
+
+def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
+    """Know the address and the host key, be logged in, and see cloud-init done."""
+    vm = owned_vm(step.machine, context)
+    address = _await_address(vm, step.machine, lane, context)
+    host_key = _await_host_key(vm, step.machine, lane, context)
+    shell = _await_login(step.machine, address, host_key, lane, context)
+    context.findings.shells.put(step.machine, shell)
+    _await_cloud_init(shell, step.machine, lane, context)
+    facts = parse_facts(_run(shell, "facts.sh", context, UNIT=_unit(vm)), address=address)
+    _check_machine_id(step.machine, facts, context)
+    context.findings.guests.put(step.machine, facts)
+    return Done(changed=False, note=str(address))
+
+
+def _unit(vm: VmRecord) -> str:
+    return vm.record.role.unit if vm.record else "k3s"
+
+
+def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
+    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
+
+
+def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> IPv4Address:
+    static = vm.record.address if vm.record else None
+
+    def poll() -> IPv4Address | NotYet:
+        started_s = context.findings.started_s.get(name)
+        if started_s is not None and context.ports.clock.now_s() - started_s < FIRST_ASK_S:
+            return NotYet("it was powered on just now")
+        try:
+            interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
+        if isinstance(chosen, str):
+            return NotYet(chosen)
+        if static is not None and chosen != static:
+            return NotYet(f"it has {chosen}, not {static} as configured")
+        return chosen
+
+    condition = Condition(
+        what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
+        poll=poll,
+        every_s=0.5,
+        resolution=f"look at its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
+        f"does it get an address? On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
+    )
+    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+
+
+def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
+    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+        context.warn(lane)(f"the SSH host key of {name} is taken on trust (ssh.host_keys: accept-new)")
+        return None
+
+    def poll() -> str | NotYet:
+        try:
+            text = context.ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        fields = text.split()
+        return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
+
+    condition = Condition(
+        what=f"the SSH host key of {name}, read through its guest agent",
+        poll=poll,
+        every_s=0.5,
+        resolution=f"does cloud-init in the template make {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
+    )
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    except PermissionDeniedError as error:
+        raise GuestError(
+            f"{name}: its SSH host key cannot be read through the guest agent",
+            details=str(error),
+            resolution=f"{error.resolution}; or set ssh.host_keys: accept-new to trust the first key seen",
+        ) from error
+
+
+def _await_login(
+    name: MachineName, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+) -> GuestShell:
+    user = context.spec.ssh.user
+
+    def poll() -> GuestShell | NotYet:
+        try:
+            return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
+        except SshUnreachableError as error:
+            return NotYet(str(error))
+
+    condition = Condition(
+        what=f"SSH on {name} ({user}@{address})",
+        poll=poll,
+        every_s=0.2,
+        resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
+    )
+    return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+
+
+def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
+    def poll() -> dict[str, list[str]] | NotYet:
+        lines = parse_lines(_run(shell, "cloud-init-result.sh", context))
+        return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
+
+    condition = Condition(
+        what=f"cloud-init on {name}",
+        poll=poll,
+        every_s=0.3,
+        resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
+    )
+    lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
+    errors = lines.get("error", [])
+    if lines.get("status") == ["error"]:
+        raise GuestError(
+            f"{name}: cloud-init ended in an error",
+            details="\n".join(errors),
+            resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
+        )
+    if errors:
+        context.warn(lane)(f"cloud-init on {name} finished with warnings: {'; '.join(errors)}")
+
+
+def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext) -> None:
+    """Machines with one machine-id get one DHCP address and one Kubernetes identity (canonical/lxd#8717)."""
+    other = context.findings.machine_ids.put_first(facts.machine_id, name)
+    if other != name:
+        raise GuestError(
+            f"{name} has the same machine-id as {other}",
+            details=facts.machine_id,
+            resolution="empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then down and up",
+        )
+
+
+def fetch_k3s(step: FetchK3s, _lane: str, context: RunContext) -> Done:
+    """Have the release here."""
+    artifact = context.ports.artifacts.fetch(context.spec.k3s, version=step.version, arch=step.arch)
+    context.findings.artifacts.put(step.arch, artifact)
+    return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
+
+
+def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
+    """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
+
+    A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business.
+    """
+    facts = context.findings.guests.need(step.machine)
+    if facts.active_state == "active":
+        return Done(changed=False)
+    artifact = context.findings.artifacts.get(facts.arch)
+    if artifact is None:
+        fetch = FetchK3s(version=step.version, arch=facts.arch)
+        fetch_k3s(fetch, lane, context)
+        artifact = context.findings.artifacts.need(facts.arch)
+    shell = context.findings.shells.need(step.machine)
+    for image in artifact.images:
+        shell.upload(image, name=image.name)
+    if facts.k3s_sha256 == artifact.sha256:
+        return Done(changed=False)
+    shell.upload(artifact.binary, name="k3s.bin")
+    return Done(note=f"{artifact.binary.stat().st_size / 2**20:.0f} MiB")

@@ -1,0 +1,115 @@
+"""How a run went: each lane's end, and where the time was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
+from bootstrap.model.ids import ClusterName
+
+
+class LaneStatus(StrEnum):
+    """How a lane ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One step that was run; times in seconds since the run began."""
+
+    lane: str
+    phase: str
+    title: str
+    began_s: float
+    ended_s: float
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneOutcome:
+    """A lane's end.
+
+    Attributes:
+        step: Title of the step that failed or would have been next; empty when done.
+        error: Why it failed, or None.
+        cause: Why it was skipped.
+    """
+
+    lane: str
+    status: LaneStatus
+    step: str = ""
+    error: HomelabError | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A run's end; `took_s` is wall time in seconds."""
+
+    command: str
+    cluster: ClusterName
+    outcomes: tuple[LaneOutcome, ...]
+    steps: tuple[StepRecord, ...]
+    took_s: float
+    interrupted: bool
+
+    def of(self, status: LaneStatus) -> tuple[LaneOutcome, ...]:
+        """The lanes that ended so."""
+        return tuple(outcome for outcome in self.outcomes if outcome.status is status)
+
+    @property
+    def phases(self) -> tuple[tuple[str, float], ...]:
+        """Each phase with the wall time from its first start to its last end, in order of appearance."""
+        spans: dict[str, tuple[float, float]] = {}
+        for step in sorted(self.steps, key=lambda step: step.began_s):
+            began_s, ended_s = spans.get(step.phase, (step.began_s, step.ended_s))
+            spans[step.phase] = (min(began_s, step.began_s), max(ended_s, step.ended_s))
+        return tuple((phase, ended_s - began_s) for phase, (began_s, ended_s) in spans.items())
+
+    @property
+    def longest_lane(self) -> tuple[str, float] | None:
+        """The lane whose own steps took longest in all, waits for other lanes not counted, with that time."""
+        busy: dict[str, float] = {}
+        for step in self.steps:
+            busy[step.lane] = busy.get(step.lane, 0.0) + step.ended_s - step.began_s
+        return max(busy.items(), key=lambda item: item[1], default=None)
+
+    def raise_failures(self) -> None:
+        """Raise what went wrong, as one error.
+
+        Raises:
+            InterruptedRunError: The run was interrupted.
+            RunFailedError: Lanes failed.
+        """
+        failures = tuple((outcome.lane, outcome.error) for outcome in self.of(LaneStatus.FAILED) if outcome.error)
+        real = tuple((lane, error) for lane, error in failures if not isinstance(error, InterruptedRunError))
+        again = f"`homelab-k8s {self.command}` again continues from here"
+        if self.interrupted:
+            standing = ", ".join(outcome.lane for outcome in self.of(LaneStatus.DONE)) or "none"
+            raise InterruptedRunError(
+                f"{self.command} of {self.cluster} was interrupted",
+                details=f"lanes finished: {standing}",
+                resolution=again,
+            )
+        if len(real) == 1:
+            lane, error = real[0]
+            raise _with_lane(lane, error, again)
+        if real:
+            names = ", ".join(lane for lane, _ in real)
+            raise RunFailedError(
+                f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
+                real,
+                resolution=f"mend what is named above; {again}",
+            )
+
+
+def _with_lane(lane: str, error: HomelabError, again: str) -> HomelabError:
+    """One failure is shown as itself, with its lane named and the way on."""
+    if lane not in error.brief:
+        error.brief = f"{lane}: {error.brief}"
+    error.resolution = f"{error.resolution}; then {again}" if error.resolution else again
+    return error

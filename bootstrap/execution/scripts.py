@@ -1,0 +1,33 @@
+"""Reads what guest scripts print: `key=value` lines."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from bootstrap.execution.findings import GuestFacts
+
+
+def parse_lines(text: str) -> dict[str, list[str]]:
+    """Every key with its values in order; lines without `=` are passed over."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            found.setdefault(key.strip(), []).append(value.strip())
+    return found
+
+
+def parse_facts(text: str, *, address: IPv4Address) -> GuestFacts:
+    """What `facts.sh` printed."""
+    lines = parse_lines(text)
+
+    def one(key: str) -> str:
+        return next(iter(lines.get(key, [])), "")
+
+    return GuestFacts(
+        address=address,
+        arch=one("arch"),
+        machine_id=one("machine_id"),
+        k3s_sha256=one("k3s_sha256"),
+        active_state=one("active_state"),
+    )

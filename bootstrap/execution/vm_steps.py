@@ -1,0 +1,189 @@
+"""Handlers of the steps that make, configure, power and remove VMs. Each looks, acts if needed, reads back."""
+
+from __future__ import annotations
+
+from bootstrap.errors import (
+    HomelabError,
+    NotOursError,
+    PermissionDeniedError,
+    VmidTakenError,
+    VmNotFoundError,
+)
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
+from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.record import is_ours, render_record
+from bootstrap.planning.machines import why_stranger
+from bootstrap.planning.plan import VmPlace
+from bootstrap.planning.steps import CloneVm, ConfigureVm, DestroyVm, StartVm, StopVm
+from bootstrap.planning.vm_settings import vm_settings
+from bootstrap.ports import CloneRequest
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+
+def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
+    """Have the machine's VM: adopt what an earlier run left, else clone, passing over taken vmids."""
+    vmid: Vmid | None = step.vmid
+    while vmid is not None:
+        there = _look(vmid, step, context)
+        if there is None:
+            try:
+                _clone(step, vmid, lane, context)
+            except VmidTakenError as taken:
+                context.warn(lane)(f"{taken.brief}; trying the next vmid")
+                vmid = context.findings.next_vmid()
+                continue
+            _settle(step, vmid, lane, context)
+            context.findings.cloned.put(step.machine.name, True)
+            return Done(note=f"vmid {vmid} on {step.pve_node}")
+        if is_ours(there, context.spec.name) and there.name == step.machine.name:
+            _settle(step, vmid, lane, context)
+            return Done(changed=False, note=f"vmid {vmid} on {step.pve_node}, made by an earlier run")
+        context.warn(lane)(f"vmid {vmid} was taken meanwhile by {there.name}; trying the next")
+        vmid = context.findings.next_vmid()
+    vmids = context.spec.placement.vmids
+    raise HomelabError(
+        f"{step.machine.name}: the vmid range {vmids.first}-{vmids.last} is used up",
+        resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
+    )
+
+
+def _look(vmid: Vmid, step: CloneVm, context: RunContext) -> VmRecord | None:
+    try:
+        return context.ports.hypervisor.read_vm(vmid, pve_node=step.pve_node)
+    except VmNotFoundError:
+        return None
+    except PermissionDeniedError:
+        # A token with rights on a pool alone gets 403 for a vmid that does not exist (PVE 8.4, observed);
+        # the clone request itself then tells whether it is free.
+        return None
+
+
+def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
+    record = _record(step.machine, context, vmid, RecordState.CLONING)
+    request = CloneRequest(
+        template=step.template,
+        pve_node=step.pve_node,
+        vmid=vmid,
+        name=step.machine.name,
+        description=render_record(record),
+        full=step.full,
+        storage=step.storage,
+        resource_pool=step.resource_pool,
+    )
+    context.ports.hypervisor.clone(request, warn=context.warn(lane))
+
+
+def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: RecordState) -> MachineRecord:
+    return MachineRecord(
+        cluster=context.spec.name,
+        machine=machine.name,
+        role=machine.role,
+        pool=machine.pool,
+        vmid=vmid,
+        state=state,
+        address=machine.address,
+    )
+
+
+def _settle(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
+    """Wait until the clone is whole (an earlier run's may still be under way) and note where it is."""
+    name = step.machine.name
+
+    def unlocked() -> VmRecord | NotYet:
+        vm = context.ports.hypervisor.read_vm(vmid, pve_node=step.pve_node)
+        return NotYet(f"VM is locked ({vm.lock})") if vm.lock else vm
+
+    condition = Condition(
+        what=f"the clone of {name} (vmid {vmid} on {step.pve_node})",
+        poll=unlocked,
+        every_s=0.5,
+        resolution=f"if no clone task runs any more, on {step.pve_node}: qm unlock {vmid} && qm destroy {vmid}",
+    )
+    vm = wait_for(condition, context.patience(lane, context.timeouts.lock_s))
+    place = VmPlace(machine=name, pve_node=step.pve_node, vmid=vmid, smbios_uuid=vm.smbios_uuid)
+    context.findings.places.put_first(name, place)
+
+
+def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
+    """Have hardware, cloud-init, tags and record set. The disk grows first: the record says that all is done."""
+    hypervisor = context.ports.hypervisor
+    vm = owned_vm(step.machine.name, context)
+    if vm.record is not None and vm.record.state is RecordState.MADE and OWNER_TAG in vm.tags:
+        return Done(changed=False)
+    if step.disk and step.machine.disk_gib > vm.disk_gib:
+        hypervisor.grow_disk(
+            vm.vmid,
+            pve_node=vm.pve_node,
+            disk=step.disk,
+            size_gib=step.machine.disk_gib,
+            warn=context.warn(lane),
+        )
+    settings = vm_settings(
+        context.spec,
+        step.machine,
+        vm=vm,
+        record=_record(step.machine, context, vm.vmid, RecordState.MADE),
+        public_key=context.ports.shells.public_key,
+        scsi_controller=step.scsi_controller,
+    )
+    hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
+    return Done()
+
+
+def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
+    """Have the VM running."""
+    vm = owned_vm(step.machine, context)
+    if vm.running:
+        return Done(changed=False)
+    context.ports.hypervisor.start(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    context.findings.started_s.put_first(step.machine, context.ports.clock.now_s())
+    return Done()
+
+
+def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:
+    """Have the VM powered off, once more sure that it is ours."""
+    try:
+        vm = owned_vm(step.machine, context)
+    except VmNotFoundError:
+        return Done(changed=False, note="gone already")
+    if not vm.running:
+        return Done(changed=False)
+    context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    return Done()
+
+
+def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
+    """Have the VM gone, once more sure that it is ours."""
+    try:
+        vm = owned_vm(step.machine, context)
+    except VmNotFoundError:
+        return Done(changed=False, note="gone already")
+    context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
+
+
+def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
+    """Read a machine's VM afresh and make sure that it is ours and the very one that was seen when planning.
+
+    Raises:
+        NotOursError: It is not; nothing may be done to it.
+        VmNotFoundError: It is gone.
+    """
+    place = context.findings.places.need(name)
+    vm = context.ports.hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
+    why = ""
+    if not is_ours(vm, context.spec.name):
+        why = why_stranger(vm)
+    elif vm.name != name:
+        why = f"it is {vm.name} now"
+    elif vm.smbios_uuid != place.smbios_uuid:
+        why = f"its SMBIOS UUID is {vm.smbios_uuid}, not {place.smbios_uuid}: another VM took the vmid"
+    if why:
+        raise NotOursError(
+            f"{name}: vmid {vm.vmid} on {vm.pve_node} is not ours (any more) and was left alone",
+            details=why,
+            resolution=f"look at VM {vm.vmid} in Proxmox; run the command again once it is clear whose it is",
+        )
+    return vm

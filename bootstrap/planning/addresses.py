@@ -1,0 +1,35 @@
+"""Which of the addresses a guest agent tells is the machine's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+
+from bootstrap.model.observed import GuestInterface
+
+
+def choose_address(
+    interfaces: Iterable[GuestInterface], *, mac: str | None, subnet: IPv4Network | None
+) -> IPv4Address | str:
+    """The address of the interface with net0's MAC address, or why there is none, in one line.
+
+    Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
+    loopback and no link-local ones, and only those in `subnet` where that is given.
+    """
+    seen = tuple(interfaces)
+    own = [interface for interface in seen if mac is None or interface.mac.upper() == mac.upper()]
+    if not own:
+        names = ", ".join(f"{interface.name} {interface.mac}" for interface in seen) or "none"
+        return f"no interface has net0's MAC address {mac}; interfaces: {names}"
+    usable = [
+        address
+        for interface in own
+        for address in interface.addresses
+        if not address.is_loopback and not address.is_link_local
+    ]
+    if not usable:
+        return f"{own[0].name} has no address yet"
+    fitting = [address for address in usable if subnet is None or address in subnet]
+    if not fitting:
+        return f"{own[0].name} has {', '.join(map(str, usable))}, none of which is in {subnet}"
+    return fitting[0]

@@ -1,0 +1,82 @@
+"""The Proxmox config keys a machine's VM gets. Pure text; sources in comments."""
+
+from __future__ import annotations
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import MachineRecord, MachineSpec
+from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.record import render_record
+
+
+def vm_settings(
+    spec: ClusterSpec,
+    machine: MachineSpec,
+    *,
+    vm: VmRecord,
+    record: MachineRecord,
+    public_key: str,
+    scsi_controller: str,
+) -> dict[str, str | int]:
+    """All keys to set on a fresh clone, in one request.
+
+    Args:
+        spec: The cluster.
+        machine: Its size; `cpu_type` is chosen.
+        vm: The clone as it is: its MAC address and bridge are kept.
+        record: Goes into the description.
+        public_key: `authorized_keys` line for cloud-init's user.
+        scsi_controller: The template's `scsihw`; empty is Proxmox's LSI default, which is replaced.
+    """
+    settings: dict[str, str | int] = {
+        "sockets": 1,
+        "cores": machine.cores,
+        "cpu": machine.cpu_type or "kvm64",
+        "memory": machine.memory_mib,
+        "balloon": 0,  # Kubernetes must be able to count on its memory (kubernetes#103887)
+        "agent": "enabled=1",
+        "onboot": int(spec.onboot),
+        "ciuser": spec.ssh.user,
+        "sshkeys": public_key.strip(),
+        "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
+        "ipconfig0": _ipconfig(spec, machine),
+        "tags": ";".join(sorted({OWNER_TAG, spec.name})),
+        "description": render_record(record),
+    }
+    if not scsi_controller.startswith("virtio-scsi"):
+        settings["scsihw"] = "virtio-scsi-single"
+    net0 = _net0(spec, vm)
+    if net0 is not None:
+        settings["net0"] = net0
+    if spec.network.dns:
+        settings["nameserver"] = " ".join(str(server) for server in spec.network.dns)
+    if spec.network.search:
+        settings["searchdomain"] = spec.network.search
+    return settings
+
+
+def _ipconfig(spec: ClusterSpec, machine: MachineSpec) -> str:
+    addresses = spec.network.addresses
+    if machine.address is None or addresses is None:
+        return "ip=dhcp"
+    gateway = f",gw={addresses.gateway}" if addresses.gateway else ""
+    return f"ip={machine.address}/{addresses.subnet.prefixlen}{gateway}"
+
+
+def _net0(spec: ClusterSpec, vm: VmRecord) -> str | None:
+    """The net0 value, or None where the clone's own is right: VirtIO, on the bridge and VLAN wanted.
+
+    The MAC address stays: Proxmox would make a new one where none is given.
+    """
+    parts = [part.split("=", 1) for part in (vm.net0 or "").split(",") if "=" in part]
+    options = {key: value for key, value in parts}
+    models = [key for key in options if options[key].count(":") == 5]
+    bridge = spec.network.bridge or options.get("bridge", "vmbr0")
+    kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "macaddr")}
+    model = f"virtio={vm.mac}" if vm.mac else "virtio"
+    wanted = {"bridge": bridge, **kept}
+    tag = str(spec.network.vlan) if spec.network.vlan is not None else options.get("tag")
+    if tag is not None:
+        wanted["tag"] = tag
+    if models == ["virtio"] and options.get("bridge") == bridge and options.get("tag") == tag:
+        return None
+    return ",".join([model, *(f"{key}={value}" for key, value in wanted.items())])
