@@ -1,0 +1,27 @@
+"""The files that run on guests: `bootstrap/data/guest` and `bootstrap/data/units`, as package data."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from functools import cache
+
+_NEEDS = re.compile(r"^# needs: (.+)$", re.MULTILINE)
+_FOLDERS = ("guest", "units")
+
+
+@cache
+def guest_file(name: str) -> bytes:
+    """A guest file's content by its name. Raises FileNotFoundError (a mistake in this program)."""
+    for folder in _FOLDERS:
+        file = importlib.resources.files("bootstrap") / "data" / folder / name
+        if file.is_file():
+            return file.read_bytes()
+    raise FileNotFoundError(f"no guest file is called {name!r}")
+
+
+@cache
+def files_for(script: str) -> tuple[str, ...]:
+    """Names of all files a script's run needs: itself, and what its `# needs: NAME...` lines name."""
+    text = guest_file(script).decode()
+    return (script, *(name for line in _NEEDS.findall(text) for name in line.split()))

@@ -1,0 +1,274 @@
+"""Guests over SSH, with Fabric."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import re
+import secrets
+import shlex
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from functools import cache, cached_property
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.adapters.guest_files import files_for, guest_file
+from bootstrap.adapters.ssh_errors import converted, raise_for_status
+from bootstrap.adapters.ssh_keys import public_key
+from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import GuestScript
+
+if TYPE_CHECKING:
+    import paramiko
+
+DIRECTORY = ".homelab-k8s"
+"""Where scripts and uploads go, in the login user's home directory, mode 0700."""
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_REMOTE_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*")
+_TIMED_OUT = 124
+"""The status timeout(1) gives a command that took too long."""
+_DEAD_AFTER_MS = 20_000
+_KEEPALIVE_S = 5
+_CHUNK = 1 << 20
+
+
+@cache
+def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
+    """Fabric, imported on first use (0.2 s), without what it or paramiko would say on standard error."""
+    # A handler that does nothing keeps Python from printing paramiko's errors itself; a log file still gets them.
+    for name in ("paramiko", "invoke", "fabric"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        # paramiko names ciphers that cryptography has deprecated; a user can do nothing about that.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("fabric")
+
+
+class FabricShells:
+    """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
+
+    No SSH configuration file, no SSH agent and no other key of the user plays a part.
+
+    Args:
+        private_key: File of an ed25519, rsa or ecdsa key without a passphrase.
+        port: Where guests' SSH listens.
+    """
+
+    def __init__(self, private_key: Path, *, port: int = 22) -> None:
+        self._private_key = private_key.expanduser()
+        self._port = port
+        self._key_lock = threading.Lock()
+
+    @cached_property
+    def public_key(self) -> str:
+        """The key's public half as one `authorized_keys` line. Raises PreflightError where the file is no use."""
+        return public_key(self._private_key)
+
+    @cached_property
+    def _pkey(self) -> paramiko.PKey:
+        import paramiko
+
+        _ = self.public_key  # Raises what a user can read, where the file is no use.
+        return paramiko.PKey.from_path(self._private_key)
+
+    def connect(
+        self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
+    ) -> FabricShell:
+        """Log in, see `bootstrap.ports.GuestShells.connect`."""
+        with self._key_lock:
+            # Importing and reading a key is not made for many threads at once.
+            fabric = _fabric()
+            pkey = self._pkey
+        from paramiko import SSHConfig
+        from paramiko.client import RejectPolicy
+
+        deadline_s = time.monotonic() + timeout_s
+        with converted(machine, f"log in to {user}@{address}"):
+            sock = _dial(address, self._port, timeout_s)
+            left_s = max(0.1, deadline_s - time.monotonic())
+            connection = fabric.Connection(
+                str(address),
+                user=user,
+                port=self._port,
+                # Lazy and with an SSH configuration given: none of Fabric's, Invoke's or OpenSSH's files is read.
+                config=fabric.Config(lazy=True, ssh_config=SSHConfig()),
+                connect_kwargs={
+                    "sock": sock,
+                    "pkey": pkey,
+                    "allow_agent": False,
+                    "look_for_keys": False,
+                    "timeout": left_s,
+                    "banner_timeout": left_s,
+                    "auth_timeout": left_s,
+                    "channel_timeout": left_s,
+                },
+            )
+            try:
+                if host_key is not None:
+                    _pin(connection.client, machine, str(address), self._port, host_key)
+                    connection.client.set_missing_host_key_policy(RejectPolicy())
+                connection.open()
+            except BaseException:
+                connection.client.close()
+                sock.close()
+                raise
+        connection.transport.set_keepalive(_KEEPALIVE_S)
+        return FabricShell(machine, connection, as_root=user == "root")
+
+
+def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
+    sock = socket.create_connection((str(address), port), timeout=timeout_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # With SSH's keepalives, a machine that vanished is noticed in seconds, not after the kernel's 15 minutes.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
+    return sock
+
+
+def _pin(client: paramiko.SSHClient, machine: MachineName, address: str, port: int, host_key: str) -> None:
+    from paramiko import SSHException
+    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
+
+    try:
+        entry = HostKeyEntry.from_line(f"{address} {host_key}")
+    except (InvalidHostKey, SSHException, ValueError):
+        entry = None
+    if entry is None or entry.key is None:
+        raise HostKeyError(f"{machine}: its host key cannot be read", details=host_key)
+    name = address if port == 22 else f"[{address}]:{port}"
+    client.get_host_keys().add(name, entry.key.get_name(), entry.key)
+
+
+class FabricShell:
+    """One SSH connection; implements `bootstrap.ports.GuestShell`. Made by `FabricShells.connect`."""
+
+    def __init__(self, machine: MachineName, connection: Any, *, as_root: bool) -> None:  # noqa: ANN401
+        self._machine = machine
+        self._connection = connection
+        self._as_root = as_root
+        self._lock = threading.Lock()
+        self._id = secrets.token_hex(4)
+        self._sent: set[str] = set()
+
+    def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        """Run a script of `bootstrap/data/guest/` as root and return its stdout.
+
+        Raises:
+            ScriptError: It ended with a status other than 0 (124: not within `timeout_s`).
+            SshUnreachableError: The connection was lost; the script may or may not have ended.
+            GuestError: The login user may not use sudo without a password.
+        """
+        from invoke.exceptions import CommandTimedOut
+
+        with converted(self._machine, f"run {script.name}"):
+            self._send(script)
+            command = self._command(script)
+            try:
+                result = self._connection.run(
+                    command, hide=True, warn=True, pty=False, in_stream=False, encoding="utf-8", timeout=timeout_s
+                )
+            except CommandTimedOut as error:
+                self._check_alive(script.name)
+                raise ScriptError(
+                    f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
+                    status=_TIMED_OUT,
+                    details=f"{error.result.stderr}\n{error.result.stdout}",
+                ) from error
+            if result.exited == -1:
+                # No exit status came: the connection is gone, or a signal ended the script.
+                self._check_alive(script.name)
+        raise_for_status(self._machine, script.name, result.exited, stdout=result.stdout, stderr=result.stderr)
+        return str(result.stdout)
+
+    def upload(self, source: Path, *, name: str) -> None:
+        """Put a local file beside the scripts, see `bootstrap.ports.GuestShell.upload`.
+
+        `name` may have one directory in it (`images/x.tar`). Raises OSError where `source` cannot be read.
+        """
+        with source.open("rb") as file, self._sending(name):
+            self._ensure_directories(name)
+            with self._replacing(name) as target:
+                while chunk := file.read(_CHUNK):
+                    target.write(chunk)
+
+    def close(self) -> None:
+        """End the connection; safe to call twice."""
+        # Fabric closes nothing where the other side has hung up already.
+        self._connection.close()
+        self._connection.client.close()
+
+    def _check_alive(self, doing: str) -> None:
+        transport = self._connection.transport
+        if not transport.is_active():
+            cause = transport.get_exception()
+            raise SshUnreachableError(f"{self._machine}: the connection was lost during {doing}", details=str(cause))
+
+    def _command(self, script: GuestScript) -> str:
+        values = [("LC_ALL", "C"), *script.env]
+        for name, _ in values:
+            if name != "LC_ALL" and not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} cannot name a script's parameter")
+        env = " ".join(f"{name}={shlex.quote(value)}" for name, value in values)
+        sudo = "" if self._as_root else "sudo -n "
+        return f"cd {DIRECTORY} && exec {sudo}env {env} sh ./{script.name}"
+
+    def _send(self, script: GuestScript) -> None:
+        with self._sending(script.name):
+            missing = [name for name in files_for(script.name) if name not in self._sent]
+            if missing or script.secret_files:
+                self._ensure_directories("")
+            for name in missing:
+                with self._replacing(name) as target:
+                    target.write(guest_file(name))
+                self._sent.add(name)
+            for name, content in script.secret_files:
+                self._ensure_directories(name)
+                with self._replacing(name) as target:
+                    target.write(content.encode())
+
+    @contextlib.contextmanager
+    def _sending(self, what: str) -> Iterator[None]:
+        """One at a time on a connection; tells a guest that refuses a file (full, read-only) from one that is gone."""
+        with converted(self._machine, f"send {what}"), self._lock:
+            try:
+                yield
+            except OSError as error:
+                if self._connection.transport.is_active():
+                    raise GuestError(f"{self._machine}: the guest does not take {what}", details=str(error)) from error
+                raise
+
+    def _ensure_directories(self, name: str) -> None:
+        if name and not _REMOTE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a file on a guest")
+        directories = [DIRECTORY]
+        if "/" in name:
+            directories.append(f"{DIRECTORY}/{name.partition('/')[0]}")
+        for directory in directories:
+            if directory not in self._sent:
+                sftp = self._connection.sftp()
+                with contextlib.suppress(OSError):
+                    # It is there already; where it could not be made, the next line says so.
+                    sftp.mkdir(directory, 0o700)
+                sftp.chmod(directory, 0o700)
+                self._sent.add(directory)
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[paramiko.SFTPFile]:
+        """A file that takes `name` when all is written, so that no script ever reads a part; 0600 while empty."""
+        sftp = self._connection.sftp()
+        # A name of this connection's own: another one may be sending the same file.
+        temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
+        with sftp.open(temporary, "wb") as file:
+            file.chmod(0o600)
+            # Do not wait for the answer to each 32 KiB; close() collects them all.
+            file.set_pipelined(True)
+            yield file
+        sftp.posix_rename(temporary, f"{DIRECTORY}/{name}")

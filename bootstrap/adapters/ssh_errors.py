@@ -1,0 +1,71 @@
+"""What goes wrong over SSH, in our own errors: what may pass, and what is final."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
+from bootstrap.model.ids import MachineName
+
+_TAIL_LINES = 40
+_NO_SUDO = ("sudo: a password is required", "sudo: not found", "sudo: command not found", "is not in the sudoers file")
+
+
+@contextlib.contextmanager
+def converted(machine: MachineName, doing: str) -> Iterator[None]:
+    """Convert what paramiko, Fabric and the network raise.
+
+    Args:
+        machine: For the text.
+        doing: What was tried, as it reads after "cannot": `log in to debian@192.0.2.7`.
+    """
+    import paramiko
+    from invoke.exceptions import ThreadException
+
+    brief = f"{machine}: cannot {doing}"
+    try:
+        yield
+    except paramiko.BadHostKeyException as error:
+        raise HostKeyError(
+            f"{machine}: the SSH host key is not the expected one",
+            details=f"expected {_fingerprint(error.expected_key)}\nfound {_fingerprint(error.key)}",
+            resolution="another machine may have this address: look for a duplicate address or an old DHCP lease",
+        ) from error
+    except paramiko.AuthenticationException as error:
+        # Not final: sshd answers before cloud-init has put our key in; how long is bearable is the caller's to say.
+        raise SshUnreachableError(
+            brief,
+            details=f"the machine refused our SSH key: {error}",
+            resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",
+        ) from error
+    except ThreadException as error:
+        causes = "; ".join(str(wrapper.value) for wrapper in error.exceptions)
+        raise SshUnreachableError(brief, details=f"the connection was lost: {causes}") from error
+    except (EOFError, OSError, paramiko.SSHException) as error:
+        # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.
+        raise SshUnreachableError(brief, details=str(error) or type(error).__name__) from error
+
+
+def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: str, stderr: str) -> None:
+    """Raise for a status other than 0: GuestError where sudo refused, else ScriptError with the output's end."""
+    if status == 0:
+        return
+    said = stderr.strip() or stdout.strip()
+    details = "\n".join(said.splitlines()[-_TAIL_LINES:])
+    if any(text in said for text in _NO_SUDO):
+        raise GuestError(
+            f"{machine}: the login user cannot become root",
+            details=details,
+            resolution="use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d",
+        )
+    ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
+    raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)
+
+
+def _fingerprint(key: object) -> str:
+    import paramiko
+
+    if not isinstance(key, paramiko.PKey):
+        return "none"
+    return f"{key.get_name()} {key.get_base64()}"

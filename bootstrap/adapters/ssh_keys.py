@@ -1,0 +1,69 @@
+"""SSH key pairs in files: making one of our own, and telling a key's public half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bootstrap.adapters.files import ensure_private_directory, write_private
+from bootstrap.errors import PreflightError
+
+COMMENT = "homelab-k8s"
+
+
+def make_key_pair(path: Path) -> None:
+    """Make an Ed25519 key pair: the private half at `path` (OpenSSH format, 0600), the public one at `path`.pub.
+
+    A key that is there already stays.
+
+    Raises:
+        PreflightError: The files cannot be written.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    if path.exists():
+        return
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    try:
+        ensure_private_directory(path.parent)
+        write_private(path, pem.decode())
+        write_private(path.with_name(f"{path.name}.pub"), f"{public_key(path)}\n")
+    except OSError as error:
+        raise PreflightError(f"cannot write the SSH key {path}", details=str(error)) from error
+
+
+def public_key(path: Path) -> str:
+    """The public half of a private key's file as one `authorized_keys` line, with `homelab-k8s` as its comment.
+
+    Raises:
+        PreflightError: No such file, not a private key, protected by a passphrase, or of a type that SSH servers
+            no longer take (DSA).
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    hint = "name a private key without a passphrase (ed25519, rsa or ecdsa), or none: one of our own is made then"
+    try:
+        key = _load(path.expanduser().read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise PreflightError(f"cannot use the SSH key {path}", details=str(error), resolution=hint) from error
+    except TypeError as error:
+        # cryptography's way to say that the key is encrypted and no passphrase was given.
+        raise PreflightError(
+            f"cannot use the SSH key {path}", details="it is protected by a passphrase", resolution=hint
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey):
+        raise PreflightError(f"cannot use the SSH key {path}", details=f"it is a {type(key).__name__}", resolution=hint)
+    line = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return f"{line} {COMMENT}"
+
+
+def _load(data: bytes) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    if b"BEGIN OPENSSH PRIVATE KEY" in data:
+        return load_ssh_private_key(data, password=None)
+    return load_pem_private_key(data, password=None)

@@ -1,0 +1,82 @@
+"""Secrets that cannot be read back from anywhere else, in the user's state directory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from bootstrap.adapters.files import PRIVATE_DIRECTORY, ensure_private_directory, write_private
+from bootstrap.errors import HomelabError
+from bootstrap.model.ids import ClusterName
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+
+
+def default_state_root() -> Path:
+    """`$XDG_STATE_HOME/homelab-k8s` or the platform's equal."""
+    import platformdirs
+
+    return platformdirs.user_state_path("homelab-k8s", appauthor=False)
+
+
+class DirectoryStateStore:
+    """Items as files `<root>/clusters/<cluster>/<item>`; implements `bootstrap.ports.StateStore`.
+
+    Args:
+        root: Directory of ours alone, such as `default_state_root()`; made when it is first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def directory(self, cluster: ClusterName) -> Path:
+        """Where a cluster's items are (it need not exist). Raises HomelabError for a name that is no file name."""
+        return self._root / "clusters" / _checked(cluster)
+
+    def read(self, cluster: ClusterName, item: str) -> str | None:
+        """An item's text, or None. Raises HomelabError where it is there but cannot be read."""
+        path = self.directory(cluster) / _checked(item)
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise HomelabError(f"cannot read the state file {path}", details=str(error)) from error
+
+    def write(self, cluster: ClusterName, item: str, text: str) -> None:
+        """Put an item there atomically, mode 0600 in directories of mode 0700."""
+        directory = self.directory(cluster)
+        path = directory / _checked(item)
+        try:
+            ensure_private_directory(directory)
+            # Somebody may have loosened them, or an older umask made them.
+            for private in (directory, directory.parent, self._root):
+                private.chmod(PRIVATE_DIRECTORY)
+            write_private(path, text)
+        except OSError as error:
+            raise HomelabError(
+                f"cannot write the state file {path}",
+                details=str(error),
+                resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
+            ) from error
+
+    def forget(self, cluster: ClusterName) -> bool:
+        """Remove all of a cluster's items; whether there were any."""
+        directory = self.directory(cluster)
+        try:
+            shutil.rmtree(directory)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise HomelabError(f"cannot remove the state directory {directory}", details=str(error)) from error
+        return True
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise HomelabError(
+            f"{name!r} cannot name a state file",
+            details="lower-case letters, digits, '.', '_' and '-', at most 64, with a letter or digit at both ends",
+        )
+    return name

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Tells facts of this machine, one KEY=value a line. A value is empty where there is nothing to tell.
+# Environment: UNIT  the k3s unit to look at (k3s or k3s-agent); may be empty or unset.
+set -eu
+
+K3S=/usr/local/bin/k3s
+
+arch() {
+    machine=$(uname -m)
+    case $machine in
+        x86_64) echo amd64 ;;
+        aarch64 | arm64) echo arm64 ;;
+        *) echo "$machine" ;;
+    esac
+}
+
+disk_free_mib() {
+    # -P keeps each file system on one line, whatever its name's length.
+    df -Pk /var/lib | {
+        read -r _
+        read -r _ _ _ free_kib _
+        echo $((free_kib / 1024))
+    }
+}
+
+default_route() {
+    while read -r interface destination _; do
+        if [ "$destination" = 00000000 ] && [ "$interface" != '*' ] && [ "$interface" != lo ]; then
+            echo "$interface"
+            return
+        fi
+    done </proc/net/route
+}
+
+unit_property() {
+    [ -n "${UNIT:-}" ] || return 0
+    [ "$(systemctl show --property LoadState --value "$UNIT.service")" != not-found ] || return 0
+    systemctl show --property "$1" --value "$UNIT.service"
+}
+
+k3s_sha256=
+k3s_version=
+if [ -f "$K3S" ]; then
+    k3s_sha256=$(sha256sum "$K3S")
+    k3s_sha256=${k3s_sha256%% *}
+    # A damaged binary is no reason to know nothing else of the machine.
+    k3s_version=$("$K3S" --version 2>/dev/null | sed -n 's/^k3s version \([^ ]*\).*/\1/p') || k3s_version=
+fi
+
+machine_id=
+if [ -r /etc/machine-id ]; then
+    read -r machine_id </etc/machine-id || :
+fi
+
+cat <<FACTS
+arch=$(arch)
+machine_id=$machine_id
+hostname=$(uname -n)
+disk_free_mib=$(disk_free_mib)
+k3s_sha256=$k3s_sha256
+k3s_version=$k3s_version
+active_state=$(unit_property ActiveState)
+sub_state=$(unit_property SubState)
+restarts=$(unit_property NRestarts)
+time=$(date +%s)
+default_route=$(default_route)
+swap=$(sed -n 's/^SwapTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)
+FACTS

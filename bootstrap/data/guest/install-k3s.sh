@@ -1,0 +1,101 @@
+#!/bin/sh
+# Makes sure that k3s is installed as asked for; starts nothing. Prints changed=0 or changed=1.
+# Environment: ROLE    server or agent
+#              SHA256  of the k3s binary that is to be installed, lower-case hex
+# Beside this script: k3s.bin (if it was sent), config.yaml and service.env (secret; moved away or removed in any
+# case), images/ (air-gap archives, if any were sent).
+# needs: k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh
+set -eu
+umask 077
+
+BIN=/usr/local/bin
+UNITS=/etc/systemd/system
+changed=0
+
+# What we are done with must not stay, least of all the secrets, however this ends.
+trap 'rm -f ./config.yaml ./service.env ./k3s.bin "$BIN/.k3s.new"' EXIT
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+# put MODE SOURCE TARGET: copy where content or mode differ; others see the old file or the new one, never a part.
+put() {
+    if [ -f "$3" ] && [ ! -L "$3" ] && cmp -s "$2" "$3" && [ "$(stat -c %a:%u "$3")" = "$1:0" ]; then
+        return
+    fi
+    install -m "$1" -o root -g root "$2" "$3.new"
+    mv -f "$3.new" "$3"
+    changed=1
+}
+
+sha256_of() {
+    sum=$(sha256sum "$1")
+    echo "${sum%% *}"
+}
+
+put_binary() {
+    if [ -f "$BIN/k3s" ] && [ "$(sha256_of "$BIN/k3s")" = "$SHA256" ]; then
+        return
+    fi
+    [ -f ./k3s.bin ] || fail "the k3s binary was not sent and $BIN/k3s is not the one wanted ($SHA256)"
+    # A rename where both are on one file system, else a copy. Checked there, so that what is checked is what is used.
+    mv -f ./k3s.bin "$BIN/.k3s.new"
+    found=$(sha256_of "$BIN/.k3s.new")
+    [ "$found" = "$SHA256" ] || fail "the k3s binary arrived damaged: sha256 is $found, not $SHA256"
+    chown root:root "$BIN/.k3s.new"
+    chmod 0755 "$BIN/.k3s.new"
+    mv -f "$BIN/.k3s.new" "$BIN/k3s"
+    if command -v restorecon >/dev/null 2>&1; then
+        restorecon "$BIN/k3s"
+    fi
+    changed=1
+}
+
+put_links() {
+    for command in kubectl crictl ctr; do
+        # A command of another origin stays what the user has; upstream's installer leaves it alone, too.
+        if [ ! -e "$BIN/$command" ] && [ ! -L "$BIN/$command" ] && ! command -v "$command" >/dev/null 2>&1; then
+            ln -s k3s "$BIN/$command"
+            changed=1
+        fi
+    done
+}
+
+put_images() {
+    for image in ./images/*; do
+        [ -f "$image" ] || continue
+        (
+            umask 022
+            mkdir -p /var/lib/rancher/k3s/agent/images
+        )
+        chown root:root "$image"
+        chmod 0644 "$image"
+        mv -f "$image" /var/lib/rancher/k3s/agent/images/
+        changed=1
+    done
+}
+
+case $ROLE in
+    server) unit=k3s other=k3s-agent uninstall=k3s-uninstall.sh ;;
+    agent) unit=k3s-agent other=k3s uninstall=k3s-agent-uninstall.sh ;;
+    *) fail "ROLE is '$ROLE', which is neither server nor agent" ;;
+esac
+if [ -e "$UNITS/$other.service" ]; then
+    fail "this machine is installed as the other role: $UNITS/$other.service is there"
+fi
+
+(
+    umask 022
+    mkdir -p "$BIN" "$UNITS" /etc/rancher/k3s
+)
+put_binary
+put_links
+put_images
+put 755 ./k3s-killall.sh "$BIN/k3s-killall.sh"
+put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
+put 644 "./$unit.service" "$UNITS/$unit.service"
+[ ! -f ./service.env ] || put 600 ./service.env "$UNITS/$unit.service.env"
+[ ! -f ./config.yaml ] || put 600 ./config.yaml /etc/rancher/k3s/config.yaml
+echo "changed=$changed"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Enables the k3s unit and starts it, without waiting: a unit whose server refuses it stays `activating` for ever.
+# Environment: UNIT     k3s or k3s-agent
+#              RESTART  1 to restart it where it runs (new settings), else 0
+set -eu
+
+systemctl daemon-reload
+systemctl enable --quiet "$UNIT.service"
+systemctl reset-failed "$UNIT.service" 2>/dev/null || :
+if [ "$RESTART" = 1 ]; then
+    systemctl restart --no-block "$UNIT.service"
+else
+    systemctl start --no-block "$UNIT.service"
+fi

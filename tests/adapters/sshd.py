@@ -1,0 +1,138 @@
+"""A real SSH server on loopback for the tests: asyncssh in a thread, commands run by the real `sh`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncssh
+
+T = TypeVar("T")
+
+SUDO = """#!/bin/sh
+# Stands in for sudo: the caller must say -n; then it runs the rest, as whoever runs the tests.
+[ "$1" = -n ] || exit 99
+shift
+echo "$@" >>"$SUDO_LOG"
+exec "$@"
+"""
+SUDO_WITH_PASSWORD = "#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n"
+
+
+class SshGuest:
+    """One guest: `home` is its user's home directory, `bin` comes first in its PATH.
+
+    Args:
+        root: An empty directory.
+        authorized_key: The only key that may log in.
+        host_key_type: Type of the server's one host key.
+    """
+
+    def __init__(self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519") -> None:
+        self.home = root / "home"
+        self.bin = root / "bin"
+        self.sudo_log = root / "sudo.log"
+        for directory in (self.home, self.bin):
+            directory.mkdir(parents=True)
+        self.put_command("sudo", SUDO)
+        self._host_key = asyncssh.generate_private_key(host_key_type)
+        self._authorized = asyncssh.import_authorized_keys(authorized_key)
+        self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sshd", daemon=True)
+        self._thread.start()
+        self._server = self._call(self._listen())
+        self.port = self._server.get_port()
+        self.host_key = self._host_key.export_public_key().decode().strip()
+
+    def put_command(self, name: str, text: str) -> None:
+        """Make a command of this text available to the guest."""
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+
+    def drop_connections(self) -> None:
+        """Cut every connection, as a power failure would."""
+
+        async def drop() -> None:
+            for connection in list(self._connections):
+                connection.abort()
+
+        self._call(drop())
+
+    def stop(self) -> None:
+        """End the server; afterwards its port refuses."""
+
+        async def close() -> None:
+            for connection in list(self._connections):
+                connection.abort()
+            self._server.close()
+            await self._server.wait_closed()
+            # Whatever serves the connections still has to hear of their end.
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 5)
+
+        self._call(close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        return await asyncssh.create_server(
+            lambda: _Door(self._connections),
+            "127.0.0.1",
+            0,
+            server_host_keys=[self._host_key],
+            authorized_client_keys=self._authorized,
+            process_factory=self._run,
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(self.home)),
+            encoding=None,
+        )
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        environment = {
+            "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "SUDO_LOG": str(self.sudo_log),
+        }
+        child = await asyncio.create_subprocess_exec(
+            "sh",
+            "-c",
+            process.command or "exit 98",
+            cwd=self.home,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        waiting = asyncio.ensure_future(child.communicate())
+        hung_up = asyncio.ensure_future(process.channel.wait_closed())
+        await asyncio.wait({waiting, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            child.kill()
+        stdout, stderr = await waiting
+        hung_up.cancel()
+        if not process.channel.is_closing():
+            process.stdout.write(stdout)
+            process.stderr.write(stderr)
+            process.exit(child.returncode or 0)
+
+
+class _Door(asyncssh.SSHServer):
+    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+        if self._connection is not None:
+            self._connections.discard(self._connection)

@@ -1,0 +1,324 @@
+"""SSH against a real server on loopback: pinning, keys, scripts, uploads, and connections that die."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from sshd import SUDO_WITH_PASSWORD, SshGuest
+
+from bootstrap.adapters import guest_files
+from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
+from bootstrap.adapters.ssh_keys import make_key_pair, public_key
+from bootstrap.errors import GuestError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import GuestScript
+
+MACHINE = MachineName("demo-cp-1")
+LOOPBACK = IPv4Address("127.0.0.1")
+Connect = Callable[..., FabricShell]
+Script = Callable[[str, str], GuestScript]
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "keys" / "id_ed25519"
+    make_key_pair(path)
+    return path
+
+
+@pytest.fixture
+def guest(tmp_path: Path, key: Path) -> Iterator[SshGuest]:
+    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key))
+    yield guest
+    guest.stop()
+
+
+@pytest.fixture
+def connect(guest: SshGuest, key: Path) -> Iterator[Connect]:
+    shells: list[FabricShell] = []
+
+    def connect(*, host_key: str | None = guest.host_key, user: str = "debian") -> FabricShell:
+        shell = FabricShells(key, port=guest.port).connect(MACHINE, LOOPBACK, user=user, host_key=host_key, timeout_s=5)
+        shells.append(shell)
+        return shell
+
+    yield connect
+    for shell in shells:
+        shell.close()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    """Adds scripts of the test's own to those of the package."""
+    texts: dict[str, str] = {}
+    original = guest_files.guest_file
+
+    def lookup(name: str) -> bytes:
+        return texts[name].encode() if name in texts else original(name)
+
+    def add(name: str, text: str) -> GuestScript:
+        texts[name] = text
+        return GuestScript(name=name)
+
+    guest_files.files_for.cache_clear()
+    monkeypatch.setattr("bootstrap.adapters.guest_files.guest_file", lookup)
+    monkeypatch.setattr("bootstrap.adapters.ssh.guest_file", lookup)
+    return add
+
+
+def test_a_packaged_script_runs_and_its_output_comes_back(connect: Connect) -> None:
+    facts = dict(line.split("=", 1) for line in connect().run(GuestScript(name="facts.sh"), timeout_s=10).splitlines())
+    assert facts["hostname"] == socket.gethostname()
+    assert facts["arch"] in {"amd64", "arm64"}
+
+
+def test_parameters_arrive_verbatim_and_through_sudo(connect: Connect, script: Script, guest: SshGuest) -> None:
+    nasty = 'it\'s; $(touch /tmp/x) "quoted" `id` ü \n second line'
+    echo = script("echo.sh", 'printf "%s|%s" "$VALUE" "$LC_ALL"')
+    told = connect().run(GuestScript(name=echo.name, env=(("VALUE", nasty),)), timeout_s=5)
+    assert told == f"{nasty}|C"
+    assert guest.sudo_log.read_text().startswith("env LC_ALL=C VALUE=it's")
+
+
+def test_root_needs_no_sudo(connect: Connect, script: Script, guest: SshGuest) -> None:
+    assert connect(user="root").run(script("ok.sh", "echo fine"), timeout_s=5) == "fine\n"
+    assert not guest.sudo_log.exists()
+
+
+def test_secret_files_are_private_and_beside_the_script(connect: Connect, script: Script, guest: SshGuest) -> None:
+    look = script("look.sh", "stat -c %a . config.yaml && cat config.yaml && rm config.yaml")
+    run = GuestScript(name=look.name, secret_files=(("config.yaml", "token: geheim\n"),))
+    assert connect().run(run, timeout_s=5) == "700\n600\ntoken: geheim\n"
+    assert b"geheim" not in guest.sudo_log.read_bytes()
+    assert {path.name for path in (guest.home / DIRECTORY).iterdir()} == {"look.sh"}
+
+
+def test_files_a_script_needs_are_sent_with_it(connect: Connect, script: Script) -> None:
+    script("part.sh", "echo from the part")
+    whole = script("whole.sh", "# needs: part.sh k3s.service\nset -eu\nsh ./part.sh\ngrep -c ExecStart= k3s.service\n")
+    assert connect().run(whole, timeout_s=5) == "from the part\n1\n"
+
+
+def test_a_failing_script_tells_its_status_and_what_it_said(connect: Connect, script: Script) -> None:
+    with pytest.raises(ScriptError) as caught:
+        connect().run(script("bad.sh", "echo out; echo 'no space left' >&2; exit 3"), timeout_s=5)
+    assert (caught.value.status, caught.value.details) == (3, "no space left")
+    assert str(caught.value) == "demo-cp-1: bad.sh failed with status 3: no space left"
+
+
+def test_a_script_that_takes_too_long_is_an_error_and_the_connection_goes_on(connect: Connect, script: Script) -> None:
+    shell = connect()
+    began = time.monotonic()
+    with pytest.raises(ScriptError, match="did not end within 1 s") as caught:
+        shell.run(script("slow.sh", "exec sleep 30"), timeout_s=1)
+    assert caught.value.status == 124
+    assert time.monotonic() - began < 5
+    assert shell.run(script("ok.sh", "echo fine"), timeout_s=5) == "fine\n"
+
+
+def test_sudo_that_wants_a_password_is_explained(connect: Connect, guest: SshGuest) -> None:
+    guest.put_command("sudo", SUDO_WITH_PASSWORD)
+    with pytest.raises(GuestError, match="cannot become root") as caught:
+        connect().run(GuestScript(name="facts.sh"), timeout_s=5)
+    assert "NOPASSWD" in caught.value.resolution
+    assert not isinstance(caught.value, SshUnreachableError | ScriptError)
+
+
+def test_no_key_but_the_pinned_one_is_accepted(connect: Connect, tmp_path: Path) -> None:
+    make_key_pair(tmp_path / "other")
+    with pytest.raises(HostKeyError) as caught:
+        connect(host_key=public_key(tmp_path / "other"))
+    assert "expected ssh-ed25519" in caught.value.details
+    with pytest.raises(HostKeyError, match="cannot be read"):
+        connect(host_key="ssh-ed25519 nonsense")
+
+
+def test_a_pinned_key_of_another_type_is_refused(connect: Connect) -> None:
+    """The server has no ECDSA key: what it shows instead is not the pinned one."""
+    import asyncssh
+
+    other = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_public_key().decode()
+    with pytest.raises(HostKeyError):
+        connect(host_key=other)
+
+
+@pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256"])
+def test_host_keys_of_other_types_can_be_pinned(tmp_path: Path, key: Path, kind: str) -> None:
+    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key), host_key_type=kind)
+    try:
+        shells = FabricShells(key, port=guest.port)
+        shells.connect(MACHINE, LOOPBACK, user="debian", host_key=guest.host_key, timeout_s=5).close()
+    finally:
+        guest.stop()
+
+
+def test_with_no_key_to_pin_any_is_accepted_and_none_is_stored(
+    connect: Connect, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    assert connect(host_key=None).run(script("ok.sh", "echo fine"), timeout_s=5) == "fine\n"
+    assert not (tmp_path / "user").exists()
+
+
+def test_a_refused_key_may_pass_while_cloud_init_works(guest: SshGuest, tmp_path: Path) -> None:
+    make_key_pair(tmp_path / "stranger")
+    with pytest.raises(SshUnreachableError, match="refused our SSH key"):
+        FabricShells(tmp_path / "stranger", port=guest.port).connect(
+            MACHINE, LOOPBACK, user="debian", host_key=None, timeout_s=5
+        )
+
+
+def test_a_closed_port_is_unreachable(key: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with pytest.raises(SshUnreachableError, match="refused"):
+            FabricShells(key, port=port).connect(MACHINE, LOOPBACK, user="debian", host_key=None, timeout_s=5)
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_port_that_does_not_speak_ssh_is_unreachable_in_time(key: Path, hangs_up: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                if not hangs_up:
+                    connection.recv(100)
+                    time.sleep(2)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(SshUnreachableError):
+            FabricShells(key, port=server.getsockname()[1]).connect(
+                MACHINE, LOOPBACK, user="debian", host_key=None, timeout_s=1
+            )
+        assert time.monotonic() - began < 2
+        thread.join()
+
+
+def test_a_connection_lost_in_the_middle_is_unreachable(connect: Connect, script: Script, guest: SshGuest) -> None:
+    shell = connect()
+    script("slow.sh", "touch started; exec sleep 30")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(shell.run, GuestScript(name="slow.sh"), timeout_s=30)
+        started = guest.home / DIRECTORY / "started"
+        while not started.exists():
+            time.sleep(0.01)
+        guest.drop_connections()
+        with pytest.raises(SshUnreachableError, match="lost"):
+            running.result(10)
+    with pytest.raises(SshUnreachableError):
+        shell.run(GuestScript(name="facts.sh"), timeout_s=5)
+    with pytest.raises(SshUnreachableError):
+        shell.upload(Path(__file__), name="k3s.bin")
+
+
+def test_uploads_arrive_whole_and_private(connect: Connect, guest: SshGuest, tmp_path: Path) -> None:
+    size = 64 << 20
+    source = tmp_path / "k3s"
+    source.write_bytes(os.urandom(1 << 20) * (size >> 20))
+    shell = connect()
+    began = time.monotonic()
+    shell.upload(source, name="k3s.bin")
+    print(f"64 MiB took {time.monotonic() - began:.2f} s")  # noqa: T201
+    target = guest.home / DIRECTORY / "k3s.bin"
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_mode & 0o777 == 0o600
+    shell.upload(Path(__file__), name="images/k3s.tar.zst")
+    assert (guest.home / DIRECTORY / "images" / "k3s.tar.zst").read_bytes() == Path(__file__).read_bytes()
+    assert not [path for path in (guest.home / DIRECTORY).rglob(".*")]
+
+
+def test_a_guest_that_cannot_take_a_file_is_no_dead_connection(connect: Connect, guest: SshGuest) -> None:
+    (guest.home / DIRECTORY / "k3s.bin").mkdir(parents=True)
+    with pytest.raises(GuestError, match="does not take") as caught:
+        connect().upload(Path(__file__), name="k3s.bin")
+    assert not isinstance(caught.value, SshUnreachableError)
+
+
+def test_many_threads_share_one_key(connect: Connect, script: Script) -> None:
+    ok = script("ok.sh", "echo fine")
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: connect().run(ok, timeout_s=10), range(8))) == {"fine\n"}
+
+
+def test_nothing_of_paramiko_reaches_standard_error(key: Path, tmp_path: Path) -> None:
+    """A fresh process, as a user has it: no log handlers, warnings as Python shows them."""
+    code = f"""
+from ipaddress import IPv4Address
+from pathlib import Path
+import socket, threading
+from bootstrap.adapters.ssh import FabricShells
+from bootstrap.errors import SshUnreachableError
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=lambda: server.accept()[0].close()).start()
+try:
+    FabricShells(Path({str(key)!r}), port=server.getsockname()[1]).connect(
+        "m", IPv4Address("127.0.0.1"), user="u", host_key=None, timeout_s=3)
+except SshUnreachableError:
+    print("unreachable")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert (done.stdout, done.stderr) == ("unreachable\n", "")
+
+
+def test_importing_the_adapter_is_cheap() -> None:
+    clients = "('paramiko', 'fabric', 'cryptography')"
+    code = f"import sys, bootstrap.adapters.ssh; print([m for m in {clients} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    assert done.stdout == "[]\n"
+
+
+def test_a_key_pair_is_private_and_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "id_ed25519"
+    make_key_pair(path)
+    first = path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert path.with_name("id_ed25519.pub").read_text().strip() == public_key(path) == FabricShells(path).public_key
+    listed = subprocess.run(["ssh-keygen", "-yf", path], capture_output=True, text=True, check=True).stdout
+    assert listed.split()[:2] == public_key(path).split()[:2]
+    make_key_pair(path)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
+def test_a_users_own_key_logs_in(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "id"
+    subprocess.run(["ssh-keygen", "-qt", kind, "-N", "", "-f", path, "-m", "PEM"], check=True)
+    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(path))
+    try:
+        shells = FabricShells(path, port=guest.port)
+        shells.connect(MACHINE, LOOPBACK, user="debian", host_key=guest.host_key, timeout_s=5).close()
+    finally:
+        guest.stop()
+
+
+def test_a_key_that_is_no_use_is_refused_with_the_reason(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "geheim", "-f", locked], check=True)
+    with pytest.raises(PreflightError, match="passphrase"):
+        public_key(locked)
+    with pytest.raises(PreflightError, match="No such file"):
+        public_key(tmp_path / "missing")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(PreflightError):
+        public_key(tmp_path / "text")
+
+
+@pytest.fixture(autouse=True)
+def quiet_asyncssh() -> None:
+    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
