@@ -1,0 +1,219 @@
+"""The Proxmox VE API as plain calls: proxmoxer underneath, our errors and our retries above."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import proxmoxer
+import requests
+import urllib3.exceptions
+from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+
+from bootstrap.adapters.proxmox import tls
+from bootstrap.adapters.proxmox.failures import AnswerLostError, from_status
+from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
+from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.ports import Clock
+
+T = TypeVar("T")
+
+DEFAULT_PORT = 8006
+_LONGEST_PAUSE_S = 3.0
+
+logger = logging.getLogger(__name__)
+
+# proxmoxer logs request bodies (keys, passwords) at INFO and answers at DEBUG; no level of ours may let them out.
+for _noisy in ("proxmoxer.core", "proxmoxer.backends.https"):
+    logging.getLogger(_noisy).disabled = True
+
+
+class Api:
+    """Calls to one Proxmox VE endpoint, from any thread.
+
+    Args:
+        endpoint: Where, as whom, and how its certificate is checked.
+        clock: For the pauses between attempts.
+        stop: Once set, nothing is tried again.
+        connect_timeout_s: For TCP and TLS; proxmoxer's own 5 s for everything are too short.
+        request_timeout_s: For an answer; Proxmox VE itself waits 10 s for a lock and gives up after 30 s.
+        retry_for_s: How long transient failures are retried.
+
+    Raises:
+        AuthenticationError: The endpoint's address or TLS settings cannot be meant.
+    """
+
+    def __init__(
+        self,
+        endpoint: PveEndpoint,
+        *,
+        clock: Clock,
+        stop: threading.Event,
+        connect_timeout_s: float,
+        request_timeout_s: float,
+        retry_for_s: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._stop = stop
+        self._retry_for_s = retry_for_s
+        self._answered = False
+        self.token = str(endpoint.token)
+        self._host, self._port, prefix = _address(endpoint.url)
+        backend = proxmoxer.ProxmoxAPI(
+            self._host,
+            port=self._port,
+            path_prefix=prefix,
+            user=endpoint.token.user,
+            token_name=endpoint.token.name,
+            token_value=endpoint.token.secret,
+            verify_ssl=tls.verification(endpoint.tls),
+            timeout=(connect_timeout_s, request_timeout_s),
+        )
+        # proxmoxer has no public way to its session.
+        session: requests.Session = backend._store["session"]
+        # A proxy or .netrc of the environment is for the internet; the Proxmox node is on the network here.
+        session.trust_env = False
+        tls.mount(session, endpoint.tls)
+        self._resource = backend
+
+    def get(self, path: str, /, *, what: str, **parameters: str | int) -> Any:  # noqa: ANN401 - JSON of any shape
+        """Read, retrying what is transient.
+
+        Args:
+            path: Below `/api2/json`, without a leading slash.
+            what: What is tried, as it reads after "cannot".
+            parameters: Of the query.
+        """
+        return self.retry(lambda: self.send("get", path, what=what, parameters=parameters))
+
+    def send(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int]) -> Any:  # noqa: ANN401
+        """One request, once.
+
+        Raises:
+            AnswerLostError: It may or may not have been carried out.
+            TransientError: It was not carried out.
+            HypervisorError: Any other failure, as its subclass.
+        """
+        began_s = self._clock.now_s()
+        try:
+            answer = getattr(self._resource(path), method)(**parameters)
+        except proxmoxer.ResourceException as error:
+            self._answered = True
+            raise self._mask(_refused(error, what=what, token=self.token)) from error
+        except requests.exceptions.RequestException as error:
+            raise self._mask(self._unanswered(error, what=what)) from error
+        except (KeyError, TypeError, AttributeError) as error:  # JSON without "data" or that is no object
+            raise _no_proxmox(what, self._endpoint.url) from error
+        finally:
+            # Never the parameters: keys and passwords are among them.
+            logger.debug("%s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
+        if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
+            raise _no_proxmox(what, self._endpoint.url)
+        self._answered = True
+        return answer
+
+    def retry(self, attempt: Callable[[], T]) -> T:
+        """Repeat `attempt` while it fails in a way that may pass; the last error comes through.
+
+        Raises:
+            InterruptedRunError: The run was interrupted between two attempts.
+        """
+        deadline_s = self._clock.now_s() + self._retry_for_s
+        retrying = Retrying(
+            stop=lambda _state: self._stop.is_set() or self._clock.now_s() >= deadline_s,
+            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S),
+            retry=retry_if_exception_type(TransientError),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except TransientError as error:
+            if self._stop.is_set():
+                raise InterruptedRunError("interrupted", details=str(error)) from error
+            raise
+
+    def _unanswered(self, error: requests.exceptions.RequestException, *, what: str) -> HypervisorError:
+        if isinstance(error, requests.exceptions.SSLError) and not _cut_off(error):
+            return tls.certificate_error(error, host=self._host, port=self._port, tls=self._endpoint.tls)
+        where = f"{self._host}:{self._port}"
+        if not _was_sent(error):
+            if self._answered:
+                return TransientError(f"cannot {what}: {where} does not answer any more", details=_cause(error))
+            return HypervisorError(
+                f"cannot reach Proxmox VE at {where}",
+                details=_cause(error),
+                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between",
+            )
+        return AnswerLostError(
+            f"cannot {what}: the connection to {where} was lost",
+            details=_cause(error),
+            resolution="check the network and the Proxmox node's pveproxy, then run the command again",
+        )
+
+    def _mask(self, error: HypervisorError) -> HypervisorError:
+        """Without the token's secret, should anybody have echoed it."""
+        error.details = error.details.replace(self._endpoint.token.secret, "***")
+        return error
+
+
+def _address(url: str) -> tuple[str, int, str | None]:
+    """Host, port and path prefix of an endpoint's URL. Raises AuthenticationError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.scheme != "https" or not host:
+        raise AuthenticationError(
+            "the Proxmox endpoint is no https URL",
+            details=url,
+            resolution=f"write it as https://HOST:{DEFAULT_PORT}",
+        )
+    prefix = parts.path.strip("/").removesuffix("api2/json").strip("/")
+    return host, port or DEFAULT_PORT, prefix or None
+
+
+def _refused(error: proxmoxer.ResourceException, *, what: str, token: str) -> HypervisorError:
+    # http.client reads the reason phrase as Latin-1; Proxmox VE writes UTF-8.
+    reason = (error.content or error.status_message or "").split(" - {", 1)[0]
+    try:
+        reason = reason.encode("latin-1").decode()
+    except UnicodeError:
+        logger.debug("a reason phrase that is not UTF-8")
+    texts = error.errors if isinstance(error.errors, dict) else {}
+    errors = {str(name): text for name, text in texts.items() if isinstance(text, str)}
+    return from_status(status=error.status_code, reason=reason, errors=errors, what=what, token=token)
+
+
+def _no_proxmox(what: str, url: str) -> HypervisorError:
+    return AuthenticationError(
+        f"cannot {what}: what answers at {url} is no Proxmox VE API",
+        resolution=f"check the endpoint; Proxmox VE listens on port {DEFAULT_PORT}",
+    )
+
+
+def _inner(error: requests.exceptions.RequestException) -> BaseException:
+    """What urllib3 found, under requests' wrapping."""
+    inner: BaseException = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
+    reason = getattr(inner, "reason", None)
+    return reason if isinstance(reason, BaseException) else inner
+
+
+def _was_sent(error: requests.exceptions.RequestException) -> bool:
+    """Whether the request may have reached the other side."""
+    never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    return not (isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(_inner(error), never))
+
+
+def _cut_off(error: requests.exceptions.SSLError) -> bool:
+    """Whether a handshake was cut off (a proxy that restarts) rather than refused."""
+    return "EOF" in str(error) or "reset by peer" in str(error)
+
+
+def _cause(error: requests.exceptions.RequestException) -> str:
+    return f"{type(error).__name__}: {_inner(error)}"

@@ -1,0 +1,111 @@
+"""Clones, the one request that must not be sent twice blindly: a second one would meet the first one's VM."""
+
+from __future__ import annotations
+
+import threading
+
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.failures import AnswerLostError
+from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
+from bootstrap.errors import TransientError, VmidTakenError, VmNotFoundError
+from bootstrap.ports import Clock, CloneRequest, Warn
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+
+class Cloning:
+    """Clones templates; a clone whose answer was lost is looked for before it is asked for again.
+
+    Args:
+        api: The Proxmox VE API.
+        tasks: Awaits its tasks.
+        clock: For the pauses.
+        stop: Ends waits early.
+        timeout_s: How long a clone may take whose task nobody can name.
+    """
+
+    def __init__(self, api: Api, tasks: Tasks, *, clock: Clock, stop: threading.Event, timeout_s: float) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._clock = clock
+        self._stop = stop
+        self._timeout_s = timeout_s
+
+    def clone(self, request: CloneRequest, *, what: str, warn: Warn) -> None:
+        """Clone and await it.
+
+        Raises:
+            VmidTakenError: The vmid belongs to somebody else.
+        """
+        path = f"nodes/{request.pve_node}/qemu/{request.template}/clone"
+        parameters = _parameters(request)
+        lost = False
+
+        def attempt() -> None:
+            nonlocal lost
+            if lost and self._made(request, what=what):
+                return
+            try:
+                self._tasks.run("post", path, what=what, pve_node=request.pve_node, parameters=parameters, warn=warn)
+            except AnswerLostError:
+                lost = True
+                raise
+            except VmidTakenError:
+                # Our own lost request can have taken it, and its VM may only have appeared after we looked.
+                if not (lost and self._made(request, what=what)):
+                    raise
+
+        self._api.retry(attempt)
+
+    def _made(self, request: CloneRequest, *, what: str) -> bool:
+        """Whether the VM is there and ours, by its description and name; waits until its clone task is done.
+
+        Raises:
+            TransientError: It was ours and vanished: the clone failed and was cleaned up.
+        """
+        if self._look(request) is None:
+            return False
+        found = wait_for(
+            Condition(what=f"the Proxmox task to {what}", poll=lambda: self._poll(request), every_s=POLL_EVERY_S),
+            Patience(
+                clock=self._clock,
+                deadline_s=self._clock.now_s() + self._timeout_s,
+                stop=self._stop,
+                say=lambda _what, _problem, _seconds: None,
+            ),
+        )
+        if not found:
+            raise TransientError(f"cannot {what}", details="the clone vanished before it was done")
+        return True
+
+    def _poll(self, request: CloneRequest) -> bool | NotYet:
+        lock = self._look(request)
+        if lock is None:
+            return False
+        return NotYet(f"the VM is locked ({lock})") if lock else True
+
+    def _look(self, request: CloneRequest) -> str | None:
+        """The config lock of our VM, empty where it has none; None where there is no VM or not ours."""
+        path = f"nodes/{request.pve_node}/qemu/{request.vmid}/config"
+        try:
+            config = self._api.get(path, what=f"look for VM {request.vmid} on {request.pve_node}")
+        except VmNotFoundError:
+            return None
+        ours = (request.description.rstrip("\n"), str(request.name))
+        if (str(config.get("description") or "").rstrip("\n"), str(config.get("name") or "")) != ours:
+            return None
+        return str(config.get("lock") or "")
+
+
+def _parameters(request: CloneRequest) -> dict[str, str | int]:
+    """The request as Proxmox VE takes it; it refuses `storage` with a linked clone."""
+    parameters: dict[str, str | int] = {
+        "newid": request.vmid,
+        "name": request.name,
+        "description": request.description,
+        "full": int(request.full),
+    }
+    if request.full and request.storage is not None:
+        parameters["storage"] = request.storage
+    if request.resource_pool is not None:
+        parameters["pool"] = request.resource_pool
+    return parameters

@@ -1,0 +1,179 @@
+"""VM configs as Proxmox VE writes them, read into values. Pure.
+
+A config is the JSON of `GET /nodes/N/qemu/VMID/config`: key to text or number, where many texts are property
+strings (`local:9000/base-9000-disk-0.qcow2,size=3G`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any
+
+from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import TemplateFacts, VmRecord
+from bootstrap.model.record import parse_record
+
+Config = Mapping[str, Any]
+
+_DRIVE_KEY = re.compile(r"(?:ide[0-3]|sata[0-5]|scsi\d+|virtio\d+|efidisk0|tpmstate0)")
+_SYSTEM_DISKS = ("scsi0", "virtio0", "sata0", "ide0")
+_BASE_VOLUME = re.compile(r"(?:^|[:/])base(?:vol)?-\d+-[^/]*$")
+_NEVER_LINKED = frozenset({"lvm", "iscsi", "iscsidirect"})
+"""Storage kinds whose plugins have no linked clones; all others have where the volume is a base volume."""
+_UNIT_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_GIB = 1024**3
+
+
+def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds: Mapping[str, str]) -> TemplateFacts:
+    """A template's facts from its config, its row in the VM list, and the kinds of the storages by name."""
+    disk = system_disk(config)
+    network = properties(config.get("net0"))
+    return TemplateFacts(
+        vmid=Vmid(int(row["vmid"])),
+        name=str(config.get("name") or row.get("name") or ""),
+        pve_node=pve_node,
+        tags=tags(config.get("tags")),
+        agent_enabled=agent_enabled(config.get("agent")),
+        disk=disk,
+        disk_gib=drive_gib(config[disk]) if disk else 0,
+        storage=storage_of(config[disk]) if disk else None,
+        linkable=linkable(config, kinds=kinds),
+        cloud_init_drive=cloud_init_drive(config),
+        bridge=network.get("bridge"),
+    )
+
+
+def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord:
+    """A VM from its config and its row in the VM list (or its `status/current`, which has the same keys)."""
+    disk = system_disk(config)
+    return VmRecord(
+        vmid=Vmid(int(row["vmid"])),
+        name=str(config.get("name") or row.get("name") or ""),
+        pve_node=pve_node,
+        running=row.get("status") == "running",
+        lock=config.get("lock") or row.get("lock") or None,
+        tags=tags(config.get("tags")),
+        record=parse_record(str(config.get("description") or "")),
+        cores=int(config.get("cores") or 1) * int(config.get("sockets") or 1),
+        memory_mib=memory_mib(config.get("memory")),
+        disk=disk,
+        disk_gib=drive_gib(config[disk]) if disk else 0,
+        cpu_type=_first(config.get("cpu"), key="cputype"),
+        mac=mac(config.get("net0")),
+        smbios_uuid=(properties(config.get("smbios1")).get("uuid") or "").lower() or None,
+        uptime_s=int(row.get("uptime") or 0),
+        address=address(config.get("ipconfig0")),
+    )
+
+
+def properties(value: object) -> dict[str, str]:
+    """A property string's `key=value` parts; a part without a key is under the empty one."""
+    found: dict[str, str] = {}
+    for part in str(value or "").split(","):
+        key, equals, text = part.partition("=")
+        if equals:
+            found[key.strip()] = text.strip()
+        elif part.strip():
+            found.setdefault("", part.strip())
+    return found
+
+
+def _first(value: object, *, key: str) -> str | None:
+    """The part that a property string allows without its key: `host,flags=+aes` as well as `cputype=host`."""
+    parts = properties(value)
+    return parts.get(key) or parts.get("")
+
+
+def tags(value: object) -> frozenset[str]:
+    """Tags of a config; an empty list is stored as a blank."""
+    return frozenset(part for part in re.split(r"[;,\s]+", str(value or "")) if part)
+
+
+def agent_enabled(value: object) -> bool:
+    """Whether the `agent` option is on: `1`, `enabled=1,fstrim_cloned_disks=1`."""
+    return (_first(value, key="enabled") or "0").lower() in ("1", "yes", "on", "true")
+
+
+def memory_mib(value: object) -> int:
+    """RAM in MiB: `2048`, or `current=2048` since 8.1; 512 where it is not set."""
+    text = _first(value, key="current")
+    return int(text) if text else 512
+
+
+def mac(value: object) -> str | None:
+    """The MAC address of a network device, `virtio=BC:24:11:00:00:01,bridge=vmbr0`, in upper case."""
+    found = re.search(r"(?:^|[=,])((?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2})(?:,|$)", str(value or ""))
+    return found[1].upper() if found else None
+
+
+def address(value: object) -> IPv4Address | None:
+    """The fixed IPv4 address of an `ipconfigN`; None with DHCP."""
+    try:
+        return IPv4Address(properties(value).get("ip", "").partition("/")[0])
+    except AddressValueError:
+        return None
+
+
+def drives(config: Config) -> dict[str, str]:
+    """Every drive but CD-ROMs: key to property string."""
+    return {
+        key: str(value)
+        for key, value in config.items()
+        if _DRIVE_KEY.fullmatch(key) and properties(value).get("media") != "cdrom" and not _is_cloud_init(str(value))
+    }
+
+
+def system_disk(config: Config) -> str | None:
+    """The key of the disk that is booted from: the boot order's first disk, else the first of the usual ones."""
+    known = drives(config)
+    order = properties(config.get("boot")).get("order", "").split(";")
+    candidates = (*order, str(config.get("bootdisk") or ""), *_SYSTEM_DISKS)
+    return next((key for key in candidates if key in known), None)
+
+
+def volume(drive: object) -> str:
+    """The volume of a drive: `local:9000/base-9000-disk-0.qcow2`."""
+    return _first(drive, key="file") or ""
+
+
+def storage_of(drive: object) -> StorageName | None:
+    """The storage a drive is on; None for a device path."""
+    name, colon, _ = volume(drive).partition(":")
+    return StorageName(name) if colon and not name.startswith("/") else None
+
+
+def drive_gib(drive: object) -> int:
+    """A drive's size in GiB, rounded up; 0 where it has none."""
+    return -(-_bytes(drive) // _GIB)
+
+
+def whole_gib(drive: object) -> int:
+    """A drive's size in whole GiB, rounded down: what it surely has."""
+    return _bytes(drive) // _GIB
+
+
+def _bytes(drive: object) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", properties(drive).get("size", ""))
+    return int(float(found[1]) * _UNIT_BYTES[found[2]]) if found else 0
+
+
+def linkable(config: Config, *, kinds: Mapping[str, str]) -> bool:
+    """Whether every drive can be cloned linked: base volumes, on storages that know linked clones."""
+    known = drives(config)
+    return bool(known) and all(
+        _BASE_VOLUME.search(volume(drive)) and kinds.get(storage_of(drive) or "", "") not in _NEVER_LINKED
+        for drive in known.values()
+    )
+
+
+def cloud_init_drive(config: Config) -> str | None:
+    """The key of the cloud-init drive: `ide2: local:9000/vm-9000-cloudinit.qcow2,media=cdrom`."""
+    return next(
+        (key for key, value in config.items() if _DRIVE_KEY.fullmatch(key) and _is_cloud_init(str(value))), None
+    )
+
+
+def _is_cloud_init(drive: str) -> bool:
+    return re.search(r"(?:[:/-]|^)cloudinit(?:\.\w+)?$", volume(drive)) is not None

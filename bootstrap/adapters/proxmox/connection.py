@@ -1,0 +1,49 @@
+"""Connects to Proxmox VE."""
+
+from __future__ import annotations
+
+import threading
+
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
+from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.ports import Clock
+
+
+def connect(
+    endpoint: PveEndpoint,
+    *,
+    clock: Clock,
+    stop: threading.Event,
+    connect_timeout_s: float = 10.0,
+    request_timeout_s: float = 30.0,
+    retry_for_s: float = 60.0,
+    task_timeout_s: float = 1800.0,
+) -> ProxmoxHypervisor:
+    """A hypervisor for an endpoint. Does not talk to it yet.
+
+    Args:
+        endpoint: Address, token and TLS settings; that `insecure` is set is the caller's to say aloud.
+        clock: For pauses and deadlines.
+        stop: Ends waits and retries early; Proxmox tasks go on.
+        connect_timeout_s: For TCP and TLS.
+        request_timeout_s: For one answer.
+        retry_for_s: How long a request is retried that fails in a way that may pass.
+        task_timeout_s: How long one Proxmox task may take; a full clone on slow disks takes minutes.
+
+    Raises:
+        AuthenticationError: The URL, the fingerprint or the CA file cannot be meant.
+    """
+    api = Api(
+        endpoint,
+        clock=clock,
+        stop=stop,
+        connect_timeout_s=connect_timeout_s,
+        request_timeout_s=request_timeout_s,
+        retry_for_s=retry_for_s,
+    )
+    tasks = Tasks(api, clock=clock, stop=stop, timeout_s=task_timeout_s)
+    cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=task_timeout_s)
+    return ProxmoxHypervisor(api, tasks, cloning=cloning, stop=stop)

@@ -1,0 +1,155 @@
+"""What Proxmox VE says when it refuses, turned into the library's errors. Pure.
+
+The texts are those of Proxmox VE 8.4, as recorded, and of 9's sources. Matching goes by text because the status
+tells nothing: nearly everything is a 500.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bootstrap.adapters.proxmox.grants import mend_grant, parse_refusal
+from bootstrap.errors import (
+    AgentNotConfiguredError,
+    AgentNotRunningError,
+    AuthenticationError,
+    HypervisorError,
+    PermissionDeniedError,
+    TaskFailedError,
+    TransientError,
+    VmidTakenError,
+    VmNotFoundError,
+)
+
+
+class AnswerLostError(TransientError):
+    """The request was sent and no answer came: it may or may not have been carried out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A text Proxmox VE is known to use, what it means and what helps."""
+
+    text: re.Pattern[str]
+    error: type[HypervisorError]
+    resolution: str
+
+
+def _known(text: str, error: type[HypervisorError], resolution: str) -> _Known:
+    return _Known(text=re.compile(text), error=error, resolution=resolution)
+
+
+_EVERYWHERE = (
+    _known(
+        r"unable to create VM \d+\b.*already exists|^(?:VM|CT) \d+ already exists",
+        VmidTakenError,
+        "another vmid has to be taken",
+    ),
+    _known(
+        r"Configuration file '.+' does not exist|unable to find configuration file for VM",
+        VmNotFoundError,
+        "somebody has removed the VM, or it is on another Proxmox node; run the command again",
+    ),
+    _known(
+        # qemu-server's and the storages' locks (10 s each) and pmxcfs' cluster-wide ones. Whoever waits for a lock has
+        # done nothing yet, so this is a dispatch that failed even where it is a task that says so.
+        r"can't lock file '.+' - got timeout|got lock (?:request )?timeout",
+        TransientError,
+        "another task holds the lock; wait until it is done (Proxmox's task list shows it), then run the command again",
+    ),
+    _known(r"no quorum", TransientError, "`pvecm status` on the Proxmox node tells which Proxmox nodes are missing"),
+    _known(
+        r"VM is locked \(",
+        HypervisorError,
+        "wait for the task that locked it; if there is none any more, run `qm unlock VMID` as root on the Proxmox node "
+        "(no API token may)",
+    ),
+    _known(r"protection mode enabled", HypervisorError, "remove the VM's protection flag first, if that is meant"),
+    _known(
+        r"^hostname lookup '.+' failed|no such cluster node",
+        HypervisorError,
+        "check the names of the Proxmox nodes in the inventory",
+    ),
+)
+
+_AT_THE_GUEST_AGENT = (
+    _known(
+        r"No QEMU guest agent configured",
+        AgentNotConfiguredError,
+        "switch the template's guest agent on (`qm set VMID --agent enabled=1`) and install qemu-guest-agent in it",
+    ),
+    _known(
+        r"guest agent is not running|^VM \d+ is not running|^VM \d+ (?:qmp|qga) command 'guest-|^Agent error",
+        AgentNotRunningError,
+        "",
+    ),
+)
+
+_STATUS: Mapping[int, tuple[type[HypervisorError], str]] = {
+    401: (
+        AuthenticationError,
+        "check the token's id (user@realm!name) and secret, and that it is neither disabled nor expired",
+    ),
+    408: (AnswerLostError, ""),
+    429: (TransientError, ""),
+    501: (HypervisorError, "this Proxmox VE does not know the call; 8.0 or newer is needed"),
+    502: (AnswerLostError, "check the proxy before Proxmox VE"),
+    503: (TransientError, "check the Proxmox node's services: systemctl status pveproxy pvedaemon"),
+    504: (AnswerLostError, "check the proxy before Proxmox VE"),
+    595: (TransientError, "check that the Proxmox node is up: systemctl status pvedaemon pveproxy"),
+    596: (AnswerLostError, "check the Proxmox node's services: systemctl status pvedaemon pveproxy"),
+    597: (AnswerLostError, ""),
+    599: (AnswerLostError, ""),
+}
+
+
+def from_status(  # noqa: D417 - status and reason are HTTP's
+    *, status: int, reason: str, errors: Mapping[str, str], what: str, token: str
+) -> HypervisorError:
+    """The error for an HTTP answer that is none.
+
+    Args:
+        errors: Per-parameter texts of a 400.
+        what: What was tried, as it reads after "cannot": `start VM 7001 (demo-cp-1) on pve1`.
+        token: The token's id, `user@realm!name`.
+    """
+    details = "\n".join([f"{status} {reason}", *(f"{name}: {text.strip()}" for name, text in errors.items())])
+    if status == 403:
+        return _denied(reason, details=details, what=what, token=token)
+    text = reason if status != 400 else " ".join(errors.values())
+    known = _find(text, _EVERYWHERE + _AT_THE_GUEST_AGENT)
+    if known is not None:
+        return known.error(f"cannot {what}", details=reason if status == 500 else details, resolution=known.resolution)
+    kind, resolution = _STATUS.get(status, (HypervisorError, ""))
+    brief = f"cannot {what}" if status != 401 else f"Proxmox VE refuses the API token {token}"
+    return kind(brief, details=reason if status == 500 else details, resolution=resolution)
+
+
+def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> HypervisorError:
+    """The error for a task that ended in anything but OK or WARNINGS; `log` is the end of its log."""
+    if "Permission check failed" in exit_status:
+        return _denied(exit_status, details=exit_status, what=what, token=token)
+    known = _find(exit_status, _EVERYWHERE)
+    details = log or exit_status
+    if known is not None and known.error is not HypervisorError:
+        return known.error(f"cannot {what}", details=exit_status, resolution=known.resolution)
+    return TaskFailedError(
+        f"cannot {what}", exit_status=exit_status, details=details, resolution=known.resolution if known else ""
+    )
+
+
+def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:
+    return next((known for known in table if known.text.search(text)), None)
+
+
+def _denied(text: str, *, details: str, what: str, token: str) -> PermissionDeniedError:
+    refusal = parse_refusal(text)
+    brief = f"the API token {token} may not {what}"
+    if refusal is None:
+        return PermissionDeniedError(brief, details=details, resolution="check the token's rights and the pool's name")
+    lacking = ", ".join(refusal.privileges)
+    return PermissionDeniedError(
+        f"{brief}: it lacks {lacking} on {refusal.path}", details=details, resolution=mend_grant(refusal, token=token)
+    )

@@ -1,0 +1,150 @@
+"""What the token must be allowed, what it is allowed, and the command that mends the difference. Pure.
+
+Sources: Proxmox VE 8.4 as recorded, and the permission rules of 9's API schema. A token has no more rights than
+its user, so every grant names both.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bootstrap.model.ids import StorageName
+from bootstrap.model.observed import PveVersion, TemplateFacts
+
+ROLE = "homelab-k8s"
+"""The role our documentation has the user make."""
+
+GUEST_PRIVILEGES = (
+    "VM.Allocate",
+    "VM.Audit",
+    "VM.Config.CPU",
+    "VM.Config.Cloudinit",
+    "VM.Config.Disk",
+    "VM.Config.HWType",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.PowerMgmt",
+)
+"""For VMs of ours: clone into, configure, grow, start, stop and destroy."""
+
+TEMPLATE_PRIVILEGES = ("VM.Audit", "VM.Clone")
+AGENT_UNRESTRICTED = "VM.GuestAgent.Unrestricted"
+NETWORK_ZONE = "/sdn/zones/localnetwork"
+"""Where Proxmox VE keeps the rights to plain bridges."""
+
+Held = Mapping[str, Mapping[str, int]]
+"""`GET /access/permissions`: path to privilege to whether it holds below the path too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Privileges that lack on a path."""
+
+    path: str
+    privileges: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Privileges needed on a path.
+
+    Attributes:
+        path: Where Proxmox VE checks them.
+        say: Path to name in a report; where a grant is best made.
+    """
+
+    path: str
+    privileges: tuple[str, ...]
+    say: str
+
+
+def agent_privileges(version: PveVersion) -> tuple[str, ...]:
+    """What the guest-agent calls need: Proxmox VE 9 dropped VM.Monitor for finer ones."""
+    return ("VM.Monitor",) if version.major < 9 else ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead")
+
+
+def needs(
+    *,
+    version: PveVersion,
+    templates: Iterable[TemplateFacts],
+    storages: Iterable[StorageName],
+    resource_pool: str | None,
+) -> tuple[Need, ...]:
+    """All that `up` and `down` need, the paths in a fixed order.
+
+    A linked clone's disk is on the template's storage, so that counts as well as `storages`.
+    """
+    known = tuple(templates)
+    guests = f"/pool/{resource_pool}" if resource_pool else "/vms"
+    found = [Need(path=guests, say=guests, privileges=GUEST_PRIVILEGES + agent_privileges(version))]
+    found += [
+        Need(path=f"/vms/{template.vmid}", say=f"/vms/{template.vmid}", privileges=TEMPLATE_PRIVILEGES)
+        for template in known
+    ]
+    on_template = {template.storage for template in known if template.storage is not None}
+    found += [
+        Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
+        for storage in sorted({*storages, *on_template})
+    ]
+    bridges = sorted({template.bridge for template in known if template.bridge is not None})
+    found += [Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",)) for bridge in bridges]
+    pve_nodes = sorted({template.pve_node for template in known})
+    found += [Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.Audit",)) for name in pve_nodes]
+    return tuple(found)
+
+
+def lacking(need: Need, held: Held) -> tuple[str, ...]:
+    """Which privileges of `need` are not held.
+
+    The entry of the longest path that leads to `need.path` decides, since an ACL on a path replaces what it
+    would inherit.
+    """
+    on_the_way = [path for path in held if _leads_to(path, need.path)]
+    if not on_the_way:
+        return need.privileges
+    deepest = max(on_the_way, key=len)
+    here = {name for name, below in held[deepest].items() if below or deepest == need.path}
+    return tuple(
+        name
+        for name in need.privileges
+        if name not in here and not (name.startswith("VM.GuestAgent.") and AGENT_UNRESTRICTED in here)
+    )
+
+
+def _leads_to(path: str, target: str) -> bool:
+    return path in ("/", target) or target.startswith(path.rstrip("/") + "/")
+
+
+def parse_refusal(text: str) -> Refusal | None:
+    """What a 403 lacks: `Permission check failed (/vms/201, VM.Audit)`, with alternatives joined by `|`.
+
+    A bare `Permission check failed` comes from a clone without VM.Allocate on the new vmid or its pool.
+    None where the text tells neither (`pool 'x' does not exist`).
+    """
+    found = re.search(r"Permission check failed \((/\S*), ([\w.|]+)\)", text)
+    if found is None:
+        bare = re.search(r"Permission check failed\s*$", text)
+        return Refusal(path="/vms", privileges=("VM.Allocate",)) if bare else None
+    names = tuple(name for name in found[2].split("|") if name != AGENT_UNRESTRICTED)
+    # A config call passes with any of the VM.Config rights and is then checked key by key; else one is enough.
+    wanted = names if found[2].startswith("VM.Config.") else names[:1]
+    return Refusal(path=found[1], privileges=wanted or (AGENT_UNRESTRICTED,))
+
+
+def mend_grant(refusal: Refusal, *, token: str) -> str:
+    """The commands, to be run as root on a Proxmox node, that give a token (and its user) what it lacks.
+
+    They widen the role rather than add one: an ACL on a path replaces what the user would inherit there, so a
+    second role with only the missing right would take all others away.
+    """
+    # Machines are many and new ones come: a right on one VM would only move the failure to the next.
+    path = re.sub(r"^/vms/\d+$", "/vms", refusal.path)
+    user = token.partition("!")[0]
+    return (
+        f'as root on a Proxmox node: pveum role modify {ROLE} --append 1 --privs "{" ".join(refusal.privileges)}" && '
+        f"pveum acl modify {path} --roles {ROLE} --users {user} --tokens '{token}' "
+        f"(`pveum acl list` shows the role's name, if it is not {ROLE})"
+    )

@@ -1,0 +1,232 @@
+"""The `Hypervisor` port on a real Proxmox VE (or the lab's): proxmoxer over HTTPS."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
+from bootstrap.adapters.proxmox import settings as vm_settings
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.errors import HypervisorError, InterruptedRunError, TaskFailedError, VmNotFoundError
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import PveVersion, TemplateFacts, VmRecord
+from bootstrap.ports import CloneRequest, GuestInterface, PveFacts, Warn
+
+_OVERRULE_SINCE = (8, 3)
+"""Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
+
+logger = logging.getLogger(__name__)
+
+
+class ProxmoxHypervisor:
+    """Implements `bootstrap.ports.Hypervisor`; safe to use from many threads.
+
+    Transient failures are retried here, nowhere else: reads, and requests that were not carried out (a lock that was
+    not had in time counts, even if a task says so). A task that ran and failed is not.
+    """
+
+    def __init__(self, api: Api, tasks: Tasks, *, cloning: Cloning, stop: threading.Event) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._cloning = cloning
+        self._stop = stop
+        self._guard = threading.Lock()
+        self._version: PveVersion | None = None
+        self._names: dict[Vmid, str] = {}
+        # An unanswered call holds one of the Proxmox node's three API workers for 3 s.
+        self._agent_calls: defaultdict[PveNodeName, threading.Lock] = defaultdict(threading.Lock)
+
+    def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+        """See `Hypervisor.observe`. `/cluster/resources` is read only for offline Proxmox nodes."""
+        facts = observing.observe(self._api, version=self._read_version(), cluster=cluster, vmids=vmids)
+        with self._guard:
+            self._names.update({vm.vmid: vm.name for vm in facts.vms})
+            self._names.update({template.vmid: template.name for template in facts.templates})
+        return facts
+
+    def missing_privileges(
+        self,
+        *,
+        templates: Iterable[TemplateFacts],
+        storages: Iterable[StorageName],
+        resource_pool: str | None,
+    ) -> tuple[str, ...]:
+        """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
+        lacking: dict[str, dict[str, None]] = {}
+        for need in grants.needs(
+            version=self._read_version(), templates=templates, storages=storages, resource_pool=resource_pool
+        ):
+            held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
+            lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
+        return tuple(f"{path}: {', '.join(names)}" for path, names in lacking.items() if names)
+
+    def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
+        """See `Hypervisor.read_vm`."""
+        what = f"read {self._label(vmid, pve_node)}"
+        base = _path(vmid, pve_node)
+        config = self._api.get(f"{base}/config", what=what)
+        status = self._api.get(f"{base}/status/current", what=what)
+        record = configs.vm_record(config, row={"vmid": vmid, **status}, pve_node=pve_node)
+        self._learn(vmid, record.name)
+        return record
+
+    def clone(self, request: CloneRequest, *, warn: Warn) -> None:
+        """See `Hypervisor.clone`."""
+        self._learn(request.vmid, request.name)
+        what = (
+            f"clone template {self._label(request.template, request.pve_node)} to "
+            f"{self._label(request.vmid, request.pve_node)}"
+        )
+        self._cloning.clone(request, what=what, warn=warn)
+
+    def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
+        """See `Hypervisor.configure`. What was written is read back.
+
+        Raises:
+            HypervisorError: Proxmox VE accepted the settings but did not keep them.
+        """
+        label = self._label(vmid, pve_node)
+        what = f"configure {label}"
+        path = f"{_path(vmid, pve_node)}/config"
+        encoded = vm_settings.encode(settings)
+        self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
+        wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
+        if wrong:
+            raise HypervisorError(
+                f"cannot {what}: Proxmox VE did not keep {', '.join(wrong)}",
+                details="\n".join(
+                    f"{key}: asked for {settings.get(key)}, found {found}" for key, found in wrong.items()
+                ),
+                resolution="somebody else may be changing the VM; run the command again",
+            )
+
+    def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
+        """See `Hypervisor.grow_disk`. The size is absolute, so a repeated request does no harm."""
+        label = self._label(vmid, pve_node)
+        if self._disk_gib(vmid, pve_node, disk) >= size_gib:
+            return
+        what = f"grow {disk} of {label} to {size_gib} GiB"
+        parameters = {"disk": disk, "size": f"{size_gib}G"}
+        self._run("put", f"{_path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
+        grown_gib = self._disk_gib(vmid, pve_node, disk)
+        if grown_gib < size_gib:
+            raise HypervisorError(f"cannot {what}", details=f"the task ended well, but {disk} has {grown_gib} GiB")
+
+    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.start`."""
+        try:
+            self._power("start", vmid, pve_node, {}, warn)
+        except TaskFailedError as error:
+            if "already running" not in error.exit_status:
+                raise
+
+    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
+        """See `Hypervisor.shutdown`."""
+        self._off("shutdown", vmid, pve_node, {"timeout": timeout_s, "forceStop": 1}, warn)
+
+    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.stop`. A shutdown that is under way is overruled, where this Proxmox VE can."""
+        version = self._read_version()
+        can_overrule = (version.major, version.minor) >= _OVERRULE_SINCE
+        self._off("stop", vmid, pve_node, {"overrule-shutdown": 1} if can_overrule else {}, warn)
+
+    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.destroy`. Disks that the VM's config does not name are left alone."""
+        label = self._label(vmid, pve_node)
+        try:
+            self._run("delete", _path(vmid, pve_node), f"destroy {label}", pve_node, {"purge": 1}, warn)
+        except VmNotFoundError as error:
+            logger.info("%s", error)
+        # Not by its config: a token with rights on a pool alone gets a 403 for a VM that is gone.
+        rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"check that {label} is gone")
+        if any(int(row["vmid"]) == vmid for row in rows):
+            raise HypervisorError(f"cannot destroy {label}", details="the task ended well, but the VM is still listed")
+
+    def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
+        """See `Hypervisor.guest_interfaces`."""
+        what = f"read the addresses of {self._label(vmid, pve_node)} from its guest agent"
+        answer = self._ask_agent("network-get-interfaces", vmid, pve_node, what, {})
+        return guest_agent.parse_interfaces(answer, what=what)
+
+    def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
+        """See `Hypervisor.read_guest_file`."""
+        what = f"read {path} of {self._label(vmid, pve_node)} through its guest agent"
+        return guest_agent.parse_file(self._ask_agent("file-read", vmid, pve_node, what, {"file": path}), what=what)
+
+    def _ask_agent(
+        self, command: str, vmid: Vmid, pve_node: PveNodeName, what: str, parameters: Mapping[str, str]
+    ) -> Any:  # noqa: ANN401 - JSON of any shape
+        with self._guard:
+            lock = self._agent_calls[pve_node]
+        path = f"{_path(vmid, pve_node)}/agent/{command}"
+
+        def attempt() -> Any:  # noqa: ANN401 - JSON of any shape
+            with lock:
+                if self._stop.is_set():
+                    raise InterruptedRunError(f"interrupted before the call to {what}")
+                return self._api.send("get", path, what=what, parameters=parameters)
+
+        return self._api.retry(attempt)
+
+    def _off(
+        self, verb: str, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
+    ) -> None:
+        """Power off; a VM that is off already is fine, whichever way this Proxmox VE says so."""
+        try:
+            self._power(verb, vmid, pve_node, parameters, warn)
+        except HypervisorError as error:
+            if f"VM {vmid} not running" not in error.details:
+                raise
+
+    def _power(
+        self, verb: str, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
+    ) -> None:
+        what = f"{verb} {self._label(vmid, pve_node)}"
+        self._run("post", f"{_path(vmid, pve_node)}/status/{verb}", what, pve_node, parameters, warn)
+
+    def _run(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        pve_node: PveNodeName,
+        parameters: Mapping[str, str | int],
+        warn: Warn,
+    ) -> None:
+        """Start a task that may be started twice, await it, and retry what is transient."""
+        self._api.retry(
+            lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
+        )
+
+    def _disk_gib(self, vmid: Vmid, pve_node: PveNodeName, disk: str) -> int:
+        label = self._label(vmid, pve_node)
+        config = self._api.get(f"{_path(vmid, pve_node)}/config", what=f"read the disks of {label}")
+        if disk not in config:
+            raise HypervisorError(f"{label} has no disk {disk}")
+        return configs.whole_gib(config[disk])
+
+    def _read_version(self) -> PveVersion:
+        if self._version is None:
+            self._version = observing.read_version(self._api)
+        return self._version
+
+    def _label(self, vmid: Vmid, pve_node: PveNodeName) -> str:
+        """How errors name a VM: `VM 7001 (demo-cp-1) on pve1`."""
+        with self._guard:
+            name = self._names.get(vmid)
+        return f"VM {vmid} ({name}) on {pve_node}" if name else f"VM {vmid} on {pve_node}"
+
+    def _learn(self, vmid: Vmid, name: MachineName | str) -> None:
+        with self._guard:
+            self._names[vmid] = name
+
+
+def _path(vmid: Vmid, pve_node: PveNodeName) -> str:
+    return f"nodes/{pve_node}/qemu/{vmid}"

@@ -1,0 +1,217 @@
+"""One reading of a whole Proxmox cluster. Reads only.
+
+From each Proxmox node's own lists and the configs, never from `/cluster/resources`, which lags by up to 12 s and
+shows the old name of a re-used vmid. Only of Proxmox nodes that are offline does it tell anything, so there it
+says which vmids and names are taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.errors import PermissionDeniedError, VmNotFoundError
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord
+from bootstrap.ports import PveFacts
+
+_THREADS = 4
+"""Configs are read by Proxmox VE's front process; more at once would only take it from others."""
+_BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
+_MIB = 1024**2
+_GIB = 1024**3
+
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Guest:
+    """A VM or container: its row in the list and its config (None where it vanished meanwhile)."""
+
+    kind: str
+    pve_node: PveNodeName
+    row: Row
+    config: Row | None
+
+    @property
+    def vmid(self) -> Vmid:
+        return Vmid(int(self.row["vmid"]))
+
+    @property
+    def template(self) -> bool:
+        return bool(self.row.get("template") or (self.config or {}).get("template"))
+
+    @property
+    def committed(self) -> bool:
+        """Whether its memory counts: it runs, or will after the Proxmox node's next boot."""
+        return not self.template and (self.row.get("status") == "running" or bool((self.config or {}).get("onboot")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NodeReading:
+    """What one Proxmox node says of itself; rows as Proxmox VE gives them."""
+
+    row: Row
+    online: bool
+    status: Row
+    storages: tuple[Row, ...]
+    networks: tuple[Row, ...]
+    guests: tuple[_Guest, ...]
+
+    @property
+    def name(self) -> PveNodeName:
+        return PveNodeName(str(self.row["node"]))
+
+
+def read_version(api: Api) -> PveVersion:
+    """Proxmox VE's version."""
+    text = str(api.get("version", what="read the version").get("version", ""))
+    numbers = [int(number) for number in re.findall(r"\d+", text)[:2]] + [0, 0]
+    return PveVersion(major=numbers[0], minor=numbers[1], text=text)
+
+
+def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+    """Read everything planning needs; see `Hypervisor.observe`."""
+    rows = api.get("nodes", what="list the Proxmox nodes")
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
+        bare = list(pool.map(lambda row: _read_node(api, row), rows))
+        listed = [guest for reading in bare for guest in reading.guests]
+        guests = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
+    away = tuple(_away(api, {reading.name for reading in bare if not reading.online}))
+    here = tuple(guest for guest in guests if guest.kind == "qemu" and guest.config is not None)
+    records = [
+        configs.vm_record(guest.config or {}, row=guest.row, pve_node=guest.pve_node)
+        for guest in here
+        if not guest.template
+    ]
+    return PveFacts(
+        version=version,
+        pve_nodes=tuple(sorted((_facts(reading, guests) for reading in bare), key=lambda facts: facts.name)),
+        templates=_templates(bare, here),
+        vms=tuple(
+            sorted(
+                (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids)),
+                key=lambda vm: vm.vmid,
+            )
+        ),
+        used_vmids=frozenset({guest.vmid for guest in guests} | {vm.vmid for vm in away}),
+    )
+
+
+def _concerns(vm: VmRecord, *, cluster: ClusterName, vmids: VmidRange) -> bool:
+    return vm.vmid in vmids or OWNER_TAG in vm.tags or vm.record is not None or vm.name.startswith(f"{cluster}-")
+
+
+def _read_node(api: Api, row: Row) -> _NodeReading:
+    name = PveNodeName(str(row["node"]))
+    if row.get("status") == "offline":
+        return _NodeReading(row=row, online=False, status={}, storages=(), networks=(), guests=())
+    base = f"nodes/{name}"
+    return _NodeReading(
+        row=row,
+        online=True,
+        status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
+        storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
+        networks=tuple(_if_allowed(lambda: api.get(f"{base}/network", what=f"list the networks of {name}"), [])),
+        guests=(*_list_guests(api, name, "qemu"), *_list_guests(api, name, "lxc")),
+    )
+
+
+def _list_guests(api: Api, name: PveNodeName, kind: str) -> Iterable[_Guest]:
+    for row in _if_allowed(lambda: api.get(f"nodes/{name}/{kind}", what=f"list the guests of {name}"), []):
+        yield _Guest(kind=kind, pve_node=name, row=row, config=None)
+
+
+def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """A reading, or its substitute where the token may not; what lacks is `missing_privileges`'s to tell."""
+    try:
+        return read()
+    except PermissionDeniedError as error:
+        logger.info("%s", error)
+        return otherwise
+
+
+def _with_config(api: Api, guest: _Guest) -> _Guest:
+    path = f"nodes/{guest.pve_node}/{guest.kind}/{guest.vmid}/config"
+    try:
+        config = _if_allowed(lambda: api.get(path, what=f"read the config of {guest.vmid} on {guest.pve_node}"), None)
+    except VmNotFoundError as error:
+        logger.info("%s", error)
+        config = None
+    return _Guest(kind=guest.kind, pve_node=guest.pve_node, row=guest.row, config=config)
+
+
+def _away(api: Api, offline: set[PveNodeName]) -> Iterable[VmRecord]:
+    """VMs of offline Proxmox nodes, without a record: nothing may be done to them, but they are there."""
+    if not offline:
+        return
+    for row in api.get("cluster/resources", what="list the guests of offline Proxmox nodes", type="vm"):
+        if row.get("node") in offline:
+            yield VmRecord(
+                vmid=Vmid(int(row["vmid"])),
+                name=str(row.get("name") or ""),
+                pve_node=PveNodeName(str(row["node"])),
+                running=False,
+                tags=configs.tags(row.get("tags")),
+            )
+
+
+def _templates(readings: Iterable[_NodeReading], vms: Iterable[_Guest]) -> tuple[TemplateFacts, ...]:
+    kinds = {
+        (reading.name, str(row["storage"])): str(row.get("type", ""))
+        for reading in readings
+        for row in reading.storages
+    }
+    found = (
+        configs.template_facts(
+            vm.config or {},
+            row=vm.row,
+            pve_node=vm.pve_node,
+            kinds={storage: kind for (name, storage), kind in kinds.items() if name == vm.pve_node},
+        )
+        for vm in vms
+        if vm.template
+    )
+    return tuple(sorted(found, key=lambda template: template.vmid))
+
+
+def _facts(reading: _NodeReading, guests: Iterable[_Guest]) -> PveNodeFacts:
+    if not reading.online:
+        return PveNodeFacts(name=reading.name, online=False)
+    cpu = reading.status.get("cpuinfo") or {}
+    memory = reading.status.get("memory") or {}
+    kernel = reading.status.get("current-kernel") or {}
+    committed = [guest for guest in guests if guest.pve_node == reading.name and guest.committed]
+    return PveNodeFacts(
+        name=reading.name,
+        online=True,
+        cores=int(reading.row.get("maxcpu") or cpu.get("cpus") or 0),
+        memory_mib=int(reading.row.get("maxmem") or memory.get("total") or 0) // _MIB,
+        cpu_model=str(cpu.get("model") or ""),
+        cpu_flags=frozenset(str(cpu.get("flags") or "").split()),
+        architecture=str(kernel.get("machine") or "x86_64"),
+        bridges=frozenset(str(row["iface"]) for row in reading.networks if row.get("type") in _BRIDGES),
+        storages=tuple(sorted((_storage(row) for row in reading.storages), key=lambda storage: storage.name)),
+        committed_cores=sum(int(guest.row.get("cpus") or 0) for guest in committed),
+        committed_memory_mib=sum(int(guest.row.get("maxmem") or 0) for guest in committed) // _MIB,
+    )
+
+
+def _storage(row: Row) -> StorageFacts:
+    return StorageFacts(
+        name=StorageName(str(row["storage"])),
+        kind=str(row.get("type") or ""),
+        shared=bool(row.get("shared")),
+        active=bool(row.get("active")) and bool(row.get("enabled", 1)),
+        content=frozenset(part for part in str(row.get("content") or "").split(",") if part),
+        free_gib=int(row.get("avail") or 0) // _GIB,
+    )

@@ -1,0 +1,62 @@
+"""Config settings on their way to Proxmox VE, and whether they arrived. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from bootstrap.adapters.proxmox.configs import tags
+
+_MASKED = frozenset({"cipassword"})
+"""Reads back as asterisks."""
+
+
+def encode(settings: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Settings as form parameters.
+
+    `sshkeys` is URL-encoded here and by the form once more: Proxmox VE wants it so, with no `+` for a space
+    (anything else is `invalid format - invalid urlencoded string`). Booleans are 1 and 0: it refuses `true`.
+    """
+    encoded: dict[str, str | int] = {}
+    for key, value in settings.items():
+        if key == "sshkeys":
+            encoded[key] = quote(str(value), safe="")
+        else:
+            encoded[key] = int(value) if isinstance(value, bool) else value
+    return encoded
+
+
+def not_kept(settings: Mapping[str, str | int], config: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that a config read back does not have, each with what it has instead."""
+    gone = {key for key in str(settings.get("delete", "")).split(",") if key}
+    wrong = {key: str(config[key]) for key in sorted(gone) if key in config}
+    for key, value in settings.items():
+        if key not in _MASKED and key != "delete" and not _kept(key, value, config.get(key)):
+            wrong[key] = "nothing" if config.get(key) is None else str(config[key])
+    return wrong
+
+
+def _kept(key: str, asked: str | int, stored: object) -> bool:
+    """Whether a value is stored, in whatever form Proxmox VE gives it."""
+    wanted, has = str(int(asked) if isinstance(asked, bool) else asked), str("" if stored is None else stored)
+    if key == "tags":  # sorted, in lower case, without duplicates
+        return tags(wanted.lower()) == tags(has)
+    if key == "description":  # trailing newlines go
+        return wanted.rstrip("\n") == has.rstrip("\n")
+    if key == "sshkeys":
+        return wanted.strip() == unquote(has).strip()
+    return _parts_kept(wanted, has)
+
+
+def _parts_kept(wanted: str, has: str) -> bool:
+    """Whether every part of a property string is there.
+
+    Proxmox VE reorders parts, gives a network device its MAC (`virtio` becomes `virtio=BC:24:...`), and names the
+    part that may go without its key (`2048` becomes `current=2048`).
+    """
+    stored = has.lower().split(",")
+    return all(
+        any(part == other or other.startswith(f"{part}=") or other.endswith(f"={part}") for other in stored)
+        for part in wanted.lower().split(",")
+    )

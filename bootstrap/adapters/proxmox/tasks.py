@@ -1,0 +1,203 @@
+"""Proxmox tasks: all that are waited for on a Proxmox node are watched through one listing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.failures import from_exit_status
+from bootstrap.errors import HypervisorError, TransientError
+from bootstrap.model.ids import PveNodeName
+from bootstrap.ports import Clock, Warn
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+POLL_EVERY_S = 0.1
+_LISTED = 500
+"""Entries asked for; Proxmox VE gives 50 unless told otherwise."""
+_LOG_LINES = 5000
+_LOG_TAIL = 15
+
+logger = logging.getLogger(__name__)
+
+
+class _NodeTasks:
+    """The tasks waited for on one Proxmox node.
+
+    Whichever waiting thread finds the listing too old reads it afresh, for all of them.
+    """
+
+    def __init__(self, api: Api, pve_node: PveNodeName, clock: Clock) -> None:
+        self._api = api
+        self._path = f"nodes/{pve_node}/tasks"
+        self._clock = clock
+        self._reading = threading.Lock()
+        self._guard = threading.Lock()
+        self._since_s: dict[str, float] = {}
+        self._exits: dict[str, str] = {}
+        self._running: frozenset[str] = frozenset()
+        self._read_at_s = float("-inf")
+
+    def enter(self, upid: str) -> None:
+        """Begin to watch a task."""
+        with self._guard:
+            self._since_s[upid] = self._clock.now_s()
+
+    def leave(self, upid: str) -> None:
+        """Forget a task."""
+        with self._guard:
+            self._since_s.pop(upid, None)
+            self._exits.pop(upid, None)
+
+    def look(self, upid: str) -> str | NotYet:
+        """A task's exit status, or that it runs."""
+        if self._reading.acquire(blocking=False):
+            try:
+                if self._clock.now_s() - self._read_at_s >= POLL_EVERY_S:
+                    self._read()
+            finally:
+                self._reading.release()
+        with self._guard:
+            if upid in self._exits:
+                return self._exits[upid]
+            if upid in self._running or self._read_at_s < self._since_s[upid]:
+                return NotYet("it is running")
+        return self._ask(upid)
+
+    def _read(self) -> None:
+        """Read the listing; archived tasks are in it too, so that none slips through between two readings."""
+        began_s = self._clock.now_s()
+        with self._guard:
+            watched = frozenset(self._since_s)
+        rows = self._api.get(
+            self._path,
+            what="list tasks",
+            source="all",
+            limit=_LISTED,
+            since=min((_start_time(upid) for upid in watched), default=0),
+        )
+        mine = [row for row in rows if row.get("upid") in watched]
+        with self._guard:
+            self._running = frozenset(row["upid"] for row in mine if _runs(row))
+            self._exits.update({row["upid"]: str(row["status"]) for row in mine if not _runs(row)})
+            self._read_at_s = began_s
+
+    def _ask(self, upid: str) -> str | NotYet:
+        """Ask for one task, for when the listing does not show it."""
+        status = self._api.get(f"{self._path}/{upid}/status", what=f"read the task {upid}")
+        if status.get("status") == "running":
+            return NotYet("it is running")
+        return str(status.get("exitstatus") or "unexpected status")
+
+
+class Tasks:
+    """Awaits Proxmox tasks.
+
+    Args:
+        api: The API that started them (a token sees its own tasks).
+        clock: For the pauses.
+        stop: Ends every wait early; the Proxmox task goes on.
+        timeout_s: How long a task may take.
+    """
+
+    def __init__(self, api: Api, *, clock: Clock, stop: threading.Event, timeout_s: float) -> None:
+        self._api = api
+        self._clock = clock
+        self._stop = stop
+        self._timeout_s = timeout_s
+        self._guard = threading.Lock()
+        self._by_node: dict[PveNodeName, _NodeTasks] = {}
+
+    def run(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        pve_node: PveNodeName,
+        parameters: Mapping[str, str | int],
+        warn: Warn,
+    ) -> None:
+        """Start a task and await it, once.
+
+        `OK` and `WARNINGS: n` are good; what was warned of goes to `warn`.
+
+        Raises:
+            TaskFailedError: With the end of the task's log.
+            DeadlineError: It took too long; it may still run.
+            InterruptedRunError: The run was interrupted; the task goes on.
+        """
+        upid = self._api.send(method, path, what=what, parameters=parameters)
+        if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
+            return
+        exit_status = self._await_end(upid, what=what, pve_node=pve_node)
+        if exit_status == "OK":
+            return
+        log = self._log(upid, pve_node=pve_node)
+        if exit_status.startswith("WARNINGS"):
+            for line in _warnings(log) or [exit_status]:
+                warn(f"{what}: {line}")
+            return
+        raise from_exit_status(
+            exit_status=exit_status, log="\n".join(log[-_LOG_TAIL:]), what=what, token=self._api.token
+        )
+
+    def _await_end(self, upid: str, *, what: str, pve_node: PveNodeName) -> str:
+        with self._guard:
+            tasks = self._by_node.setdefault(pve_node, _NodeTasks(self._api, pve_node, self._clock))
+        tasks.enter(upid)
+        try:
+            return wait_for(
+                Condition(
+                    what=f"the Proxmox task to {what}",
+                    poll=lambda: tasks.look(upid),
+                    every_s=POLL_EVERY_S,
+                    resolution=f"see how the task {upid} goes on in Proxmox's task list, then run the command again",
+                ),
+                Patience(
+                    clock=self._clock,
+                    deadline_s=self._clock.now_s() + self._timeout_s,
+                    stop=self._stop,
+                    say=lambda waited_for, problem, seconds: logger.info(
+                        "%s: %s (%.0f s)", waited_for, problem, seconds
+                    ),
+                ),
+            )
+        except TransientError as error:
+            # Not to be taken for a request that can be repeated: the task was started.
+            raise HypervisorError(
+                f"cannot {what}: lost sight of the task", details=error.details, resolution=error.resolution
+            ) from error
+        finally:
+            tasks.leave(upid)
+
+    def _log(self, upid: str, *, pve_node: PveNodeName) -> list[str]:
+        """A task's log; empty where it cannot be had, since its exit status is what counts."""
+        try:
+            rows = self._api.get(
+                f"nodes/{pve_node}/tasks/{upid}/log", what=f"read the log of the task {upid}", limit=_LOG_LINES
+            )
+        except HypervisorError as error:
+            logger.warning("%s", error)
+            return []
+        # For a log that is not there Proxmox VE answers with one row that is no list.
+        return [str(row.get("t", "")) for row in rows] if isinstance(rows, list) else []
+
+
+def _runs(row: Mapping[str, Any]) -> bool:
+    return row.get("status") in (None, "RUNNING") or (row.get("status") == "running" and "endtime" not in row)
+
+
+def _start_time(upid: str) -> int:
+    """When a task started, in the Proxmox node's Unix seconds: `UPID:node:pid:pstart:starttime:...`, in hex."""
+    try:
+        return int(upid.split(":")[4], 16)
+    except (IndexError, ValueError):
+        return 0
+
+
+def _warnings(log: list[str]) -> list[str]:
+    """What a task's log warns of; Proxmox VE begins such lines with `WARN`."""
+    return [line for line in log if line.upper().startswith("WARN")]
