@@ -182,10 +182,10 @@ def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
         fetch = FetchK3s(version=step.version, arch=facts.arch)
         fetch_k3s(fetch, lane, context)
         artifact = context.findings.artifacts.need(facts.arch)
-    shell = context.findings.shells.need(step.machine)
-    for image in artifact.images:
-        shell.upload(image, name=image.name)
     if facts.k3s_sha256 == artifact.sha256:
         return Done(changed=False)
+    shell = context.findings.shells.need(step.machine)
+    for image in artifact.images:
+        shell.upload(image, name=f"images/{image.name}")
     shell.upload(artifact.binary, name="k3s.bin")
     return Done(note=f"{artifact.binary.stat().st_size / 2**20:.0f} MiB")

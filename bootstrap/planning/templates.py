@@ -17,7 +17,7 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
         PreflightError: There is none, or it cannot become a machine of ours; says what to do.
     """
     allowed = _allowed_pve_nodes(spec, observed)
-    matching = [template for template in observed.templates if _matches(spec.template, template)]
+    matching = matching_templates(spec, observed)
     here = [template for template in matching if template.pve_node in allowed]
     if not here:
         raise _no_template(spec, observed, matching, allowed)
@@ -27,6 +27,11 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     for template in chosen.values():
         _check(template)
     return chosen
+
+
+def matching_templates(spec: ClusterSpec, observed: Observed) -> tuple[TemplateFacts, ...]:
+    """All templates the inventory may mean, usable or not, on any Proxmox node."""
+    return tuple(template for template in observed.templates if _matches(spec.template, template))
 
 
 def _allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
@@ -58,7 +63,7 @@ def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
 
 
 def _no_template(
-    spec: ClusterSpec, observed: Observed, matching: list[TemplateFacts], allowed: frozenset[PveNodeName]
+    spec: ClusterSpec, observed: Observed, matching: tuple[TemplateFacts, ...], allowed: frozenset[PveNodeName]
 ) -> PreflightError:
     seen = "\n".join(
         f"{template.name} (vmid {template.vmid} on {template.pve_node}"

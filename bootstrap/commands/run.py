@@ -1,0 +1,59 @@
+"""Runs a plan: what all commands that act have in common."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from bootstrap.events import EventSink
+from bootstrap.execution.context import KubeconfigTarget, RunContext, Timeouts
+from bootstrap.execution.findings import Findings
+from bootstrap.execution.perform import perform
+from bootstrap.execution.report import Report
+from bootstrap.execution.runner import Runner
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.plan import Plan
+from bootstrap.ports import Ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a command runs; all optional.
+
+    Attributes:
+        stop: Set it to start nothing more; running steps end cleanly.
+    """
+
+    kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def run_plan(
+    plan: Plan, spec: ClusterSpec, ports: Ports, *, token: str, sink: EventSink, options: RunOptions
+) -> Report:
+    """Run a plan and end its connections. Failures are in the report."""
+    findings = Findings(plan)
+    runner: Runner
+    context = RunContext(
+        spec=spec,
+        ports=ports,
+        findings=findings,
+        token=token,
+        kubeconfig=options.kubeconfig,
+        timeouts=options.timeouts,
+        deadline_s=ports.clock.now_s() + options.timeouts.run_s,
+        emit=lambda event: runner.emit(event),
+        stop=options.stop,
+    )
+    runner = Runner(
+        plan,
+        perform=lambda step, lane: perform(step, lane, context),
+        sink=sink,
+        clock=ports.clock,
+        stop=options.stop,
+    )
+    try:
+        return runner.run()
+    finally:
+        findings.close()

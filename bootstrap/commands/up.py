@@ -1,0 +1,108 @@
+"""`up`: the cluster as the inventory says, from nothing, from half or from all of it."""
+
+from __future__ import annotations
+
+import secrets
+
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.errors import PermissionDeniedError, PreflightError
+from bootstrap.events import EventSink, Warned
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.observed import Observed
+from bootstrap.planning.machines import standings
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.templates import matching_templates
+from bootstrap.planning.up import needs_work, plan_up
+from bootstrap.ports import Ports
+
+
+def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
+    """Observe, choose the k3s version, plan, and check the token's rights. Touches nothing.
+
+    Raises:
+        PreflightError: It cannot be done.
+    """
+    observed = observe_cluster(spec, ports)
+    _check_version(observed)
+    work = any(needs_work(standing) for standing in standings(spec, observed))
+    if work:
+        _check_privileges(spec, ports, observed)
+    return plan_up(spec, observed, version=_version(spec, ports, observed) if work else "")
+
+
+def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+    """Carry a plan out.
+
+    Raises:
+        HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
+    """
+    for note in plan.notes:
+        sink(Warned(subject=spec.name, message=note))
+    report = run_plan(plan, spec, ports, token=_token(spec, ports), sink=sink, options=options)
+    report.raise_failures()
+    return report
+
+
+def _token(spec: ClusterSpec, ports: Ports) -> str:
+    """The cluster's token in its short form, made before the first machine boots and kept until `down`."""
+    known = ports.state.read(spec.name, "token")
+    if known:
+        return known.strip().rpartition(":")[2]
+    token = secrets.token_hex(32)
+    ports.state.write(spec.name, "token", token)
+    return token
+
+
+def _version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
+    """What machines that join now get: the version the cluster's servers run, else what the inventory means.
+
+    An agent must not be newer than its server (k3s.md), and `up` does not upgrade.
+    """
+    running = sorted(
+        kube_node.version
+        for kube_node in observed.kube_nodes or ()
+        if kube_node.ready and "control-plane" in kube_node.roles
+    )
+    wanted = ports.artifacts.resolve(spec.k3s) if not running or spec.k3s.artifacts else running[0]
+    if running and wanted != running[0]:
+        raise PreflightError(
+            f"{spec.name} runs k3s {running[0]}, but the artifact directory holds {wanted}",
+            details=str(spec.k3s.artifacts),
+            resolution=f"point k3s.artifacts to files of {running[0]}: machines that join must not be newer",
+        )
+    return wanted
+
+
+def _check_version(observed: Observed) -> None:
+    if observed.version.major < 8:
+        raise PreflightError(
+            f"Proxmox VE {observed.version.text} is too old",
+            details="`ciupgrade` and the x86-64-v2 CPU types came with Proxmox VE 8",
+            resolution="upgrade to Proxmox VE 8 or 9",
+        )
+
+
+def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """Refuse early what the token's missing rights would break halfway.
+
+    This comes before planning: a token without rights sees empty lists, which would read as "no template".
+    """
+    templates = matching_templates(spec, observed)
+    storages = {template.storage for template in templates if template.storage}
+    if spec.placement.storage:
+        storages.add(spec.placement.storage)
+    try:
+        missing = ports.hypervisor.missing_privileges(
+            templates=templates, storages=sorted(storages), resource_pool=spec.placement.resource_pool
+        )
+    except PermissionDeniedError:
+        return  # a token that may not even ask about itself: each step tells what it lacks
+    if missing:
+        raise PreflightError(
+            f"the API token lacks {len(missing)} privilege{'' if len(missing) == 1 else 's'} that `up` needs",
+            details="\n".join(missing),
+            resolution="grant them as the README's `pveum` lines do (mind privilege separation: "
+            "the token needs its own ACL entry), then run `up` again",
+        )

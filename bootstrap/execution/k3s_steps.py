@@ -1,0 +1,213 @@
+"""Handlers of the steps that make machines a cluster: first server, joins, Ready."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from bootstrap.errors import GuestError, ScriptError
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.scripts import parse_lines
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.model.observed import KubeNode
+from bootstrap.planning.journal import Cause, classify
+from bootstrap.planning.k3s_config import render_config, render_environment
+from bootstrap.planning.kubeconfig import rename_entries
+from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
+from bootstrap.ports import Artifact, GuestScript, GuestShell
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+CLUSTER = "cluster"
+"""The one key of `Findings.access`."""
+
+FINAL_CAUSE_S = 12.0
+"""A final cause is believed when it still stands after this long: k3s repeats its complaint every 2 to 5 s."""
+
+JOURNAL_LINES = "40"
+
+
+def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
+    """Have the first server serving; learn token and kubeconfig. One that serves already is only read."""
+    machine = step.machine
+    guest = context.findings.guests.need(machine.name)
+    shell = context.findings.shells.need(machine.name)
+    changed = False
+    if not _serves(shell, context):
+        token = _token_there(shell, context) or context.token
+        changed = _install(machine, shell, context, token=token, etcd=step.etcd, join=None)
+        _start_unit(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
+        _await_api(machine, shell, lane, context)
+    token = _run(shell, "read-token.sh", context).strip()
+    kubeconfig = rename_entries(
+        _run(shell, "read-kubeconfig.sh", context),
+        name=context.spec.name,
+        server_url=f"https://{guest.address}:6443",
+    )
+    access = ClusterAccess(
+        address=guest.address, token=token, kubeconfig=kubeconfig, kube=context.ports.kube.connect(kubeconfig)
+    )
+    context.findings.access.put(CLUSTER, access)
+    context.ports.state.write(context.spec.name, "token", token)
+    context.ports.state.write(context.spec.name, "kubeconfig", kubeconfig)
+    return Done(changed=changed, note=f"https://{guest.address}:6443")
+
+
+def join_server(step: JoinServer, lane: str, context: RunContext) -> Done:
+    """Have a further server in the cluster."""
+    return _join(step.machine, lane, context, timeout_s=context.timeouts.server_s)
+
+
+def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
+    """Have an agent in the cluster."""
+    return _join(step.machine, lane, context, timeout_s=context.timeouts.agent_join_s)
+
+
+def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: float) -> Done:
+    access = context.findings.access.need(CLUSTER)
+    shell = context.findings.shells.need(machine.name)
+    if context.findings.cloned.get(machine.name):
+        # A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
+        access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
+    changed = _install(machine, shell, context, token=access.token, etcd=False, join=access.address)
+    _start_unit(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
+    return Done(changed=changed)
+
+
+def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
+    """See the node Ready, and its labels and taints in place."""
+    machine = step.machine
+    kube = context.findings.access.need(CLUSTER).kube
+    patience = context.patience(lane, context.timeouts.ready_s)
+    window_s = 2.0
+
+    def poll() -> KubeNode | NotYet:
+        kube_node = kube.await_node(machine.name, accept=_is_ready, timeout_s=window_s)
+        if kube_node is None:
+            return NotYet("it has not registered")
+        return kube_node if kube_node.ready else NotYet(kube_node.problem or "not Ready")
+
+    condition = Condition(
+        what=f"the Kubernetes node {machine.name} to be Ready",
+        poll=poll,
+        every_s=0.05,
+        resolution=f"kubectl describe node {machine.name} tells what is missing",
+    )
+    kube_node = wait_for(condition, patience)
+    changed = kube.set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints)
+    return Done(changed=changed, note=kube_node.version)
+
+
+def _is_ready(kube_node: KubeNode | None) -> bool:
+    return kube_node is not None and kube_node.ready
+
+
+def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
+    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
+
+
+def _serves(shell: GuestShell, context: RunContext) -> bool:
+    """Whether this machine's own API is ready now."""
+    try:
+        return _run(shell, "readyz.sh", context).strip().endswith("ok")
+    except ScriptError:
+        return False
+
+
+def _token_there(shell: GuestShell, context: RunContext) -> str | None:
+    """The token a server was once started with: it encrypts the cluster's data and so must not change."""
+    try:
+        full = _run(shell, "read-token.sh", context).strip()
+    except ScriptError:
+        return None
+    # Only the short form may be given to the first server (k3s.md): what follows `::server:`.
+    return full.rpartition(":")[2] or None
+
+
+def _install(
+    machine: MachineSpec, shell: GuestShell, context: RunContext, *, token: str, etcd: bool, join: IPv4Address | None
+) -> bool:
+    """Put binary, settings and unit in place; whether anything changed."""
+    guest = context.findings.guests.need(machine.name)
+    artifact = context.findings.artifacts.get(guest.arch)
+    config = render_config(context.spec, machine, address=guest.address, etcd=etcd, join=join)
+    script = GuestScript(
+        name="install-k3s.sh",
+        env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest.k3s_sha256, guest.active_state, artifact))),
+        secret_files=(("config.yaml", config), ("service.env", render_environment(token))),
+    )
+    lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
+    return lines.get("changed") == ["1"]
+
+
+def _binary_wanted(there: str, active_state: str, artifact: Artifact | None) -> str:
+    """The checksum install-k3s.sh is to find: a running machine keeps the binary it has."""
+    if there and (active_state == "active" or artifact is None):
+        return there
+    return artifact.sha256 if artifact else ""
+
+
+def _start_unit(
+    machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, changed: bool, timeout_s: float
+) -> None:
+    """Start the unit and wait for it; a loop is told apart from a slow start by its journal."""
+    unit = machine.role.unit
+    clock = context.ports.clock
+    began_s = clock.now_s()
+    before = context.findings.guests.need(machine.name).active_state
+    restart = changed and before in ("active", "activating", "reloading")
+    started = parse_lines(_run(shell, "start-k3s.sh", context, UNIT=unit, RESTART="1" if restart else "0"))
+    since = _one(started, "time")  # by the guest's clock, which may be wrong
+    blamed: dict[str, float] = {}
+
+    def poll() -> bool | NotYet:
+        state = parse_lines(_run(shell, "unit-state.sh", context, UNIT=unit))
+        active, sub = _one(state, "active_state"), _one(state, "sub_state")
+        if active == "active":
+            return True
+        if clock.now_s() - began_s < 2.0 and active == "activating":
+            return NotYet(f"{unit} is activating")
+        journal = _run(shell, "journal.sh", context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=since)
+        cause = classify(journal)
+        if cause is not None and cause.final:
+            first_s = blamed.setdefault(cause.brief, clock.now_s())
+            if clock.now_s() - first_s >= FINAL_CAUSE_S:
+                raise _unit_error(machine.name, unit, cause, journal)
+        return NotYet(f"{unit} is {active} ({sub}): {cause.brief if cause else 'starting'}")
+
+    condition = Condition(
+        what=f"{unit} on {machine.name} to start",
+        poll=poll,
+        every_s=0.3,
+        resolution=f"on {machine.name}: journalctl -u {unit}",
+    )
+    wait_for(condition, context.patience(lane, timeout_s))
+
+
+def _one(lines: dict[str, list[str]], key: str) -> str:
+    return next(iter(lines.get(key, [])), "unknown")
+
+
+def _unit_error(name: MachineName, unit: str, cause: Cause, journal: str) -> GuestError:
+    tail = "\n".join(journal.splitlines()[-5:])
+    return GuestError(
+        f"{name}: {unit} does not start: {cause.brief}",
+        details=tail,
+        resolution=cause.resolution.replace("NAME", name),
+    )
+
+
+def _await_api(machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext) -> None:
+    def poll() -> bool | NotYet:
+        try:
+            return True if _run(shell, "readyz.sh", context).strip().endswith("ok") else NotYet("/readyz is not ok")
+        except ScriptError as error:
+            return NotYet(error.details.splitlines()[-1] if error.details else error.brief)
+
+    condition = Condition(
+        what=f"the Kubernetes API on {machine.name}",
+        poll=poll,
+        every_s=0.3,
+        resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
+    )
+    wait_for(condition, context.patience(lane, context.timeouts.server_s))

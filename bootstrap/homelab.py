@@ -1,0 +1,147 @@
+"""The facade: one object per cluster that joins inventory, planner, runner and adapters.
+
+    homelab = Homelab(load_inventory(Path("homelab-k8s.yaml"), environ=os.environ))
+    plan = homelab.plan_up()
+    homelab.up(plan, sink=print)
+
+Adapters are imported when they are first needed, so that `--help` does not pay for paramiko or kubernetes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.errors import HomelabError
+from bootstrap.events import EventSink, Warned, ignore
+
+if TYPE_CHECKING:
+    from bootstrap.commands.run import RunOptions
+    from bootstrap.commands.status import ClusterStatus
+    from bootstrap.execution.report import Report
+    from bootstrap.inventory import Inventory
+    from bootstrap.planning.plan import Plan
+    from bootstrap.ports import Ports
+
+
+class Homelab:
+    """One cluster.
+
+    Args:
+        inventory: What is wanted, and how Proxmox VE is reached.
+        environ: For `$KUBECONFIG`, `$HOME` and the XDG directories.
+        ports: Other adapters than the real ones, for tests.
+        stop: Set it to end a run early: running steps end cleanly, the rest is not started.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        environ: Mapping[str, str] | None = None,
+        ports: Ports | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._inventory = inventory
+        self._environ = dict(os.environ if environ is None else environ)
+        self._ports = ports
+        self.stop = stop or threading.Event()
+
+    @property
+    def inventory(self) -> Inventory:
+        """The inventory."""
+        return self._inventory
+
+    @property
+    def ports(self) -> Ports:
+        """The adapters, connected on first use."""
+        if self._ports is None:
+            from bootstrap.adapters import connect_ports  # paramiko and kubernetes cost a second
+
+            self._ports = connect_ports(self._inventory, environ=self._environ, stop=self.stop)
+        return self._ports
+
+    def plan_up(self) -> Plan:
+        """What `up` would do. Touches nothing.
+
+        Raises:
+            PreflightError: It cannot be done; nothing was touched.
+        """
+        from bootstrap.commands.up import prepare_up
+
+        return prepare_up(self._inventory.spec, self.ports)
+
+    def up(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
+        """Carry out a plan of `plan_up`.
+
+        Raises:
+            HomelabError: Something failed; `up` again continues.
+        """
+        from bootstrap.commands.up import run_up
+
+        self._warn_if_insecure(sink)
+        return run_up(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
+
+    def plan_down(self) -> Plan:
+        """What `down` would remove. Touches nothing."""
+        from bootstrap.commands.down import prepare_down
+
+        return prepare_down(self._inventory.spec, self.ports)
+
+    def down(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
+        """Carry out a plan of `plan_down`; what is not ours stays.
+
+        Raises:
+            HomelabError: Something could not be removed; `down` again continues.
+        """
+        from bootstrap.commands.down import run_down
+
+        self._warn_if_insecure(sink)
+        return run_down(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
+
+    def status(self) -> ClusterStatus:
+        """Machines and Kubernetes nodes side by side. Reads only."""
+        from bootstrap.commands.status import cluster_status
+
+        return cluster_status(self._inventory.spec, self.ports)
+
+    def kubeconfig(self) -> str:
+        """The administrator's kubeconfig, as YAML text; a secret.
+
+        Raises:
+            HomelabError: There is none here.
+        """
+        name = self._inventory.spec.name
+        text = self.ports.state.read(name, "kubeconfig")
+        if text is None:
+            raise HomelabError(
+                f"there is no kubeconfig of the cluster {name} on this machine",
+                resolution="`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there",
+            )
+        return text
+
+    def merge_kubeconfig(self, path: Path | None = None) -> Path | None:
+        """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""
+        name = self._inventory.spec.name
+        text = self.ports.state.read(name, "kubeconfig")
+        return self.ports.kubeconfigs.merge(text, name=name, path=path) if text is not None else None
+
+    def _options(self, options: RunOptions | None) -> RunOptions:
+        from dataclasses import replace
+
+        from bootstrap.commands.run import RunOptions
+
+        return replace(options or RunOptions(), stop=self.stop)
+
+    def _warn_if_insecure(self, sink: EventSink) -> None:
+        endpoint = self._inventory.endpoint
+        if endpoint.tls.insecure:
+            sink(
+                Warned(
+                    subject=endpoint.url,
+                    message="its certificate is NOT checked (insecure): anybody in between can read the token",
+                )
+            )
