@@ -1,0 +1,139 @@
+"""Values without a problem left -> the cluster's specification and the endpoint."""
+
+from __future__ import annotations
+
+from bootstrap.inventory import table
+from bootstrap.inventory.checks import worker_pools
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.shapes import Field, Values
+from bootstrap.model.cluster import (
+    CloneMode,
+    ClusterSpec,
+    HostKeyPolicy,
+    K3sSpec,
+    NetworkSpec,
+    PlacementSpec,
+    SizingSpec,
+    SshSpec,
+    StaticAddresses,
+    TemplateRef,
+)
+from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.ids import PoolName, Vmid
+from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
+
+
+def build_spec(root: Values, places: Places) -> ClusterSpec:
+    """The cluster a complete and correct inventory describes."""
+    return ClusterSpec(
+        name=root.sure(table.CLUSTER),
+        template=_template(root),
+        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, root.sure(table.CONTROL_PLANE), table.SERVERS),
+        workers=tuple(_pool(name, Role.WORKER, values, table.COUNT) for name, values in worker_pools(root) or ()),
+        clone=CloneMode(root.sure(table.CLONE)),
+        onboot=root.sure(table.ONBOOT),
+        network=_network(root.sure(table.NETWORK)),
+        ssh=_ssh(root.sure(table.SSH), places),
+        k3s=_k3s(root.sure(table.K3S), places),
+        sizing=_sizing(root.sure(table.SIZING)),
+        placement=_placement(root.sure(table.PROXMOX)),
+    )
+
+
+def build_endpoint(proxmox: Values, token: ApiToken, places: Places) -> PveEndpoint:
+    """How the API is reached."""
+    tls = proxmox.sure(table.TLS)
+    ca_file = tls.get(table.CA_FILE)
+    return PveEndpoint(
+        url=proxmox.sure(table.ENDPOINT),
+        token=token,
+        tls=TlsSpec(
+            fingerprint=tls.get(table.FINGERPRINT),
+            ca_file=places.resolve(ca_file) if ca_file is not None else None,
+            insecure=tls.sure(table.INSECURE),
+        ),
+    )
+
+
+def _template(root: Values) -> TemplateRef:
+    if not root.given(table.TEMPLATE):
+        return TemplateRef(tag=table.DEFAULT_TEMPLATE_TAG)
+    template = root.sure(table.TEMPLATE)
+    vmid = template.get(table.TEMPLATE_VMID)
+    return TemplateRef(
+        name=template.get(table.TEMPLATE_NAME),
+        tag=template.get(table.TEMPLATE_TAG),
+        vmid=Vmid(vmid) if vmid is not None else None,
+    )
+
+
+def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> NodePool:
+    return NodePool(
+        name=name,
+        role=role,
+        count=values.sure(count),
+        cores=values.sure(table.CORES),
+        memory_mib=values.sure(table.MEMORY),
+        disk_gib=values.sure(table.DISK),
+        cpu_type=values.get(table.CPU),
+        labels=tuple(sorted(values.get(table.LABELS) or ())),
+        taints=tuple(sorted(values.get(table.TAINTS) or ())),
+    )
+
+
+def _network(values: Values) -> NetworkSpec:
+    addresses, subnet = values.get(table.ADDRESSES), values.get(table.SUBNET)
+    static = None
+    if addresses is not None and subnet is not None:
+        static = StaticAddresses(
+            first=addresses.first, last=addresses.last, subnet=subnet, gateway=values.get(table.GATEWAY)
+        )
+    return NetworkSpec(
+        bridge=values.get(table.BRIDGE),
+        vlan=values.get(table.VLAN),
+        addresses=static,
+        subnet=subnet,
+        dns=values.get(table.DNS) or (),
+        search=values.get(table.SEARCH),
+    )
+
+
+def _ssh(values: Values, places: Places) -> SshSpec:
+    key = values.get(table.PRIVATE_KEY)
+    return SshSpec(
+        user=values.sure(table.SSH_USER),
+        private_key=places.resolve(key) if key is not None else None,
+        host_keys=HostKeyPolicy(values.sure(table.HOST_KEYS)),
+    )
+
+
+def _k3s(values: Values, places: Places) -> K3sSpec:
+    artifacts = values.get(table.ARTIFACTS)
+    return K3sSpec(
+        version=values.get(table.VERSION),
+        channel=values.sure(table.CHANNEL),
+        artifacts=places.resolve(artifacts) if artifacts is not None else None,
+        releases_url=values.sure(table.RELEASES_URL),
+        channels_url=values.sure(table.CHANNELS_URL),
+        tls_san=values.get(table.TLS_SAN) or (),
+        disable=values.get(table.DISABLE) or (),
+        cluster_cidr=values.get(table.CLUSTER_CIDR),
+        service_cidr=values.get(table.SERVICE_CIDR),
+    )
+
+
+def _sizing(values: Values) -> SizingSpec:
+    return SizingSpec(
+        cpu_overcommit=values.sure(table.CPU_OVERCOMMIT),
+        memory_reserve_mib=values.sure(table.MEMORY_RESERVE),
+        storage_reserve_gib=values.sure(table.STORAGE_RESERVE),
+    )
+
+
+def _placement(values: Values) -> PlacementSpec:
+    return PlacementSpec(
+        pve_nodes=values.get(table.PVE_NODES) or (),
+        storage=values.get(table.STORAGE),
+        resource_pool=values.get(table.RESOURCE_POOL),
+        vmids=values.sure(table.VMIDS),
+    )

@@ -1,0 +1,204 @@
+"""What single values cannot tell: whether they go together, and whether the files they name are there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bootstrap.inventory import table
+from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
+from bootstrap.inventory.kinds import RefusedError
+from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.shapes import Field, Values
+from bootstrap.model.ids import PoolName
+
+WORKERS_POOL: Final = PoolName("workers")
+_K3S_PODS: Final = IPv4Network("10.42.0.0/16")
+_K3S_SERVICES: Final = IPv4Network("10.43.0.0/16")
+
+
+def check(root: Values, places: Places, problems: Problems) -> None:
+    """Note every contradiction; a value that is wrong by itself is left out of all checks."""
+    _check_addresses(root, problems)
+    _check_gateway(root, problems)
+    _check_networks_apart(root, problems)
+    _check_vmids(root, problems)
+    _check_k3s_source(root, problems)
+    _check_files(root, places, problems)
+
+
+def worker_pools(root: Values) -> tuple[tuple[PoolName, Values], ...] | None:
+    """All pools of agents, `workers` first; None where one of them cannot be made out.
+
+    Without `workers` and without `pools` there is one machine in the pool `workers`.
+    """
+    pools: list[tuple[PoolName, Values]] = []
+    if root.given(table.WORKERS) or not root.given(table.POOLS):
+        workers = root.get(table.WORKERS)
+        if workers is None:
+            return None
+        pools.append((WORKERS_POOL, workers))
+    further = root.get(table.POOLS) if root.given(table.POOLS) else ()
+    return None if further is None else (*pools, *further)
+
+
+def machine_count(root: Values) -> int | None:
+    """How many machines the inventory wants, or None where a count is wrong."""
+    control_plane = root.get(table.CONTROL_PLANE)
+    pools = worker_pools(root)
+    if control_plane is None or pools is None:
+        return None
+    counts = [control_plane.get(table.SERVERS), *(values.get(table.COUNT) for _name, values in pools)]
+    total = 0
+    for count in counts:
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _check_addresses(root: Values, problems: Problems) -> None:
+    network = root.get(table.NETWORK)
+    if network is None or (addresses := network.get(table.ADDRESSES)) is None:
+        return
+    where = network.at(table.ADDRESSES)
+    if not network.given(table.SUBNET):
+        guess = IPv4Network((addresses.first, 24), strict=False)
+        problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
+    subnet = network.get(table.SUBNET)
+    if subnet is not None and not (_usable(addresses.first, subnet) and _usable(addresses.last, subnet)):
+        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}", _usable_hint(subnet))
+    for what, address, at in _neighbours(root, network):
+        if address in addresses:
+            problems.add(at, f"{what} {address} lies among the machines' addresses", "leave it out of the range")
+    wanted = machine_count(root)
+    if wanted is not None and len(addresses) < wanted:
+        problems.add(
+            where,
+            f"{_amount(len(addresses), 'address', 'es')} for {_amount(wanted, 'machine', 's')}",
+            "widen the range",
+        )
+
+
+def _neighbours(root: Values, network: Values) -> Iterator[tuple[str, IPv4Address, Where]]:
+    """Addresses that machines must not get."""
+    gateway = network.get(table.GATEWAY)
+    if gateway is not None:
+        yield "the gateway", gateway, network.at(table.GATEWAY)
+    for index, server in enumerate(network.get(table.DNS) or ()):
+        at = network.at(table.DNS)
+        if server != gateway:
+            yield "the DNS server", server, at.item(index, at.line)
+    proxmox = root.get(table.PROXMOX)
+    url = proxmox.get(table.ENDPOINT) if proxmox is not None else None
+    if proxmox is None or url is None:
+        return
+    try:
+        yield "the Proxmox endpoint", IPv4Address(urlsplit(url).hostname or ""), proxmox.at(table.ENDPOINT)
+    except AddressValueError:
+        return  # a host name; which address it has is not for us to ask here
+
+
+def _check_gateway(root: Values, problems: Problems) -> None:
+    network = root.get(table.NETWORK)
+    if network is None or not network.given(table.GATEWAY):
+        return
+    where = network.at(table.GATEWAY)
+    if not network.given(table.ADDRESSES):
+        problems.add(where, "has no effect without addresses", "with DHCP the gateway comes from there: take it out")
+        return
+    gateway, subnet = network.get(table.GATEWAY), network.get(table.SUBNET)
+    if gateway is not None and subnet is not None and not _usable(gateway, subnet):
+        problems.add(where, f"{gateway} is not in the subnet {subnet}", _usable_hint(subnet))
+
+
+def _check_networks_apart(root: Values, problems: Problems) -> None:
+    network, k3s = root.get(table.NETWORK), root.get(table.K3S)
+    if network is None or k3s is None:
+        return
+    pods = _cidr(k3s, table.CLUSTER_CIDR, _K3S_PODS)
+    services = _cidr(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
+    subnet = network.get(table.SUBNET)
+    _apart(
+        problems,
+        ("cluster_cidr", pods, k3s.at(table.CLUSTER_CIDR)),
+        ("service_cidr", services, k3s.at(table.SERVICE_CIDR)),
+    )
+    at = network.at(table.SUBNET)
+    _apart(problems, ("cluster_cidr", pods, k3s.at(table.CLUSTER_CIDR)), ("subnet", subnet, at))
+    _apart(problems, ("service_cidr", services, k3s.at(table.SERVICE_CIDR)), ("subnet", subnet, at))
+
+
+def _cidr(k3s: Values, key: Field[IPv4Network], default: IPv4Network) -> IPv4Network | None:
+    return k3s.get(key) if k3s.given(key) else default
+
+
+def _apart(
+    problems: Problems, one: tuple[str, IPv4Network | None, Where], other: tuple[str, IPv4Network | None, Where]
+) -> None:
+    if one[1] is None or other[1] is None or not one[1].overlaps(other[1]):
+        return
+    # Told where the user wrote one of the two: k3s's defaults stand nowhere.
+    where = one[2] if one[2].line is not None and one[2].path.endswith(one[0]) and other[2].line is None else other[2]
+    problems.add(where, f"{other[0]} {other[1]} overlaps {one[0]} {one[1]}", "choose networks that are apart")
+
+
+def _check_vmids(root: Values, problems: Problems) -> None:
+    proxmox = root.get(table.PROXMOX)
+    vmids = proxmox.get(table.VMIDS) if proxmox is not None else None
+    wanted = machine_count(root)
+    if proxmox is None or vmids is None or wanted is None:
+        return
+    size = vmids.last - vmids.first + 1
+    if size < wanted:
+        problems.add(
+            proxmox.at(table.VMIDS),
+            f"{_amount(size, 'vmid', 's')} for {_amount(wanted, 'machine', 's')}",
+            "widen the range",
+        )
+
+
+def _check_k3s_source(root: Values, problems: Problems) -> None:
+    k3s = root.get(table.K3S)
+    if k3s is None or not (k3s.given(table.ARTIFACTS) and k3s.given(table.CHANNEL)):
+        return
+    # From the environment, artifacts are this machine's way to get k3s; in the file both are a contradiction.
+    if k3s.at(table.ARTIFACTS).line is not None:
+        problems.add(k3s.at(table.CHANNEL), "a channel has no effect on artifacts", "keep one of channel and artifacts")
+
+
+def _check_files(root: Values, places: Places, problems: Problems) -> None:
+    proxmox, ssh, k3s = root.get(table.PROXMOX), root.get(table.SSH), root.get(table.K3S)
+    tls = proxmox.get(table.TLS) if proxmox is not None else None
+    named: tuple[tuple[Values | None, Field[Path], Callable[[Path], None]], ...] = (
+        (tls, table.CA_FILE, check_ca_file),
+        (ssh, table.PRIVATE_KEY, check_private_key),
+        (k3s, table.ARTIFACTS, check_directory),
+    )
+    for section, key, check_file in named:
+        path = section.get(key) if section is not None else None
+        if section is None or path is None:
+            continue
+        try:
+            check_file(places.resolve(path))
+        except RefusedError as refused:
+            problems.add(section.at(key), refused.message, refused.hint)
+
+
+def _usable(address: IPv4Address, subnet: IPv4Network) -> bool:
+    if subnet.prefixlen >= 31:
+        return address in subnet
+    return subnet.network_address < address < subnet.broadcast_address
+
+
+def _usable_hint(subnet: IPv4Network) -> str:
+    if subnet.prefixlen >= 31:
+        return ""
+    return f"hosts there are {subnet.network_address + 1} to {subnet.broadcast_address - 1}"
+
+
+def _amount(number: int, noun: str, plural: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else plural}"

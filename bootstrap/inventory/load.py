@@ -1,0 +1,122 @@
+"""File, environment and flags -> `Inventory`, or every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bootstrap.errors import InventoryError
+from bootstrap.inventory import table
+from bootstrap.inventory.build import build_endpoint, build_spec
+from bootstrap.inventory.checks import check
+from bootstrap.inventory.document import Broken, Mapping, Node, compose
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.outside import (
+    ENV_ENDPOINT,
+    NO_OVERRIDES,
+    Overrides,
+    apply_environment,
+    apply_overrides,
+)
+from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.secret import read_token
+from bootstrap.inventory.shapes import Values
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.endpoint import PveEndpoint
+
+DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
+MAX_BYTES: Final = 1024 * 1024
+_NO_FILE: Final = "the environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """What the user wants, and how Proxmox VE is reached.
+
+    Attributes:
+        spec: The cluster.
+        endpoint: The API, with its token (which no repr shows).
+        source: The file's path as given, or `the environment`.
+    """
+
+    spec: ClusterSpec
+    endpoint: PveEndpoint
+    source: str
+
+
+def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Overrides = NO_OVERRIDES) -> Inventory:
+    """Read and check an inventory.
+
+    Args:
+        path: The file; None for `homelab-k8s.yaml` in the current directory, or where there is none, for the
+            environment and the defaults alone.
+        environ: Environment variables: they fill what the file leaves out.
+        overrides: What command-line flags say: they replace what the file says.
+
+    Returns:
+        The inventory, complete.
+
+    Raises:
+        InventoryError: With every problem there is, by line.
+    """
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    source = str(path) if path is not None else _NO_FILE
+    problems = Problems()
+    tree: Node = _read(path, problems) if path is not None else Mapping()
+    if isinstance(tree, Broken):
+        raise InventoryError(source, problems.in_order())
+    if isinstance(tree, Mapping):
+        # Flags first: what the environment fills in is then only what neither flag nor file says.
+        tree = apply_overrides(tree, overrides, problems)
+        tree = apply_environment(tree, environ, with_endpoint=overrides.endpoint is None)
+    places = Places(base=path.absolute().parent if path is not None else Path.cwd(), environ=environ)
+    root = table.ROOT.read(tree, Where(path="", line=1), problems)
+    inventory = _finish(root, source, places, overrides, problems) if root is not None else None
+    if inventory is None:
+        raise InventoryError(source, problems.in_order())
+    return inventory
+
+
+def _finish(root: Values, source: str, places: Places, overrides: Overrides, problems: Problems) -> Inventory | None:
+    """The inventory, or None where there are problems."""
+    check(root, places, problems)
+    proxmox = root.get(table.PROXMOX)
+    token = None
+    if overrides.endpoint is None and proxmox is not None:
+        token = read_token(proxmox, places, problems)
+        if not proxmox.given(table.ENDPOINT):
+            hint = f"such as https://192.168.1.10:8006, or set {ENV_ENDPOINT}"
+            problems.add(proxmox.at(table.ENDPOINT), "the address of the Proxmox VE API is missing", hint)
+    if len(problems):
+        return None
+    if overrides.endpoint is not None:
+        endpoint = overrides.endpoint
+    elif proxmox is not None and token is not None:
+        endpoint = build_endpoint(proxmox, token, places)
+    else:
+        return None
+    return Inventory(spec=build_spec(root, places), endpoint=endpoint, source=source)
+
+
+def _read(path: Path, problems: Problems) -> Node:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        problems.add(Where(path=""), "there is no such file", "the examples under inventories/ are ready to copy")
+        return Broken()
+    except OSError as error:
+        problems.add(Where(path=""), f"the file cannot be read: {error.strerror}")
+        return Broken()
+    if len(raw) > MAX_BYTES:
+        problems.add(Where(path=""), f"the file has {len(raw)} bytes", f"an inventory has at most {MAX_BYTES}")
+        return Broken()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        problems.add(Where(path="", line=line), f"byte 0x{raw[error.start]:02X} is not UTF-8", "save the file as UTF-8")
+        return Broken()
+    return compose(text, problems)

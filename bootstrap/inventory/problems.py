@@ -1,0 +1,63 @@
+"""Where a value stands, and the list of everything that is wrong."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from bootstrap.errors import Problem
+
+_TOKEN_SECRET: Final = re.compile(r"(![A-Za-z][A-Za-z0-9._-]*=)[^\s'\"]+")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """A place in the inventory.
+
+    Attributes:
+        path: Keys joined by dots, indexes in brackets; or the name of a flag or an environment variable.
+        line: Line in the file from 1, or None for what is not in the file.
+    """
+
+    path: str
+    line: int | None = None
+
+    def key(self, name: str, line: int | None) -> Where:
+        """The place of a key in the mapping that stands here."""
+        return Where(path=f"{self.path}.{name}" if self.path else name, line=line)
+
+    def item(self, index: int, line: int | None) -> Where:
+        """The place of an item in the list that stands here."""
+        return Where(path=f"{self.path}[{index}]", line=line)
+
+
+class Problems:
+    """Collects problems; whatever in them looks like a token's secret is masked here, once for all."""
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, where: Where, message: str, hint: str = "") -> None:
+        """Note one problem; notes of the same place and text count once."""
+        problem = Problem(path=mask(where.path), line=where.line, message=mask(message), hint=mask(hint))
+        if problem not in self._found:
+            self._found.append(problem)
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """All of them by line; those from flags and environment, which have none, come last."""
+        return tuple(sorted(self._found, key=lambda problem: (problem.line is None, problem.line or 0)))
+
+
+def mask(text: str) -> str:
+    """The text without what looks like the secret of a Proxmox API token (a UUID, as Proxmox makes them)."""
+    return _UUID.sub("***", _TOKEN_SECRET.sub(r"\1***", text))
+
+
+def shown(text: str) -> str:
+    """A value as it appears in a message: quoted, and cut where it is long."""
+    return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"

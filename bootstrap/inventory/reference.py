@@ -1,0 +1,103 @@
+"""The reference of all keys, as Markdown, from the table the parser reads by.
+
+`python -m bootstrap.inventory.reference docs/inventory.md` renews the part of the page between the two marks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, section_of
+from bootstrap.inventory.table import POOLS, ROOT
+
+BEGIN: Final = "<!-- keys: begin (python -m bootstrap.inventory.reference docs/inventory.md) -->"
+END: Final = "<!-- keys: end -->"
+
+
+def render_reference() -> str:
+    """A table per section, the top level first, with each key's value, default, example and meaning."""
+    return "\n".join(["", *_tables("", ROOT), ""])
+
+
+def renewed(page: str) -> str:
+    """The page with its part between the marks made anew; raises ValueError where a mark is missing."""
+    head, begin, rest = page.partition(BEGIN)
+    _old, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise ValueError("the page has lost a mark")
+    return f"{head}{BEGIN}\n{render_reference()}\n{END}{tail}"
+
+
+def _tables(path: str, section: Section) -> Iterator[str]:
+    yield f"### {f'`{path}`' if path else 'Top level'}"
+    yield ""
+    yield section.doc
+    if section.exclusive:
+        yield ""
+        yield f"{'Exactly' if section.needs_one else 'At most'} one of {', '.join(f'`{name}`' for name in section.exclusive)}."
+    yield ""
+    yield "| key | value | default | example | |"
+    yield "|---|---|---|---|---|"
+    for each in section.fields:
+        yield f"| `{each.name}` | {_value(each, path)} | {_default(each)} | {_example(each)} | {_cell(each.doc)} |"
+    yield ""
+    for each in section.fields:
+        inner = section_of(each.kind)
+        if inner is not None:
+            yield from _tables(_join(path, each.name), inner)
+
+
+def _value(each: Field[Any], path: str) -> str:
+    if each is POOLS:
+        return "a mapping of names to what `workers` holds"
+    inner = section_of(each.kind)
+    if inner is None:
+        kind = each.kind
+        match kind:
+            case ListOf():
+                return _cell(f"a list of: {kind.item.words()}")
+            case MapOf():
+                return _cell(f"a mapping of {kind.key.words()} to {kind.value.words()}")
+        return _cell(kind.words())
+    link = f"see [`{_join(path, each.name)}`](#{_join(path, each.name).replace('.', '')})"
+    return link if inner is each.kind else f"a single value, or {link}"
+
+
+def _default(each: Field[Any]) -> str:
+    if each.default is None:
+        return _cell(each.default_doc) or "none"
+    return f"`{_yaml(each.default)}`"
+
+
+def _example(each: Field[Any]) -> str:
+    return "" if each.example is None else f"`{_yaml(each.example)}`"
+
+
+def _yaml(value: object) -> str:
+    """A value as a user writes it on one line."""
+    match value:
+        case str():
+            return value
+        case list():
+            return f"[{', '.join(_yaml(item) for item in value)}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {_yaml(item)}' for key, item in value.items())}}}"
+        case _:
+            return json.dumps(value)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.write_text(renewed(target.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,33 @@
+"""The inventory as JSON Schema (draft 2020-12), for editors; made from the table the parser reads by.
+
+`python -m bootstrap.inventory.schema > inventories/schema.json` renews the copy in the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from bootstrap.inventory.kinds import Json
+from bootstrap.inventory.table import ROOT
+
+
+def schema() -> Json:
+    """The JSON Schema of an inventory file.
+
+    It tells forms, ranges and keys; that values go together (a range in its subnet) only the loader tells.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "homelab-k8s inventory",
+        **ROOT.schema(),
+    }
+
+
+def render_schema() -> str:
+    """The schema as text, as `inventories/schema.json` holds it."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_schema())

@@ -1,0 +1,102 @@
+"""The API token's secret: from the environment, a file or the keyring, never from the inventory itself."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from bootstrap.inventory import table
+from bootstrap.inventory.files import Places, read_text
+from bootstrap.inventory.forms import parse_token
+from bootstrap.inventory.kinds import RefusedError
+from bootstrap.inventory.outside import ENV_TOKEN
+from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.shapes import Field, Values
+from bootstrap.model.endpoint import ApiToken
+
+T = TypeVar("T")
+
+
+def read_token(proxmox: Values, places: Places, problems: Problems) -> ApiToken | None:
+    """The token to log in with, or None with a problem noted."""
+    if proxmox.given(table.TOKEN):
+        source = proxmox.get(table.TOKEN)
+        return _from_source(source, proxmox, places, problems) if source is not None else None
+    where = Where(path=ENV_TOKEN)
+    text = places.environ.get(ENV_TOKEN, "")
+    if not text:
+        hint = f"set {ENV_TOKEN} to user@realm!name=secret, or say in the file where the token is"
+        problems.add(proxmox.at(table.TOKEN), "there is no API token", hint)
+        return None
+    return _assemble(text, where, proxmox, problems)
+
+
+def _from_source(source: Values, proxmox: Values, places: Places, problems: Problems) -> ApiToken | None:
+    name, path, entry = (
+        _only(source, table.TOKEN_ENV),
+        _only(source, table.TOKEN_FILE),
+        _only(source, table.TOKEN_KEYRING),
+    )
+    if len([each for each in (name, path, entry) if each is not None]) != 1:
+        return None  # told already by the section, or by the one value that is wrong
+    where = next(iter(source.places.values()))
+    try:
+        if name is not None:
+            text = places.environ.get(name, "")
+            if not text:
+                raise RefusedError(f"the environment variable {name} is not set", f"export {name}=...")
+        elif path is not None:
+            text = read_text(places.resolve(path))
+        else:
+            text = _from_keyring(entry or "")
+    except RefusedError as refused:
+        problems.add(where, refused.message, refused.hint)
+        return None
+    return _assemble(text, where, proxmox, problems)
+
+
+def _only(source: Values, key: Field[T]) -> T | None:
+    return source.get(key) if source.given(key) else None
+
+
+def _from_keyring(entry: str) -> str:
+    # Imported here: it costs 0.1 s and D-Bus, and only those who keep the token there should pay.
+    import keyring
+    import keyring.errors
+
+    service, _, user = entry.partition("/")
+    hint = f"put it there with: keyring set {service} {user}"
+    try:
+        secret = keyring.get_password(service, user)
+    except keyring.errors.NoKeyringError:
+        raise RefusedError("this system has no keyring", "use {env: NAME} or {file: PATH}") from None
+    except keyring.errors.KeyringError as error:
+        said = str(error) or type(error).__name__
+        raise RefusedError(f"the keyring does not answer: {said}", "unlock it, or use {env: NAME}") from None
+    if not secret:
+        raise RefusedError(f"the keyring has nothing under {entry}", hint)
+    return secret
+
+
+def _assemble(text: str, where: Where, proxmox: Values, problems: Problems) -> ApiToken | None:
+    """Join the secret and the token's id. Messages never repeat any part of the text."""
+    text = text.strip().removeprefix("PVEAPIToken=")
+    whole = parse_token(text)
+    if not proxmox.given(table.TOKEN_ID):
+        if whole is None or not whole.secret:
+            hint = "with the secret alone, give token_id: user@realm!name in the file"
+            problems.add(where, "does not hold user@realm!name=secret", hint)
+            return None
+        return whole
+    identity = proxmox.get(table.TOKEN_ID)
+    if identity is None:
+        return None
+    if whole is not None and (whole.user, whole.name) != identity:
+        problems.add(
+            where, f"is of the token {whole}, not of token_id {identity[0]}!{identity[1]}", "mend one of the two"
+        )
+        return None
+    secret = whole.secret if whole is not None else text
+    if not secret or any(character.isspace() for character in secret):
+        problems.add(where, "does not hold a token's secret", "the UUID that Proxmox showed when the token was made")
+        return None
+    return ApiToken(user=identity[0], name=identity[1], secret=secret)
