@@ -4,6 +4,7 @@ Power requests of the API come through `power_on` and `power_off`, so that a tas
 really on or off. Whatever else changes a VM (a delete, a rollback, a test that sets a state, a guest that
 powers itself off) is seen by looking every `POLL_S`.
 """
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ class Supervisor:
         driver: What gives the VMs life; None: they have no guests, and power is a flag of the front.
     """
 
-    def __init__(self, pve: Any, driver: GuestDriver | None) -> None:  # noqa: ANN401 - fakepve has no types
+    def __init__(self, pve: Any, driver: GuestDriver | None) -> None:
         self.pve = pve
         self.driver = driver
         self._guests: dict[int, _Guest] = {}
@@ -78,7 +79,7 @@ class Supervisor:
                 self._steps.add(step)
                 step.add_done_callback(functools.partial(self._step_ended, vmid))
 
-    async def power_on(self, vm: Any) -> None:  # noqa: ANN401
+    async def power_on(self, vm: Any) -> None:
         """Start the VM's guest and mark the VM running.
 
         Raises:
@@ -91,7 +92,7 @@ class Supervisor:
         async with guest.lock:
             await self._start(guest)
 
-    async def power_off(self, vm: Any, *, graceful_s: float) -> None:  # noqa: ANN401
+    async def power_off(self, vm: Any, *, graceful_s: float) -> None:
         """Stop the VM's guest (asking it for `graceful_s` seconds first) and mark the VM stopped."""
         guest = self._guests.get(vm.vmid)
         if self.driver is None or guest is None or guest.vm is not vm:
@@ -108,14 +109,14 @@ class Supervisor:
             step.cancel()
         await asyncio.gather(*self._steps, return_exceptions=True)
 
-    def _out_of_line(self, guest: _Guest | None, vm: Any) -> bool:  # noqa: ANN401
+    def _out_of_line(self, guest: _Guest | None, vm: Any) -> bool:
         if guest is None or vm is not guest.vm:
             return vm is None or vm.lock not in ("create", "clone")
         if not guest.has_disk or guest.on != (vm.status == "running"):
             return True
         return guest.on and self.driver is not None and not self.driver.running(vm.vmid)
 
-    async def _own(self, vm: Any) -> _Guest:  # noqa: ANN401
+    async def _own(self, vm: Any) -> _Guest:
         """The entry of this very VM; an entry of a deleted VM with the same vmid is cleared away first."""
         guest = self._guests.get(vm.vmid)
         if guest is not None and guest.vm is not vm:
@@ -200,12 +201,12 @@ class Supervisor:
             guest.retry_at = time.monotonic() + RETRY_S
 
 
-def _mark_running(vm: Any) -> None:  # noqa: ANN401
+def _mark_running(vm: Any) -> None:
     vm.apply_pending()
     vm.status = vm.qmpstatus = "running"
     vm.started_at = time.time()
 
 
-def _mark_stopped(vm: Any) -> None:  # noqa: ANN401
+def _mark_stopped(vm: Any) -> None:
     vm.status = vm.qmpstatus = "stopped"
     vm.started_at = None

@@ -1,4 +1,5 @@
 """Who asks: API tokens and tickets, refused in Proxmox's words and after its 3 seconds."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ TOKEN_PREFIX = "PVEAPIToken="  # noqa: S105 - the name of a scheme, no secret
 REFUSED = "Authentication failed!"
 
 
-def authenticate(pve: Any, request: web.Request) -> str:  # noqa: ANN401 - fakepve has no types
+def authenticate(pve: Any, request: web.Request) -> str:
     """The user or token id of a request.
 
     Raises:

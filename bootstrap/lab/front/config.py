@@ -1,4 +1,5 @@
 """Reading and changing a VM's config, with Proxmox's rewriting of what is put in."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from fakepve import PveError, TaskError
 
 from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
-from bootstrap.lab.front.options_table import AT_ONCE, INTEGERS, ROOT_ONLY, privilege_for
+from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
 from bootstrap.lab.front.seed import render_seed
 from bootstrap.lab.front.tasks import Log, start_task
+from bootstrap.lab.front.vmconfig import mac_of, new_mac, options_of
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
@@ -97,7 +99,7 @@ class Config:
 
         return Answer(await start_task(self.front, call, kind="qmconfig", vmid=vm.vmid, body=body, vm=vm))
 
-    def _check(self, call: Call) -> Any:  # noqa: ANN401 - fakepve has no types
+    def _check(self, call: Call) -> Any:
         pve = self.front.pve
         if call.values.get("skiplock"):
             raise bad_parameters(skiplock="Only root may use this option.")
@@ -135,7 +137,7 @@ class Config:
             return
         pve.require(call.user, path, privilege)
 
-    def _apply(self, vm: Any, call: Call) -> None:  # noqa: ANN401
+    def _apply(self, vm: Any, call: Call) -> None:
         running = vm.status == "running"
         for name in _listed(call, "revert"):
             vm.pending.pop(name, None)
@@ -183,19 +185,34 @@ def _check_values(changes: Mapping[str, Any]) -> None:
     for tag in _tags(str(changes.get("tags", ""))):
         if not _TAG.fullmatch(tag):
             raise bad_parameters(tags="invalid format - invalid characters in tag\n")
+    cpu = options_of(str(changes.get("cpu", "")))
+    model = cpu.get("cputype", cpu.get("", "host"))
+    if model not in CPU_TYPES and not model.startswith("custom-"):
+        text = f"Built-in cputype '{model}' is not defined (missing 'custom-' prefix?)"
+        raise bad_parameters(cpu=f"invalid format - {text}\n")
 
 
 def _tags(text: str) -> list[str]:
     return [tag for tag in re.split(r"[;,\s]+", text) if tag]
 
 
-def _kept(name: str, value: Any) -> Any:  # noqa: ANN401
+def _kept(name: str, value: Any) -> Any:
     """The value as Proxmox writes it into the config file and reads it back."""
     if name == "tags":
         return ";".join(sorted({tag.lower() for tag in _tags(str(value))})) or " "
     if name == "description":
         return str(value).rstrip("\n")
+    if name.startswith("net") and not mac_of(str(value)):
+        return _with_mac(str(value))
     return value if name in INTEGERS else str(value)
+
+
+def _with_mac(net: str) -> str:
+    """A network device with an address made up, the model first: `virtio=BC:24:11:..,bridge=vmbr0`."""
+    options = options_of(net)
+    mac = options.pop("macaddr", None) or new_mac()
+    model = options.pop("model", None) or options.pop("", "virtio")
+    return ",".join([f"{model}={mac}", *(f"{key}={item}" for key, item in sorted(options.items()))])
 
 
 def _shown(config: Mapping[str, Any]) -> dict[str, Any]:

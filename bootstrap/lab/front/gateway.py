@@ -4,6 +4,7 @@ The order is Proxmox's own: who asks (401), is there such a method (501), may th
 well-formed (400), then the method itself. fakepve's hand-written methods look for the VM first, so that a
 token without rights would learn which VMs exist; here the schema's own permission rule comes first.
 """
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from fakepve import PveError
 
 from bootstrap.lab.front.auth import authenticate
 from bootstrap.lab.front.call import API, Answer, Call, Handler, NotAuthenticatedError, PlainError
-from bootstrap.lab.front.parameters import parameters_of
+from bootstrap.lab.front.parameters import check_booleans, parameters_of, proxmox_words
 from bootstrap.lab.front.passing import Passer, RawAnswerError
 
 REFUSAL_S = 3.0
@@ -46,7 +47,7 @@ class Gateway:
             passed on.
     """
 
-    def __init__(self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler]) -> None:  # noqa: ANN401
+    def __init__(self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler]) -> None:
         self.pve = pve
         self.pve_version = pve_version
         self.passer = passer
@@ -63,10 +64,10 @@ class Gateway:
         """
         app = web.Application(client_max_size=UPLOAD_MAX)
         app.router.add_route("*", "/{tail:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=context, shutdown_timeout=1.0).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
         except OSError:
             await self._runner.cleanup()
             raise
@@ -121,9 +122,11 @@ class Gateway:
         if self._fault_asked_for(request, match.template):
             return await self.passer.call(request)
         checked_as = self._check_rights(user, match, request.method, raw)
+        declared = (match.methods[request.method].get("parameters") or {}).get("properties", {})
+        check_booleans(raw, declared)
         handler = self.own.get((request.method, match.template))
 
-        async def call(_match: Any, values: dict[str, Any]) -> Answer:  # noqa: ANN401
+        async def call(_match: Any, values: dict[str, Any]) -> Answer:
             values = {**values, **{key: values.get(key, value) for key, value in match.params.items()}}
             known = Call(
                 request=request, template=match.template, method=request.method, user=user, raw=raw, values=values
@@ -135,7 +138,7 @@ class Gateway:
         async with held:
             return cast(Answer, await self.pve.answer(request, match, raw, checked_as, call))
 
-    def _check_rights(self, user: str, match: Any, method: str, raw: Mapping[str, Any]) -> str:  # noqa: ANN401
+    def _check_rights(self, user: str, match: Any, method: str, raw: Mapping[str, Any]) -> str:
         """Refuse who lacks the method's privilege; returns as whom the schema's own check is to be made.
 
         Proxmox VE 8 asks one privilege, VM.Monitor, for every guest-agent call; the schema is version 9's.
@@ -164,10 +167,10 @@ class Gateway:
             raise
 
 
-def _error(error: Any) -> web.Response:  # noqa: ANN401 - PveError has no types
+def _error(error: Any) -> web.Response:
     body: dict[str, Any] = {"data": None, "message": error.message + "\n"}
     if error.errors:
-        body["errors"] = error.errors
+        body["errors"] = proxmox_words(error.errors)
     if error.status in (595, 596):  # Proxmox's proxy says these without a body
         return _closing(web.Response(status=error.status, reason=error.message))
     text = json.dumps(body)

@@ -1,4 +1,5 @@
 """Creating, cloning, resizing and deleting VMs: fakepve does it, and what differs from Proxmox is mended."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -59,6 +60,8 @@ class Machines:
             or (pool and pve.allowed(call.user, f"/pool/{pool}", "VM.Allocate"))
         ):
             raise PveError(403, "Permission check failed")
+        if not source.template and call.values.get("full") == 0:
+            _refuse_linked_clone(source)
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:
@@ -97,14 +100,14 @@ class Machines:
             return await failing_task(self.front, call, kind="qmdestroy", message=message)
         return await self.front.passer.call(call.request)
 
-    async def _made(self, answer: Answer, vmid: int) -> Any:  # noqa: ANN401 - fakepve has no types
+    async def _made(self, answer: Answer, vmid: int) -> Any:
         """The VM a task made, once the task has ended; None where it failed."""
         task = self.front.pve.tasks[answer.data]
         while task["status"] == "running":
             await asyncio.sleep(0.01)
         return self.front.pve.vm(vmid) if task["exitstatus"] == "OK" else None
 
-    def _mend_clone(self, vm: Any, log: list[str]) -> None:  # noqa: ANN401
+    def _mend_clone(self, vm: Any, log: list[str]) -> None:
         """Give the clone its own cloud-init volume; fakepve leaves it with the template's."""
         if "description" in vm.config:
             vm.config["description"] = str(vm.config["description"]).rstrip("\n")
@@ -127,7 +130,7 @@ class Machines:
                 log.insert(-1, f"create linked clone of drive {key} ({sid}:{base})")
         log[:] = [line for line in log if not line.startswith("creating a clone of VM")]
 
-    def _grow(self, vm: Any, call: Call) -> None:  # noqa: ANN401
+    def _grow(self, vm: Any, call: Call) -> None:
         pve, key = self.front.pve, call.values["disk"]
         value = vm.config.get(key)
         if value is None:
@@ -150,12 +153,20 @@ class Machines:
             pve.storages[sid]["volumes"][name]["size"] = new
 
 
+def _refuse_linked_clone(source: Any) -> None:
+    """Refuse to link a clone to what is no template; fakepve would take a linked clone for one."""
+    for key, value in sorted(source.config.items()):
+        volume = str(value).split(",")[0]
+        if DRIVE.fullmatch(key) and ":" in volume and "media=cdrom" not in value:
+            raise PveError(500, f"Linked clone feature is not supported for '{volume}' ({key})")
+
+
 def _wanted(text: str, old: int) -> int:
     size = size_bytes(text.lstrip("+"))
     return old + size if text.startswith("+") else size
 
 
-def _base_in_use(pve: Any, vm: Any) -> str | None:  # noqa: ANN401
+def _base_in_use(pve: Any, vm: Any) -> str | None:
     """The base volume of a template that some other VM's disk stands on, or None."""
     if not vm.template:
         return None

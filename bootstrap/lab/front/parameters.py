@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from bootstrap.lab.front.call import PlainError
+from bootstrap.lab.front.call import PlainError, bad_parameters
 
+_NEEDED_BY = re.compile(r"missing property required by '([^']*)'")
 _WHERE = "at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 917."
 
 
@@ -34,6 +36,24 @@ async def parameters_of(request: web.Request) -> dict[str, Any]:
     if kind not in ("", "application/x-www-form-urlencoded"):
         raise PlainError(506, f"upload 'Content-Type '{kind}' not implemented")
     return found | _collect(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+
+
+def check_booleans(raw: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
+    """Refuse `true` for a boolean: Proxmox takes 1 and 0, and JSON's own true and false, and nothing else."""
+    problems = {
+        name: f"type check ('boolean') failed - got '{value}'"
+        for name, value in raw.items()
+        if isinstance(value, str) and value not in ("0", "1") and declared.get(name, {}).get("type") == "boolean"
+    }
+    if problems:
+        raise bad_parameters(**problems)
+
+
+def proxmox_words(problems: Mapping[str, str]) -> dict[str, str]:
+    """Texts of parameter errors as Proxmox VE 8.4 words them, where fakepve's differ."""
+    return {
+        name: _NEEDED_BY.sub(r"missing property - '\1' requires this property", text) for name, text in problems.items()
+    }
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """Starting, stopping and rebooting VMs: tasks that end when the guest is really on or off."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ class Power:
             ("POST", f"{base}/stop"): self.stop,
             ("POST", f"{base}/shutdown"): self.shutdown,
             ("POST", f"{base}/reboot"): self.reboot,
+            ("POST", f"{base}/suspend"): self.suspend,
         }
 
     async def start(self, call: Call) -> Answer:
@@ -88,7 +90,20 @@ class Power:
 
         return Answer(await start_task(self.front, call, kind="qmreboot", vmid=vm.vmid, body=body, vm=vm))
 
-    def _vm(self, call: Call) -> Any:  # noqa: ANN401 - fakepve has no types
+    async def suspend(self, call: Call) -> Answer:
+        """Pause a VM (its guest goes on; only the API shows it paused, and its agent is silent)."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        if call.values.get("todisk"):
+            return await self.front.passer.call(call.request)
+        if vm.status != "running":
+            raise PveError(500, f"VM {vm.vmid} not running")
+
+        async def body(_log: Log) -> None:
+            vm.qmpstatus = "paused"
+
+        return Answer(await start_task(self.front, call, kind="qmpause", vmid=vm.vmid, body=body, vm=vm))
+
+    def _vm(self, call: Call) -> Any:
         vm = self.front.pve.vm(call.vmid)
         return vm if vm is not None and vm.node == call.pve_node else None
 
@@ -96,7 +111,7 @@ class Power:
         message = NO_CONFIG_ON_NODE.format(vmid=call.vmid, node=call.pve_node)
         return await failing_task(self.front, call, kind=kind, message=message)
 
-    def _check_startable(self, vm: Any, log: Log) -> None:  # noqa: ANN401
+    def _check_startable(self, vm: Any, log: Log) -> None:
         if vm not in self.front.pve.vms:
             raise TaskError(NO_SUCH_CONFIG.format(node=vm.node, vmid=vm.vmid))
         if vm.template:
@@ -118,7 +133,7 @@ class Power:
                 log(f"bridge '{bridge}' does not exist")
                 raise TaskError("start failed: QEMU exited with code 1")
 
-    async def _ask_to_power_off(self, vm: Any, call: Call, log: Log) -> None:  # noqa: ANN401
+    async def _ask_to_power_off(self, vm: Any, call: Call, log: Log) -> None:
         pve = self.front.pve
         timeout_s = int(call.values.get("timeout", pve.shutdown_default_timeout))
         if vm.acpi and vm.shutdown_secs <= timeout_s:
@@ -131,13 +146,13 @@ class Power:
         log("VM still running - terminating now with SIGTERM")
         await self._power_off(vm, graceful_s=0.0)
 
-    async def _power_on(self, vm: Any) -> None:  # noqa: ANN401
+    async def _power_on(self, vm: Any) -> None:
         try:
             await self.front.supervisor.power_on(vm)
         except GuestError as error:
             raise TaskError(f"start failed: {error}") from error
 
-    async def _power_off(self, vm: Any, *, graceful_s: float) -> None:  # noqa: ANN401
+    async def _power_off(self, vm: Any, *, graceful_s: float) -> None:
         try:
             await self.front.supervisor.power_off(vm, graceful_s=graceful_s)
         except GuestError as error:

@@ -1,4 +1,5 @@
 """Proxmox tasks: starting them with a log of their own, and what the API tells of them."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ Log = Callable[[str], None]
 Body = Callable[[Log], Awaitable[None]]
 
 
-async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Body, vm: Any = None) -> str:  # noqa: ANN401
+async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Body, vm: Any = None) -> str:
     """Start a task of the lab's own; returns its UPID.
 
     Args:
@@ -68,9 +69,16 @@ class Tasks:
         }
 
     async def listing(self, call: Call) -> Answer:
-        """The finished and running tasks of a node; user and token id told apart."""
-        answer = await self.front.passer.call(call.request)
-        return Answer([_split_user(task) for task in answer.data], {"total": len(answer.data)})
+        """The tasks of a node that the caller may see, newest first; of a failed one `status` is the error."""
+        wanted = call.values
+        sees_all = self.front.pve.allowed(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
+        rows = [
+            task
+            for task in reversed(self.front.pve.tasklog)
+            if task["node"] == call.pve_node and (sees_all or _owns(call.user, task)) and _is_wanted(task, wanted)
+        ]
+        first, count = int(wanted.get("start", 0)), int(wanted.get("limit", LINES))
+        return Answer([_row(task) for task in rows[first : first + count]], {"total": len(rows)})
 
     async def status(self, call: Call) -> Answer:
         """One task; `exitstatus` only once it has ended."""
@@ -99,8 +107,35 @@ class Tasks:
             raise bad_parameters(upid="unable to parse worker upid")
 
     def _check_owner(self, call: Call, task: Mapping[str, Any]) -> None:
-        if call.user not in (task["user"], task["user"].split("!")[0]):
+        if not _owns(call.user, task):
             self.front.pve.require(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
+
+
+def _owns(user: str, task: Mapping[str, Any]) -> bool:
+    """Whether a task is the user's: their own or one of their tokens'. A token owns only its own."""
+    return user in (task["user"], task["user"].split("!")[0])
+
+
+def _is_wanted(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a task passes the filters of a request for the list."""
+    ended = task["status"] == "stopped"
+    source = wanted.get("source", "archive")
+    tests = (
+        "vmid" not in wanted or task["id"] == str(wanted["vmid"]),
+        "typefilter" not in wanted or task["type"] == wanted["typefilter"],
+        "userfilter" not in wanted or wanted["userfilter"] in task["user"],
+        not wanted.get("errors") or (ended and task["exitstatus"] != "OK"),
+        source == "all" or ended == (source == "archive"),
+        task["starttime"] >= int(wanted.get("since", 0)),
+        task["starttime"] <= int(wanted.get("until", task["starttime"])),
+    )
+    return all(tests)
+
+
+def _row(task: Mapping[str, Any]) -> dict[str, Any]:
+    """A task as the list shows it."""
+    shown = {key: value for key, value in _split_user(task).items() if key not in ("log", "exitstatus")}
+    return {**shown, "status": task.get("exitstatus", "RUNNING")}
 
 
 def _split_user(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,11 @@ def mac_of(net: str) -> str:
     """The MAC address of a `netN` value, upper-case; empty where it has none."""
     found = NET_MODEL_MAC.match(str(net).split(",")[0])
     return found[1].upper() if found else ""
+
+
+def new_mac() -> str:
+    """A MAC address made up, in Proxmox's own range."""
+    return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
 
 
 def bridge_of(net: str) -> str:

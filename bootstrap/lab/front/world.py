@@ -1,4 +1,5 @@
 """What the lab's Proxmox has when it starts: nodes, storage, tokens, a role's rights, templates."""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from fakepve import FakePve
 
+from bootstrap.lab.front.vmconfig import new_mac
 from bootstrap.lab.options import LabOptions
 
 # Ids of tokens; their secrets are made anew with each lab.
@@ -79,7 +81,7 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
     return pve, tokens
 
 
-def _add_template(pve: Any, *, vmid: int, pve_node: str) -> None:  # noqa: ANN401 - fakepve has no types
+def _add_template(pve: Any, *, vmid: int, pve_node: str) -> None:
     disk, seed = f"{vmid}/base-{vmid}-disk-0.qcow2", f"{vmid}/vm-{vmid}-cloudinit.qcow2"
     now = int(time.time())
     volumes = pve.storages[STORAGE]["volumes"]
@@ -91,7 +93,6 @@ def _add_template(pve: Any, *, vmid: int, pve_node: str) -> None:  # noqa: ANN40
         "ctime": now,
     }
     volumes[seed] = {"content": "images", "format": "qcow2", "size": 4 * 1024**2, "vmid": vmid, "ctime": now}
-    mac = ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
     pve.add_vm(
         vmid,
         TEMPLATE_NAME,
@@ -106,7 +107,7 @@ def _add_template(pve: Any, *, vmid: int, pve_node: str) -> None:  # noqa: ANN40
             "memory": "1024",
             "meta": f"creation-qemu=10.0.2,ctime={now}",
             "name": TEMPLATE_NAME,
-            "net0": f"virtio={mac},bridge=vmbr0",
+            "net0": f"virtio={new_mac()},bridge=vmbr0",
             "ostype": "l26",
             "scsi0": f"{STORAGE}:{disk},size={TEMPLATE_DISK_GIB}G",
             "scsihw": "virtio-scsi-single",
