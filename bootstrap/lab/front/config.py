@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -78,19 +79,15 @@ class Config:
     async def put(self, call: Call) -> Answer:
         """Change the config, and answer when it is done."""
         vm = self._check(call)
-        try:
-            await self.front.pve.acquire(vm, "config")
-        except TaskError as error:
-            raise PveError(500, str(error)) from error
-        try:
+        async with self._lock(vm):
             self._apply(vm, call)
-        finally:
-            self.front.pve.release(vm, "config")
         return Answer()
 
     async def post(self, call: Call) -> Answer:
         """Change the config in a task; rights, locks and the digest are still the request's own errors."""
         vm = self._check(call)
+        async with self._lock(vm):
+            pass
 
         async def body(log: Log) -> None:
             sent = [f"-{key} {value}" for key, value in call.raw.items() if key not in ("digest", "cipassword")]
@@ -98,6 +95,18 @@ class Config:
             self._apply(vm, call)
 
         return Answer(await start_task(self.front, call, kind="qmconfig", vmid=vm.vmid, body=body, vm=vm))
+
+    @asynccontextmanager
+    async def _lock(self, vm: Any) -> AsyncIterator[None]:
+        """The VM's config lock; Proxmox waits 10 s for it."""
+        try:
+            await self.front.pve.acquire(vm, "config")
+        except TaskError as error:
+            raise PveError(500, str(error)) from error
+        try:
+            yield
+        finally:
+            self.front.pve.release(vm, "config")
 
     def _check(self, call: Call) -> Any:
         pve = self.front.pve

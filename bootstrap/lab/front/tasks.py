@@ -39,7 +39,17 @@ async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Bo
         # Until start_task returns (tasks that run at once do) the newest record is this task's.
         (record or front.pve.tasklog[-1])["log"].append(line)
 
-    upid = await front.pve.task(call.pve_node, kind, vmid, call.user, lambda: body(log), vm=vm, lock=vm is not None)
+    held = vm is not None and vm.lock_holder is not None
+    upid = await front.pve.task(
+        call.pve_node,
+        kind,
+        vmid,
+        call.user,
+        lambda: body(log),
+        vm=vm,
+        lock=vm is not None,
+        log=("trying to acquire lock...",) if held else (),
+    )
     record.update(front.pve.tasks[upid])  # shares the list `log`
     return str(upid)
 
