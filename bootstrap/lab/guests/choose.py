@@ -1,0 +1,70 @@
+"""Which kind of guest this machine can run, and what it lacks where it cannot."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bootstrap.lab.guests.base import GuestError
+from bootstrap.lab.guests.cgroups import cgroup2_mount
+from bootstrap.lab.guests.tools import missing_packages
+
+_CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+
+
+def choose_kind() -> tuple[str, str]:
+    """The fastest kind this machine can run, and why, in one line.
+
+    Returns:
+        `container` or `qemu`, and the reason.
+
+    Raises:
+        GuestError: Neither runs here; the text says what to do.
+    """
+    container = why_not("container")
+    if container is None:
+        return "container", "container guests boot in seconds and this machine has all they need"
+    machine = why_not("qemu")
+    if machine is None:
+        return "qemu", f"real virtual machines, since container guests do not run here: {container}"
+    raise GuestError(container if container == machine else f"{container}; for QEMU guests: {machine}")
+
+
+def require(kind: str) -> None:
+    """Check that this machine can run guests of a kind.
+
+    Raises:
+        GuestError: It cannot; the text says what to do.
+    """
+    reason = why_not(kind)
+    if reason is not None:
+        raise GuestError(reason)
+
+
+def why_not(kind: str) -> str | None:
+    """What keeps this machine from running guests of a kind, with the remedy; None when nothing does."""
+    if os.geteuid() != 0:
+        return (
+            f"{kind} guests need root for their network and mounts: run this as root (sudo), "
+            "or use simulated guests, which need none"
+        )
+    if not _may(_CAP_NET_ADMIN) or not _may(_CAP_SYS_ADMIN):
+        return (
+            f"{kind} guests need CAP_NET_ADMIN and CAP_SYS_ADMIN, which this root lacks "
+            "(a restricted container?): run on the machine itself, or use simulated guests"
+        )
+    missing = missing_packages(kind)
+    if missing:
+        names = " ".join(entry.split()[0] for entry in missing)
+        return f"{kind} guests need {', '.join(missing)}: apt-get install {names}"
+    if cgroup2_mount() is None:
+        return "no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
+    if kind == "container" and "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
+        return "this kernel has no overlayfs (yet): modprobe overlay"
+    return None
+
+
+def _may(capability: int) -> bool:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(line.split()[1], 16) >> capability & 1)

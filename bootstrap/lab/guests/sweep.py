@@ -1,0 +1,41 @@
+"""Removing what a killed lab left behind: processes, cgroups, network devices, routes and files."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from bootstrap.lab.guests.base import GuestError, LabNetwork
+from bootstrap.lab.guests.cgroups import LabCgroups
+from bootstrap.lab.network import LabBridge
+
+_OWN_DIRECTORIES = ("container", "qemu", "dhcp")
+"""What the drivers keep below a lab's state directory."""
+
+
+async def sweep(state_dir: Path, network: LabNetwork) -> tuple[str, ...]:
+    """Remove everything a lab of this name left, unless its process still lives.
+
+    Mounts and network namespaces need no sweeping: they belong to processes and go with them.
+
+    Args:
+        state_dir: The lab's directory; only the guest drivers' folders in it are removed.
+        network: The lab's bridge, by which its cgroups and devices are found.
+
+    Returns:
+        Names of the cgroups whose processes were ended.
+
+    Raises:
+        GuestError: Another process runs this lab, or the bridge is not a lab's.
+    """
+    bridge = LabBridge(network, state_dir)
+    if await bridge.owner() == "other":
+        raise GuestError(f"another process runs the lab on {network.bridge}; stop it first (homelab-k8s lab stop)")
+    ended = await asyncio.to_thread(LabCgroups(network.bridge).remove_all)
+    await bridge.down()
+    for name in _OWN_DIRECTORIES:
+        directory = state_dir / name
+        if directory.exists():
+            await asyncio.to_thread(shutil.rmtree, directory)
+    return ended

@@ -1,0 +1,35 @@
+"""`python -m bootstrap.lab.template [container|qemu]...`: build what the cache lacks, telling how it goes."""
+
+from __future__ import annotations
+
+import sys
+
+from bootstrap.lab.guests.base import GuestError
+from bootstrap.lab.guests.choose import why_not
+from bootstrap.lab.template.root import ensure_root
+
+
+def main(kinds: list[str]) -> int:
+    """Build the template for the kinds named, or for all that this machine can run."""
+    try:
+        for kind in kinds or ["container", "qemu"]:
+            reason = why_not(kind)
+            if reason is not None:
+                _say(f"{kind}: not here: {reason}")
+                if kinds:
+                    return 1
+                continue
+            _say(f"{kind}: {ensure_root(_say)}")
+    except GuestError as error:
+        _say(str(error))
+        return 1
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,80 @@
+"""The template's root file system, from Debian's packages."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bootstrap.lab.template.cache import building, cache_dir, locked
+from bootstrap.lab.template.contain import run_contained
+from bootstrap.lab.template.layers import DATA, apply_layer, read_list, recipe_hash
+from bootstrap.lab.template.sources import apt_settings, debian_sources, debian_suite
+
+RECIPE = ("packages.txt", "mmdebstrap-options.txt", "common")
+"""The parts of the recipe the root file system depends on."""
+
+
+def silent(_: str) -> None:
+    """Tell nobody: the default listener of a build."""
+
+
+def ensure_root(say: Callable[[str], None] = silent) -> Path:
+    """The template's root file system, built first when the cache has none of this recipe. Blocks.
+
+    Args:
+        say: Told in a few lines what is going on.
+
+    Raises:
+        GuestError: It cannot be built; the text has the failing tool's words.
+    """
+    suite = debian_suite()
+    cache = cache_dir()
+    target = cache / f"root-{suite}-{recipe_hash(*RECIPE, also=f'{suite} {platform.machine()}')}"
+    if target.is_dir():
+        return target
+    with locked(cache) as lock:
+        if target.is_dir():  # another process built it while we waited
+            return target
+        began = time.monotonic()
+        say(f"building the guests' root file system from Debian {suite} (about a minute)")
+        with building(cache, target) as root:
+            _bootstrap(root, suite=suite, lock=lock)
+            apply_layer("common", root=root)
+            _forget_identity(root)
+        say(f"root file system built in {time.monotonic() - began:.0f} s: {target}")
+    return target
+
+
+def _bootstrap(root: Path, *, suite: str, lock: int) -> None:
+    packages = ",".join(read_list(DATA / "packages.txt"))
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
+        settings.write(apt_settings())
+        settings.flush()
+        run_contained(
+            [
+                "mmdebstrap",
+                *read_list(DATA / "mmdebstrap-options.txt"),
+                f"--aptopt={settings.name}",
+                f"--include={packages}",
+                suite,
+                str(root),
+                "-",
+            ],
+            stdin=debian_sources(suite),
+            held=lock,
+        )
+
+
+def _forget_identity(root: Path) -> None:
+    """Take out what must differ between guests, and what is this machine's own business."""
+    for key in (root / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    for name in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/lib/dbus/machine-id"):
+        (root / name).unlink(missing_ok=True)
+    for settings in (root / "etc/apt/apt.conf.d").glob("99mmdebstrap"):
+        settings.unlink()
+    (root / "etc/machine-id").write_bytes(b"")  # empty: systemd makes one at boot (machine-id(5))
+    root.chmod(0o755)  # a guest's root directory is open to its users
