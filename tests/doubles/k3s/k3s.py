@@ -57,7 +57,7 @@ READY_DELAY_S = 0.7  # a node is NotReady for a moment after it registers, since
 PEER_POLL_S = 1.0
 PEER_DEAD_AFTER_S = 3.0
 QUORUM_LOST_EXIT_S = 2.0  # with the line above: the process is gone within 5 s, as seen on k3s
-LEARNER_S = 2.0  # how long a member stays a learner, so that two that join at once do collide
+LEARNER_S = 1.5  # how long a member stays a learner, so that two that join at once do collide
 LEARNER_EVICT_S = 300.0
 
 Json = Any  # what json.loads gives
@@ -818,7 +818,7 @@ class Etcd:
             return 200, {"members": members}
         if any(m["learner"] for m in members):
             raise ApiError(500, "InternalError", LEARNERS)
-        if any(m["id"] not in self._living() for m in members):
+        if not all(self._answers(m["id"]) for m in members):
             raise ApiError(500, "InternalError", "etcdserver: unhealthy cluster")
         self.commit([("_members", "", body["id"], {**body, "learner": True})])
         return 200, {"members": self.members()}
@@ -899,6 +899,15 @@ class Etcd:
         except (OSError, http.client.HTTPException):
             return 0
 
+    def _answers(self, peer: str) -> bool:
+        link = self._link(peer)
+        if peer == self.id or link is None:
+            return peer == self.id
+        try:
+            return link.request("GET", "/status", None, {"X-Member": self.id})[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
     def _poll(self, peer: str, url: str) -> None:
         """Ask one peer every second how it is, for as long as it is a member."""
         link = Link(*split_url(url), self._context, 1)
@@ -908,8 +917,10 @@ class Etcd:
                 if status == 410:
                     self.on_removed()
                 self._seen[peer] = (time.monotonic(), json.loads(raw))
-            except (OSError, http.client.HTTPException):
-                pass  # what counts is when it last answered
+            except ConnectionRefusedError:
+                self._seen.pop(peer, None)  # nobody is there: no need to wait out the silence
+            except (OSError, http.client.HTTPException) as error:
+                log("debug", f"etcd peer {peer} did not answer: {error}")  # what counts is when it last did
             time.sleep(PEER_POLL_S)
         self._pollers.discard(peer)
         self._seen.pop(peer, None)
@@ -1506,8 +1517,8 @@ class Api:
             also = [key for key in self.store.objects if key[1] == name]
         return edits + [(*key, None) for key in also if key in self.store.objects]
 
-    def events(self, target: Target, query: dict[str, str], closed: Callable[[], bool]) -> Iterator[Obj | None]:
-        """A watch: events as they come, None whenever nothing came for a while. Ends when `closed` says so."""
+    def events(self, target: Target, query: dict[str, str], deadline: float) -> Iterator[Obj | None]:
+        """A watch: events as they come, None whenever nothing came for a while. Ends at the deadline (monotonic)."""
         store, resource = self.store, target.resource
         since = query.get("resourceVersion", "")
         initial = query.get("sendInitialEvents") == "true" or (
@@ -1524,10 +1535,10 @@ class Api:
         yield from ({"type": "ADDED", "object": self.whole(resource, obj)} for obj in present)
         if query.get("sendInitialEvents") == "true":
             yield self._bookmark(resource, rev, {"k8s.io/initial-events-end": "true"})
-        while not closed():
+        while (left_s := deadline - time.monotonic()) > 0:
             with store.changed:
                 if store.rev <= rev:
-                    store.changed.wait(5)
+                    store.changed.wait(min(5, left_s))
                 batch = [entry for entry in store.history if entry[0] > rev]
                 rev = max(rev, store.rev)
             found = [event for entry in batch if (event := self._event(target, query, entry))]
@@ -1584,6 +1595,17 @@ class TlsServer(http.server.ThreadingHTTPServer):
             log("info", f"http: TLS handshake error from {client_address[0]}:{client_address[1]}: {error.reason}")
         elif not isinstance(error, OSError):
             super().handle_error(request, client_address)
+
+
+def listen(
+    address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler], context: ssl.SSLContext
+) -> None:
+    """Serve from a thread of its own."""
+    try:
+        server = TlsServer(address, handler, context)
+    except OSError as error:
+        raise Fatal(f"listen tcp {address[0]}:{address[1]}: bind: {(error.strerror or str(error)).lower()}") from error
+    threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -1772,7 +1794,7 @@ class ApiHandler(Handler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        for event in self.server_state.api.events(target, query, lambda: time.monotonic() > deadline):
+        for event in self.server_state.api.events(target, query, deadline):
             if event is None:
                 if select.select([self.connection], [], [], 0)[0]:
                     break  # the client has gone; it has nothing else to say here
@@ -1847,7 +1869,9 @@ class Kubelet:
         while True:
             try:
                 code, node = self.call("GET", self.path)
-                if code == 200 and condition(node, "Ready").get("status") != "True":
+                if code != 200:
+                    log("error", f"Error updating node status, will retry: error getting node: {node.get('message')}")
+                elif condition(node, "Ready").get("status") != "True":
                     self._patch_status({"conditions": self._conditions(ready=True)})
                 self._renew()
             except ApiError as error:
@@ -1974,7 +1998,8 @@ class Server:
         if (self.data / "db/etcd/tombstone").exists():
             log("info", "etcd tombstone found: this member was removed; its data is dropped and it joins anew")
             shutil.rmtree(self.data / "db/etcd")
-        self.has_etcd = (self.data / "db/etcd/name").exists()
+        self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins anew
+        self.has_etcd = self.joined.exists()
         self.joining = bool(self.join_url) and not self.has_etcd
         self.passwords: dict[str, set[str]] = {}
         self.ca_pem = ""
@@ -1992,7 +2017,10 @@ class Server:
             self._fetch_bootstrap(token)
         self._certificates()
         self._credentials(token)
-        self.store = Store(self._database())
+        database = self._database()
+        if self.joining:
+            shutil.rmtree(database.parent, ignore_errors=True)
+        self.store = Store(database)
         self.cluster = self._cluster()
         self.api = Api(self.store, self.cluster, self.options.one("cluster-cidr", "10.42.0.0/16").split(",")[0])
         if isinstance(self.cluster, Etcd):
@@ -2001,8 +2029,7 @@ class Server:
         ApiHandler.server_state = self
         context = server_context(self.pki, ssl.CERT_OPTIONAL)
         bind = self.options.one("bind-address", "0.0.0.0")
-        listener = TlsServer((bind, self.port), ApiHandler, context)
-        threading.Thread(target=listener.serve_forever, args=(3600,), daemon=True).start()
+        listen((bind, self.port), ApiHandler, context)
         log("info", "Kube API server is now running")
         self._kubeconfig()
         notify("READY=1")
@@ -2156,8 +2183,7 @@ class Server:
               "peer": f"https://{address}:2380", "client": f"https://{address}:{self.port}"}  # fmt: skip
         etcd.on_removed = self._removed
         PeerHandler.etcd, PeerHandler.api = etcd, self.api
-        listener = TlsServer((address, 2380), PeerHandler, server_context(self.pki, ssl.CERT_REQUIRED))
-        threading.Thread(target=listener.serve_forever, args=(3600,), daemon=True).start()
+        listen((address, 2380), PeerHandler, server_context(self.pki, ssl.CERT_REQUIRED))
         if self.joining:
             self._join_etcd(me)
         elif not etcd.members():
@@ -2165,12 +2191,15 @@ class Server:
                 raise Fatal("this etcd member knows no other; remove server/db to join anew")
             self.store.put(number([("_members", "", etcd.id, me)], self.store.rev), self.store.rev + 1, 0)
         etcd.start()
+        if not self.joining:
+            write_file(self.joined, "")
         waited = 0.0
         while not self._may_serve(etcd):
             time.sleep(0.05)
             waited += 0.05
             if round(waited / 0.05) % 100 == 0:
                 log("info", "Waiting for etcd server to become available")
+        write_file(self.joined, "")
 
     @staticmethod
     def _may_serve(etcd: Etcd) -> bool:

@@ -1,0 +1,172 @@
+"""Machines of the stand-in's own tests: processes on loopback, each with a root directory and an address."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from kubernetes import client, config
+
+PROGRAM = Path(__file__).with_name("k3s.py")
+KUBECTL = Path(sys.executable).with_name("kubectl")
+TOKEN = "open-sesame"
+
+_networks = itertools.count(os.getpid() % 200 * 40)  # another /24 of loopback for each set of machines
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], what: str, timeout_s: float = 15) -> T:
+    """Wait until `check` gives something true, and return it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class Machine:
+    """One machine: its files, its k3s process, its journal."""
+
+    def __init__(self, root: Path, name: str, address: str) -> None:
+        self.root, self.name, self.address = root, name, address
+        self.url = f"https://{address}:6443"
+        self.kubeconfig = root / "etc/rancher/k3s/k3s.yaml"
+        self.server_dir = root / "var/lib/rancher/k3s/server"
+        self._log = root / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, **settings: object) -> None:
+        base = {"node-name": self.name, "node-ip": self.address, "token": TOKEN}
+        path = self.root / "etc/rancher/k3s/config.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        merged = base | {key.replace("_", "-"): value for key, value in settings.items()}
+        path.write_text(yaml.safe_dump({key: value for key, value in merged.items() if value is not None}))
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-I", str(PROGRAM), *words]
+
+    def environment(self, **more: str) -> dict[str, str]:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("K3S_", "KUBECONFIG"))}
+        return inherited | {"K3S_STANDIN_ROOT": str(self.root)} | more
+
+    def start(self, *words: str, **environment: str) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(*words), stdout=log, stderr=log, env=self.environment(**environment)
+            )
+
+    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words),
+            capture_output=True,
+            text=True,
+            env=self.environment(**environment),
+            timeout=20,
+            check=False,
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(5)
+
+    def exit_code(self) -> int | None:
+        assert self.process is not None
+        return self.process.poll()
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def logs(self, text: str, times: int = 1, timeout_s: float = 15) -> None:
+        """Wait for this text in the journal."""
+        eventually(lambda: self.log.count(text) >= times, f"{text!r} {times} times in the journal", timeout_s)
+
+    def up(self) -> None:
+        """Wait until k3s is up; tells the journal if it ended instead."""
+        eventually(lambda: "is up and running" in self.log or self.exit_code() is not None, "k3s is up")
+        assert self.exit_code() is None, self.log
+
+
+class Machines:
+    """All machines of one test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        number = next(_networks) % 16000
+        self.network = f"127.{64 + number // 250}.{number % 250}"
+        self.all: list[Machine] = []
+
+    def add(self, name: str) -> Machine:
+        machine = Machine(self.folder / name, name, f"{self.network}.{len(self.all) + 10}")
+        machine.root.mkdir(parents=True)
+        self.all.append(machine)
+        return machine
+
+    def server(self, name: str, **settings: object) -> Machine:
+        """A running server."""
+        machine = self.add(name)
+        machine.configure(bind_address=machine.address, **settings)
+        machine.start("server")
+        machine.up()
+        return machine
+
+    def agent(self, name: str, server: Machine, **settings: object) -> Machine:
+        """A started agent, which may or may not come up."""
+        machine = self.add(name)
+        machine.configure(server=server.url, **settings)
+        machine.start("agent")
+        return machine
+
+    def stop(self) -> None:
+        for machine in self.all:
+            if machine.process is not None:
+                machine.kill()
+
+
+class Cluster:
+    """The API of a cluster through the Kubernetes client, as any program would use it."""
+
+    def __init__(self, server: Machine) -> None:
+        self.server = server
+        self.api_client: Any = config.new_client_from_config(str(server.kubeconfig))
+        self.core: Any = client.CoreV1Api(self.api_client)
+
+    def close(self) -> None:
+        self.api_client.close()
+        self.api_client.rest_client.pool_manager.clear()
+
+    def ready(self) -> dict[str, str]:
+        """Node name to the status of its Ready condition."""
+        return {
+            node.metadata.name: next((c.status for c in node.status.conditions or [] if c.type == "Ready"), "")
+            for node in self.core.list_node().items
+        }
+
+    def wait_ready(self, *names: str) -> None:
+        eventually(lambda: all(self.ready().get(name) == "True" for name in names), f"{names} are Ready")
+
+    def kubectl(self, *words: str) -> str:
+        """The real kubectl."""
+        done = subprocess.run(
+            [str(KUBECTL), "--kubeconfig", str(self.server.kubeconfig), *words],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout

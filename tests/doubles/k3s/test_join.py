@@ -1,0 +1,127 @@
+"""How the stand-in refuses: the words and the rhythm are k3s's, since they are what gets classified."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.doubles.k3s.machines import Cluster, Machines, eventually
+
+REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match"
+
+
+def test_agent_with_a_wrong_token_goes_on_trying(machines: Machines) -> None:
+    agent = machines.agent("a1", machines.server("s1"), token="wrong")
+    agent.logs("/v1-k3s/config: 401 Unauthorized", times=2, timeout_s=8)
+    assert agent.exit_code() is None
+    assert "invalid username/password combination" in machines.all[0].log
+
+
+def test_agent_with_a_malformed_token_an_unknown_ca_or_no_server_goes_on_trying(machines: Machines) -> None:
+    server = machines.server("s1")
+    short = machines.agent("a1", server, token="K10abc::server:x")
+    other = machines.agent("a2", server, token=f"K10{'0' * 64}::server:x")
+    nobody = machines.add("nobody")
+    lonely = machines.agent("a3", nobody)
+    short.logs('level=error msg="invalid token CA hash length"', times=2)
+    other.logs("token CA hash does not match the Cluster CA certificate hash", times=2)
+    lonely.logs(f'failed to get CA certs: Get \\"{nobody.url}/cacerts\\": dial tcp {nobody.address}:6443: connect: ')
+    assert [machine.exit_code() for machine in (short, other, lonely)] == [None, None, None]
+
+
+def test_agent_token_joins_agents_but_not_servers(machines: Machines) -> None:
+    server = machines.server("s1", agent_token="for-agents", cluster_init=True)
+    assert "::node:for-agents" in (server.server_dir / "agent-token").read_text()
+    machines.agent("a1", server, token="for-agents").up()
+    intruder = machines.add("s2")
+    intruder.configure(server=server.url, token="for-agents")
+    done = intruder.run("server")
+    assert done.returncode == 1
+    assert "level=fatal" in done.stderr
+    assert "401 Unauthorized" in done.stderr
+
+
+def test_node_password_holds_a_name_until_its_node_is_deleted(machines: Machines) -> None:
+    server = machines.server("s1")
+    cluster = Cluster(server)
+    first = machines.agent("a1", server)
+    first.up()
+    first.kill()
+    again = machines.agent("a1-again", server, node_name="a1")
+    again.logs(REJECTED)
+    assert again.exit_code() is None
+    cluster.kubectl("delete", "node", "a1")
+    again.logs("is up and running", timeout_s=8)
+    cluster.wait_ready("a1")
+    cluster.close()
+
+
+def test_server_with_another_token_than_before_ends_at_once(machines: Machines) -> None:
+    server = machines.server("s1")
+    server.terminate()
+    server.configure(token="another", bind_address=server.address)
+    done = server.run("server")
+    assert done.returncode == 1
+    assert "bootstrap data already found and encrypted with different token" in done.stderr
+
+
+def test_servers_that_cannot_join_end_at_once(machines: Machines) -> None:
+    lone = machines.server("s1")
+    second = machines.add("s2")
+    second.configure(server=lone.url)
+    assert "not running managed etcd" in second.run("server").stderr
+    second.configure(server=lone.url, token=None)
+    assert "--token is required" in second.run("server").stderr
+    second.configure(server="https://127.0.0.1:1")
+    assert "failed to get CA certs" in second.run("server").stderr
+
+
+def test_servers_must_agree_on_critical_settings(machines: Machines) -> None:
+    first = machines.server("s1", cluster_init=True, secrets_encryption=True, flannel_backend="wireguard-native")
+    second = machines.add("s2")
+    second.configure(server=first.url, flannel_backend="vxlan")
+    done = second.run("server")
+    assert done.returncode == 1
+    assert "critical configuration value mismatch between servers: flannel-backend, secrets-encryption" in done.stderr
+
+
+def test_full_token_cannot_start_a_first_server(machines: Machines) -> None:
+    machine = machines.add("s1")
+    machine.configure(token=f"K10{'0' * 64}::server:x")
+    done = machine.run("server")
+    assert done.returncode == 1
+    assert "only the short form" in done.stderr
+
+
+@pytest.mark.parametrize("label", ["node-role.kubernetes.io/worker=true", "x.k8s.io/y=z", "kubernetes.io/role=a"])
+def test_labels_that_a_kubelet_may_not_set_keep_k3s_from_starting(machines: Machines, label: str) -> None:
+    machine = machines.add("a1")
+    machine.configure(server="https://127.0.0.1:1", node_label=[label])
+    done = machine.run("agent")
+    assert done.returncode == 1
+    assert "unknown 'kubernetes.io' or 'k8s.io' labels specified with --node-labels" in done.stderr
+
+
+def test_exit_codes_of_the_command_line(machines: Machines) -> None:
+    machine = machines.add("m")
+    assert machine.run("agent", "--no-such-flag").returncode == 1
+    assert machine.run("no-such-command").returncode == 3
+    assert machine.run("agent", "--server", "https://127.0.0.1:1").returncode == 1
+    assert "--token is required" in machine.run("agent").stderr
+    assert machine.run("check-config").returncode == 0
+    assert machine.run("--version").stdout.startswith("k3s version v1.33.3+k3s1 (standin0)\ngo version ")
+
+
+def test_token_in_the_environment_and_in_a_file(machines: Machines) -> None:
+    server = machines.server("s1")
+    by_environment = machines.add("a1")
+    by_environment.configure(token=None)
+    by_environment.start("agent", K3S_URL=server.url, K3S_TOKEN="open-sesame")
+    by_file = machines.add("a2")
+    (by_file.root / "token").write_text((server.server_dir / "token").read_text())
+    by_file.configure(token=None, server=server.url, token_file=str(by_file.root / "token"))
+    by_file.start("agent")
+    by_environment.up()
+    by_file.up()
+    cluster = Cluster(server)
+    eventually(lambda: set(cluster.ready()) == {"s1", "a1", "a2"}, "all have joined")
+    cluster.close()

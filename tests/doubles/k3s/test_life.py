@@ -1,0 +1,172 @@
+"""How the stand-in lives and dies."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
+
+IMPATIENT = {
+    "kube_controller_manager_arg": ["node-monitor-grace-period=2s"],
+    "kubelet_arg": ["node-status-update-frequency=500ms"],
+}
+
+
+def etcd_server(machines: Machines, name: str, first: Machine | None = None) -> Machine:
+    return machines.server(name, server=first.url) if first else machines.server(name, cluster_init=True)
+
+
+def test_restart_keeps_everything_and_writes_the_kubeconfig_anew(machines: Machines) -> None:
+    server = machines.server("s1")
+    cluster = Cluster(server)
+    cluster.core.create_namespaced_config_map("default", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
+    cluster.wait_ready("s1")
+    token = (server.server_dir / "token").read_text()
+    before = cluster.core.read_node("s1").metadata
+    cluster.close()
+    server.kill()
+    server.kubeconfig.unlink()
+    server.start("server", "--token", token.strip())
+    server.logs("k3s is up and running", times=2)
+    cluster = Cluster(server)
+    assert cluster.core.read_namespaced_config_map("kept", "default").data == {"a": "b"}
+    assert cluster.core.read_node("s1").metadata.uid == before.uid
+    assert (server.server_dir / "token").read_text() == token
+    cluster.close()
+    assert server.terminate() == 0
+
+
+def test_node_without_heartbeat_is_unknown_and_comes_back(machines: Machines) -> None:
+    server = machines.server("s1", **IMPATIENT)
+    agent = machines.agent("a1", server, kubelet_arg=IMPATIENT["kubelet_arg"])
+    cluster = Cluster(server)
+    cluster.wait_ready("s1", "a1")
+    assert agent.process is not None
+    agent.process.send_signal(signal.SIGSTOP)
+    eventually(lambda: cluster.ready()["a1"] == "Unknown", "the silent node is Unknown")
+    node = cluster.core.read_node("a1")
+    assert {(t.key, t.effect) for t in node.spec.taints} == {
+        ("node.kubernetes.io/unreachable", "NoSchedule"),
+        ("node.kubernetes.io/unreachable", "NoExecute"),
+    }
+    assert "NotReady" in cluster.kubectl("get", "node", "a1")
+    assert cluster.ready()["s1"] == "True"
+    agent.process.send_signal(signal.SIGCONT)
+    cluster.wait_ready("a1")
+    assert not cluster.core.read_node("a1").spec.taints
+    cluster.close()
+
+
+def test_deleted_node_registers_again_only_after_a_restart(machines: Machines) -> None:
+    server = machines.server("s1")
+    agent = machines.agent("a1", server, kubelet_arg=IMPATIENT["kubelet_arg"])
+    cluster = Cluster(server)
+    cluster.wait_ready("a1")
+    cluster.kubectl("delete", "node", "a1")
+    agent.logs("Error updating node status, will retry", times=2)
+    assert "a1" not in cluster.ready()
+    agent.terminate()
+    agent.start("agent")
+    cluster.wait_ready("a1")
+    cluster.close()
+
+
+def test_systemd_is_told_once_it_serves(machines: Machines) -> None:
+    machine = machines.add("s1")
+    machine.configure(bind_address=machine.address)
+    path = machine.root / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.settimeout(10)
+        machine.start("server", NOTIFY_SOCKET=str(path))
+        assert sock.recv(100) == b"READY=1"
+        assert machine.run("kubectl", "get", "--raw", "/readyz").stdout == "ok"
+        assert machine.terminate() == 0
+        assert sock.recv(100) == b"STOPPING=1"
+
+
+def test_servers_that_join_at_once_collide(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    both = [machines.add("s2"), machines.add("s3")]
+    for machine in both:
+        machine.configure(bind_address=machine.address, server=first.url)
+        machine.start("server")
+    eventually(lambda: [m for m in both if m.exit_code() is not None], "one of them fails")
+    winner, loser = sorted(both, key=lambda m: m.exit_code() is not None)
+    assert loser.exit_code() == 1
+    assert "etcdserver: too many learner members in cluster" in loser.log
+    winner.up()
+    loser.start("server")  # as systemd does after 5 s
+    loser.up()
+
+
+def test_join_that_was_cut_short_begins_anew(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    second = machines.add("s2")
+    second.configure(bind_address=second.address, server=first.url)
+    second.start("server")
+    second.logs("Adding member s2-")
+    second.kill()
+    second.start("server")
+    second.up()
+    members = first.run("kubectl", "get", "nodes", "-o", "name")
+    assert members.stdout == "node/s1\nnode/s2\n", members.stderr
+
+
+def test_three_servers_survive_the_first_and_the_last_gives_up(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    servers = [first, etcd_server(machines, "s2", first), etcd_server(machines, "s3", first)]
+    agent = machines.agent("a1", first, kubelet_arg=IMPATIENT["kubelet_arg"])
+    cluster = Cluster(servers[2])
+    cluster.wait_ready("s1", "s2", "s3", "a1")
+    cluster.core.create_namespaced_config_map("default", {"metadata": {"name": "before"}})
+    first.kill()
+    assert servers[2].run("kubectl", "get", "--raw", "/version").returncode == 0
+    eventually(lambda: try_create(cluster, {"metadata": {"name": "after"}}), "a write after the loss", 8)
+    names = {item.metadata.name for item in cluster.core.list_namespaced_config_map("default").items}
+    assert names == {"before", "after"}
+    agent.logs("Updated load balancer default server address")
+    agent.terminate()
+    agent.start("agent")  # finds the others by its cached list
+    agent.logs("k3s agent is up and running", times=2)
+    servers[1].kill()
+    eventually(lambda: servers[2].exit_code() is not None, "the last one gives up", 8)
+    assert servers[2].exit_code() == 1
+    cluster.close()
+    for server in servers:
+        server.start("server")
+    servers[2].logs("k3s is up and running", times=2)
+    cluster = Cluster(servers[2])
+    assert len(cluster.core.list_namespaced_config_map("default").items) == 2
+    cluster.close()
+
+
+def test_lost_server_blocks_joins_until_its_node_is_deleted(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    servers = [first, etcd_server(machines, "s2", first), etcd_server(machines, "s3", first)]
+    cluster = Cluster(first)
+    cluster.wait_ready("s1", "s2", "s3")
+    labels = cluster.core.read_node("s2").metadata.labels
+    assert labels["node-role.kubernetes.io/etcd"] == "true"
+    servers[2].kill()
+    newcomer = machines.add("s3-again")
+    newcomer.configure(bind_address=newcomer.address, server=first.url, node_name="s3")
+    refused = newcomer.run("server")
+    assert refused.returncode == 1
+    assert "etcdserver: unhealthy cluster" in refused.stderr
+    cluster.kubectl("delete", "node", "s3")
+    newcomer.start("server")
+    newcomer.up()
+    cluster.wait_ready("s1", "s2", "s3")
+    cluster.close()
+
+
+def try_create(cluster: Cluster, body: dict[str, object]) -> bool:
+    done = cluster.api_client.call_api(
+        "POST",
+        cluster.api_client.configuration.host + "/api/v1/namespaces/default/configmaps",
+        {"Content-Type": "application/json"},
+        body,
+    )
+    return int(done.status) == 201

@@ -1,0 +1,102 @@
+"""The stand-in's own reader of configuration, held against PyYAML, and the release directory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.doubles.k3s import k3s
+from tests.doubles.k3s.artifacts import make_artifacts
+
+SAMPLES = [
+    "token: abc\nserver: https://10.0.0.1:6443\n",
+    "tls-san:\n  - a.example\n  - 10.0.0.9\ndisable: [traefik, servicelb]\n",
+    "tls-san:\n- a\n- 'b c'\n# a comment\n\nnode-name: x # trailing\n",
+    "write-kubeconfig-mode: 0644\n",
+    'write-kubeconfig-mode: "0644"\n',
+    "cluster-init: yes\ndocker: no\ndebug: true\n",
+    "node-label:\n  - \"a=b\"\n  - 'it''s=#1'\n",
+    'node-taint: ["k=v:NoSchedule", k2:NoExecute]\n',
+    "---\nnode-name: n1\n",
+    "node-ip: 10.0.0.1\nhttps-listen-port: 7443\n",
+    '\'token\': "a\\"b\\u00e9"\n',
+]
+
+
+def as_flags(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+def test_config_is_read_as_yaml_reads_it(text: str) -> None:
+    expected = {key: as_flags(value) for key, value in yaml.safe_load(text).items()}
+    assert k3s.parse_config(text, "config.yaml") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "token: |\n  abc\n",
+        "a: &x 1\nb: *x\n",
+        "kubelet:\n  nested: 1\n",
+        "token: a: b\n",
+        "token: {a: b}\n",
+        'token: "abc\n',
+        "token: a\ntoken: b\n",
+        "- list\n",
+        "tls-san: [a, [b]]\n",
+        "tls-san: [a\n",
+        "\ttoken: a\n",
+        "token: `x`\n",
+    ],
+)
+def test_yaml_beyond_the_reader_is_an_error(text: str) -> None:
+    with pytest.raises(k3s.Fatal):
+        k3s.parse_config(text, "config.yaml")
+
+
+def test_later_files_replace_and_plus_appends(tmp_path: Path) -> None:
+    main = tmp_path / "config.yaml"
+    main.write_text("tls-san: [a]\nnode-name: one\nnode-label: [x=1]\n")
+    (tmp_path / "config.yaml.d").mkdir()
+    (tmp_path / "config.yaml.d/10.yaml").write_text("tls-san+: [b]\nnode-name: two\n")
+    (tmp_path / "config.yaml.d/20.yaml").write_text("node-label: [y=2]\nunknown-thing: 1\n")
+    merged = k3s.read_config(main, k3s.flag_table("server"))
+    assert merged == {"tls-san": ["a", "b"], "node-name": ["two"], "node-label": ["y=2"]}
+
+
+def test_release_directory_is_laid_out_as_k3s_releases_are(tmp_path: Path) -> None:
+    folder = make_artifacts(tmp_path / "release", version="v1.34.1+k3s1", images=True)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "k3s", "k3s-airgap-images-amd64.tar", "k3s-airgap-images-arm64.tar", "k3s-arm64",
+        "sha256sum-amd64.txt", "sha256sum-arm64.txt",
+    ]  # fmt: skip
+    for name in ("sha256sum-amd64.txt", "sha256sum-arm64.txt"):
+        subprocess.run(["sha256sum", "--check", "--strict", "--quiet", name], cwd=folder, check=True)
+    binaries = {"x86_64": ("k3s", "k3s-arm64"), "aarch64": ("k3s-arm64", "k3s")}
+    right, wrong = binaries[os.uname().machine]
+    shown = subprocess.run([folder / right, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("k3s version v1.34.1+k3s1 (")
+    refused = subprocess.run([folder / wrong, "--version"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 126
+    assert "Exec format error" in refused.stderr
+
+
+def test_links_name_the_subcommand(tmp_path: Path) -> None:
+    folder = make_artifacts(tmp_path)
+    binary = folder / ("k3s" if os.uname().machine == "x86_64" else "k3s-arm64")
+    for name in ("kubectl", "crictl"):
+        (tmp_path / name).symlink_to(binary)
+    environment = {**os.environ, "K3S_STANDIN_ROOT": str(tmp_path), "KUBECONFIG": ""}
+    shown = subprocess.run([tmp_path / "kubectl", "get", "nodes"], capture_output=True, text=True, env=environment,
+                           check=False)  # fmt: skip
+    assert shown.returncode == 1
+    assert "error loading config file" in shown.stderr
+    refused = subprocess.run([tmp_path / "crictl", "ps"], capture_output=True, text=True, env=environment, check=False)
+    assert refused.returncode == 1
+    assert "k3s stand-in" in refused.stderr
