@@ -90,6 +90,7 @@ class FabricShells:
         from paramiko import SSHConfig
         from paramiko.client import RejectPolicy
 
+        pinned = None if host_key is None else _parse_host_key(machine, host_key)
         deadline_s = time.monotonic() + timeout_s
         with converted(machine, f"log in to {user}@{address}"):
             sock = _dial(address, self._port, timeout_s)
@@ -111,10 +112,11 @@ class FabricShells:
                     "channel_timeout": left_s,
                 },
             )
+            if pinned is not None:
+                name = str(address) if self._port == 22 else f"[{address}]:{self._port}"
+                connection.client.get_host_keys().add(name, pinned.get_name(), pinned)
+                connection.client.set_missing_host_key_policy(RejectPolicy())
             try:
-                if host_key is not None:
-                    _pin(connection.client, machine, str(address), self._port, host_key)
-                    connection.client.set_missing_host_key_policy(RejectPolicy())
                 connection.open()
             except BaseException:
                 connection.client.close()
@@ -133,18 +135,17 @@ def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
     return sock
 
 
-def _pin(client: paramiko.SSHClient, machine: MachineName, address: str, port: int, host_key: str) -> None:
+def _parse_host_key(machine: MachineName, host_key: str) -> paramiko.PKey:
     from paramiko import SSHException
     from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
     try:
-        entry = HostKeyEntry.from_line(f"{address} {host_key}")
+        entry = HostKeyEntry.from_line(f"any {host_key}")
     except (InvalidHostKey, SSHException, ValueError):
         entry = None
     if entry is None or entry.key is None:
         raise HostKeyError(f"{machine}: its host key cannot be read", details=host_key)
-    name = address if port == 22 else f"[{address}]:{port}"
-    client.get_host_keys().add(name, entry.key.get_name(), entry.key)
+    return entry.key
 
 
 class FabricShell:

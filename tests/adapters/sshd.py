@@ -67,13 +67,16 @@ class SshGuest:
         """End the server; afterwards its port refuses."""
 
         async def close() -> None:
-            for connection in list(self._connections):
-                connection.abort()
             self._server.close()
             await self._server.wait_closed()
+            # asyncio accepts a connection, and closes an aborted one, over several turns of the loop.
+            await asyncio.sleep(0.05)
+            for connection in list(self._connections):
+                connection.abort()
             # Whatever serves the connections still has to hear of their end.
             others = asyncio.all_tasks() - {asyncio.current_task()}
             await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 5)
+            await asyncio.sleep(0.05)
 
         self._call(close())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -133,6 +136,6 @@ class _Door(asyncssh.SSHServer):
         self._connection = conn
         self._connections.add(conn)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncssh's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
             self._connections.discard(self._connection)

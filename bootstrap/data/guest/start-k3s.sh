@@ -1,9 +1,11 @@
 #!/bin/sh
 # Enables the k3s unit and starts it, without waiting: a unit whose server refuses it stays `activating` for ever.
+# Prints time=... first, by this machine's clock: from when on the journal tells of this start.
 # Environment: UNIT     k3s or k3s-agent
 #              RESTART  1 to restart it where it runs (new settings), else 0
 set -eu
 
+echo "time=$(date +%s)"
 systemctl daemon-reload
 systemctl enable --quiet "$UNIT.service"
 systemctl reset-failed "$UNIT.service" 2>/dev/null || :
