@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, cast
+from weakref import WeakSet
 
 from aiohttp import web
 from fakepve import PveError
@@ -54,6 +55,7 @@ class Gateway:
         self.own = own
         # Proxmox VE has three API workers per node, and a call that waits holds one of them.
         self._workers: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(API_WORKERS))
+        self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._runner: web.AppRunner | None = None
 
     async def start(self, *, host: str, port: int, context: ssl.SSLContext) -> int:
@@ -77,8 +79,13 @@ class Gateway:
         """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
+        for transport in self._transports:
+            # A TLS connection waits up to 30 s for its client to say goodbye, which an idle one never does.
+            transport.abort()
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._transports.add(request.transport)
         if not request.path.startswith(API + "/"):
             return await self._pass_unseen(request)
         try:

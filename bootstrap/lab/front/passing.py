@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from yarl import URL
 
 from bootstrap.lab.front.call import Answer
 
+GOODBYE_S = 0.1
 _PASSED_HEADERS = ("Authorization", "Cookie", "CSRFPreventionToken", "Content-Type")
 
 
@@ -47,6 +49,8 @@ class Passer:
         """Close the client."""
         if self._session is not None:
             await self._session.close()
+            # aiohttp returns before its TLS connections have said goodbye (see "Graceful shutdown" in its docs).
+            await asyncio.sleep(GOODBYE_S)
 
     async def raw(
         self, request: web.Request, *, values: dict[str, Any] | None = None, as_root: bool = False
