@@ -34,7 +34,7 @@ _CAUSES: tuple[tuple[str, Cause], ...] = (
         ),
     ),
     (
-        r"401 Unauthorized|invalid (server|agent)? ?token|token (is )?(not )?invalid|failed to validate token.*401",
+        r"401 Unauthorized",
         Cause(
             brief="the server refuses its token",
             resolution="was the cluster's token changed by hand? The one that counts is in "

@@ -1,0 +1,369 @@
+"""`up` and `down` over an in-memory world: from nothing, again, half-made, broken, and back to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.specs import DEMO, cluster, workers
+from fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
+
+from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import (
+    AgentNotConfiguredError,
+    CapacityError,
+    GuestError,
+    HomelabError,
+    InterruptedRunError,
+    NotOursError,
+    PreflightError,
+    RunFailedError,
+)
+from bootstrap.events import Event, LaneSkipped, StepFinished, Warned
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec, VmidRange
+from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.machine import RecordState
+
+
+def up(world: World, spec: ClusterSpec | None = None) -> tuple[Report, list[Event]]:
+    spec = spec or cluster()
+    events: list[Event] = []
+    ports = world.ports
+    report = run_up(prepare_up(spec, ports), spec, ports, sink=events.append, options=RunOptions())
+    return report, events
+
+
+def down(world: World, spec: ClusterSpec | None = None) -> Report:
+    spec = spec or cluster()
+    ports = world.ports
+    return run_down(prepare_down(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+
+
+def acted(world: World) -> list[str]:
+    return [call for call in world.journal if not call.startswith("upload")]
+
+
+def test_up_from_nothing_makes_every_machine_ready() -> None:
+    world = World()
+    up(world)
+    assert sorted(world.kube_nodes) == ["demo-cp-1", "demo-workers-1", "demo-workers-2", "demo-workers-3"]
+    assert world.kube_nodes[MachineName("demo-cp-1")].roles == {"control-plane"}
+    assert all(vm.boots == 1 and vm.disk_gib == 20 for vm in world.vms.values())
+    assert "server: https://192.0.2." in world.kubeconfigs[DEMO]
+
+
+def test_a_second_up_does_nothing() -> None:
+    world = World()
+    up(world)
+    world.journal.clear()
+    plan = prepare_up(cluster(), world.ports)
+    assert plan.empty
+    assert [machine.action for machine in plan.machines] == ["keep"] * 4
+    assert world.journal == []
+
+
+def test_agents_join_with_the_full_token_and_servers_one_at_a_time() -> None:
+    world = World()
+    up(world, cluster(servers=3, agents=1))
+    agent = world.vm_named("demo-workers-1")
+    assert agent is not None
+    assert "K10" in agent.files["service.env"]
+    joined = [call for call in world.journal if call.startswith("install demo-cp")]
+    assert joined == ["install demo-cp-1", "install demo-cp-2", "install demo-cp-3"]
+    assert "cluster-init: true" in str(world.vms[Vmid(7000)].files["config.yaml"])
+
+
+def test_the_record_goes_in_with_the_clone_request() -> None:
+    world = World()
+    seen: list[RecordState | None] = []
+
+    def look(call: str) -> None:
+        if call == "cloned demo-cp-1":
+            vm = world.vm_named("demo-cp-1")
+            record = vm.record().record if vm else None
+            seen.append(record.state if record else None)
+
+    world.on_call = look
+    up(world)
+    assert seen == [RecordState.CLONING]
+
+
+def test_an_up_that_failed_on_one_machine_finishes_the_others_and_continues_later() -> None:
+    world = World(fail_clone={"demo-workers-2"})
+    with pytest.raises(HomelabError, match="demo-workers-2") as failure:
+        up(world)
+    assert "up` again" in failure.value.resolution
+    assert sorted(world.kube_nodes) == ["demo-cp-1", "demo-workers-1", "demo-workers-3"]
+    world.fail_clone.clear()
+    world.journal.clear()
+    up(world)
+    assert [call for call in world.journal if call.startswith("clone")] == ["clone demo-workers-2"]
+    assert len(world.kube_nodes) == 4
+
+
+def test_a_first_server_that_fails_skips_the_agents_with_its_cause() -> None:
+    world = World(fail_clone={"demo-cp-1"})
+    events: list[Event] = []
+    ports = world.ports
+    with pytest.raises(HomelabError, match="demo-cp-1: clone failed"):
+        run_up(prepare_up(cluster(), ports), cluster(), ports, sink=events.append, options=RunOptions())
+    skipped = {event.lane: event.cause for event in events if isinstance(event, LaneSkipped)}
+    assert set(skipped) == {"kubeconfig", "demo-workers-1", "demo-workers-2", "demo-workers-3"}
+    assert all("demo-cp-1: clone failed" in cause for cause in skipped.values())
+    assert all(world.vm_named(f"demo-workers-{n}") for n in (1, 2, 3))
+
+
+def test_a_half_made_machine_is_continued_where_it_is() -> None:
+    world = World()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(call: str) -> None:
+        if call == "configure demo-workers-1":
+            raise KilledError
+
+    world.on_call = kill
+    with pytest.raises(KilledError):
+        up(world, cluster(agents=1))
+    half_made = world.vm_named("demo-workers-1")
+    assert half_made is not None
+    world.on_call = lambda _call: None
+    plan = prepare_up(cluster(agents=1), world.ports)
+    assert {str(machine.spec.name): machine.action for machine in plan.machines}["demo-workers-1"] == "continue"
+    up(world, cluster(agents=1))
+    assert world.vm_named("demo-workers-1") is half_made
+    assert len(world.vms) == 2
+
+
+def test_a_vmid_taken_between_look_and_clone_is_passed_over() -> None:
+    world = World(taken_while_cloning={Vmid(7000)})
+    _, events = up(world, cluster(agents=0))
+    assert world.vms[Vmid(7000)].name == "somebody-elses"
+    server = world.vm_named("demo-cp-1")
+    assert server is not None
+    assert server.vmid == 7001
+    assert any(isinstance(event, Warned) and "taken" in event.message for event in events)
+
+
+def test_down_removes_all_that_is_ours_and_its_traces() -> None:
+    world = World()
+    up(world)
+    down(world)
+    assert world.vms == {}
+    assert world.kubeconfigs == {}
+    assert world.state == {}
+    assert prepare_down(cluster(), world.ports).empty
+
+
+def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
+    world = World()
+    up(world, cluster(agents=1))
+    copy = world.vms[Vmid(7000)]
+    strangers = [
+        FakeVm(vmid=Vmid(7050), name="demo-workers-7", pve_node=PVE1, running=True),
+        FakeVm(
+            vmid=Vmid(7051),
+            name=copy.name,
+            pve_node=PVE1,
+            description=copy.description,
+            tags=copy.tags,
+            running=True,
+        ),
+    ]
+    for vm in strangers:
+        world.vms[vm.vmid] = vm
+    plan = prepare_down(cluster(agents=1), world.ports)
+    assert sum("left alone" in note for note in plan.notes) == 2
+    down(world, cluster(agents=1))
+    assert [vm.vmid for vm in world.vms.values()] == [7050, 7051]
+    assert all(vm.running for vm in world.vms.values())
+
+
+def test_a_vm_that_takes_over_our_vmid_after_planning_survives() -> None:
+    world = World()
+    up(world, cluster(agents=1))
+    ports = world.ports
+    plan = prepare_down(cluster(agents=1), ports)
+    mine = world.vms[Vmid(7001)]
+    world.vms[Vmid(7001)] = FakeVm(
+        vmid=mine.vmid,
+        name=mine.name,
+        pve_node=PVE1,
+        description=mine.description,
+        tags=mine.tags,
+        running=True,
+    )
+    with pytest.raises(NotOursError, match="left alone"):
+        run_down(plan, cluster(agents=1), ports, sink=lambda _event: None, options=RunOptions())
+    assert list(world.vms) == [7001]
+    assert world.vms[Vmid(7001)].running
+    assert world.state, "the traces stay until all machines are gone"
+
+
+def test_down_finds_half_made_machines() -> None:
+    world = World(fail_clone={"demo-cp-1"})
+    with pytest.raises(HomelabError):
+        up(world)
+    assert len(world.vms) == 3
+    down(world)
+    assert world.vms == {}
+
+
+def test_a_powered_off_machine_is_started_again() -> None:
+    world = World()
+    up(world)
+    machine = world.vm_named("demo-workers-2")
+    assert machine is not None
+    machine.running = False
+    assert "is powered off" in str(cluster_status(cluster(), world.ports).problems)
+    world.journal.clear()
+    up(world)
+    assert acted(world) == ["start demo-workers-2"]
+
+
+def test_more_workers_move_nothing_that_is_there() -> None:
+    world = World(pve_nodes=[pve_node("pve1")])
+    up(world)
+    before = {vm.name: (vm.vmid, vm.boots) for vm in world.vms.values()}
+    world.journal.clear()
+    up(world, cluster(agents=5))
+    cloned = sorted(call for call in world.journal if call.startswith("clone"))
+    assert cloned == ["clone demo-workers-4", "clone demo-workers-5"]
+    after = {vm.name: (vm.vmid, vm.boots) for vm in world.vms.values()}
+    assert before.items() <= after.items()
+
+
+def test_fewer_workers_are_named_and_left_to_another_verb() -> None:
+    world = World()
+    up(world)
+    plan = prepare_up(cluster(agents=2), world.ports)
+    assert plan.empty
+    assert any("demo-workers-3" in note and "removes nothing" in note for note in plan.notes)
+
+
+def test_a_guest_without_agent_fails_at_once_with_the_fix() -> None:
+    world = World(no_agent={"demo-workers-1"})
+    with pytest.raises(AgentNotConfiguredError, match="demo-workers-1"):
+        up(world, cluster(agents=1))
+    assert world.clock.now_s() < 60
+
+
+def test_a_silent_guest_agent_is_waited_for_and_then_named() -> None:
+    world = World(silent={"demo-workers-1"})
+    with pytest.raises(HomelabError, match=r"guest agent of demo-workers-1") as failure:
+        up(world, cluster(agents=1))
+    assert "QEMU guest agent is not running" in failure.value.details
+    assert "qm agent" in failure.value.resolution
+
+
+def test_a_unit_that_loops_is_classified() -> None:
+    journal = 'level=error msg="failed to validate token: https://x:6443/v1-k3s/config: 401 Unauthorized"'
+    world = World(broken_units={"demo-workers-1": journal})
+    with pytest.raises(GuestError, match="refuses its token") as failure:
+        up(world, cluster(agents=1))
+    assert "401 Unauthorized" in failure.value.details
+
+
+def test_several_failures_come_back_as_one_report() -> None:
+    world = World(fail_clone={"demo-workers-1", "demo-workers-2"})
+    with pytest.raises(RunFailedError) as failure:
+        up(world)
+    assert [lane for lane, _ in failure.value.failures] == ["demo-workers-1", "demo-workers-2"]
+
+
+def test_an_interrupted_up_says_what_stands_and_continues() -> None:
+    world = World()
+    options = RunOptions()
+    world.on_call = lambda call: options.stop.set() if call == "start demo-workers-1" else None
+    ports = world.ports
+    with pytest.raises(InterruptedRunError):
+        run_up(prepare_up(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
+    world.on_call = lambda _call: None
+    up(world)
+    assert len(world.kube_nodes) == 4
+    assert len(world.vms) == 4
+
+
+def test_a_lost_state_directory_is_recovered_from_the_server() -> None:
+    world = World()
+    up(world)
+    token = world.state["demo", "token"]
+    world.state.clear()
+    world.journal.clear()
+    up(world)
+    assert world.state["demo", "token"] == token
+    assert not [call for call in world.journal if call.startswith(("clone", "install", "start"))]
+
+
+def test_labels_that_went_missing_are_put_back() -> None:
+    pool = replace(workers(1), labels=(("disk", "ssd"),))
+    spec = replace(cluster(), workers=(pool,))
+    world = World()
+    up(world, spec)
+    name = MachineName("demo-workers-1")
+    world.kube_nodes[name] = replace(world.kube_nodes[name], labels=())
+    _, events = up(world, spec)
+    assert ("disk", "ssd") in world.kube_nodes[name].labels
+    assert any(isinstance(event, StepFinished) and event.phase == "ready" and event.changed for event in events)
+
+
+def test_status_shows_machines_and_kubernetes_nodes_side_by_side() -> None:
+    world = World()
+    assert cluster_status(cluster(), world.ports).problems == (
+        "the cluster does not exist; `homelab-k8s up` builds it",
+    )
+    up(world)
+    status = cluster_status(cluster(), world.ports)
+    assert status.healthy
+    assert [(row.name, row.vm, row.ready) for row in status.machines] == [
+        ("demo-cp-1", "running", True),
+        ("demo-workers-1", "running", True),
+        ("demo-workers-2", "running", True),
+        ("demo-workers-3", "running", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("world", "spec", "words"),
+    [
+        (World(templates=[]), cluster(), "no template found by debian-12"),
+        (World(templates=[replace(TEMPLATE, agent_enabled=False)]), cluster(), "no guest agent configured"),
+        (World(templates=[replace(TEMPLATE, cloud_init_drive=None)]), cluster(), "no cloud-init drive"),
+        (World(missing=("/vms: VM.Clone",)), cluster(), "lacks 1 privilege"),
+        (
+            World(templates=[replace(TEMPLATE, pve_node=PveNodeName("pve2"))]),
+            cluster(),
+            "on pve2 only",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_touched(world: World, spec: ClusterSpec, words: str) -> None:
+    with pytest.raises(PreflightError, match=words) as refusal:
+        prepare_up(spec, world.ports)
+    assert refusal.value.exit_code == 4
+    assert refusal.value.resolution
+    assert world.journal == []
+
+
+def test_too_many_cores_and_too_much_memory_are_refused_with_the_arithmetic() -> None:
+    world = World(pve_nodes=[pve_node(cores=4, memory_gib=8)])
+    spec = replace(cluster(), workers=(workers(1, cores=6),))
+    with pytest.raises(CapacityError, match="demo-workers-1") as cores:
+        prepare_up(spec, world.ports)
+    assert "6 cores wanted, it has 4" in cores.value.details
+    with pytest.raises(CapacityError) as memory:
+        prepare_up(replace(cluster(), workers=(workers(1, memory_mib=7168),)), world.ports)
+    assert "7168 MiB wanted, 5120 MiB left: 8192 in all, less 1024 reserve" in memory.value.details
+    assert world.journal == []
+
+
+def test_a_used_up_vmid_range_is_refused() -> None:
+    spec = cluster()
+    narrow = replace(spec.placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
+    with pytest.raises(PreflightError, match="7000-7002 is used up"):
+        prepare_up(replace(spec, placement=narrow), World().ports)

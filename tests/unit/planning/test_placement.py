@@ -1,0 +1,237 @@
+"""Sizing and placement by properties: what must hold for any Proxmox cluster and any wish."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes.specs import cluster
+from fakes.world import TEMPLATE
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootstrap.errors import CapacityError
+from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
+from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
+from bootstrap.planning.cpu import LEVELS, common_cpu_type
+from bootstrap.planning.placement import Placement, place
+from bootstrap.planning.sizing import LINKED_CLONE_GIB
+
+LOCAL = StorageName("local")
+
+
+@st.composite
+def pve_clusters(draw: st.DrawFn) -> tuple[PveNodeFacts, ...]:
+    count = draw(st.integers(1, 5))
+    return tuple(
+        PveNodeFacts(
+            name=PveNodeName(f"pve{number}"),
+            online=True,
+            cores=draw(st.integers(1, 32)),
+            memory_mib=draw(st.integers(1024, 131072)),
+            committed_cores=draw(st.integers(0, 32)),
+            committed_memory_mib=draw(st.integers(0, 65536)),
+            storages=(
+                StorageFacts(
+                    name=LOCAL,
+                    kind="dir",
+                    shared=False,
+                    active=True,
+                    content=frozenset({"images"}),
+                    free_gib=draw(st.integers(0, 500)),
+                ),
+            ),
+        )
+        for number in range(1, count + 1)
+    )
+
+
+@st.composite
+def machine_lists(draw: st.DrawFn) -> tuple[MachineSpec, ...]:
+    servers = draw(st.sampled_from([1, 3, 5]))
+    agents = draw(st.integers(0, 8))
+    cores, memory = draw(st.integers(1, 8)), draw(st.sampled_from([512, 1024, 2048, 4096, 8192]))
+    server = MachineSpec(
+        name=MachineName("demo-cp-1"),
+        role=Role.CONTROL_PLANE,
+        pool=CONTROL_PLANE_POOL,
+        cores=draw(st.integers(1, 4)),
+        memory_mib=draw(st.sampled_from([1024, 2048, 4096])),
+        disk_gib=20,
+        cpu_type=None,
+    )
+    agent = replace(server, role=Role.WORKER, cores=cores, memory_mib=memory)
+    return (
+        *(replace(server, name=MachineName(f"demo-cp-{n}")) for n in range(1, servers + 1)),
+        *(replace(agent, name=MachineName(f"demo-workers-{n}")) for n in range(1, agents + 1)),
+    )
+
+
+sizings = st.builds(
+    SizingSpec,
+    cpu_overcommit=st.sampled_from([1.0, 2.0, 4.0]),
+    memory_reserve_mib=st.integers(0, 4096),
+    storage_reserve_gib=st.integers(0, 20),
+)
+
+
+def observed_of(pve_nodes: tuple[PveNodeFacts, ...]) -> Observed:
+    return Observed(version=PveVersion(major=9, minor=0, text="9.0"), pve_nodes=pve_nodes, templates=())
+
+
+def templates_on(pve_nodes: tuple[PveNodeFacts, ...]) -> dict[PveNodeName, TemplateFacts]:
+    return {facts.name: replace(TEMPLATE, pve_node=facts.name) for facts in pve_nodes}
+
+
+def try_to_place(
+    spec: ClusterSpec, pve_nodes: tuple[PveNodeFacts, ...], machines: tuple[MachineSpec, ...]
+) -> Placement | CapacityError:
+    try:
+        return place(spec, observed_of(pve_nodes), new=machines, existing=(), templates=templates_on(pve_nodes))
+    except CapacityError as error:
+        return error
+
+
+@given(pve_clusters(), machine_lists(), sizings, st.sampled_from(CloneMode))
+def test_no_limit_is_ever_broken(
+    pve_nodes: tuple[PveNodeFacts, ...], machines: tuple[MachineSpec, ...], sizing: SizingSpec, clone: CloneMode
+) -> None:
+    spec = replace(cluster(), sizing=sizing, clone=clone)
+    result = try_to_place(spec, pve_nodes, machines)
+    if isinstance(result, CapacityError):
+        assert result.details.count("\n") == len(pve_nodes) - 1, "one line of arithmetic per Proxmox node"
+        return
+    assert set(result.of) == {machine.name for machine in machines}
+    for facts in pve_nodes:
+        here = [machine for machine in machines if result.of[machine.name] == facts.name]
+        if not here:
+            continue
+        assert all(machine.cores <= facts.cores for machine in here)
+        assert sum(m.cores for m in here) + facts.committed_cores <= facts.cores * sizing.cpu_overcommit
+        memory = sum(machine.memory_mib for machine in here) + facts.committed_memory_mib
+        assert memory <= facts.memory_mib - sizing.memory_reserve_mib
+        each_gib = 20 if clone is CloneMode.FULL else LINKED_CLONE_GIB
+        assert len(here) * each_gib <= facts.storages[0].free_gib - sizing.storage_reserve_gib
+
+
+@given(pve_clusters(), machine_lists(), sizings)
+def test_the_same_input_gives_the_same_answer(
+    pve_nodes: tuple[PveNodeFacts, ...], machines: tuple[MachineSpec, ...], sizing: SizingSpec
+) -> None:
+    spec = replace(cluster(), sizing=sizing)
+    first = try_to_place(spec, pve_nodes, machines)
+    second = try_to_place(spec, tuple(reversed(pve_nodes)), machines)
+    if isinstance(first, CapacityError) or isinstance(second, CapacityError):
+        assert str(first) == str(second)
+    else:
+        assert first.of == second.of
+
+
+@given(machine_lists(), st.integers(2, 5))
+def test_servers_spread_over_equal_proxmox_nodes(machines: tuple[MachineSpec, ...], count: int) -> None:
+    roomy = tuple(
+        PveNodeFacts(
+            name=PveNodeName(f"pve{n}"),
+            online=True,
+            cores=64,
+            memory_mib=2**20,
+            storages=(
+                StorageFacts(name=LOCAL, kind="dir", shared=False, active=True, content=frozenset(), free_gib=9999),
+            ),
+        )
+        for n in range(count)
+    )
+    result = try_to_place(cluster(), roomy, machines)
+    assert isinstance(result, Placement)
+    servers = [result.of[machine.name] for machine in machines if machine.role is Role.CONTROL_PLANE]
+    per_node = [servers.count(facts.name) for facts in roomy]
+    assert max(per_node) - min(per_node) <= 1
+
+
+def test_what_spreading_would_strand_is_packed() -> None:
+    """Two small machines, spread, would leave no room for the large one."""
+    pve_nodes = tuple(
+        PveNodeFacts(
+            name=PveNodeName(name),
+            online=True,
+            cores=16,
+            memory_mib=memory + 1024,
+            storages=(
+                StorageFacts(name=LOCAL, kind="dir", shared=False, active=True, content=frozenset(), free_gib=500),
+            ),
+        )
+        for name, memory in (("pve1", 4096), ("pve2", 4096))
+    )
+    small = MachineSpec(
+        name=MachineName("demo-cp-1"),
+        role=Role.CONTROL_PLANE,
+        pool=CONTROL_PLANE_POOL,
+        cores=1,
+        memory_mib=2048,
+        disk_gib=20,
+        cpu_type=None,
+    )
+    machines = (
+        small,
+        replace(small, name=MachineName("demo-cp-2")),
+        replace(small, name=MachineName("demo-workers-1"), role=Role.WORKER, memory_mib=4096),
+    )
+    result = try_to_place(cluster(), pve_nodes, machines)
+    assert isinstance(result, Placement)
+    assert len(result.of) == 3
+
+
+@pytest.mark.parametrize(("name", "flags"), LEVELS)
+def test_different_models_share_the_highest_common_level(name: str, flags: frozenset[str]) -> None:
+    able = PveNodeFacts(name=PveNodeName("a"), online=True, cpu_model="A", cpu_flags=flags)
+    abler = PveNodeFacts(name=PveNodeName("b"), online=True, cpu_model="B", cpu_flags=LEVELS[0][1] | {"more"})
+    assert common_cpu_type((able, abler)) == name
+
+
+def test_equal_models_pass_the_hosts_own_cpu_and_old_ones_fall_back_to_kvm64() -> None:
+    one = PveNodeFacts(name=PveNodeName("a"), online=True, cpu_model="A", cpu_flags=frozenset({"sse2"}))
+    assert common_cpu_type((one, replace(one, name=PveNodeName("b")))) == "host"
+    assert common_cpu_type((one, replace(one, cpu_model="B"))) == "kvm64"
+
+
+def test_existing_machines_that_are_off_count_as_committed() -> None:
+    from bootstrap.model.machine import MachineRecord, RecordState
+    from bootstrap.model.observed import VmRecord
+
+    facts = PveNodeFacts(
+        name=PveNodeName("pve1"),
+        online=True,
+        cores=8,
+        memory_mib=5120,
+        storages=(StorageFacts(name=LOCAL, kind="dir", shared=False, active=True, content=frozenset(), free_gib=99),),
+    )
+    machine = MachineSpec(
+        name=MachineName("demo-workers-1"),
+        role=Role.WORKER,
+        pool=CONTROL_PLANE_POOL,
+        cores=2,
+        memory_mib=2048,
+        disk_gib=20,
+        cpu_type=None,
+    )
+    record = MachineRecord(
+        cluster=cluster().name,
+        machine=MachineName("demo-cp-1"),
+        role=Role.CONTROL_PLANE,
+        pool=CONTROL_PLANE_POOL,
+        vmid=Vmid(7000),
+        state=RecordState.CLONING,
+    )
+    half_made = VmRecord(
+        vmid=Vmid(7000),
+        name="demo-cp-1",
+        pve_node=facts.name,
+        running=False,
+        record=record,
+        cores=2,
+        memory_mib=3072,
+    )
+    with pytest.raises(CapacityError, match="demo-workers-1"):
+        place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), templates=templates_on((facts,)))

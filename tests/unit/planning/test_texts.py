@@ -1,0 +1,204 @@
+"""Pure texts: VM settings, k3s configuration, addresses, journals, kubeconfigs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+import yaml
+from fakes.specs import cluster
+
+from bootstrap.errors import KubernetesError
+from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
+from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role, Taint
+from bootstrap.model.observed import GuestInterface, VmRecord
+from bootstrap.model.record import parse_record
+from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.journal import classify
+from bootstrap.planning.k3s_config import render_config, render_environment
+from bootstrap.planning.kubeconfig import rename_entries
+from bootstrap.planning.vm_settings import vm_settings
+
+MAC = "BC:24:11:00:00:01"
+SERVER = MachineSpec(
+    name=MachineName("demo-cp-1"),
+    role=Role.CONTROL_PLANE,
+    pool=CONTROL_PLANE_POOL,
+    cores=2,
+    memory_mib=2048,
+    disk_gib=20,
+    cpu_type="host",
+)
+AGENT = replace(
+    SERVER,
+    name=MachineName("demo-gpu-1"),
+    role=Role.WORKER,
+    labels=(("accelerator", "gpu"),),
+    taints=(Taint(key="gpu", value="yes", effect="NoSchedule"),),
+)
+VM = VmRecord(
+    vmid=Vmid(7000),
+    name="demo-cp-1",
+    pve_node=PveNodeName("pve1"),
+    running=False,
+    mac=MAC,
+    net0=f"virtio={MAC},bridge=vmbr0,firewall=1",
+)
+RECORD = MachineRecord(
+    cluster=cluster().name,
+    machine=SERVER.name,
+    role=SERVER.role,
+    pool=SERVER.pool,
+    vmid=VM.vmid,
+    state=RecordState.MADE,
+)
+
+
+def settings(spec: ClusterSpec, *, machine: MachineSpec = SERVER, vm: VmRecord = VM) -> dict[str, str | int]:
+    return vm_settings(
+        spec, machine, vm=vm, record=RECORD, public_key="ssh-ed25519 AAAA me\n", scsi_controller="virtio-scsi-pci"
+    )
+
+
+def test_a_vm_is_set_up_as_kubernetes_wants_it() -> None:
+    got = settings(cluster())
+    assert got["balloon"] == 0
+    assert got["agent"] == "enabled=1"
+    assert got["ciupgrade"] == 0
+    assert got["ipconfig0"] == "ip=dhcp"
+    assert got["sshkeys"] == "ssh-ed25519 AAAA me"
+    assert got["tags"] == "demo;homelab-k8s"
+    assert parse_record(str(got["description"])) == RECORD
+    assert "net0" not in got, "the clone's own is right"
+    assert "scsihw" not in got
+
+
+def test_bridge_vlan_and_model_are_set_without_losing_the_mac_or_other_options() -> None:
+    spec = replace(cluster(), network=NetworkSpec(bridge="vmbr1", vlan=20))
+    assert settings(spec)["net0"] == f"virtio={MAC},bridge=vmbr1,firewall=1,tag=20"
+    e1000 = replace(VM, net0=f"e1000={MAC},bridge=vmbr0")
+    assert settings(cluster(), vm=e1000)["net0"] == f"virtio={MAC},bridge=vmbr0"
+
+
+def test_an_lsi_controller_is_replaced_by_virtio_scsi() -> None:
+    got = vm_settings(cluster(), SERVER, vm=VM, record=RECORD, public_key="k", scsi_controller="")
+    assert got["scsihw"] == "virtio-scsi-single"
+
+
+def test_a_static_address_comes_with_prefix_and_gateway() -> None:
+    addresses = StaticAddresses(
+        first=IPv4Address("192.0.2.50"),
+        last=IPv4Address("192.0.2.60"),
+        subnet=IPv4Network("192.0.2.0/24"),
+        gateway=IPv4Address("192.0.2.1"),
+    )
+    spec = replace(cluster(), network=NetworkSpec(addresses=addresses, dns=(IPv4Address("192.0.2.2"),), search="lan"))
+    got = settings(spec, machine=replace(SERVER, address=IPv4Address("192.0.2.50")))
+    assert got["ipconfig0"] == "ip=192.0.2.50/24,gw=192.0.2.1"
+    assert (got["nameserver"], got["searchdomain"]) == ("192.0.2.2", "lan")
+
+
+def test_the_first_server_starts_etcd_only_for_several_servers() -> None:
+    address = IPv4Address("192.0.2.50")
+    one = yaml.safe_load(render_config(cluster(), SERVER, address=address, etcd=False, join=None))
+    three = yaml.safe_load(render_config(cluster(), SERVER, address=address, etcd=True, join=None))
+    joining = yaml.safe_load(render_config(cluster(), SERVER, address=address, etcd=True, join=address))
+    assert "cluster-init" not in one
+    assert three["cluster-init"] is True
+    assert "cluster-init" not in joining
+    assert joining["server"] == "https://192.0.2.50:6443"
+    assert one["tls-san"] == ["192.0.2.50"]
+
+
+def test_agents_get_labels_and_taints_but_no_server_settings() -> None:
+    spec = replace(cluster(), k3s=K3sSpec(disable=("traefik",)))
+    text = render_config(spec, AGENT, address=IPv4Address("192.0.2.51"), etcd=True, join=IPv4Address("192.0.2.50"))
+    config = yaml.safe_load(text)
+    assert config["node-label"] == ["accelerator=gpu"]
+    assert config["node-taint"] == ["gpu=yes:NoSchedule"]
+    assert not {"disable", "tls-san", "cluster-init", "secrets-encryption"} & config.keys()
+
+
+def test_the_token_is_in_the_environment_file_alone() -> None:
+    text = render_config(cluster(), SERVER, address=IPv4Address("192.0.2.50"), etcd=False, join=None)
+    assert "token" not in text
+    assert render_environment("K10ab::server:cd") == "K3S_TOKEN='K10ab::server:cd'\n"
+
+
+def interface(name: str, mac: str, *addresses: str) -> GuestInterface:
+    return GuestInterface(name=name, mac=mac, addresses=tuple(map(IPv4Address, addresses)))
+
+
+def test_only_net0s_addresses_count() -> None:
+    seen = (
+        interface("lo", "00:00:00:00:00:00", "127.0.0.1"),
+        interface("docker0", "02:42:00:00:00:01", "172.17.0.1"),
+        interface("eth0", MAC.lower(), "169.254.7.7", "192.0.2.50"),
+    )
+    assert choose_address(seen, mac=MAC, subnet=None) == IPv4Address("192.0.2.50")
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ((), "interfaces: none"),
+        ((interface("docker0", "02:42:00:00:00:01", "172.17.0.1"),), "docker0 02:42:00:00:00:01"),
+        ((interface("eth0", MAC),), "eth0 has no address yet"),
+        ((interface("eth0", MAC, "169.254.7.7"),), "eth0 has no address yet"),
+        ((interface("eth0", MAC, "198.51.100.9"),), "198.51.100.9, none of which is in 192.0.2.0/24"),
+    ],
+)
+def test_why_there_is_no_address_is_told_with_the_candidates(seen: tuple[GuestInterface, ...], words: str) -> None:
+    answer = choose_address(seen, mac=MAC, subnet=IPv4Network("192.0.2.0/24"))
+    assert isinstance(answer, str)
+    assert words in answer
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "final"),
+    [
+        ("https://192.0.2.1:6443/v1-k3s/config: 401 Unauthorized", "refuses its token", True),
+        ("invalid token CA hash length", "another cluster CA", True),
+        ("Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password'", "password", True),
+        ("too many learner members in cluster", "another server is joining", False),
+        ("failed to get CA certs: Get https://192.0.2.1:6443/cacerts", "cannot reach the server", False),
+        ("listen tcp :6443: bind: address already in use", "port", True),
+        ("write /var/lib/rancher/x: no space left on device", "disk is full", True),
+    ],
+)
+def test_a_journal_tells_its_cause(line: str, words: str, final: bool) -> None:
+    cause = classify(f'level=info msg="Starting k3s"\nlevel=error msg="{line}"\nlevel=info msg="trying again"')
+    assert cause is not None
+    assert words in cause.brief
+    assert cause.final is final
+
+
+def test_a_journal_that_tells_nothing_has_no_cause() -> None:
+    assert classify('level=info msg="Starting k3s agent"') is None
+
+
+def test_k3s_kubeconfig_gets_the_clusters_name_and_a_reachable_address() -> None:
+    ours = yaml.safe_load(
+        rename_entries(
+            yaml.safe_dump(
+                {
+                    "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443", "x": 1}}],
+                    "users": [{"name": "default", "user": {"client-key-data": "k"}}],
+                    "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+                }
+            ),
+            name="demo",
+            server_url="https://192.0.2.50:6443",
+        )
+    )
+    assert ours["current-context"] == "demo"
+    assert ours["clusters"] == [{"name": "demo", "cluster": {"server": "https://192.0.2.50:6443", "x": 1}}]
+    assert ours["contexts"][0]["context"] == {"cluster": "demo", "user": "demo"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "clusters: []", "{", "clusters: [{cluster: 5}]"])
+def test_a_kubeconfig_that_is_none_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(KubernetesError, match="not as expected"):
+        rename_entries(text, name="demo", server_url="https://192.0.2.50:6443")
