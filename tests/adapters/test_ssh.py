@@ -15,6 +15,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
 
 from bootstrap.adapters import guest_files
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
@@ -22,7 +23,6 @@ from bootstrap.adapters.ssh_keys import make_key_pair, public_key
 from bootstrap.errors import GuestError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
-from tests.adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
 
 MACHINE = MachineName("demo-cp-1")
 LOOPBACK = IPv4Address("127.0.0.1")

@@ -1,0 +1,358 @@
+"""Guest scripts run for real, in a mount namespace whose system directories are the test's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from bootstrap.adapters.guest_files import files_for, guest_file
+
+DATA = Path(__file__).parents[2] / "bootstrap" / "data"
+SCRIPTS = sorted(path.name for path in (DATA / "guest").glob("*.sh"))
+STAND_INS = ("/usr/local/bin", "/etc/systemd", "/etc/rancher", "/var/lib", "/run")
+
+SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+COMMANDS = ("kubectl", "crictl", "ctr")
+
+SYSTEMCTL = """#!/bin/sh
+# Stands in for systemctl: writes down what it was asked and answers from a file.
+echo "$@" >>"$CALLS"
+case $1 in
+    show) cat "$ANSWER" ;;
+    is-failed) [ -e "$FAILED" ] ;;
+esac
+"""
+
+
+def _can_unshare() -> bool:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    return subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
+
+
+needs_root = pytest.mark.skipif(not _can_unshare(), reason="needs root and mount namespaces: the scripts write to /etc")
+
+
+class Machine:
+    """A guest as far as the scripts see it: `system` has the directories that stand in for the real ones."""
+
+    def __init__(self, root: Path) -> None:
+        self.system = root / "system"
+        self.beside = root / "beside"
+        self.bin = root / "bin"
+        self.calls = root / "calls"
+        self.answer = root / "answer"
+        self.failed = root / "failed"
+        for directory in (self.beside, self.bin):
+            directory.mkdir(parents=True)
+        for name in STAND_INS:
+            self.path(name).mkdir(parents=True)
+        self.answer.write_text("")
+        self.put_command("systemctl", SYSTEMCTL)
+        self.bin.joinpath("python3").symlink_to(sys.executable)
+
+    def path(self, name: str) -> Path:
+        return self.system / name.lstrip("/")
+
+    def put_command(self, name: str, text: str) -> None:
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+
+    def put_file(self, name: str, text: str) -> None:
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_text(text)
+
+    def run(
+        self, script: str, *, files: Iterable[tuple[str, str]] = (), check: bool = True, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script as the SSH adapter does, in a mount namespace of its own."""
+        for name in files_for(script):
+            (self.beside / name).write_bytes(guest_file(name))
+        for name, text in files:
+            (self.beside / name).parent.mkdir(exist_ok=True)
+            (self.beside / name).write_text(text)
+        return self.run_command(f"cd {self.beside} && exec sh ./{script}", check=check, **env)
+
+    def run_command(self, command: str, *, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell command where this machine's directories stand in for the real ones."""
+        binds = "".join(f"mount --bind {self.path(name)} {name} && " for name in STAND_INS if Path(name).exists())
+        # /etc/rancher need not be there on the machine that runs the tests; a file system over /etc would hide users.
+        return subprocess.run(
+            ["unshare", "-m", "sh", "-c", f"{self._missing()}{binds}{command}"],
+            env={
+                "PATH": f"{self.bin}:/usr/local/bin:{SYSTEM_PATH}",
+                "CALLS": str(self.calls),
+                "ANSWER": str(self.answer),
+                "FAILED": str(self.failed),
+                **env,
+            },
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def _missing(self) -> str:
+        if Path("/etc/rancher").exists():
+            return ""
+        over = self.system.parent / "over"
+        over.mkdir(exist_ok=True)
+        # tmpfs, since an overlay's upper directory cannot itself lie on an overlay.
+        return (
+            f"mount -t tmpfs none {over} && mkdir {over}/upper {over}/work && "
+            f"mount -t overlay -o lowerdir=/etc,upperdir={over}/upper,workdir={over}/work none /etc && "
+            f"mkdir -p /etc/rancher && mount --bind {self.path('/etc/rancher')} /etc/rancher && "
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
+    return [(key, value) for key, _, value in (line.partition("=") for line in done.stdout.splitlines())]
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_shellcheck_has_nothing_to_say(script: str) -> None:
+    done = subprocess.run(["shellcheck", DATA / "guest" / script], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_file_a_script_needs_is_there(script: str) -> None:
+    assert all(guest_file(name) for name in files_for(script))
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("unit", ["k3s.service", "k3s-agent.service"])
+def test_systemd_understands_the_units(unit: str, tmp_path: Path) -> None:
+    """With /usr/local/bin/k3s replaced, since a binary that is missing is a complaint, too."""
+    (tmp_path / unit).write_text((DATA / "units" / unit).read_text().replace("/usr/local/bin/k3s", "/bin/true"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True, text=True, check=False
+    )
+    assert [line for line in done.stderr.splitlines() if unit in line] == []
+
+
+@needs_root
+class TestFacts:
+    def test_a_bare_machine_tells_what_it_is(self, machine: Machine) -> None:
+        facts = dict(lines(machine.run("facts.sh", UNIT="")))
+        assert facts["k3s_sha256"] == facts["k3s_version"] == facts["active_state"] == ""
+        assert int(facts["disk_free_mib"]) > 0
+        assert int(facts["time"]) > 1_700_000_000
+        assert facts["swap"].isdigit()
+        assert facts["hostname"] == os.uname().nodename
+
+    def test_an_installed_k3s_is_told_with_its_units_state(self, machine: Machine) -> None:
+        binary = "#!/bin/sh\necho 'k3s version v1.33.3+k3s1 (236cbf25)'\necho 'go version go1.24'\n"
+        machine.put_file("/usr/local/bin/k3s", binary)
+        machine.path("/usr/local/bin/k3s").chmod(0o755)
+        machine.answer.write_text("active\n")
+        facts = dict(lines(machine.run("facts.sh", UNIT="k3s-agent")))
+        assert facts["k3s_sha256"] == hashlib.sha256(binary.encode()).hexdigest()
+        assert facts["k3s_version"] == "v1.33.3+k3s1"
+        assert facts["active_state"] == "active"
+        assert "show --property NRestarts --value k3s-agent.service" in machine.calls.read_text()
+
+    def test_a_damaged_k3s_does_not_hide_the_rest(self, machine: Machine) -> None:
+        machine.put_file("/usr/local/bin/k3s", "\x7fELF nonsense")
+        machine.path("/usr/local/bin/k3s").chmod(0o755)
+        facts = dict(lines(machine.run("facts.sh")))
+        assert facts["k3s_version"] == ""
+        assert len(facts["k3s_sha256"]) == 64
+        assert facts["arch"]
+
+    def test_an_absent_unit_has_no_state(self, machine: Machine) -> None:
+        machine.answer.write_text("not-found\n")
+        assert dict(lines(machine.run("facts.sh", UNIT="k3s")))["active_state"] == ""
+
+
+@needs_root
+class TestCloudInit:
+    RESULT = "/run/cloud-init/result.json"
+    STATUS = "/run/cloud-init/status.json"
+
+    def put(self, machine: Machine, *, errors: list[str], stage: dict[str, object]) -> None:
+        machine.put_file(self.RESULT, json.dumps({"v1": {"datasource": "DataSourceNoCloud", "errors": errors}}))
+        machine.put_file(self.STATUS, json.dumps({"v1": {"stage": None, "datasource": "x", "modules-final": stage}}))
+
+    def test_it_still_runs(self, machine: Machine) -> None:
+        machine.put_command("cloud-init", "#!/bin/sh\n")
+        assert machine.run("cloud-init-result.sh").stdout == "done=0\n"
+
+    def test_it_went_well(self, machine: Machine) -> None:
+        self.put(machine, errors=[], stage={"errors": [], "recoverable_errors": {}, "start": 1.0, "finished": 2.0})
+        assert machine.run("cloud-init-result.sh").stdout == "done=1\nstatus=done\n"
+
+    def test_errors_are_told_once_and_on_one_line_each(self, machine: Machine) -> None:
+        self.put(machine, errors=["('ssh', x)", "two\nlines"], stage={"errors": ["('ssh', x)", "third"]})
+        assert lines(machine.run("cloud-init-result.sh")) == [
+            ("done", "1"),
+            ("status", "error"),
+            ("error", "('ssh', x)"),
+            ("error", "two lines"),
+            ("error", "third"),
+        ]
+
+    def test_warnings_degrade_and_deprecations_do_not(self, machine: Machine) -> None:
+        self.put(machine, errors=[], stage={"recoverable_errors": {"DEPRECATED": ["chpasswd.list is old"]}})
+        assert ("status", "done") in lines(machine.run("cloud-init-result.sh"))
+        self.put(machine, errors=[], stage={"recoverable_errors": {"WARNING": ["no such module"]}})
+        told = lines(machine.run("cloud-init-result.sh"))
+        assert ("status", "degraded") in told
+        assert ("warning", "WARNING: no such module") in told
+
+    def test_a_machine_without_cloud_init_is_done(self, machine: Machine) -> None:
+        if shutil.which("cloud-init"):
+            pytest.skip("cloud-init is installed on the machine that runs the tests")
+        assert machine.run("cloud-init-result.sh").stdout == "done=1\nstatus=disabled\n"
+
+    def test_a_disabled_cloud_init_is_done(self, machine: Machine) -> None:
+        machine.put_command("cloud-init", "#!/bin/sh\n")
+        machine.put_file("/run/cloud-init/disabled", "")
+        assert machine.run("cloud-init-result.sh").stdout == "done=1\nstatus=disabled\n"
+
+    def test_a_final_stage_that_died_is_not_waited_for(self, machine: Machine) -> None:
+        machine.put_command("cloud-init", "#!/bin/sh\n")
+        machine.failed.write_text("")
+        told = lines(machine.run("cloud-init-result.sh"))
+        assert told[:2] == [("done", "1"), ("status", "error")]
+        assert "cloud-final" in told[2][1]
+
+
+BINARY = "#!/bin/sh\necho 'k3s version v1.33.3+k3s1 (236cbf25)'\n"
+SHA256 = hashlib.sha256(BINARY.encode()).hexdigest()
+SECRETS = (("config.yaml", "server: https://198.18.0.2:6443\n"), ("service.env", "K3S_TOKEN='geheim'\n"))
+
+
+@needs_root
+class TestInstall:
+    def install(self, machine: Machine, *extra: tuple[str, str], role: str = "agent", check: bool = True) -> str:
+        done = machine.run("install-k3s.sh", files=(*SECRETS, *extra), ROLE=role, SHA256=SHA256, check=check)
+        return done.stdout if done.returncode == 0 else done.stderr
+
+    def mode(self, machine: Machine, name: str) -> int:
+        return machine.path(name).stat().st_mode & 0o7777
+
+    def test_everything_comes_to_the_places_of_upstream(self, machine: Machine) -> None:
+        assert self.install(machine, ("k3s.bin", BINARY), ("images/a.tar.zst", "image")) == "changed=1\n"
+        assert machine.path("/usr/local/bin/k3s").read_text() == BINARY
+        modes = {
+            "/usr/local/bin/k3s": 0o755,
+            "/usr/local/bin/k3s-killall.sh": 0o755,
+            "/usr/local/bin/k3s-agent-uninstall.sh": 0o755,
+            "/etc/systemd/system/k3s-agent.service": 0o644,
+            "/etc/systemd/system/k3s-agent.service.env": 0o600,
+            "/etc/rancher/k3s/config.yaml": 0o600,
+            "/var/lib/rancher/k3s/agent/images/a.tar.zst": 0o644,
+        }
+        assert {name: self.mode(machine, name) for name in modes} == modes
+        links = {name for name in COMMANDS if machine.path(f"/usr/local/bin/{name}").is_symlink()}
+        assert links == {name for name in COMMANDS if shutil.which(name, path=SYSTEM_PATH) is None}
+        assert not machine.path("/etc/systemd/system/k3s.service").exists()
+
+    def test_no_secret_and_no_binary_stays_beside_the_script(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY))
+        assert not {"config.yaml", "service.env", "k3s.bin"} & {path.name for path in machine.beside.iterdir()}
+
+    def test_a_second_time_changes_nothing(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY))
+        assert self.install(machine) == "changed=0\n"
+        assert self.install(machine, ("k3s.bin", BINARY)) == "changed=0\n"
+
+    def test_changed_settings_are_a_change(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY))
+        assert self.install(machine, ("config.yaml", "server: https://198.18.0.3:6443\n")) == "changed=1\n"
+        machine.path("/etc/systemd/system/k3s-agent.service.env").chmod(0o644)
+        assert self.install(machine, ("config.yaml", "server: https://198.18.0.3:6443\n")) == "changed=1\n"
+        assert self.mode(machine, "/etc/systemd/system/k3s-agent.service.env") == 0o600
+
+    def test_a_damaged_binary_is_refused_and_the_old_one_stays(self, machine: Machine) -> None:
+        machine.put_file("/usr/local/bin/k3s", "old")
+        told = self.install(machine, ("k3s.bin", BINARY + "\n"), check=False)
+        assert "arrived damaged" in told
+        assert [path.name for path in machine.path("/usr/local/bin").iterdir()] == ["k3s"]
+        assert machine.path("/usr/local/bin/k3s").read_text() == "old"
+        assert not (machine.beside / "service.env").exists()
+
+    def test_a_binary_that_was_not_sent_is_missed(self, machine: Machine) -> None:
+        assert "was not sent" in self.install(machine, check=False)
+
+    def test_the_other_role_is_refused_and_nothing_touched(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY))
+        assert "installed as the other role" in self.install(machine, ("k3s.bin", BINARY), role="server", check=False)
+        assert not machine.path("/etc/systemd/system/k3s.service").exists()
+        assert not (machine.beside / "config.yaml").exists()
+
+    def test_a_kubectl_of_the_users_own_stays(self, machine: Machine) -> None:
+        machine.put_command("kubectl", "#!/bin/sh\n")
+        machine.put_file("/usr/local/bin/ctr", "mine")
+        self.install(machine, ("k3s.bin", BINARY))
+        assert not machine.path("/usr/local/bin/kubectl").exists()
+        assert machine.path("/usr/local/bin/ctr").read_text() == "mine"
+
+    def test_uninstall_leaves_only_what_it_says(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY), ("images/a.tar", "image"))
+        machine.put_file("/etc/rancher/node/password", "0123")
+        machine.put_file("/usr/local/bin/helm", "mine")
+        # Only this machine's own rules and links are at stake here, so those parts get stand-ins.
+        for command in ("ip", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"):
+            machine.put_command(command, "#!/bin/sh\nexit 0\n")
+        machine.run_command("/usr/local/bin/k3s-agent-uninstall.sh")
+        left = sorted(str(path.relative_to(machine.system)) for path in machine.system.rglob("*") if path.is_file())
+        assert left == ["etc/rancher/node/password", "usr/local/bin/helm"]
+        assert "stop k3s-agent.service" in machine.calls.read_text()
+
+
+@needs_root
+class TestUnit:
+    def test_starting_never_waits(self, machine: Machine) -> None:
+        told = lines(machine.run("start-k3s.sh", UNIT="k3s", RESTART="0"))
+        assert told[0][0] == "time"
+        assert told[0][1].isdigit()
+        assert machine.calls.read_text().splitlines() == [
+            "daemon-reload",
+            "enable --quiet k3s.service",
+            "reset-failed k3s.service",
+            "start --no-block k3s.service",
+        ]
+
+    def test_new_settings_restart(self, machine: Machine) -> None:
+        machine.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")
+        assert machine.calls.read_text().splitlines()[-1] == "restart --no-block k3s-agent.service"
+
+    def test_the_state_is_told_in_our_keys(self, machine: Machine) -> None:
+        machine.answer.write_text("Result=exit-code\nNRestarts=3\nActiveState=activating\nSubState=auto-restart\n")
+        assert dict(lines(machine.run("unit-state.sh", UNIT="k3s"))) == {
+            "result": "exit-code",
+            "restarts": "3",
+            "active_state": "activating",
+            "sub_state": "auto-restart",
+        }
+
+    def test_the_journal_is_asked_for_its_end(self, machine: Machine) -> None:
+        machine.put_command("journalctl", '#!/bin/sh\necho "$@"\n')
+        told = machine.run("journal.sh", UNIT="k3s", LINES="40", SINCE="1700000000").stdout
+        assert told == "--quiet --no-pager --output cat --unit k3s.service --lines 40 --since @1700000000\n"
+
+    def test_secrets_are_read_from_k3s_own_files(self, machine: Machine) -> None:
+        machine.put_file("/etc/rancher/k3s/k3s.yaml", "kind: Config\n")
+        machine.put_file("/var/lib/rancher/k3s/server/token", "K10abc::server:pw\n")
+        assert machine.run("read-kubeconfig.sh").stdout == "kind: Config\n"
+        assert machine.run("read-token.sh").stdout == "K10abc::server:pw\n"
+
+    def test_readyz_asks_k3s_own_kubectl(self, machine: Machine) -> None:
+        machine.put_file("/usr/local/bin/k3s", '#!/bin/sh\n[ "$*" = "kubectl get --raw /readyz" ] && printf ok\n')
+        machine.path("/usr/local/bin/k3s").chmod(0o755)
+        assert machine.run("readyz.sh").stdout == "ok"
