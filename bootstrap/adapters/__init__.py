@@ -1,1 +1,47 @@
 """The ports made real: Proxmox VE, SSH, Kubernetes, files, the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.inventory import Inventory
+    from bootstrap.ports import Ports
+
+
+def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: threading.Event) -> Ports:
+    """All adapters for an inventory. Nothing is talked to yet, and nothing is written.
+
+    Args:
+        inventory: Where Proxmox VE is, and which SSH key to use.
+        environ: For `$KUBECONFIG` and `$HOME`.
+        stop: Ends waits inside adapters early.
+
+    Raises:
+        AuthenticationError: The endpoint cannot be meant.
+    """
+    from bootstrap.adapters import proxmox
+    from bootstrap.adapters.artifacts import ReleaseSource, default_cache_dir
+    from bootstrap.adapters.clock import SystemClock
+    from bootstrap.adapters.kube import KubernetesApis
+    from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+    from bootstrap.adapters.ssh import FabricShells
+    from bootstrap.adapters.state import DirectoryStateStore, default_state_root
+    from bootstrap.ports import Ports
+
+    spec = inventory.spec
+    clock = SystemClock()
+    state = DirectoryStateStore(default_state_root())
+    own_key = state.directory(spec.name) / "id_ed25519"
+    return Ports(
+        hypervisor=proxmox.connect(inventory.endpoint, clock=clock, stop=stop),
+        shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None),
+        kube=KubernetesApis(),
+        artifacts=ReleaseSource(default_cache_dir()),
+        kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
+        state=state,
+        clock=clock,
+    )

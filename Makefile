@@ -1,0 +1,33 @@
+# `make test` is all that CI runs; `make demo` shows the main job. Both set up what they need.
+SHELL := bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help setup packages lint types test demo clean
+
+help: ## Show this text
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: .venv/.ready ## Make the virtual environment in .venv
+
+.venv/.ready: pyproject.toml constraints.txt .ci/setup
+	@.ci/setup venv
+	@touch $@
+
+packages: ## Install the Debian packages that the lab and the checks need (as root)
+	@.ci/setup packages
+
+lint: .venv/.ready ## Format, lint, import contracts, shell scripts, YAML
+	@.ci/lint
+
+types: .venv/.ready ## Static types
+	@$(BIN)/mypy
+
+test: .venv/.ready packages ## Everything CI checks: lint, types, unit, contract and end-to-end tests
+	@.ci/test
+
+demo: .venv/.ready packages ## Build a cluster of real Linux machines in the lab, show it, remove it
+	@.ci/demo
+
+clean: ## Remove the virtual environment and caches (not the lab's template)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
