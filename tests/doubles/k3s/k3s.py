@@ -44,6 +44,7 @@ from typing import Any, NoReturn
 VERSION = "v1.33.3+k3s1"
 COMMIT = "standin0"
 BUILT_FOR = ""  # artifacts.py writes amd64 or arm64 here, so that the wrong file fails as a wrong binary does
+NODE_NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 WHAT_THIS_IS = "k3s stand-in (tests double)"
 
 # Only tests set the root: it lets several machines share one file system.
@@ -452,7 +453,7 @@ class Machine:
         name = options.one("node-name", socket.gethostname()).lower()
         if options.on("with-node-id"):
             name += "-" + read_or_make(ETC / "node/id", lambda: secrets.token_hex(4))
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+        if not re.fullmatch(NODE_NAME, name):
             raise Fatal(f"invalid node name {name!r}")
         self.name = name
         self.addresses = options.many("node-ip") or [default_address()]
@@ -621,6 +622,12 @@ class Link:
             self._connection = None
             raise
 
+    def close(self) -> None:
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
@@ -641,6 +648,8 @@ def fetch_ca(host: str, port: int, token: Token) -> str:
     except (OSError, http.client.HTTPException) as error:
         words = in_go_words(error, host, port)
         raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+    finally:
+        link.close()
     if status != 200:
         raise ValueError(f"failed to get CA certs: https://{host}:{port}/cacerts: {status}")
     found = hashlib.sha256(raw).hexdigest()
@@ -754,7 +763,7 @@ class Solo:
     def member_add(self, body: Obj) -> Reply:
         raise ApiError(400, "BadRequest", f"{body.get('name')} cannot join: this server's datastore is not etcd")
 
-    def member_removal(self, machine: str) -> list[Edit]:  # noqa: ARG002 - Etcd needs it
+    def member_removal(self, machine: str) -> list[Edit]:
         return []
 
 
@@ -920,7 +929,8 @@ class Etcd:
             except ConnectionRefusedError:
                 self._seen.pop(peer, None)  # nobody is there: no need to wait out the silence
             except (OSError, http.client.HTTPException) as error:
-                log("debug", f"etcd peer {peer} did not answer: {error}")  # what counts is when it last did
+                if peer in self._living():
+                    log("warning", f"etcd peer {peer} did not answer: {error}")
             time.sleep(PEER_POLL_S)
         self._pollers.discard(peer)
         self._seen.pop(peer, None)
@@ -1731,8 +1741,8 @@ class ApiHandler(Handler):
 
     def _kubelet_certificate(self, request: bytes) -> None:
         name = self.headers.get("k3s-Node-Name", "").lower()
-        if not name or not self.headers.get("k3s-Node-Password"):
-            self.reply(400, b"node name or password not set\n", "text/plain")
+        if not re.fullmatch(NODE_NAME, name) or not self.headers.get("k3s-Node-Password"):
+            self.reply(400, b"node name or password not set\n", "text/plain")  # the name goes into a subject
             return
         refusal = self.server_state.check_node_password(name, self.headers["k3s-Node-Password"])
         if refusal:
@@ -2379,7 +2389,8 @@ class Agent:
         token, ca_pem = self._trust()
         pair = self._join(token, ca_pem)
         self.context = client_context(ca_pem, pair)
-        self.links.clear()
+        for server in list(self.links):
+            self.links.pop(server).close()
         kubelet = Kubelet(options=self.options, machine=self.machine, call=self.call)
         while True:
             try:

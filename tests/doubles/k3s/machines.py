@@ -142,7 +142,8 @@ class Cluster:
 
     def __init__(self, server: Machine) -> None:
         self.server = server
-        self.api_client: Any = config.new_client_from_config(str(server.kubeconfig))
+        loader: Any = config
+        self.api_client: Any = loader.new_client_from_config(str(server.kubeconfig))
         self.core: Any = client.CoreV1Api(self.api_client)
 
     def close(self) -> None:
