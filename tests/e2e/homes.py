@@ -1,0 +1,106 @@
+"""The whole, by commands, against the lab: real guests, a home of its own, the k3s stand-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootstrap.lab.guests.choose import why_not
+
+HERE = Path(__file__).parent
+STAND_IN = HERE.parent / "doubles" / "k3s" / "artifacts.py"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A user's home: all files the tool reads and writes are below it."""
+
+    directory: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        home = str(self.directory)
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PROXMOX_VE_", "HOMELAB_", "XDG_"))
+        }
+        kept |= {
+            "HOME": home,
+            "KUBECONFIG": f"{home}/kubeconfig",
+            "XDG_STATE_HOME": f"{home}/state",
+            "HOMELAB_K3S_ARTIFACTS": f"{home}/k3s",
+            "NO_COLOR": "1",
+        }
+        # The template is costly: all tests share the user's cache of it.
+        kept["HOMELAB_K8S_LAB_CACHE"] = os.environ.get("HOMELAB_K8S_LAB_CACHE", str(_cache()))
+        return kept
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
+    def run(self, *arguments: str, timeout_s: float = 300, expect: int | None = 0) -> Result:
+        """Run `homelab-k8s` with these arguments."""
+        command = [str(Path(sys.executable).parent / "homelab-k8s"), *arguments]
+        done = subprocess.run(
+            command,
+            env=self.environ,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        result = Result(code=done.returncode, out=done.stdout, err=done.stderr)
+        if expect is not None:
+            assert result.code == expect, f"{' '.join(command)} exited with {result.code}\n{result.out}\n{result.err}"
+        return result
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "homelab-k8s" / "lab"
+
+
+def lab_home(directory: Path, kind: str) -> Iterator[Home]:
+    """A home with a lab of one kind of guests; nothing of it is left afterwards."""
+    reason = why_not(kind)
+    if reason is not None:
+        pytest.skip(reason)
+    home = Home(directory)
+    subprocess.run([sys.executable, str(STAND_IN), str(directory / "k3s")], check=True, capture_output=True)
+    home.run("lab", "start", "--guests", kind, timeout_s=600)
+    try:
+        yield home
+    finally:
+        home.run("lab", "stop", timeout_s=120)
+
+
+def leftovers() -> list[str]:
+    """What a lab might have left on this machine: links, namespaces, mounts, routes, processes."""
+    found = []
+    for command in (["ip", "-o", "link"], ["ip", "netns"], ["ip", "route"], ["cat", "/proc/mounts"]):
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        found += [line for line in lines if "hklab" in line or "homelab-k8s" in line or "198.18." in line]
+    return found

@@ -1,0 +1,32 @@
+"""One server and one worker on real virtual machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from homes import Home, lab_home, leftovers
+
+pytestmark = pytest.mark.qemu
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    yield from lab_home(tmp_path_factory.mktemp("qemu"), "qemu")
+    assert leftovers() == []
+
+
+def test_up_again_and_down_on_virtual_machines(home: Home) -> None:
+    began = time.monotonic()
+    home.run("up", "--lab", "--workers", "1", timeout_s=600)
+    print(f"\n1+1 up on QEMU took {time.monotonic() - began:.1f} s")
+    status = home.run("status", "--lab", "--workers", "1", "-o", "json").json
+    assert [machine["ready"] for machine in status["machines"]] == [True, True]
+    assert status["problems"] == []
+    again = home.run("up", "--lab", "--workers", "1")
+    assert "nothing to do" in again.out + again.err
+    home.run("down", "--lab", "--yes")
+    assert home.run("status", "--lab", "-o", "json", expect=None).json["problems"] == [
+        "the cluster does not exist; `homelab-k8s up` builds it"
+    ]
