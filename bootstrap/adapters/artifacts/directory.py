@@ -1,0 +1,138 @@
+"""An artifact directory: the files of a release, put there by the user, laid out as the release has them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from bootstrap.adapters.artifacts import layout
+from bootstrap.errors import ArtifactError
+from bootstrap.ports import Artifact
+
+_SAYS = re.compile(r"^k3s version (\S+)", re.MULTILINE)
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+_RUN_TIMEOUT_S = 20
+
+
+def version_of(path: Path, *, wanted: str | None) -> str:
+    """The version an artifact directory holds.
+
+    It is what a file `version` (or `VERSION`) in it says, else what its binary says if it runs on this machine,
+    else `wanted`.
+
+    Args:
+        path: The directory.
+        wanted: The inventory's `k3s.version`, or None.
+
+    Raises:
+        ArtifactError: None of them tells, or the directory holds another version than the wanted one.
+    """
+    if wanted is not None:
+        layout.checked_version(wanted)
+    if not path.is_dir():
+        raise ArtifactError(f"the artifact directory {path} is not there")
+    found = _version_file(path) or _said_by_binary(path)
+    if found is None:
+        if wanted is None:
+            raise ArtifactError(
+                f"cannot tell which k3s version {path} holds",
+                details="there is no file `version` in it, and its binary cannot be run on this machine",
+                resolution="name it in the inventory (k3s.version), write it to a file `version` beside the binary, or "
+                "make a binary of this machine's architecture executable",
+            )
+        return wanted
+    if wanted is not None and found != wanted:
+        raise ArtifactError(
+            f"{path} holds k3s {found}, not {wanted}",
+            resolution=f"set k3s.version to {found}, or put the files of {wanted} there",
+        )
+    return layout.checked_version(found)
+
+
+def artifact(path: Path, *, version: str, arch: str) -> Artifact:
+    """An artifact directory's verified files for an architecture.
+
+    Raises:
+        ArtifactError: A file is missing, not listed, or not what the list says.
+    """
+    sums = path / layout.list_name(arch)
+    name = layout.binary_name(arch)
+    binary = path / name
+    if not binary.is_file():
+        raise ArtifactError(
+            f"there is no {name} in {path}", resolution=f"machines of the architecture {arch} need it: put it there"
+        )
+    sha256 = _verified(binary, expected=listed(sums, name))
+    names = layout.parse_sums(_read(sums))
+    image = next((path / name for name in layout.image_names(arch) if name in names and (path / name).is_file()), None)
+    if image is not None:
+        _verified(image, expected=names[image.name])
+    return Artifact(version=version, arch=arch, binary=binary, sha256=sha256, images=() if image is None else (image,))
+
+
+def listed(sums: Path, name: str) -> str:
+    """The checksum a list has for a file. Raises ArtifactError where there is no list or none for that file."""
+    found = layout.parse_sums(_read(sums)).get(name)
+    if found is None:
+        raise ArtifactError(f"{sums} has no checksum of {name}", resolution="it must have a line `<sha256>  <file>`")
+    return found
+
+
+def wrong_checksum(path: Path, *, expected: str, found: str, resolution: str) -> ArtifactError:
+    """The error for a file that is not what its list says."""
+    return ArtifactError(
+        f"{path} has the wrong checksum", details=f"expected {expected}\nfound    {found}", resolution=resolution
+    )
+
+
+def _verified(path: Path, *, expected: str) -> str:
+    try:
+        found = layout.sha256_of(path)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}", details=str(error)) from error
+    if found != expected:
+        raise wrong_checksum(path, expected=expected, found=found, resolution="put the release's own file there")
+    return found
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"cannot read the checksum list {path}",
+            details=str(error),
+            resolution="releases have it beside the binary; k3s is never installed unchecked",
+        ) from error
+
+
+def _version_file(path: Path) -> str | None:
+    for name in ("version", "VERSION"):
+        if (path / name).is_file():
+            return _read(path / name).strip()
+    return None
+
+
+def _said_by_binary(path: Path) -> str | None:
+    """What a binary (or script) that this machine can run says; it runs only if its checksum is right."""
+    arch = _MACHINES.get(platform.machine())
+    if arch is None:
+        return None
+    binary = path / layout.binary_name(arch)
+    if not binary.is_file():
+        return None
+    _verified(binary, expected=listed(path / layout.list_name(arch), binary.name))
+    if not os.access(binary, os.X_OK):
+        return None
+    try:
+        said = subprocess.run(
+            [binary.absolute(), "--version"], capture_output=True, text=True, timeout=_RUN_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        # Another system's binary, a script whose interpreter is not here: it cannot tell, which is no failure.
+        return None
+    found = _SAYS.search(said.stdout)
+    return found.group(1) if found else None

@@ -1,0 +1,98 @@
+"""HTTP for releases: streamed to files, tried again where a failure may pass."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from bootstrap.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+_TIMEOUT_S = (10.0, 30.0)
+_CHUNK = 1 << 20
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class _PassingStatusError(Exception):
+    """A status that may be another one soon."""
+
+
+class Downloader:
+    """Fetches over HTTP(S), through the environment's proxies.
+
+    Args:
+        attempts: Tries in all, where a connection fails, ends early, or the server says that it is busy.
+        pause_s: Before the second try; twice as long before each further one.
+    """
+
+    def __init__(self, *, attempts: int = 4, pause_s: float = 0.5) -> None:
+        self._attempts = attempts
+        self._pause_s = pause_s
+
+    def location(self, url: str, *, what: str) -> str:
+        """Where a URL redirects to, unfollowed; empty where it does not."""
+
+        def ask(session: requests.Session) -> str:
+            with session.get(url, allow_redirects=False, timeout=_TIMEOUT_S, stream=True) as answer:
+                _check(answer, what)
+                return answer.headers.get("Location", "")
+
+        return self._persist(ask, url=url, what=what)
+
+    def fetch(self, url: str, path: Path, *, what: str) -> None:
+        """Put what a URL holds into a file: all of it, or the file does not appear."""
+
+        def copy(session: requests.Session) -> None:
+            with session.get(url, timeout=_TIMEOUT_S, stream=True) as answer:
+                _check(answer, what)
+                with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+                    temporary = Path(file.name)
+                    try:
+                        # A body shorter than Content-Length raises, so that a part is never taken for the whole.
+                        for chunk in answer.iter_content(_CHUNK):
+                            file.write(chunk)
+                        file.flush()
+                        temporary.replace(path)
+                    finally:
+                        temporary.unlink(missing_ok=True)
+
+        self._persist(copy, url=url, what=what)
+
+    def _persist(self, attempt: Callable[[requests.Session], T], *, url: str, what: str) -> T:
+        import requests
+        import tenacity
+
+        passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._attempts),
+            wait=tenacity.wait_exponential(multiplier=self._pause_s, max=10),
+            retry=tenacity.retry_if_exception_type((*passing, _PassingStatusError)),
+            reraise=True,
+        )
+        hint = "is the address reachable from here? Proxies come from HTTPS_PROXY; k3s.artifacts needs no network"
+        try:
+            with requests.Session() as session:
+                return retrying(attempt, session)
+        except (requests.RequestException, _PassingStatusError) as error:
+            raise ArtifactError(f"cannot fetch {what}", details=f"{url}\n{error}", resolution=hint) from error
+        except OSError as error:
+            raise ArtifactError(f"cannot keep {what}", details=str(error)) from error
+
+
+def _check(answer: requests.Response, what: str) -> None:
+    if answer.status_code in _PASSING:
+        raise _PassingStatusError(f"HTTP {answer.status_code} {answer.reason}")
+    if answer.status_code == 404:
+        raise ArtifactError(
+            f"there is no {what}",
+            details=f"{answer.url}\nHTTP 404 {answer.reason}",
+            resolution="look at the version (https://github.com/k3s-io/k3s/releases) and, for a mirror, at its address",
+        )
+    if answer.status_code >= 400:
+        raise ArtifactError(f"cannot fetch {what}", details=f"{answer.url}\nHTTP {answer.status_code} {answer.reason}")

@@ -1,0 +1,75 @@
+"""Names and checksum lists of k3s releases (facts read at k3s v1.36 and its release page)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from bootstrap.errors import ArtifactError
+
+VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
+ARCHES = ("amd64", "arm64")
+
+_CHANNEL_TAG = re.compile(r".*/tag/([^/?#]+)/?$")
+_CHUNK = 1 << 20
+
+
+def checked_version(version: str) -> str:
+    """The version itself. Raises ArtifactError unless it is `vX.Y.Z[-rcN]+k3sN`."""
+    if not VERSION.fullmatch(version):
+        raise ArtifactError(
+            f"{version!r} is not a k3s version",
+            resolution="write it as the release page does, with v and +k3sN: v1.33.3+k3s1",
+        )
+    return version
+
+
+def binary_name(arch: str) -> str:
+    """A release's file of the k3s binary. Raises ArtifactError for an architecture there are no machines of."""
+    if arch not in ARCHES:
+        raise ArtifactError(f"k3s is not to be had for {arch!r}", details=f"it is for {' and '.join(ARCHES)}")
+    return "k3s" if arch == "amd64" else f"k3s-{arch}"
+
+
+def list_name(arch: str) -> str:
+    """A release's checksum list, one per architecture, images included."""
+    return f"sha256sum-{arch}.txt"
+
+
+def image_names(arch: str) -> tuple[str, ...]:
+    """Air-gap image archives, the smallest first: k3s imports any of them, so one is enough."""
+    return tuple(f"k3s-airgap-images-{arch}.tar{suffix}" for suffix in (".zst", ".gz", ""))
+
+
+def file_url(releases_url: str, version: str, name: str) -> str:
+    """Where a release's file is; the `+` of a version is written `%2B`."""
+    return f"{releases_url.rstrip('/')}/download/{quote(version, safe='')}/{name}"
+
+
+def version_in(location: str) -> str | None:
+    """The version a channel's redirect names (`.../releases/tag/v1.33.3%2Bk3s1`), or None."""
+    found = _CHANNEL_TAG.fullmatch(location)
+    version = unquote(found.group(1)) if found else ""
+    return version if VERSION.fullmatch(version) else None
+
+
+def parse_sums(text: str) -> dict[str, str]:
+    """A checksum list as file name to lower-case hex; lines that are no checksum are passed over."""
+    sums: dict[str, str] = {}
+    for line in text.splitlines():
+        digest, _, name = line.strip().partition(" ")
+        if re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+            # sha256sum writes a `*` before names of files it read as binary.
+            sums[name.strip().removeprefix("*")] = digest.lower()
+    return sums
+
+
+def sha256_of(path: Path) -> str:
+    """A file's checksum in lower-case hex. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

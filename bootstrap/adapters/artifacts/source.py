@@ -1,0 +1,94 @@
+"""Releases and artifact directories as one `bootstrap.ports.ArtifactSource`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bootstrap.adapters.artifacts import directory, layout
+from bootstrap.adapters.artifacts.download import Downloader
+from bootstrap.adapters.files import locked
+from bootstrap.errors import ArtifactError
+from bootstrap.model.cluster import K3sSpec
+from bootstrap.ports import Artifact
+
+
+def default_cache_root() -> Path:
+    """`$XDG_CACHE_HOME/homelab-k8s/k3s` or the platform's equal."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("homelab-k8s", appauthor=False) / "k3s"
+
+
+class ReleaseSource:
+    """k3s from its releases, or from the artifact directory an inventory names.
+
+    Args:
+        cache: Directory for downloads, such as `default_cache_root()`; several processes may share it.
+        downloader: How to fetch.
+    """
+
+    def __init__(self, cache: Path, *, downloader: Downloader | None = None) -> None:
+        self._cache = cache
+        self._downloader = downloader or Downloader()
+
+    def resolve(self, k3s: K3sSpec) -> str:
+        """The version `k3s` means. Raises ArtifactError where that cannot be known."""
+        if k3s.artifacts is not None:
+            return directory.version_of(k3s.artifacts, wanted=k3s.version)
+        if k3s.version is not None:
+            return layout.checked_version(k3s.version)
+        url = f"{k3s.channels_url.rstrip('/')}/{k3s.channel}"
+        location = self._downloader.location(url, what=f"k3s channel {k3s.channel!r}")
+        version = layout.version_in(location)
+        if version is None:
+            raise ArtifactError(
+                f"the k3s channel {k3s.channel!r} does not say which version it is at",
+                details=f"{url} redirects to {location}" if location else f"{url} does not redirect",
+                resolution="name a version (k3s.version), or another channel",
+            )
+        return version
+
+    def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
+        """Make a version's files available here; the checksum is checked each time.
+
+        Raises:
+            ArtifactError: Not there, not reachable, or the wrong checksum (a bad file of the cache is removed).
+        """
+        if k3s.artifacts is not None:
+            return directory.artifact(k3s.artifacts, version=version, arch=arch)
+        name = layout.binary_name(arch)
+        place = self._cache / layout.checked_version(version)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            # Whoever comes second waits for the first one's download and then finds it done.
+            with locked(place):
+                return self._cached(k3s, place=place, name=name, version=version, arch=arch)
+        except OSError as error:
+            raise ArtifactError(f"cannot use the cache {place}", details=str(error)) from error
+
+    def _cached(self, k3s: K3sSpec, *, place: Path, name: str, version: str, arch: str) -> Artifact:
+        sums = place / layout.list_name(arch)
+        binary = place / name
+        for path in (sums, binary):
+            if not path.exists():
+                url = layout.file_url(k3s.releases_url, version, path.name)
+                self._downloader.fetch(url, path, what=f"{path.name} of k3s {version}")
+        try:
+            expected = directory.listed(sums, name)
+        except ArtifactError:
+            # A proxy's login page, say: kept, it would be in the way for ever.
+            sums.unlink()
+            raise
+        found = layout.sha256_of(binary)
+        if found != expected:
+            # Both go: which of the two is wrong cannot be told from here.
+            for path in (binary, sums):
+                path.unlink()
+            raise directory.wrong_checksum(
+                binary,
+                expected=expected,
+                found=found,
+                resolution="it was removed; run the command again to fetch it anew. If it stays wrong, do not trust "
+                f"{k3s.releases_url}",
+            )
+        return Artifact(version=version, arch=arch, binary=binary, sha256=found)

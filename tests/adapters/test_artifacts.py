@@ -1,0 +1,255 @@
+"""k3s from releases (over a real local server) and from artifact directories."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from adapters.releases import BINARY, VERSION, ReleaseServer, sha256, write_artifacts
+
+from bootstrap.adapters.artifacts import ReleaseSource, layout
+from bootstrap.adapters.artifacts.download import Downloader
+from bootstrap.errors import ArtifactError
+from bootstrap.model.cluster import K3sSpec
+
+HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
+
+
+@pytest.fixture
+def server() -> Iterator[ReleaseServer]:
+    server = ReleaseServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def k3s(server: ReleaseServer) -> K3sSpec:
+    return K3sSpec(releases_url=server.url, channels_url=f"{server.url}/channels")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> ReleaseSource:
+    return ReleaseSource(tmp_path / "cache", downloader=Downloader(attempts=3, pause_s=0.01))
+
+
+class TestReleases:
+    def test_a_channel_is_read_from_its_redirect_which_is_not_followed(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        assert source.resolve(k3s) == VERSION
+        assert server.paths == ["/channels/stable"]
+
+    def test_a_version_is_taken_as_given_without_a_request(self, source: ReleaseSource, server: ReleaseServer) -> None:
+        assert source.resolve(K3sSpec(version="v1.32.0-rc1+k3s2", channels_url=server.url)) == "v1.32.0-rc1+k3s2"
+        assert server.paths == []
+        for wrong in ("1.33.3+k3s1", "v1.33.3", "v1.33", "../../etc"):
+            with pytest.raises(ArtifactError, match="not a k3s version"):
+                source.resolve(K3sSpec(version=wrong))
+
+    def test_an_unknown_channel_or_an_odd_redirect_is_told(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        server.redirects["/channels/odd"] = "/releases/latest"
+        with pytest.raises(ArtifactError, match=r"there is no k3s channel 'v9\.9'"):
+            source.resolve(K3sSpec(channel="v9.9", channels_url=k3s.channels_url))
+        with pytest.raises(ArtifactError, match="does not say which version") as caught:
+            source.resolve(K3sSpec(channel="odd", channels_url=k3s.channels_url))
+        assert "redirects to" in caught.value.details
+
+    def test_a_release_is_fetched_once_and_verified(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        artifact = source.fetch(k3s, version=VERSION, arch="amd64")
+        assert artifact.binary.read_bytes() == BINARY
+        assert (artifact.sha256, artifact.version, artifact.images) == (sha256(BINARY), VERSION, ())
+        assert source.fetch(k3s, version=VERSION, arch="amd64") == artifact
+        assert server.paths == ["/download/v1.33.3%2Bk3s1/sha256sum-amd64.txt", "/download/v1.33.3%2Bk3s1/k3s"]
+        assert sorted(path.name for path in artifact.binary.parent.iterdir()) == ["k3s", "sha256sum-amd64.txt"]
+
+    def test_what_is_in_the_cache_needs_no_server(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        artifact = source.fetch(k3s, version=VERSION, arch="amd64")
+        nowhere = K3sSpec(releases_url="http://127.0.0.1:1")
+        assert source.fetch(nowhere, version=VERSION, arch="amd64") == artifact
+
+    def test_a_wrong_checksum_stops_and_removes_the_file(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer, tmp_path: Path
+    ) -> None:
+        path = f"/download/{quote(VERSION, safe='')}/k3s"
+        server.files[path] = b"something else"
+        with pytest.raises(ArtifactError, match="wrong checksum") as caught:
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        assert sha256(BINARY) in caught.value.details
+        assert sha256(b"something else") in caught.value.details
+        assert str(tmp_path / "cache" / VERSION / "k3s") in caught.value.brief
+        assert list((tmp_path / "cache" / VERSION).iterdir()) == []
+        server.files[path] = BINARY
+        assert source.fetch(k3s, version=VERSION, arch="amd64").sha256 == sha256(BINARY)
+
+    def test_a_file_that_changed_in_the_cache_is_noticed(self, source: ReleaseSource, k3s: K3sSpec) -> None:
+        artifact = source.fetch(k3s, version=VERSION, arch="amd64")
+        artifact.binary.write_bytes(BINARY[:-1])
+        with pytest.raises(ArtifactError, match="wrong checksum"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        assert source.fetch(k3s, version=VERSION, arch="amd64") == artifact
+
+    def test_a_download_that_ends_early_is_tried_again(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        server.cut = 2
+        assert source.fetch(k3s, version=VERSION, arch="amd64").binary.read_bytes() == BINARY
+        assert len(server.paths) == 4
+
+    def test_one_that_always_ends_early_leaves_nothing(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer, tmp_path: Path
+    ) -> None:
+        server.cut = 100
+        with pytest.raises(ArtifactError, match=r"cannot fetch sha256sum-amd64\.txt"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        assert len(server.paths) == 3
+        assert list((tmp_path / "cache" / VERSION).iterdir()) == []
+
+    def test_a_busy_server_is_asked_again(self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer) -> None:
+        server.busy = 2
+        assert source.resolve(k3s) == VERSION
+        server.busy = 3
+        with pytest.raises(ArtifactError, match="cannot fetch k3s channel") as caught:
+            source.resolve(k3s)
+        assert "HTTP 503" in caught.value.details
+
+    def test_a_release_that_is_not_there_is_told_at_once(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        with pytest.raises(ArtifactError, match=r"there is no sha256sum-amd64.txt of k3s v9.9.9\+k3s1") as caught:
+            source.fetch(k3s, version="v9.9.9+k3s1", arch="amd64")
+        assert "404" in caught.value.details
+        assert len(server.paths) == 1
+
+    def test_a_server_that_is_down_is_told(self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer) -> None:
+        server.stop()
+        with pytest.raises(ArtifactError, match="cannot fetch") as caught:
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        assert "refused" in caught.value.details
+        assert server.url in caught.value.details
+
+    def test_a_page_in_place_of_the_list_is_not_kept(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        path = f"/download/{quote(VERSION, safe='')}/sha256sum-amd64.txt"
+        good, server.files[path] = server.files[path], b"<html>please log in</html>"
+        with pytest.raises(ArtifactError, match="has no checksum of k3s"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        server.files[path] = good
+        assert source.fetch(k3s, version=VERSION, arch="amd64").sha256 == sha256(BINARY)
+
+    def test_an_architecture_k3s_is_not_for_is_refused(self, source: ReleaseSource, k3s: K3sSpec) -> None:
+        with pytest.raises(ArtifactError, match="riscv64"):
+            source.fetch(k3s, version=VERSION, arch="riscv64")
+
+    def test_threads_and_processes_share_one_download(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer, tmp_path: Path
+    ) -> None:
+        code = (
+            "import sys, json, pathlib\n"
+            "from bootstrap.adapters.artifacts import ReleaseSource\n"
+            "from bootstrap.model.cluster import K3sSpec\n"
+            "cache, url, version = sys.argv[1:]\n"
+            "got = ReleaseSource(pathlib.Path(cache)).fetch(K3sSpec(releases_url=url), version=version, arch='amd64')\n"
+            "print(json.dumps(got.sha256))\n"
+        )
+        command = [sys.executable, "-c", code, str(tmp_path / "cache"), server.url, VERSION]
+        with ThreadPoolExecutor(8) as pool:
+            others = [pool.submit(subprocess.run, command, capture_output=True, check=True) for _ in range(3)]
+            ours = [pool.submit(source.fetch, k3s, version=VERSION, arch="amd64") for _ in range(5)]
+            assert {future.result().sha256 for future in ours} == {sha256(BINARY)}
+            assert {json.loads(future.result().stdout) for future in others} == {sha256(BINARY)}
+        assert len(server.paths) == 2
+        assert threading.active_count() < 20
+
+
+class TestDirectory:
+    def test_its_files_are_verified_in_place(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        k3s = K3sSpec(artifacts=directory)
+        for arch, name in (("amd64", "k3s"), ("arm64", "k3s-arm64")):
+            artifact = source.fetch(k3s, version=VERSION, arch=arch)
+            assert artifact.binary == directory / name
+            assert artifact.sha256 == sha256(artifact.binary.read_bytes())
+        assert not (tmp_path / "cache").exists()
+
+    @pytest.mark.skipif(not HERE, reason="needs an amd64 or arm64 machine")
+    def test_the_binary_is_asked_for_its_version(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files", version="v1.30.1+k3s2")
+        assert source.resolve(K3sSpec(artifacts=directory)) == "v1.30.1+k3s2"
+        assert source.resolve(K3sSpec(artifacts=directory, version="v1.30.1+k3s2")) == "v1.30.1+k3s2"
+        with pytest.raises(ArtifactError, match=r"holds k3s v1.30.1\+k3s2, not v1.33.3\+k3s1"):
+            source.resolve(K3sSpec(artifacts=directory, version=VERSION))
+
+    def test_a_version_file_is_believed(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        (directory / "VERSION").write_text("v1.29.9+k3s1\n")
+        assert source.resolve(K3sSpec(artifacts=directory)) == "v1.29.9+k3s1"
+        (directory / "VERSION").write_text("newest\n")
+        with pytest.raises(ArtifactError, match="'newest' is not a k3s version"):
+            source.resolve(K3sSpec(artifacts=directory))
+
+    def test_where_nothing_tells_the_inventory_must(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        for name in ("k3s", "k3s-arm64"):
+            (directory / name).chmod(0o644)
+        with pytest.raises(ArtifactError, match="cannot tell which k3s version") as caught:
+            source.resolve(K3sSpec(artifacts=directory))
+        assert "k3s.version" in caught.value.resolution
+        assert source.resolve(K3sSpec(artifacts=directory, version=VERSION)) == VERSION
+
+    @pytest.mark.skipif(not HERE, reason="needs an amd64 or arm64 machine")
+    def test_a_binary_with_a_wrong_checksum_is_never_run(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        trace = tmp_path / "trace"
+        for name in ("k3s", "k3s-arm64"):
+            (directory / name).write_text(f"#!/bin/sh\ntouch {trace}\n")
+        with pytest.raises(ArtifactError, match="wrong checksum"):
+            source.resolve(K3sSpec(artifacts=directory))
+        assert not trace.exists()
+
+    def test_an_image_archive_counts_if_it_is_listed_and_there(self, source: ReleaseSource, tmp_path: Path) -> None:
+        names = ("k3s-airgap-images-amd64.tar.gz", "k3s-airgap-images-amd64.tar.zst")
+        directory = write_artifacts(tmp_path / "files", images=names)
+        (directory / "k3s-airgap-images-arm64.tar").write_text("not listed")
+        k3s = K3sSpec(artifacts=directory)
+        assert source.fetch(k3s, version=VERSION, arch="amd64").images == (directory / names[1],)
+        assert source.fetch(k3s, version=VERSION, arch="arm64").images == ()
+        (directory / names[1]).unlink()
+        assert source.fetch(k3s, version=VERSION, arch="amd64").images == (directory / names[0],)
+        (directory / names[0]).write_text("damaged")
+        with pytest.raises(ArtifactError, match="wrong checksum"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+
+    def test_what_is_missing_is_named(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        k3s = K3sSpec(artifacts=directory)
+        (directory / "sha256sum-amd64.txt").write_text("")
+        with pytest.raises(ArtifactError, match="no checksum of k3s"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        (directory / "sha256sum-amd64.txt").unlink()
+        with pytest.raises(ArtifactError, match="cannot read the checksum list"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        (directory / "k3s").unlink()
+        with pytest.raises(ArtifactError, match="there is no k3s in"):
+            source.fetch(k3s, version=VERSION, arch="amd64")
+        with pytest.raises(ArtifactError, match="is not there"):
+            source.resolve(K3sSpec(artifacts=tmp_path / "elsewhere"))
+
+
+def test_checksum_lists_are_read_as_sha256sum_writes_them() -> None:
+    text = f"{'A' * 64}  k3s\n{'b' * 64} *k3s-arm64\n\n# comment\nshort  x\n"
+    assert layout.parse_sums(text) == {"k3s": "a" * 64, "k3s-arm64": "b" * 64}
