@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final
@@ -115,35 +116,36 @@ def _check_gateway(root: Values, problems: Problems) -> None:
         problems.add(where, f"{gateway} is not in the subnet {subnet}", _usable_hint(subnet))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Network:
+    """One of the networks that must be apart, and whether the user wrote it."""
+
+    name: str
+    network: IPv4Network | None
+    where: Where
+    given: bool
+
+
 def _check_networks_apart(root: Values, problems: Problems) -> None:
     network, k3s = root.get(table.NETWORK), root.get(table.K3S)
     if network is None or k3s is None:
         return
-    pods = _cidr(k3s, table.CLUSTER_CIDR, _K3S_PODS)
-    services = _cidr(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
-    subnet = network.get(table.SUBNET)
-    _apart(
-        problems,
-        ("cluster_cidr", pods, k3s.at(table.CLUSTER_CIDR)),
-        ("service_cidr", services, k3s.at(table.SERVICE_CIDR)),
-    )
-    at = network.at(table.SUBNET)
-    _apart(problems, ("cluster_cidr", pods, k3s.at(table.CLUSTER_CIDR)), ("subnet", subnet, at))
-    _apart(problems, ("service_cidr", services, k3s.at(table.SERVICE_CIDR)), ("subnet", subnet, at))
+    pods = _network(k3s, table.CLUSTER_CIDR, _K3S_PODS)
+    services = _network(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
+    subnet = _network(network, table.SUBNET, None)
+    for one, other in ((pods, services), (pods, subnet), (services, subnet)):
+        if one.network is None or other.network is None or not one.network.overlaps(other.network):
+            continue
+        # Told where the user wrote one of the two: k3s's defaults stand nowhere.
+        where = other.where if other.given else one.where
+        message = f"{other.name} {other.network} overlaps {one.name} {one.network}"
+        problems.add(where, message, "choose networks that are apart")
 
 
-def _cidr(k3s: Values, key: Field[IPv4Network], default: IPv4Network) -> IPv4Network | None:
-    return k3s.get(key) if k3s.given(key) else default
-
-
-def _apart(
-    problems: Problems, one: tuple[str, IPv4Network | None, Where], other: tuple[str, IPv4Network | None, Where]
-) -> None:
-    if one[1] is None or other[1] is None or not one[1].overlaps(other[1]):
-        return
-    # Told where the user wrote one of the two: k3s's defaults stand nowhere.
-    where = one[2] if one[2].line is not None and one[2].path.endswith(one[0]) and other[2].line is None else other[2]
-    problems.add(where, f"{other[0]} {other[1]} overlaps {one[0]} {one[1]}", "choose networks that are apart")
+def _network(section: Values, key: Field[IPv4Network], default: IPv4Network | None) -> _Network:
+    given = section.given(key)
+    network = section.get(key) if given else default
+    return _Network(name=key.name, network=network, where=section.at(key), given=given)
 
 
 def _check_vmids(root: Values, problems: Problems) -> None:

@@ -208,6 +208,6 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if isinstance(error, _TooDeepError):
         return said, mark.line + 1
     if said.startswith("mapping values are not allowed"):
-        said = "a colon where no key can be: quote the value, or mend the indentation"
+        return "a colon where no key can be: quote the value, or mend the indentation", mark.line + 1
     context = f" ({error.context})" if error.context else ""
     return f"not YAML: {said}{context}", min(mark.line + 1, max(len(lines), 1))

@@ -27,8 +27,8 @@ _LABEL_KEY: Final = rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAM
 _DNS_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 _HOST: Final = rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])"
 
-_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"
-_TOKEN: Final = re.compile(rf"(?P<id>{_TOKEN_ID})(?:=(?P<secret>\S+))?")
+_FULL_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"
+_TOKEN: Final = re.compile(rf"(?P<id>{_FULL_ID})(?:=(?P<secret>\S+))?")
 _OPEN_LABELS: Final = ("node.kubernetes.io", "kubelet.kubernetes.io")
 _OPEN_LABEL_KEYS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _ROLE_PREFIX: Final = "node-role.kubernetes.io"
@@ -275,7 +275,7 @@ FINGERPRINT: Final = Text(
 FILE: Final = Text(label="a path", pattern=r"[^\n]+", parse=Path)
 TOKEN_ID: Final = Text(
     label="a token's id user@realm!name, without the secret",
-    pattern=_TOKEN_ID,
+    pattern=_FULL_ID,
     parse=_token_id,
     secret=True,
     explain=_token_id_hint,

@@ -8,7 +8,9 @@ from typing import Final
 
 from bootstrap.errors import Problem
 
-_TOKEN_SECRET: Final = re.compile(r"(![A-Za-z][A-Za-z0-9._-]*=)[^\s'\"]+")
+_TOKEN_SECRET: Final = re.compile(r"(![A-Za-z][A-Za-z0-9._-]*=)(?!secret(?:[\s,]|$))[^\s'\"]+")
+"""Leaves `!name=secret`, which our own hints say."""
+_USERINFO: Final = re.compile(r"//[^/@\s]+@")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -54,8 +56,8 @@ class Problems:
 
 
 def mask(text: str) -> str:
-    """The text without what looks like the secret of a Proxmox API token (a UUID, as Proxmox makes them)."""
-    return _UUID.sub("***", _TOKEN_SECRET.sub(r"\1***", text))
+    """The text without what looks like a secret: of a Proxmox API token (a UUID, as Proxmox makes them) or in a URL."""
+    return _USERINFO.sub("//***@", _UUID.sub("***", _TOKEN_SECRET.sub(r"\1***", text)))
 
 
 def shown(text: str) -> str:

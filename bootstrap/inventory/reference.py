@@ -37,8 +37,9 @@ def _tables(path: str, section: Section) -> Iterator[str]:
     yield ""
     yield section.doc
     if section.exclusive:
+        names = ", ".join(f"`{name}`" for name in section.exclusive)
         yield ""
-        yield f"{'Exactly' if section.needs_one else 'At most'} one of {', '.join(f'`{name}`' for name in section.exclusive)}."
+        yield f"{'Exactly' if section.needs_one else 'At most'} one of {names}."
     yield ""
     yield "| key | value | default | example | |"
     yield "|---|---|---|---|---|"
@@ -69,7 +70,7 @@ def _value(each: Field[Any], path: str) -> str:
 
 def _default(each: Field[Any]) -> str:
     if each.default is None:
-        return _cell(each.default_doc) or "none"
+        return _cell(each.default_doc) or ("" if section_of(each.kind) is not None else "none")
     return f"`{_yaml(each.default)}`"
 
 

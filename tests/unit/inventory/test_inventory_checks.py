@@ -1,0 +1,135 @@
+"""What goes together, and the files that are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.inventory.kit import ENVIRON, Load, Told
+
+NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message", "hint"),
+    [
+        ("network: {addresses: 192.168.1.5-192.168.1.9}", "network.addresses", "need the subnet", "192.168.1.0/24"),
+        (
+            NETWORK.format(addresses="192.168.1.250-192.168.1.255", more=""),
+            "network.addresses",
+            "192.168.1.250-192.168.1.255 leaves the subnet 192.168.1.0/24",
+            "192.168.1.1 to 192.168.1.254",
+        ),
+        (
+            NETWORK.format(addresses="10.0.0.5-10.0.0.9", more=""),
+            "network.addresses",
+            "10.0.0.5-10.0.0.9 leaves the subnet 192.168.1.0/24",
+            "",
+        ),
+        (NETWORK.format(addresses="192.168.1.9-192.168.1.5", more=""), "network.addresses", "ends before", "1.5-192"),
+        (
+            NETWORK.format(addresses="192.168.1.5-192.168.1.7", more="") + "workers: 3",
+            "network.addresses",
+            "3 addresses for 4 machines",
+            "widen",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.5-192.168.1.5", more="") + "workers: 3",
+            "network.addresses",
+            "1 address for 4 machines",
+            "widen",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.1-192.168.1.9", more=", gateway: 192.168.1.1"),
+            "network.gateway",
+            "the gateway 192.168.1.1 lies among the machines' addresses",
+            "leave it out",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.3-192.168.1.9", more=", dns: [192.168.1.1, 192.168.1.9]"),
+            "network.dns[1]",
+            "the DNS server 192.168.1.9 lies among the machines' addresses",
+            "leave it out",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.3-192.168.1.9", more="") + "proxmox: {endpoint: 'https://192.168.1.5'}",
+            "proxmox.endpoint",
+            "the Proxmox endpoint 192.168.1.5 lies among the machines' addresses",
+            "leave it out",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.3-192.168.1.9", more=", gateway: 192.168.2.1"),
+            "network.gateway",
+            "192.168.2.1 is not in the subnet 192.168.1.0/24",
+            "192.168.1.1 to",
+        ),
+        ("network: {gateway: 192.168.1.1}", "network.gateway", "has no effect without addresses", "DHCP"),
+        (
+            "network: {subnet: 10.42.7.0/24}",
+            "network.subnet",
+            "subnet 10.42.7.0/24 overlaps cluster_cidr 10.42.0.0/16",
+            "",
+        ),
+        ("network: {subnet: 10.43.7.0/24}", "network.subnet", "overlaps service_cidr 10.43.0.0/16", "apart"),
+        ("k3s: {cluster_cidr: 10.43.0.0/17}", "k3s.cluster_cidr", "overlaps cluster_cidr 10.43.0.0/17", "apart"),
+        ("k3s: {service_cidr: 10.42.0.0/17}", "k3s.service_cidr", "overlaps cluster_cidr 10.42.0.0/16", "apart"),
+        (
+            "network: {subnet: 192.168.0.0/16}\nk3s: {cluster_cidr: 192.168.7.0/24}",
+            "network.subnet",
+            "subnet 192.168.0.0/16 overlaps cluster_cidr 192.168.7.0/24",
+            "apart",
+        ),
+        ("proxmox: {vmids: 100-102}\nworkers: 3", "proxmox.vmids", "3 vmids for 4 machines", "widen"),
+        ("proxmox: {vmids: 100-102}\npools: {a: {count: 3}}", "proxmox.vmids", "3 vmids for 4 machines", "widen"),
+        ("k3s: {channel: stable, artifacts: .}", "k3s.channel", "a channel has no effect on artifacts", "keep one"),
+        ("k3s: {artifacts: nowhere}", "k3s.artifacts", "nowhere does not exist", "sha256sum"),
+        ("k3s: {artifacts: lab.yaml}", "k3s.artifacts", "lab.yaml is not a directory", "sha256sum"),
+        ("proxmox: {tls: {ca_file: no.pem}}", "proxmox.tls.ca_file", "no.pem does not exist", ""),
+        ("proxmox: {tls: {ca_file: lab.yaml}}", "proxmox.tls.ca_file", "lab.yaml holds no PEM certificate", "pve-root"),
+        ("proxmox: {tls: {ca_file: .}}", "proxmox.tls.ca_file", "cannot be read: Is a directory", ""),
+        ("ssh: {private_key: no}", "ssh.private_key", "YAML takes no for a boolean", "quote"),
+        ("ssh: {private_key: id_x}", "ssh.private_key", "id_x does not exist", ""),
+        ("ssh: {private_key: id_x.pub}", "ssh.private_key", "id_x.pub is the public half", "id_x"),
+        ("ssh: {private_key: lab.yaml}", "ssh.private_key", "lab.yaml holds no private key", "BEGIN"),
+    ],
+)
+def test_a_contradiction_is_one_problem(told: Told, text: str, path: str, message: str, hint: str) -> None:
+    (problem,) = told(f"{text}\n")
+    assert problem.path == path
+    assert problem.line
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # As many addresses and vmids as machines are enough; a pool of none counts for nothing.
+        NETWORK.format(addresses="192.168.1.5-192.168.1.8", more="") + "workers: 3\nproxmox: {vmids: 100-103}\n",
+        NETWORK.format(addresses="192.168.1.5-192.168.1.5", more="") + "workers: 0\n",
+        NETWORK.format(addresses="192.168.1.1-192.168.1.253", more=", gateway: 192.168.1.254"),
+        "network: {addresses: 192.0.2.0-192.0.2.1, subnet: 192.0.2.0/31}\n",
+        "network: {subnet: 10.42.0.0/16}\nk3s: {cluster_cidr: 10.52.0.0/16}\n",
+        "k3s: {version: v1.33.3+k3s1, artifacts: .}\n",
+    ],
+)
+def test_what_just_fits_is_taken(load: Load, text: str) -> None:
+    load(text)
+
+
+def test_a_wrong_value_does_not_bring_others_down_with_it(told: Told) -> None:
+    found = told(
+        "network: {addresses: 192.168.1.5-192.168.1.300, subnet: 192.168.1.0/24, gateway: 192.168.1.1}\n"
+        "proxmox: {vmids: 100-101}\n"
+        "workers: many\n"
+    )
+    assert [problem.path for problem in found] == ["network.addresses", "workers"]
+
+
+def test_files_under_home_are_found(load: Load, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "id").write_text("-----BEGIN RSA PRIVATE KEY-----\n", encoding="utf-8")
+    inventory = load("ssh: {private_key: ~/id}\n", environ={**ENVIRON, "HOME": str(home)})
+    assert inventory.spec.ssh.private_key == home / "id"

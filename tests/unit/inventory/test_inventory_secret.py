@@ -1,0 +1,152 @@
+"""The token's secret: found where the inventory says, and never shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends.fail import Keyring as NoKeyring
+from keyring.errors import KeyringLocked
+
+from bootstrap.model.endpoint import ApiToken
+from tests.unit.inventory.kit import ENVIRON, SECRET, Load, Told
+
+WHOLE = f"automation@pve!homelab={SECRET}"
+TOKEN = ApiToken(user="automation@pve", name="homelab", secret=SECRET)
+ENDPOINT = {"PROXMOX_VE_ENDPOINT": "https://192.0.2.10"}
+
+
+class InMemory(KeyringBackend):
+    """A keyring that is a dictionary."""
+
+    priority = 1.0
+
+    def __init__(self, entries: dict[tuple[str, str], str], *, locked: bool = False) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.entries = entries
+        self.locked = locked
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if self.locked:
+            raise KeyringLocked("the collection is locked")
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+
+@pytest.fixture(autouse=True)
+def _restored_keyring() -> Iterator[None]:
+    before = keyring.get_keyring()
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.mark.parametrize("content", [WHOLE, f"PVEAPIToken={WHOLE}", f"{WHOLE}\n"])
+def test_a_whole_token_in_the_environment_is_enough(load: Load, content: str) -> None:
+    assert load("cluster: a\n", environ={**ENDPOINT, "PROXMOX_VE_API_TOKEN": content}).endpoint.token == TOKEN
+
+
+@pytest.mark.parametrize("content", [SECRET, WHOLE])
+def test_with_the_id_in_the_file_the_secret_may_stand_alone(load: Load, content: str) -> None:
+    text = "proxmox: {token_id: automation@pve!homelab}\n"
+    assert load(text, environ={**ENDPOINT, "PROXMOX_VE_API_TOKEN": content}).endpoint.token == TOKEN
+
+
+def test_a_named_variable_is_read(load: Load) -> None:
+    text = "proxmox: {token: {env: ATTIC_TOKEN}}\n"
+    assert load(text, environ={**ENDPOINT, "ATTIC_TOKEN": WHOLE}).endpoint.token == TOKEN
+
+
+def test_a_file_is_read(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{WHOLE}\n", encoding="utf-8")
+    assert load("proxmox: {token: {file: token}}\n").endpoint.token == TOKEN
+
+
+def test_the_keyring_is_read(load: Load) -> None:
+    keyring.set_keyring(InMemory({("homelab-k8s", "automation@pve!homelab"): SECRET}))
+    text = "proxmox: {token_id: automation@pve!homelab, token: {keyring: homelab-k8s/automation@pve!homelab}}\n"
+    assert load(text).endpoint.token == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("backend", "message", "hint"),
+    [
+        (InMemory({}), "the keyring has nothing under homelab/me", "keyring set homelab me"),
+        (InMemory({}, locked=True), "the keyring does not answer: the collection is locked", "unlock it"),
+        (
+            NoKeyring(),  # type: ignore[no-untyped-call]
+            "this system has no keyring",
+            "{env: NAME}",
+        ),
+    ],
+)
+def test_a_keyring_that_cannot_help_is_told(told: Told, backend: KeyringBackend, message: str, hint: str) -> None:
+    keyring.set_keyring(backend)
+    (problem,) = told("proxmox: {token: {keyring: homelab/me}}\n")
+    assert (problem.path, problem.line, problem.message) == ("proxmox.token.keyring", 1, message)
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "path", "message"),
+    [
+        (f"proxmox: {{token: '{WHOLE}'}}", {}, "proxmox.token", "a secret does not belong in this file"),
+        (f"proxmox: {{token: {SECRET}}}", {}, "proxmox.token", "a secret does not belong in this file"),
+        (f"proxmox: {{token: ['{WHOLE}']}}", {}, "proxmox.token", "a secret does not belong in this file"),
+        (f"proxmox: {{token_id: '{WHOLE}'}}", {}, "proxmox.token_id", "must be a token's id"),
+        (f"proxmox: {{token: {{env: {SECRET}}}}}", {}, "proxmox.token.env", "must be the name of an environment"),
+        (f"proxmox: {{token: {{env: '{WHOLE}'}}}}", {}, "proxmox.token.env", "must be the name of an environment"),
+        (f"proxmox: {{token: {{file: '{WHOLE}'}}}}", {}, "proxmox.token.file", "does not exist"),
+        (f"proxmox: {{token: {{keyring: '{WHOLE}'}}}}", {}, "proxmox.token.keyring", "must be service/user"),
+        (f"proxmox: {{token: {{env: A, file: '{WHOLE}'}}}}", {}, "proxmox.token.file", "env and file exclude each"),
+        (f"proxmox: {{token: {{secret: '{WHOLE}', env: A}}}}", {"A": WHOLE}, "proxmox.token.secret", "not a known key"),
+        (f"proxmox: {{token: {{'{WHOLE}': 1, env: A}}}}", {"A": WHOLE}, "proxmox.token.", "not a known key"),
+        (f"proxmox: {{endpoint: 'https://root:{SECRET}@pve'}}", {}, "proxmox.endpoint", "must be an address"),
+        ("proxmox: {endpoint: 'https://root:5f3c1c9e@pve'}", {}, "proxmox.endpoint", "must be an address"),
+        (
+            "cluster: a",
+            {"PROXMOX_VE_API_TOKEN": SECRET},
+            "PROXMOX_VE_API_TOKEN",
+            "does not hold user@realm!name=secret",
+        ),
+        ("cluster: a", {"PROXMOX_VE_API_TOKEN": f"root={SECRET}"}, "PROXMOX_VE_API_TOKEN", "does not hold user@realm"),
+        ("proxmox: {token: {env: NONE}}", {}, "proxmox.token.env", "the environment variable NONE is not set"),
+        ("proxmox: {token: {}}", {}, "proxmox.token", "needs one of env, file, keyring"),
+        (
+            "proxmox: {token_id: other@pve!x}",
+            {"PROXMOX_VE_API_TOKEN": WHOLE},
+            "PROXMOX_VE_API_TOKEN",
+            "is of the token automation@pve!homelab, not of token_id other@pve!x",
+        ),
+        (
+            "proxmox: {token_id: automation@pve!homelab, token: {env: A}}",
+            {"A": f"{SECRET} and more"},
+            "proxmox.token.env",
+            "does not hold a token's secret",
+        ),
+        (f"cluster: a\nssh: user: {SECRET}: x", {}, "", "a colon where no key can be"),
+    ],
+)
+def test_a_wrong_token_is_one_problem_that_does_not_show_it(
+    told: Told, text: str, environ: dict[str, str], path: str, message: str
+) -> None:
+    (problem,) = told(f"{text}\n", environ={**ENVIRON, **environ})
+    assert problem.path.startswith(path)
+    assert message in problem.message
+    assert SECRET not in repr(problem)
+    assert "5f3c1c9e" not in repr(problem)
+
+
+def test_the_secret_is_in_no_repr(load: Load) -> None:
+    assert SECRET not in repr(load("cluster: a\n"))
+
+
+def test_the_keyring_library_is_not_loaded_for_those_who_do_not_use_it() -> None:
+    code = "import sys, bootstrap.inventory; print('keyring' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
