@@ -2616,7 +2616,10 @@ class Kubectl:
             return
         if "no-headers" not in self.flags:
             rows.insert(0, [answer["columnDefinitions"][i]["name"].upper() for i in shown])
-        widths = [max(len(row[i]) for row in rows) for i in range(len(shown))]
+        if "all-namespaces" in self.flags:
+            spaces = [row["object"]["metadata"].get("namespace", "") for row in answer["rows"]]
+            rows = [[ns, *row] for ns, row in zip((["NAMESPACE"] + spaces)[-len(rows) :], rows, strict=True)]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             sys.stdout.write("   ".join(cells).rstrip() + "\n")

@@ -74,6 +74,11 @@ def test_its_own_kubectl_prints_what_the_real_one_prints(small: Cluster) -> None
     own = small.server.run("kubectl", "get", "nodes", "-o", "wide")
     assert own.returncode == 0, own.stderr
     assert without_ages(own.stdout) == without_ages(small.kubectl("get", "nodes", "-o", "wide"))
+    secrets = small.server.run("kubectl", "get", "secrets", "-A").stdout.splitlines()
+    assert [line.split()[:2] for line in secrets[:2]] == [
+        ["NAMESPACE", "NAME"],
+        ["kube-system", "a1.node-password.k3s"],
+    ]
     assert small.server.run("kubectl", "get", "--raw", "/readyz").stdout == "ok"
     node = json.loads(small.server.run("kubectl", "get", "node", "a1", "-o", "json").stdout)
     assert node["kind"] == "Node"
