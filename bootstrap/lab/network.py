@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
 from bootstrap.lab.guests.cgroups import LabCgroups
-from bootstrap.lab.guests.tools import find_tool, run
+from bootstrap.lab.guests.tools import run, tool_path
 
 ROUTE_METRIC = 4_000_000_000
 """Metric of the `unreachable` route: any real route to the range wins over it."""
@@ -104,7 +104,8 @@ class LabBridge:
         for port in await self._ports():
             await delete_link(port)
         await delete_link(self._network.bridge)
-        await self._route("delete", missing_ok=True)
+        if not await self._other_labs():  # they share the route
+            await self._route("delete", missing_ok=True)
 
     async def attach(self, device: str) -> None:
         """Make a device a port of the bridge and switch it on."""
@@ -113,6 +114,10 @@ class LabBridge:
     def port_name(self, vmid: int) -> str:
         """Name of a guest's port on this machine; Linux allows 15 characters."""
         return f"{self._network.bridge}{vmid}"[:15]
+
+    async def _other_labs(self) -> bool:
+        links = json.loads(await run("ip", "-json", "link", "show") or "[]")
+        return any(str(link.get("ifalias", "")).startswith(_ALIAS) for link in links)
 
     async def _ports(self) -> tuple[str, ...]:
         links = json.loads(await run("ip", "-json", "link", "show") or "[]")
@@ -137,9 +142,6 @@ class LabBridge:
                 await run("ip", "rule", "del", "iif", self._network.bridge, "priority", str(RULE_PRIORITY))
 
     async def _start_dhcp(self) -> None:
-        tool = find_tool("dnsmasq")
-        if tool is None:
-            raise GuestError("dnsmasq is not installed; it is in the Debian package dnsmasq-base")
         self._dhcp_dir.mkdir(parents=True, exist_ok=True)
         group = self._cgroups.make(DHCP_CGROUP)
         network = self._network
@@ -165,7 +167,7 @@ class LabBridge:
                 "/bin/sh",
                 str(_ENTER_CGROUP),
                 str(group),
-                tool,
+                tool_path("dnsmasq"),
                 *options,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,

@@ -24,6 +24,18 @@ def find_tool(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
 
 
+def tool_path(name: str) -> str:
+    """Full path of a tool.
+
+    Raises:
+        GuestError: This machine does not have it.
+    """
+    path = find_tool(name)
+    if path is None:
+        raise GuestError(f"{name} is not installed on this machine")
+    return path
+
+
 def missing_packages(kind: str) -> tuple[str, ...]:
     """Packages of a kind with a tool that this machine lacks, as `package (tool)`."""
     return tuple(
@@ -45,11 +57,8 @@ async def run(*argv: str, stdin: str = "", timeout_s: float = 30.0) -> str:
     Raises:
         GuestError: The tool is missing, failed or took too long; the text has its own words.
     """
-    tool = find_tool(argv[0])
-    if tool is None:
-        raise GuestError(f"{argv[0]} is not installed on this machine")
     process = await asyncio.create_subprocess_exec(
-        tool,
+        tool_path(argv[0]),
         *argv[1:],
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -6,6 +6,7 @@ import sys
 
 from bootstrap.lab.guests.base import GuestError
 from bootstrap.lab.guests.choose import why_not
+from bootstrap.lab.template.image import ensure_image
 from bootstrap.lab.template.root import ensure_root
 
 
@@ -19,7 +20,8 @@ def main(kinds: list[str]) -> int:
                 if kinds:
                     return 1
                 continue
-            _say(f"{kind}: {ensure_root(_say)}")
+            made = ensure_root(_say) if kind == "container" else ensure_image(_say).disk
+            _say(f"{kind}: {made}")
     except GuestError as error:
         _say(str(error))
         return 1
