@@ -2618,7 +2618,7 @@ class Kubectl:
             rows.insert(0, [answer["columnDefinitions"][i]["name"].upper() for i in shown])
         if "all-namespaces" in self.flags:
             spaces = [row["object"]["metadata"].get("namespace", "") for row in answer["rows"]]
-            rows = [[ns, *row] for ns, row in zip((["NAMESPACE"] + spaces)[-len(rows) :], rows, strict=True)]
+            rows = [[ns, *row] for ns, row in zip(["NAMESPACE", *spaces][-len(rows) :], rows, strict=True)]
         widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
