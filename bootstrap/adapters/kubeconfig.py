@@ -1,0 +1,115 @@
+"""The user's kubeconfig files: merged into and taken from, with only our own entries touched."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from bootstrap.adapters.files import PRIVATE_FILE, locked, write_private
+from bootstrap.adapters.kubeconfig_text import has_entry, merge_text, remove_text
+from bootstrap.errors import HomelabError
+from bootstrap.model.ids import ClusterName
+
+BACKUP_SUFFIX = ".homelab-k8s.bak"
+
+
+class FileKubeconfigStore:
+    """Kubeconfig files as kubectl finds them; implements `bootstrap.ports.KubeconfigStore`.
+
+    Args:
+        environ: Where `KUBECONFIG` is looked up.
+        home: The user's home directory.
+    """
+
+    def __init__(self, environ: Mapping[str, str], home: Path) -> None:
+        self._environ = environ
+        self._home = home
+
+    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
+        """Merge a kubeconfig's entries as cluster, user and context `name`; make it current; return the file.
+
+        The file that has our entries already is taken, else the first of `$KUBECONFIG`. Before the first change of
+        a file of the user's it is copied to `<file>.homelab-k8s.bak`. Mode 0600; symbolic links are followed.
+
+        Raises:
+            HomelabError: The file is no kubeconfig (it stays as it is), or cannot be written.
+        """
+        chosen = path or self._file_with(name) or self._candidates()[0]
+        target = chosen.resolve()
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with locked(target.parent):
+                existing = _read(target) or ""
+                merged = merge_text(existing, kubeconfig, name=name, source=str(chosen))
+                if merged != existing:
+                    _replace(target, merged)
+                elif target.stat().st_mode & 0o077:
+                    target.chmod(PRIVATE_FILE)
+        except OSError as error:
+            raise _unwritable(chosen, error) from error
+        return chosen
+
+    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
+        """Remove our entries; the file that changed, or None when there were none.
+
+        Raises:
+            HomelabError: A file that may have them is no kubeconfig, or cannot be written.
+        """
+        chosen = path or self._file_with(name)
+        if chosen is None:
+            return None
+        target = chosen.resolve()
+        try:
+            with locked(target.parent):
+                existing = _read(target)
+                if existing is None:
+                    return None
+                rest = remove_text(existing, name=name, source=str(chosen))
+                if rest is None:
+                    return None
+                _replace(target, rest)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unwritable(chosen, error) from error
+        return chosen
+
+    def _candidates(self) -> tuple[Path, ...]:
+        listed = [part for part in self._environ.get("KUBECONFIG", "").split(":") if part]
+        return tuple(Path(part) for part in listed) or (self._home / ".kube" / "config",)
+
+    def _file_with(self, name: ClusterName) -> Path | None:
+        for path in self._candidates():
+            text = _read(path)
+            if text is not None and has_entry(text, name=name, source=str(path)):
+                return path
+        return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomelabError(
+            f"cannot read the kubeconfig {path}", details=str(error), resolution="use another one (--kubeconfig FILE)"
+        ) from error
+
+
+def _replace(target: Path, text: str) -> None:
+    backup = target.with_name(target.name + BACKUP_SUFFIX)
+    # One backup, of the file as it was before we ever touched it.
+    if target.exists() and not backup.exists():
+        shutil.copy2(target, backup)
+        backup.chmod(PRIVATE_FILE)
+    write_private(target, text)
+
+
+def _unwritable(path: Path, error: OSError) -> HomelabError:
+    return HomelabError(
+        f"cannot write the kubeconfig {path}",
+        details=str(error),
+        resolution="use another one (--kubeconfig FILE), or print it: homelab-k8s kubeconfig",
+    )
