@@ -36,8 +36,10 @@ def render_config(
         config["server"] = f"https://{join}:6443"
     if machine.role is Role.CONTROL_PLANE:
         config |= _server_settings(spec, address, first_with_etcd=etcd and join is None)
-    if machine.labels:
-        config["node-label"] = [f"{key}={value}" for key, value in machine.labels]
+    # A kubelet may not give itself a role; those labels are set through the API once it is registered (k3s.md).
+    labels = [f"{key}={value}" for key, value in machine.labels if not key.startswith("node-role.kubernetes.io/")]
+    if labels:
+        config["node-label"] = labels
     if machine.taints:
         config["node-taint"] = [str(taint) for taint in machine.taints]
     header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from homes import Home, lab_home, leftovers
+from tests.e2e.homes import Home, lab_home, leftovers
 
 pytestmark = pytest.mark.container
 

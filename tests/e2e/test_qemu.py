@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from homes import Home, lab_home, leftovers
+from tests.e2e.homes import Home, lab_home, leftovers
 
 pytestmark = pytest.mark.qemu
 

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import yaml
-from fakes.clock import SteppingClock
+from tests.fakes.clock import SteppingClock
 
 from bootstrap.errors import (
     AgentNotConfiguredError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes.specs import DEMO, cluster, workers
-from fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
+from tests.fakes.specs import DEMO, cluster, workers
+from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
 
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.run import RunOptions

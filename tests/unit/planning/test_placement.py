@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes.specs import cluster
-from fakes.world import TEMPLATE
+from tests.fakes.specs import cluster
+from tests.fakes.world import TEMPLATE
 from hypothesis import given
 from hypothesis import strategies as st
 

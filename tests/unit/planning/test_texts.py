@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 import yaml
-from fakes.specs import cluster
+from tests.fakes.specs import cluster
 
 from bootstrap.errors import KubernetesError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses

@@ -1,0 +1,55 @@
+"""Waits: a value, a deadline with its last problem, a word after 15 s, an early end."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from tests.fakes.clock import SteppingClock
+
+from bootstrap.errors import DeadlineError, InterruptedRunError
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+
+def patience(timeout_s: float, said: list[tuple[str, str, float]] | None = None) -> Patience:
+    heard = said if said is not None else []
+    return Patience(
+        clock=SteppingClock(),
+        deadline_s=timeout_s,
+        stop=threading.Event(),
+        say=lambda what, problem, waited_s: heard.append((what, problem, waited_s)),
+    )
+
+
+def after(polls: int) -> Condition[str]:
+    left = iter(range(polls))
+    return Condition(what="the kettle", poll=lambda: NotYet("cold") if next(left, None) is not None else "tea")
+
+
+def test_the_value_comes_back_once_it_is_there() -> None:
+    assert wait_for(after(3), patience(10)) == "tea"
+
+
+def test_a_deadline_names_what_was_waited_for_and_the_last_problem() -> None:
+    with pytest.raises(DeadlineError, match="the kettle after 5 s") as gave_up:
+        wait_for(after(1000), patience(5))
+    assert gave_up.value.details == "cold"
+
+
+def test_even_without_time_left_one_look_is_taken() -> None:
+    assert wait_for(after(0), patience(0)) == "tea"
+
+
+def test_a_long_wait_says_what_and_why_every_15_s() -> None:
+    said: list[tuple[str, str, float]] = []
+    with pytest.raises(DeadlineError):
+        wait_for(after(10_000), patience(50, said))
+    assert [(what, problem) for what, problem, _ in said] == [("the kettle", "cold")] * 3
+    assert [round(waited_s) for _, _, waited_s in said] == [15, 30, 45]
+
+
+def test_an_interruption_ends_the_wait() -> None:
+    waiting = patience(1000)
+    waiting.stop.set()
+    with pytest.raises(InterruptedRunError, match="the kettle"):
+        wait_for(after(10), waiting)
