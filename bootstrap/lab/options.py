@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from ipaddress import ip_address
 from typing import Any
 
 GUEST_KINDS = ("auto", "container", "qemu", "none")
@@ -49,8 +50,10 @@ class LabOptions:
             found.append(f"pve_nodes: {self.pve_nodes} is not between 1 and 32")
         if self.pve_version not in (8, 9):
             found.append(f"pve_version: {self.pve_version} is neither 8 nor 9")
-        if not self.host.startswith("127."):
+        if not _is_loopback(self.host):
             found.append(f"host: {self.host!r} is no loopback address, and the lab is not made to be reached")
+        if not 0 <= self.port <= 65535:
+            found.append(f"port: {self.port} is not between 0 and 65535")
         if self.cores is not None and self.cores < 1:
             found.append(f"cores: {self.cores} is less than 1")
         if self.memory_mib is not None and self.memory_mib < 512:
@@ -66,6 +69,13 @@ class LabOptions:
         """The options out of `to_dict`'s result; unknown keys of a newer lab are passed over."""
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in data.items() if key in known})
+
+
+def _is_loopback(text: str) -> bool:
+    try:
+        return ip_address(text).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)

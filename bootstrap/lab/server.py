@@ -152,13 +152,14 @@ class LabServer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.cert_file, certificate.key_file)
         first = self.options.port
-        for port in range(first, first + (PORTS_TRIED if first else 1)):
+        last = min(first + PORTS_TRIED - 1, 65535) if first else 0
+        for port in range(first, last + 1):
             try:
                 return await gateway.start(host=self.options.host, port=port, context=context)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise LabError(f"cannot listen on {self.options.host}:{port}: {error}") from error
-        raise LabError(f"ports {first} to {first + PORTS_TRIED - 1} of {self.options.host} are all in use")
+        raise LabError(f"ports {first} to {last} of {self.options.host} are all in use")
 
     def _describe(self, port: int, certificate: Certificate, tokens: Tokens) -> LabInfo:
         driver, network = self.supervisor.driver, self._network

@@ -1,5 +1,4 @@
 """The Proxmox hosts the suite runs against: the lab, and a real one where the environment names it."""
-# ruff: noqa: ANN401 - JSON has any shape
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ A text that starts with `~` is a pattern for the whole value, `int N` an integer
 mapping the case names what must be there; a list must agree item by item. `{name}` stands for a value of the host
 the suite runs against; names that are not known are left as they are.
 """
-# ruff: noqa: ANN401 - JSON has any shape
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ class Machines:
 
     def __init__(self, front: Front) -> None:
         self.front = front
+        self._after: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """What this part answers or mends."""
@@ -40,10 +41,11 @@ class Machines:
         values = {key: value for key, value in call.values.items() if key in call.raw}
         answer = await self.front.passer.call(call.request, values=values)
         vm = await self._made(answer, call.vmid)
-        if vm is not None and "tags" in values:
-            vm.config["tags"] = values["tags"]
         if vm is not None:
+            if "tags" in values:
+                vm.config["tags"] = values["tags"]
             vm.config.setdefault("boot", " ")
+            self._change_room(self._volumes(vm))
         return answer
 
     async def clone(self, call: Call) -> Answer:
@@ -62,9 +64,11 @@ class Machines:
             raise PveError(403, "Permission check failed")
         if not source.template and call.values.get("full") == 0:
             _refuse_linked_clone(source)
+        self._refuse_other_node(source, call.values.get("target"))
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:
+            self._change_room([volume for volume in self._volumes(vm) if volume["vmid"] == newid])
             self._mend_clone(vm, pve.tasks[answer.data]["log"])
         return answer
 
@@ -98,14 +102,55 @@ class Machines:
         if held and vm.lock_holder is None and str(vm.config.get("protection", 0)) != "1":
             message = f"base volume '{held}' is still in use by linked cloned"
             return await failing_task(self.front, call, kind="qmdestroy", message=message)
-        return await self.front.passer.call(call.request)
+        volumes = self._volumes(vm)
+        answer = await self.front.passer.call(call.request)
+        # Not awaited: the task may wait 10 s for the VM's lock, and its UPID is the answer.
+        after = asyncio.create_task(self._give_room_back(answer.data, vm, volumes))
+        self._after.add(after)
+        after.add_done_callback(self._after.discard)
+        return answer
+
+    async def _give_room_back(self, upid: str, vm: Any, volumes: list[dict[str, Any]]) -> None:
+        """Once a VM is deleted, take back the room fakepve gave back too much of."""
+        await self._ended(upid)
+        if vm not in self.front.pve.vms:
+            self._change_room(volumes, taken=True)
+
+    async def _ended(self, upid: str) -> Mapping[str, Any]:
+        """A task, once it has ended."""
+        task: Mapping[str, Any] = self.front.pve.tasks[upid]
+        while task["status"] == "running":
+            await asyncio.sleep(0.01)
+        return task
 
     async def _made(self, answer: Answer, vmid: int) -> Any:
         """The VM a task made, once the task has ended; None where it failed."""
-        task = self.front.pve.tasks[answer.data]
-        while task["status"] == "running":
-            await asyncio.sleep(0.01)
+        task = await self._ended(answer.data)
         return self.front.pve.vm(vmid) if task["exitstatus"] == "OK" else None
+
+    def _volumes(self, vm: Any) -> list[dict[str, Any]]:
+        """Entries of the VM's volumes in the storages, each with its storage's id."""
+        found = []
+        for key, value in vm.config.items():
+            sid, _, name = str(value).split(",")[0].partition(":")
+            entry = self.front.pve.storages.get(sid, {}).get("volumes", {}).get(name)
+            if DRIVE.fullmatch(key) and entry is not None:
+                found.append({**entry, "storage": sid})
+        return found
+
+    def _change_room(self, volumes: list[dict[str, Any]], *, taken: bool = False) -> None:
+        """Undo what fakepve does to a storage's room: it counts an image's full size, qcow2 takes what is written."""
+        for volume in volumes:
+            size = int(volume["size"])
+            self.front.pve.storages[volume["storage"]]["avail"] += -size if taken else size
+
+    def _refuse_other_node(self, source: Any, target: str | None) -> None:
+        """Refuse to clone to another Proxmox node what has disks there alone (`PVE/API2/Qemu.pm`)."""
+        pve = self.front.pve
+        if target in (None, "localhost", source.node) or target not in pve.nodes:
+            return
+        if any(not pve.storages[volume["storage"]].get("shared") for volume in self._volumes(source)):
+            raise PveError(500, f"can't clone VM to node '{target}' (VM uses local storage)")
 
     def _mend_clone(self, vm: Any, log: list[str]) -> None:
         """Give the clone its own cloud-init volume; fakepve leaves it with the template's."""
