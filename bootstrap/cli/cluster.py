@@ -1,0 +1,42 @@
+"""From options to a `Homelab`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.cli.session import Session
+
+if TYPE_CHECKING:
+    from bootstrap.homelab import Homelab
+    from bootstrap.inventory import Overrides
+
+
+def open_homelab(
+    session: Session, *, inventory: Path | None, overrides: Overrides, lab: bool, start_lab: bool = False
+) -> Homelab:
+    """Load the inventory, from the lab where that is asked for.
+
+    Args:
+        session: Learns the token's secret, so as to mask it.
+        inventory: `--inventory`.
+        overrides: What the other flags say.
+        lab: Whether the running lab's endpoint and template replace those of the inventory.
+        start_lab: Whether the lab is started where none runs.
+
+    Raises:
+        InventoryError: With all problems.
+        HomelabError: No lab runs, or it cannot be started.
+    """
+    from bootstrap.homelab import Homelab
+    from bootstrap.inventory import load_inventory
+
+    if lab:
+        from bootstrap.cli.lab import LAB_INVENTORY, lab_overrides
+
+        overrides = lab_overrides(session, overrides, start=start_lab)
+        inventory = inventory or LAB_INVENTORY
+    loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
+    session.masker.add(loaded.endpoint.token.secret)
+    return Homelab(loaded, ports=session.ports, stop=session.stop)

@@ -1,0 +1,173 @@
+"""Results for programs: plain JSON values, the same for `-o json` and `-o yaml`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.errors import HomelabError
+from bootstrap.events import Event, RunFinished, RunStarted
+
+if TYPE_CHECKING:
+    from bootstrap.commands.status import ClusterStatus, MachineStatus
+    from bootstrap.execution.report import Report
+    from bootstrap.planning.plan import Plan
+
+Document = dict[str, Any]
+
+
+class Output(StrEnum):
+    """The form of a result."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def render(document: Document, output: Output) -> str:
+    """The document as text, without the last line's end."""
+    if output is Output.YAML:
+        import yaml  # only here, since it is slow to import
+
+        return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).rstrip("\n")
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def plan_document(plan: Plan) -> Document:
+    """A plan: machines, lanes with their steps and gates, notes."""
+    return {
+        "command": plan.command,
+        "cluster": plan.cluster,
+        "machines": [
+            {
+                "name": machine.spec.name,
+                "role": str(machine.spec.role),
+                "pool": machine.spec.pool,
+                "cores": machine.spec.cores,
+                "memory_mib": machine.spec.memory_mib,
+                "disk_gib": machine.spec.disk_gib,
+                "pve_node": machine.place.pve_node,
+                "vmid": machine.place.vmid,
+                "action": machine.action,
+                "reason": machine.reason,
+            }
+            for machine in plan.machines
+        ],
+        "lanes": [
+            {
+                "name": lane.name,
+                "steps": [
+                    {
+                        "title": step.step.title,
+                        "phase": step.step.phase,
+                        "needs": [str(gate) for gate in step.needs],
+                        "opens": [str(gate) for gate in step.opens],
+                    }
+                    for step in lane.steps
+                ],
+            }
+            for lane in plan.lanes
+        ],
+        "notes": list(plan.notes),
+    }
+
+
+def status_document(status: ClusterStatus) -> Document:
+    """A cluster's status; `format` grows when a key changes its meaning or goes."""
+    from bootstrap.commands.status import STATUS_FORMAT
+
+    return {
+        "format": STATUS_FORMAT,
+        "cluster": status.cluster,
+        "machines": [machine_document(machine) for machine in status.machines],
+        "problems": list(status.problems),
+    }
+
+
+def machine_document(machine: MachineStatus) -> Document:
+    """A machine with its VM and its Kubernetes node; what is not known is null."""
+    return {
+        "name": machine.name,
+        "role": str(machine.role),
+        "pool": machine.pool,
+        "pve_node": machine.pve_node,
+        "vmid": machine.vmid,
+        "address": str(machine.address) if machine.address else None,
+        "vm": machine.vm,
+        "ready": machine.ready,
+        "k3s_version": machine.k3s_version or None,
+        "cores": machine.cores or None,
+        "memory_mib": machine.memory_mib or None,
+    }
+
+
+def up_document(status: ClusterStatus, report: Report | None, *, kubeconfig: str | None) -> Document:
+    """The result of `up`; without a report nothing was to be done."""
+    return {
+        "cluster": status.cluster,
+        "changed": report is not None and any(step.changed for step in report.steps),
+        "machines": [machine_document(machine) for machine in status.machines],
+        **_times(report),
+        "kubeconfig": kubeconfig,
+    }
+
+
+def down_document(plan: Plan, report: Report | None) -> Document:
+    """The result of `down`; without a report there was nothing."""
+    return {
+        "cluster": plan.cluster,
+        "changed": report is not None and any(step.changed for step in report.steps),
+        "removed": [machine.spec.name for machine in plan.machines],
+        **_times(report),
+    }
+
+
+def event_document(event: Event) -> Document:
+    """An event: its name in snake case and its fields."""
+    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
+    document = {"event": name.lstrip("_"), **_fields(event)}
+    match event:
+        case RunStarted():
+            document["lanes"] = [{"name": lane, "steps": steps} for lane, steps in event.lanes]
+        case RunFinished():
+            document["phases"] = {phase: round(took_s, 3) for phase, took_s in event.phases}
+            longest = event.longest_lane
+            document["longest_lane"] = {"name": longest[0], "busy_s": round(longest[1], 3)} if longest else None
+    return document
+
+
+def error_document(error: HomelabError, *, log: str | None) -> Document:
+    """An error with all it says."""
+    return {
+        "event": "error",
+        "kind": type(error).__name__,
+        "brief": error.brief,
+        "details": error.details,
+        "resolution": error.resolution,
+        "exit_code": error.exit_code,
+        "log": log,
+    }
+
+
+def _times(report: Report | None) -> Document:
+    if report is None:
+        return {"took_s": 0.0, "phases": {}}
+    return {"took_s": round(report.took_s, 3), "phases": {name: round(took, 3) for name, took in report.phases}}
+
+
+def _fields(value: object) -> Document:
+    assert is_dataclass(value)  # noqa: S101 - for the type checker: every event is one
+    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, HomelabError):
+        return {
+            "kind": type(value).__name__,
+            "brief": value.brief,
+            "details": value.details,
+            "resolution": value.resolution,
+        }
+    return round(value, 3) if isinstance(value, float) else value

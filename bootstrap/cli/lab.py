@@ -1,0 +1,192 @@
+"""The lab for the command line: `lab start|status|stop`, and `--lab`. Nothing else knows `bootstrap.lab`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.documents import Document, Output, render
+from bootstrap.cli.options import OutputForm, ProgressForm
+from bootstrap.cli.session import Session
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import HomelabError
+from bootstrap.events import Told
+
+if TYPE_CHECKING:
+    from bootstrap.inventory import Overrides
+    from bootstrap.lab.options import LabInfo, LabOptions
+
+LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
+LAB_TEMPLATE = "debian-12-k3s"
+
+app = typer.Typer(
+    help="Proxmox VE in a box, for trying things out: real guests, nothing installed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+class Guests(StrEnum):
+    """What gives the lab's VMs life."""
+
+    AUTO = "auto"
+    CONTAINER = "container"
+    QEMU = "qemu"
+    NONE = "none"
+
+
+@app.command("start")
+def start_command(
+    guests: Annotated[Guests, typer.Option("--guests", help="What gives its VMs life.")] = Guests.AUTO,
+    pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="How many Proxmox nodes it shows.")] = 1,
+    output: OutputForm = Output.TEXT,
+    progress: ProgressForm = Progress.AUTO,
+) -> None:
+    """Start the lab; the first start builds its template, which takes minutes."""
+    with Session("lab-start", progress=progress) as session:
+        options = _options()(guests=guests.value, pve_nodes=pve_nodes)
+        info = _start(session, options)
+        session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
+
+
+@app.command("status")
+def status_command(output: OutputForm = Output.TEXT) -> None:
+    """Show the running lab. Exit code 1 where none runs."""
+    with Session("lab-status", progress=Progress.QUIET) as session:
+        info = _running(session)
+        if output is not Output.TEXT:
+            session.result(render(_document(info), output))
+        else:
+            session.result(_text(info) if info else "no lab runs; `homelab-k8s lab start` starts one")
+        if info is None:
+            raise typer.Exit(1)
+
+
+@app.command("stop")
+def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
+    """Stop the lab and remove all of it, machines included, and what a killed lab left behind."""
+    with Session("lab-stop", progress=progress) as session:
+        from bootstrap.lab import control
+
+        with _converted(), session.view.busy("stopping the lab"):
+            stopped = control.stop()
+        session.result("the lab is stopped, nothing of it is left" if stopped else "no lab runs; nothing to do")
+
+
+def lab_overrides(session: Session, overrides: Overrides, *, start: bool) -> Overrides:
+    """The overrides with the lab's endpoint and template.
+
+    Args:
+        session: Shows the lab's start.
+        overrides: What the flags say; a template among them stays.
+        start: Whether to start a lab where none runs.
+
+    Raises:
+        HomelabError: None runs, or it cannot be started.
+    """
+    from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+
+    info = _running(session)
+    if info is None and not start:
+        raise HomelabError("no lab runs", resolution="start one with `homelab-k8s lab start`, or leave out --lab")
+    if info is None:
+        info = _start(session, _options()())
+    user, _, name = info.token_id.partition("!")
+    endpoint = PveEndpoint(
+        url=info.endpoint,
+        token=ApiToken(user=user, name=name, secret=info.token_secret),
+        tls=TlsSpec(fingerprint=info.fingerprint),
+    )
+    return replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
+
+
+def _options() -> type[LabOptions]:
+    from bootstrap.lab.options import LabOptions
+
+    return LabOptions
+
+
+def _running(session: Session) -> LabInfo | None:
+    from bootstrap.lab import control
+
+    with _converted():
+        return _known(session, control.status())
+
+
+def _start(session: Session, options: LabOptions) -> LabInfo:
+    from importlib.util import find_spec
+
+    from bootstrap.lab import control
+
+    missing = [name for name in ("aiohttp", "fakepve", "pycdlib") if find_spec(name) is None]
+    if missing:
+        raise HomelabError(
+            "the lab is not installed",
+            details=f"missing: {', '.join(missing)}",
+            resolution="pip install 'homelab-k8s[lab]'",
+        )
+    with _converted():
+        info = control.start(options, progress=lambda line: session.sink(Told(message=f"lab: {line}")))
+    _known(session, info)
+    return info
+
+
+def _known(session: Session, info: LabInfo | None) -> LabInfo | None:
+    """The lab, its secrets told to the masker."""
+    if info is not None:
+        session.masker.add(info.token_secret)
+        for token in (info.no_rights_token, info.root_token):
+            session.masker.add(token.rpartition("=")[2])
+    return info
+
+
+@contextmanager
+def _converted() -> Iterator[None]:
+    """The lab knows nothing of the client's errors."""
+    from bootstrap.lab.options import LabError
+
+    try:
+        yield
+    except LabError as error:
+        brief, _, details = str(error).partition("\n")
+        raise HomelabError(f"lab: {brief}", details=details) from error
+
+
+def _document(info: LabInfo | None) -> Document:
+    """The lab without its secrets."""
+    if info is None:
+        return {"running": False}
+    return {
+        "running": True,
+        "endpoint": info.endpoint,
+        "fingerprint": info.fingerprint,
+        "token_id": info.token_id,
+        "guests": info.kind,
+        "reason": info.reason,
+        "pve_version": info.pve_version,
+        "pve_nodes": list(info.pve_nodes),
+        "template": LAB_TEMPLATE,
+        "bridge": info.bridge or None,
+        "network": info.network or None,
+        "pid": info.pid,
+    }
+
+
+def _text(info: LabInfo) -> str:
+    nodes = ", ".join(info.pve_nodes)
+    lines = [
+        f"the lab runs at {info.endpoint} (Proxmox VE {info.pve_version}; {nodes}; process {info.pid})",
+        f"  guests    {info.kind}: {info.reason}",
+        f"  template  {LAB_TEMPLATE}",
+    ]
+    if info.bridge:
+        lines.append(f"  network   {info.network} on {info.bridge}")
+    return "\n".join([*lines, f"next: {shlex.join(['homelab-k8s', 'up', '--lab', '--workers', '3'])}"])

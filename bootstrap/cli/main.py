@@ -1,0 +1,73 @@
+"""The program: its commands and its end.
+
+Importing this must stay cheap, since `--help` and shell completion pay for it: no Rich, no YAML, no client library.
+A test holds the list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli import down, lab, looking, up
+from bootstrap.cli.interrupts import EXIT_CODE
+
+PROGRAM = "homelab-k8s"
+
+app = typer.Typer(
+    name=PROGRAM,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up", short_help="Make the cluster as the inventory says.")(up.up)
+app.command("status", short_help="Show machines and Kubernetes nodes.")(looking.status)
+app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
+app.command("down", short_help="Remove the cluster; asks first.")(down.down)
+app.command("schema")(looking.schema)
+app.add_typer(lab.app, name="lab", short_help="Proxmox VE in a box, for trying things out.")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 the inventory is wrong, 4 it does not fit or a check failed "
+    "before anything was touched, 130 interrupted."
+)
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Kubernetes (k3s) on Proxmox VE: one command from a cloud-init template to a cluster, and back.
+
+    Progress goes to stderr, results to stdout.
+    """
+    del version
+
+
+def main() -> None:
+    """Run the program."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 gets question marks instead of an exception.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        app(prog_name=PROGRAM)
+    except SystemExit as end:
+        if end.code == EXIT_CODE:
+            # Threads that still wait for the network would hold the process up.
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            os._exit(EXIT_CODE)
+        raise

@@ -1,0 +1,44 @@
+"""Options that several commands share, and what a test hands in instead of the real adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.documents import Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.ports import Ports
+
+InventoryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--inventory",
+        "-i",
+        metavar="FILE",
+        help="The inventory. Without it: homelab-k8s.yaml here, else the environment (PROXMOX_VE_*) and defaults.",
+    ),
+]
+Cluster = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="How many workers.")]
+ControlPlanes = Annotated[
+    int | None, typer.Option("--control-planes", metavar="N", help="How many servers: 1, or 3 and more, odd.")
+]
+Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a Proxmox VE in a box on this machine.")]
+OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]
+ProgressForm = Annotated[Progress, typer.Option("--progress", help="How progress shows on stderr.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan on stdout and touch nothing.")]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="End the whole run after this long.")
+]
+
+
+def ports_of(context: typer.Context) -> Ports | None:
+    """The ports a caller put in as the context's object (tests do); None for the real adapters."""
+    from bootstrap.ports import Ports
+
+    return context.obj if isinstance(context.obj, Ports) else None

@@ -1,0 +1,150 @@
+"""One run of a command: its log, its view, its signals, and how it ends.
+
+    with Session("up", ports=None, progress=Progress.AUTO) as session:
+        ...
+
+Leaving the block turns every exception into what a user reads and an exit code; no traceback reaches the
+terminal, it is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli.interrupts import Interrupts
+from bootstrap.cli.logs import RunLog, log_directory
+from bootstrap.cli.masking import Masker
+from bootstrap.cli.views.choose import Progress, make_view
+from bootstrap.errors import HomelabError, InterruptedRunError
+from bootstrap.events import Event, StepFailed, Told
+
+if TYPE_CHECKING:
+    from bootstrap.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """A context manager around a command's work.
+
+    Args:
+        command: Names the log: `up`, `lab-start`.
+        ports: Other adapters than the real ones, for tests.
+        progress: How progress shows.
+
+    Attributes:
+        masker: Knows the run's secrets; tell it those that are found.
+        stop: Set on Ctrl-C.
+    """
+
+    def __init__(self, command: str, *, ports: Ports | None = None, progress: Progress = Progress.AUTO) -> None:
+        self.command = command
+        self.ports = ports
+        self.masker = Masker()
+        self.masker.add(os.environ.get("PROXMOX_VE_API_TOKEN", "").rpartition("=")[2])
+        self.stop = threading.Event()
+        self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
+        self._log = RunLog(log_directory(), command, self.masker)
+        self._interrupts = Interrupts(stop=self.stop, say=self.view.stopping)
+        self._thread_hook = threading.excepthook
+
+    def __enter__(self) -> Session:
+        self._log.open()
+        threading.excepthook = _log_thread_error
+        self._interrupts.install()
+        if self._log.problem:
+            self.sink(Told(message=self._log.problem))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.view.close()
+        try:
+            code = self._end(error)
+        finally:
+            self._interrupts.remove()
+            threading.excepthook = self._thread_hook
+            self._log.close()
+        if code is not None:
+            raise typer.Exit(code) from None
+
+    @property
+    def log_path(self) -> str | None:
+        """The log's path, or None where none is written."""
+        return str(self._log.path) if self._log.path else None
+
+    def sink(self, event: Event) -> None:
+        """Take an event: to the log and to the view."""
+        logger.debug("%r", event, exc_info=event.error if isinstance(event, StepFailed) else None)
+        self.view.event(event)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While a plan is carried out: Ctrl-C ends it gently."""
+        with self._interrupts.gently():
+            yield
+
+    def result(self, text: str) -> None:
+        """Write a result to stdout.
+
+        Raises:
+            BrokenPipeError: Nobody reads it any more; the session ends with exit code 1 and no further word.
+        """
+        self.view.close()
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def _end(self, error: BaseException | None) -> int | None:
+        """Tell how it ended; the exit code, or None where the exception goes on or there is none."""
+        match error:
+            case None:
+                logger.debug("ended well")
+                return None
+            case HomelabError():
+                return self._failed(error, error)
+            case KeyboardInterrupt():
+                return self._failed(InterruptedRunError(f"{self.command} was interrupted"), error)
+            case BrokenPipeError():
+                logger.debug("stdout was closed")
+                # The interpreter flushes stdout once more when it ends; that must not fail.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+            case typer.Exit() | typer.Abort() | typer.BadParameter() | SystemExit() | GeneratorExit():
+                return None
+            case _:
+                brief = f"{self.command} stopped on an error of its own: {type(error).__name__}: {error}"
+                unexpected = HomelabError(
+                    brief.splitlines()[0], resolution="please report it with the log, which holds the details"
+                )
+                return self._failed(unexpected, error)
+
+    def _failed(self, error: HomelabError, cause: BaseException) -> int:
+        logger.error("exit code %d: %s", error.exit_code, error.brief, exc_info=cause)
+        if error.details or error.resolution:
+            logger.error("details: %s\nresolution: %s", error.details, error.resolution)
+        self.view.error(self._masked(error), log=self.log_path)
+        return error.exit_code
+
+    def _masked(self, error: HomelabError) -> HomelabError:
+        """The error without the secrets that are known, should one have come into what the other side said."""
+        error.brief, error.details, error.resolution = map(
+            self.masker.known, (error.brief, error.details, error.resolution)
+        )
+        return error
+
+
+def _log_thread_error(hook: threading.ExceptHookArgs) -> None:
+    """A library's thread that dies writes to the log, not over the terminal."""
+    name = hook.thread.name if hook.thread else "a thread"
+    if hook.exc_value is not None:
+        logger.error("%s ended on an exception", name, exc_info=hook.exc_value)

@@ -1,0 +1,22 @@
+"""Errors as people read them: what failed, what the other side said, what to do next, where the log is."""
+
+from __future__ import annotations
+
+import textwrap
+
+from bootstrap.errors import HomelabError
+
+RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
+
+
+def render_error(error: HomelabError, *, log: str | None, colour: bool = False) -> str:
+    """The error as text, without the last line's end."""
+    start = f"{BOLD}{RED}error:{PLAIN}" if colour else "error:"
+    lines = [f"{start} {error.brief}"]
+    if error.details:
+        lines.append(textwrap.indent(error.details, "  "))
+    if error.resolution:
+        lines.append(f"→ {error.resolution}")
+    if log:
+        lines.append(f"log: {log}")
+    return "\n".join(lines)

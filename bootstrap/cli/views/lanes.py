@@ -1,0 +1,94 @@
+"""What the live view knows of a run's lanes: a state that events move on. No drawing here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bootstrap.cli.tables import step_text
+from bootstrap.events import Event, LaneSkipped, RunStarted, StepFailed, StepFinished, StepStarted, Waiting
+
+
+@dataclass
+class LaneState:
+    """One lane.
+
+    Attributes:
+        left: Steps that are still to end.
+        step: Text of the running step; empty between steps.
+        since_s: When the running step began, in seconds since the run began.
+        busy_s: Sum of the ended steps' times.
+        waiting: What it has waited for since 15 s and more, with the last problem; empty otherwise.
+        ended: `done`, `failed` or `skipped`; empty while it goes on.
+    """
+
+    name: str
+    left: int
+    step: str = ""
+    since_s: float = 0.0
+    busy_s: float = 0.0
+    waiting: str = ""
+    note: str = ""
+    ended: str = ""
+    changed: bool = False
+    _address: str = field(default="", repr=False)
+
+    @property
+    def fact(self) -> str:
+        """What is worth keeping of it: a machine's address, else the last note."""
+        return self._address or self.note
+
+    def finished(self, event: StepFinished) -> None:
+        """A step ended well."""
+        self.step, self.waiting = "", ""
+        self.left -= 1
+        self.busy_s += event.took_s
+        self.changed = self.changed or event.changed
+        self.note = event.note or self.note
+        if event.phase == "boot":
+            self._address = event.note
+        if self.left == 0:
+            self.ended = "done"
+
+
+@dataclass
+class Board:
+    """All lanes of the run that goes on, in plan order."""
+
+    command: str = ""
+    cluster: str = ""
+    lanes: dict[str, LaneState] = field(default_factory=dict)
+
+    def update(self, event: Event) -> LaneState | None:
+        """Take an event in; the lane that ended with it, if one did."""
+        match event:
+            case RunStarted():
+                self.command, self.cluster = event.command, event.cluster
+                self.lanes = {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
+            case StepStarted():
+                lane = self._lane(event.lane)
+                lane.step, lane.since_s, lane.waiting = step_text(event.phase, event.title), event.at_s, ""
+            case StepFinished():
+                lane = self._lane(event.lane)
+                lane.finished(event)
+                return lane if lane.ended else None
+            case StepFailed() | LaneSkipped():
+                lane = self._lane(event.lane)
+                lane.step, lane.waiting = "", ""
+                lane.ended = "failed" if isinstance(event, StepFailed) else "skipped"
+                lane.busy_s += event.took_s if isinstance(event, StepFailed) else 0.0
+                return lane
+            case Waiting():
+                what = f"{event.what}: {event.problem}" if event.problem else event.what
+                self._lane(event.lane).waiting = what
+        return None
+
+    def running(self) -> list[LaneState]:
+        """Lanes with a step that runs."""
+        return [lane for lane in self.lanes.values() if lane.step and not lane.ended]
+
+    def count(self, ended: str) -> int:
+        """How many lanes ended so."""
+        return sum(lane.ended == ended for lane in self.lanes.values())
+
+    def _lane(self, name: str) -> LaneState:
+        return self.lanes.setdefault(name, LaneState(name=name, left=1))

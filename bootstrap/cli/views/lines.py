@@ -1,0 +1,156 @@
+"""Views that only ever append: plain lines, JSON lines, and nothing but errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import TextIO
+
+from bootstrap.cli.documents import error_document, event_document
+from bootstrap.cli.tables import counted, seconds, step_text
+from bootstrap.cli.views.base import STOPPING
+from bootstrap.cli.views.failures import render_error
+from bootstrap.errors import HomelabError
+from bootstrap.events import (
+    Event,
+    LaneSkipped,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Told,
+    Waiting,
+    Warned,
+)
+
+LANE_WIDTH = 30
+
+
+class QuietView:
+    """Only warnings about danger and errors.
+
+    Args:
+        stream: stderr.
+        colour: Whether `error:` is red.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool = False) -> None:
+        self._stream = stream
+        self._colour = colour
+
+    def event(self, _event: Event) -> None:
+        """Show nothing."""
+
+    def text(self, _text: str) -> None:
+        """Show nothing."""
+
+    def busy(self, _what: str) -> AbstractContextManager[None]:
+        """Show nothing."""
+        return nullcontext()
+
+    def error(self, error: HomelabError, *, log: str | None) -> None:
+        """Show the error."""
+        self._line(render_error(error, log=log, colour=self._colour))
+
+    def stopping(self) -> None:
+        """Say so, past the stream's buffer: its lock may be held."""
+        os.write(2, f"{STOPPING}\n".encode())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _line(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class PlainView(QuietView):
+    """One line per event: `[ 12.3s] demo-workers-1  boot: wait for the guest … done (4.1 s) 198.18.100.3`.
+
+    A step ends with `done` where it changed something and with `ok` where it only looked or all held already.
+
+    Args:
+        stream: stderr.
+        colour: Whether `error:` is red.
+        now_s: Seconds of a monotonic clock, for events that carry no time.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool = False, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, colour=colour)
+        self._now_s = now_s
+        self._began_s = now_s()
+        self._width = 0
+
+    def text(self, text: str) -> None:
+        """Show text."""
+        self._line(text)
+
+    def busy(self, what: str) -> AbstractContextManager[None]:
+        """Say it once."""
+        self._line(f"{what} …")
+        return nullcontext()
+
+    def event(self, event: Event) -> None:
+        """Show an event as a line."""
+        match event:
+            case RunStarted():
+                self._began_s = self._now_s()
+                self._width = min(LANE_WIDTH, max((len(name) for name, _ in event.lanes), default=0))
+                self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'lane')}")
+            case StepStarted():
+                self._at(event.at_s, event.lane, f"{step_text(event.phase, event.title)} …")
+            case StepFinished():
+                end = "done" if event.changed else "ok"
+                took = f"{step_text(event.phase, event.title)} … {end} ({seconds(event.took_s)})"
+                self._at(event.at_s, event.lane, f"{took} {event.note}".rstrip())
+            case StepFailed():
+                took = f"{step_text(event.phase, event.title)} … FAILED ({seconds(event.took_s)})"
+                self._at(event.at_s, event.lane, f"{took} {event.error}")
+            case LaneSkipped():
+                self._at(None, event.lane, f"skipped before “{event.title}”: {event.cause}")
+            case Waiting():
+                waited = f"has waited {seconds(event.waited_s)} for {event.what}"
+                self._at(None, event.lane, f"{waited}: {event.problem}" if event.problem else waited)
+            case Warned():
+                self._at(None, event.subject, f"warning: {event.message}")
+            case Told():
+                self._at(None, "", event.message)
+            case RunFinished():
+                self._at(event.took_s, event.cluster, f"{event.command} ended: {ends(event)}")
+
+    def _at(self, at_s: float | None, subject: str, text: str) -> None:
+        at_s = self._now_s() - self._began_s if at_s is None else at_s
+        name = f"{subject:<{self._width}}  " if subject else ""
+        self._line(f"[{at_s:6.1f}s] {name}{text}")
+
+
+class JsonView(QuietView):
+    """One JSON object per event and line, errors too; nothing else is written to stderr."""
+
+    def event(self, event: Event) -> None:
+        """Show an event."""
+        self._object(event_document(event))
+
+    def error(self, error: HomelabError, *, log: str | None) -> None:
+        """Show the error."""
+        self._object(error_document(error, log=log))
+
+    def stopping(self) -> None:
+        """Say so, past the stream's buffer: its lock may be held."""
+        os.write(2, (json.dumps({"event": "stopping", "message": STOPPING}) + "\n").encode())
+
+    def _object(self, document: dict[str, object]) -> None:
+        time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._line(json.dumps({"time": time_text, **document}, ensure_ascii=False))
+
+
+def ends(event: RunFinished) -> str:
+    """`3 lanes done, 1 failed, 2 skipped`."""
+    parts = [f"{counted(event.done, 'lane')} done"]
+    parts += [f"{count} {word}" for count, word in ((event.failed, "failed"), (event.skipped, "skipped")) if count]
+    return ", ".join(parts)
