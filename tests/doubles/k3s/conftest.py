@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doubles.k3s.machines import Cluster, Machines
+from tests.doubles.k3s.machines import Cluster, Machines
 
 
 @pytest.fixture

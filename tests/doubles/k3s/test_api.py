@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from doubles.k3s.machines import KUBECTL, TOKEN, Cluster, Machine, eventually
+from tests.doubles.k3s.machines import KUBECTL, TOKEN, Cluster, Machine, eventually
 from kubernetes import client, watch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 
-from doubles.k3s.machines import Cluster, Machine, Machines, eventually
+from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
 
 IMPATIENT = {
     "kube_controller_manager_arg": ["node-monitor-grace-period=2s"],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from doubles.k3s import k3s
-from doubles.k3s.artifacts import make_artifacts
+from tests.doubles.k3s import k3s
+from tests.doubles.k3s.artifacts import make_artifacts
 
 SAMPLES = [
     "token: abc\nserver: https://10.0.0.1:6443\n",
