@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract.hosts import Host, real_host
-from contract.lab_host import LabHost
 from urllib3.exceptions import InsecureRequestWarning
 
 from bootstrap.lab.memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
+from tests.contract.hosts import Host, real_host
+from tests.contract.lab_host import LabHost
 
 # Proxmox's waits of 3, 10 and 60 s shortened, but long enough to be seen.
 SCALE = 0.02

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from contract.hosts import Host
-
 from bootstrap.lab.memory import MemoryGuests
 from bootstrap.lab.server import LabServer
+from tests.contract.hosts import Host
 
 
 class LabHost(Host):

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from contract.hosts import Host
-from contract.lab_host import LabHost
-from contract.matching import difference, filled
+
+from tests.contract.hosts import Host
+from tests.contract.lab_host import LabHost
+from tests.contract.matching import difference, filled
 
 # States that on a real host only a shell of the host, or luck, can make.
 LAB_ONLY = ("locked", "held")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab.front.running import Lab
 
 from bootstrap.lab.memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
+from tests.lab.front.running import Lab
 
 
 @pytest.fixture

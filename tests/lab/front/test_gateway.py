@@ -8,10 +8,10 @@ from ipaddress import IPv4Address
 
 import pytest
 import requests
-from lab.front.running import Lab
 
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.server import LabServer
+from tests.lab.front.running import Lab
 
 GIB = 1024**3
 
