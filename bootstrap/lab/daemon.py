@@ -138,6 +138,7 @@ def main() -> int:
     arguments = parser.parse_args()
     reporter = Reporter(arguments.report)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logger.addHandler(reporter)
     places = LabPlaces(arguments.dir)
     try:

@@ -16,6 +16,7 @@ from bootstrap.lab.front.vmconfig import agent_enabled
 from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError, GuestDriver
 
 SILENCE_S = 3.0  # how long Proxmox VE waits for the agent (seen on 8.4)
+ASK_AGAIN_S = 0.1
 READ_MAX = 16 * 1024**2  # Proxmox cuts file-read here
 BASE = "/nodes/{node}/qemu/{vmid}/agent"
 # Commands without arguments, by HTTP method: Proxmox's name N stands for qemu-ga's `guest-N`.
@@ -128,14 +129,20 @@ class Agent:
         return driver
 
     async def _ask(self, driver: GuestDriver, call: Call, command: str, **arguments: Any) -> Any:
+        """Ask until the agent answers or Proxmox would have given up.
+
+        On a real host the question waits in the guest's serial port, so an agent that comes up within those
+        seconds still answers it; a driver may say at once that nobody is there.
+        """
         clock = asyncio.get_running_loop().time
-        asked_at = clock()
-        try:
-            return await driver.agent(call.vmid, command, arguments or None)
-        except AgentCommandError as error:
-            raise PveError(500, f"Agent error: {error}") from error
-        except AgentSilentError as error:
-            # A driver that knows sooner still answers no sooner than Proxmox does.
-            scale = self.front.pve.time_scale
-            await self.front.pve.pause(SILENCE_S - (clock() - asked_at) / scale if scale else 0)
-            raise PveError(500, "QEMU guest agent is not running") from error
+        deadline = clock() + SILENCE_S * self.front.pve.time_scale
+        while True:
+            try:
+                return await driver.agent(call.vmid, command, arguments or None)
+            except AgentCommandError as error:
+                raise PveError(500, f"Agent error: {error}") from error
+            except AgentSilentError as error:
+                left_s = deadline - clock()
+                if left_s <= 0:
+                    raise PveError(500, "QEMU guest agent is not running") from error
+                await asyncio.sleep(min(left_s, ASK_AGAIN_S))

@@ -116,6 +116,13 @@ def test_a_stop_task_ends_when_the_guest_is_off(lab: Lab) -> None:
     assert lab.guests.calls.count(("start", 201)) == 3
 
 
+@pytest.mark.parametrize("options", [LabOptions(guests="none", port=0, time_scale=0.3)])
+def test_an_agent_that_comes_up_while_it_is_asked_answers(lab: Lab) -> None:
+    path = lab.clone(201, start=True)
+    lab.guests.guests[201].agent_from = time.monotonic() + 0.4
+    assert lab.api("POST", f"{path}/agent/ping") == {"result": {}}
+
+
 @pytest.mark.parametrize("options", [LabOptions(guests="none", port=0, time_scale=0.1)])
 def test_silent_agents_use_up_the_api_workers(lab: Lab) -> None:
     """Three workers, and each silent call holds one for 3 s: seven calls take three rounds."""
