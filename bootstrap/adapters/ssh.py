@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.adapters.guest_files import files_for, guest_file
 from bootstrap.adapters.ssh_errors import converted, raise_for_status
-from bootstrap.adapters.ssh_keys import public_key
+from bootstrap.adapters.ssh_keys import make_key_pair, public_key
 from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
@@ -59,17 +59,23 @@ class FabricShells:
 
     Args:
         private_key: File of an ed25519, rsa or ecdsa key without a passphrase.
+        make: Make that key (ed25519) where it is not there, once it is needed: a key of our own.
         port: Where guests' SSH listens.
     """
 
-    def __init__(self, private_key: Path, *, port: int = 22) -> None:
+    def __init__(self, private_key: Path, *, make: bool = False, port: int = 22) -> None:
         self._private_key = private_key.expanduser()
+        self._make = make
         self._port = port
         self._key_lock = threading.Lock()
+        self._making = threading.Lock()
 
     @cached_property
     def public_key(self) -> str:
         """The key's public half as one `authorized_keys` line. Raises PreflightError where the file is no use."""
+        if self._make:
+            with self._making:  # lanes ask at the same time, and two keys would be one too many
+                make_key_pair(self._private_key)
         return public_key(self._private_key)
 
     @cached_property
