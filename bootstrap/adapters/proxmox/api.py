@@ -79,6 +79,7 @@ class Api:
         session.trust_env = False
         tls.mount(session, endpoint.tls)
         self._resource = backend
+        self._session = session
 
     def get(self, path: str, /, *, what: str, **parameters: str | int) -> Any:  # noqa: ANN401 - JSON of any shape
         """Read, retrying what is transient.
@@ -136,6 +137,10 @@ class Api:
             if self._stop.is_set():
                 raise InterruptedRunError("interrupted", details=str(error)) from error
             raise
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._session.close()
 
     def _unanswered(self, error: requests.exceptions.RequestException, *, what: str) -> HypervisorError:
         if isinstance(error, requests.exceptions.SSLError) and not _cut_off(error):

@@ -42,6 +42,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         linkable=linkable(config, kinds=kinds),
         cloud_init_drive=cloud_init_drive(config),
         bridge=network.get("bridge"),
+        scsi_controller=str(config.get("scsihw") or ""),
     )
 
 
@@ -63,6 +64,8 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         cpu_type=_first(config.get("cpu"), key="cputype"),
         mac=mac(config.get("net0")),
         smbios_uuid=(properties(config.get("smbios1")).get("uuid") or "").lower() or None,
+        onboot=bool(config.get("onboot")),
+        net0=config.get("net0"),
         uptime_s=int(row.get("uptime") or 0),
         address=address(config.get("ipconfig0")),
     )
@@ -163,8 +166,9 @@ def linkable(config: Config, *, kinds: Mapping[str, str]) -> bool:
     """Whether every drive can be cloned linked: base volumes, on storages that know linked clones."""
     known = drives(config)
     return bool(known) and all(
-        _BASE_VOLUME.search(volume(drive)) and kinds.get(storage_of(drive) or "", "") not in _NEVER_LINKED
+        _BASE_VOLUME.search(volume(drive)) and name is not None and kinds.get(name, "") not in _NEVER_LINKED
         for drive in known.values()
+        for name in (storage_of(drive),)
     )
 
 

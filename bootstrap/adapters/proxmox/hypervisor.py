@@ -80,10 +80,7 @@ class ProxmoxHypervisor:
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """See `Hypervisor.clone`."""
         self._learn(request.vmid, request.name)
-        what = (
-            f"clone template {self._label(request.template, request.pve_node)} to "
-            f"{self._label(request.vmid, request.pve_node)}"
-        )
+        what = f"clone template {request.template} to {self._label(request.vmid, request.pve_node)}"
         self._cloning.clone(request, what=what, warn=warn)
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
@@ -159,6 +156,10 @@ class ProxmoxHypervisor:
         """See `Hypervisor.read_guest_file`."""
         what = f"read {path} of {self._label(vmid, pve_node)} through its guest agent"
         return guest_agent.parse_file(self._ask_agent("file-read", vmid, pve_node, what, {"file": path}), what=what)
+
+    def close(self) -> None:
+        """Close the connections to Proxmox VE. Whoever made this calls it; it is no part of the port."""
+        self._api.close()
 
     def _ask_agent(
         self, command: str, vmid: Vmid, pve_node: PveNodeName, what: str, parameters: Mapping[str, str]
