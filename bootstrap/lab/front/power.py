@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from bootstrap.lab.front.vmconfig import bridge_of, memory_mib, vcpus
 from bootstrap.lab.guests.base import GuestError
 
 BRIDGES = ("vmbr0",)
+NOT_DOWN = "VM quit/powerdown failed - got timeout"
 NO_CONFIG_ON_NODE = "unable to find configuration file for VM {vmid} on node '{node}'"
 
 
@@ -138,11 +140,15 @@ class Power:
         timeout_s = int(call.values.get("timeout", pve.shutdown_default_timeout))
         if vm.acpi and vm.shutdown_secs <= timeout_s:
             await pve.pause(vm.shutdown_secs)
+            asked_at = time.monotonic()
             await self._power_off(vm, graceful_s=float(timeout_s))
-            return
+            if time.monotonic() - asked_at < timeout_s or int(call.values.get("forceStop", 0)):
+                return
+            # The driver had to pull the plug. Proxmox would have left the VM on; its task fails all the same.
+            raise TaskError(NOT_DOWN)
         await pve.pause(timeout_s)
         if not int(call.values.get("forceStop", 0)):
-            raise TaskError("VM quit/powerdown failed - got timeout")
+            raise TaskError(NOT_DOWN)
         log("VM still running - terminating now with SIGTERM")
         await self._power_off(vm, graceful_s=0.0)
 

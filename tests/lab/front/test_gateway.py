@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 import requests
 
+from bootstrap.lab.memory import MemoryGuests
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.server import LabServer
 from tests.lab.front.running import Lab
@@ -138,6 +141,24 @@ def test_silent_agents_use_up_the_api_workers(lab: Lab) -> None:
         took_s = time.monotonic() - asked_at
         assert other.result().status_code == 200
     assert 0.85 < took_s < 3.0
+
+
+class StubbornGuests(MemoryGuests):
+    """Guests that do not power off when asked."""
+
+    async def stop(self, vmid: int, *, graceful_s: float = 0.0) -> None:
+        await asyncio.sleep(graceful_s)
+        await super().stop(vmid)
+
+
+def test_a_guest_that_does_not_power_off_fails_the_task(tmp_path: Path, options: LabOptions) -> None:
+    guests = StubbornGuests()
+    server = LabServer(options, driver=guests, state_dir=tmp_path)
+    with server as info:
+        lab = Lab(server, info, guests, str(tmp_path / "lab.crt"))
+        path = lab.clone(201, start=True)
+        upid = lab.send("POST", f"/api2/json{path}/status/shutdown", {"timeout": 1}).json()["data"]
+        assert lab.ended(upid)["exitstatus"] == "VM quit/powerdown failed - got timeout"
 
 
 AGENT_RIGHTS = {8: "VM.Monitor", 9: "VM.GuestAgent.Audit|VM.GuestAgent.Unrestricted"}
