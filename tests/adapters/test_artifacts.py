@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from adapters.releases import BINARY, VERSION, ReleaseServer, sha256, write_artifacts
 
 from bootstrap.adapters.artifacts import ReleaseSource, layout
 from bootstrap.adapters.artifacts.download import Downloader
 from bootstrap.errors import ArtifactError
 from bootstrap.model.cluster import K3sSpec
+from tests.adapters.releases import BINARY, VERSION, ReleaseServer, sha256, write_artifacts
 
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
 

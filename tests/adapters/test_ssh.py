@@ -15,7 +15,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
 
 from bootstrap.adapters import guest_files
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
@@ -23,6 +22,7 @@ from bootstrap.adapters.ssh_keys import make_key_pair, public_key
 from bootstrap.errors import GuestError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
+from tests.adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
 
 MACHINE = MachineName("demo-cp-1")
 LOOPBACK = IPv4Address("127.0.0.1")
@@ -233,7 +233,7 @@ def test_uploads_arrive_whole_and_private(connect: Connect, guest: SshGuest, tmp
     shell = connect()
     began = time.monotonic()
     shell.upload(source, name="k3s.bin")
-    print(f"64 MiB took {time.monotonic() - began:.2f} s")  # noqa: T201
+    print(f"64 MiB took {time.monotonic() - began:.2f} s")
     target = guest.home / DIRECTORY / "k3s.bin"
     assert target.read_bytes() == source.read_bytes()
     assert target.stat().st_mode & 0o777 == 0o600
