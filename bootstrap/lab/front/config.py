@@ -16,7 +16,7 @@ from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
 from bootstrap.lab.front.seed import render_seed
 from bootstrap.lab.front.tasks import Log, start_task
-from bootstrap.lab.front.vmconfig import mac_of, new_mac, options_of
+from bootstrap.lab.front.vmconfig import bridges_of, mac_of, new_mac, options_of
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
@@ -137,6 +137,9 @@ class Config:
             return
         privilege = privilege_for(option) or "VM.Config.Options"
         value = str(call.values.get(option, ""))
+        if privilege == "VM.Config.Network":
+            for bridge in bridges_of({option: value}):
+                pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
         if privilege == "VM.Config.Disk" and "cloudinit" in value:
             pve.require(call.user, path, "VM.Config.CDROM")
             privilege = "VM.Config.Cloudinit"

@@ -14,7 +14,7 @@ from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, format_size, options_of, size_bytes
+from bootstrap.lab.front.vmconfig import DRIVE, bridges_of, format_size, options_of, size_bytes
 
 SEED_SIZE = 4 * 1024**2
 ONE = "/nodes/{node}/qemu/{vmid}"
@@ -65,6 +65,8 @@ class Machines:
         if not source.template and call.values.get("full") == 0:
             _refuse_linked_clone(source)
         self._refuse_other_node(source, call.values.get("target"))
+        for bridge in bridges_of(source.config):
+            pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:

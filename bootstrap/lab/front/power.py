@@ -12,7 +12,7 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import bridge_of, memory_mib, vcpus
+from bootstrap.lab.front.vmconfig import bridges_of, memory_mib, vcpus
 from bootstrap.lab.guests.base import GuestError
 
 BRIDGES = ("vmbr0",)
@@ -129,9 +129,8 @@ class Power:
         if memory_mib(config) * MIB > capacity.memory_bytes:
             log("kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory")
             raise TaskError("start failed: QEMU exited with code 1")
-        for key, value in config.items():
-            bridge = bridge_of(str(value)) if key.startswith("net") and key[3:].isdigit() else ""
-            if bridge and bridge not in BRIDGES:
+        for bridge in bridges_of(config):
+            if bridge not in BRIDGES:
                 log(f"bridge '{bridge}' does not exist")
                 raise TaskError("start failed: QEMU exited with code 1")
 

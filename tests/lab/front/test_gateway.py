@@ -235,6 +235,19 @@ def test_a_token_of_a_pool_may_clone_into_its_pool_only(lab: Lab) -> None:
     assert cores.reason == "Permission check failed (/vms/201, VM.Config.CPU)"
 
 
+def test_a_bridge_must_be_the_tokens_to_use(lab: Lab) -> None:
+    lab.clone(202)
+    lab.server.pve.apitokens["nonet@pve!t"] = "secret"
+    rights = ("VM.Clone", "VM.Allocate", "VM.Audit", "VM.Config.Network", "Datastore.AllocateSpace")
+    lab.server.pve.grant("nonet@pve!t", "/", *rights)
+    for method, path, values in (
+        ("POST", "/nodes/pve1/qemu/9000/clone", {"newid": "201"}),
+        ("PUT", "/nodes/pve1/qemu/202/config", {"net0": "virtio,bridge=vmbr0"}),
+    ):
+        reply = lab.send(method, f"/api2/json{path}", values, token="nonet@pve!t=secret")
+        assert reply.reason == "Permission check failed (/sdn/zones/localnetwork/vmbr0, SDN.Use)"
+
+
 def test_room_is_needed_to_grow_a_disk_and_the_task_says_so(lab: Lab) -> None:
     path = lab.clone(201)
     lab.server.pve.apitokens["small@pve!t"] = "secret"
