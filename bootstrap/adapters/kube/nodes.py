@@ -1,0 +1,145 @@
+"""Node and Lease objects as values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import AddressValueError, IPv4Address
+from typing import Any
+
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Taint
+from bootstrap.model.observed import KubeNode
+
+FRESH_S = 60.0
+"""How old a lease may be. kubelets renew theirs every 10 s and the API marks a node after 40 s without."""
+
+ROLE_LABEL = "node-role.kubernetes.io/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenNode:
+    """A node object with what `KubeNode` leaves out.
+
+    Attributes:
+        uid: Changes when a node is deleted and registers again.
+        claims_ready: The Ready condition alone, which can be stale.
+    """
+
+    kube_node: KubeNode
+    uid: str
+    claims_ready: bool
+
+
+def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNode:
+    """A Node object as values.
+
+    Args:
+        node: As the API has it.
+        lease_age_s: Seconds since its lease was renewed, or None without a lease.
+    """
+    metadata, spec, status = (node.get(part) or {} for part in ("metadata", "spec", "status"))
+    labels: dict[str, str] = metadata.get("labels") or {}
+    problem = _not_ready(status.get("conditions") or ())
+    claims_ready = not problem
+    if claims_ready:
+        problem = _stale(lease_age_s)
+    kube_node = KubeNode(
+        name=MachineName(str(metadata.get("name", ""))),
+        ready=not problem,
+        problem=problem,
+        version=str((status.get("nodeInfo") or {}).get("kubeletVersion", "")),
+        address=_address(status.get("addresses") or ()),
+        roles=frozenset(label.removeprefix(ROLE_LABEL) for label in labels if label.startswith(ROLE_LABEL)),
+        labels=tuple(sorted(labels.items())),
+        taints=parse_taints(spec),
+        unschedulable=bool(spec.get("unschedulable")),
+        os_image=str((status.get("nodeInfo") or {}).get("osImage", "")),
+    )
+    return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
+
+
+def parse_taints(spec: Mapping[str, Any]) -> tuple[Taint, ...]:
+    """The taints of a node's spec, sorted."""
+    return tuple(
+        sorted(
+            Taint(key=str(taint.get("key", "")), value=str(taint.get("value") or ""), effect=str(taint.get("effect")))
+            for taint in spec.get("taints") or ()
+        )
+    )
+
+
+def parse_renewals(leases: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
+    """When each node's lease was renewed; a lease that does not tell is left out."""
+    renewals: dict[str, datetime] = {}
+    for lease in leases:
+        renewed = (lease.get("spec") or {}).get("renewTime")
+        try:
+            at = datetime.fromisoformat(str(renewed))
+        except ValueError:
+            continue
+        if at.tzinfo is not None:
+            renewals[str((lease.get("metadata") or {}).get("name"))] = at
+    return renewals
+
+
+def age_s(renewed: datetime | None, *, now: datetime) -> float | None:
+    """A lease's age in seconds; None without one."""
+    return None if renewed is None else (now - renewed) / timedelta(seconds=1)
+
+
+def missing_metadata(
+    node: Mapping[str, Any], *, labels: Mapping[str, str], taints: Iterable[Taint]
+) -> dict[str, Any] | None:
+    """The merge patch that puts labels and taints on a node and leaves its others, or None where they are there.
+
+    It names the version it was made for, so that a change somebody makes meanwhile is a conflict and not lost.
+    """
+    metadata, spec = node.get("metadata") or {}, node.get("spec") or {}
+    there = metadata.get("labels") or {}
+    wanted_labels = {key: value for key, value in labels.items() if there.get(key) != value}
+    wanted_taints = tuple(taints)
+    present = parse_taints(spec)
+    if not wanted_labels and set(wanted_taints) <= set(present):
+        return None
+    patch: dict[str, Any] = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "labels": wanted_labels}}
+    if not set(wanted_taints) <= set(present):
+        # A list in a merge patch replaces the whole list. A taint is known by its key and effect.
+        replaced = {(taint.key, taint.effect) for taint in wanted_taints}
+        kept = [taint for taint in spec.get("taints") or () if (taint.get("key"), taint.get("effect")) not in replaced]
+        patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted_taints)]}
+    return patch
+
+
+def _rendered(taint: Taint) -> dict[str, str]:
+    value = {"value": taint.value} if taint.value else {}
+    return {"key": taint.key, **value, "effect": taint.effect}
+
+
+def _not_ready(conditions: Iterable[Mapping[str, Any]]) -> str:
+    for condition in conditions:
+        if condition.get("type") == "Ready":
+            if condition.get("status") == "True":
+                return ""
+            said = (str(condition.get(part) or "") for part in ("reason", "message"))
+            return ": ".join(part for part in said if part) or f"Ready is {condition.get('status')}"
+    return "it has no Ready condition yet"
+
+
+def _stale(lease_age_s: float | None) -> str:
+    if lease_age_s is None:
+        return "it says Ready, but has no lease: its kubelet has not been heard of yet"
+    if lease_age_s > FRESH_S:
+        return f"it says Ready, but its kubelet was last heard of {lease_age_s:.0f} s ago"
+    return ""
+
+
+def _address(addresses: Iterable[Mapping[str, Any]]) -> IPv4Address | None:
+    for address in addresses:
+        if address.get("type") == "InternalIP":
+            try:
+                return IPv4Address(str(address.get("address")))
+            except AddressValueError:
+                continue  # Dual stack: the IPv6 address comes as another entry.
+    return None

@@ -1,0 +1,200 @@
+"""One watch on a cluster's nodes, shared by all who wait for one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from bootstrap.adapters.kube.http import KubeHttp, Object, Stream, parse_object
+from bootstrap.adapters.kube.nodes import SeenNode, age_s, parse_node, parse_renewals
+from bootstrap.errors import KubernetesError, KubeUnreachableError
+
+NODES = "/api/v1/nodes"
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+_SERVER_ENDS_S = 25
+_IDLE_S = 30.0
+_AGAIN_S = (0.1, 0.2, 0.5, 1.0)
+"""Pauses between attempts while the API does not answer."""
+_CLOSING_S = 5.0
+_LEASES_EVERY_S = 1.0
+_GONE = 410
+
+
+class _GoneError(Exception):
+    """The version watched from is too old for the server: list again."""
+
+
+class Leases:
+    """When each node's kubelet was last heard of, by the API server's clock."""
+
+    def __init__(self, http: KubeHttp) -> None:
+        self._http = http
+        self._lock = threading.Lock()
+        self._renewals: dict[str, datetime] = {}
+        self._ahead_s = 0.0
+        self._read_at_s = float("-inf")
+
+    def refresh(self, *, older_than_s: float = 0.0) -> None:
+        """Read the leases, unless somebody has within `older_than_s`. Raises KubernetesError."""
+        with self._lock:
+            if time.monotonic() - self._read_at_s < older_than_s:
+                return
+            answer = self._http.request("GET", LEASES)
+            self._renewals = parse_renewals(answer.object.get("items") or ())
+            # A machine here with a wrong clock must not take every node for dead.
+            self._ahead_s = (answer.at - datetime.now(UTC)).total_seconds()
+            self._read_at_s = time.monotonic()
+
+    def age_s(self, name: str) -> float | None:
+        """Seconds since a node's lease was renewed, as of the last refresh's knowledge; None without a lease."""
+        now = datetime.fromtimestamp(time.time() + self._ahead_s, UTC)
+        return age_s(self._renewals.get(name), now=now)
+
+
+class NodeWatch:
+    """Keeps the nodes as the API last told them, with a thread that starts when somebody first waits."""
+
+    def __init__(self, http: KubeHttp, leases: Leases) -> None:
+        self._http = http
+        self._leases = leases
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._nodes: dict[str, Object] = {}
+        self._synced = False
+        self._error: KubernetesError | None = None
+        self._turn = 0
+        self._stream: Stream | None = None
+
+    def wait(self, name: str, check: Callable[[SeenNode | None], bool], timeout_s: float) -> SeenNode | None:
+        """Wait until `check` is true of a node (None: there is none); the last state known when time runs out.
+
+        `check` is asked only while the watch stands, never about what was known before it broke.
+
+        Raises:
+            KubernetesError: The API refuses us.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        self._ensure_started()
+        while True:
+            with self._changed:
+                turn, synced, error = self._turn, self._synced, self._error
+                node = self._nodes.get(name)
+            if error is not None:
+                raise error
+            seen = self._seen(name, node)
+            if synced and check(seen):
+                return seen
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or self._stop.is_set():
+                return seen
+            # No event tells of a lease: where only that is missing for Ready, look again.
+            doubtful = seen is not None and seen.claims_ready and not seen.kube_node.ready
+            with self._changed:
+                self._changed.wait_for(
+                    lambda turn=turn: self._turn != turn,  # type: ignore[misc]
+                    timeout=min(left_s, _LEASES_EVERY_S) if doubtful else left_s,
+                )
+
+    def close(self) -> None:
+        """End the thread; those who wait get the last state known. Safe to call twice."""
+        self._stop.set()
+        with self._changed:
+            thread, stream = self._thread, self._stream
+            self._turn += 1
+            self._changed.notify_all()
+        if stream is not None:
+            stream.shut()
+        if thread is not None:
+            thread.join(_CLOSING_S)
+
+    def _seen(self, name: str, node: Object | None) -> SeenNode | None:
+        if node is None:
+            return None
+        seen = parse_node(node, lease_age_s=self._leases.age_s(name))
+        if seen.claims_ready and not seen.kube_node.ready:
+            try:
+                self._leases.refresh(older_than_s=_LEASES_EVERY_S / 2)
+            except KubeUnreachableError:
+                return seen
+            seen = parse_node(node, lease_age_s=self._leases.age_s(name))
+        return seen
+
+    def _ensure_started(self) -> None:
+        with self._changed:
+            if self._thread is None and not self._stop.is_set():
+                self._thread = threading.Thread(target=self._run, name="kube-node-watch", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                version = self._list()
+                failures = 0
+                while not self._stop.is_set():
+                    version = self._follow(version)
+            except _GoneError:
+                continue
+            except KubeUnreachableError:
+                self._tell(synced=False, error=None)
+            except KubernetesError as error:
+                self._tell(synced=False, error=error)
+            self._stop.wait(_AGAIN_S[min(failures, len(_AGAIN_S) - 1)])
+            failures += 1
+
+    def _list(self) -> str:
+        answer = self._http.request("GET", NODES).object
+        nodes = {str(node["metadata"]["name"]): node for node in answer.get("items") or ()}
+        with self._changed:
+            self._nodes = nodes
+        self._tell(synced=True, error=None)
+        return str((answer.get("metadata") or {}).get("resourceVersion", ""))
+
+    def _follow(self, version: str) -> str:
+        """Take in events until the server ends the watch; the version to go on from."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_SERVER_ENDS_S),
+        }
+        with self._http.stream(NODES, query=query, idle_s=_IDLE_S) as stream:
+            with self._changed:
+                # From here on close() finds the stream; if it came before, it has set the flag.
+                self._stream = stream
+            if self._stop.is_set():
+                return version
+            try:
+                for line in stream.lines():
+                    version = self._take(parse_object(line)) or version
+            finally:
+                with self._changed:
+                    self._stream = None
+        return version
+
+    def _take(self, event: Object) -> str:
+        kind, thing = event.get("type"), event.get("object") or {}
+        if kind == "ERROR":
+            if thing.get("code") == _GONE:
+                raise _GoneError
+            raise KubeUnreachableError("the watch on nodes ended", details=str(thing.get("message", "")))
+        metadata = thing.get("metadata") or {}
+        if kind in ("ADDED", "MODIFIED", "DELETED"):
+            with self._changed:
+                if kind == "DELETED":
+                    self._nodes.pop(str(metadata["name"]), None)
+                else:
+                    self._nodes[str(metadata["name"])] = thing
+            self._tell(synced=True, error=None)
+        return str(metadata.get("resourceVersion", ""))
+
+    def _tell(self, *, synced: bool, error: KubernetesError | None) -> None:
+        with self._changed:
+            self._synced = synced
+            self._error = error
+            self._turn += 1
+            self._changed.notify_all()
