@@ -99,9 +99,13 @@ def _ask(plan: Plan) -> None:
     sys.stderr.write(f"{tables.plan_table(plan)}\n\n" if plan.machines else "")
     sys.stderr.write(f"This removes {what} for good. Type the cluster's name ({plan.cluster}) to go on: ")
     sys.stderr.flush()
-    typed = sys.stdin.readline()
-    if not typed:
-        raise InterruptedRunError("nothing was typed: nothing was removed")
+    try:
+        typed = sys.stdin.readline()
+    except KeyboardInterrupt:
+        typed = ""
+    if not typed:  # Ctrl-C or Ctrl-D: the terminal's cursor still stands behind the question
+        sys.stderr.write("\n")
+        raise InterruptedRunError("no name was typed: nothing was removed")
     if typed.strip() != plan.cluster:
         raise HomelabError(f"{typed.strip()!r} is not {plan.cluster}: nothing was removed")
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bootstrap.cli import down, lab, looking, up
 from bootstrap.cli.interrupts import EXIT_CODE
+
+if TYPE_CHECKING:
+    from bootstrap.ports import Ports
 
 PROGRAM = "homelab-k8s"
 
@@ -57,13 +60,17 @@ def program(
     del version
 
 
-def main() -> None:
-    """Run the program."""
+def main(ports: Ports | None = None) -> None:
+    """Run the program.
+
+    Args:
+        ports: Other adapters than the real ones, for tests.
+    """
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 gets question marks instead of an exception.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        app(prog_name=PROGRAM)
+        app(prog_name=PROGRAM, obj=ports)
     except SystemExit as end:
         if end.code == EXIT_CODE:
             # Threads that still wait for the network would hold the process up.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus
-    from bootstrap.model.machine import MachineSpec
-    from bootstrap.planning.plan import LaneStep, Plan
+    from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
 
 def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -34,25 +33,25 @@ def seconds(value_s: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def size(machine: MachineSpec) -> str:
-    """`2 cores, 2 GiB, 20 GiB disk`."""
-    memory = machine.memory_mib
-    text = f"{memory // 1024} GiB" if memory % 1024 == 0 else f"{memory} MiB"
-    return f"{counted(machine.cores, 'core')}, {text}, {machine.disk_gib} GiB disk"
+def memory(mib: int) -> str:
+    """`2 GiB`, `1536 MiB`."""
+    return f"{mib // 1024} GiB" if mib % 1024 == 0 else f"{mib} MiB"
 
 
 def plan_table(plan: Plan) -> str:
-    """The machines of a plan."""
+    """The machines of a plan, narrow enough for 80 columns with ordinary names."""
     return render_table(
-        ("MACHINE", "ROLE", "SIZE", "PROXMOX NODE", "VMID", "ACTION"),
+        ("MACHINE", "ROLE", "CORES", "MEMORY", "DISK", "PVE NODE", "VMID", "ACTION"),
         [
             (
                 machine.spec.name,
                 machine.spec.role,
-                size(machine.spec),
+                str(machine.spec.cores),
+                memory(machine.spec.memory_mib),
+                f"{machine.spec.disk_gib} GiB",
                 machine.place.pve_node,
                 str(machine.place.vmid),
-                f"{machine.action} ({machine.reason})" if machine.reason else machine.action,
+                _action(machine),
             )
             for machine in plan.machines
         ],
@@ -77,12 +76,11 @@ def status_text(status: ClusterStatus) -> str:
     """Machines and Kubernetes nodes side by side, then the problems."""
     ready = {True: "yes", False: "no", None: "unknown"}
     table = render_table(
-        ("MACHINE", "ROLE", "POOL", "PROXMOX NODE", "VMID", "ADDRESS", "VM", "READY", "K3S"),
+        ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S"),
         [
             (
                 machine.name,
                 machine.role,
-                machine.pool,
                 machine.pve_node or "-",
                 str(machine.vmid or "-"),
                 str(machine.address or "-"),
@@ -110,6 +108,13 @@ def phases_text(phases: Sequence[tuple[str, float]]) -> str:
 def step_text(phase: str, title: str) -> str:
     """`boot: wait for the guest`; the phase is left out where the title begins with it."""
     return title if title.startswith(phase) else f"{phase}: {title}"
+
+
+def _action(machine: PlannedMachine) -> str:
+    """`create`; of a machine that is there already also why."""
+    if machine.action == "create" or not machine.reason:
+        return machine.action
+    return f"{machine.action} ({machine.reason})"
 
 
 def _step_line(step: LaneStep) -> str:

@@ -17,7 +17,7 @@ class LaneState:
         step: Text of the running step; empty between steps.
         since_s: When the running step began, in seconds since the run began.
         busy_s: Sum of the ended steps' times.
-        waiting: What it has waited for since 15 s and more, with the last problem; empty otherwise.
+        waiting: What it has waited for since 15 s and more, and the last problem; None otherwise.
         ended: `done`, `failed` or `skipped`; empty while it goes on.
     """
 
@@ -26,7 +26,7 @@ class LaneState:
     step: str = ""
     since_s: float = 0.0
     busy_s: float = 0.0
-    waiting: str = ""
+    waiting: tuple[str, str] | None = None
     note: str = ""
     ended: str = ""
     changed: bool = False
@@ -39,7 +39,7 @@ class LaneState:
 
     def finished(self, event: StepFinished) -> None:
         """A step ended well."""
-        self.step, self.waiting = "", ""
+        self.step, self.waiting = "", None
         self.left -= 1
         self.busy_s += event.took_s
         self.changed = self.changed or event.changed
@@ -66,20 +66,19 @@ class Board:
                 self.lanes = {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
             case StepStarted():
                 lane = self._lane(event.lane)
-                lane.step, lane.since_s, lane.waiting = step_text(event.phase, event.title), event.at_s, ""
+                lane.step, lane.since_s, lane.waiting = step_text(event.phase, event.title), event.at_s, None
             case StepFinished():
                 lane = self._lane(event.lane)
                 lane.finished(event)
                 return lane if lane.ended else None
             case StepFailed() | LaneSkipped():
                 lane = self._lane(event.lane)
-                lane.step, lane.waiting = "", ""
+                lane.step, lane.waiting = "", None
                 lane.ended = "failed" if isinstance(event, StepFailed) else "skipped"
                 lane.busy_s += event.took_s if isinstance(event, StepFailed) else 0.0
                 return lane
             case Waiting():
-                what = f"{event.what}: {event.problem}" if event.problem else event.what
-                self._lane(event.lane).waiting = what
+                self._lane(event.lane).waiting = (event.what, event.problem)
         return None
 
     def running(self) -> list[LaneState]:

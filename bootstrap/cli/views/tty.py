@@ -74,8 +74,8 @@ class TtyView:
                 self._print(self._ended(ended, event))
 
     def text(self, text: str) -> None:
-        """Show text."""
-        self._print(Text(text))
+        """Show text; the terminal breaks its lines, so that a table stays one when it is copied."""
+        self._console.print(Text(text), soft_wrap=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -128,10 +128,12 @@ class TtyView:
         name_width = min(
             NAME_WIDTH, width // 3, max((len(lane.name) for lane in self._board.lanes.values()), default=0)
         )
-        blocks = [self._lane_block(lane, name_width) for lane in running]
+        blocks = [self._lane_block(lane, name_width, width) for lane in running]
         lines = sum(map(len, blocks))
         if lines <= room:
             return [self._cut(row, width) for block in blocks for row in block]
+        # Those that wait for long come first where not all can be shown: they are why somebody looks.
+        blocks.sort(key=len, reverse=True)
         rows: list[Text] = []
         shown = 0
         for block in blocks:
@@ -142,7 +144,7 @@ class TtyView:
         rows.append(Text(f"  … and {len(blocks) - shown} more at work", style="dim"))
         return [self._cut(row, width) for row in rows]
 
-    def _lane_block(self, lane: LaneState, name_width: int) -> list[Text]:
+    def _lane_block(self, lane: LaneState, name_width: int, width: int) -> list[Text]:
         took_s = max(0.0, self._now_s() - self._began_s - lane.since_s)
         name = lane.name if len(lane.name) <= name_width else lane.name[: name_width - 1] + "…"
         rows = [
@@ -150,8 +152,8 @@ class TtyView:
                 (f"{self._frame()} ", "cyan"), f"{name:<{name_width}} ", (f"{took_s:5.0f}s  ", "dim"), lane.step
             )
         ]
-        if lane.waiting:
-            rows.append(Text(f"    {self._sign('wait')} waiting for {lane.waiting}", style="yellow"))
+        if lane.waiting is not None:
+            rows.append(Text(f"  {self._sign('wait')} {_waiting(*lane.waiting, width=width - 6)}", style="yellow"))
         return rows
 
     def _summary(self) -> Text:
@@ -159,7 +161,7 @@ class TtyView:
         total, running = len(board.lanes), len(board.running())
         ended = sum(bool(lane.ended) for lane in board.lanes.values())
         parts = [
-            f"{board.count('done')} of {total} lanes done",
+            f"{board.count('done')}/{total} lanes done",
             f"{running} at work",
             f"{total - running - ended} waiting",
         ]
@@ -176,7 +178,10 @@ class TtyView:
         )
         match event:
             case StepFailed():
-                text.append(f"{step_text(event.phase, event.title)}: {event.error.brief}", style="red")
+                text.append(
+                    f"{step_text(event.phase, event.title)}: {event.error.brief.removeprefix(f'{lane.name}: ')}",
+                    style="red",
+                )
             case LaneSkipped():
                 text.append(f"skipped before “{event.title}”: {event.cause}", style="yellow")
             case _:
@@ -185,7 +190,7 @@ class TtyView:
         return text
 
     def _print(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text)
 
     def _start(self) -> None:
         self._began_s = self._now_s()
@@ -212,3 +217,9 @@ class TtyView:
         text.truncate(max(1, width - 1), overflow="ellipsis")
         text.no_wrap = True
         return text
+
+
+def _waiting(what: str, problem: str, *, width: int) -> str:
+    """What a lane waits for and why; where both do not fit, why."""
+    text = f"waiting for {what}: {problem}" if problem else f"waiting for {what}"
+    return text if len(text) <= width or not problem else problem

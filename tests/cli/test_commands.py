@@ -1,0 +1,258 @@
+"""What each command prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from bootstrap.cli.main import app
+from bootstrap.inventory.schema import schema
+from tests.cli.conftest import Run
+from tests.fakes.world import World
+
+UP = ("up", "--cluster", "demo", "--workers", "2")
+MACHINES = ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
+
+
+def test_up_shows_the_plan_on_stderr_and_what_to_type_next_on_stdout(run: Run, world: World) -> None:
+    result = run(*UP)
+    assert result.exit_code == 0
+    assert [vm.name for vm in world.vms.values()] == MACHINES
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("demo: 3 machines, all Ready, in ")
+    assert lines[1].startswith("phases: fetch ")
+    assert lines[2].startswith("longest lane: demo-")
+    assert lines[3] == "next: kubectl --context demo get nodes"
+    rows = [line.split() for line in result.stderr.splitlines()]
+    assert ["demo-workers-1", "worker", "2", "2", "GiB", "20", "GiB", "pve1", "7001", "create"] in rows
+    assert "[   0.0s] demo-workers-1  clone template 9000 to 7001 on pve1 …" in result.stderr
+
+
+def test_the_plan_fits_80_columns(run: Run) -> None:
+    table = [line for line in run(*UP, "--dry-run").stdout.splitlines() if "pve1" in line or "MACHINE" in line]
+    assert max(map(len, table)) <= 80
+
+
+def test_up_again_changes_nothing_and_says_so(run: Run, world: World) -> None:
+    run(*UP)
+    before = list(world.journal)
+    world.kubeconfigs.clear()
+    result = run(*UP)
+    assert (result.exit_code, result.stdout) == (0, "demo: 3 machines, all Ready; nothing to do\n")
+    assert world.journal == before
+    assert list(world.kubeconfigs) == ["demo"], "its entries are merged all the same"
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(run: Run, world: World) -> None:
+    result = run(*UP, "--dry-run")
+    assert result.exit_code == 0
+    assert "   6. join: start the first server (sqlite)  [opens api_reachable]" in result.stdout.splitlines()
+    assert "   6. join as agent  [after api_reachable]" in result.stdout.splitlines()
+    assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
+    assert (world.journal, world.vms, world.state, world.kubeconfigs) == ([], {}, {}, {})
+
+
+def test_a_dry_run_as_json_has_machines_lanes_and_notes(run: Run) -> None:
+    plan = json.loads(run(*UP, "--dry-run", "-o", "json").stdout)
+    assert list(plan) == ["command", "cluster", "machines", "lanes", "notes"]
+    assert [machine["name"] for machine in plan["machines"]] == MACHINES
+    lane = next(lane for lane in plan["lanes"] if lane["name"] == "demo-cp-1")
+    assert lane["steps"][5] == {
+        "title": "start the first server (sqlite)",
+        "phase": "join",
+        "needs": [],
+        "opens": ["api_reachable"],
+    }
+    assert yaml.safe_load(run(*UP, "--dry-run", "-o", "yaml").stdout) == plan
+
+
+def test_up_as_json_tells_the_machines_as_they_are_now(run: Run) -> None:
+    result = json.loads(run(*UP, "-o", "json").stdout)
+    assert list(result) == ["cluster", "changed", "machines", "took_s", "phases", "kubeconfig"]
+    assert result["changed"] is True
+    assert [(machine["name"], machine["address"], machine["ready"]) for machine in result["machines"]] == [
+        ("demo-cp-1", "192.0.2.10", True),
+        ("demo-workers-1", "192.0.2.11", True),
+        ("demo-workers-2", "192.0.2.12", True),
+    ]
+    assert set(result["phases"]) >= {"clone", "boot", "join", "ready"}
+    assert result["kubeconfig"].endswith(".kube/config")
+    again = json.loads(run(*UP, "-o", "json").stdout)
+    assert (again["changed"], again["took_s"], again["phases"]) == (False, 0.0, {})
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_a_kubeconfig_to_stdout_is_merged_nowhere(run: Run, world: World, built: bool) -> None:
+    if built:
+        run(*UP)
+        world.kubeconfigs.clear()
+    result = run(*UP, "--kubeconfig", "-")
+    assert yaml.safe_load(result.stdout)["current-context"] == "demo"
+    assert world.kubeconfigs == {}
+    assert "demo: 3 machines, all Ready" in result.stderr
+
+
+def test_a_kubeconfig_file_is_named_in_the_next_command(run: Run) -> None:
+    result = run(*UP, "--kubeconfig", "my file")
+    assert result.stdout.splitlines()[-1] == "next: kubectl --kubeconfig 'my file' --context demo get nodes"
+
+
+def test_two_results_for_one_stdout_are_refused(run: Run, world: World) -> None:
+    result = run(*UP, "--kubeconfig", "-", "-o", "json")
+    assert (result.exit_code, result.stdout, world.journal) == (2, "", [])
+    assert "error: --kubeconfig - and --output both print to stdout" in result.stderr
+
+
+def test_a_failed_lane_is_told_with_the_way_on_and_the_log(run: Run, world: World, state: Path) -> None:
+    world.fail_clone.add("demo-workers-1")
+    result = run(*UP)
+    assert (result.exit_code, result.stdout) == (1, "")
+    log = next((state / "logs").glob("*-up.log"))
+    assert result.stderr.splitlines()[-4:] == [
+        "error: demo-workers-1: clone failed",
+        "  clone failed: no space left",
+        "→ `homelab-k8s up` again continues from here",
+        f"log: {log}",
+    ]
+    assert "Traceback" not in result.stderr
+    assert "Traceback" in log.read_text()
+
+
+def test_what_does_not_fit_exits_with_4(run: Run, world: World) -> None:
+    result = run(*UP, "--worker-cores", "64")
+    assert (result.exit_code, world.journal) == (4, [])
+
+
+def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> None:
+    run(*UP)
+    status = ("status", "--cluster", "demo", "--workers", "2")
+    result = run(*status)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "demo: 3 machines, all Ready"
+    world.vms[min(world.vms)].running = False
+    result = run(*status)
+    assert result.exit_code == 1
+    assert "demo-cp-1 is powered off" in result.stdout
+    assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
+
+
+def test_status_as_json_keeps_its_form(run: Run) -> None:
+    run(*UP)
+    status = json.loads(run("status", "--cluster", "demo", "--workers", "2", "-o", "json").stdout)
+    assert list(status) == ["format", "cluster", "machines", "problems"]
+    assert (status["format"], status["cluster"], status["problems"]) == (1, "demo", [])
+    assert status["machines"][0] == {
+        "name": "demo-cp-1",
+        "role": "control-plane",
+        "pool": "control-plane",
+        "pve_node": "pve1",
+        "vmid": 7000,
+        "address": "192.0.2.10",
+        "vm": "running",
+        "ready": True,
+        "k3s_version": "v1.33.3+k3s1",
+        "cores": 2,
+        "memory_mib": 2048,
+    }
+
+
+def test_kubeconfig_prints_it(run: Run) -> None:
+    assert run("kubeconfig", "--cluster", "demo").exit_code == 1
+    run(*UP)
+    result = run("kubeconfig", "--cluster", "demo")
+    assert result.exit_code == 0
+    assert yaml.safe_load(result.stdout)["clusters"][0]["cluster"]["server"] == "https://192.0.2.10:6443"
+
+
+def test_down_removes_nothing_when_nobody_can_be_asked(run: Run, world: World) -> None:
+    run(*UP)
+    result = run("down", "--cluster", "demo")
+    assert result.exit_code == 2
+    assert "demo-workers-1" in result.stderr
+    assert "--yes" in result.stderr
+    assert len(world.vms) == 3
+
+
+def test_down_removes_all_and_then_finds_nothing(run: Run, world: World) -> None:
+    run(*UP)
+    result = run("down", "--cluster", "demo", "--yes")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("demo: 3 machines removed in ")
+    assert (world.vms, world.state, world.kubeconfigs) == ({}, {}, {})
+    result = run("down", "--cluster", "demo", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "demo: nothing is there; nothing to do\n")
+
+
+def test_down_as_json_and_its_dry_run(run: Run, world: World) -> None:
+    run(*UP)
+    plan = json.loads(run("down", "--cluster", "demo", "--dry-run", "-o", "json").stdout)
+    assert [machine["action"] for machine in plan["machines"]] == ["destroy"] * 3
+    assert len(world.vms) == 3
+    result = json.loads(run("down", "--cluster", "demo", "--yes", "-o", "json").stdout)
+    assert (result["changed"], result["removed"]) == (True, MACHINES)
+
+
+def test_progress_as_json_leaves_nothing_else_on_stderr(run: Run, world: World) -> None:
+    world.fail_clone.add("demo-workers-1")
+    result = run(*UP, "--progress", "json")
+    told = [json.loads(line) for line in result.stderr.splitlines()]
+    assert (told[0]["event"], told[-2]["event"], told[-1]["event"]) == ("run_started", "run_finished", "error")
+    assert {"name": "demo-cp-1", "steps": 7} in told[0]["lanes"]
+    failed = next(event for event in told if event["event"] == "step_failed")
+    assert failed["error"]["brief"] == "demo-workers-1: clone failed"
+    assert told[-1]["exit_code"] == 1
+    assert told[-1]["log"].endswith("-up.log")
+
+
+def test_quiet_says_nothing_unless_it_fails(run: Run, world: World) -> None:
+    assert run(*UP, "--progress", "quiet").stderr == ""
+    world.missing = ("/vms: VM.Clone",)
+    result = run("up", "--cluster", "other", "--progress", "quiet")
+    assert result.exit_code == 4
+    assert result.stderr.startswith("error: the API token lacks 1 privilege")
+
+
+def test_all_mistakes_of_an_inventory_come_at_once(run: Run, tmp_path: Path, world: World) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("cluster: Demo_1\nworkers: -1\nonboot: no\ncolour: red\n")
+    result = run("up", "-i", str(file), "--control-planes", "2")
+    assert (result.exit_code, world.journal) == (3, [])
+    for said in ("5 problems", "line 1: cluster", "line 2: workers", "line 3: onboot", "line 4", "--control-planes"):
+        assert said in result.stderr
+
+
+def test_usage_errors_have_typers_text_and_exit_with_2(run: Run) -> None:
+    for args, said in (
+        (("up", "--nonsense"), "No such option: --nonsense"),
+        (("up", "--workers", "three"), "Invalid value for '--workers'"),
+        (("up", "--progress", "loud"), "Invalid value for '--progress'"),
+        (("nonsense",), "No such command 'nonsense'"),
+    ):
+        result = run(*args)
+        assert result.exit_code == 2
+        assert said in result.stderr
+
+
+def test_every_override_has_its_flag_on_up() -> None:
+    from dataclasses import fields
+
+    from bootstrap.inventory import Overrides, flag_of
+
+    shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "200"}).stdout
+    flags = [flag_of(field.name) for field in fields(Overrides) if field.name != "endpoint"]
+    assert [flag for flag in flags if f"{flag} " not in shown and f"{flag}," not in shown] == []
+
+
+def test_schema_is_the_inventorys_json_schema() -> None:
+    printed = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
+    assert printed == schema()
+    jsonschema.Draft202012Validator.check_schema(printed)
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout.startswith("homelab-k8s 0.")

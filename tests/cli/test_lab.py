@@ -1,0 +1,67 @@
+"""`lab start|status|stop` and `--lab`, before a real lab whose VMs have no life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bootstrap.cli.main import app
+
+
+def typed(*args: str) -> Result:
+    return CliRunner().invoke(app, list(args))
+
+
+@pytest.fixture
+def lab(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An own place for a lab, which is stopped at the end."""
+    pytest.importorskip("fakepve")
+    monkeypatch.setenv("HOMELAB_K8S_LAB_DIR", str(tmp_path / "lab"))
+    monkeypatch.delenv("PROXMOX_VE_ENDPOINT")
+    monkeypatch.delenv("PROXMOX_VE_API_TOKEN")
+    yield
+    typed("lab", "stop", "--progress", "quiet")
+
+
+def test_without_a_lab_there_is_nothing_to_use_or_stop(lab: None) -> None:
+    result = typed("lab", "status")
+    assert (result.exit_code, result.stdout) == (1, "no lab runs; `homelab-k8s lab start` starts one\n")
+    assert json.loads(typed("lab", "status", "-o", "json").stdout) == {"running": False}
+    assert typed("lab", "stop").stdout == "no lab runs; nothing to do\n"
+    result = typed("status", "--lab")
+    assert result.exit_code == 1
+    assert "error: no lab runs" in result.stderr
+
+
+def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> None:
+    result = typed("lab", "start", "--guests", "none", "--pve-nodes", "2")
+    assert result.exit_code == 0, result.output
+    assert "the lab runs at https://127.0.0.1:" in result.stdout
+    info = json.loads(typed("lab", "status", "-o", "json").stdout)
+    assert (info["running"], info["guests"], info["pve_nodes"]) == (True, "none", ["pve1", "pve2"])
+
+    plan = typed("up", "--lab", "--workers", "2", "--k3s-version", "v1.33.3+k3s1", "--dry-run", "-o", "json")
+    assert plan.exit_code == 0, plan.output
+    assert [machine["name"] for machine in json.loads(plan.stdout)["machines"]] == [
+        "lab-cp-1",
+        "lab-workers-1",
+        "lab-workers-2",
+    ]
+
+    inventory = tmp_path / "mine.yaml"
+    inventory.write_text("cluster: mine\nworkers: 0\nproxmox: {endpoint: https://192.0.2.9:8006}\ntemplate: other\n")
+    plan = typed("up", "--lab", "-i", str(inventory), "--k3s-version", "v1.33.3+k3s1", "--dry-run", "-o", "json")
+    assert [machine["name"] for machine in json.loads(plan.stdout)["machines"]] == ["mine-cp-1"]
+
+    again = typed("lab", "start", "--guests", "none", "--pve-nodes", "3")
+    assert again.exit_code == 1
+    assert "a lab runs already" in again.stderr
+    secret = json.loads((tmp_path / "lab" / "lab.json").read_text())["token_secret"]
+    for log in (tmp_path / "state").rglob("*.log"):
+        assert secret not in log.read_text()
+    assert typed("lab", "stop").stdout == "the lab is stopped, nothing of it is left\n"
+    assert not (tmp_path / "lab").exists()
