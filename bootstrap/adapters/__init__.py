@@ -24,7 +24,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         AuthenticationError: The endpoint cannot be meant.
     """
     from bootstrap.adapters import proxmox
-    from bootstrap.adapters.artifacts import ReleaseSource, default_cache_dir
+    from bootstrap.adapters.artifacts import ReleaseSource, default_cache_root
     from bootstrap.adapters.clock import SystemClock
     from bootstrap.adapters.kube import KubernetesApis
     from bootstrap.adapters.kubeconfig import FileKubeconfigStore
@@ -40,7 +40,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         hypervisor=proxmox.connect(inventory.endpoint, clock=clock, stop=stop),
         shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None),
         kube=KubernetesApis(),
-        artifacts=ReleaseSource(default_cache_dir()),
+        artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
         state=state,
         clock=clock,
