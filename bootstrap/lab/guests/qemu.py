@@ -92,7 +92,7 @@ class QemuGuests(SupervisedGuests):
         said = self._console(vmid).read_text(encoding="utf-8", errors="replace")
         raise GuestError(f"VM {vmid} does not start: {said[-2000:].strip()}")
 
-    async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:
+    async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:  # noqa: ARG002 - a container needs it
         with contextlib.suppress(GuestError):  # a QEMU that cannot be asked is ended by force, after the deadline
             await qmp(directory / "qmp.sock", "system_powerdown")
 
