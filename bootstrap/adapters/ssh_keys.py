@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bootstrap.adapters.files import ensure_private_directory, write_private
+from bootstrap.adapters.files import ensure_private_directory, locked, write_private
 from bootstrap.errors import PreflightError
 
 COMMENT = "homelab-k8s"
@@ -23,11 +23,14 @@ def make_key_pair(path: Path) -> None:
 
     if path.exists():
         return
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     try:
         ensure_private_directory(path.parent)
-        write_private(path, pem.decode())
-        write_private(path.with_name(f"{path.name}.pub"), f"{public_key(path)}\n")
+        with locked(path.parent):
+            if path.exists():
+                return  # Another process was faster; its key may be on machines already.
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+            write_private(path, pem.decode())
+            write_private(path.with_name(f"{path.name}.pub"), f"{public_key(path)}\n")
     except OSError as error:
         raise PreflightError(f"cannot write the SSH key {path}", details=str(error)) from error
 

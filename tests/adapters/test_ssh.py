@@ -295,6 +295,15 @@ def test_a_key_pair_is_private_and_made_once(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
+def test_a_key_of_our_own_is_made_when_it_is_needed_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "id_ed25519"
+    several = [FabricShells(path, make=True) for _ in range(8)]
+    assert not path.exists()
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda shells: shells.public_key, several))
+    assert keys == {public_key(path)}
+
+
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
 def test_a_users_own_key_logs_in(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "id"
