@@ -96,10 +96,10 @@ def _ask(plan: Plan) -> None:
             resolution="give --yes to remove it without being asked",
         )
     what = tables.counted(len(plan.machines), "machine") if plan.machines else "kubeconfig entries and state"
-    sys.stderr.write(f"{tables.plan_table(plan)}\n\n" if plan.machines else "")
-    sys.stderr.write(f"This removes {what} for good. Type the cluster's name ({plan.cluster}) to go on: ")
-    sys.stderr.flush()
     try:
+        sys.stderr.write(f"{tables.plan_table(plan)}\n\n" if plan.machines else "")
+        sys.stderr.write(f"This removes {what} for good. Type the cluster's name ({plan.cluster}) to go on: ")
+        sys.stderr.flush()
         typed = sys.stdin.readline()
     except KeyboardInterrupt:
         typed = ""
