@@ -95,12 +95,14 @@ def lab_home(directory: Path, kind: str) -> Iterator[Home]:
         yield home
     finally:
         home.run("lab", "stop", timeout_s=120)
+    assert leftovers(home) == []
 
 
-def leftovers() -> list[str]:
-    """What a lab might have left on this machine: links, namespaces, mounts, routes, processes."""
+def leftovers(home: Home) -> list[str]:
+    """What a lab might have left on this machine: its bridge, route, namespaces, mounts and files."""
+    marks = ("hklab", str(home.directory), "unreachable 198.18.0.0/15")
     found = []
     for command in (["ip", "-o", "link"], ["ip", "netns"], ["ip", "route"], ["cat", "/proc/mounts"]):
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-        found += [line for line in lines if "hklab" in line or "homelab-k8s" in line or "198.18." in line]
-    return found
+        found += [line for line in lines if any(mark in line for mark in marks)]
+    return found + [str(path) for path in (home.directory / "state/homelab-k8s").glob("lab/*")]

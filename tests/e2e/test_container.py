@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.homes import Home, lab_home, leftovers
+
+from tests.e2e.homes import Home, lab_home
 
 pytestmark = pytest.mark.container
 
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.container
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     yield from lab_home(tmp_path_factory.mktemp("container"), "container")
-    assert leftovers() == []
 
 
 class Api:
