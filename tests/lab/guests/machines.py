@@ -127,7 +127,6 @@ def leftovers(state_dir: Path) -> dict[str, Any]:
         "processes": _processes_naming(str(state_dir)),
         "mounts": [line for line in mounts if str(state_dir) in line],
         "files": [str(path) for path in state_dir.rglob("*")],
-        "named network namespaces": _output("ip", "netns", "list").split(),
     }
 
 
