@@ -39,23 +39,15 @@ def memory(mib: int) -> str:
 
 
 def plan_table(plan: Plan) -> str:
-    """The machines of a plan, narrow enough for 80 columns with ordinary names."""
-    return render_table(
-        ("MACHINE", "ROLE", "CORES", "MEMORY", "DISK", "PVE NODE", "VMID", "ACTION"),
-        [
-            (
-                machine.spec.name,
-                machine.spec.role,
-                str(machine.spec.cores),
-                memory(machine.spec.memory_mib),
-                f"{machine.spec.disk_gib} GiB",
-                machine.place.pve_node,
-                str(machine.place.vmid),
-                _action(machine),
-            )
-            for machine in plan.machines
-        ],
-    )
+    """The machines of a plan, narrow enough for 80 columns with ordinary names; sizes only where they are chosen."""
+    sizes = ("CORES", "MEMORY", "DISK") if plan.command == "up" else ()
+    rows = []
+    for machine in plan.machines:
+        spec = machine.spec
+        wanted = (str(spec.cores), memory(spec.memory_mib), f"{spec.disk_gib} GiB") if sizes else ()
+        place = (machine.place.pve_node, str(machine.place.vmid))
+        rows.append((spec.name, spec.role, *wanted, *place, _action(machine)))
+    return render_table(("MACHINE", "ROLE", *sizes, "PVE NODE", "VMID", "ACTION"), rows)
 
 
 def plan_text(plan: Plan) -> str:
