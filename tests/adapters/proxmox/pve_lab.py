@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -113,7 +115,9 @@ class Lab:
         return self.connect_to(replace(self.endpoint, **changes))
 
     def connect_to(self, endpoint: PveEndpoint, **limits: float) -> ProxmoxHypervisor:
-        made = connect(endpoint, clock=SystemClock(), stop=self.stop, **{"retry_for_s": 3.0, **limits})
+        made = connect(
+            endpoint, clock=SystemClock(), stop=self.stop, **{"retry_for_s": 3.0, "task_timeout_s": 20.0, **limits}
+        )
         self.connections.append(made)
         return made
 
@@ -121,6 +125,17 @@ class Lab:
         for connection in self.connections:
             connection.close()
         self.server.__exit__(None, None, None)
+
+    def hold_lock(self, vmid: int, *, until: Callable[[], bool]) -> None:
+        """Hold a VM's config lock until something has been seen."""
+        self.server.run(self.pve.hold_config_lock(vmid, None))
+
+        async def release() -> None:
+            while not until():
+                await asyncio.sleep(0.005)
+            self.pve.release_config_lock(vmid)
+
+        asyncio.run_coroutine_threadsafe(release(), self.server.run(_running_loop()))
 
     def grant_only(self, *grants: tuple[str, str]) -> None:
         """Replace the token's rights by these: path and privileges, blank-separated."""
@@ -167,6 +182,10 @@ class Lab:
             return resolve(request, *args)
 
         self.pve.resolve = noting
+
+
+async def _running_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
 
 
 def clone_request(**changes: Any) -> CloneRequest:
