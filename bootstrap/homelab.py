@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.errors import HomelabError
-from bootstrap.events import EventSink, Warned, ignore
+from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
     from bootstrap.commands.run import RunOptions
@@ -64,6 +64,14 @@ class Homelab:
             self._ports = connect_ports(self._inventory, environ=self._environ, stop=self.stop)
         return self._ports
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is risky about the inventory itself; to be said before anything else, every time."""
+        endpoint = self._inventory.endpoint
+        if not endpoint.tls.insecure:
+            return ()
+        return (f"{endpoint.url}: its certificate is NOT checked (insecure): anybody in between can read the token",)
+
     def plan_up(self) -> Plan:
         """What `up` would do. Touches nothing.
 
@@ -82,7 +90,6 @@ class Homelab:
         """
         from bootstrap.commands.up import run_up
 
-        self._warn_if_insecure(sink)
         return run_up(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     def plan_down(self) -> Plan:
@@ -99,7 +106,6 @@ class Homelab:
         """
         from bootstrap.commands.down import run_down
 
-        self._warn_if_insecure(sink)
         return run_down(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     def status(self) -> ClusterStatus:
@@ -125,9 +131,9 @@ class Homelab:
 
     def merge_kubeconfig(self, path: Path | None = None) -> Path | None:
         """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""
-        name = self._inventory.spec.name
-        text = self.ports.state.read(name, "kubeconfig")
-        return self.ports.kubeconfigs.merge(text, name=name, path=path) if text is not None else None
+        from bootstrap.commands.kubeconfig import merge_kubeconfig
+
+        return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path)
 
     def _options(self, options: RunOptions | None) -> RunOptions:
         from dataclasses import replace
@@ -135,13 +141,3 @@ class Homelab:
         from bootstrap.commands.run import RunOptions
 
         return replace(options or RunOptions(), stop=self.stop)
-
-    def _warn_if_insecure(self, sink: EventSink) -> None:
-        endpoint = self._inventory.endpoint
-        if endpoint.tls.insecure:
-            sink(
-                Warned(
-                    subject=endpoint.url,
-                    message="its certificate is NOT checked (insecure): anybody in between can read the token",
-                )
-            )

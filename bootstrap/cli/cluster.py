@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.session import Session
+from bootstrap.events import Warned
 
 if TYPE_CHECKING:
     from bootstrap.homelab import Homelab
@@ -39,4 +40,7 @@ def open_homelab(
         inventory = inventory or LAB_INVENTORY
     loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
     session.masker.add(loaded.endpoint.token.secret)
-    return Homelab(loaded, ports=session.ports, stop=session.stop)
+    homelab = Homelab(loaded, ports=session.ports, stop=session.stop)
+    for warning in homelab.warnings:
+        session.sink(Warned(subject="proxmox", message=warning))
+    return homelab

@@ -13,7 +13,7 @@ from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.machines import standings
+from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.up import needs_work
 from bootstrap.ports import Ports
 
@@ -61,6 +61,7 @@ class ClusterStatus:
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
     observed = observe_cluster(spec, ports)
+    spec = settled(spec, observed)
     try:
         wanted = standings(spec, observed)
     except PreflightError:

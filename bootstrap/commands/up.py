@@ -11,7 +11,7 @@ from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed
-from bootstrap.planning.machines import standings
+from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import needs_work, plan_up
@@ -25,6 +25,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
         PreflightError: It cannot be done.
     """
     observed = observe_cluster(spec, ports)
+    spec = settled(spec, observed)
     _check_version(observed)
     work = any(needs_work(standing) for standing in standings(spec, observed))
     if work:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.k3s_steps import CLUSTER
+from bootstrap.model.ids import ClusterName
 from bootstrap.planning.steps import ForgetCluster, WriteKubeconfig
+from bootstrap.ports import Ports
 
 KUBECONFIG_PATH = "kubeconfig-path"
 """State item: the file our entries were merged into, so that `down` finds them there again."""
@@ -17,9 +19,15 @@ def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> 
     access = context.findings.access.need(CLUSTER)
     if not context.kubeconfig.merge:
         return Done(changed=False)
-    path = context.ports.kubeconfigs.merge(access.kubeconfig, name=step.cluster, path=context.kubeconfig.path)
-    context.ports.state.write(step.cluster, KUBECONFIG_PATH, str(path.absolute()))
+    path = merge_entries(access.kubeconfig, step.cluster, context.ports, path=context.kubeconfig.path)
     return Done(note=str(path))
+
+
+def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, path: Path | None) -> Path:
+    """Merge our entries into a file (None: the user's) and remember which."""
+    merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path)
+    ports.state.write(cluster, KUBECONFIG_PATH, str(merged.absolute()))
+    return merged
 
 
 def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done:

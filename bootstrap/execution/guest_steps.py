@@ -140,15 +140,15 @@ def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: 
         resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
     )
     lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
-    errors = lines.get("error", [])
     if lines.get("status") == ["error"]:
         raise GuestError(
             f"{name}: cloud-init ended in an error",
-            details="\n".join(errors),
+            details="\n".join(lines.get("error", [])),
             resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
         )
-    if errors:
-        context.warn(lane)(f"cloud-init on {name} finished with warnings: {'; '.join(errors)}")
+    warnings = lines.get("warning", [])
+    if warnings:
+        context.warn(lane)(f"cloud-init on {name} finished with warnings: {'; '.join(warnings)}")
 
 
 def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext) -> None:

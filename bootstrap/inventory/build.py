@@ -68,6 +68,7 @@ def _template(root: Values) -> TemplateRef:
 
 
 def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> NodePool:
+    sizes = {"count": count, "cores": table.CORES, "memory_mib": table.MEMORY, "disk_gib": table.DISK}
     return NodePool(
         name=name,
         role=role,
@@ -78,6 +79,7 @@ def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> Node
         cpu_type=values.get(table.CPU),
         labels=tuple(sorted(values.get(table.LABELS) or ())),
         taints=tuple(sorted(values.get(table.TAINTS) or ())),
+        stated=frozenset(name for name, field in sizes.items() if values.given(field)),
     )
 
 

@@ -54,6 +54,8 @@ class NodePool:
         cpu_type: A Proxmox CPU type, or None to choose the best that all Proxmox nodes in use share.
         labels: Kubernetes labels, sorted by key.
         taints: Kubernetes taints, sorted.
+        stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
+            way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
 
     name: PoolName
@@ -65,6 +67,7 @@ class NodePool:
     cpu_type: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[Taint, ...] = ()
+    stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec, NodePool, Role
+from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 
@@ -17,6 +17,35 @@ def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
     """`<cluster>-cp-N` for servers, `<cluster>-<pool>-N` for the others; N counts from 1."""
     middle = "cp" if pool.role is Role.CONTROL_PLANE else pool.name
     return MachineName(f"{cluster}-{middle}-{ordinal}")
+
+
+def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
+    """The spec with what its pools leave unsaid taken from the machines that are there."""
+    return replace(
+        spec,
+        control_plane=_settled_pool(spec, spec.control_plane, observed),
+        workers=tuple(_settled_pool(spec, pool, observed) for pool in spec.workers),
+    )
+
+
+def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> NodePool:
+    there = {
+        vm.record.machine: vm
+        for vm in observed.vms
+        if vm.record and vm.record.pool == pool.name and is_ours(vm, spec.name)
+    }
+    ordinals = [int(tail) for name in there if (tail := name.rpartition("-")[2]).isdecimal()]
+    first = next((vm for _, vm in sorted(there.items()) if vm.record and vm.record.state is RecordState.MADE), None)
+    if "count" not in pool.stated:
+        pool = replace(pool, count=max([pool.count, *ordinals]))
+    if first is None:
+        return pool
+    return replace(
+        pool,
+        cores=pool.cores if "cores" in pool.stated else first.cores or pool.cores,
+        memory_mib=pool.memory_mib if "memory_mib" in pool.stated else first.memory_mib or pool.memory_mib,
+        disk_gib=pool.disk_gib if "disk_gib" in pool.stated else first.disk_gib or pool.disk_gib,
+    )
 
 
 def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec, ...]:

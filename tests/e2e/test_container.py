@@ -142,7 +142,7 @@ def test_up_killed_in_the_middle_is_continued(home: Home) -> None:
         process.wait(timeout=30)
     assert process.returncode == -signal.SIGKILL
     home.run("up", "--lab", "--workers", "4")
-    status = home.run("status", "--lab", "--workers", "4", "-o", "json").json
+    status = home.run("status", "--lab", "-o", "json").json
     assert status["problems"] == []
     assert len(status["machines"]) == 5
     assert len(Api(home).vms()) == 5

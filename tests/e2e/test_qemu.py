@@ -21,7 +21,7 @@ def test_up_again_and_down_on_virtual_machines(home: Home) -> None:
     began = time.monotonic()
     home.run("up", "--lab", "--workers", "1", timeout_s=600)
     print(f"\n1+1 up on QEMU took {time.monotonic() - began:.1f} s")
-    status = home.run("status", "--lab", "--workers", "1", "-o", "json").json
+    status = home.run("status", "--lab", "-o", "json").json
     assert [machine["ready"] for machine in status["machines"]] == [True, True]
     assert status["problems"] == []
     again = home.run("up", "--lab", "--workers", "1")

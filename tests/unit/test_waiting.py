@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.fakes.clock import SteppingClock
 
 from bootstrap.errors import DeadlineError, InterruptedRunError
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from tests.fakes.clock import SteppingClock
 
 
 def patience(timeout_s: float, said: list[tuple[str, str, float]] | None = None) -> Patience:

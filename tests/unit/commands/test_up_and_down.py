@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.fakes.specs import DEMO, cluster, workers
-from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
 
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.run import RunOptions
@@ -27,6 +25,8 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
+from tests.fakes.specs import DEMO, cluster, workers
+from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
 
 
 def up(world: World, spec: ClusterSpec | None = None) -> tuple[Report, list[Event]]:
@@ -244,6 +244,22 @@ def test_fewer_workers_are_named_and_left_to_another_verb() -> None:
     plan = prepare_up(cluster(agents=2), world.ports)
     assert plan.empty
     assert any("demo-workers-3" in note and "removes nothing" in note for note in plan.notes)
+
+
+def test_counts_and_sizes_that_nobody_stated_give_way_to_what_is_there() -> None:
+    world = World()
+    up(world, replace(cluster(), workers=(workers(3, memory_mib=4096),)))
+    unsaid = replace(workers(1), stated=frozenset())
+    spec = replace(cluster(), workers=(unsaid,))
+    assert cluster_status(spec, world.ports).healthy
+    plan = prepare_up(spec, world.ports)
+    assert plan.empty
+    assert plan.notes == ()
+    four = replace(unsaid, count=4, stated=frozenset({"count"}))
+    up(world, replace(cluster(), workers=(four,)))
+    fourth = world.vm_named("demo-workers-4")
+    assert fourth is not None
+    assert fourth.settings["memory"] == 4096
 
 
 def test_a_guest_without_agent_fails_at_once_with_the_fix() -> None:

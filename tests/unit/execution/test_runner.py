@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.fakes.clock import SteppingClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, Vmid
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.steps import StartVm, Step
+from tests.fakes.clock import SteppingClock
 
 
 def step(name: str) -> StartVm:

@@ -75,7 +75,15 @@ sizing: {cpu_overcommit: 2.5, memory_reserve: 4GiB, storage_reserve: 100 GiB}
 def test_the_environment_alone_gives_one_server_and_one_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     inventory = load_inventory(None, environ=ENVIRON)
-    server = NodePool(name=CONTROL_PLANE_POOL, role=Role.CONTROL_PLANE, count=1, cores=2, memory_mib=2048, disk_gib=20)
+    server = NodePool(
+        name=CONTROL_PLANE_POOL,
+        role=Role.CONTROL_PLANE,
+        count=1,
+        cores=2,
+        memory_mib=2048,
+        disk_gib=20,
+        stated=frozenset(),
+    )
     assert inventory.spec == ClusterSpec(
         name=ClusterName("homelab"),
         template=TemplateRef(tag="homelab-k8s-template"),
@@ -131,8 +139,17 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
                 disk_gib=20,
                 labels=(("a", ""), ("b.example.com/zone", "2")),
                 taints=(Taint(key="a", value="b", effect="NoSchedule"), Taint(key="z", effect="NoExecute")),
+                stated=frozenset({"count"}),
             ),
-            NodePool(name=PoolName("gpu"), role=Role.WORKER, count=1, cores=8, memory_mib=2048, disk_gib=20),
+            NodePool(
+                name=PoolName("gpu"),
+                role=Role.WORKER,
+                count=1,
+                cores=8,
+                memory_mib=2048,
+                disk_gib=20,
+                stated=frozenset({"cores"}),
+            ),
         ),
         network=NetworkSpec(
             bridge="vmbr1",

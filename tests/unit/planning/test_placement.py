@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.fakes.specs import cluster
-from tests.fakes.world import TEMPLATE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +16,8 @@ from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, Storage
 from bootstrap.planning.cpu import LEVELS, common_cpu_type
 from bootstrap.planning.placement import Placement, place
 from bootstrap.planning.sizing import LINKED_CLONE_GIB
+from tests.fakes.specs import cluster
+from tests.fakes.world import TEMPLATE
 
 LOCAL = StorageName("local")
 

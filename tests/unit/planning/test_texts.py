@@ -7,7 +7,6 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 import yaml
-from tests.fakes.specs import cluster
 
 from bootstrap.errors import KubernetesError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
@@ -20,6 +19,7 @@ from bootstrap.planning.journal import classify
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.kubeconfig import rename_entries
 from bootstrap.planning.vm_settings import vm_settings
+from tests.fakes.specs import cluster
 
 MAC = "BC:24:11:00:00:01"
 SERVER = MachineSpec(
