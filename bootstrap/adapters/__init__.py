@@ -38,7 +38,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     own_key = state.directory(spec.name) / "id_ed25519"
     return Ports(
         hypervisor=proxmox.connect(inventory.endpoint, clock=clock, stop=stop),
-        shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None),
+        shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None, port=spec.ssh.port),
         kube=KubernetesApis(),
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),

@@ -104,6 +104,7 @@ def _ssh(values: Values, places: Places) -> SshSpec:
     key = values.get(table.PRIVATE_KEY)
     return SshSpec(
         user=values.sure(table.SSH_USER),
+        port=values.sure(table.SSH_PORT),
         private_key=places.resolve(key) if key is not None else None,
         host_keys=HostKeyPolicy(values.sure(table.HOST_KEYS)),
     )

@@ -236,6 +236,13 @@ NETWORK: Final = Field(
 SSH_USER: Final = Field(
     name="user", kind=forms.LINUX_USER, default=_SSH.user, example="ops", doc="cloud-init's user on the machines."
 )
+SSH_PORT: Final = Field(
+    name="port",
+    kind=Integer(minimum=1, maximum=65535),
+    default=_SSH.port,
+    example=22,
+    doc="Port of the machines' sshd.",
+)
 PRIVATE_KEY: Final = Field(
     name="private_key",
     kind=forms.FILE,
@@ -252,7 +259,7 @@ HOST_KEYS: Final = Field(
 )
 SSH: Final = Field(
     name="ssh",
-    kind=Section(doc="How machines are logged in to.", fields=(SSH_USER, PRIVATE_KEY, HOST_KEYS)),
+    kind=Section(doc="How machines are logged in to.", fields=(SSH_USER, SSH_PORT, PRIVATE_KEY, HOST_KEYS)),
     doc="How machines are logged in to.",
 )
 

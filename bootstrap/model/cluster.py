@@ -103,9 +103,11 @@ class SshSpec:
         user: cloud-init's default user, created with our public key.
         private_key: A key the user gave, or None: a key pair of our own is made in the state directory.
         host_keys: Where host keys come from.
+        port: TCP port of the machines' sshd.
     """
 
     user: str = "debian"
+    port: int = 22
     private_key: Path | None = None
     host_keys: HostKeyPolicy = HostKeyPolicy.AGENT
 

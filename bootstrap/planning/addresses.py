@@ -14,7 +14,7 @@ def choose_address(
     """The address of the interface with net0's MAC address, or why there is none, in one line.
 
     Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
-    loopback and no link-local ones, and only those in `subnet` where that is given.
+    link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given.
     """
     seen = tuple(interfaces)
     own = [interface for interface in seen if mac is None or interface.mac.upper() == mac.upper()]
@@ -25,7 +25,7 @@ def choose_address(
         address
         for interface in own
         for address in interface.addresses
-        if not address.is_loopback and not address.is_link_local
+        if not address.is_link_local and (not address.is_loopback or (subnet is not None and subnet.is_loopback))
     ]
     if not usable:
         return f"{own[0].name} has no address yet"

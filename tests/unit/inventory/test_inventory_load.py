@@ -51,7 +51,7 @@ network:
   gateway: 192.168.30.1
   dns: [192.168.30.1, 9.9.9.9]
   search: home.arpa
-ssh: {user: ops, private_key: keys/id, host_keys: accept-new}
+ssh: {user: ops, port: 2222, private_key: keys/id, host_keys: accept-new}
 k3s:
   version: v1.33.3+k3s1
   artifacts: k3s
@@ -164,7 +164,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
             dns=(IPv4Address("192.168.30.1"), IPv4Address("9.9.9.9")),
             search="home.arpa",
         ),
-        ssh=SshSpec(user="ops", private_key=tmp_path / "keys/id", host_keys=HostKeyPolicy.ACCEPT_NEW),
+        ssh=SshSpec(user="ops", port=2222, private_key=tmp_path / "keys/id", host_keys=HostKeyPolicy.ACCEPT_NEW),
         k3s=K3sSpec(
             version="v1.33.3+k3s1",
             artifacts=tmp_path / "k3s",

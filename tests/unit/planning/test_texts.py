@@ -140,6 +140,12 @@ def test_only_net0s_addresses_count() -> None:
     assert choose_address(seen, mac=MAC, subnet=None) == IPv4Address("192.0.2.50")
 
 
+def test_loopback_addresses_count_only_where_the_inventory_says_so() -> None:
+    seen = (interface("eth0", MAC, "127.64.0.5"),)
+    assert isinstance(choose_address(seen, mac=MAC, subnet=None), str)
+    assert choose_address(seen, mac=MAC, subnet=IPv4Network("127.64.0.0/10")) == IPv4Address("127.64.0.5")
+
+
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
