@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,14 @@ class Home:
     def kubeconfig(self) -> Path:
         return self.directory / "kubeconfig"
 
-    def run(self, *arguments: str, timeout_s: float = 300, expect: int | None = 0) -> Result:
-        """Run `homelab-k8s` with these arguments."""
+    def run(
+        self, *arguments: str, timeout_s: float = 300, expect: int | None = 0, env: Mapping[str, str] | None = None
+    ) -> Result:
+        """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment."""
         command = [str(Path(sys.executable).parent / "homelab-k8s"), *arguments]
         done = subprocess.run(
             command,
-            env=self.environ,
+            env={**self.environ, **(env or {})},
             cwd=self.directory,
             capture_output=True,
             text=True,
