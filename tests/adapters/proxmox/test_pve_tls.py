@@ -89,3 +89,9 @@ def test_the_rest_of_the_program_starts_without_proxmoxer() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_proxy_of_the_environment_is_not_asked(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert lab.connect().observe(cluster=DEMO, vmids=VMIDS).templates
