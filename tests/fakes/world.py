@@ -15,7 +15,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import yaml
-from tests.fakes.clock import SteppingClock
 
 from bootstrap.errors import (
     AgentNotConfiguredError,
@@ -41,6 +40,7 @@ from bootstrap.model.observed import (
 )
 from bootstrap.model.record import parse_record
 from bootstrap.ports import Artifact, CloneRequest, GuestScript, Ports, PveFacts, Warn
+from tests.fakes.clock import SteppingClock
 
 PVE1 = PveNodeName("pve1")
 LOCAL = StorageName("local")

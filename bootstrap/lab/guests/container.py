@@ -7,6 +7,7 @@ namespaces of its own. Mounts and network namespace belong to the guest's first 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import signal
@@ -20,6 +21,8 @@ from bootstrap.lab.guests.supervised import SupervisedGuests
 from bootstrap.lab.guests.tools import run, tool_path
 from bootstrap.lab.template.layers import apply_layer, make_guest_dir
 from bootstrap.lab.template.root import ensure_root
+
+logger = logging.getLogger(__name__)
 
 _LAUNCHER = Path(__file__).parent / "container.sh"
 
@@ -41,7 +44,7 @@ class ContainerGuests(SupervisedGuests):
         return "container"
 
     async def _make_shared(self) -> None:
-        root = await asyncio.to_thread(ensure_root)
+        root = await asyncio.to_thread(ensure_root, logger.info)
         layer = self._state_dir / self.kind / "layer"
         await asyncio.to_thread(apply_layer, "container", root=layer)
         self._lower_dirs = f"{layer}:{root}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from pathlib import Path
 
 from bootstrap.lab.guests.agent import AgentSocket
@@ -19,6 +20,8 @@ from bootstrap.lab.guests.seed import write_seed_iso
 from bootstrap.lab.guests.supervised import SupervisedGuests
 from bootstrap.lab.guests.tools import run, tool_path
 from bootstrap.lab.template.image import Image, ensure_image
+
+logger = logging.getLogger(__name__)
 
 _TCG = "tcg,thread=multi,tb-size=128"
 """128 MiB of translated code is enough for a server, and keeps a guest's QEMU below 400 MiB."""
@@ -45,7 +48,7 @@ class QemuGuests(SupervisedGuests):
         return self._accelerator
 
     async def _make_shared(self) -> None:
-        self._image = await asyncio.to_thread(ensure_image)
+        self._image = await asyncio.to_thread(ensure_image, logger.info)
         self._accelerator = await asyncio.to_thread(accelerator, self._image)
 
     async def _make_disk(self, directory: Path) -> None:

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.doubles.k3s.machines import KUBECTL, TOKEN, Cluster, Machine, eventually
 from kubernetes import client, watch
+
+from tests.doubles.k3s.machines import KUBECTL, TOKEN, Cluster, Machine, eventually
 
 
 def ask(server: Machine, path: str, credentials: str = "") -> tuple[int, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
 
 REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.doubles.k3s import k3s
 from tests.doubles.k3s.artifacts import make_artifacts
 
