@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.machines import machine_of
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 
@@ -19,17 +21,20 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         observed: What there is.
         has_traces: Whether the state directory or a kubeconfig holds something of the cluster.
     """
-    ours = sorted((vm for vm in observed.vms if is_ours(vm, spec.name)), key=_order)
-    lanes = [_lane(vm) for vm in ours]
+    ours = sorted(
+        ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name)),
+        key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].machine),
+    )
+    lanes = [_lane(record.machine) for _, record in ours]
     if ours or has_traces:
-        gone = tuple(Gate("vm_gone", vm.name) for vm in ours)
+        gone = tuple(Gate("vm_gone", record.machine) for _, record in ours)
         lanes.append(
             Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),
         )
     return Plan(
         command="down",
         cluster=spec.name,
-        machines=tuple(_planned(vm) for vm in ours),
+        machines=tuple(_planned(vm, record) for vm, record in ours),
         lanes=tuple(lanes),
         notes=strangers_notes(spec, observed),
         reserved_vmids=observed.used_vmids,
@@ -37,12 +42,7 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
     )
 
 
-def _order(vm: VmRecord) -> tuple[bool, str]:
-    return (vm.record is not None and vm.record.role is not Role.CONTROL_PLANE, vm.name)
-
-
-def _lane(vm: VmRecord) -> Lane:
-    machine = _machine(vm).name
+def _lane(machine: MachineName) -> Lane:
     return Lane(
         name=machine,
         steps=(
@@ -52,23 +52,7 @@ def _lane(vm: VmRecord) -> Lane:
     )
 
 
-def _machine(vm: VmRecord) -> MachineSpec:
-    if vm.record is None:  # cannot be: only VMs with a record are ours
-        raise AssertionError(vm)
-    return MachineSpec(
-        name=vm.record.machine,
-        role=vm.record.role,
-        pool=vm.record.pool,
-        cores=vm.cores,
-        memory_mib=vm.memory_mib,
-        disk_gib=vm.disk_gib,
-        cpu_type=vm.cpu_type,
-        address=vm.record.address,
-    )
-
-
-def _planned(vm: VmRecord) -> PlannedMachine:
-    machine = _machine(vm)
-    place = VmPlace(machine=machine.name, pve_node=vm.pve_node, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
+def _planned(vm: VmRecord, record: MachineRecord) -> PlannedMachine:
+    place = VmPlace(machine=record.machine, pve_node=vm.pve_node, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
     state = "running" if vm.running else "powered off"
-    return PlannedMachine(spec=machine, place=place, action="destroy", reason=state)
+    return PlannedMachine(spec=machine_of(vm, record), place=place, action="destroy", reason=state)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Role
+from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 
@@ -121,6 +121,20 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     return tuple(
         Standing(machine=machine, vm=vms.get(machine.name), kube_node=kube_nodes.get(machine.name))
         for machine in wanted_machines(spec, observed)
+    )
+
+
+def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
+    """The machine a VM of ours is, as it stands: sizes are the VM's, labels and taints are not known."""
+    return MachineSpec(
+        name=record.machine,
+        role=record.role,
+        pool=record.pool,
+        cores=vm.cores,
+        memory_mib=vm.memory_mib,
+        disk_gib=vm.disk_gib,
+        cpu_type=vm.cpu_type,
+        address=record.address,
     )
 
 

@@ -13,9 +13,10 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, TemplateFacts
+from bootstrap.model.record import is_ours
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.machines import Standing, standings
+from bootstrap.planning.machines import Standing, machine_of, standings
 from bootstrap.planning.placement import Placement, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import (
@@ -214,7 +215,7 @@ def _shared_lanes(spec: ClusterSpec, making: _Making, work: Sequence[Standing], 
 
 
 def _machine_lanes(spec: ClusterSpec, making: _Making, work: Sequence[Standing], version: str) -> tuple[Lane, ...]:
-    healthy = _healthy_server(making.observed)
+    healthy = _healthy_server(spec, making.observed)
     primary = None if healthy else _primary_server(work)
     lanes = []
     if healthy is not None:
@@ -250,29 +251,20 @@ def _was_made(standing: Standing) -> bool:
     return record is not None and record.state is RecordState.MADE
 
 
-def _healthy_server(observed: Observed) -> MachineSpec | None:
+def _healthy_server(spec: ClusterSpec, observed: Observed) -> MachineSpec | None:
     """The first server that is Ready and whose VM is there: the API answers, so the others join through it."""
     ready = {
         kube_node.name
         for kube_node in observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles
     }
-    vms = {vm.record.machine: vm for vm in observed.vms if vm.record and vm.running}
-    name = min(ready & vms.keys(), default=None)
-    record = vms[name].record if name else None
-    if name is None or record is None:
-        return None
-    vm = vms[name]
-    return MachineSpec(
-        name=name,
-        role=record.role,
-        pool=record.pool,
-        cores=vm.cores,
-        memory_mib=vm.memory_mib,
-        disk_gib=vm.disk_gib,
-        cpu_type=vm.cpu_type,
-        address=record.address,
-    )
+    machines = {
+        vm.record.machine: machine_of(vm, vm.record)
+        for vm in observed.vms
+        if vm.record and vm.running and is_ours(vm, spec.name)
+    }
+    name = min(ready & machines.keys(), default=None)
+    return machines[name] if name else None
 
 
 def _access_lane(spec: ClusterSpec, machine: MachineSpec, *, needs_metadata: bool) -> Lane:
