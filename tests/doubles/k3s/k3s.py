@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import calendar
+import contextlib
 import copy
 import hashlib
 import hmac
@@ -36,10 +37,11 @@ import time
 import urllib.parse
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 VERSION = "v1.33.3+k3s1"
 COMMIT = "standin0"
@@ -49,10 +51,9 @@ WHAT_THIS_IS = "k3s stand-in (tests double)"
 
 # Only tests set the root: it lets several machines share one file system.
 ROOT = os.environ.get("K3S_STANDIN_ROOT", "")
-ETC = Path(ROOT + "/etc/rancher")
-CONFIG_FILE = ETC / "k3s/config.yaml"
-KUBECONFIG = ETC / "k3s/k3s.yaml"
+KUBECONFIG = Path(ROOT + "/etc/rancher/k3s/k3s.yaml")
 
+BIND = "0.0.0.0"  # where a server listens unless told otherwise
 LEASE_SECONDS = 40
 READY_DELAY_S = 0.7  # a node is NotReady for a moment after it registers, since its network comes up last
 PEER_POLL_S = 1.0
@@ -78,10 +79,58 @@ LEARNERS = "etcdserver: too many learner members in cluster"
 # --- telling -----------------------------------------------------------------------------------------------------
 
 
+class Life:
+    """What the core has from its process. A program that runs it inside itself puts another one into `LIFE`."""
+
+    idle_s = 3600.0
+    """How often a listener looks whether it is to end."""
+
+    def tell(self, line: str) -> None:
+        """Write a line of the log."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def pause(self, seconds: float) -> None:
+        """Wait; where the process has ended meanwhile, never come back."""
+        time.sleep(seconds)
+
+    def end(self, code: int) -> NoReturn:
+        """End the whole process from any thread."""
+        os._exit(code)
+
+    def notify(self, state: str) -> None:
+        """Tell systemd, where it asked to be told (sd_notify(3))."""
+        address = os.environ.get("NOTIFY_SOCKET", "")
+        if not address:
+            return
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(state.encode(), address)
+
+    def listening(self, server: TlsServer) -> None:
+        """Take note of a listener that has begun."""
+
+    def ended(self) -> bool:
+        """Whether the process has ended; only another program's Life can tell."""
+        return False
+
+    def refusal(self) -> Reply | None:
+        """What the Kubernetes API answers instead of an answer; None: it answers."""
+        return None
+
+
+LIFE = Life()
+
+
+def log_line(level: str, message: str) -> str:
+    """A line in the form of k3s's logger."""
+    return f'time="{stamp()}" level={level} msg={json.dumps(message, ensure_ascii=False)}'
+
+
 def log(level: str, message: str) -> None:
-    """One line on standard error, in the form of k3s's logger."""
-    sys.stderr.write(f'time="{stamp()}" level={level} msg={json.dumps(message, ensure_ascii=False)}\n')
-    sys.stderr.flush()
+    """One line of the log."""
+    LIFE.tell(log_line(level, message))
 
 
 class Fatal(Exception):  # noqa: N818 - named for the log level it ends with
@@ -91,24 +140,13 @@ class Fatal(Exception):  # noqa: N818 - named for the log level it ends with
 def die(message: str) -> NoReturn:
     """End the whole process from any thread."""
     log("fatal", message)
-    os._exit(1)
+    LIFE.end(1)
 
 
 def stamp(micro: bool = False) -> str:
     now = time.time()
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     return f"{text}.{int(now % 1 * 1e6):06d}Z" if micro else f"{text}Z"
-
-
-def notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify(3))."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(state.encode(), address)
 
 
 def write_file(path: Path, data: str | bytes, mode: int = 0o600) -> None:
@@ -299,16 +337,18 @@ def parse_flags(argv: list[str], known: dict[str, str]) -> dict[str, list[str]]:
 class Options:
     """The settings of a server or an agent: command line, then config files, then environment."""
 
-    def __init__(self, command: str, argv: list[str]) -> None:
-        self.command = command
+    def __init__(
+        self, command: str, argv: list[str], *, root: str = ROOT, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.command, self.root, self.environ = command, root, environ
         self.known = flag_table(command)
         flags = parse_flags(argv, self.known)
-        main = flags.get("config", [os.environ.get("K3S_CONFIG_FILE", str(CONFIG_FILE))])[-1]
+        main = flags.get("config", [environ.get("K3S_CONFIG_FILE", f"{root}/etc/rancher/k3s/config.yaml")])[-1]
         self.given = {**read_config(Path(main), self.known), **flags}
         self.values = {**self._environment(), **self.given}
 
     def _environment(self) -> dict[str, list[str]]:
-        found = ((name, os.environ.get(variable, "")) for name, variable in ENVIRONMENT.items())
+        found = ((name, self.environ.get(variable, "")) for name, variable in ENVIRONMENT.items())
         return {name: [value] for name, value in found if value and name in self.known}
 
     def one(self, name: str, default: str = "") -> str:
@@ -332,7 +372,7 @@ class Options:
 
     @property
     def data(self) -> Path:
-        return Path(ROOT + self.one("data-dir", "/var/lib/rancher/k3s"))
+        return Path(self.root + self.one("data-dir", "/var/lib/rancher/k3s"))
 
     def secret(self, name: str) -> str:
         """A token given as it is or in a file; "" where there is neither."""
@@ -450,9 +490,10 @@ class Machine:
     """Who this machine is in the cluster."""
 
     def __init__(self, options: Options) -> None:
+        etc = Path(options.root + "/etc/rancher")
         name = options.one("node-name", socket.gethostname()).lower()
         if options.on("with-node-id"):
-            name += "-" + read_or_make(ETC / "node/id", lambda: secrets.token_hex(4))
+            name += "-" + read_or_make(etc / "node/id", lambda: secrets.token_hex(4))
         if not re.fullmatch(NODE_NAME, name):
             raise Fatal(f"invalid node name {name!r}")
         self.name = name
@@ -460,7 +501,7 @@ class Machine:
         self.external = options.many("node-external-ip")
         self.labels = parse_labels(options.many("node-label"))
         self.taints = parse_taints(options.many("node-taint"))
-        self.password = read_or_make(ETC / "node/password", lambda: secrets.token_hex(16))
+        self.password = read_or_make(etc / "node/password", lambda: secrets.token_hex(16))
 
 
 # --- certificates ------------------------------------------------------------------------------------------------
@@ -652,16 +693,21 @@ def fetch_ca(host: str, port: int, token: Token) -> str:
         link.close()
     if status != 200:
         raise ValueError(f"failed to get CA certs: https://{host}:{port}/cacerts: {status}")
+    check_ca(raw, token, log)
+    return raw.decode()
+
+
+def check_ca(raw: bytes, token: Token, say: Callable[[str, str], None]) -> None:
+    """Hold the body of /cacerts to the token. Raises ValueError in k3s's words."""
     found = hashlib.sha256(raw).hexdigest()
     if not token.ca_hash:
-        log(
+        say(
             "warning",
             "Cluster CA certificate is not trusted by the host CA bundle, but the token does not include a CA hash. "
             "Use the full token from the server's node-token file to enable Cluster CA validation.",
         )
     elif token.ca_hash != found:
         raise ValueError(f"token CA hash does not match the Cluster CA certificate hash: {token.ca_hash} != {found}")
-    return raw.decode()
 
 
 # --- the store ---------------------------------------------------------------------------------------------------
@@ -931,7 +977,7 @@ class Etcd:
             except (OSError, http.client.HTTPException) as error:
                 if peer in self._living():
                     log("warning", f"etcd peer {peer} did not answer: {error}")
-            time.sleep(PEER_POLL_S)
+            LIFE.pause(PEER_POLL_S)
         self._pollers.discard(peer)
         self._seen.pop(peer, None)
 
@@ -945,7 +991,7 @@ class Etcd:
                 self._tick()
             except ApiError as error:
                 log("warning", error.message)
-            time.sleep(0.25)
+            LIFE.pause(0.25)
 
     def _tick(self) -> None:
         members = self.members()
@@ -1547,6 +1593,8 @@ class Api:
             yield self._bookmark(resource, rev, {"k8s.io/initial-events-end": "true"})
         while (left_s := deadline - time.monotonic()) > 0:
             with store.changed:
+                if LIFE.ended():
+                    return
                 if store.rev <= rev:
                     store.changed.wait(min(5, left_s))
                 batch = [entry for entry in store.history if entry[0] > rev]
@@ -1594,10 +1642,21 @@ class TlsServer(http.server.ThreadingHTTPServer):
                  context: ssl.SSLContext) -> None:  # fmt: skip
         super().__init__(address, handler)
         self._context = context
+        self._connections: WeakSet[socket.socket] = WeakSet()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         sock, address = super().get_request()
-        return self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), address
+        wrapped = self._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        self._connections.add(wrapped)
+        return wrapped, address
+
+    def stop(self) -> None:
+        """Stop listening and hang up on everybody, as the end of a process does."""
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)  # not SSLSocket's, which would say goodbye
 
     def handle_error(self, request: Json, client_address: Json) -> None:
         error = sys.exc_info()[1]
@@ -1615,7 +1674,8 @@ def listen(
         server = TlsServer(address, handler, context)
     except OSError as error:
         raise Fatal(f"listen tcp {address[0]}:{address[1]}: bind: {(error.strerror or str(error)).lower()}") from error
-    threading.Thread(target=server.serve_forever, args=(3600,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(LIFE.idle_s,), daemon=True).start()
+    LIFE.listening(server)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -1757,7 +1817,10 @@ class ApiHandler(Handler):
     def _kubernetes(self, path: str) -> None:
         data, state = self.body(), self.server_state
         name, groups = self.peer_name()
-        if not groups & {"system:masters", "system:nodes"}:
+        refusal = LIFE.refusal()
+        if refusal:
+            self.reply_json(*refusal)
+        elif not groups & {"system:masters", "system:nodes"}:
             self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
         elif path in ("/readyz", "/livez", "/healthz"):
             problem = state.problem() if path == "/readyz" else ""
@@ -1852,8 +1915,10 @@ Call = Callable[..., Reply]
 class Kubelet:
     """Registers this machine's Node and keeps its lease fresh. Like a kubelet, it does not register twice."""
 
-    def __init__(self, *, options: Options, machine: Machine, call: Call) -> None:
-        self.options, self.machine, self.call = options, machine, call
+    def __init__(
+        self, *, options: Options, machine: Machine, call: Call, say: Callable[[str, str], None] = log
+    ) -> None:
+        self.options, self.machine, self.call, self.say = options, machine, call, say
         self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
         self.path = f"/api/v1/nodes/{machine.name}"
 
@@ -1870,23 +1935,28 @@ class Kubelet:
             patch = {"metadata": {k: wanted["metadata"][k] for k in ("labels", "annotations")}}
             self._check(self.call("PATCH", self.path, patch, "application/merge-patch+json"))
             self._patch_status(wanted["status"])
-        log("info", f"Successfully registered node {self.machine.name}")
+        self.say("info", f"Successfully registered node {self.machine.name}")
 
     def run(self) -> None:
         """Become Ready and stay so; returns never."""
-        self._renew()
-        time.sleep(READY_DELAY_S)
+        self.renew()
+        LIFE.pause(READY_DELAY_S)
         while True:
-            try:
-                code, node = self.call("GET", self.path)
-                if code != 200:
-                    log("error", f"Error updating node status, will retry: error getting node: {node.get('message')}")
-                elif condition(node, "Ready").get("status") != "True":
-                    self._patch_status({"conditions": self._conditions(ready=True)})
-                self._renew()
-            except ApiError as error:
-                log("error", f"Unable to update node status: {error.message}")
-            time.sleep(self.period_s)
+            self.beat()
+            LIFE.pause(self.period_s)
+
+    def beat(self) -> None:
+        """Say that this node lives, and make it Ready where it is not."""
+        try:
+            code, node = self.call("GET", self.path)
+            if code != 200:
+                text = f"Error updating node status, will retry: error getting node: {node.get('message')}"
+                self.say("error", text)
+            elif condition(node, "Ready").get("status") != "True":
+                self._patch_status({"conditions": self._conditions(ready=True)})
+            self.renew()
+        except ApiError as error:
+            self.say("error", f"Unable to update node status: {error.message}")
 
     @staticmethod
     def _check(reply: Reply) -> Obj:
@@ -1898,7 +1968,7 @@ class Kubelet:
         content_type = "application/strategic-merge-patch+json"
         self._check(self.call("PATCH", f"{self.path}/status", {"status": status}, content_type))
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         name, base = self.machine.name, "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": stamp(micro=True)}
         content_type = "application/merge-patch+json"
@@ -1919,7 +1989,7 @@ class Kubelet:
             "k3s.io/internal-ip": ",".join(machine.addresses),
             "k3s.io/node-args": arguments,
             "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
-            "k3s.io/node-env": json.dumps({k: "********" for k in os.environ if k.startswith("K3S_TOKEN")}),
+            "k3s.io/node-env": json.dumps({k: "********" for k in self.options.environ if k.startswith("K3S_TOKEN")}),
             "flannel.alpha.coreos.com/backend-type": self.options.one("flannel-backend", "vxlan"),
             "flannel.alpha.coreos.com/kube-subnet-manager": "true",
             "flannel.alpha.coreos.com/public-ip": machine.addresses[0],
@@ -1940,7 +2010,8 @@ class Kubelet:
             "architecture": go_arch(), "operatingSystem": "linux", "kernelVersion": os.uname().release,
             "kubeletVersion": VERSION, "kubeProxyVersion": "", "osImage": f"{WHAT_THIS_IS}, {os_name()}",
             "containerRuntimeVersion": "containerd://0.0.0-standin",
-            "machineID": first_line("/etc/machine-id"), "systemUUID": first_line("/sys/class/dmi/id/product_uuid"),
+            "machineID": self._identity("/etc/machine-id"),
+            "systemUUID": self._identity("/sys/class/dmi/id/product_uuid"),
             "bootID": first_line("/proc/sys/kernel/random/boot_id"),
         }  # fmt: skip
         return {
@@ -1948,6 +2019,10 @@ class Kubelet:
             "capacity": capacity, "allocatable": capacity, "nodeInfo": info,
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         }  # fmt: skip
+
+    def _identity(self, path: str) -> str:
+        """The first line of a file of this machine, be it below a root of its own."""
+        return first_line(self.options.root + path) or first_line(path)
 
     @staticmethod
     def _conditions(*, ready: bool) -> list[Obj]:
@@ -2015,7 +2090,7 @@ class Server:
         self.ca_pem = ""
         self.documents: dict[str, Callable[[], Any]] = {
             "/v1-k3s/config": self._agent_config,
-            "/v1-k3s/apiservers": self._apiservers,
+            "/v1-k3s/apiservers": self.apiservers,
             "/v1-k3s/server-bootstrap": self._bootstrap_data,
             "/db/info": self._members,
         }
@@ -2038,11 +2113,11 @@ class Server:
         self._defaults()
         ApiHandler.server_state = self
         context = server_context(self.pki, ssl.CERT_OPTIONAL)
-        bind = self.options.one("bind-address", "0.0.0.0")
+        bind = self.options.one("bind-address", BIND)
         listen((bind, self.port), ApiHandler, context)
         log("info", "Kube API server is now running")
         self._kubeconfig()
-        notify("READY=1")
+        LIFE.notify("READY=1")
         log("info", "k3s is up and running")
         if not self.options.on("disable-agent"):
             threading.Thread(target=self._kubelet, daemon=True).start()
@@ -2144,7 +2219,7 @@ class Server:
         path.symlink_to(self.data / "token")
 
     def _kubeconfig(self) -> None:
-        path = Path(ROOT + self.options.one("write-kubeconfig")) if self.options.one("write-kubeconfig") else KUBECONFIG
+        path = Path(self.options.root + (self.options.one("write-kubeconfig") or "/etc/rancher/k3s/k3s.yaml"))
         host = self.options.one("bind-address", "127.0.0.1")
         host = "127.0.0.1" if host == "0.0.0.0" else host
         data = {name: base64.b64encode(self.pki.path(name).read_bytes()).decode()
@@ -2205,7 +2280,7 @@ class Server:
             write_file(self.joined, "")
         waited = 0.0
         while not self._may_serve(etcd):
-            time.sleep(0.05)
+            LIFE.pause(0.05)
             waited += 0.05
             if round(waited / 0.05) % 100 == 0:
                 log("info", "Waiting for etcd server to become available")
@@ -2244,7 +2319,7 @@ class Server:
         }
         return {name: self.options.one(name, default) for name, default in defaults.items()}
 
-    def _apiservers(self) -> list[str]:
+    def apiservers(self) -> list[str]:
         members = [
             member["client"].removeprefix("https://") for member in self.cluster.members() if not member["learner"]
         ]
@@ -2293,7 +2368,7 @@ class Server:
         self._ensure("/api/v1/namespaces/default/services", "kubernetes", {"spec": spec})
         base = "/api/v1/namespaces/default/endpoints"
         self._ensure(base, "kubernetes", {})
-        hosts = sorted({entry.rpartition(":")[0] for entry in self._apiservers()})
+        hosts = sorted({entry.rpartition(":")[0] for entry in self.apiservers()})
         subset = {"addresses": [{"ip": host} for host in hosts], "ports": [{"name": "https", "port": self.port}]}
         self.api.call("PATCH", f"{base}/kubernetes", {"subsets": [subset]}, "application/merge-patch+json")
 
@@ -2308,13 +2383,13 @@ class Server:
                 log("info", f"Waiting to retrieve agent configuration; server is not ready: {refusal[1]}")
             except ApiError as error:
                 log("error", f"Unable to register node {self.machine.name}: {error.message}")
-            time.sleep(5)
+            LIFE.pause(5)
         threading.Thread(target=self._set_role, args=(kubelet.path,), daemon=True).start()
         kubelet.run()
 
     def _set_role(self, path: str) -> None:
         """The role labels come a moment after the Node, by the API, since a kubelet may not set them."""
-        time.sleep(READY_DELAY_S / 2)
+        LIFE.pause(READY_DELAY_S / 2)
         meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}}
         if isinstance(self.cluster, Etcd):
             name = (self.data / "db/etcd/name").read_text().strip()
@@ -2322,7 +2397,7 @@ class Server:
             meta["annotations"] = {"etcd.k3s.cattle.io/node-name": name,
                                    "etcd.k3s.cattle.io/node-address": self.machine.addresses[0]}  # fmt: skip
         while self.api.call("PATCH", path, {"metadata": meta}, "application/merge-patch+json")[0] >= 500:
-            time.sleep(1)
+            LIFE.pause(1)
 
     def _control(self) -> NoReturn:
         """The node lifecycle controller: a lease that stands still for the grace period makes its node Unknown.
@@ -2332,7 +2407,7 @@ class Server:
         grace_s = self.options.argument("kube-controller-manager-arg", "node-monitor-grace-period", 40)
         seen: dict[str, tuple[str, float]] = {}
         while True:
-            time.sleep(min(2, grace_s / 4))
+            LIFE.pause(min(2, grace_s / 4))
             if not self.cluster.is_leader:
                 seen.clear()
                 continue
@@ -2398,8 +2473,8 @@ class Agent:
                 break
             except ApiError as error:
                 log("error", f"Unable to register node with API server: {error.message}")
-                time.sleep(1)
-        notify("READY=1")
+                LIFE.pause(1)
+        LIFE.notify("READY=1")
         log("info", "k3s agent is up and running")
         threading.Thread(target=self._refresh, daemon=True).start()
         kubelet.run()
@@ -2413,7 +2488,7 @@ class Agent:
                 return token, self._any_ca(token)
             except ValueError as error:
                 log("error", str(error))
-            time.sleep(2)
+            LIFE.pause(2)
 
     def _any_ca(self, token: Token) -> str:
         problems = []
@@ -2445,7 +2520,7 @@ class Agent:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
                 log("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
-            time.sleep(5)
+            LIFE.pause(5)
 
     def _must(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         """A supervisor's answer; its refusals are ValueErrors. k3s names its local balancer in them."""
@@ -2502,7 +2577,116 @@ class Agent:
                     write_file(self.cache, json.dumps({"ServerURL": self.url, "ServerAddresses": known}))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 log("warning", f"failed to refresh the list of servers: {error}")
-            time.sleep(10)
+            LIFE.pause(10)
+
+
+class Resident:
+    """An agent in the process of its servers: the refusals and the Node of `Agent`, without a thread or a socket.
+
+    For a program that runs hundreds of them. It calls `step` again after as many seconds as `step` returned.
+
+    `reach` gives the server that listens at an address, or raises OSError as a connection would.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        reach: Callable[[str, int], Server],
+        tell: Callable[[str], None],
+        up: Callable[[], None],
+    ) -> None:
+        self.ready_delay_s = READY_DELAY_S
+        self._tell, self._up, self._reach = tell, up, reach
+        self.text, self.url = options.secret("token"), options.one("server")
+        for name, value in (("token", self.text), ("server", self.url)):
+            if not value:
+                raise Fatal(f"Error: --{name} is required")
+        machine = Machine(options)
+        self.servers = [split_url(self.url)]
+        self.kubelet = Kubelet(options=options, machine=machine, call=self.call, say=self.say)
+        self._next: Callable[[], float] = self._trust
+        self._token = Token("", "")
+        self.say("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+
+    def say(self, level: str, message: str) -> None:
+        self._tell(log_line(level, message))
+
+    def step(self) -> float:
+        """Do what is due; returns the seconds until the next step is."""
+        return self._next()
+
+    def _trust(self) -> float:
+        try:
+            self._token = parse_token(self.text)
+            host, port = self.servers[0]
+            try:
+                check_ca(self._reach(host, port).ca_pem.encode(), self._token, self.say)
+            except OSError as error:
+                words = in_go_words(error, host, port)
+                raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+        except ValueError as error:
+            self.say("error", str(error))
+            return 2
+        self._next = self._join
+        return 0
+
+    def _join(self) -> float:
+        machine = self.kubelet.machine
+        problem = "failed to retrieve configuration from server"
+        try:
+            server = self._server()
+            if self._token.password not in server.passwords["node"]:
+                raise ValueError("https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized")
+            problem = str(self.kubelet.options.data / "agent/client-kubelet.crt")
+            refusal = server.check_node_password(machine.name, machine.password)
+            if refusal:
+                raise ValueError(refusal[1])
+        except (OSError, ValueError) as error:
+            text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
+            self.say("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
+            return 5
+        self._next = self._register
+        return 0
+
+    def _register(self) -> float:
+        try:
+            self.kubelet.register()
+            self.kubelet.renew()
+        except ApiError as error:
+            self.say("error", f"Unable to register node with API server: {error.message}")
+            return 1
+        self._up()
+        self.say("info", "k3s agent is up and running")
+        self._next = self._beat
+        return self.ready_delay_s
+
+    def _beat(self) -> float:
+        self.kubelet.beat()
+        return self.kubelet.period_s
+
+    def _server(self) -> Server:
+        """The server that answered last, else another one of the cluster. Raises OSError."""
+        problem: OSError | None = None
+        for at in list(self.servers):
+            try:
+                server = self._reach(*at)
+            except OSError as error:
+                problem = problem or error
+                continue
+            known = [split_url(f"https://{address}") for address in server.apiservers()]
+            self.servers = [at, *(other for other in (*self.servers, *known) if other != at)]
+            self.servers = list(dict.fromkeys(self.servers))
+            return server
+        assert problem is not None
+        raise problem
+
+    def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
+        """The object API, as the kubelet uses it. Raises ApiError where no server answers."""
+        try:
+            return self._server().api.call(method, path, body, content_type)
+        except OSError as error:
+            raise ApiError(503, "ServiceUnavailable", in_go_words(error, *self.servers[0])) from error
 
 
 # --- k3s kubectl -------------------------------------------------------------------------------------------------
@@ -2679,7 +2863,7 @@ def check_config() -> int:
 def stop(number_: int, frame: object) -> None:
     """End at once: everything that counts is on disk already."""
     log("info", f"Received signal {number_}, shutting down")
-    notify("STOPPING=1")
+    LIFE.notify("STOPPING=1")
     os._exit(0)
 
 
