@@ -51,6 +51,38 @@ class CloneRequest:
     resource_pool: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class RightsNeeded:
+    """What a token's rights are needed for.
+
+    Attributes:
+        templates: Templates to clone; their Proxmox nodes, storages and bridges count too.
+        storages: Further storages.
+        bridges: Further bridges.
+        resource_pool: Proxmox resource pool the VMs join, or None.
+        reads_guest_files: Whether SSH host keys are read through the guest agent.
+    """
+
+    templates: tuple[TemplateFacts, ...] = ()
+    storages: tuple[StorageName, ...] = ()
+    bridges: tuple[str, ...] = ()
+    resource_pool: str | None = None
+    reads_guest_files: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingPrivileges:
+    """Privileges a token lacks on a path; `remedy` is the command that grants them."""
+
+    path: str
+    privileges: tuple[str, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        """As in `/vms: VM.Clone, VM.Allocate`."""
+        return f"{self.path}: {', '.join(self.privileges)}"
+
+
 class Hypervisor(Protocol):
     """Proxmox VE. Every method that starts a Proxmox task awaits it."""
 
@@ -62,14 +94,8 @@ class Hypervisor(Protocol):
         """
         ...
 
-    def missing_privileges(
-        self,
-        *,
-        templates: Iterable[TemplateFacts],
-        storages: Iterable[StorageName],
-        resource_pool: str | None,
-    ) -> tuple[str, ...]:
-        """What the token lacks to run `up` and `down`, a line each: `/vms: VM.Clone, VM.Allocate`."""
+    def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
+        """What the token lacks to run `up` and `down`, one for each path."""
         ...
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:

@@ -9,13 +9,13 @@ from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.observed import Observed
 from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import needs_work, plan_up
-from bootstrap.ports import Ports
+from bootstrap.ports import Ports, RightsNeeded
 
 
 def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
@@ -90,20 +90,21 @@ def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> No
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    templates = matching_templates(spec, observed)
-    storages = {template.storage for template in templates if template.storage}
-    if spec.placement.storage:
-        storages.add(spec.placement.storage)
+    network, storage = spec.network, spec.placement.storage
+    rights = RightsNeeded(
+        templates=matching_templates(spec, observed),
+        storages=(storage,) if storage else (),
+        bridges=(network.bridge,) if network.bridge else (),
+        resource_pool=spec.placement.resource_pool,
+        reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+    )
     try:
-        missing = ports.hypervisor.missing_privileges(
-            templates=templates, storages=sorted(storages), resource_pool=spec.placement.resource_pool
-        )
+        missing = ports.hypervisor.missing_privileges(rights)
     except PermissionDeniedError:
         return  # a token that may not even ask about itself: each step tells what it lacks
     if missing:
         raise PreflightError(
-            f"the API token lacks {len(missing)} privilege{'' if len(missing) == 1 else 's'} that `up` needs",
-            details="\n".join(missing),
-            resolution="grant them as the README's `pveum` lines do (mind privilege separation: "
-            "the token needs its own ACL entry), then run `up` again",
+            f"the API token lacks privileges that `up` needs, on {len(missing)} path{'' if len(missing) == 1 else 's'}",
+            details="\n".join(map(str, missing)),
+            resolution="as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
         )

@@ -39,7 +39,16 @@ from bootstrap.model.observed import (
     VmRecord,
 )
 from bootstrap.model.record import parse_record
-from bootstrap.ports import Artifact, CloneRequest, GuestScript, Ports, PveFacts, Warn
+from bootstrap.ports import (
+    Artifact,
+    CloneRequest,
+    GuestScript,
+    MissingPrivileges,
+    Ports,
+    PveFacts,
+    RightsNeeded,
+    Warn,
+)
 from tests.fakes.clock import SteppingClock
 
 PVE1 = PveNodeName("pve1")
@@ -155,7 +164,7 @@ class World:
     no_agent: set[str] = field(default_factory=set)
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
+    missing: tuple[MissingPrivileges, ...] = ()
     on_call: Callable[[str], None] = lambda _call: None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -217,9 +226,7 @@ class FakeHypervisor:
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
         )
 
-    def missing_privileges(
-        self, *, templates: Iterable[TemplateFacts], storages: Iterable[StorageName], resource_pool: str | None
-    ) -> tuple[str, ...]:
+    def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:

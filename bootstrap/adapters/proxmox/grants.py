@@ -7,11 +7,11 @@ its user, so every grant names both.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bootstrap.model.ids import StorageName
-from bootstrap.model.observed import PveVersion, TemplateFacts
+from bootstrap.model.observed import PveVersion
+from bootstrap.ports import RightsNeeded
 
 ROLE = "homelab-k8s"
 """The role our documentation has the user make."""
@@ -61,37 +61,34 @@ class Need:
     say: str
 
 
-def agent_privileges(version: PveVersion) -> tuple[str, ...]:
+def agent_privileges(version: PveVersion, *, reads_files: bool) -> tuple[str, ...]:
     """What the guest-agent calls need: Proxmox VE 9 dropped VM.Monitor for finer ones."""
-    return ("VM.Monitor",) if version.major < 9 else ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead")
+    if version.major < 9:
+        return ("VM.Monitor",)
+    return ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead") if reads_files else ("VM.GuestAgent.Audit",)
 
 
-def needs(
-    *,
-    version: PveVersion,
-    templates: Iterable[TemplateFacts],
-    storages: Iterable[StorageName],
-    resource_pool: str | None,
-) -> tuple[Need, ...]:
+def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
     """All that `up` and `down` need, the paths in a fixed order.
 
-    A linked clone's disk is on the template's storage, so that counts as well as `storages`.
+    A linked clone's disk is on the template's storage, so that counts as well as `rights.storages`.
     """
-    known = tuple(templates)
-    guests = f"/pool/{resource_pool}" if resource_pool else "/vms"
-    found = [Need(path=guests, say=guests, privileges=GUEST_PRIVILEGES + agent_privileges(version))]
+    templates = rights.templates
+    guests = f"/pool/{rights.resource_pool}" if rights.resource_pool else "/vms"
+    for_agent = agent_privileges(version, reads_files=rights.reads_guest_files)
+    found = [Need(path=guests, say=guests, privileges=GUEST_PRIVILEGES + for_agent)]
     found += [
         Need(path=f"/vms/{template.vmid}", say=f"/vms/{template.vmid}", privileges=TEMPLATE_PRIVILEGES)
-        for template in known
+        for template in templates
     ]
-    on_template = {template.storage for template in known if template.storage is not None}
+    on_template = {template.storage for template in templates if template.storage is not None}
     found += [
         Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
-        for storage in sorted({*storages, *on_template})
+        for storage in sorted({*rights.storages, *on_template})
     ]
-    bridges = sorted({template.bridge for template in known if template.bridge is not None})
+    bridges = sorted({*rights.bridges, *(template.bridge for template in templates if template.bridge is not None)})
     found += [Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",)) for bridge in bridges]
-    pve_nodes = sorted({template.pve_node for template in known})
+    pve_nodes = sorted({template.pve_node for template in templates})
     found += [Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.Audit",)) for name in pve_nodes]
     return tuple(found)
 
@@ -142,9 +139,14 @@ def mend_grant(refusal: Refusal, *, token: str) -> str:
     """
     # Machines are many and new ones come: a right on one VM would only move the failure to the next.
     path = re.sub(r"^/vms/\d+$", "/vms", refusal.path)
+    command = grant_command(path, refusal.privileges, token=token)
+    return f"as root on a Proxmox node: {command} (`pveum acl list` shows the role's name, if it is not {ROLE})"
+
+
+def grant_command(path: str, privileges: tuple[str, ...], *, token: str) -> str:
+    """The `pveum` commands that add privileges to our role and give it to a token and its user on a path."""
     user = token.partition("!")[0]
     return (
-        f'as root on a Proxmox node: pveum role modify {ROLE} --append 1 --privs "{" ".join(refusal.privileges)}" && '
-        f"pveum acl modify {path} --roles {ROLE} --users {user} --tokens '{token}' "
-        f"(`pveum acl list` shows the role's name, if it is not {ROLE})"
+        f'pveum role modify {ROLE} --append 1 --privs "{" ".join(privileges)}" && '
+        f"pveum acl modify {path} --roles {ROLE} --users {user} --tokens '{token}'"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
@@ -15,9 +15,9 @@ from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, InterruptedRunError, TaskFailedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import PveVersion, TemplateFacts, VmRecord
-from bootstrap.ports import CloneRequest, GuestInterface, PveFacts, Warn
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
+from bootstrap.model.observed import PveVersion, VmRecord
+from bootstrap.ports import CloneRequest, GuestInterface, MissingPrivileges, PveFacts, RightsNeeded, Warn
 
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
@@ -51,21 +51,21 @@ class ProxmoxHypervisor:
             self._names.update({template.vmid: template.name for template in facts.templates})
         return facts
 
-    def missing_privileges(
-        self,
-        *,
-        templates: Iterable[TemplateFacts],
-        storages: Iterable[StorageName],
-        resource_pool: str | None,
-    ) -> tuple[str, ...]:
+    def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
         lacking: dict[str, dict[str, None]] = {}
-        for need in grants.needs(
-            version=self._read_version(), templates=templates, storages=storages, resource_pool=resource_pool
-        ):
+        for need in grants.needs(rights, version=self._read_version()):
             held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
             lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
-        return tuple(f"{path}: {', '.join(names)}" for path, names in lacking.items() if names)
+        return tuple(
+            MissingPrivileges(
+                path=path,
+                privileges=tuple(names),
+                remedy=grants.grant_command(path, tuple(names), token=self._api.token),
+            )
+            for path, names in lacking.items()
+            if names
+        )
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""

@@ -9,6 +9,7 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.grants import Need, Refusal, lacking, mend_grant, parse_refusal
 from bootstrap.model.ids import ClusterName, StorageName
+from bootstrap.ports import RightsNeeded
 from tests.adapters.proxmox.pve_lab import VMIDS, Lab, token
 
 GUESTS = (
@@ -23,8 +24,9 @@ def missing(
 ) -> tuple[str, ...]:
     root = lab.connect(token=token(lab.info.root_token))
     templates = root.observe(cluster=ClusterName("demo"), vmids=VMIDS).templates
-    names = [StorageName(name) for name in storages]
-    return hypervisor.missing_privileges(templates=templates, storages=names, resource_pool=pool)
+    names = tuple(StorageName(name) for name in storages)
+    rights = RightsNeeded(templates=templates, storages=names, resource_pool=pool)
+    return tuple(map(str, hypervisor.missing_privileges(rights)))
 
 
 @pytest.mark.parametrize("version", [8, 9])
@@ -122,4 +124,17 @@ def test_the_grant_widens_the_role_for_the_user_and_the_token() -> None:
         'as root on a Proxmox node: pveum role modify homelab-k8s --append 1 --privs "VM.Audit VM.Clone" && '
         "pveum acl modify /vms --roles homelab-k8s --users homelab@pve --tokens 'homelab@pve!lab' "
         "(`pveum acl list` shows the role's name, if it is not homelab-k8s)"
+    )
+
+
+def test_each_lack_comes_with_the_command_that_mends_it(lab: Lab) -> None:
+    hypervisor = lab.connect(token=token(lab.info.no_rights_token))
+    rights = RightsNeeded(bridges=("vmbr7",), reads_guest_files=False)
+    on_vms, on_network = hypervisor.missing_privileges(rights)
+    assert "VM.GuestAgent.FileRead" not in on_vms.privileges, "host keys are not read then"
+    user = lab.info.no_rights_token.partition("!")[0]
+    assert on_network.remedy == (
+        'pveum role modify homelab-k8s --append 1 --privs "SDN.Use" && '
+        f"pveum acl modify /sdn/zones/localnetwork --roles homelab-k8s --users {user} "
+        f"--tokens '{lab.info.no_rights_token.partition('=')[0]}'"
     )

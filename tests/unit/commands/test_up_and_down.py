@@ -25,8 +25,11 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
+from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
+
+LACKING = MissingPrivileges(path="/vms", privileges=("VM.Clone",), remedy="pveum role modify ...")
 
 
 def up(world: World, spec: ClusterSpec | None = None) -> tuple[Report, list[Event]]:
@@ -350,7 +353,7 @@ def test_status_shows_machines_and_kubernetes_nodes_side_by_side() -> None:
         (World(templates=[]), cluster(), "no template found by debian-12"),
         (World(templates=[replace(TEMPLATE, agent_enabled=False)]), cluster(), "no guest agent configured"),
         (World(templates=[replace(TEMPLATE, cloud_init_drive=None)]), cluster(), "no cloud-init drive"),
-        (World(missing=("/vms: VM.Clone",)), cluster(), "lacks 1 privilege"),
+        (World(missing=(LACKING,)), cluster(), "lacks privileges that `up` needs, on 1 path"),
         (
             World(templates=[replace(TEMPLATE, pve_node=PveNodeName("pve2"))]),
             cluster(),
