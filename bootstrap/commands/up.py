@@ -11,6 +11,7 @@ from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.observed import Observed
+from bootstrap.model.words import count
 from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates import matching_templates
@@ -104,7 +105,7 @@ def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> No
         return  # a token that may not even ask about itself: each step tells what it lacks
     if missing:
         raise PreflightError(
-            f"the API token lacks privileges that `up` needs, on {len(missing)} path{'' if len(missing) == 1 else 's'}",
+            f"the API token lacks privileges that `up` needs, on {count(len(missing), 'path')}",
             details="\n".join(map(str, missing)),
             resolution="as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
         )

@@ -15,6 +15,7 @@ from bootstrap.model.cluster import CloneMode, ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
+from bootstrap.model.words import count
 from bootstrap.planning.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
 
 Rank = Callable[[Capacity, MachineSpec], tuple[float, ...]]
@@ -147,7 +148,7 @@ def _notes(before: Sequence[Capacity], after: Mapping[PveNodeName, Capacity]) ->
 def _does_not_fit(
     spec: ClusterSpec,
     templates: Mapping[PveNodeName, TemplateFacts],
-    count: int,
+    wanted: int,
     refused: MachineSpec,
     room: Mapping[PveNodeName, Capacity],
 ) -> CapacityError:
@@ -159,8 +160,8 @@ def _does_not_fit(
         reasons = why_not(capacity, refused, disk_gib=disk_gib, storage=storage)
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
     return CapacityError(
-        f"{refused.name} ({refused.cores} cores, {refused.memory_mib} MiB) fits on no Proxmox node; "
-        f"{count} new machine{'' if count == 1 else 's'} wanted, nothing was created",
+        f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
+        f"{count(wanted, 'new machine')} wanted, nothing was created",
         details="\n".join(lines),
         resolution="ask for fewer or smaller machines, free room on a Proxmox node, or change `sizing` in the file",
     )

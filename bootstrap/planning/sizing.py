@@ -13,6 +13,7 @@ from bootstrap.model.cluster import SizingSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import PveNodeFacts
+from bootstrap.model.words import count
 
 LINKED_CLONE_GIB = 4
 """Space a linked clone is counted with: binary 0.1, images and their unpacked layers 2, logs and pods the rest."""
@@ -75,12 +76,12 @@ def why_not(capacity: Capacity, machine: MachineSpec, *, disk_gib: int, storage:
     reasons = []
     if machine.cores > capacity.cores:
         reasons.append(
-            f"{machine.cores} cores wanted, it has {capacity.cores} (no VM may have more than its Proxmox node)"
+            f"{count(machine.cores, 'core')} wanted, it has {capacity.cores} (no VM may have more than its host)"
         )
     elif machine.cores > capacity.free_cores:
         limit = int(capacity.cores * capacity.sizing.cpu_overcommit)
         reasons.append(
-            f"{machine.cores} vCPUs wanted, {max(0, capacity.free_cores)} left: {capacity.cores} cores "
+            f"{count(machine.cores, 'vCPU')} wanted, {max(0, capacity.free_cores)} left: {capacity.cores} cores "
             f"x {capacity.sizing.cpu_overcommit:g} = {limit}, less {capacity.committed_cores} given to guests"
         )
     if machine.memory_mib > capacity.free_memory_mib:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec
+from bootstrap.model.words import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class ConfigureVm:
     def title(self) -> str:
         """What a user reads while it runs."""
         size = self.machine
-        return f"configure {size.cores} cores, {size.memory_mib} MiB, {size.disk_gib} GiB"
+        return f"configure {count(size.cores, 'core')}, {size.memory_mib} MiB, {size.disk_gib} GiB"
 
 
 @dataclass(frozen=True, kw_only=True)
