@@ -28,17 +28,28 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStarted:
-    """A lane begins a step; `phase` groups steps over lanes (`clone`, `boot`, `install`, `join`, ...)."""
+    """A lane begins a step; `phase` groups steps over lanes (`clone`, `boot`, `install`, `join`, ...).
+
+    Attributes:
+        needs: Gates it has waited for.
+    """
 
     lane: str
     phase: str
     title: str
     at_s: float
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepFinished:
-    """A step is done; `changed` is False where nothing had to be done; `note` is a fact worth a line."""
+    """A step is done.
+
+    Attributes:
+        changed: False where nothing had to be done.
+        note: A fact worth a line.
+        opens: Gates that are open from now on.
+    """
 
     lane: str
     phase: str
@@ -47,6 +58,7 @@ class StepFinished:
     took_s: float
     changed: bool = True
     note: str = ""
+    opens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,22 @@ class Waiting:
     lane: str
     what: str
     problem: str
+    waited_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waited:
+    """A wait inside a step has ended, well or not; short ones are not told.
+
+    Attributes:
+        problem: The last reason why it had to go on.
+        at_s: When it ended.
+    """
+
+    lane: str
+    what: str
+    problem: str
+    at_s: float
     waited_s: float
 
 
@@ -115,7 +143,9 @@ class RunFinished:
     longest_lane: tuple[str, float] | None
 
 
-Event = RunStarted | StepStarted | StepFinished | StepFailed | LaneSkipped | Waiting | Warned | Told | RunFinished
+Event = (
+    RunStarted | StepStarted | StepFinished | StepFailed | LaneSkipped | Waiting | Waited | Warned | Told | RunFinished
+)
 EventSink = Callable[[Event], None]
 
 

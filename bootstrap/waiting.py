@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,6 +16,43 @@ T = TypeVar("T")
 
 SAY_AFTER_S = 15.0
 """A wait that takes longer tells what it waits for, and again each time as long has passed."""
+
+TOLD_FROM_S = 0.05
+"""A wait that was shorter is not told when it ends."""
+
+WaitListener = Callable[[str, str, float], None]
+"""Hears of a wait that has ended: what was waited for, the last problem, and for how many seconds."""
+
+# Of the thread, since the adapters wait too (for Proxmox's tasks) and know nothing of lanes.
+_listener: ContextVar[WaitListener | None] = ContextVar("wait_listener", default=None)
+
+
+@contextmanager
+def hearing_waits(listener: WaitListener) -> Iterator[None]:
+    """Tell `listener` of every wait of `TOLD_FROM_S` and more that ends in this thread; not of waits within waits."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@contextmanager
+def waiting(what: str, clock: Clock) -> Iterator[None]:
+    """A wait that is no polling, such as for one's turn."""
+    listener = _listener.get()
+    token = _listener.set(None)
+    began_s = clock.now_s()
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+        _tell(listener, what, "", clock.now_s() - began_s)
+
+
+def _tell(listener: WaitListener | None, what: str, problem: str, waited_s: float) -> None:
+    if listener is not None and waited_s >= TOLD_FROM_S:
+        listener(what, problem, waited_s)
 
 
 @dataclass(frozen=True)
@@ -67,13 +106,26 @@ def wait_for(condition: Condition[T], patience: Patience) -> T:
         DeadlineError: Time ran out; details are the last problem.
         InterruptedRunError: The run was interrupted.
     """
+    listener = _listener.get()
+    token = _listener.set(None)
+    began_s = patience.clock.now_s()
+    problems = [""]
+    try:
+        return _poll(condition, patience, began_s, problems)
+    finally:
+        _listener.reset(token)
+        _tell(listener, condition.what, problems[-1], patience.clock.now_s() - began_s)
+
+
+def _poll(condition: Condition[T], patience: Patience, began_s: float, problems: list[str]) -> T:
+    """Poll until the condition holds; the last problem goes to `problems`."""
     clock = patience.clock
-    began_s = clock.now_s()
     said_s = began_s
     while True:
         result = condition.poll()
         if not isinstance(result, NotYet):
             return result
+        problems[-1] = result.problem
         now_s = clock.now_s()
         if patience.stop.is_set():
             raise InterruptedRunError(f"interrupted while waiting for {condition.what}", details=result.problem)

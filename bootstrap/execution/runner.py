@@ -23,12 +23,14 @@ from bootstrap.events import (
     StepFailed,
     StepFinished,
     StepStarted,
+    Waited,
 )
 from bootstrap.execution.context import Done
 from bootstrap.execution.report import LaneOutcome, LaneStatus, Report, StepRecord
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.steps import Step
 from bootstrap.ports import Clock
+from bootstrap.waiting import hearing_waits
 
 Perform = Callable[[Step, str], Done]
 """Carries out one step in the lane of this name; raises HomelabError."""
@@ -102,7 +104,8 @@ class Runner:
         workers = min(MAX_WORKERS, max(1, len(self._lanes)))
         with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lane") as pool:
             while self._schedule(pool):
-                self._receive()
+                while not self._receive():
+                    pass  # events change nothing about what can start
         report = self._report()
         self._sink(
             RunFinished(
@@ -146,30 +149,38 @@ class Runner:
             return True
         if all(gate in self._open for gate in needs):
             state.running = True
-            pool.submit(self._work, state.lane.name, state.next.step)
+            pool.submit(self._work, state.lane.name, state.next)
         return False
 
-    def _work(self, lane: str, step: Step) -> None:
+    def _work(self, lane: str, lane_step: LaneStep) -> None:
         """Run one step in a worker thread; whatever happens becomes a message."""
+        step, needs = lane_step.step, tuple(map(str, lane_step.needs))
         began_s = self._now_s()
-        self.emit(StepStarted(lane=lane, phase=step.phase, title=step.title, at_s=began_s))
+        self.emit(StepStarted(lane=lane, phase=step.phase, title=step.title, at_s=began_s, needs=needs))
+
+        def waited(what: str, problem: str, waited_s: float) -> None:
+            self.emit(Waited(lane=lane, what=what, problem=problem, at_s=self._now_s(), waited_s=waited_s))
+
         result: Done | BaseException
         try:
-            result = self._perform(step, lane)
+            with hearing_waits(waited):
+                result = self._perform(step, lane)
         except BaseException as error:  # noqa: BLE001 - re-raised on the main thread unless it is ours
             result = error
         self._inbox.put(_Ended(lane=lane, result=result, began_s=began_s, ended_s=self._now_s()))
 
-    def _receive(self) -> None:
+    def _receive(self) -> bool:
+        """Take one message; whether something else can start now, or nothing may any more."""
         try:
             message = self._inbox.get()
         except KeyboardInterrupt:
             self._stop.set()
-            return
+            return True
         if isinstance(message, _Ended):
             self._settle(message)
-        else:
-            self._sink(message)
+            return True
+        self._sink(message)
+        return False
 
     def _settle(self, ended: _Ended) -> None:
         state = self._lanes[ended.lane]
@@ -189,9 +200,16 @@ class Runner:
             )
         )
         if isinstance(result, Done):
+            opens = tuple(map(str, lane_step.opens))
             self._sink(
                 StepFinished(
-                    lane=ended.lane, phase=step.phase, title=step.title, changed=changed, note=result.note, **times
+                    lane=ended.lane,
+                    phase=step.phase,
+                    title=step.title,
+                    changed=changed,
+                    note=result.note,
+                    opens=opens,
+                    **times,
                 )
             )
             self._open.update(lane_step.opens)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from bootstrap.errors import DeadlineError, InterruptedRunError
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, Patience, hearing_waits, wait_for, waiting
 from tests.fakes.clock import SteppingClock
 
 
@@ -53,3 +53,35 @@ def test_an_interruption_ends_the_wait() -> None:
     waiting.stop.set()
     with pytest.raises(InterruptedRunError, match="the kettle"):
         wait_for(after(10), waiting)
+
+
+def test_a_wait_that_ended_is_told_with_its_time_and_last_problem() -> None:
+    heard: list[tuple[str, str, float]] = []
+    with hearing_waits(lambda *wait: heard.append(wait)):
+        wait_for(after(3), patience(10))
+        wait_for(after(0), patience(10))
+    wait_for(after(3), patience(10))
+    assert [(what, problem, round(waited_s, 3)) for what, problem, waited_s in heard] == [("the kettle", "cold", 0.6)]
+
+
+def test_a_wait_that_fails_is_told_too() -> None:
+    heard: list[str] = []
+    with pytest.raises(DeadlineError), hearing_waits(lambda what, _problem, _waited_s: heard.append(what)):
+        wait_for(after(1000), patience(5))
+    assert heard == ["the kettle"]
+
+
+def test_of_a_wait_within_a_wait_only_the_outer_one_is_told() -> None:
+    heard: list[tuple[str, float]] = []
+    clock = SteppingClock()
+
+    def poll() -> bool:
+        with waiting("for my turn", clock):
+            clock.sleep(1)
+        return True
+
+    outer = Patience(clock=clock, deadline_s=10, stop=threading.Event(), say=lambda *_: None)
+    with hearing_waits(lambda what, _problem, waited_s: heard.append((what, waited_s))):
+        wait_for(Condition(what="the kettle", poll=poll), outer)
+        poll()
+    assert heard == [("the kettle", 1.0), ("for my turn", 1.0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bootstrap.cli.tables import step_text
-from bootstrap.events import Event, LaneSkipped, RunStarted, StepFailed, StepFinished, StepStarted, Waiting
+from bootstrap.events import Event, LaneSkipped, RunStarted, StepFailed, StepFinished, StepStarted, Waited, Waiting
 
 
 @dataclass
@@ -79,6 +79,8 @@ class Board:
                 return lane
             case Waiting():
                 self._lane(event.lane).waiting = (event.what, event.problem)
+            case Waited():
+                self._lane(event.lane).waiting = None
         return None
 
     def running(self) -> list[LaneState]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootstrap.errors import HomelabError
-from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, Told
+from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFinished, StepStarted, Told, Waited
 from bootstrap.execution.context import Done
 from bootstrap.execution.report import LaneStatus, Report
 from bootstrap.execution.runner import Perform, Runner
@@ -17,6 +17,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, Vmid
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.steps import StartVm, Step
+from bootstrap.waiting import waiting
 from tests.fakes.clock import SteppingClock
 
 
@@ -150,6 +151,26 @@ def test_events_of_workers_reach_the_sink_on_the_thread_of_run() -> None:
     )
     runner.run()
     assert threads == {threading.get_ident()}
+
+
+def test_events_tell_the_gates_of_steps_and_the_waits_inside_them() -> None:
+    gate = Gate("server_joined", "a")
+    clock = SteppingClock()
+    events: list[Event] = []
+
+    def perform(_step: Step, lane_name: str) -> Done:
+        if lane_name == "a":
+            with waiting("a clone's turn", clock):
+                clock.sleep(2)
+        return Done()
+
+    lanes = (lane("a", LaneStep(step=step("a"), opens=(gate,))), lane("b", LaneStep(step=step("b"), needs=(gate,))))
+    Runner(plan(*lanes), perform=perform, sink=events.append, clock=clock, stop=threading.Event()).run()
+    opened = [event.opens for event in events if isinstance(event, StepFinished)]
+    needed = [event.needs for event in events if isinstance(event, StepStarted)]
+    waits = [(event.lane, event.what, event.at_s, event.waited_s) for event in events if isinstance(event, Waited)]
+    assert (opened, needed) == ([("server_joined(a)",), ()], [(), ("server_joined(a)",)])
+    assert waits == [("a", "a clone's turn", 2.0, 2.0)]
 
 
 def test_a_bug_in_a_handler_is_not_swallowed() -> None:
