@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,7 +158,9 @@ def _end(pid: int, pid_start: int) -> None:
 
 
 def _sweep(places: LabPlaces, kind: str) -> None:
-    if kind != "none":
+    if kind == "simulated":  # nothing of these guests outlives their process but files
+        shutil.rmtree(places.directory / kind, ignore_errors=True)
+    elif kind != "none":
         from bootstrap.lab.guests.sweep import sweep
 
         try:

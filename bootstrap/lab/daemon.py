@@ -15,11 +15,12 @@ import signal
 import sys
 from pathlib import Path
 
+from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import GuestDriver, GuestError, LabNetwork
 from bootstrap.lab.options import LabError, LabOptions
 from bootstrap.lab.places import LabPlaces, LabProcess, write_private
 from bootstrap.lab.processes import process_start
-from bootstrap.lab.server import LabServer
+from bootstrap.lab.server import LabServer, lab_delays
 
 logger = logging.getLogger("bootstrap.lab")
 
@@ -75,10 +76,10 @@ async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    network = LabNetwork()
     kind, reason = _kind_of(options)
+    faults = Faults()
     places.write_process(LabProcess(pid=os.getpid(), pid_start=process_start(os.getpid()) or 0, kind=kind))
-    driver = await _make_driver(kind, places.directory, network)
+    driver = await _make_driver(kind, places.directory, options=options, faults=faults)
     logger.info("guests: %s (%s)", kind, reason)
     try:
         if driver is not None:
@@ -86,7 +87,9 @@ async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter)
         server = LabServer(
             options,
             driver=driver,
-            network=network if driver else None,
+            network=getattr(driver, "network", None),
+            ssh_port=getattr(driver, "ssh_port", 22),
+            faults=faults,
             reason=reason,
             state_dir=places.directory,
         )
@@ -113,12 +116,17 @@ def _kind_of(options: LabOptions) -> tuple[str, str]:
     return options.guests, "asked for"
 
 
-async def _make_driver(kind: str, state_dir: Path, network: LabNetwork) -> GuestDriver | None:
+async def _make_driver(kind: str, state_dir: Path, *, options: LabOptions, faults: Faults) -> GuestDriver | None:
     """The driver of a kind, what a killed lab left swept away first."""
     if kind == "none":
         return None
+    if kind == "simulated":
+        from bootstrap.lab.simulated.driver import SimulatedGuests
+
+        return SimulatedGuests(state_dir, delays=lab_delays(options), faults=faults)
     from bootstrap.lab.guests.sweep import sweep
 
+    network = LabNetwork()
     await sweep(state_dir, network)
     if kind == "container":
         from bootstrap.lab.guests.container import ContainerGuests
@@ -138,7 +146,8 @@ def main() -> int:
     arguments = parser.parse_args()
     reporter = Reporter(arguments.report)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for chatty in ("aiohttp.access", "asyncssh"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logger.addHandler(reporter)
     places = LabPlaces(arguments.dir)
     try:

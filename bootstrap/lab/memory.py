@@ -8,44 +8,28 @@ silent, power themselves off and refuse to start; nobody can log in to them.
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError, GuestError, GuestSpec
-
-_OS = {
-    "id": "debian", "kernel-release": "6.1.0-lab", "kernel-version": "#1 SMP", "machine": "x86_64",
-    "name": "Debian GNU/Linux", "pretty-name": "Debian GNU/Linux 12 (bookworm)", "version": "12 (bookworm)",
-    "version-id": "12",
-}  # fmt: skip
+from bootstrap.lab.guests.answers import AnsweringAgent
+from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec
 
 
-@dataclass
-class MemoryGuest:
-    """One guest.
+@dataclass(kw_only=True)
+class MemoryGuest(AnsweringAgent):
+    """One guest, and what its agent answers.
 
     Attributes:
         spec: What it was last started with; None before the first start.
         on: Whether it is powered on.
         agent_from: Monotonic time from which its agent answers.
-        address: IPv4 address of its eth0; None: it has none yet.
-        files: What `file-read` finds and `file-write` changes.
-        programs: What `exec` runs: command line to exit code, standard output, standard error.
-        handles: Files its agent has open: path, mode and position.
-        ended: Results of programs by pid.
     """
 
     spec: GuestSpec | None = None
     on: bool = False
     agent_from: float = 0.0
-    address: str | None = None
-    files: dict[str, bytes] = field(default_factory=dict)
-    programs: dict[tuple[str, ...], tuple[int, str, str]] = field(default_factory=dict)
-    handles: dict[int, tuple[str, str, int]] = field(default_factory=dict)
-    ended: dict[int, tuple[int, str, str]] = field(default_factory=dict)
 
 
 class MemoryGuests:
@@ -89,7 +73,7 @@ class MemoryGuests:
             raise GuestError(f"guest {spec.vmid} has no disk")
         if guest.on:
             return
-        guest.spec, guest.on = spec, True
+        guest.spec, guest.on, guest.mac = spec, True, spec.mac
         guest.agent_from = time.monotonic() + self.boot_s
         guest.address = f"198.18.{spec.vmid // 250 % 250}.{spec.vmid % 250 + 1}"
         guest.files["/etc/hostname"] = f"{spec.name}\n".encode()
@@ -126,77 +110,4 @@ class MemoryGuests:
             raise AgentSilentError(f"guest {vmid} does not answer")
         if not guest.spec.agent_enabled:
             raise AgentSilentError(f"guest {vmid} has no channel to its agent")
-        answer = getattr(self, "_" + command.replace("-", "_"), None)
-        if answer is None:
-            raise AgentCommandError(f"The command {command} has not been found")
-        return answer(guest, **{key.replace("-", "_"): value for key, value in (arguments or {}).items()})
-
-    def _guest_ping(self, _guest: MemoryGuest) -> dict[str, Any]:
-        return {}
-
-    def _guest_info(self, _guest: MemoryGuest) -> dict[str, Any]:
-        names = sorted(name[1:].replace("_", "-") for name in dir(self) if name.startswith("_guest_"))
-        commands = [{"name": name, "enabled": True, "success-response": True} for name in names]
-        return {"version": "7.2.22", "supported_commands": commands}
-
-    def _guest_get_osinfo(self, _guest: MemoryGuest) -> dict[str, Any]:
-        return dict(_OS)
-
-    def _guest_get_host_name(self, guest: MemoryGuest) -> dict[str, Any]:
-        return {"host-name": guest.files["/etc/hostname"].decode().strip()}
-
-    def _guest_network_get_interfaces(self, guest: MemoryGuest) -> list[dict[str, Any]]:
-        loopback = {"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}
-        eth0: dict[str, Any] = {"name": "eth0", "hardware-address": guest.spec.mac.lower() if guest.spec else ""}
-        if guest.address:  # without an address the key is missing
-            eth0["ip-addresses"] = [{"ip-address": guest.address, "ip-address-type": "ipv4", "prefix": 16}]
-        return [{"name": "lo", "hardware-address": "00:00:00:00:00:00", "ip-addresses": [loopback]}, eth0]
-
-    def _guest_file_open(self, guest: MemoryGuest, path: str, mode: str = "r") -> int:
-        if mode.startswith("r") and path not in guest.files:
-            raise AgentCommandError(f"failed to open file '{path}' (mode: '{mode}'): No such file or directory")
-        if mode.startswith("w"):
-            guest.files[path] = b""
-        handle = 1000 + len(guest.handles)
-        guest.handles[handle] = (path, mode, 0)
-        return handle
-
-    def _guest_file_read(self, guest: MemoryGuest, handle: int, count: int = 4096) -> dict[str, Any]:
-        path, mode, position = guest.handles[handle]
-        part = guest.files[path][position : position + count]
-        guest.handles[handle] = (path, mode, position + len(part))
-        at_end = position + len(part) >= len(guest.files[path])
-        return {"count": len(part), "buf-b64": base64.b64encode(part).decode(), "eof": at_end}
-
-    def _guest_file_write(self, guest: MemoryGuest, handle: int, buf_b64: str) -> dict[str, Any]:
-        path, _mode, _position = guest.handles[handle]
-        guest.files[path] += base64.b64decode(buf_b64)
-        return {"count": len(base64.b64decode(buf_b64)), "eof": False}
-
-    def _guest_file_close(self, guest: MemoryGuest, handle: int) -> dict[str, Any]:
-        del guest.handles[handle]
-        return {}
-
-    def _guest_exec(
-        self, guest: MemoryGuest, path: str, arg: list[str], capture_output: bool = False, input_data: str = ""
-    ) -> dict[str, Any]:
-        command = (path, *arg)
-        if command not in guest.programs:
-            text = f"Failed to execute child process “{path}” (No such file or directory)"
-            raise AgentCommandError(f"Guest agent command failed, error was '{text}'")
-        pid = 555 + len(guest.ended)
-        code, out, err = guest.programs[command]
-        guest.ended[pid] = (
-            (code, out + base64.b64decode(input_data).decode(), err) if capture_output else (code, "", "")
-        )
-        return {"pid": pid}
-
-    def _guest_exec_status(self, guest: MemoryGuest, pid: int) -> dict[str, Any]:
-        if pid not in guest.ended:
-            raise AgentCommandError("Invalid parameter 'pid'")
-        code, out, err = guest.ended[pid]
-        result: dict[str, Any] = {"exited": True, "exitcode": code}
-        for key, text in (("out-data", out), ("err-data", err)):
-            if text:
-                result[key] = base64.b64encode(text.encode()).decode()
-        return result
+        return guest.answer(command, arguments)

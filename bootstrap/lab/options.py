@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from ipaddress import ip_address
 from typing import Any
 
-GUEST_KINDS = ("auto", "container", "qemu", "none")
+from bootstrap.lab.delays import parse_delays
+
+GUEST_KINDS = ("auto", "container", "qemu", "simulated", "none")
 
 
 class LabError(Exception):
@@ -19,16 +21,21 @@ class LabOptions:
     """How a lab is made.
 
     Attributes:
-        guests: One of `GUEST_KINDS`; `none` gives VMs no life (their guest agent is silent) and needs no root.
+        guests: One of `GUEST_KINDS`; `simulated` and `none` need no root. `none` gives VMs no life: their guest
+            agent is silent.
         pve_nodes: How many Proxmox nodes the lab shows: `pve1`, `pve2`, ...
         pve_version: 8 or 9; decides the version told and the privileges guest-agent calls need.
         host: Loopback address the API listens on.
         port: Port to listen on; where it is taken the next free one is used. 0: any.
-        cores: CPUs of each Proxmox node; None: what this machine has.
-        memory_mib: Memory of each Proxmox node; None: what this machine has.
+        cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.
+        memory_mib: Memory of each Proxmox node; None: what this machine has, and 512 GiB with simulated guests.
         storage_gib: Room of the storage `local` when the lab starts.
         time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
-            10 s, a silent agent's 3 s). 0 runs every task before its request is answered.
+            10 s, a silent agent's 3 s) and for what simulated guests do. 0 runs every task before its request is
+            answered, and guests take no time.
+        delays: Changes to how long things take with simulated guests (`bootstrap.lab.delays`):
+            `agent=10..14,clone=0.3`, or `none`.
+        seed: Of what is drawn between a delay's bounds: the same seed gives the same delays.
     """
 
     guests: str = "auto"
@@ -40,6 +47,8 @@ class LabOptions:
     memory_mib: int | None = None
     storage_gib: int = 100
     time_scale: float = 1.0
+    delays: str = ""
+    seed: int = 0
 
     def problems(self) -> tuple[str, ...]:
         """Every setting that cannot be, as one line each; empty where all is well."""
@@ -58,6 +67,16 @@ class LabOptions:
             found.append(f"cores: {self.cores} is less than 1")
         if self.memory_mib is not None and self.memory_mib < 512:
             found.append(f"memory_mib: {self.memory_mib} is less than 512")
+        return (*found, *self._problems_of_time())
+
+    def _problems_of_time(self) -> tuple[str, ...]:
+        found = []
+        if not 0 <= self.time_scale <= 100:
+            found.append(f"time_scale: {self.time_scale} is not between 0 and 100")
+        try:
+            parse_delays(self.delays)
+        except ValueError as error:
+            found.append(f"delays: {error}")
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
@@ -93,6 +112,7 @@ class LabInfo:
         pve_version: Version of Proxmox VE the API tells.
         bridge: Linux bridge the guests are on; empty where they have none.
         network: The guests' range in CIDR; empty where they have none.
+        ssh_port: Where the guests' sshd listens.
         pid: Process of the lab.
         pid_start: That process's start time in clock ticks since boot, so that a re-used pid is no lab.
         started_at: Unix time in seconds.
@@ -111,6 +131,7 @@ class LabInfo:
     pve_version: str
     bridge: str
     network: str
+    ssh_port: int
     pid: int
     pid_start: int
     started_at: float

@@ -15,10 +15,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Coroutine
+from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from bootstrap.lab.delays import NONE, Delays
+from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.front.agent import Agent
 from bootstrap.lab.front.certs import Certificate, make_certificate
 from bootstrap.lab.front.cluster import Cluster
@@ -55,6 +58,8 @@ class LabServer:
         options: How the lab is made.
         driver: What gives VMs life, prepared by the caller; None: nothing does.
         network: The guests' network, told in the info; None where they have none.
+        ssh_port: Where guests' sshd listens, told in the info.
+        faults: What goes wrong; shared with the driver where that can suffer from them.
         reason: Why this kind of guests, told in the info.
         state_dir: Where the certificate goes; None: a temporary directory.
 
@@ -68,7 +73,9 @@ class LabServer:
         options: LabOptions,
         *,
         driver: GuestDriver | None = None,
-        network: LabNetwork | None = None,
+        network: LabNetwork | IPv4Network | None = None,
+        ssh_port: int = 22,
+        faults: Faults | None = None,
         reason: str = "asked for",
         state_dir: Path | None = None,
     ) -> None:
@@ -79,6 +86,8 @@ class LabServer:
         self.pve, self._tokens = build_world(options)
         self.supervisor = Supervisor(self.pve, driver)
         self._network = network
+        self._ssh_port = ssh_port
+        self.faults = faults or Faults()
         self._reason = reason
         self._state_dir = state_dir
         self._stack: contextlib.AsyncExitStack | None = None
@@ -143,6 +152,8 @@ class LabServer:
             capacity=measure_capacity(self.options),
             options=self.options,
             fingerprint=certificate.fingerprint,
+            faults=self.faults,
+            delays=lab_delays(self.options) if self.options.guests == "simulated" else Delays(NONE),
         )
         parts = (Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front))
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
@@ -172,8 +183,9 @@ class LabServer:
             reason=self._reason,
             pve_nodes=node_names(self.options),
             pve_version=self.pve.version,
-            bridge=network.bridge if network else "",
-            network=str(network.gateway.network) if network else "",
+            bridge=network.bridge if isinstance(network, LabNetwork) else "",
+            network=str(network.gateway.network if isinstance(network, LabNetwork) else network or ""),
+            ssh_port=self._ssh_port,
             pid=os.getpid(),
             pid_start=process_start(os.getpid()) or 0,
             started_at=time.time(),
@@ -186,6 +198,11 @@ class LabServer:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
         await self.supervisor.close()
+
+
+def lab_delays(options: LabOptions) -> Delays:
+    """The delays that a lab's options ask for."""
+    return Delays(options.delays, seed=options.seed, scale=options.time_scale)
 
 
 class _LoopThread:

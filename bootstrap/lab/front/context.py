@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bootstrap.lab.delays import Delays
+from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.front.passing import Passer
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.supervisor import Supervisor
 
 MIB = 1024**2
+SIMULATED_CORES, SIMULATED_MEMORY_MIB = 128, 512 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +42,11 @@ def measure_capacity(options: LabOptions) -> Capacity:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip(), value.strip())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores, memory = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if options.guests == "simulated":  # they take nothing of this machine's
+        cores, memory = SIMULATED_CORES, SIMULATED_MEMORY_MIB * MIB
     return Capacity(
-        cores=options.cores or os.cpu_count() or 1,
+        cores=options.cores or cores,
         memory_bytes=options.memory_mib * MIB if options.memory_mib else memory,
         cpu_model=fields.get("model name", fields.get("Processor", "unknown")),
         cpu_flags=fields.get("flags", fields.get("Features", "")),
@@ -60,6 +65,8 @@ class Front:
         capacity: What each Proxmox node has.
         options: What the lab was started with.
         fingerprint: SHA-256 of the certificate the gateway shows.
+        faults: What goes wrong.
+        delays: How long Proxmox's own work takes; it takes none where VMs have real guests, or none.
     """
 
     pve: Any
@@ -68,3 +75,5 @@ class Front:
     capacity: Capacity
     options: LabOptions
     fingerprint: str
+    faults: Faults
+    delays: Delays

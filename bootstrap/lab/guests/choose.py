@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
@@ -43,6 +45,8 @@ def require(kind: str) -> None:
 
 def why_not(kind: str) -> str | None:
     """What keeps this machine from running guests of a kind, with the remedy; None when nothing does."""
+    if kind == "simulated":
+        return _why_not_simulated()
     if os.geteuid() != 0:
         return (
             f"{kind} guests need root for their network and mounts: run this as root (sudo), "
@@ -61,6 +65,14 @@ def why_not(kind: str) -> str | None:
         return "no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
     if kind == "container" and "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
         return "this kernel has no overlayfs (yet): modprobe overlay"
+    return None
+
+
+def _why_not_simulated() -> str | None:
+    if find_spec("asyncssh") is None:
+        return "simulated guests need asyncssh: pip install 'homelab-k8s[lab]'"
+    if shutil.which("openssl") is None:
+        return "the k3s stand-in of simulated guests needs the openssl command: apt-get install openssl"
     return None
 
 

@@ -47,6 +47,11 @@ class SupervisedGuests(ABC):
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
+    def network(self) -> LabNetwork:
+        """The lab's bridge and range."""
+        return self._network
+
+    @property
     @abstractmethod
     def kind(self) -> str:
         """`container` or `qemu`."""

@@ -1,0 +1,97 @@
+"""The faults there are: a word, where it strikes, what it does, and what it can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    """A fault by its word.
+
+    Attributes:
+        word: How it is asked for.
+        where: `guest`, `k3s` or `proxmox`.
+        does: What it does, in a sentence.
+        values: Its parameters and their defaults; a value's type is its default's.
+    """
+
+    word: str
+    where: str
+    does: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+
+_GUEST = (
+    FaultKind("agent-silent", "guest", "the guest agent never answers"),
+    FaultKind("agent-no-address", "guest", "the guest agent answers, but eth0 has no address"),
+    FaultKind("address-changes", "guest", "eth0 has another address some seconds after boot", {"after_s": 5.0}),
+    FaultKind("same-machine-id", "guest", "all machines it fits have one machine-id"),
+    FaultKind("cloud-init-error", "guest", "cloud-init ends in an error", {"text": "Failed to run module ssh"}),
+    FaultKind("cloud-init-hangs", "guest", "cloud-init never ends"),
+    FaultKind("ssh-refused", "guest", "sshd does not start"),
+    FaultKind("key-refused", "guest", "sshd takes no key"),
+    FaultKind("other-host-key", "guest", "sshd has another host key than the guest agent tells"),
+    FaultKind("upload-cut", "guest", "the connection drops in the middle of an upload", {"after_kib": 32}),
+    FaultKind("disk-full", "guest", "no file can be written"),
+    FaultKind("sudo-password", "guest", "sudo asks for a password"),
+    FaultKind("clock-wrong", "guest", "the guest's clock is off", {"seconds": -86400.0}),
+    FaultKind("power-fails", "guest", "the guest powers itself off when it is this long on", {"after_s": 5.0}),
+)
+
+_K3S = (
+    FaultKind("wrong-token", "k3s", "the server refuses the agent's token"),
+    FaultKind("ca-mismatch", "k3s", "the server has another CA than the token names"),
+    FaultKind("port-taken", "k3s", "port 6443 of the server is taken by another program"),
+    FaultKind("unit-looping", "k3s", "k3s ends at once, and systemd starts it again and again"),
+    FaultKind("server-unreachable", "k3s", "the agent does not reach the server"),
+    FaultKind("password-rejected", "k3s", "the server rejects the agent's node password"),
+    FaultKind("never-ready", "k3s", "the node registers and never becomes Ready"),
+    FaultKind("api-503", "k3s", "the server's Kubernetes API answers 503"),
+)
+
+_REQUEST = {"method": "", "path": ""}  # both empty: every request
+_TASK = {"type": ""}
+
+_PROXMOX = (
+    FaultKind("api-refused", "proxmox", "nothing listens on the API's port (the proxy restarts)"),
+    FaultKind("api-reset", "proxmox", "the connection is reset instead of an answer, nothing was done", _REQUEST),
+    FaultKind("answer-lost", "proxmox", "the request is carried out, and the connection reset", _REQUEST),
+    FaultKind("answer-cut", "proxmox", "the request is carried out, and half of the answer comes", _REQUEST),
+    FaultKind("api-595", "proxmox", "595 Connection refused", _REQUEST),
+    FaultKind("api-596", "proxmox", "596 Broken pipe", _REQUEST),
+    FaultKind("api-500", "proxmox", "500 with any text", {**_REQUEST, "text": "got timeout"}),
+    FaultKind("api-slow", "proxmox", "answers come late", {**_REQUEST, "seconds": 5.0}),
+    FaultKind("token-revoked", "proxmox", "401 Authentication failed!", _REQUEST),
+    FaultKind("forbidden", "proxmox", "the token lacks a privilege everywhere", {"privilege": "VM.Clone"}),
+    FaultKind("no-quorum", "proxmox", "the cluster has lost its quorum: reading works, writing does not"),
+    FaultKind("pve-node-offline", "proxmox", "a Proxmox node is off: 595 for all that is its"),
+    FaultKind("storage-full", "proxmox", "no room on the storage", {"storage": "local"}),
+    FaultKind("storage-inactive", "proxmox", "the storage is not active", {"storage": "local"}),
+    FaultKind("storage-lock-held", "proxmox", "something else holds the storage's lock", {"storage": "local"}),
+    FaultKind("clone-fails", "proxmox", "a clone's task fails half-way, and cleans up", {"text": "I/O error"}),
+    FaultKind("clone-dies", "proxmox", "a clone's task is killed half-way; the VM stays, locked"),
+    FaultKind("task-warnings", "proxmox", "tasks end with WARNINGS: 1", _TASK),
+    FaultKind("task-fails", "proxmox", "tasks fail before they do anything", {**_TASK, "text": "unexpected status"}),
+    FaultKind("start-fails-running", "proxmox", "the start task fails, though the VM runs", {"text": "got timeout"}),
+    FaultKind("vmid-taken", "proxmox", "somebody else's VM takes the vmid right before the clone"),
+    FaultKind("template-gone", "proxmox", "the template is deleted right before the clone"),
+    FaultKind("backup-lock", "proxmox", "a backup has locked the VM right after its clone"),
+    FaultKind("config-changed", "proxmox", "somebody changes the VM's tags right before each change of its config"),
+)
+
+KINDS = {kind.word: kind for kind in (*_GUEST, *_K3S, *_PROXMOX)}
+"""All faults by word."""
+
+SELECTORS = {
+    "machine": "name of a machine, `*` and `?` allowed; all where it is left out",
+    "vmid": "VM id",
+    "pve_node": "Proxmox node",
+    "times": "how often it strikes before it is gone; for ever where it is left out",
+    "after": "how often it lets pass first",
+    "for_s": "real seconds after which it is gone",
+}
+"""What every fault can be told besides its own parameters."""

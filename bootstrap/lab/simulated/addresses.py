@@ -1,0 +1,80 @@
+"""Addresses of simulated guests: a part of 127.64.0.0/10 that no other lab of this machine has."""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+from ipaddress import IPv4Address, IPv4Network
+
+import yaml
+
+from bootstrap.lab.guests.base import GuestError, GuestSpec
+
+WHOLE = IPv4Network("127.64.0.0/10")
+"""All of loopback that simulated guests may have; Linux answers on each of its addresses without being told."""
+
+SSH_PORT = 2222
+"""Where guests' sshd listens: no privilege is needed, and the lab's own sshd is not in the way."""
+
+_FIRST_SLOT, _LAST_SLOT = 100, 127
+_VMIDS = 65_000
+
+
+class AddressSlot:
+    """127.N.0.0/16 for one lab, held by a socket that the kernel closes with the process."""
+
+    def __init__(self) -> None:
+        self._holder: socket.socket | None = None
+        self.network = WHOLE
+
+    def take(self) -> None:
+        """Take the first slot nobody has.
+
+        Raises:
+            GuestError: All are taken.
+        """
+        for second in range(_FIRST_SLOT, _LAST_SLOT + 1):
+            holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                holder.bind((f"127.{second}.0.0", SSH_PORT))
+                holder.listen(1)
+            except OSError as error:
+                holder.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise GuestError(f"cannot use 127.{second}.0.0/16 for guests: {error}") from error
+                continue
+            self._holder, self.network = holder, IPv4Network(f"127.{second}.0.0/16")
+            return
+        raise GuestError(f"{_LAST_SLOT - _FIRST_SLOT + 1} labs with simulated guests run already; stop one of them")
+
+    def drop(self) -> None:
+        """Give the slot back."""
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+    def of(self, spec: GuestSpec) -> IPv4Address:
+        """The address a guest gets: the static one of its seed, else one that follows from its vmid.
+
+        Raises:
+            GuestError: The static one is not in the slot, so nobody could listen there.
+        """
+        static = static_address(spec)
+        if static is None:
+            return self.network[spec.vmid % _VMIDS + 1]
+        if static not in self.network:
+            raise GuestError(f"{static} cannot be a simulated guest's address: this lab's range is {self.network}")
+        return static
+
+
+def static_address(spec: GuestSpec) -> IPv4Address | None:
+    """The first static IPv4 address of a seed's network config; None: DHCP, or no seed."""
+    if spec.seed is None:
+        return None
+    for entry in (yaml.safe_load(spec.seed.network_config) or {}).get("config") or ():
+        for subnet in entry.get("subnets") or ():
+            found = re.match(r"\d+(?:\.\d+){3}", str(subnet.get("address", "")))
+            if subnet.get("type") == "static" and found:
+                return IPv4Address(found[0])
+    return None

@@ -1,0 +1,93 @@
+"""A simulated guest's disk: a folder. Large files that many guests have are stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+WORK = ".homelab-k8s"
+
+
+class BlobStore:
+    """Files by their content: guests' copies are hard links to one file."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def share(self, path: Path) -> str:
+        """Make a file a link to the one of the same content; returns its SHA-256."""
+        found = sha256_of(path)
+        blob = self._directory / found
+        if not blob.exists():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            os.link(path, blob)
+        elif not blob.samefile(path):
+            temporary = path.with_name(f".{path.name}.shared")
+            temporary.unlink(missing_ok=True)
+            os.link(blob, temporary)
+            temporary.replace(path)
+        return found
+
+
+class Disk:
+    """What a guest has written.
+
+    Args:
+        root: Its folder.
+        blobs: Where large files go.
+    """
+
+    def __init__(self, root: Path, blobs: BlobStore) -> None:
+        self.root = root
+        self.blobs = blobs
+
+    def make(self) -> None:
+        """Make it as a fresh clone has it: empty."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def remove(self) -> None:
+        """Remove it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def path(self, name: str) -> Path:
+        """Where a file of the guest is here; `name` as in the guest, `/etc/x`."""
+        return self.root / name.lstrip("/")
+
+    def home(self, user: str) -> Path:
+        """The home directory of the login user, made if need be."""
+        home = self.path("/root" if user == "root" else f"/home/{user}")
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return home
+
+    def read(self, name: str) -> str | None:
+        """A file's text; None where it is not there."""
+        try:
+            return self.path(name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def put(self, source: Path, name: str) -> bool:
+        """Copy a file to where it is to be; whether that changed anything."""
+        target = self.path(name)
+        content = source.read_bytes()
+        if target.is_file() and target.read_bytes() == content:
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f"{target.name}.new")
+        part.write_bytes(content)
+        part.replace(target)
+        return True
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,116 @@
+"""Simulated guests: no root, no hypervisor, there in a moment, and hundreds of them fit."""
+# ruff: noqa: ANN401 - qemu-ga answers JSON of any shape
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from bootstrap.lab.delays import Delays
+from bootstrap.lab.faults.active import Faults
+from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec
+from bootstrap.lab.simulated.addresses import SSH_PORT, AddressSlot
+from bootstrap.lab.simulated.disk import BlobStore, Disk
+from bootstrap.lab.simulated.guest import SimulatedGuest
+from bootstrap.lab.simulated.standin import AGENT_THREADS, Network, Programs
+from bootstrap.lab.simulated.world import World
+
+DIRECTORY = "simulated"
+
+
+class SimulatedGuests:
+    """A `GuestDriver`.
+
+    Args:
+        state_dir: The lab's directory; disks go below it.
+        delays: How long things take.
+        faults: What goes wrong.
+
+    Attributes:
+        ssh_port: Where guests' sshd listens.
+        guests: The guests by vmid.
+    """
+
+    ssh_port = SSH_PORT
+
+    def __init__(self, state_dir: Path, *, delays: Delays | None = None, faults: Faults | None = None) -> None:
+        self._directory = state_dir.absolute() / DIRECTORY
+        self.guests: dict[int, SimulatedGuest] = {}
+        self.world = World(
+            delays=delays or Delays(scale=0.0),
+            faults=faults or Faults(),
+            slot=AddressSlot(),
+            network=Network(),
+            programs=Programs(),
+            blobs=BlobStore(self._directory / "blobs"),
+            threads=ThreadPoolExecutor(AGENT_THREADS, thread_name_prefix="k3s agents"),
+        )
+
+    @property
+    def kind(self) -> str:
+        """Always `simulated`."""
+        return "simulated"
+
+    @property
+    def network(self) -> IPv4Network:
+        """The guests' range; known after `prepare`."""
+        return self.world.slot.network
+
+    async def prepare(self) -> None:
+        """Take a range of loopback addresses. Raises GuestError where none is free."""
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+        self.world.slot.take()
+
+    async def clone(self, vmid: int) -> None:
+        """See `GuestDriver.clone`."""
+        if vmid not in self.guests:
+            disk = Disk(self._directory / str(vmid), self.world.blobs)
+            disk.make()
+            self.guests[vmid] = SimulatedGuest(vmid, disk, self.world)
+
+    async def start(self, spec: GuestSpec) -> None:
+        """See `GuestDriver.start`."""
+        guest = self.guests.get(spec.vmid)
+        if guest is None:
+            raise GuestError(f"guest {spec.vmid} has no disk")
+        if not guest.on:
+            await guest.power_on(spec)
+
+    async def stop(self, vmid: int, *, graceful_s: float = 0.0) -> None:
+        """See `GuestDriver.stop`; a guest always agrees to power off, and the front lets the time pass."""
+        del graceful_s
+        guest = self.guests.get(vmid)
+        if guest is not None and guest.on:
+            await guest.power_off()
+
+    async def destroy(self, vmid: int) -> None:
+        """See `GuestDriver.destroy`."""
+        guest = self.guests.pop(vmid, None)
+        if guest is not None:
+            await guest.power_off()
+            await asyncio.to_thread(guest.disk.remove)
+
+    def running(self, vmid: int) -> bool:
+        """See `GuestDriver.running`."""
+        return vmid in self.guests and self.guests[vmid].on
+
+    async def agent(self, vmid: int, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
+        """See `GuestDriver.agent`."""
+        guest = self.guests.get(vmid)
+        answering = guest.answering() if guest is not None and guest.on else None
+        if answering is None:
+            raise AgentSilentError(f"guest {vmid} does not answer")
+        return answering.answer(command, arguments)
+
+    async def close(self) -> None:
+        """See `GuestDriver.close`."""
+        await asyncio.gather(*(guest.power_off() for guest in self.guests.values()))
+        self.guests.clear()
+        self.world.threads.shutdown()
+        self.world.slot.drop()
+        await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)

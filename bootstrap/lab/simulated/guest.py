@@ -1,0 +1,169 @@
+"""One simulated guest: power, boot, guest agent, sshd, units."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import asyncssh
+import yaml
+
+from bootstrap.lab.faults.active import Fault
+from bootstrap.lab.guests.answers import AnsweringAgent
+from bootstrap.lab.guests.base import GuestSpec
+from bootstrap.lab.simulated.addresses import SSH_PORT
+from bootstrap.lab.simulated.disk import Disk
+from bootstrap.lab.simulated.k3s import launch
+from bootstrap.lab.simulated.sshd import Sshd
+from bootstrap.lab.simulated.units import Unit
+from bootstrap.lab.simulated.world import World
+
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+UNITS = ("k3s", "k3s-agent")
+_MOVED = 65_100
+"""Offset in the lab's /16 of addresses that guests change to; no vmid leads there."""
+
+
+class SimulatedGuest:
+    """A guest from its clone to its end. All methods belong to the lab's event loop.
+
+    Args:
+        vmid: VM id.
+        disk: What it writes; there from its clone on.
+        world: What it shares with others.
+
+    Attributes:
+        spec: What it was last started with.
+        on: Whether it is powered on.
+        agent: What its guest agent answers.
+        agent_up: Whether that answers yet.
+        cloud_init_done: Whether cloud-init has ended with this boot.
+        units: k3s's two units.
+    """
+
+    def __init__(self, vmid: int, disk: Disk, world: World) -> None:
+        self.vmid, self.disk, self.world = vmid, disk, world
+        self.spec: GuestSpec | None = None
+        self.on = False
+        self.agent = AnsweringAgent()
+        self.agent_up = self.cloud_init_done = False
+        self.address: IPv4Address | None = None
+        self.user, self.keys = "", frozenset[str]()
+        self.units = {name: self._unit(name) for name in UNITS}
+        self._sshd = Sshd(self)
+        self._boot: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The machine's name; its vmid as text before its first start."""
+        return self.spec.name if self.spec else str(self.vmid)
+
+    @property
+    def machine_id(self) -> str:
+        """Made from the SMBIOS UUID, as systemd does in a KVM machine."""
+        if self.struck("same-machine-id"):
+            return hashlib.sha256(b"the template's own").hexdigest()[:32]
+        return self.spec.smbios_uuid.replace("-", "").lower() if self.spec else ""
+
+    def now(self) -> float:
+        """The time by the guest's clock, in seconds since the epoch."""
+        fault = self.struck("clock-wrong")
+        return time.time() + (fault.number("seconds") if fault else 0.0)
+
+    def struck(self, word: str) -> Fault | None:
+        """The fault of a kind that strikes this guest now."""
+        return self.world.faults.strike(word, machine=self.name, vmid=self.vmid)
+
+    async def wait(self, name: str) -> None:
+        """Let a delay of a kind pass."""
+        delay_s = self.world.delays.real_s(name, self.vmid)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+
+    async def power_on(self, spec: GuestSpec) -> None:
+        """Switch it on; it boots by itself. Raises GuestError where it cannot have its address."""
+        self.address = self.world.slot.of(spec)
+        self.spec, self.on = spec, True
+        self._boot = asyncio.create_task(self._come_up(spec), name=f"boot of {spec.name}")
+
+    async def power_off(self) -> None:
+        """Pull the plug: whatever runs ends now, whatever it wrote stays."""
+        self.on = self.agent_up = self.cloud_init_done = False
+        boot, self._boot = self._boot, None
+        if boot is not None:
+            boot.cancel()
+            await asyncio.gather(boot, return_exceptions=True)
+        await self._sshd.close()
+        await asyncio.gather(*(unit.stop() for unit in self.units.values()))
+        if self.address is not None:
+            self.world.network.power(self.address, on=False)
+
+    async def _come_up(self, spec: GuestSpec) -> None:
+        address = self.address
+        if address is None:
+            return
+        await self.wait("agent")
+        prefix = self.world.slot.network.prefixlen
+        self.agent = AnsweringAgent(mac=spec.mac, files={"/etc/hostname": f"{spec.name}\n".encode()}, prefix=prefix)
+        self.agent_up = True
+        await self.wait("address")
+        self.agent.address = str(address)
+        self.world.network.power(address, on=True)
+        host_key = self._first_boot(spec)
+        await self.wait("sshd")
+        if not self.struck("ssh-refused"):
+            await self._sshd.listen(address, SSH_PORT, host_key)
+        for unit in self.units.values():
+            if unit.enabled:
+                unit.start()
+        await self.wait("cloud_init")
+        self.cloud_init_done = not self.struck("cloud-init-hangs")
+        await self._suffer(host_key)
+
+    def _first_boot(self, spec: GuestSpec) -> asyncssh.SSHKey:
+        """What cloud-init writes before sshd starts: host key, login user and keys, names."""
+        text = self.disk.read(HOST_KEY)
+        if text is None:
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            self.disk.write(HOST_KEY, key.export_private_key().decode())
+            self.disk.path(HOST_KEY).chmod(0o600)
+            self.disk.write("/etc/machine-id", self.machine_id + "\n")
+            self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
+        else:
+            key = asyncssh.import_private_key(text)
+        self.agent.files[f"{HOST_KEY}.pub"] = key.export_public_key()
+        told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
+        self.user = str(told.get("user", "debian"))
+        keys = (str(line).split() for line in told.get("ssh_authorized_keys") or ())
+        self.keys = frozenset(" ".join(fields[:2]) for fields in keys)
+        return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
+
+    async def _suffer(self, host_key: asyncssh.SSHKey) -> None:
+        """Faults that come while it runs."""
+        moved = self.struck("address-changes")
+        if moved:
+            await asyncio.sleep(moved.number("after_s"))
+            await self._sshd.close()
+            if self.address is not None:
+                self.world.network.power(self.address, on=False)
+            self.address = self.world.slot.network[_MOVED + self.vmid % 400]
+            self.agent.address = str(self.address)
+            self.world.network.power(self.address, on=True)
+            await self._sshd.listen(self.address, SSH_PORT, host_key)
+        fails = self.struck("power-fails")
+        if fails:
+            await asyncio.sleep(fails.number("after_s"))
+            self._boot = None
+            await self.power_off()
+
+    def answering(self) -> AnsweringAgent | None:
+        """What the guest agent answers with now; None: it is silent."""
+        if not self.agent_up or self.spec is None or not self.spec.agent_enabled or self.struck("agent-silent"):
+            return None
+        return replace(self.agent, address=None) if self.struck("agent-no-address") else self.agent
+
+    def _unit(self, name: str) -> Unit:
+        return Unit(name, launch=lambda unit: launch(self, unit), scale=self.world.delays.scale, clock=self.now)

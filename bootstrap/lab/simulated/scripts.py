@@ -1,0 +1,213 @@
+"""The effects of the guest scripts, by file name: what each leaves on the guest and prints.
+
+`tests/lab/simulated/test_contract.py` holds them to the real scripts in a container guest.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.disk import sha256_of
+from bootstrap.lab.simulated.standin import API_PORT, NotStandInError
+from bootstrap.lab.simulated.units import Unit
+
+UNITS = "/etc/systemd/system"
+BIN = "/usr/local/bin"
+IMAGES = "/var/lib/rancher/k3s/agent/images"
+DISK_FREE_MIB = 6_000
+_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+async def facts(call: Call) -> Outcome:
+    """facts.sh."""
+    guest = call.guest
+    binary = guest.disk.path(k3s.BINARY)
+    unit = _installed(call, call.env.get("UNIT", ""))
+    machine = platform.machine()
+    told = {
+        "arch": _ARCH.get(machine, machine),
+        "machine_id": guest.machine_id,
+        "hostname": guest.name.partition(".")[0],
+        "disk_free_mib": 0 if guest.struck("disk-full") else DISK_FREE_MIB,
+        "k3s_sha256": sha256_of(binary) if binary.is_file() else "",
+        "k3s_version": _version(call),
+        "active_state": unit.active_state if unit else "",
+        "sub_state": unit.sub_state if unit else "",
+        "restarts": unit.restarts if unit else "",
+        "time": int(guest.now()),
+        "default_route": "eth0",
+        "swap": "0 kB",
+    }
+    return _printed(told)
+
+
+async def cloud_init_result(call: Call) -> Outcome:
+    """cloud-init-result.sh."""
+    if not call.guest.cloud_init_done:
+        return Outcome(out="done=0\n")
+    failed = call.guest.struck("cloud-init-error")
+    if failed:
+        return _printed({"done": 1, "status": "error", "error": failed.text("text")})
+    return _printed({"done": 1, "status": "done"})
+
+
+async def install_k3s(call: Call) -> Outcome:
+    """install-k3s.sh."""
+    try:
+        return _install(call)
+    finally:
+        for name in ("config.yaml", "service.env", "k3s.bin"):
+            (call.directory / name).unlink(missing_ok=True)
+
+
+async def start_k3s(call: Call) -> Outcome:
+    """start-k3s.sh."""
+    began = f"time={int(call.guest.now())}\n"
+    name = call.env["UNIT"]
+    unit = _installed(call, name)
+    if unit is None:
+        return Outcome(1, began, f"Failed to enable unit: Unit file {name}.service does not exist.\n")
+    try:
+        k3s.program_of(call.guest)
+    except (NotStandInError, FileNotFoundError) as error:
+        return Outcome(1, began, f"simulation: {error}\n")
+    unit.enabled = True
+    if call.env["RESTART"] == "1":
+        await unit.stop()
+    unit.start()
+    return Outcome(out=began)
+
+
+async def unit_state(call: Call) -> Outcome:
+    """unit-state.sh."""
+    unit = call.guest.units[call.env["UNIT"]]
+    told = {"restarts": unit.restarts, "result": unit.result}
+    return _printed({**told, "active_state": unit.active_state, "sub_state": unit.sub_state})
+
+
+async def journal(call: Call) -> Outcome:
+    """journal.sh."""
+    unit = call.guest.units[call.env["UNIT"]]
+    lines = unit.journal.read(lines=int(call.env["LINES"]), since=float(call.env.get("SINCE") or 0))
+    return Outcome(out="".join(f"{line}\n" for line in lines))
+
+
+async def readyz(call: Call) -> Outcome:
+    """readyz.sh: the stand-in's own `kubectl get --raw /readyz`."""
+    guest = call.guest
+    if not guest.disk.path(k3s.BINARY).is_file():
+        return Outcome(127, err=f"./readyz.sh: 5: exec: {k3s.BINARY}: not found\n")
+    config = "/etc/rancher/k3s/k3s.yaml"
+    if guest.disk.read(config) is None:
+        return Outcome(1, err=f"error: error loading config file {config}: No such file or directory\n")
+    try:
+        problem = k3s.serving(guest).problem()
+    except OSError:
+        where = f"127.0.0.1:{API_PORT}"
+        text = f"The connection to the server {where} was refused - did you specify the right host or port?\n"
+        return Outcome(1, err=text)
+    refused = k3s.api_refusal(guest)
+    if refused:
+        problem = str(refused[1]["message"])
+    return Outcome(1, err=problem) if problem else Outcome(out="ok")
+
+
+async def read_token(call: Call) -> Outcome:
+    """read-token.sh."""
+    return _cat(call, f"{k3s.SERVER_DATA}/token")
+
+
+async def read_kubeconfig(call: Call) -> Outcome:
+    """read-kubeconfig.sh."""
+    return _cat(call, "/etc/rancher/k3s/k3s.yaml")
+
+
+EFFECTS: dict[str, Effect] = {
+    "cloud-init-result.sh": cloud_init_result,
+    "facts.sh": facts,
+    "install-k3s.sh": install_k3s,
+    "journal.sh": journal,
+    "read-kubeconfig.sh": read_kubeconfig,
+    "read-token.sh": read_token,
+    "readyz.sh": readyz,
+    "start-k3s.sh": start_k3s,
+    "unit-state.sh": unit_state,
+}
+"""What the simulation knows."""
+
+
+def _install(call: Call) -> Outcome:
+    guest, here = call.guest, call.directory
+    role = call.env.get("ROLE", "")
+    if role not in ("server", "agent"):
+        return Outcome(1, err=f"ROLE is '{role}', which is neither server nor agent\n")
+    unit, other = ("k3s", "k3s-agent") if role == "server" else ("k3s-agent", "k3s")
+    if guest.disk.path(f"{UNITS}/{other}.service").exists():
+        there = f"{UNITS}/{other}.service"
+        return Outcome(1, err=f"this machine is installed as the other role: {there} is there\n")
+    if guest.struck("disk-full"):
+        return Outcome(1, err=f"mv: error writing '{BIN}/.k3s.new': No space left on device\n")
+    problem, changed = _put_binary(call)
+    if problem:
+        return Outcome(1, err=f"{problem}\n")
+    for image in sorted((here / "images").glob("*")):
+        target = guest.disk.path(f"{IMAGES}/{image.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.replace(target)
+        guest.disk.blobs.share(target)
+        changed = True
+    uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
+    wanted = {
+        "k3s-killall.sh": f"{BIN}/k3s-killall.sh",
+        "k3s-uninstall.sh": f"{BIN}/{uninstall}",
+        f"{unit}.service": f"{UNITS}/{unit}.service",
+        "service.env": f"{UNITS}/{unit}.service.env",
+        "config.yaml": k3s.CONFIG,
+    }
+    for name, target_name in wanted.items():
+        if (here / name).exists() or name not in ("service.env", "config.yaml"):
+            changed = guest.disk.put(here / name, target_name) or changed
+    return Outcome(out=f"changed={int(changed)}\n")
+
+
+def _put_binary(call: Call) -> tuple[str, bool]:
+    """Install the binary that was sent; returns a problem and whether anything changed."""
+    guest, sent, wanted = call.guest, call.directory / "k3s.bin", call.env["SHA256"]
+    target = guest.disk.path(k3s.BINARY)
+    if target.is_file() and sha256_of(target) == wanted:
+        return "", False
+    if not sent.is_file():
+        return f"the k3s binary was not sent and {k3s.BINARY} is not the one wanted ({wanted})", False
+    found = sha256_of(sent)
+    if found != wanted:
+        return f"the k3s binary arrived damaged: sha256 is {found}, not {wanted}", False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sent.replace(target)
+    guest.disk.blobs.share(target)
+    return "", True
+
+
+def _installed(call: Call, unit: str) -> Unit | None:
+    """A unit whose file is there."""
+    if not unit or not call.guest.disk.path(f"{UNITS}/{unit}.service").exists():
+        return None
+    return call.guest.units.get(unit)
+
+
+def _version(call: Call) -> str:
+    try:
+        return k3s.program_of(call.guest).version
+    except (NotStandInError, FileNotFoundError):
+        return ""
+
+
+def _cat(call: Call, name: str) -> Outcome:
+    text = call.guest.disk.read(name)
+    return Outcome(1, err=f"cat: {Path(name)}: No such file or directory\n") if text is None else Outcome(out=text)
+
+
+def _printed(told: dict[str, object]) -> Outcome:
+    return Outcome(out="".join(f"{key}={value}\n" for key, value in told.items()))

@@ -1,0 +1,321 @@
+"""k3s in simulated guests: the stand-in's own program, uploaded by the client, run inside the lab's process.
+
+Servers are whole: threads, TLS on their guest's address, data on their guest's disk. Agents are the stand-in's
+`Resident`s, which need neither; a small pool of threads serves them all.
+"""
+# ruff: noqa: ANN401 - the stand-in is loaded at run time
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from bootstrap.lab.faults.active import Faults
+from bootstrap.lab.simulated.disk import sha256_of
+
+API_PORT = 6443
+AGENT_THREADS = 2
+RETRY_LEAST_S = 0.1
+"""Real seconds between two tries of an agent, however fast the lab's clock runs."""
+
+ONLY_STANDIN = (
+    "simulated guests run nothing but the k3s stand-in (tests/doubles/k3s/artifacts.py makes a release of it); "
+    "this k3s is something else: start the lab with container or QEMU guests for it"
+)
+_MARKS = ('WHAT_THIS_IS = "k3s stand-in (tests double)"', "class Resident:", "LIFE = Life()")
+_numbers = itertools.count(1)
+
+
+class NotStandInError(Exception):
+    """The k3s of a guest is not the stand-in."""
+
+
+class Program:
+    """One build of the stand-in: compiled once, loaded as a module as often as need be."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            source = path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise NotStandInError(ONLY_STANDIN) from error
+        if not all(mark in source for mark in _MARKS):
+            raise NotStandInError(ONLY_STANDIN)
+        self._code = compile(source, "k3s", "exec", dont_inherit=True)
+        self.shared = self.load()
+        """The module that all agents use."""
+
+    @property
+    def version(self) -> str:
+        """What `k3s --version` says, such as v1.33.3+k3s1."""
+        return str(self.shared.VERSION)
+
+    def load(self) -> ModuleType:
+        """A module of its own: a server keeps what is its own in it, as a process would."""
+        module = ModuleType(f"homelab_k8s_lab_k3s_{next(_numbers)}")
+        sys.modules[module.__name__] = module  # dataclasses look their module up
+        try:
+            exec(self._code, module.__dict__)  # noqa: S102 - it is the user's own test double, recognised above
+        finally:
+            del sys.modules[module.__name__]
+        return module
+
+
+class Programs:
+    """All builds that were seen, by checksum."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Program] = {}
+
+    def at(self, path: Path) -> Program:
+        """The program of a file.
+
+        Raises:
+            NotStandInError: It is none.
+        """
+        found = sha256_of(path)
+        if found not in self._known:
+            self._known[found] = Program(path)
+        return self._known[found]
+
+
+class Network:
+    """Who listens where: how agents reach servers inside this process."""
+
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, int], Any] = {}
+        self._machines: dict[str, bool] = {}
+
+    def power(self, address: IPv4Address, *, on: bool) -> None:
+        """A guest at this address is on, or off."""
+        if on:
+            self._machines[str(address)] = True
+        else:
+            self._machines.pop(str(address), None)
+
+    def listen(self, address: str, port: int, server: Any) -> None:
+        """A server listens from now on."""
+        self._servers[address, port] = server
+
+    def gone(self, server: Any) -> None:
+        """It does no more."""
+        for key in [key for key, value in list(self._servers.items()) if value is server]:
+            self._servers.pop(key, None)
+
+    def reach(self, host: str, port: int) -> Any:
+        """The server there. Raises OSError as a connection would."""
+        found = self._servers.get((host, port))
+        if found is not None:
+            return found
+        if host in self._machines:
+            raise ConnectionRefusedError(111, "Connection refused")
+        raise TimeoutError("timed out")
+
+
+class _Ended(BaseException):
+    """Ends a thread of a server that has ended; no handler of the stand-in's may catch it."""
+
+
+class ServerLife:
+    """What the stand-in's core has from its process (`Life` there)."""
+
+    idle_s = 0.1
+
+    def __init__(
+        self, *, tell: Callable[[str], None], up: Callable[[], None], listening: Callable[[str, int], None],
+        refusal: Callable[[], tuple[int, dict[str, Any]] | None],
+    ) -> None:  # fmt: skip
+        self.code = 0
+        self.tell = tell
+        self.refusal = refusal
+        self._up, self._on_listening = up, listening
+        self._over = threading.Event()
+        self._listeners: list[Any] = []
+
+    def pause(self, seconds: float) -> None:
+        """Wait; the thread ends here once the server has."""
+        if self._over.wait(seconds):
+            raise _Ended
+
+    def end(self, code: int) -> NoReturn:
+        """End the server from one of its threads."""
+        self.code = code
+        self._over.set()
+        raise _Ended
+
+    def notify(self, state: str) -> None:
+        """What it tells systemd."""
+        if state == "READY=1":
+            self._up()
+
+    def listening(self, listener: Any) -> None:
+        """Keep a listener, to close it in the end."""
+        self._listeners.append(listener)
+        self._on_listening(*listener.server_address[:2])
+
+    def ended(self) -> bool:
+        """Whether the server has ended."""
+        return self._over.is_set()
+
+    def stop(self) -> None:
+        """End the server: its threads at their next pause, its connections now. Blocks for a moment."""
+        self._over.set()
+        for listener in self._listeners:
+            listener.stop()
+
+
+class ServerProcess:
+    """`k3s server` of one guest; a `Process`.
+
+    Args:
+        program: What to run.
+        root: The guest's disk.
+        environ: Of the unit.
+        address: The guest's.
+        network: Where agents find it.
+        life: Its ties to the unit.
+        ready_delay_s: Real seconds from registering until its node is Ready.
+    """
+
+    def __init__(
+        self, program: Program, *, root: Path, environ: Mapping[str, str], address: IPv4Address, network: Network,
+        tell: Callable[[str], None], up: Callable[[], None],
+        refusal: Callable[[], tuple[int, dict[str, Any]] | None], ready_delay_s: float,
+    ) -> None:  # fmt: skip
+        self._module = program.load()
+        self._root, self._environ, self._network = root, environ, network
+        self._server: Any = None
+        loop = asyncio.get_running_loop()
+
+        def is_up() -> None:
+            loop.call_soon_threadsafe(up)
+
+        self._life = ServerLife(tell=tell, up=is_up, listening=self._listening, refusal=refusal)
+        own: Any = self._module
+        own.LIFE, own.BIND = self._life, str(address)
+        own.READY_DELAY_S = max(own.READY_DELAY_S, ready_delay_s)
+
+    async def run(self) -> int:
+        """Run it in a thread until it ends or this is cancelled."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="k3s server")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, self._body)
+        finally:
+            self._network.gone(self._server)
+            await asyncio.shield(asyncio.to_thread(self._end, thread))
+
+    def _end(self, thread: ThreadPoolExecutor) -> None:
+        self._life.stop()
+        thread.shutdown()
+
+    def _body(self) -> int:
+        module: Any = self._module
+        try:
+            options = module.Options("server", [], root=str(self._root), environ=self._environ)
+            self._server = module.Server(options)
+            self._server.run()
+        except _Ended:
+            return self._life.code
+        except module.Fatal as error:
+            module.log("fatal", str(error))
+            return 1
+        return 0
+
+    def _listening(self, host: str, port: int) -> None:
+        if port == self._server.port:
+            self._network.listen(host, port, self._server)
+
+
+class AgentProcess:
+    """`k3s agent` of one guest; a `Process`.
+
+    Args:
+        program: What to run.
+        machine: The guest's name.
+        vmid: Its VM id.
+        root: Its disk.
+        environ: Of the unit.
+        network: Where its servers are.
+        faults: May keep it from joining.
+        threads: Do the work of all agents.
+        scale: Real seconds per second of the lab, for its retries.
+        ready_delay_s: Real seconds from registering until its node is Ready.
+    """
+
+    def __init__(
+        self, program: Program, *, machine: str, vmid: int, root: Path, environ: Mapping[str, str],
+        network: Network, faults: Faults, threads: ThreadPoolExecutor, tell: Callable[[str], None],
+        up: Callable[[], None], scale: float, ready_delay_s: float,
+    ) -> None:  # fmt: skip
+        self._module: Any = program.shared
+        self._machine, self._vmid = machine, vmid
+        self._root, self._environ, self._network, self._faults = root, environ, network, faults
+        self._threads, self._tell, self._up = threads, tell, up
+        self._scale, self._ready_delay_s = scale, ready_delay_s
+        self._joined = False
+
+    async def run(self) -> int:
+        """Let it do its steps, until cancelled."""
+        loop = asyncio.get_running_loop()
+        module = self._module
+        try:
+            resident = await loop.run_in_executor(self._threads, self._make, loop)
+        except module.Fatal as error:
+            self._tell(module.log_line("fatal", str(error)))
+            return 1
+        while True:
+            pause_s = await loop.run_in_executor(self._threads, resident.step)
+            if self._joined and self._struck("never-ready"):
+                pause_s = 1.0
+                resident.kubelet.beat = resident.kubelet.renew  # it lives, and never says that it is Ready
+            if pause_s and not self._joined:
+                pause_s = max(pause_s * self._scale, RETRY_LEAST_S)
+            await asyncio.sleep(pause_s)
+
+    def _make(self, loop: asyncio.AbstractEventLoop) -> Any:
+        module = self._module
+
+        def up() -> None:
+            self._joined = True
+            loop.call_soon_threadsafe(self._up)
+
+        options = module.Options("agent", [], root=str(self._root), environ=self._environ)
+        resident = module.Resident(options, reach=self._reach, tell=self._tell, up=up)
+        resident.ready_delay_s = max(resident.ready_delay_s, self._ready_delay_s)
+        return resident
+
+    def _reach(self, host: str, port: int) -> Any:
+        if self._struck("server-unreachable"):
+            raise TimeoutError("timed out")
+        server = self._network.reach(host, port)
+        for fault, change in _SEEN_SO.items():
+            if self._struck(fault):
+                return _Changed(server, change(self._module))
+        return server
+
+    def _struck(self, fault: str) -> bool:
+        return self._faults.strike(fault, machine=self._machine, vmid=self._vmid) is not None
+
+
+class _Changed:
+    """A server as one agent sees it under a fault."""
+
+    def __init__(self, server: Any, changes: Mapping[str, Any]) -> None:
+        self._server, self._changes = server, changes
+
+    def __getattr__(self, name: str) -> Any:
+        return self._changes[name] if name in self._changes else getattr(self._server, name)
+
+
+_SEEN_SO: Mapping[str, Callable[[Any], Mapping[str, Any]]] = {
+    "wrong-token": lambda _module: {"passwords": {"node": frozenset()}},
+    "ca-mismatch": lambda _module: {"ca_pem": "-----BEGIN CERTIFICATE-----\nanother\n-----END CERTIFICATE-----\n"},
+    "password-rejected": lambda module: {"check_node_password": lambda *_: (403, module.REJECTED)},
+}

@@ -1,0 +1,116 @@
+"""A unit as systemd runs it: Type=notify, Restart=always, RestartSec=5s, and its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+RESTART_S = 5.0  # RestartSec of k3s's units
+JOURNAL_LINES = 500
+
+logger = logging.getLogger("bootstrap.lab.simulated")
+
+
+class Process(Protocol):
+    """What a unit runs."""
+
+    async def run(self) -> int:
+        """Run until it ends; returns its exit code. Cancelling ends it."""
+        ...
+
+
+Launch = Callable[["Unit"], Process]
+
+
+class Journal:
+    """Lines with the guest's time; written from any thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lines: deque[tuple[float, str]] = deque(maxlen=JOURNAL_LINES)
+        self._lock = threading.Lock()
+
+    def tell(self, line: str) -> None:
+        """Add a line."""
+        with self._lock:
+            self._lines.append((self._clock(), line))
+
+    def read(self, *, lines: int, since: float) -> list[str]:
+        """The last lines that are not older than `since` (seconds since the epoch, the guest's)."""
+        with self._lock:
+            fresh = [line for at, line in self._lines if at >= since]
+        return fresh[-lines:] if lines else []
+
+
+class Unit:
+    """One unit of one guest. All methods but the journal's belong to the lab's event loop.
+
+    Args:
+        name: Without `.service`.
+        launch: Makes the process of a start.
+        scale: Real seconds per second of the lab, for RestartSec.
+        clock: The guest's time.
+    """
+
+    def __init__(self, name: str, *, launch: Launch, scale: float, clock: Callable[[], float] = time.time) -> None:
+        self.name = name
+        self.enabled = False
+        self.restarts = 0
+        self.active_state, self.sub_state, self.result = "inactive", "dead", "success"
+        self.journal = Journal(clock)
+        self._launch, self._scale = launch, scale
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start it without waiting; no-op where it runs or is about to."""
+        if self._running is None or self._running.done():
+            self.restarts = 0
+            self._begin()
+            self._running = asyncio.create_task(self._run(), name=self.name)
+            self._running.add_done_callback(self._broke)
+
+    async def stop(self) -> None:
+        """Stop it, and wait until it is."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            self.journal.tell(f"Stopped {self.name}.service - Lightweight Kubernetes.")
+        self.active_state, self.sub_state, self.result = "inactive", "dead", "success"
+
+    def up(self) -> None:
+        """Its process has said READY=1."""
+        if self.active_state == "activating":
+            self.active_state, self.sub_state = "active", "running"
+            self.journal.tell(f"Started {self.name}.service - Lightweight Kubernetes.")
+
+    def _begin(self) -> None:
+        self.active_state, self.sub_state = "activating", "start"
+        self.journal.tell(f"Starting {self.name}.service - Lightweight Kubernetes...")
+
+    def _broke(self, task: asyncio.Task[None]) -> None:
+        """The simulation itself has failed: say so here and in the lab's log."""
+        if task.cancelled() or task.exception() is None:
+            return
+        self.active_state, self.sub_state, self.result = "failed", "failed", "exit-code"
+        self.journal.tell(f"simulation: {task.exception()!r}")
+        logger.error("%s.service broke", self.name, exc_info=task.exception())
+
+    async def _run(self) -> None:
+        name = f"{self.name}.service"
+        while True:
+            code = await self._launch(self).run()
+            self.result = "exit-code" if code else "success"
+            self.journal.tell(f"{name}: Main process exited, code=exited, status={code}/FAILURE")
+            if code:
+                self.journal.tell(f"{name}: Failed with result 'exit-code'.")
+            self.active_state, self.sub_state = "activating", "auto-restart"
+            await asyncio.sleep(max(RESTART_S * self._scale, 0.1))
+            self.restarts += 1
+            self.journal.tell(f"{name}: Scheduled restart job, restart counter is at {self.restarts}.")
+            self._begin()

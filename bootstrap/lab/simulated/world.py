@@ -1,0 +1,35 @@
+"""What all simulated guests of a lab share."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bootstrap.lab.delays import Delays
+from bootstrap.lab.faults.active import Faults
+from bootstrap.lab.simulated.addresses import AddressSlot
+from bootstrap.lab.simulated.disk import BlobStore
+from bootstrap.lab.simulated.standin import Network, Programs
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The parts.
+
+    Attributes:
+        delays: How long things take.
+        faults: What goes wrong.
+        slot: Addresses.
+        network: Who reaches whom.
+        programs: Builds of k3s.
+        blobs: Large files, once.
+        threads: Do what may block, for all guests' agents.
+    """
+
+    delays: Delays
+    faults: Faults
+    slot: AddressSlot
+    network: Network
+    programs: Programs
+    blobs: BlobStore
+    threads: ThreadPoolExecutor
