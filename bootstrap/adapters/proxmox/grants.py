@@ -93,6 +93,16 @@ def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
     return tuple(found)
 
 
+def blind_needs() -> tuple[Need, ...]:
+    """What else is needed, on the widest paths, where a token sees so little that no template can be named."""
+    return (
+        Need(path="/vms", say="/vms", privileges=("VM.Clone",)),
+        Need(path="/storage", say="/storage", privileges=("Datastore.AllocateSpace",)),
+        Need(path=NETWORK_ZONE, say=NETWORK_ZONE, privileges=("SDN.Use",)),
+        Need(path="/nodes", say="/nodes", privileges=("Sys.Audit",)),
+    )
+
+
 def lacking(need: Need, held: Held) -> tuple[str, ...]:
     """Which privileges of `need` are not held.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
@@ -54,9 +54,15 @@ class ProxmoxHypervisor:
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
         lacking: dict[str, dict[str, None]] = {}
-        for need in grants.needs(rights, version=self._read_version()):
-            held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
-            lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
+
+        def look(needs: Iterable[grants.Need]) -> None:
+            for need in needs:
+                held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
+                lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
+
+        look(grants.needs(rights, version=self._read_version()))
+        if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
+            look(grants.blind_needs())
         return tuple(
             MissingPrivileges(
                 path=path,

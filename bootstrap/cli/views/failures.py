@@ -16,7 +16,8 @@ def render_error(error: HomelabError, *, log: str | None, colour: bool = False) 
     if error.details:
         lines.append(textwrap.indent(error.details, "  "))
     if error.resolution:
-        lines.append(f"→ {error.resolution}")
+        first, *others = error.resolution.splitlines()
+        lines += [f"→ {first}", *(f"  {line}" for line in others)]
     if log:
         lines.append(f"log: {log}")
     return "\n".join(lines)

@@ -130,7 +130,9 @@ def test_the_grant_widens_the_role_for_the_user_and_the_token() -> None:
 def test_each_lack_comes_with_the_command_that_mends_it(lab: Lab) -> None:
     hypervisor = lab.connect(token=token(lab.info.no_rights_token))
     rights = RightsNeeded(bridges=("vmbr7",), reads_guest_files=False)
-    on_vms, on_network = hypervisor.missing_privileges(rights)
+    on_vms, on_network, *others = hypervisor.missing_privileges(rights)
+    assert {"VM.Audit", "VM.Clone"} <= set(on_vms.privileges)
+    assert [lack.path for lack in others] == ["/storage", "/nodes"], "no template is seen, so all is told at once"
     assert "VM.GuestAgent.FileRead" not in on_vms.privileges, "host keys are not read then"
     user = lab.info.no_rights_token.partition("!")[0]
     assert on_network.remedy == (
