@@ -16,6 +16,7 @@
     │   └── AgentNotRunningError    1    the guest agent does not answer (yet)
     ├── GuestError                  1    a machine answered, but not as it should
     │   ├── SshUnreachableError     1    no SSH (yet): waiting may help
+    │   │   └── KeyRefusedError     1    sshd refuses our key: helps only while cloud-init is at work
     │   ├── HostKeyError            1    the host key is not the one the guest agent told
     │   └── ScriptError             1    a guest script failed
     ├── KubernetesError             1
@@ -161,6 +162,10 @@ class GuestError(HomelabError):
 
 class SshUnreachableError(GuestError):
     """SSH is refused, times out or is reset; while a machine boots this is normal."""
+
+
+class KeyRefusedError(SshUnreachableError):
+    """The machine refuses our SSH key; until cloud-init has put it there this is normal."""
 
 
 class HostKeyError(GuestError):

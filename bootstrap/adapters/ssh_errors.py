@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
+from bootstrap.errors import GuestError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 
 _TAIL_LINES = 40
@@ -34,7 +34,7 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
         ) from error
     except paramiko.AuthenticationException as error:
         # Not final: sshd answers before cloud-init has put our key in; how long is bearable is the caller's to say.
-        raise SshUnreachableError(
+        raise KeyRefusedError(
             brief,
             details=f"the machine refused our SSH key: {error}",
             resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",

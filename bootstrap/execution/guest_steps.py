@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import (
     AgentNotRunningError,
     GuestError,
+    KeyRefusedError,
     PermissionDeniedError,
     SshUnreachableError,
 )
@@ -23,6 +24,9 @@ from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+KEY_REFUSALS = 10
+"""How often a machine that runs already may refuse our key before that is final."""
 
 FIRST_ASK_S = 2.0
 """Not asked sooner after power-on: no guest is up by then, and each unanswered call holds one of the Proxmox
@@ -112,10 +116,17 @@ def _await_login(
     name: MachineName, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
 ) -> GuestShell:
     user = context.spec.ssh.user
+    fresh = context.findings.started_s.get(name) is not None
+    refusals: list[str] = []
 
     def poll() -> GuestShell | NotYet:
         try:
             return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
+        except KeyRefusedError as error:
+            refusals.append(error.details)
+            if len(refusals) > KEY_REFUSALS and not fresh:
+                raise _key_refused(name, user, error, context) from error
+            return NotYet(str(error))
         except SshUnreachableError as error:
             return NotYet(str(error))
 
@@ -126,6 +137,19 @@ def _await_login(
         resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
     )
     return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+
+
+def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
+    """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
+    own = context.spec.ssh.private_key is None
+    where = "the cluster's state directory on the computer that made it (id_ed25519)"
+    return GuestError(
+        f"{name}: sshd refuses our key for {user}",
+        details=error.details,
+        resolution=f"the machine was made with another key: bring {where} here, or name it as ssh.private_key"
+        if own
+        else "the machine was made with another key: name that one as ssh.private_key in the inventory",
+    )
 
 
 def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:

@@ -20,6 +20,7 @@ from bootstrap.errors import (
     AgentNotConfiguredError,
     AgentNotRunningError,
     HypervisorError,
+    KeyRefusedError,
     KubeUnreachableError,
     ScriptError,
     SshUnreachableError,
@@ -146,6 +147,7 @@ class World:
         journal: Each acting call, as `verb name`, in order.
         fail_clone: Machine names whose clone task fails.
         silent: Machine names whose guest agent never answers.
+        refuses_key: Machine names whose sshd refuses our key.
         taken_while_cloning: Vmids that somebody takes between look and clone.
         broken_units: Machine name to the journal its k3s unit loops with.
         missing: What the token lacks.
@@ -161,6 +163,7 @@ class World:
     state: dict[tuple[str, str], str] = field(default_factory=dict)
     fail_clone: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    refuses_key: set[str] = field(default_factory=set)
     no_agent: set[str] = field(default_factory=set)
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
@@ -318,6 +321,8 @@ class FakeShells:
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FakeShell:
         vm = self.world.by_address(address)
+        if vm.name in self.world.refuses_key:
+            raise KeyRefusedError(f"{machine}: cannot log in", details="the machine refused our SSH key")
         assert host_key is None or host_key == f"ssh-ed25519 AAAA{vm.vmid}"
         return FakeShell(self.world, vm)
 

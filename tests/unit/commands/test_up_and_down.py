@@ -319,6 +319,18 @@ def test_a_lost_state_directory_is_recovered_from_the_server() -> None:
     assert not [call for call in world.journal if call.startswith(("clone", "install", "start"))]
 
 
+def test_a_machine_made_with_another_key_is_named_at_once() -> None:
+    world = World()
+    up(world, cluster(agents=0))
+    world.state.clear()
+    world.refuses_key.add("demo-cp-1")
+    began_s = world.clock.now_s()
+    with pytest.raises(GuestError, match="demo-cp-1: sshd refuses our key") as failure:
+        up(world, cluster(agents=0))
+    assert "id_ed25519" in failure.value.resolution
+    assert world.clock.now_s() - began_s < 30
+
+
 def test_labels_that_went_missing_are_put_back() -> None:
     pool = replace(workers(1), labels=(("disk", "ssd"),))
     spec = replace(cluster(), workers=(pool,))
