@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +19,7 @@ from bootstrap.cli.options import (
     OutputForm,
     ProgressForm,
     Timeout,
+    Trace,
     Yes,
     ports_of,
 )
@@ -38,6 +40,7 @@ def down(
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     timeout: Timeout = None,
+    trace: Trace = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     lab: Lab = False,
@@ -58,7 +61,7 @@ def down(
                 else documents.render(documents.plan_document(plan), output)
             )
             return
-        report = None if plan.empty else _remove(session, homelab, plan, yes=yes, timeout_s=timeout)
+        report = None if plan.empty else _remove(session, homelab, plan, yes=yes, timeout_s=timeout, trace=trace)
         if report is None:
             for note in plan.notes:
                 session.sink(Warned(subject=plan.cluster, message=note))
@@ -69,7 +72,9 @@ def down(
         )
 
 
-def _remove(session: Session, homelab: Homelab, plan: Plan, *, yes: bool, timeout_s: float | None) -> Report:
+def _remove(
+    session: Session, homelab: Homelab, plan: Plan, *, yes: bool, timeout_s: float | None, trace: Path | None
+) -> Report:
     from bootstrap.commands.run import RunOptions
     from bootstrap.execution.context import Timeouts
 
@@ -78,7 +83,7 @@ def _remove(session: Session, homelab: Homelab, plan: Plan, *, yes: bool, timeou
     else:
         _ask(plan)
     timeouts = Timeouts(run_s=timeout_s) if timeout_s is not None else Timeouts()
-    with session.running():
+    with session.running(trace=trace):
         return homelab.down(plan, sink=session.sink, options=RunOptions(timeouts=timeouts))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli import down, lab, looking, up
+from bootstrap.cli import down, lab, looking, report, up
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app.command("up", short_help="Make the cluster as the inventory says.")(up.up)
 app.command("status", short_help="Show machines and Kubernetes nodes.")(looking.status)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
+app.command("report", short_help="Show where a run's time went, as a page.")(report.report)
 app.command("schema")(looking.schema)
 app.add_typer(lab.app, name="lab", short_help="Proxmox VE in a box, for trying things out.")
 

@@ -35,6 +35,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan on stdou
 Timeout = Annotated[
     float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="End the whole run after this long.")
 ]
+Trace = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write the run there as Chrome trace events (Perfetto opens them)."),
+]
 
 
 def ports_of(context: typer.Context) -> Ports | None:

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,10 @@ import typer
 from bootstrap.cli.interrupts import Interrupts
 from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
+from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
-from bootstrap.errors import HomelabError, InterruptedRunError
-from bootstrap.events import Event, StepFailed, Told
+from bootstrap.errors import HomelabError, InterruptedRunError, UsageError
+from bootstrap.events import Event, StepFailed, Told, Warned
 
 if TYPE_CHECKING:
     from bootstrap.ports import Ports
@@ -54,6 +56,7 @@ class Session:
         self.stop = threading.Event()
         self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
         self._log = RunLog(log_directory(), command, self.masker)
+        self._recorder = Recorder(runs_directory(), self._log.path.stem if self._log.path else None, self.masker)
         self._interrupts = Interrupts(stop=self.stop, say=self.view.stopping)
         self._thread_hook = threading.excepthook
 
@@ -74,6 +77,7 @@ class Session:
         finally:
             self._interrupts.remove()
             threading.excepthook = self._thread_hook
+            self._recorder.close()
             self._log.close()
         if code is not None:
             raise typer.Exit(code) from None
@@ -84,15 +88,28 @@ class Session:
         return str(self._log.path) if self._log.path else None
 
     def sink(self, event: Event) -> None:
-        """Take an event: to the log and to the view."""
+        """Take an event: to the log, the recording and the view."""
         logger.debug("%r", event, exc_info=event.error if isinstance(event, StepFailed) else None)
+        self._recorder.event(event)
         self.view.event(event)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """While a plan is carried out: Ctrl-C ends it gently."""
+    def running(self, *, trace: Path | None = None) -> Iterator[None]:
+        """While a plan is carried out: Ctrl-C ends it gently.
+
+        Args:
+            trace: Where the run goes as Chrome trace events when it has ended, well or not.
+
+        Raises:
+            UsageError: There is no such directory.
+        """
+        if trace is not None and not trace.absolute().parent.is_dir():
+            raise UsageError(f"--trace {trace}: there is no directory {trace.parent}")
         with self._interrupts.gently():
-            yield
+            try:
+                yield
+            finally:
+                self._recorded(trace)
 
     def result(self, text: str) -> None:
         """Write a result to stdout.
@@ -103,6 +120,18 @@ class Session:
         self.view.close()
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
+
+    def _recorded(self, trace: Path | None) -> None:
+        """Write the trace; what cannot be written is said, since how the run ended matters more."""
+        recorder = self._recorder
+        recorder.close()
+        if recorder.problem:
+            self.sink(Warned(subject="recording", message=recorder.problem))
+        if trace is not None and recorder.path is not None:
+            try:
+                write_trace(recorder.path, trace)
+            except HomelabError as error:
+                self.sink(Warned(subject="trace", message=str(error)))
 
     def _end(self, error: BaseException | None) -> int | None:
         """Tell how it ended; the exit code, or None where the exception goes on or there is none."""

@@ -6,6 +6,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from bootstrap.reporting.texts import counted as counted
+from bootstrap.reporting.texts import seconds as seconds
+
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus
     from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
@@ -16,21 +19,6 @@ def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [tuple(headings), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 machine`, `3 machines`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def seconds(value_s: float) -> str:
-    """`4.1 s`, `38 s`, `2 min 05 s`."""
-    if value_s < 9.95:
-        return f"{value_s:.1f} s"
-    if value_s < 119.5:
-        return f"{value_s:.0f} s"
-    minutes, rest = divmod(round(value_s), 60)
-    return f"{minutes} min {rest:02d} s"
 
 
 def memory(mib: int) -> str:

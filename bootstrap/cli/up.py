@@ -20,6 +20,7 @@ from bootstrap.cli.options import (
     OutputForm,
     ProgressForm,
     Timeout,
+    Trace,
     Workers,
     ports_of,
 )
@@ -75,6 +76,7 @@ def up(
         typer.Option(metavar="FILE", help="File to merge the kubeconfig into; - prints it and merges nothing."),
     ] = None,
     timeout: Timeout = None,
+    trace: Trace = None,
     dry_run: DryRun = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Taken for scripts' sake: up only adds and never asks.")
@@ -121,7 +123,7 @@ def up(
                 else documents.render(documents.plan_document(plan), output)
             )
             return
-        _Up(session, homelab, plan, kubeconfig=kubeconfig, output=output).carry_out(timeout_s=timeout)
+        _Up(session, homelab, plan, kubeconfig=kubeconfig, output=output).carry_out(timeout_s=timeout, trace=trace)
 
 
 class _Up:
@@ -137,8 +139,8 @@ class _Up:
         self._path = Path(kubeconfig) if kubeconfig and not self._to_stdout else None
         self._output = output
 
-    def carry_out(self, *, timeout_s: float | None) -> None:
-        report = None if self._plan.empty else self._run(timeout_s)
+    def carry_out(self, *, timeout_s: float | None, trace: Path | None) -> None:
+        report = None if self._plan.empty else self._run(timeout_s, trace)
         merged = self._merge(report)
         if self._output is not Output.TEXT:
             document = documents.up_document(
@@ -151,7 +153,7 @@ class _Up:
         else:
             self._session.result(self._closing(report))
 
-    def _run(self, timeout_s: float | None) -> Report:
+    def _run(self, timeout_s: float | None, trace: Path | None) -> Report:
         from bootstrap.commands.run import RunOptions
         from bootstrap.execution.context import KubeconfigTarget, Timeouts
 
@@ -160,7 +162,7 @@ class _Up:
             kubeconfig=KubeconfigTarget(path=self._path, merge=not self._to_stdout),
             timeouts=Timeouts(run_s=timeout_s) if timeout_s is not None else Timeouts(),
         )
-        with self._session.running():
+        with self._session.running(trace=trace):
             return self._homelab.up(self._plan, sink=self._session.sink, options=options)
 
     def _merge(self, report: Report | None) -> Path | None:

@@ -1,0 +1,61 @@
+"""`homelab-k8s report`: a recorded run as a page."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli.runs import find_recording, read_recording, runs_directory, write_output
+from bootstrap.cli.session import Session
+from bootstrap.cli.views.choose import Progress
+
+STDOUT = "-"
+
+
+class Open(StrEnum):
+    """Whether a browser shows the page."""
+
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+def report(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A recorded run: its name or how it begins, or a file. Default: newest."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="The page; default RUN.html here, - is stdout.")
+    ] = None,
+    show: Annotated[Open, typer.Option("--open", help="Show it in a browser; auto: where there is a desktop.")] = (
+        Open.AUTO
+    ),
+) -> None:
+    """Write a page on a recorded run: machines over time, waits told apart from work, and the critical path."""
+    with Session("report", progress=Progress.QUIET) as session:
+        from bootstrap.reporting.page import render_page
+
+        recording = find_recording(run, runs_directory())
+        page = render_page(read_recording(recording))
+        if output == STDOUT:
+            session.result(page)
+            return
+        path = Path(output) if output else Path(f"{recording.stem}.html")
+        write_output(path, page)
+        session.result(str(path))
+        if show is Open.YES or (show is Open.AUTO and _has_desktop()):
+            import webbrowser
+
+            webbrowser.open(path.absolute().as_uri())
+
+
+def _has_desktop() -> bool:
+    """Whether a person sits before a graphical session of this very machine."""
+    graphical = sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return graphical and sys.stdout.isatty() and not os.environ.get("SSH_CONNECTION")

@@ -1,0 +1,67 @@
+"""The critical path: the chain of steps and gates that determined when a run ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bootstrap.reporting.run import Bar, RecordedRun
+
+_SAME_S = 0.002
+"""Times are recorded to the millisecond, so that what follows may seem to begin one before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A step on the path.
+
+    Attributes:
+        via: The gate through which the link before led here; empty after the lane's own step before, and at first.
+        gap_s: Seconds between the end of the link before (or the run's start) and this step's start: scheduling.
+    """
+
+    bar: Bar
+    via: str = ""
+    gap_s: float = 0.0
+
+
+def critical_path(run: RecordedRun) -> tuple[Link, ...]:
+    """The steps, in order of time, each of which began because the one before had ended.
+
+    It ends with the step that ended last. Before each step stands the one that ended last of all it had to wait for:
+    the step before it in its lane and those that opened the gates it needs. So the steps' times and the gaps between
+    them add up to the end of the last step.
+    """
+    if not run.bars:
+        return ()
+    before: dict[int, Bar] = {}
+    last_of: dict[str, Bar] = {}
+    openers: dict[str, Bar] = {}
+    for bar in sorted(run.bars, key=lambda bar: bar.began_s):
+        if bar.lane in last_of:
+            before[id(bar)] = last_of[bar.lane]
+        last_of[bar.lane] = bar
+        for gate in bar.opens:
+            openers.setdefault(gate, bar)
+    bar = max(run.bars, key=lambda bar: bar.ended_s)
+    links: list[Link] = []
+    seen = {id(bar)}
+    while True:
+        via, previous = _cause(bar, before.get(id(bar)), openers, seen)
+        gap_s = bar.began_s - (previous.ended_s if previous else 0.0)
+        links.append(Link(bar=bar, via=via, gap_s=max(0.0, gap_s)))
+        if previous is None:
+            return tuple(reversed(links))
+        bar = previous
+        seen.add(id(bar))
+
+
+def _cause(bar: Bar, before: Bar | None, openers: dict[str, Bar], seen: set[int]) -> tuple[str, Bar | None]:
+    """What a step began after: through which gate (empty: its own lane), and the step."""
+    candidates = [("", before)] if before is not None else []
+    candidates += [(gate, openers[gate]) for gate in bar.needs if gate in openers]
+    possible = [
+        (via, cause)
+        for via, cause in candidates
+        if id(cause) not in seen and cause.ended_s <= bar.began_s + _SAME_S
+    ]  # fmt: skip
+    return max(possible, key=lambda item: item[1].ended_s, default=("", None))
