@@ -319,6 +319,86 @@ class StateStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """A VM without disks that is never started: a note that all who use a Proxmox cluster can see.
+
+    Attributes:
+        lock: Proxmox's config lock: `create` while it is being made (name and description come with the end of that).
+        digest: Names this very state of its config.
+    """
+
+    vmid: Vmid
+    pve_node: PveNodeName
+    name: str
+    description: str
+    lock: str | None
+    digest: str
+
+
+class Markers(Protocol):
+    """Marker VMs of a Proxmox cluster."""
+
+    def find(self, vmid: Vmid) -> Marker | None:
+        """The VM of this vmid as it is now, marker or not; None where no VM that we may see has it."""
+        ...
+
+    def create(
+        self,
+        vmid: Vmid,
+        *,
+        pve_nodes: tuple[PveNodeName, ...],
+        name: str,
+        description: str,
+        tags: tuple[str, ...],
+        resource_pool: str | None,
+    ) -> None:
+        """Make one on the first of `pve_nodes` (empty: of all) that is online, and await it.
+
+        Raises:
+            VmidTakenError: Somebody has the vmid: of several who try at once, one gets it.
+        """
+        ...
+
+    def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
+        """Change one, if it still is as it was read; False where it is not, or is gone."""
+        ...
+
+    def remove(self, marker: Marker) -> None:
+        """Delete one; gone already is fine."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process, as others can recognise it.
+
+    Attributes:
+        who: `user@host`.
+        mark: Tells it from all other processes there ever were on its host; empty where that cannot be had.
+    """
+
+    who: str
+    pid: int
+    mark: str
+
+
+class Processes(Protocol):
+    """This process, and others of this machine."""
+
+    def this(self) -> Process:
+        """The process we are."""
+        ...
+
+    def state(self, mark: str) -> bool | None:
+        """Whether the process of a mark lives; None where that cannot be told from here (another machine's)."""
+        ...
+
+    def utc_text(self) -> str:
+        """The wall clock, such as `2025-03-01 12:00:00 UTC`."""
+        ...
+
+
 class Clock(Protocol):
     """Time, so that waits can be tested."""
 
@@ -342,3 +422,5 @@ class Ports:
     kubeconfigs: KubeconfigStore
     state: StateStore
     clock: Clock
+    markers: Markers
+    processes: Processes

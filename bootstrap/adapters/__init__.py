@@ -28,6 +28,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.clock import SystemClock
     from bootstrap.adapters.kube import KubernetesApis
     from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+    from bootstrap.adapters.processes import LocalProcesses
     from bootstrap.adapters.ssh import FabricShells
     from bootstrap.adapters.state import DirectoryStateStore, default_state_root
     from bootstrap.ports import Ports
@@ -36,12 +37,15 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     clock = SystemClock()
     state = DirectoryStateStore(default_state_root())
     own_key = state.directory(spec.name) / "id_ed25519"
+    hypervisor = proxmox.connect(inventory.endpoint, clock=clock, stop=stop)
     return Ports(
-        hypervisor=proxmox.connect(inventory.endpoint, clock=clock, stop=stop),
+        hypervisor=hypervisor,
         shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None, port=spec.ssh.port),
         kube=KubernetesApis(),
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
         state=state,
         clock=clock,
+        markers=hypervisor.markers,
+        processes=LocalProcesses(),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
@@ -27,13 +29,29 @@ def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
 
 
 def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Carry a plan out; identity is checked again before each stop and each delete.
+    """Carry a plan out, as the only one who acts on the cluster; identity is checked again before each stop and delete.
 
     Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Something could not be removed; `down` again continues.
     """
-    for note in plan.notes:
-        sink(Warned(subject=spec.name, message=note))
-    report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+    with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
+        _check_complete(plan, prepare_down(spec, ports))
+        for note in plan.notes:
+            sink(Warned(subject=spec.name, message=note))
+        report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+    lock.check()
     report.raise_failures()
     return report
+
+
+def _check_complete(plan: Plan, fresh: Plan) -> None:
+    """Refuse a plan that misses machines: what the user has seen and confirmed is all that may go."""
+    planned = {machine.spec.name for machine in plan.machines}
+    new = [machine.spec.name for machine in fresh.machines if machine.spec.name not in planned]
+    if new:
+        raise HomelabError(
+            f"{plan.cluster} has got machines since the plan was made; nothing was removed",
+            details=", ".join(new),
+            resolution="run `homelab-k8s down` again to see and remove them too",
+        )

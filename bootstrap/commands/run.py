@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from bootstrap.commands.lock import LockTimes
 from bootstrap.events import EventSink
 from bootstrap.execution.context import KubeconfigTarget, RunContext, Timeouts
 from bootstrap.execution.findings import Findings
@@ -22,11 +23,13 @@ class RunOptions:
 
     Attributes:
         stop: Set it to start nothing more; running steps end cleanly.
+        lock: How the lock that keeps others away keeps time.
     """
 
     kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
     timeouts: Timeouts = field(default_factory=Timeouts)
     stop: threading.Event = field(default_factory=threading.Event)
+    lock: LockTimes = field(default_factory=LockTimes)
 
 
 def run_plan(

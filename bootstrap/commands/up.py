@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 
+from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import PermissionDeniedError, PreflightError
-from bootstrap.events import EventSink, Warned
+from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.observed import Observed
@@ -35,14 +36,23 @@ def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
 
 
 def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Carry a plan out.
+    """Carry a plan out, as the only one who acts on the cluster.
+
+    What was seen before the lock was had may be stale, so the plan is made anew under it.
 
     Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
     """
-    for note in plan.notes:
-        sink(Warned(subject=spec.name, message=note))
-    report = run_plan(plan, spec, ports, token=_token(spec, ports), sink=sink, options=options)
+    with ClusterLock(spec, ports, command="up", sink=sink, stop=options.stop, times=options.lock) as lock:
+        fresh = prepare_up(spec, ports)
+        if fresh.lanes != plan.lanes:
+            sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
+        for note in fresh.notes:
+            sink(Warned(subject=spec.name, message=note))
+        token = _token(spec, ports) if fresh.lanes else ""
+        report = run_plan(fresh, spec, ports, token=token, sink=sink, options=options)
+    lock.check()
     report.raise_failures()
     return report
 

@@ -8,6 +8,7 @@ from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
@@ -26,7 +27,8 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].machine),
     )
     lanes = [_lane(record.machine) for _, record in ours]
-    if ours or has_traces:
+    marked = marker_of(spec.name, observed.vms) is not None
+    if ours or has_traces or marked:
         gone = tuple(Gate("vm_gone", record.machine) for _, record in ours)
         lanes.append(
             Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),
@@ -39,6 +41,7 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         notes=strangers_notes(spec, observed),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
+        marked=marked,
     )
 
 

@@ -11,6 +11,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
+from bootstrap.planning.lock import is_marker
 
 
 def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
@@ -151,6 +152,7 @@ def strangers(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
         vm
         for vm in observed.vms
         if not is_ours(vm, spec.name)
+        and not is_marker(vm)
         and (vm.name.startswith(prefix) or (vm.record is not None and vm.record.cluster == spec.name))
     )
 

@@ -84,6 +84,8 @@ class Plan:
         notes: What the user should know: choices made, things left alone, limits nearly reached.
         reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
         vmids: Where to look for another one.
+        marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
+            even where nothing else is to be done.
     """
 
     command: str
@@ -93,8 +95,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     reserved_vmids: frozenset[Vmid] = frozenset()
     vmids: VmidRange
+    marked: bool = False
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.lanes
+        return not self.lanes and not self.marked

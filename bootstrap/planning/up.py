@@ -16,6 +16,7 @@ from bootstrap.model.observed import KubeNode, Observed, TemplateFacts
 from bootstrap.model.record import is_ours
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.drift import notes_on_drift
+from bootstrap.planning.lock import check_lock_place, lock_vmid, machine_vmids, marker_of
 from bootstrap.planning.machines import Standing, machine_of, standings
 from bootstrap.planning.placement import Placement, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
@@ -82,20 +83,22 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str) -> Plan:
         machines=(),
         lanes=(),
         notes=drift,
-        reserved_vmids=observed.used_vmids,
+        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
         vmids=spec.placement.vmids,
+        marked=marker_of(spec.name, observed.vms) is not None,
     )
     if not work:
         return replace(base, machines=tuple(_kept(standing) for standing in all_standings))
     _check_datastore(spec, observed)
     making = _Making.of(spec, observed, all_standings)
+    check_lock_place(spec, observed.vms)
     planned = tuple(
         making.planned(standing, reasons[standing.machine.name]) if reasons[standing.machine.name] else _kept(standing)
         for standing in all_standings
     )
     lanes = (*_shared_lanes(spec, making, work, version), *_machine_lanes(spec, making, work, version))
     notes = (*making.notes, *drift)
-    reserved = observed.used_vmids | {machine.place.vmid for machine in planned}
+    reserved = base.reserved_vmids | {machine.place.vmid for machine in planned}
     return replace(base, machines=planned, lanes=lanes, notes=notes, reserved_vmids=reserved)
 
 
@@ -189,14 +192,15 @@ def _full_clone_notes(
 
 def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
     vmids = spec.placement.vmids
-    free = (Vmid(n) for n in range(vmids.first, vmids.last + 1) if n not in observed.used_vmids)
+    free = (Vmid(n) for n in machine_vmids(vmids) if n not in observed.used_vmids)
     chosen: dict[MachineName, Vmid] = {}
     for machine in new:
         vmid = next(free, None)
         if vmid is None:
             raise PreflightError(
                 f"the vmid range {vmids.first}-{vmids.last} is used up: none is left for {machine.name}",
-                details=f"{len(new)} needed, {len(chosen)} free; nothing was created",
+                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is kept to mark who works on the "
+                "cluster); nothing was created",
                 resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
             )
         chosen[machine.name] = vmid

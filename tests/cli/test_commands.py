@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from bootstrap.cli.main import app
 from bootstrap.inventory.schema import schema
+from bootstrap.ports import MissingPrivileges
 from tests.cli.conftest import Run
 from tests.fakes.world import World
 
@@ -211,7 +212,7 @@ def test_progress_as_json_leaves_nothing_else_on_stderr(run: Run, world: World) 
 
 def test_quiet_says_nothing_unless_it_fails(run: Run, world: World) -> None:
     assert run(*UP, "--progress", "quiet").stderr == ""
-    world.missing = ("/vms: VM.Clone",)
+    world.missing = (MissingPrivileges(path="/vms", privileges=("VM.Clone",), remedy="pveum ..."),)
     result = run("up", "--cluster", "other", "--progress", "quiet")
     assert result.exit_code == 4
     assert result.stderr.startswith("error: the API token lacks 1 privilege")

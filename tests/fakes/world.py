@@ -44,8 +44,10 @@ from bootstrap.ports import (
     Artifact,
     CloneRequest,
     GuestScript,
+    Marker,
     MissingPrivileges,
     Ports,
+    Process,
     PveFacts,
     RightsNeeded,
     Warn,
@@ -151,6 +153,9 @@ class World:
         taken_while_cloning: Vmids that somebody takes between look and clone.
         broken_units: Machine name to the journal its k3s unit loops with.
         missing: What the token lacks.
+        who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
+        dead: Marks of processes that have ended.
+        on_look: Called at each look at a marker VM.
     """
 
     pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
@@ -168,6 +173,10 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     missing: tuple[MissingPrivileges, ...] = ()
+    who: str = "me@here"
+    pid: int = 1
+    dead: set[str] = field(default_factory=set)
+    on_look: Callable[[], None] = lambda: None
     on_call: Callable[[str], None] = lambda _call: None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -198,6 +207,8 @@ class World:
             kubeconfigs=FakeKubeconfigs(self),
             state=FakeState(self),
             clock=self.clock,
+            markers=FakeMarkers(self),
+            processes=FakeProcesses(self, self.who, self.pid),
         )
 
 
@@ -510,3 +521,73 @@ class FakeState:
         for key in keys:
             del self.world.state[key]
         return bool(keys)
+
+
+@dataclass
+class FakeMarkers:
+    """Marker VMs among the world's VMs; a config's digest is its content's."""
+
+    world: World
+
+    def find(self, vmid: Vmid) -> Marker | None:
+        self.world.on_look()
+        with self.world.lock:
+            vm = self.world.vms.get(vmid)
+            return None if vm is None else self._marker(vm)
+
+    def _marker(self, vm: FakeVm) -> Marker:
+        return Marker(
+            vmid=vm.vmid,
+            pve_node=vm.pve_node,
+            name=vm.name,
+            description=vm.description,
+            lock=vm.lock,
+            digest=hashlib.sha1(f"{vm.name}\n{vm.tags}\n{vm.description}".encode()).hexdigest(),
+        )
+
+    def create(
+        self,
+        vmid: Vmid,
+        *,
+        pve_nodes: tuple[PveNodeName, ...],
+        name: str,
+        description: str,
+        tags: tuple[str, ...],
+        resource_pool: str | None,
+    ) -> None:
+        with self.world.lock:
+            if vmid in self.world.vms:
+                raise VmidTakenError(f"vmid {vmid} is taken")
+            allowed = [facts.name for facts in self.world.pve_nodes if not pve_nodes or facts.name in pve_nodes]
+            self.world.vms[vmid] = FakeVm(
+                vmid=vmid, name=name, pve_node=allowed[0], description=description, tags=";".join(tags)
+            )
+
+    def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
+        with self.world.lock:
+            vm = self.world.vms.get(marker.vmid)
+            if vm is None or self._marker(vm).digest != marker.digest:
+                return False
+            vm.name, vm.description, vm.tags = name, description, ";".join(tags)
+            return True
+
+    def remove(self, marker: Marker) -> None:
+        with self.world.lock:
+            self.world.vms.pop(marker.vmid, None)
+
+
+@dataclass
+class FakeProcesses:
+    world: World
+    who: str
+    pid: int
+
+    def this(self) -> Process:
+        return Process(who=self.who, pid=self.pid, mark=f"{self.who.partition('@')[2]}/{self.pid}")
+
+    def state(self, mark: str) -> bool | None:
+        host = mark.partition("/")[0]
+        return mark not in self.world.dead if host == self.who.partition("@")[2] else None
+
+    def utc_text(self) -> str:
+        return "2025-03-01 12:00:00 UTC"

@@ -12,6 +12,7 @@ from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, InterruptedRunError, TaskFailedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
@@ -30,6 +31,9 @@ class ProxmoxHypervisor:
 
     Transient failures are retried here, nowhere else: reads, and requests that were not carried out (a lock that was
     not had in time counts, even if a task says so). A task that ran and failed is not.
+
+    Attributes:
+        markers: Marker VMs, over the same connections.
     """
 
     def __init__(self, api: Api, tasks: Tasks, *, cloning: Cloning, stop: threading.Event) -> None:
@@ -37,6 +41,7 @@ class ProxmoxHypervisor:
         self._tasks = tasks
         self._cloning = cloning
         self._stop = stop
+        self.markers = ProxmoxMarkers(api, tasks)
         self._guard = threading.Lock()
         self._version: PveVersion | None = None
         self._names: dict[Vmid, str] = {}

@@ -1,0 +1,139 @@
+"""Marker VMs on a real Proxmox VE (or the lab's)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.ports import Marker
+
+
+class ProxmoxMarkers:
+    """Implements `bootstrap.ports.Markers`; safe to use from many threads.
+
+    What it rests on (docs/adr/0005-one-holder-at-a-time.md): Proxmox VE gives a vmid once in its whole cluster, and
+    compares `digest` under the VM's own lock before it writes.
+    """
+
+    def __init__(self, api: Api, tasks: Tasks) -> None:
+        self._api = api
+        self._tasks = tasks
+        self._guard = threading.Lock()
+        self._places: dict[Vmid, PveNodeName] = {}
+
+    def find(self, vmid: Vmid) -> Marker | None:
+        """See `Markers.find`. Where it was last is looked at first; all Proxmox nodes only if it is not there."""
+        with self._guard:
+            known = self._places.get(vmid)
+        if known is not None and (found := self._read(vmid, known)) is not None:
+            return found
+        for pve_node in self._online():
+            rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
+            if any(int(row["vmid"]) == vmid for row in rows) and (found := self._read(vmid, pve_node)) is not None:
+                self._learn(vmid, pve_node)
+                return found
+        return None
+
+    def create(
+        self,
+        vmid: Vmid,
+        *,
+        pve_nodes: tuple[PveNodeName, ...],
+        name: str,
+        description: str,
+        tags: tuple[str, ...],
+        resource_pool: str | None,
+    ) -> None:
+        """See `Markers.create`. Needs VM.Allocate and VM.Config.Options, which machines need as well.
+
+        Raises:
+            HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
+        """
+        pve_node = next((name for name in self._online() if not pve_nodes or name in pve_nodes), None)
+        what = f"make the marker VM {vmid} ({name})"
+        if pve_node is None:
+            raise HypervisorError(f"cannot {what}", details="none of the allowed Proxmox nodes is online")
+        parameters: dict[str, str | int] = {
+            "vmid": vmid,
+            "name": name,
+            "description": description,
+            "tags": ";".join(tags),
+        }
+        if resource_pool is not None:
+            parameters["pool"] = resource_pool
+        warnings: list[str] = []
+        self._api.retry(
+            lambda: self._tasks.run(
+                "post",
+                f"nodes/{pve_node}/qemu",
+                what=f"{what} on {pve_node}",
+                pve_node=pve_node,
+                parameters=parameters,
+                warn=warnings.append,
+            )
+        )
+        self._learn(vmid, pve_node)
+
+    def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
+        """See `Markers.rewrite`. An answer that was lost makes the second attempt a False: read to know."""
+        path = f"{_path(marker)}/config"
+        what = f"write to the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
+        parameters = {"name": name, "description": description, "tags": ";".join(tags), "digest": marker.digest}
+        try:
+            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=parameters))
+        except VmNotFoundError:
+            return False
+        except HypervisorError as error:
+            if "checksum mismatch" in error.details or "VM is locked (" in error.details:
+                return False
+            raise
+        return True
+
+    def remove(self, marker: Marker) -> None:
+        """See `Markers.remove`."""
+        what = f"remove the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
+        try:
+            self._api.retry(
+                lambda: self._tasks.run(
+                    "delete",
+                    _path(marker),
+                    what=what,
+                    pve_node=marker.pve_node,
+                    parameters={"purge": 1},
+                    warn=lambda _message: None,
+                )
+            )
+        except VmNotFoundError:
+            return
+
+    def _read(self, vmid: Vmid, pve_node: PveNodeName) -> Marker | None:
+        path = f"nodes/{pve_node}/qemu/{vmid}/config"
+        try:
+            config = self._api.get(path, what=f"read VM {vmid} on {pve_node}")
+        except (VmNotFoundError, PermissionDeniedError):
+            # A token with rights on a pool alone gets 403 for a VM that does not exist (PVE 8.4, observed).
+            return None
+        return Marker(
+            vmid=vmid,
+            pve_node=pve_node,
+            name=str(config.get("name") or ""),
+            description=str(config.get("description") or ""),
+            lock=config.get("lock") or None,
+            digest=str(config.get("digest") or ""),
+        )
+
+    def _online(self) -> Iterable[PveNodeName]:
+        rows = self._api.get("nodes", what="list the Proxmox nodes")
+        return sorted(PveNodeName(str(row["node"])) for row in rows if row.get("status") != "offline")
+
+    def _learn(self, vmid: Vmid, pve_node: PveNodeName) -> None:
+        with self._guard:
+            self._places[vmid] = pve_node
+
+
+def _path(marker: Marker) -> str:
+    return f"nodes/{marker.pve_node}/qemu/{marker.vmid}"

@@ -1,0 +1,150 @@
+"""The marker VM that says who works on a cluster: where it is, what it says, and how to tell it from other VMs. Pure.
+
+    Held while homelab-k8s works on the cluster demo. No machine: never started, removed when the work is done.
+    homelab-k8s-lock: {"format":1,"cluster":"demo","who":"me@laptop",...}
+
+See docs/adr/0005-one-holder-at-a-time.md for why it is a VM.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, VmidRange
+from bootstrap.model.ids import ClusterName, Vmid
+from bootstrap.model.observed import OWNER_TAG, VmRecord
+
+MARK = "homelab-k8s-lock:"
+FORMAT = 1
+_SUFFIX = "-lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockRecord:
+    """Who works on a cluster, as the marker VM's description says it.
+
+    Attributes:
+        cluster: What is worked on.
+        who: `user@host` of the holder.
+        pid: Its process on that host.
+        process: What tells that process from all others of its host; empty where the host cannot tell.
+        run: Random id of the run.
+        command: `up`, `down`, ...
+        since: When it began by the holder's clock, such as `2025-03-01 12:00:00 UTC`.
+        beat: Grows while the holder lives.
+    """
+
+    cluster: ClusterName
+    who: str
+    pid: int
+    process: str
+    run: str
+    command: str
+    since: str
+    beat: int = 0
+
+    def __str__(self) -> str:
+        """As in ``me@laptop (process 4711), at `up` since 2025-03-01 12:00:00 UTC by its clock``."""
+        return f"{self.who} (process {self.pid}), at `{self.command}` since {self.since} by its clock"
+
+
+def lock_vmid(vmids: VmidRange) -> Vmid:
+    """The vmid that all who work on a cluster agree on: the range's last, which no machine gets."""
+    return vmids.last
+
+
+def machine_vmids(vmids: VmidRange) -> range:
+    """The vmids machines may have."""
+    return range(vmids.first, lock_vmid(vmids))
+
+
+def marker_name(cluster: ClusterName) -> str:
+    """The marker VM's name; no machine has it, since theirs end in a number."""
+    return f"{cluster}{_SUFFIX}"
+
+
+def marker_tags(cluster: ClusterName) -> tuple[str, ...]:
+    """The marker VM's tags."""
+    return tuple(sorted({OWNER_TAG, cluster}))
+
+
+def is_marker(vm: VmRecord) -> bool:
+    """Whether a VM is the marker of some cluster: by name and tags, and that it is no machine."""
+    cluster = vm.name.removesuffix(_SUFFIX)
+    return vm.record is None and vm.name != cluster and {OWNER_TAG, cluster} <= vm.tags
+
+
+def marker_of(cluster: ClusterName, vms: Iterable[VmRecord]) -> VmRecord | None:
+    """The cluster's marker VM among others, or None."""
+    return next((vm for vm in vms if is_marker(vm) and vm.name == marker_name(cluster)), None)
+
+
+def render_lock(record: LockRecord) -> str:
+    """The description text that holds a record."""
+    body = {
+        "format": FORMAT,
+        "cluster": record.cluster,
+        "who": record.who,
+        "pid": record.pid,
+        "process": record.process,
+        "run": record.run,
+        "command": record.command,
+        "since": record.since,
+        "beat": record.beat,
+    }
+    sentence = (
+        f"Held while homelab-k8s works on the cluster {record.cluster}. "
+        "No machine: never started, removed when the work is done."
+    )
+    return f"{sentence}\n{MARK} {json.dumps(body, separators=(',', ':'))}"
+
+
+def parse_lock(description: str) -> LockRecord | None:
+    """The record in a description, or None where there is none that is whole."""
+    line = next((line for line in description.splitlines() if line.startswith(MARK)), None)
+    if line is None:
+        return None
+    try:
+        body = json.loads(line.removeprefix(MARK))
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            return None
+        return LockRecord(
+            cluster=ClusterName(str(body["cluster"])),
+            who=str(body["who"]),
+            pid=int(body["pid"]),
+            process=str(body["process"]),
+            run=str(body["run"]),
+            command=str(body["command"]),
+            since=str(body["since"]),
+            beat=int(body["beat"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def check_lock_place(spec: ClusterSpec, vms: Iterable[VmRecord]) -> None:
+    """Refuse where something else than a marker has the marker's vmid.
+
+    A VM without a name is passed over: that is a marker in the making, as Proxmox VE shows it for an instant.
+
+    Raises:
+        PreflightError: Names the VM and what to do.
+    """
+    vmid = lock_vmid(spec.placement.vmids)
+    for vm in vms:
+        if vm.vmid == vmid and vm.name and not is_marker(vm):
+            raise taken_error(spec, f"VM {vmid} ({vm.name}) on {vm.pve_node} has it")
+
+
+def taken_error(spec: ClusterSpec, who: str) -> PreflightError:
+    """The error for a marker's vmid that belongs to something else."""
+    vmids = spec.placement.vmids
+    return PreflightError(
+        f"vmid {vmids.last}, which marks who works on {spec.name}, is taken",
+        details=f"{who}, and it is no marker of homelab-k8s",
+        resolution=f"the last vmid of proxmox.vmids ({vmids.first}-{vmids.last}) is kept for the marker: end the range "
+        "elsewhere (the same for all who work on this cluster), or give that VM another vmid",
+    )
