@@ -252,7 +252,7 @@ class ClusterLock:
                 self._lost = HomelabError(
                     f"the lock of {self._spec.name} was taken over while this ran: it ended early",
                     details=f"held now by {now}" if now else f"VM {self._vmid} is {marker.name}",
-                    resolution="a machine that slept or was cut off loses it; when the other is done, run the command again",
+                    resolution="whoever sleeps or is cut off loses it; once the other has ended, run the command again",
                 )
                 return
             self._record = replace(now, beat=now.beat + 1)
