@@ -10,12 +10,19 @@ from bootstrap.cli.session import Session
 from bootstrap.events import Warned
 
 if TYPE_CHECKING:
+    from bootstrap.cli.options import Guests
     from bootstrap.homelab import Homelab
     from bootstrap.inventory import Overrides
 
 
 def open_homelab(
-    session: Session, *, inventory: Path | None, overrides: Overrides, lab: bool, start_lab: bool = False
+    session: Session,
+    *,
+    inventory: Path | None,
+    overrides: Overrides,
+    lab: bool,
+    start_lab: bool = False,
+    guests: Guests | None = None,
 ) -> Homelab:
     """Load the inventory, from the lab where that is asked for.
 
@@ -25,6 +32,7 @@ def open_homelab(
         overrides: What the other flags say.
         lab: Whether the running lab's endpoint and template replace those of the inventory.
         start_lab: Whether the lab is started where none runs.
+        guests: What kind of guests the lab has; None takes what there is.
 
     Raises:
         InventoryError: With all problems.
@@ -36,9 +44,11 @@ def open_homelab(
     if lab:
         from bootstrap.cli.lab import LAB_INVENTORY, lab_overrides
 
-        overrides = lab_overrides(session, overrides, start=start_lab)
-        inventory = inventory or LAB_INVENTORY
-    loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
+        overrides, lab_fit = lab_overrides(session, overrides, start=start_lab, guests=guests)
+        loaded = load_inventory(inventory or LAB_INVENTORY, environ=os.environ, overrides=overrides)
+        loaded = lab_fit.fit(loaded)
+    else:
+        loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
     session.masker.add(loaded.endpoint.token.secret)
     homelab = Homelab(loaded, ports=session.ports, stop=session.stop)
     for warning in homelab.warnings:

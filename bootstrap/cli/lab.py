@@ -5,22 +5,22 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bootstrap.cli.documents import Document, Output, render
-from bootstrap.cli.options import OutputForm, ProgressForm
+from bootstrap.cli.options import Guests, OutputForm, ProgressForm
 from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import HomelabError
 from bootstrap.events import Told
 
 if TYPE_CHECKING:
-    from bootstrap.inventory import Overrides
+    from bootstrap.inventory import Inventory, Overrides
     from bootstrap.lab.options import LabInfo, LabOptions
 
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
@@ -34,25 +34,20 @@ app = typer.Typer(
 )
 
 
-class Guests(StrEnum):
-    """What gives the lab's VMs life."""
-
-    AUTO = "auto"
-    CONTAINER = "container"
-    QEMU = "qemu"
-    NONE = "none"
-
-
 @app.command("start")
 def start_command(
     guests: Annotated[Guests, typer.Option("--guests", help="What gives its VMs life.")] = Guests.AUTO,
     pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="How many Proxmox nodes it shows.")] = 1,
+    time_scale: Annotated[
+        float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated guests.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the simulated guests' delays.")] = 0,
     output: OutputForm = Output.TEXT,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
     """Start the lab; the first start builds its template, which takes minutes."""
     with Session("lab-start", progress=progress) as session:
-        options = _options()(guests=guests.value, pve_nodes=pve_nodes)
+        options = _options()(guests=guests.value, pve_nodes=pve_nodes, time_scale=time_scale, seed=seed)
         info = _start(session, options)
         session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
 
@@ -81,13 +76,35 @@ def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
         session.result("the lab is stopped, nothing of it is left" if stopped else "no lab runs; nothing to do")
 
 
-def lab_overrides(session: Session, overrides: Overrides, *, start: bool) -> Overrides:
-    """The overrides with the lab's endpoint and template.
+@dataclass(frozen=True)
+class LabFit:
+    """What of an inventory a running lab replaces.
+
+    Attributes:
+        ssh_port: Where its guests' sshd listens.
+        subnet: Where their addresses are, if that is not plain to see; None leaves the inventory's.
+    """
+
+    ssh_port: int
+    subnet: IPv4Network | None
+
+    def fit(self, inventory: Inventory) -> Inventory:
+        """The inventory for this lab."""
+        spec = inventory.spec
+        network = replace(spec.network, subnet=self.subnet) if self.subnet else spec.network
+        return replace(inventory, spec=replace(spec, ssh=replace(spec.ssh, port=self.ssh_port), network=network))
+
+
+def lab_overrides(
+    session: Session, overrides: Overrides, *, start: bool, guests: Guests | None = None
+) -> tuple[Overrides, LabFit]:
+    """The overrides with the lab's endpoint and template, and what else it replaces.
 
     Args:
         session: Shows the lab's start.
         overrides: What the flags say; a template among them stays.
         start: Whether to start a lab where none runs.
+        guests: What kind of guests the lab must have; None takes what there is.
 
     Raises:
         HomelabError: None runs, or it cannot be started.
@@ -98,14 +115,22 @@ def lab_overrides(session: Session, overrides: Overrides, *, start: bool) -> Ove
     if info is None and not start:
         raise HomelabError("no lab runs", resolution="start one with `homelab-k8s lab start`, or leave out --lab")
     if info is None:
-        info = _start(session, _options()())
+        info = _start(session, _options()(guests=(guests or Guests.AUTO).value))
+    if guests and guests is not Guests.AUTO and info.kind != guests.value:
+        raise HomelabError(
+            f"the lab that runs has {info.kind} guests, not {guests.value} ones",
+            resolution="stop it first: homelab-k8s lab stop",
+        )
     user, _, name = info.token_id.partition("!")
     endpoint = PveEndpoint(
         url=info.endpoint,
         token=ApiToken(user=user, name=name, secret=info.token_secret),
         tls=TlsSpec(fingerprint=info.fingerprint),
     )
-    return replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
+    # Simulated guests are on loopback addresses, which count as a machine's own only where the inventory says so.
+    subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
+    fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
+    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet)
 
 
 def _options() -> type[LabOptions]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,21 @@ Cluster = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="How many workers.")]
 ControlPlanes = Annotated[
     int | None, typer.Option("--control-planes", metavar="N", help="How many servers: 1, or 3 and more, odd.")
+]
+
+
+class Guests(StrEnum):
+    """What gives the lab's VMs life."""
+
+    AUTO = "auto"
+    CONTAINER = "container"
+    QEMU = "qemu"
+    SIMULATED = "simulated"
+    NONE = "none"
+
+
+LabGuests = Annotated[
+    Guests | None, typer.Option("--guests", help="With --lab: what gives the VMs of a lab that is started life.")
 ]
 Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a Proxmox VE in a box on this machine.")]
 OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]

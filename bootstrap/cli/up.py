@@ -17,6 +17,7 @@ from bootstrap.cli.options import (
     DryRun,
     InventoryFile,
     Lab,
+    LabGuests,
     OutputForm,
     ProgressForm,
     Timeout,
@@ -82,6 +83,7 @@ def up(
         bool, typer.Option("--yes", "-y", help="Taken for scripts' sake: up only adds and never asks.")
     ] = False,
     lab: Lab = False,
+    guests: LabGuests = None,
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
@@ -113,7 +115,9 @@ def up(
             k3s_channel=k3s_channel,
             k3s_artifacts=k3s_artifacts,
         )
-        homelab = open_homelab(session, inventory=inventory, overrides=overrides, lab=lab, start_lab=True)
+        homelab = open_homelab(
+            session, inventory=inventory, overrides=overrides, lab=lab, start_lab=True, guests=guests
+        )
         with session.view.busy(f"looking at {homelab.inventory.endpoint.url}"):
             plan = homelab.plan_up()
         if dry_run:
