@@ -29,7 +29,7 @@ class LabOptions:
         port: Port to listen on; where it is taken the next free one is used. 0: any.
         cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.
         memory_mib: Memory of each Proxmox node; None: what this machine has, and 512 GiB with simulated guests.
-        storage_gib: Room of the storage `local` when the lab starts.
+        storage_gib: Room of the storage `local` when the lab starts; None: 100, and 16384 with simulated guests.
         time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
             10 s, a silent agent's 3 s) and for what simulated guests do. 0 runs every task before its request is
             answered, and guests take no time.
@@ -45,10 +45,15 @@ class LabOptions:
     port: int = 8006
     cores: int | None = None
     memory_mib: int | None = None
-    storage_gib: int = 100
+    storage_gib: int | None = None
     time_scale: float = 1.0
     delays: str = ""
     seed: int = 0
+
+    @property
+    def room_gib(self) -> int:
+        """Room of the storage `local`: as asked for, or what suits the kind of guests."""
+        return self.storage_gib or (16384 if self.guests == "simulated" else 100)
 
     def problems(self) -> tuple[str, ...]:
         """Every setting that cannot be, as one line each; empty where all is well."""

@@ -47,7 +47,7 @@ class Cluster:
     async def status(self, call: Call) -> Answer:
         """Capacity and load of a Proxmox node."""
         capacity, free = self.front.capacity, self._free_bytes(call.pve_node)
-        storage = self.front.options.storage_gib * 1024**3
+        storage = self.front.options.room_gib * 1024**3
         used = capacity.memory_bytes - free
         version = self.front.options.pve_version
         return Answer(
@@ -115,7 +115,7 @@ class Cluster:
         if item["status"] != "online" or not self.front.pve.allowed(call.user, f"/nodes/{name}", "Sys.Audit"):
             return bare
         capacity, free = self.front.capacity, self._free_bytes(name)
-        storage = self.front.options.storage_gib * 1024**3
+        storage = self.front.options.room_gib * 1024**3
         return {
             **bare,
             "cpu": 0.02,

@@ -70,7 +70,7 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
         "active": 1,
         "files": set(),
         "volumes": {},
-        "avail": options.storage_gib * GIB,
+        "avail": options.room_gib * GIB,
     }
     for offset, name in enumerate(node_names(options)):
         pve.add_node(name)
