@@ -1535,8 +1535,9 @@ class Api:
         """What the API server and the controllers fill in."""
         if plural == "nodes":
             spec = obj.setdefault("spec", {})
-            spec.setdefault("podCIDR", self._pod_cidr())
-            spec["podCIDRs"] = [spec["podCIDR"]]
+            range_ = spec.get("podCIDR") or self._pod_cidr()
+            if range_:
+                spec["podCIDR"], spec["podCIDRs"] = range_, [range_]
             spec["taints"] = node_taints(obj)
             if not spec["taints"]:
                 del spec["taints"]
@@ -1551,8 +1552,9 @@ class Api:
             obj.setdefault("status", {}).setdefault("phase", "Pending")
 
     def _pod_cidr(self) -> str:
+        """A range for one more node's pods; "" where cluster-cidr has none left (256 in the default /16)."""
         used = {node.get("spec", {}).get("podCIDR") for node in self.store.all("nodes")}
-        return next(str(net) for net in self.pod_network.subnets(new_prefix=24) if str(net) not in used)
+        return next((str(net) for net in self.pod_network.subnets(new_prefix=24) if str(net) not in used), "")
 
     def _delete(self, resource: Resource, old: Obj) -> list[Edit]:
         meta = old["metadata"]
@@ -1952,6 +1954,8 @@ class Kubelet:
             if code != 200:
                 text = f"Error updating node status, will retry: error getting node: {node.get('message')}"
                 self.say("error", text)
+            elif not node["spec"].get("podCIDR"):
+                self.say("error", f"Unable to set up the network: node {self.machine.name} has no podCIDR")
             elif condition(node, "Ready").get("status") != "True":
                 self._patch_status({"conditions": self._conditions(ready=True)})
             self.renew()
