@@ -215,7 +215,7 @@ def test_quiet_says_nothing_unless_it_fails(run: Run, world: World) -> None:
     world.missing = (MissingPrivileges(path="/vms", privileges=("VM.Clone",), remedy="pveum ..."),)
     result = run("up", "--cluster", "other", "--progress", "quiet")
     assert result.exit_code == 4
-    assert result.stderr.startswith("error: the API token lacks 1 privilege")
+    assert result.stderr.startswith("error: the API token lacks privileges that `up` needs")
 
 
 def test_all_mistakes_of_an_inventory_come_at_once(run: Run, tmp_path: Path, world: World) -> None:
