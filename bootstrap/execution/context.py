@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.events import EventSink, Waiting, Warned
+from bootstrap.execution.clone_turns import CloneTurns
 from bootstrap.execution.findings import Findings
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Ports, Warn
@@ -57,6 +58,7 @@ class RunContext:
     deadline_s: float
     emit: EventSink
     stop: threading.Event
+    clones: CloneTurns = field(default_factory=CloneTurns)
 
     def patience(self, lane: str, timeout_s: float) -> Patience:
         """How to wait in a lane for `timeout_s` at most, or until the run's own end."""

@@ -11,7 +11,7 @@ from bootstrap.errors import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
+from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import is_ours, render_record
 from bootstrap.planning.machines import why_stranger
@@ -72,7 +72,15 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
         storage=step.storage,
         resource_pool=step.resource_pool,
     )
-    context.ports.hypervisor.clone(request, warn=context.warn(lane))
+    turn = context.clones.turn(
+        step.locks,
+        full=step.full,
+        urgent=step.machine.role is Role.CONTROL_PLANE,
+        clock=context.ports.clock,
+        stop=context.stop,
+    )
+    with turn:
+        context.ports.hypervisor.clone(request, warn=context.warn(lane))
 
 
 def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: RecordState) -> MachineRecord:

@@ -29,7 +29,13 @@ class FetchK3s:
 
 @dataclass(frozen=True, kw_only=True)
 class CloneVm:
-    """Have the machine's VM. `vmid` is where to try first; a taken one is passed over."""
+    """Have the machine's VM.
+
+    Attributes:
+        vmid: Where to try first; a taken one is passed over.
+        storage: Where a full clone goes; None: where the template is.
+        locks: The storage whose lock it takes, for taking turns; with its Proxmox node unless it is shared.
+    """
 
     phase: ClassVar[str] = "clone"
     machine: MachineSpec
@@ -38,6 +44,7 @@ class CloneVm:
     vmid: Vmid
     full: bool
     storage: StorageName | None = None
+    locks: str
     resource_pool: str | None = None
 
     @property

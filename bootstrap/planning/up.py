@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, TemplateFacts
 from bootstrap.model.record import is_ours
@@ -314,17 +314,27 @@ def _vm_steps(
             f"{machine.name} is half-made on {place_of.pve_node}, where there is no usable template any more",
             resolution="bring the template back, or remove the cluster's machines with `homelab-k8s down`",
         )
+    full = clones_full(spec, template)
+    storage = spec.placement.storage if full else None
     clone = CloneVm(
         machine=machine,
         template=template.vmid,
         pve_node=place_of.pve_node,
         vmid=place_of.vmid,
-        full=clones_full(spec, template),
-        storage=spec.placement.storage if clones_full(spec, template) else None,
+        full=full,
+        storage=storage,
+        locks=_lock_name(making.observed, place_of.pve_node, storage or template.storage),
         resource_pool=spec.placement.resource_pool,
     )
     disk = template.disk or ""
     return (clone, ConfigureVm(machine=machine, disk=disk, scsi_controller=template.scsi_controller), start)
+
+
+def _lock_name(observed: Observed, pve_node: PveNodeName, storage: StorageName | None) -> str:
+    """What a storage's lock is told by: of a shared one there is one in the Proxmox cluster, else one on each node."""
+    facts = next((facts for facts in observed.pve_nodes if facts.name == pve_node), None)
+    shared = facts is not None and any(seen.shared for seen in facts.storages if seen.name == storage)
+    return f"{storage}" if shared else f"{pve_node}/{storage or 'its storage'}"
 
 
 def _join(spec: ClusterSpec, machine: MachineSpec, *, is_primary: bool, after: Gate | None) -> LaneStep:
