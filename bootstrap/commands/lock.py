@@ -221,7 +221,7 @@ class ClusterLock:
             brief = f"somebody works on {holder.cluster}, which shares the vmids {vmids.first}-{vmids.last} with "
             brief += f"{self._spec.name}; nothing was touched"
             resolution = "wait until that has ended, or give each cluster a range of its own (proxmox.vmids)"
-        return ClusterBusyError(brief, details=str(holder), resolution=resolution)
+        return ClusterBusyError(brief, details=f"held by {holder}", resolution=resolution)
 
     def _keep(self) -> None:
         """Send heartbeats until the end or until the lock is lost."""

@@ -106,7 +106,7 @@ def test_a_holder_whose_heart_beats_is_named_and_nothing_is_touched() -> None:
     beating(world, hold(world))
     with pytest.raises(ClusterBusyError, match="somebody else works on demo; nothing was touched") as busy:
         up(world)
-    assert busy.value.details == "you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock"
+    assert busy.value.details == "held by you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock"
     assert busy.value.exit_code == 1
     assert busy.value.resolution
     assert (world.journal, list(world.vms), world.state) == ([], [LAST], {})
@@ -178,7 +178,7 @@ def test_of_two_who_take_over_a_dead_holder_one_wins_and_the_other_names_it() ->
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(take, range(8)))
     assert ends.count("held") == 1
-    assert {end.partition(" (")[0] for end in ends if end != "held"} == {"me@here"}
+    assert {end.partition(" (")[0] for end in ends if end != "held"} == {"held by me@here"}
     assert world.vms == {}
 
 
