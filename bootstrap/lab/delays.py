@@ -27,6 +27,7 @@ class Span:
 SPANS = {
     "clone": Span(0.15, 0.25, "PVE 8.4, seen: a linked clone 0.3 s with its cloud-init drive, eight at once 1.6 s"),
     "clone_drive": Span(0.05, 0.1, "the same: the cloud-init drive's part"),
+    "full_clone": Span(1.9, 4.0, "PVE 8.4, seen: full clone 1.9 to 4 s"),
     "start": Span(0.8, 1.4, "PVE 8.4, seen: start 0.8 to 1.4 s"),
     "stop": Span(0.3, 0.7, "PVE 8.4, seen: stop 0.3 to 0.7 s"),
     "shutdown": Span(2.0, 3.5, "PVE 8.4, seen: shutdown 2 to 3.5 s"),

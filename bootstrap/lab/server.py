@@ -157,7 +157,8 @@ class LabServer:
         )
         parts = (Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front))
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
-        return Gateway(pve=self.pve, passer=passer, pve_version=self.options.pve_version, own=own)
+        version = self.options.pve_version
+        return Gateway(pve=self.pve, passer=passer, pve_version=version, own=own, faults=self.faults, master=ROOT)
 
     async def _listen(self, gateway: Gateway, certificate: Certificate) -> int:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -121,6 +121,8 @@ class Config:
         for name in names:
             self._check_right(call, name)
         vm = pve.find(call.pve_node, call.vmid)
+        if self.front.faults.strike("config-changed", machine=vm.name, vmid=vm.vmid, pve_node=vm.node):
+            vm.config["tags"] = ";".join(sorted({*_tags(str(vm.config.get("tags", ""))), "somebody-elses"}))
         digest = call.values.get("digest")
         if digest and digest != vm.digest():
             raise PveError(500, "checksum mismatch (file change by other user?)")

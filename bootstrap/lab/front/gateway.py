@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import ssl
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -21,12 +22,17 @@ from weakref import WeakSet
 from aiohttp import web
 from fakepve import PveError
 
+from bootstrap.lab.faults.active import Fault, Faults
+from bootstrap.lab.faults.endpoint import PATH as FAULTS
+from bootstrap.lab.faults.endpoint import FaultsEndpoint
+from bootstrap.lab.faults.requests import RequestFaults
 from bootstrap.lab.front.auth import authenticate
 from bootstrap.lab.front.call import API, Answer, Call, Handler, NotAuthenticatedError, PlainError
 from bootstrap.lab.front.parameters import check_booleans, parameters_of, proxmox_words
 from bootstrap.lab.front.passing import Passer, RawAnswerError
 
 REFUSAL_S = 3.0
+REFUSED_S = 3.0  # how long nothing listens where a fault says no time; about what a restart of pveproxy takes
 API_WORKERS = 3
 UPLOAD_MAX = 4 * 1024**3
 AGENT_BASE = "/nodes/{node}/qemu/{vmid}/agent"
@@ -46,9 +52,13 @@ class Gateway:
         pve_version: 8 or 9.
         own: Handlers by method and schema path, for what the gateway answers itself or mends; all else is
             passed on.
+        faults: What goes wrong.
+        master: Token that may ask for faults.
     """
 
-    def __init__(self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler]) -> None:
+    def __init__(
+        self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler], faults: Faults, master: str
+    ) -> None:
         self.pve = pve
         self.pve_version = pve_version
         self.passer = passer
@@ -57,6 +67,12 @@ class Gateway:
         self._workers: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(API_WORKERS))
         self._transports: WeakSet[asyncio.Transport] = WeakSet()
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._listen_at: tuple[str, int, ssl.SSLContext] | None = None
+        self._master = master
+        self._around = RequestFaults(pve, faults).around
+        self._faults = FaultsEndpoint(faults, on_change=self._begin_fault)
+        self._doors: set[asyncio.Task[None]] = set()
 
     async def start(self, *, host: str, port: int, context: ssl.SSLContext) -> int:
         """Listen; returns the port (the system's choice for 0).
@@ -65,27 +81,71 @@ class Gateway:
             OSError: The address cannot be listened on.
         """
         app = web.Application(client_max_size=UPLOAD_MAX)
-        app.router.add_route("*", "/{tail:.*}", self._serve)
+        app.router.add_route("*", "/{tail:.*}", self._receive)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=context).start()
+            self._site = web.TCPSite(self._runner, host, port, ssl_context=context)
+            await self._site.start()
         except OSError:
             await self._runner.cleanup()
             raise
-        return int(self._runner.addresses[0][1])
+        taken = int(self._runner.addresses[0][1])
+        self._listen_at = (host, taken, context)
+        return taken
 
     async def stop(self) -> None:
         """Stop listening."""
+        for door in self._doors:
+            door.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         for transport in self._transports:
             # A TLS connection waits up to 30 s for its client to say goodbye, which an idle one never does.
             transport.abort()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
+    def _begin_fault(self, fault: Fault) -> None:
+        if fault.kind.word == "api-refused":
+            door = asyncio.create_task(self._refuse_all(fault))
+            self._doors.add(door)
+            door.add_done_callback(self._doors.discard)
+
+    async def _refuse_all(self, fault: Fault) -> None:
+        """Listen no more until a fault ends. Nobody could end it meanwhile, so it has an end of its own."""
+        runner, where = self._runner, self._listen_at
+        if self._site is None or runner is None or where is None:
+            return
+        await asyncio.sleep(0.05)  # its own answer goes out first
+        if fault.until is None:
+            fault.until = time.monotonic() + REFUSED_S
+        await self._site.stop()
+        self._hang_up()
+        while fault.in_force():
+            await asyncio.sleep(0.05)
+        host, port, context = where
+        self._site = web.TCPSite(runner, host, port, ssl_context=context)
+        await self._site.start()
+
+    async def _receive(self, request: web.Request) -> web.StreamResponse:
         if request.transport is not None:
             self._transports.add(request.transport)
+        if request.path == FAULTS or request.path.startswith(FAULTS + "/"):
+            return await self._serve_faults(request)
+        return await self._around(request, self._serve)
+
+    async def _serve_faults(self, request: web.Request) -> web.Response:
+        try:
+            asker = authenticate(self.pve, request)
+        except NotAuthenticatedError as error:
+            return web.json_response({"error": str(error)}, status=401)
+        if asker != self._master:
+            return web.json_response({"error": f"only {self._master} may ask for faults"}, status=403)
+        return await self._faults.serve(request)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
         if not request.path.startswith(API + "/"):
             return await self._pass_unseen(request)
         try:

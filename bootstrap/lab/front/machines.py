@@ -11,6 +11,7 @@ from typing import Any
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
+from bootstrap.lab.front.cloning import CloneWork, Cloning
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
@@ -25,6 +26,7 @@ class Machines:
 
     def __init__(self, front: Front) -> None:
         self.front = front
+        self._cloning = Cloning(front)
         self._after: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -67,12 +69,25 @@ class Machines:
         self._refuse_other_node(source, call.values.get("target"))
         for bridge in bridges_of(source.config):
             pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
+        self._interfere(call, source, newid)
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:
             self._change_room([volume for volume in self._volumes(vm) if volume["vmid"] == newid])
-            self._mend_clone(vm, pve.tasks[answer.data]["log"])
+            record = pve.tasks[answer.data]
+            self._mend_clone(vm, record["log"])
+            full = bool(call.values.get("full", not source.template))
+            await self._cloning.go_on(CloneWork(source=source, vm=vm, record=record, full=full))
         return answer
+
+    def _interfere(self, call: Call, source: Any, newid: int) -> None:
+        """What somebody else does between a client's look and its clone, where a fault says so."""
+        pve, faults = self.front.pve, self.front.faults
+        name = str(call.values.get("name", ""))
+        if faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node) and not pve.vm(newid):
+            pve.add_vm(newid, f"somebody-elses-{newid}", node=call.pve_node)
+        if faults.strike("template-gone", machine=name, vmid=newid, pve_node=call.pve_node) and source in pve.vms:
+            pve.vms.remove(source)
 
     async def resize(self, call: Call) -> Answer:
         """Grow a disk, in a task that finds all faults but malformed parameters."""

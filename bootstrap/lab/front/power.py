@@ -53,6 +53,9 @@ class Power:
             if vm.start_error:
                 raise TaskError(vm.start_error)
             await self._power_on(vm)
+            failure = self.front.faults.strike("start-fails-running", machine=vm.name, vmid=vm.vmid, pve_node=vm.node)
+            if failure:
+                raise TaskError(f"start failed: {failure.text('text')}")
 
         return Answer(await start_task(self.front, call, kind="qmstart", vmid=vm.vmid, body=body, vm=vm))
 

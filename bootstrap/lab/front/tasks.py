@@ -40,17 +40,27 @@ async def start_task(front: Front, call: Call, *, kind: str, vmid: int, body: Bo
         (record or front.pve.tasklog[-1])["log"].append(line)
 
     held = vm is not None and vm.lock_holder is not None
+    selected = {"machine": vm.name if vm else "", "pve_node": call.pve_node}
+
+    async def faulty() -> None:
+        failure = front.faults.strike("task-fails", vmid=vmid, type=kind, **selected)
+        if failure:
+            raise TaskError(failure.text("text"))
+        await body(log)
+
     upid = await front.pve.task(
         call.pve_node,
         kind,
         vmid,
         call.user,
-        lambda: body(log),
+        faulty,
         vm=vm,
         lock=vm is not None,
         log=("trying to acquire lock...",) if held else (),
     )
     record.update(front.pve.tasks[upid])  # shares the list `log`
+    if front.faults.strike("task-warnings", vmid=vmid, type=kind, **selected):
+        front.pve.tasks[upid]["warned"] = 1
     return str(upid)
 
 
@@ -97,7 +107,8 @@ class Tasks:
         if task is None or task["node"] != call.pve_node:
             raise bad_parameters(upid="no such task")
         self._check_owner(call, task)
-        return Answer(_split_user({key: value for key, value in task.items() if key not in ("log", "endtime")}))
+        hidden = ("log", "endtime", "warned")
+        return Answer(_split_user({key: value for key, value in _warned(task).items() if key not in hidden}))
 
     async def log(self, call: Call) -> Answer:
         """A part of a task's log; an unknown task's is a single line that is no list (seen on 8.4)."""
@@ -107,6 +118,8 @@ class Tasks:
             return Answer({"n": 1, "t": "unable to open file - No such file or directory"}, {"total": 1})
         self._check_owner(call, task)
         lines = _without_echo(task["log"])
+        if task.get("warned") and lines[-1:] == ["TASK OK"]:
+            lines = [*lines[:-1], "WARN: a fault of the lab's made this task warn", "TASK WARNINGS: 1"]
         first, count = int(call.values.get("start", 0)), int(call.values.get("limit", LINES)) or len(lines)
         numbered = [{"n": number, "t": text} for number, text in enumerate(lines, 1)]
         return Answer(numbered[first : first + count], {"total": len(lines)})
@@ -144,8 +157,14 @@ def _is_wanted(task: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 def _row(task: Mapping[str, Any]) -> dict[str, Any]:
     """A task as the list shows it."""
-    shown = {key: value for key, value in _split_user(task).items() if key not in ("log", "exitstatus")}
+    task = _warned(task)
+    shown = {key: value for key, value in _split_user(task).items() if key not in ("log", "exitstatus", "warned")}
     return {**shown, "status": task.get("exitstatus", "RUNNING")}
+
+
+def _warned(task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A task as it ended where a fault made it warn."""
+    return {**task, "exitstatus": "WARNINGS: 1"} if task.get("warned") and task.get("exitstatus") == "OK" else task
 
 
 def _split_user(task: Mapping[str, Any]) -> dict[str, Any]:

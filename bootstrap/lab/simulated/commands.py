@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.lab.simulated.guest import SimulatedGuest
@@ -19,14 +19,12 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended."""
+    """How a command ended; `unknown`: the simulation does not know it."""
 
     code: int = 0
     out: str = ""
     err: str = ""
-
-    UNKNOWN: ClassVar[int] = 127
-    """The code of what the simulation does not know."""
+    unknown: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,4 +62,4 @@ async def execute(guest: SimulatedGuest, command: str, *, user: str) -> Outcome:
 
 
 def _unknown(what: str) -> Outcome:
-    return Outcome(Outcome.UNKNOWN, err=f"simulation: this guest only acts, and does not know {what}\n")
+    return Outcome(127, err=f"simulation: this guest only acts, and does not know {what}\n", unknown=True)

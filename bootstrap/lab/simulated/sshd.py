@@ -65,7 +65,7 @@ class Sshd:
     async def _outcome(self, command: str | None, user: str) -> Outcome:
         await self.guest.wait("command")
         done = await execute(self.guest, command or "", user=user)
-        if done.code == Outcome.UNKNOWN:
+        if done.unknown:
             logger.error("%s: %s", self.guest.name, done.err.strip())
         return done
 

@@ -1,0 +1,118 @@
+"""Faults of single requests: what comes between a client and Proxmox's API, and what the API says when it is unwell."""
+# ruff: noqa: ANN401 - fakepve has no types
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from bootstrap.lab.faults.active import Fault, Faults
+from bootstrap.lab.faults.state import ClusterState
+
+Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_NODE = re.compile(r"/nodes/([^/]+)")
+_VM = re.compile(r"/qemu/(\d+)")
+_SAID = {
+    "api-595": (595, "Connection refused"),
+    "api-596": (596, "Broken pipe"),
+    "token-revoked": (401, "Authentication failed!"),
+}
+OFFLINE = (595, "No route to host")
+NO_QUORUM = (500, "cluster not ready - no quorum?")
+
+
+class RequestFaults:
+    """Stands before the gateway's own answers.
+
+    Args:
+        pve: The `FakePve`.
+        faults: What is in force.
+    """
+
+    def __init__(self, pve: Any, faults: Faults) -> None:
+        self._pve, self._faults = pve, faults
+        self._state = ClusterState(pve, faults)
+
+    async def around(self, request: web.Request, serve: Serve) -> web.StreamResponse:
+        """Answer a request, or do what a fault does instead or afterwards."""
+        self._state.follow()
+        slow = self._strike("api-slow", request)
+        if slow:
+            await asyncio.sleep(slow.number("seconds"))
+        if self._strike("api-reset", request):
+            _reset(request)
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
+        response = await serve(request)
+        if self._strike("answer-lost", request):
+            _reset(request)
+        if self._strike("answer-cut", request) and isinstance(response, web.Response):
+            await _send_half(request, response)
+        return response
+
+    def _strike(self, word: str, request: web.Request) -> Fault | None:
+        node, vm = _NODE.search(request.path), _VM.search(request.path)
+        known = self._pve.vm(int(vm[1])) if vm else None
+        return self._faults.strike(
+            word,
+            machine=known.name if known else "",
+            vmid=int(vm[1]) if vm else None,
+            pve_node=node[1] if node else "",
+            method=request.method,
+            path=request.path,
+        )
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        for word, (status, reason) in _SAID.items():
+            if self._strike(word, request):
+                return _bare(status, reason)
+        said = self._strike("api-500", request)
+        if said:
+            return _told(500, said.text("text"))
+        node = _NODE.search(request.path)
+        if node and not self._pve.nodes.get(node[1], {}).get("online", True):
+            return _bare(*OFFLINE)
+        if not self._pve.quorate and node and request.method != "GET":
+            return _told(*NO_QUORUM)
+        return None
+
+
+def _bare(status: int, reason: str) -> web.Response:
+    """An error of the proxy's or of the authentication layer's: without a body."""
+    response = web.Response(status=status, reason=reason)
+    response.force_close()
+    return response
+
+
+def _told(status: int, message: str) -> web.Response:
+    response = web.json_response({"data": None, "message": message + "\n"}, status=status, reason=message)
+    response.force_close()
+    return response
+
+
+def _reset(request: web.Request) -> None:
+    """Drop the connection without an answer.
+
+    Raises:
+        ConnectionResetError: Always; it ends the request here.
+    """
+    if request.transport is not None:
+        request.transport.abort()
+    raise ConnectionResetError("a fault dropped the connection")
+
+
+async def _send_half(request: web.Request, response: web.Response) -> None:
+    """Send the head and half of the body, then drop the connection. Raises ConnectionResetError."""
+    body = response.body if isinstance(response.body, bytes) else b""
+    half = web.StreamResponse(status=response.status, reason=response.reason)
+    half.content_length = len(body)
+    half.content_type = "application/json"
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    _reset(request)

@@ -1,0 +1,85 @@
+"""Faults that are a state of the Proxmox cluster: put into fakepve while they are in force, and taken out after."""
+# ruff: noqa: ANN401 - fakepve has no types
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bootstrap.lab.faults.active import Fault, Faults
+
+Undo = Callable[[], None]
+
+
+class ClusterState:
+    """Keeps a fakepve in line with the faults in force.
+
+    Args:
+        pve: The `FakePve`; only its public state is changed.
+        faults: What is in force.
+    """
+
+    def __init__(self, pve: Any, faults: Faults) -> None:
+        self._pve, self._faults = pve, faults
+        self._applied: dict[int, Undo] = {}
+        self._makers: dict[str, Callable[[Fault], Undo]] = {
+            "no-quorum": self._no_quorum,
+            "pve-node-offline": self._offline,
+            "forbidden": self._forbidden,
+            "storage-full": self._storage_full,
+            "storage-inactive": self._storage_inactive,
+        }
+
+    def follow(self) -> None:
+        """Apply what has come into force, and undo what no longer is; newest first, since they may overlap."""
+        in_force = {fault.id: fault for fault in self._faults.all() if fault.kind.word in self._makers}
+        if in_force.keys() == self._applied.keys():
+            return
+        for undo in reversed(self._applied.values()):
+            undo()
+        self._applied = {one: self._makers[fault.kind.word](fault) for one, fault in in_force.items()}
+
+    def _no_quorum(self, _fault: Fault) -> Undo:
+        self._pve.lose_quorum()
+        return lambda: self._pve.regain_quorum()
+
+    def _offline(self, fault: Fault) -> Undo:
+        names = [name for name in self._pve.nodes if fault.pve_node in (None, name)]
+        for name in names:
+            self._pve.set_node_offline(name)
+
+        def undo() -> None:
+            for name in names:
+                self._pve.set_node_offline(name, offline=False)
+
+        return undo
+
+    def _forbidden(self, fault: Fault) -> Undo:
+        """Take a privilege from every user; where users may do all, there is no list to take it from."""
+        before, privilege = self._pve.acl, fault.text("privilege")
+        if before is not None:
+            self._pve.acl = {
+                user: [(path, set(privileges) - {privilege}) for path, privileges in entries]
+                for user, entries in before.items()
+            }
+
+        def undo() -> None:
+            self._pve.acl = before
+
+        return undo
+
+    def _storage_full(self, fault: Fault) -> Undo:
+        return self._set(fault, "avail", 0)
+
+    def _storage_inactive(self, fault: Fault) -> Undo:
+        return self._set(fault, "active", 0)
+
+    def _set(self, fault: Fault, key: str, value: int) -> Undo:
+        storage = self._pve.storages.get(fault.text("storage"), {})
+        before = storage.get(key)
+        storage[key] = value
+
+        def undo() -> None:
+            storage[key] = before
+
+        return undo
