@@ -19,6 +19,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
+    from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.run import RunOptions
     from bootstrap.commands.status import ClusterStatus
     from bootstrap.execution.report import Report
@@ -113,6 +114,12 @@ class Homelab:
         from bootstrap.commands.status import cluster_status
 
         return cluster_status(self._inventory.spec, self.ports)
+
+    def doctor(self) -> Diagnosis:
+        """What `up` needs, and how the cluster is, check by check. Reads only; a failed check is no exception."""
+        from bootstrap.commands.doctor import diagnose
+
+        return diagnose(self._inventory.spec, self._inventory.endpoint, self.ports)
 
     def kubeconfig(self) -> str:
         """The administrator's kubeconfig, as YAML text; a secret.

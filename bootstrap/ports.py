@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bootstrap.model.cluster import K3sSpec, VmidRange
+from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import GuestInterface as GuestInterface
@@ -284,6 +285,14 @@ class ArtifactSource(Protocol):
         """
         ...
 
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        """Whether `fetch` would do, short of a download: what was found, in a few words.
+
+        Raises:
+            ArtifactError: It would not.
+        """
+        ...
+
 
 class KubeconfigStore(Protocol):
     """The user's kubeconfig files."""
@@ -398,6 +407,55 @@ class Processes(Protocol):
         """The wall clock, such as `2025-03-01 12:00:00 UTC`."""
         ...
 
+    def unix_s(self) -> float:
+        """The wall clock as Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFacts:
+    """The certificate somebody shows.
+
+    Attributes:
+        fingerprint: SHA-256, upper-case hex pairs with colons.
+        days_left: Until it ends by our clock; negative when it has.
+        trust: Why it is accepted, in a few words; empty where it is not.
+        problem: Why it is not accepted, in TLS's words; empty where it is.
+    """
+
+    fingerprint: str
+    days_left: float
+    trust: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointFacts:
+    """Proxmox VE's endpoint, asked without the token.
+
+    Attributes:
+        clock_s: By how many seconds its clock is ahead of ours (whole seconds); None where it does not tell.
+    """
+
+    certificate: CertificateFacts
+    clock_s: float | None
+
+
+class Probes(Protocol):
+    """Looks at what answers on the network. Sends no secret, changes nothing."""
+
+    def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
+        """Look at Proxmox VE's endpoint. Raises HypervisorError where nothing answers."""
+        ...
+
+    def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
+        """The certificate shown there, its trust not judged. Raises HomelabError where none is."""
+        ...
+
+    def answers(self, address: IPv4Address) -> bool:
+        """Whether somebody has an address, as far as can be told without root: by TCP port 22 and by ARP."""
+        ...
+
 
 class Clock(Protocol):
     """Time, so that waits can be tested."""
@@ -424,3 +482,4 @@ class Ports:
     clock: Clock
     markers: Markers
     processes: Processes
+    probes: Probes

@@ -28,6 +28,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.clock import SystemClock
     from bootstrap.adapters.kube import KubernetesApis
     from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+    from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.processes import LocalProcesses
     from bootstrap.adapters.ssh import FabricShells
     from bootstrap.adapters.state import DirectoryStateStore, default_state_root
@@ -48,4 +49,5 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         clock=clock,
         markers=hypervisor.markers,
         processes=LocalProcesses(),
+        probes=NetworkProbes(),
     )

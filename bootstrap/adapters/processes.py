@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class LocalProcesses:
     def utc_text(self) -> str:
         """See `bootstrap.ports.Processes.utc_text`."""
         return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+    def unix_s(self) -> float:
+        """See `bootstrap.ports.Processes.unix_s`."""
+        return time.time()
 
 
 def _user() -> str:

@@ -11,6 +11,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import Event, RunFinished, RunStarted
 
 if TYPE_CHECKING:
+    from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.status import ClusterStatus, MachineStatus
     from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
@@ -100,6 +101,27 @@ def machine_document(machine: MachineStatus) -> Document:
         "k3s_version": machine.k3s_version or None,
         "cores": machine.cores or None,
         "memory_mib": machine.memory_mib or None,
+    }
+
+
+def doctor_document(diagnosis: Diagnosis) -> Document:
+    """What `doctor` found; `format` grows when a key changes its meaning or goes."""
+    from bootstrap.commands.doctor import DOCTOR_FORMAT
+
+    return {
+        "format": DOCTOR_FORMAT,
+        "cluster": diagnosis.cluster,
+        "verdict": str(diagnosis.verdict),
+        "checks": [
+            {
+                "name": check.name,
+                "verdict": str(check.verdict),
+                "says": check.says,
+                "remedy": check.remedy or None,
+                "facts": dict(check.facts),
+            }
+            for check in diagnosis.checks
+        ],
     }
 
 

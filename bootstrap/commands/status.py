@@ -60,7 +60,11 @@ class ClusterStatus:
 
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
-    observed = observe_cluster(spec, ports)
+    return status_of(spec, observe_cluster(spec, ports))
+
+
+def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
+    """What an observation means."""
     spec = settled(spec, observed)
     try:
         wanted = standings(spec, observed)

@@ -11,8 +11,9 @@ from bootstrap.errors import PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
-from bootstrap.model.observed import Observed
+from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.words import count
+from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates import matching_templates
@@ -32,7 +33,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
     work = any(needs_work(standing) for standing in standings(spec, observed))
     if work:
         _check_privileges(spec, ports, observed)
-    return plan_up(spec, observed, version=_version(spec, ports, observed) if work else "")
+    return plan_up(spec, observed, version=choose_version(spec, ports, observed) if work else "")
 
 
 def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -67,7 +68,7 @@ def _token(spec: ClusterSpec, ports: Ports) -> str:
     return token
 
 
-def _version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
+def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
     """What machines that join now get: the version the cluster's servers run, else what the inventory means.
 
     An agent must not be newer than its server (k3s.md), and `up` does not upgrade.
@@ -88,12 +89,24 @@ def _version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
 
 
 def _check_version(observed: Observed) -> None:
-    if observed.version.major < 8:
+    if observed.version.major < OLDEST_MAJOR:
         raise PreflightError(
             f"Proxmox VE {observed.version.text} is too old",
-            details="`ciupgrade` and the x86-64-v2 CPU types came with Proxmox VE 8",
+            details=f"`ciupgrade` and the x86-64-v2 CPU types came with Proxmox VE {OLDEST_MAJOR}",
             resolution="upgrade to Proxmox VE 8 or 9",
         )
+
+
+def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> RightsNeeded:
+    """What the token needs rights for."""
+    network, storage = spec.network, spec.placement.storage
+    return RightsNeeded(
+        templates=templates,
+        storages=(storage,) if storage else (),
+        bridges=(network.bridge,) if network.bridge else (),
+        resource_pool=spec.placement.resource_pool,
+        reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+    )
 
 
 def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
@@ -101,16 +114,8 @@ def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> No
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    network, storage = spec.network, spec.placement.storage
-    rights = RightsNeeded(
-        templates=matching_templates(spec, observed),
-        storages=(storage,) if storage else (),
-        bridges=(network.bridge,) if network.bridge else (),
-        resource_pool=spec.placement.resource_pool,
-        reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
-    )
     try:
-        missing = ports.hypervisor.missing_privileges(rights)
+        missing = ports.hypervisor.missing_privileges(rights_needed(spec, matching_templates(spec, observed)))
     except PermissionDeniedError:
         return  # a token that may not even ask about itself: each step tells what it lacks
     if missing:

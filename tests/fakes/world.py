@@ -19,6 +19,7 @@ import yaml
 from bootstrap.errors import (
     AgentNotConfiguredError,
     AgentNotRunningError,
+    HomelabError,
     HypervisorError,
     KeyRefusedError,
     KubeUnreachableError,
@@ -28,6 +29,7 @@ from bootstrap.errors import (
     VmNotFoundError,
 )
 from bootstrap.model.cluster import K3sSpec, VmidRange
+from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import (
@@ -42,7 +44,9 @@ from bootstrap.model.observed import (
 from bootstrap.model.record import parse_record
 from bootstrap.ports import (
     Artifact,
+    CertificateFacts,
     CloneRequest,
+    EndpointFacts,
     GuestScript,
     Marker,
     MissingPrivileges,
@@ -57,6 +61,10 @@ from tests.fakes.clock import SteppingClock
 PVE1 = PveNodeName("pve1")
 LOCAL = StorageName("local")
 VERSION = "v1.33.3+k3s1"
+FINGERPRINT = ":".join(["AB"] * 32)
+ENDPOINT = EndpointFacts(
+    certificate=CertificateFacts(fingerprint=FINGERPRINT, days_left=300.0, trust="pinned"), clock_s=0.2
+)
 
 STORAGE = StorageFacts(
     name=LOCAL, kind="dir", shared=False, active=True, content=frozenset({"images", "iso"}), free_gib=500
@@ -154,6 +162,13 @@ class World:
         broken_units: Machine name to the journal its k3s unit loops with.
         missing: What the token lacks.
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
+        endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
+            API's certificate has left, addresses that somebody has.
+        guest_clocks_s: Machine name to how far its clock is ahead.
+        write_s: What a synced write takes on every guest.
+        machine_ids: Machine name to a machine-id other than its own.
+        no_release: Why k3s cannot be had.
+        observe_error: What a look at Proxmox VE ends in.
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
     """
@@ -173,6 +188,14 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     missing: tuple[MissingPrivileges, ...] = ()
+    endpoint: EndpointFacts | None = ENDPOINT
+    api_days: float | None = 364.0
+    answering: set[IPv4Address] = field(default_factory=set)
+    guest_clocks_s: dict[str, float] = field(default_factory=dict)
+    write_s: float = 0.0012
+    machine_ids: dict[str, str] = field(default_factory=dict)
+    no_release: HomelabError | None = None
+    observe_error: HomelabError | None = None
     who: str = "me@here"
     pid: int = 1
     dead: set[str] = field(default_factory=set)
@@ -209,6 +232,7 @@ class World:
             clock=self.clock,
             markers=FakeMarkers(self),
             processes=FakeProcesses(self, self.who, self.pid),
+            probes=FakeProbes(self),
         )
 
 
@@ -218,6 +242,8 @@ class FakeHypervisor:
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
         world = self.world
+        if world.observe_error is not None:
+            raise world.observe_error
         with world.lock:
             records = [vm.record() for vm in world.vms.values()]
             running = [vm for vm in records if vm.running or vm.onboot]
@@ -357,8 +383,16 @@ class FakeShell:
 
     def _facts(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         state = "active" if self.vm.unit else ""
-        machine_id = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
-        return f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
+        own = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
+        machine_id = self.world.machine_ids.get(self.vm.name, own)
+        time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))
+        return (
+            f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
+            f"time={time_s}\n"
+        )
+
+    def _fsync(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return f"write_s={self.world.write_s}\n" * 3
 
     def _cloud_init_result(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return "done=1\nstatus=done\n"
@@ -489,6 +523,11 @@ class FakeArtifacts:
     def resolve(self, k3s: K3sSpec) -> str:
         return k3s.version or VERSION
 
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        if self.world.no_release is not None:
+            raise self.world.no_release
+        return "in the cache, with the right checksum"
+
     def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
         return Artifact(version=version, arch=arch, binary=Path(__file__), sha256="12" * 32)
 
@@ -591,3 +630,24 @@ class FakeProcesses:
 
     def utc_text(self) -> str:
         return "2025-03-01 12:00:00 UTC"
+
+    def unix_s(self) -> float:
+        return 1740830400.0
+
+
+@dataclass
+class FakeProbes:
+    world: World
+
+    def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
+        if self.world.endpoint is None:
+            raise HypervisorError("cannot reach Proxmox VE at 192.0.2.1:8006", details="timed out", resolution="check")
+        return self.world.endpoint
+
+    def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
+        if self.world.api_days is None:
+            raise HomelabError(f"{address}:{port} shows no certificate", details="Connection refused")
+        return CertificateFacts(fingerprint=FINGERPRINT, days_left=self.world.api_days)
+
+    def answers(self, address: IPv4Address) -> bool:
+        return address in self.world.answering

@@ -66,6 +66,24 @@ class ReleaseSource:
         except OSError as error:
             raise ArtifactError(f"cannot use the cache {place}", details=str(error)) from error
 
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        """Whether `fetch` would do: an artifact directory's and the cache's checksums, else that the release is there.
+
+        Raises:
+            ArtifactError: It would not.
+        """
+        if k3s.artifacts is not None:
+            found = directory.artifact(k3s.artifacts, version=version, arch=arch)
+            return f"{found.binary} has the right checksum"
+        place = self._cache / layout.checked_version(version)
+        binary, sums = place / layout.binary_name(arch), place / layout.list_name(arch)
+        if binary.exists() and sums.exists() and layout.sha256_of(binary) == directory.listed(sums, binary.name):
+            return "in the cache, with the right checksum"
+        for name in (sums.name, binary.name):
+            url = layout.file_url(k3s.releases_url, version, name)
+            self._downloader.location(url, what=f"{name} of k3s {version}")
+        return f"there to be fetched from {k3s.releases_url}"
+
     def _cached(self, k3s: K3sSpec, *, place: Path, name: str, version: str, arch: str) -> Artifact:
         sums = place / layout.list_name(arch)
         binary = place / name

@@ -1,0 +1,146 @@
+"""Looks at what answers on the network, with sockets alone: no secret is sent, and nothing is changed."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.model.endpoint import PveEndpoint, TlsSpec
+from bootstrap.ports import CertificateFacts, EndpointFacts
+
+_TIMEOUT_S = 5.0
+_HERE_TIMEOUT_S = 0.7
+"""For an address on this network; one that nobody has would take seconds to be refused."""
+_DEFAULT_PORT = 8006
+_DAY_S = 86400.0
+_ARP = Path("/proc/net/arp")
+_ARP_FLAGS_FIELD = 2
+_INCOMPLETE = "0x0"
+_WORLD_READABLE = "/api2/json/access/domains"
+"""Open to all, so that no 401 holds the answer up for 3 s; it tells the realms one can log in to."""
+
+
+class NetworkProbes:
+    """Implements `bootstrap.ports.Probes`."""
+
+    def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
+        """See `Probes.endpoint`."""
+        parts = urlsplit(endpoint.url)
+        host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
+        try:
+            der, date = _ask(host, port)
+            problem = "" if endpoint.tls.fingerprint or endpoint.tls.insecure else _distrust(host, port, endpoint.tls)
+        except (OSError, ValueError) as error:
+            raise HypervisorError(
+                f"cannot reach Proxmox VE at {host}:{port}",
+                details=str(error) or type(error).__name__,
+                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between",
+            ) from error
+        return EndpointFacts(certificate=_judged(der, endpoint.tls, problem), clock_s=_ahead_s(date))
+
+    def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
+        """See `Probes.certificate`."""
+        try:
+            with (
+                socket.create_connection((str(address), port), timeout=_TIMEOUT_S) as connection,
+                _unchecked().wrap_socket(connection) as tls,
+            ):
+                return _facts(tls.getpeercert(binary_form=True) or b"")
+        except (OSError, ValueError) as error:
+            raise HomelabError(f"{address}:{port} shows no certificate", details=str(error)) from error
+
+    def answers(self, address: IPv4Address) -> bool:
+        """See `Probes.answers`. Who refuses the port is there; who drops it still has to answer ARP, if near."""
+        try:
+            socket.create_connection((str(address), 22), timeout=_HERE_TIMEOUT_S).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return _has_neighbour(address)
+        return True
+
+
+def _ask(host: str, port: int) -> tuple[bytes, str]:
+    """The certificate in DER and the HTTP answer's Date, unchecked."""
+    with (
+        socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection,
+        _unchecked().wrap_socket(connection, server_hostname=host) as tls,
+        tls.makefile("rb") as head,
+    ):
+        der = tls.getpeercert(binary_form=True) or b""
+        tls.sendall(f"GET {_WORLD_READABLE} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        lines = iter(lambda: head.readline(65536).decode("latin-1").strip(), "")
+        dates = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("date:")]
+    return der, next(iter(dates), "")
+
+
+def _unchecked() -> ssl.SSLContext:
+    """A context that looks at a certificate without trusting it: nothing that matters is sent through it."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _distrust(host: str, port: int, tls: TlsSpec) -> str:
+    """Why the CA file, or the system's CAs, do not vouch for the certificate; empty where they do."""
+    try:
+        context = ssl.create_default_context(cafile=str(tls.ca_file) if tls.ca_file is not None else None)
+    except (OSError, ssl.SSLError) as error:
+        return f"the CA file {tls.ca_file} cannot be used: {error}"
+    # Python 3.13 asks for extensions that Proxmox VE's own CA need not have; requests does not ask for them.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
+        try:
+            context.wrap_socket(connection, server_hostname=host).close()
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message
+    return ""
+
+
+def _facts(der: bytes, *, trust: str = "", problem: str = "") -> CertificateFacts:
+    digest = hashlib.sha256(der).hexdigest().upper()
+    ends_s = x509.load_der_x509_certificate(der).not_valid_after_utc.timestamp()
+    return CertificateFacts(
+        fingerprint=":".join(digest[index : index + 2] for index in range(0, 64, 2)),
+        days_left=(ends_s - time.time()) / _DAY_S,
+        trust=trust,
+        problem=problem,
+    )
+
+
+def _judged(der: bytes, tls: TlsSpec, problem: str) -> CertificateFacts:
+    found = _facts(der).fingerprint
+    if tls.fingerprint is not None:
+        pinned = tls.fingerprint.replace(":", "").replace(" ", "").upper() == found.replace(":", "")
+        return _facts(der, trust="pinned" if pinned else "", problem="" if pinned else "it is not the pinned one")
+    if tls.insecure:
+        return _facts(der)
+    by = f"vouched for by {tls.ca_file}" if tls.ca_file is not None else "vouched for by the system's CAs"
+    return _facts(der, trust="" if problem else by, problem=problem)
+
+
+def _ahead_s(date: str) -> float | None:
+    """By how many seconds a Date header is ahead of our clock; it has whole seconds, so half of one is added."""
+    try:
+        return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+    except ValueError:
+        return None
+
+
+def _has_neighbour(address: IPv4Address) -> bool:
+    """Whether the kernel has heard an ARP answer for an address; False where that cannot be read."""
+    try:
+        rows = [line.split() for line in _ARP.read_text(encoding="ascii").splitlines()[1:]]
+    except OSError:
+        return False
+    return any(row[0] == str(address) and row[_ARP_FLAGS_FIELD] != _INCOMPLETE for row in rows)

@@ -1,0 +1,102 @@
+"""`homelab-k8s doctor`: what `up` needs and how the cluster is, check by check."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli import documents
+from bootstrap.cli.cluster import open_homelab
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import (
+    Cluster,
+    ControlPlanes,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Workers,
+    ports_of,
+)
+from bootstrap.cli.session import Session
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.commands.doctor import Diagnosis
+    from bootstrap.planning.checks import Check
+
+FAILED = 4
+WIDTH = 80
+COMMANDS = ("pveum ", "pvesm ", "pvenode ", "qm ")
+"""A remedy's line that starts so is to be copied: it is never broken."""
+
+
+def doctor(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    control_planes: ControlPlanes = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Check all that `up` needs, and the cluster where there is one. Exit code 0, or 4 when a check failed."""
+    with Session("doctor", ports=ports_of(context), progress=progress) as session:
+        from bootstrap.inventory import Overrides
+        from bootstrap.planning.checks import Verdict
+
+        overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
+        homelab = open_homelab(session, inventory=inventory, overrides=overrides, lab=lab)
+        with session.view.busy(f"looking at {homelab.inventory.endpoint.url}"):
+            found = homelab.doctor()
+        session.result(
+            diagnosis_text(found)
+            if output is Output.TEXT
+            else documents.render(documents.doctor_document(found), output)
+        )
+        if found.verdict is Verdict.FAILED:
+            raise typer.Exit(FAILED)
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """One paragraph per check, 80 columns wide but for commands to be copied, and the sum of it."""
+    margin = max(len(check.name) for check in diagnosis.checks) + 2
+    lines = [line for check in diagnosis.checks for line in _lines(check, margin)]
+    counts = Counter(str(check.verdict) for check in diagnosis.checks)
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "failed", "skipped"))
+    return "\n".join([*lines, "", f"{diagnosis.cluster}: {summary}"])
+
+
+def _lines(check: Check, margin: int) -> Iterator[str]:
+    verdict = f"{check.verdict:<9}"
+    start, indent = f"{verdict}{check.name:<{margin}}", " " * (len(verdict) + margin)
+    for line in check.says.splitlines():
+        yield textwrap.fill(
+            line,
+            width=WIDTH,
+            initial_indent=start,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        start = indent
+    arrow = "→ "
+    for line in check.remedy.splitlines():
+        if line.startswith(COMMANDS):
+            yield f"{' ' * len(verdict)}{line}"
+        else:
+            yield textwrap.fill(
+                line,
+                width=WIDTH,
+                initial_indent=indent + arrow,
+                subsequent_indent=indent + "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        arrow = "  "

@@ -1,0 +1,255 @@
+"""`doctor`: what `up` needs and what a cluster needs to stay well, looked at and told. Touches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from bootstrap.commands.guests import visit_all
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.status import status_of
+from bootstrap.commands.up import choose_version, rights_needed
+from bootstrap.errors import HomelabError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.machine import Role
+from bootstrap.model.observed import Observed
+from bootstrap.model.record import is_ours
+from bootstrap.planning import checks, checks_live
+from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
+from bootstrap.planning.lock import lock_vmid, parse_lock
+from bootstrap.planning.machines import settled
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.templates import matching_templates
+from bootstrap.planning.up import ARCHITECTURES, plan_up
+from bootstrap.ports import EndpointFacts, Ports
+
+DOCTOR_FORMAT = 1
+"""Version of the JSON form; it grows when a key changes its meaning or goes."""
+API_PORT = 6443
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All checks, in order."""
+
+    cluster: ClusterName
+    checks: tuple[Check, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all checks: failed, warning or ok."""
+        found = {check.verdict for check in self.checks}
+        return next((verdict for verdict in (Verdict.FAILED, Verdict.WARNING) if verdict in found), Verdict.OK)
+
+
+def diagnose(spec: ClusterSpec, endpoint: PveEndpoint, ports: Ports) -> Diagnosis:
+    """Make every check; one that needs another that failed is skipped with that cause. Reads only."""
+    return Diagnosis(cluster=spec.name, checks=_Doctor(spec, endpoint, ports).run())
+
+
+class _Doctor:
+    """The checks, and what they learn from one another."""
+
+    def __init__(self, spec: ClusterSpec, endpoint: PveEndpoint, ports: Ports) -> None:
+        self._inventory_spec = spec
+        self._endpoint = endpoint
+        self._ports = ports
+        self._done: dict[str, Check] = {}
+
+    def run(self) -> tuple[Check, ...]:
+        table: tuple[tuple[str, tuple[str, ...], Callable[[], Check]], ...] = (
+            ("endpoint", (), self._endpoint_answers),
+            ("tls", ("endpoint",), self._tls),
+            ("token", ("tls",), self._token),
+            ("version", ("token",), lambda: checks.check_version(self._observed)),
+            ("privileges", ("token",), self._privileges),
+            ("template", ("token",), lambda: checks.check_template(self._spec, self._observed)),
+            ("storage", ("template",), lambda: checks.check_storages(self._spec, self._observed)),
+            ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._observed)),
+            ("capacity", ("template",), self._capacity),
+            ("addresses", ("capacity",), self._addresses),
+            ("k3s", (), self._k3s),
+            ("lock", ("token",), self._lock),
+            ("cluster", ("token",), self._cluster),
+            ("machines", ("token",), self._machines),
+            ("clocks", ("endpoint",), self._clocks),
+            ("pve-certificate", ("endpoint",), self._pve_certificate),
+            ("api-certificate", ("token",), self._api_certificate),
+            ("etcd-disk", ("token",), self._etcd_disk),
+        )
+        for name, needs, look in table:
+            self._done[name] = self._check(name, needs, look)
+        return tuple(self._done.values())
+
+    def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
+        for needed in needs:
+            before = self._done[needed].verdict
+            if before is Verdict.FAILED:
+                return skipped(name, f"needs {needed}, which failed")
+            if before is Verdict.SKIPPED:
+                return skipped(name, f"needs {needed}, which was skipped")
+        try:
+            return look()
+        except HomelabError as error:
+            return refused(name, error)
+
+    @cached_property
+    def _seen(self) -> EndpointFacts:
+        return self._ports.probes.endpoint(self._endpoint)
+
+    @cached_property
+    def _observed(self) -> Observed:
+        return observe_cluster(self._inventory_spec, self._ports)
+
+    @cached_property
+    def _spec(self) -> ClusterSpec:
+        return settled(self._inventory_spec, self._observed)
+
+    @cached_property
+    def _plan(self) -> Plan:
+        return plan_up(self._spec, self._observed, version="")
+
+    @cached_property
+    def _servers(self) -> tuple[str, ...]:
+        """Kubernetes nodes with etcd."""
+        return tuple(node.name for node in self._observed.kube_nodes or () if "etcd" in node.roles)
+
+    @cached_property
+    def _guests(self) -> tuple[checks_live.GuestSeen, ...]:
+        addresses = dict(self._observed.addresses)
+        running = tuple(
+            (vm, addresses[vm.record.machine])
+            for vm in self._observed.vms
+            if vm.record and is_ours(vm, self._spec.name) and vm.record.machine in addresses
+        )
+        return visit_all(running, self._spec, self._ports, etcd=bool(self._servers))
+
+    def _endpoint_answers(self) -> Check:
+        self._seen  # noqa: B018 - looked at here for the first time
+        return ok("endpoint", f"{self._endpoint.url} answers")
+
+    def _tls(self) -> Check:
+        certificate = self._seen.certificate
+        facts = (("fingerprint", certificate.fingerprint),)
+        pin = (
+            f'pin it in the inventory, as proxmox.tls.fingerprint: "{certificate.fingerprint}", '
+            "after comparing it with what `pvenode cert info` prints on the Proxmox node"
+        )
+        if self._endpoint.tls.insecure:
+            return warning("tls", "the certificate is NOT checked (insecure)", pin, facts=facts)
+        shown = f"its fingerprint is {certificate.fingerprint}"
+        if certificate.problem:
+            return failed(
+                "tls", f"the certificate is not to be trusted: {certificate.problem}\n{shown}", pin, facts=facts
+            )
+        return ok("tls", f"the certificate is {certificate.trust}; {shown}", facts=facts)
+
+    def _token(self) -> Check:
+        self._observed  # noqa: B018 - looked at here for the first time
+        return ok("token", f"{self._endpoint.token} is accepted")
+
+    def _privileges(self) -> Check:
+        rights = rights_needed(self._spec, matching_templates(self._spec, self._observed))
+        missing = self._ports.hypervisor.missing_privileges(rights)
+        if missing:
+            return failed(
+                "privileges",
+                "the token lacks\n" + "\n".join(map(str, missing)),
+                "as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
+            )
+        return ok("privileges", "the token has all that `up` and `down` need")
+
+    def _capacity(self) -> Check:
+        return checks.check_capacity(self._spec, self._observed, self._plan)
+
+    def _addresses(self) -> Check:
+        if self._spec.network.addresses is None:
+            return skipped("addresses", "machines get theirs by DHCP")
+        free = [
+            machine.spec.address
+            for machine in self._plan.machines
+            if machine.action == "create" and machine.spec.address is not None
+        ]
+        return checks_live.check_addresses(free, tuple(filter(self._ports.probes.answers, free)))
+
+    def _k3s(self) -> Check:
+        known = self._done["token"].verdict is Verdict.OK
+        k3s, artifacts = self._inventory_spec.k3s, self._ports.artifacts
+        version = choose_version(self._spec, self._ports, self._observed) if known else artifacts.resolve(k3s)
+        online = [facts.architecture for facts in self._observed.pve_nodes if facts.online] if known else []
+        found = {
+            artifacts.check(k3s, version=version, arch=ARCHITECTURES.get(arch, "amd64")) for arch in online or [""]
+        }
+        return ok("k3s", f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
+
+    def _lock(self) -> Check:
+        vmid = lock_vmid(self._spec.placement.vmids)
+        marker = self._ports.markers.find(vmid)
+        if marker is None:
+            return ok("lock", "nobody works on the cluster")
+        record = parse_lock(marker.description)
+        if record is None:
+            self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
+            return warning("lock", f"VM {vmid} ({marker.name}) has the marker's vmid", "run `homelab-k8s doctor` again")
+        return warning("lock", f"held by {record}", "wait for it; if it is dead, the next `up` or `down` takes over")
+
+    def _cluster(self) -> Check:
+        ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
+        if not ours:
+            return skipped("cluster", "there is none yet; `homelab-k8s up` builds it")
+        status = status_of(self._inventory_spec, self._observed)
+        if not status.healthy:
+            return failed("cluster", "\n".join(status.problems), "`homelab-k8s up` makes and repairs what it can")
+        return ok("cluster", f"{len(status.machines)} machine{'' if len(status.machines) == 1 else 's'}, all Ready")
+
+    def _machines(self) -> Check:
+        if not self._guests:
+            return skipped(
+                "machines",
+                "none is running with a known address; that the template's /etc/machine-id is empty, as it must be, "
+                "shows only in machines made of it",
+            )
+        return checks_live.check_machines(self._guests)
+
+    def _clocks(self) -> Check:
+        guests = self._guests if self._done["token"].verdict is Verdict.OK else ()
+        return checks_live.check_clocks(self._seen.clock_s, guests)
+
+    def _pve_certificate(self) -> Check:
+        return checks_live.check_certificate(
+            "pve-certificate",
+            "Proxmox VE's certificate",
+            days_left=self._seen.certificate.days_left,
+            warn_days=checks_live.PVE_CERTIFICATE_DAYS,
+            remedy="on the Proxmox node: systemctl status pve-daily-update (it renews the node's own certificate), or "
+            "`pvenode acme cert renew`; a pinned fingerprint changes with it",
+        )
+
+    def _api_certificate(self) -> Check:
+        addresses = dict(self._observed.addresses)
+        servers = [
+            vm.record.machine
+            for vm in self._observed.vms
+            if vm.record and vm.record.role is Role.CONTROL_PLANE and vm.record.machine in addresses
+        ]
+        if not servers:
+            return skipped("api-certificate", "no server is running with a known address")
+        days = {name: self._ports.probes.certificate(addresses[name], API_PORT).days_left for name in servers}
+        first = min(days, key=lambda name: days[name])
+        return checks_live.check_certificate(
+            "api-certificate",
+            f"the Kubernetes API's certificate of {first}",
+            days_left=days[first],
+            warn_days=checks_live.API_CERTIFICATE_DAYS,
+            remedy=f"restart k3s on {first} (systemctl restart k3s): it renews what has fewer than 120 days left",
+        )
+
+    def _etcd_disk(self) -> Check:
+        if not self._servers:
+            return skipped(
+                "etcd-disk", "no server with etcd is known to run (one server alone keeps its data in sqlite)"
+            )
+        return checks_live.check_etcd_disks(self._guests)

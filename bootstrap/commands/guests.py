@@ -1,0 +1,71 @@
+"""Asks machines that run about themselves, over SSH; used by commands that only look."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address
+
+from bootstrap.errors import HomelabError
+from bootstrap.execution.guest_steps import HOST_KEY_FILE
+from bootstrap.execution.scripts import parse_lines
+from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.machine import Role
+from bootstrap.model.observed import VmRecord
+from bootstrap.planning.checks_live import GuestSeen
+from bootstrap.ports import GuestScript, GuestShell, Ports
+
+_THREADS = 16
+_LOGIN_TIMEOUT_S = 10.0
+_SCRIPT_TIMEOUT_S = 30.0
+
+Machine = tuple[VmRecord, IPv4Address]
+
+
+def visit_all(machines: tuple[Machine, ...], spec: ClusterSpec, ports: Ports, *, etcd: bool) -> tuple[GuestSeen, ...]:
+    """What each machine tells, at once; `etcd`: servers also measure their disks. One that cannot be asked says why."""
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="visit") as pool:
+        return tuple(pool.map(lambda machine: _visit(machine, spec, ports, etcd=etcd), machines))
+
+
+def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> GuestSeen:
+    vm, address = machine
+    if vm.record is None:  # cannot be: only machines of ours are asked
+        raise AssertionError(vm)
+    name = vm.record.machine
+    measures = etcd and vm.record.role is Role.CONTROL_PLANE
+    try:
+        shell = ports.shells.connect(
+            name, address, user=spec.ssh.user, host_key=_host_key(vm, spec, ports), timeout_s=_LOGIN_TIMEOUT_S
+        )
+        try:
+            began_s = ports.processes.unix_s()
+            facts = parse_lines(shell.run(GuestScript(name="facts.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+            ours_s = (began_s + ports.processes.unix_s()) / 2
+            return GuestSeen(
+                machine=name,
+                machine_id=next(iter(facts.get("machine_id", [])), ""),
+                clock_s=_ahead_s(facts, ours_s),
+                writes_ms=_writes_ms(shell) if measures else (),
+            )
+        finally:
+            shell.close()
+    except HomelabError as error:
+        return GuestSeen(machine=name, problem=str(error))
+
+
+def _host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
+    if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+        return None
+    text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
+    return " ".join(text.split()[:2])
+
+
+def _ahead_s(facts: dict[str, list[str]], ours_s: float) -> float | None:
+    """By how many seconds a guest's clock is ahead; it tells whole seconds, so half of one is added."""
+    told = next(iter(facts.get("time", [])), "")
+    return int(told) + 0.5 - ours_s if told.isdecimal() else None
+
+
+def _writes_ms(shell: GuestShell) -> tuple[float, ...]:
+    lines = parse_lines(shell.run(GuestScript(name="fsync.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+    return tuple(float(value) * 1000 for value in lines.get("write_s", []))

@@ -1,0 +1,195 @@
+"""What `doctor` finds out, as values, and its verdicts on what Proxmox VE has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootstrap.errors import HomelabError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.planning.placement import clones_full
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.sizing import Capacity
+from bootstrap.planning.templates import usable_templates
+
+OLDEST_MAJOR = 8
+"""`ciupgrade` and the x86-64-v2 CPU types came with it."""
+
+Facts = tuple[tuple[str, str | float], ...]
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: Which, one of a fixed list: `endpoint`, `tls`, `token`, ...
+        says: What was found, or why it was skipped; may have several lines.
+        remedy: What the user does; a line that is a command can be copied as it is. Empty where nothing is to be done.
+        facts: Numbers and names for programs.
+    """
+
+    name: str
+    verdict: Verdict
+    says: str
+    remedy: str = ""
+    facts: Facts = ()
+
+
+def ok(name: str, says: str, *, facts: Facts = ()) -> Check:
+    """A check that went well."""
+    return Check(name=name, verdict=Verdict.OK, says=says, facts=facts)
+
+
+def warning(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+    """A check that found what works but should not stay so."""
+    return Check(name=name, verdict=Verdict.WARNING, says=says, remedy=remedy, facts=facts)
+
+
+def failed(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+    """A check that found what `up` would fail of, or what is broken."""
+    return Check(name=name, verdict=Verdict.FAILED, says=says, remedy=remedy, facts=facts)
+
+
+def skipped(name: str, why: str) -> Check:
+    """A check that could not be made, or about which there is nothing to say."""
+    return Check(name=name, verdict=Verdict.SKIPPED, says=why)
+
+
+def refused(name: str, error: HomelabError) -> Check:
+    """The check that an error is: what failed, what the other side said, what to do."""
+    says = f"{error.brief}\n{error.details}" if error.details else error.brief
+    return failed(name, says, error.resolution)
+
+
+def check_version(observed: Observed) -> Check:
+    """Whether this Proxmox VE is new enough."""
+    version = observed.version
+    facts = (("version", version.text),)
+    if version.major < OLDEST_MAJOR:
+        return failed("version", f"Proxmox VE {version.text} is too old", "upgrade to Proxmox VE 8 or 9", facts=facts)
+    return ok("version", f"Proxmox VE {version.text}", facts=facts)
+
+
+def check_template(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether the template is there and complete; full clones are worth a word.
+
+    Raises:
+        PreflightError: It is not.
+    """
+    templates = usable_templates(spec, observed)
+    full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
+    named = ", ".join(
+        f"{template.name} (vmid {template.vmid} on {name})" for name, template in sorted(templates.items())
+    )
+    says = f"{named}: guest agent on, cloud-init drive there"
+    if full:
+        kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
+        return warning(
+            "template",
+            f"{says}\nbut linked clones cannot be made on {kinds}: each machine is a full clone, which takes minutes",
+            "move the template's disk to a storage with linked clones (dir, zfs, lvm-thin, rbd, btrfs), and make it a "
+            "template there",
+        )
+    return ok("template", f"{says}, disk can be cloned linked")
+
+
+def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether disks can be put where they are to go: active, for images, with room."""
+    problems, fine = [], []
+    for facts, template in _in_use(spec, observed):
+        name = _storage_of(spec, template)
+        storage = next((storage for storage in facts.storages if storage.name == name), None)
+        problem = _storage_problem(storage, reserve_gib=spec.sizing.storage_reserve_gib)
+        if problem:
+            problems.append(f"{name} of {facts.name} {problem}")
+        elif storage is not None:
+            fine.append(f"{name} of {facts.name}: {storage.free_gib} GiB free")
+    if problems:
+        return failed(
+            "storage",
+            "\n".join(problems),
+            "look at it with `pvesm status` on the Proxmox node; the inventory's `storage` can name another",
+        )
+    return ok("storage", "; ".join(fine))
+
+
+def _storage_of(spec: ClusterSpec, template: TemplateFacts) -> StorageName | None:
+    if clones_full(spec, template):
+        return spec.placement.storage or template.storage
+    return template.storage
+
+
+def _storage_problem(storage: StorageFacts | None, *, reserve_gib: int) -> str:
+    if storage is None:
+        return "is not there, or this token may not see it"
+    if not storage.active:
+        return "is not active"
+    if "images" not in storage.content:
+        return f"is not for disk images (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
+    if storage.free_gib <= reserve_gib:
+        return f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
+    return ""
+
+
+def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether the bridge machines are put on is on each Proxmox node that may get some."""
+    lacking, unknown, fine = [], [], []
+    for facts, template in _in_use(spec, observed):
+        bridge = bridge_of(spec, template)
+        if not facts.bridges:
+            unknown.append(facts.name)
+        elif bridge not in facts.bridges:
+            lacking.append(f"{facts.name} has no bridge {bridge}; it has {', '.join(sorted(facts.bridges))}")
+        else:
+            fine.append(f"{bridge} on {facts.name}")
+    if lacking:
+        return failed("bridges", "\n".join(lacking), BRIDGE_REMEDY)
+    if unknown:
+        return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
+    return ok("bridges", ", ".join(fine))
+
+
+BRIDGE_REMEDY = "make the bridge there, or name one that is there as network.bridge in the inventory"
+
+
+def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:
+    """The bridge a machine of this template is on; Proxmox's first one where neither says."""
+    return spec.network.bridge or template.bridge or "vmbr0"
+
+
+def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
+    """The arithmetic of what fits; that it does is what `plan` shows."""
+    new = [machine for machine in plan.machines if machine.action == "create"]
+    mib = sum(machine.spec.memory_mib for machine in new)
+    cores = sum(machine.spec.cores for machine in new)
+    wanted = f"{len(new)} new machine{'' if len(new) == 1 else 's'} ({cores} vCPUs, {mib} MiB)"
+    lines = [f"{wanted} fit" if new else "no new machine is wanted"]
+    used = {machine.place.pve_node for machine in new}
+    for facts in observed.pve_nodes:
+        if facts.online and (facts.name in used or not used):
+            room = Capacity.of(facts, spec.sizing)
+            lines.append(
+                f"{facts.name}: {facts.memory_mib} MiB - {spec.sizing.memory_reserve_mib} reserve - "
+                f"{facts.committed_memory_mib} of guests = {room.free_memory_mib} MiB; {facts.cores} cores x "
+                f"{spec.sizing.cpu_overcommit:g} - {facts.committed_cores} of guests = {room.free_cores} vCPUs"
+            )
+    return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
+
+
+def _in_use(spec: ClusterSpec, observed: Observed) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:
+    """Each Proxmox node that machines may go to, with its template."""
+    by_name: dict[PveNodeName, PveNodeFacts] = {facts.name: facts for facts in observed.pve_nodes}
+    return tuple((by_name[name], template) for name, template in sorted(usable_templates(spec, observed).items()))

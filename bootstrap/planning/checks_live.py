@@ -1,0 +1,118 @@
+"""Verdicts of `doctor` on what runs: addresses, clocks, certificates, machines, disks. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from bootstrap.model.ids import MachineName
+from bootstrap.planning.checks import Check, failed, ok, skipped, warning
+
+CLOCK_WARN_S = 5.0
+"""Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
+CLOCK_FAIL_S = 60.0
+"""A certificate made now would not be valid yet, or a token be refused, by as much."""
+PVE_CERTIFICATE_DAYS = 14
+"""Proxmox VE renews its own two weeks before they end."""
+API_CERTIFICATE_DAYS = 90
+"""k3s renews its leaves at a start when fewer than 120 days are left."""
+FSYNC_WARN_MS = 10.0
+"""etcd's own limit for its slowest writes: above it, leaders change and the API stalls."""
+_DAY_S = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestSeen:
+    """What a machine told of itself.
+
+    Attributes:
+        clock_s: By how many seconds its clock is ahead of ours; None where it did not tell.
+        writes_ms: How long single synced writes took on its etcd disk; empty where it has none.
+        problem: Why it could not be asked; empty where it could.
+    """
+
+    machine: MachineName
+    machine_id: str = ""
+    clock_s: float | None = None
+    writes_ms: tuple[float, ...] = ()
+    problem: str = ""
+
+
+def check_addresses(free: Sequence[IPv4Address], answering: Sequence[IPv4Address]) -> Check:
+    """Whether the addresses that `up` would hand out next are free, as far as can be known from here."""
+    if answering:
+        return failed(
+            "addresses",
+            f"somebody has {', '.join(map(str, answering))} already, which `up` would give to new machines",
+            "narrow network.addresses in the inventory to what is free, and keep it out of the DHCP server's range",
+        )
+    if not free:
+        return ok("addresses", "no new address is needed")
+    ends = f"{free[0]}" if len(free) == 1 else f"{free[0]} to {free[-1]}"
+    return ok("addresses", f"nobody answers at the {len(free)} that are next ({ends})")
+
+
+def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:
+    """Whether all clocks agree with ours; offsets in seconds, positive where theirs is ahead."""
+    offsets: dict[str, float] = {} if pve_s is None else {"Proxmox VE": pve_s}
+    offsets |= {guest.machine: guest.clock_s for guest in guests if guest.clock_s is not None}
+    if not offsets:
+        return skipped("clocks", "Proxmox VE does not tell its time")
+    facts = tuple((name, round(offset, 1)) for name, offset in offsets.items())
+    wrong = {name: offset for name, offset in offsets.items() if abs(offset) >= CLOCK_WARN_S}
+    if not wrong:
+        return ok("clocks", f"{', '.join(offsets)}: as here, within {CLOCK_WARN_S:g} s", facts=facts)
+    says = "\n".join(
+        f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()
+    )
+    remedy = "have NTP on all of them, this machine too: `timedatectl status` tells on each"
+    worst = max(abs(offset) for offset in wrong.values())
+    return (failed if worst >= CLOCK_FAIL_S else warning)("clocks", says, remedy, facts=facts)
+
+
+def check_certificate(name: str, what: str, *, days_left: float, warn_days: float, remedy: str) -> Check:
+    """Whether a certificate is valid for a good while yet."""
+    facts = (("days_left", round(days_left, 1)),)
+    if days_left <= 0:
+        return failed(name, f"{what} ended {-days_left:.0f} days ago", remedy, facts=facts)
+    if days_left < warn_days:
+        return warning(name, f"{what} ends in {days_left:.0f} days", remedy, facts=facts)
+    return ok(name, f"{what}: {days_left:.0f} days left", facts=facts)
+
+
+def check_machines(guests: Sequence[GuestSeen]) -> Check:
+    """Whether machines can be logged in to, and are not copies of one identity."""
+    problems = [f"{guest.machine}: {guest.problem}" for guest in guests if guest.problem]
+    by_id: dict[str, list[str]] = {}
+    for guest in guests:
+        if guest.machine_id:
+            by_id.setdefault(guest.machine_id, []).append(guest.machine)
+    twins = [f"{' and '.join(names)} have one machine-id" for names in by_id.values() if len(names) > 1]
+    if twins:
+        return failed(
+            "machines",
+            "\n".join([*twins, *problems]),
+            "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and `up`",
+        )
+    if problems:
+        return failed("machines", "\n".join(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+    return ok("machines", f"logged in to {len(guests)}; each has a machine-id of its own")
+
+
+def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
+    """Whether the servers' disks are fast enough for etcd."""
+    medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
+    if not medians:
+        return skipped("etcd-disk", "no server told how fast its disk is")
+    facts = tuple((name, round(ms, 2)) for name, ms in medians.items())
+    says = ", ".join(f"{name} {ms:.1f} ms" for name, ms in medians.items())
+    if max(medians.values()) > FSYNC_WARN_MS:
+        return warning(
+            "etcd-disk",
+            f"a synced write takes {says} (median); etcd wants less than {FSYNC_WARN_MS:g}",
+            "put the servers' disks on an SSD with power-loss protection, or on a storage that fewer guests write to",
+            facts=facts,
+        )
+    return ok("etcd-disk", f"a synced write takes {says} (median)", facts=facts)
