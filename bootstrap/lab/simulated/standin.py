@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import ModuleType
@@ -154,6 +155,11 @@ class ServerLife:
         """What it tells systemd."""
         if state == "READY=1":
             self._up()
+
+    def run(self, target: Callable[..., object], *arguments: object) -> None:
+        """The whole of a thread."""
+        with suppress(_Ended):
+            target(*arguments)
 
     def listening(self, listener: Any) -> None:
         """Keep a listener, to close it in the end."""

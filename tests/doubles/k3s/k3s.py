@@ -108,6 +108,10 @@ class Life:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(state.encode(), address)
 
+    def run(self, target: Callable[..., object], *arguments: object) -> None:
+        """The whole of a thread."""
+        target(*arguments)
+
     def listening(self, server: TlsServer) -> None:
         """Take note of a listener that has begun."""
 
@@ -121,6 +125,11 @@ class Life:
 
 
 LIFE = Life()
+
+
+def spawn(target: Callable[..., object], *arguments: object) -> None:
+    """Run something in a thread of its own for as long as the process lives."""
+    threading.Thread(target=LIFE.run, args=(target, *arguments), daemon=True).start()
 
 
 def log_line(level: str, message: str) -> str:
@@ -845,7 +854,7 @@ class Etcd:
         return self.store.all("_members")
 
     def start(self) -> None:
-        threading.Thread(target=self._run, daemon=True).start()
+        spawn(self._run)
 
     def status(self) -> Obj:
         return {"id": self.id, "term": self.store.term, "rev": self.store.rev, "leads": self.is_leader}
@@ -998,7 +1007,7 @@ class Etcd:
         for member in members:
             if member["id"] not in self._pollers and member["id"] != self.id:
                 self._pollers.add(member["id"])
-                threading.Thread(target=self._poll, args=(member["id"], member["peer"]), daemon=True).start()
+                spawn(self._poll, member["id"], member["peer"])
         if not any(m["id"] == self.id for m in members):
             if self.had_quorum:
                 self.on_removed()
@@ -1676,7 +1685,7 @@ def listen(
         server = TlsServer(address, handler, context)
     except OSError as error:
         raise Fatal(f"listen tcp {address[0]}:{address[1]}: bind: {(error.strerror or str(error)).lower()}") from error
-    threading.Thread(target=server.serve_forever, args=(LIFE.idle_s,), daemon=True).start()
+    spawn(server.serve_forever, LIFE.idle_s)
     LIFE.listening(server)
 
 
@@ -2124,7 +2133,7 @@ class Server:
         LIFE.notify("READY=1")
         log("info", "k3s is up and running")
         if not self.options.on("disable-agent"):
-            threading.Thread(target=self._kubelet, daemon=True).start()
+            spawn(self._kubelet)
         self._control()
 
     # tokens and certificates
@@ -2388,7 +2397,7 @@ class Server:
             except ApiError as error:
                 log("error", f"Unable to register node {self.machine.name}: {error.message}")
             LIFE.pause(5)
-        threading.Thread(target=self._set_role, args=(kubelet.path,), daemon=True).start()
+        spawn(self._set_role, kubelet.path)
         kubelet.run()
 
     def _set_role(self, path: str) -> None:
@@ -2480,7 +2489,7 @@ class Agent:
                 LIFE.pause(1)
         LIFE.notify("READY=1")
         log("info", "k3s agent is up and running")
-        threading.Thread(target=self._refresh, daemon=True).start()
+        spawn(self._refresh)
         kubelet.run()
         raise AssertionError("a kubelet does not stop")
 
