@@ -71,6 +71,13 @@ class CloneCap:
         return self if self.fixed else replace(self, at_once=max(1, self.at_once // 2))
 
 
+@dataclass
+class Turn:
+    """A turn that was had; set `measured` to False where nothing was cloned in it."""
+
+    measured: bool = True
+
+
 @dataclass(order=True)
 class _Waiter:
     rank: tuple[int, int]
@@ -101,7 +108,7 @@ class CloneTurns:
         self._numbers = itertools.count()
 
     @contextmanager
-    def turn(self, storage: str, *, full: bool, urgent: bool, clock: Clock, stop: threading.Event) -> Iterator[None]:
+    def turn(self, storage: str, *, full: bool, urgent: bool, clock: Clock, stop: threading.Event) -> Iterator[Turn]:
         """Wait for one's turn, and clone inside.
 
         Args:
@@ -119,15 +126,17 @@ class CloneTurns:
             if stop.is_set():
                 raise InterruptedRunError(f"interrupted before the turn to clone on {storage}")
             began_s, beside = clock.now_s(), line.in_flight
+            turn = Turn()
             try:
-                yield
+                yield turn
             except TransientError:
                 with self._guard:
                     line.cap = line.cap.after_timeout()
                 raise
             with self._guard:
                 beside = max(beside, line.in_flight)
-                line.cap = line.cap.after(clock.now_s() - began_s, in_flight=beside)
+                if turn.measured:
+                    line.cap = line.cap.after(clock.now_s() - began_s, in_flight=beside)
         finally:
             with self._guard:
                 line.in_flight -= 1

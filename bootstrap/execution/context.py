@@ -11,12 +11,17 @@ from bootstrap.execution.clone_turns import CloneTurns
 from bootstrap.execution.findings import Findings
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Ports, Warn
-from bootstrap.waiting import Patience
+from bootstrap.waiting import Crowd, Patience
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """How long each kind of wait may take, in seconds; `run_s` bounds the whole run."""
+    """How long each kind of wait may take, in seconds; `run_s` bounds the whole run.
+
+    Attributes:
+        first_ask_s: A guest agent is not asked sooner after power-on: no guest is up by then, and each unanswered
+            call holds one of the Proxmox node's three API workers for 3 s (PVE 8.4, observed).
+    """
 
     run_s: float = 3600.0
     lock_s: float = 600.0
@@ -28,6 +33,7 @@ class Timeouts:
     agent_join_s: float = 300.0
     ready_s: float = 300.0
     delete_node_s: float = 30.0
+    first_ask_s: float = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +65,7 @@ class RunContext:
     emit: EventSink
     stop: threading.Event
     clones: CloneTurns = field(default_factory=CloneTurns)
+    crowd: Crowd = field(default_factory=Crowd)
 
     def patience(self, lane: str, timeout_s: float) -> Patience:
         """How to wait in a lane for `timeout_s` at most, or until the run's own end."""
@@ -70,6 +77,7 @@ class RunContext:
             say=lambda what, problem, waited_s: self.emit(
                 Waiting(lane=lane, what=what, problem=problem, waited_s=waited_s)
             ),
+            crowd=self.crowd,
         )
 
     def warn(self, subject: str) -> Warn:

@@ -28,10 +28,6 @@ HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
 
-FIRST_ASK_S = 2.0
-"""Not asked sooner after power-on: no guest is up by then, and each unanswered call holds one of the Proxmox
-node's three API workers for 3 s (PVE 8.4, observed)."""
-
 
 def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     """Know the address and the host key, be logged in, and see cloud-init done."""
@@ -60,7 +56,7 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
 
     def poll() -> IPv4Address | NotYet:
         started_s = context.findings.started_s.get(name)
-        if started_s is not None and context.ports.clock.now_s() - started_s < FIRST_ASK_S:
+        if started_s is not None and context.ports.clock.now_s() - started_s < context.timeouts.first_ask_s:
             return NotYet("it was powered on just now")
         try:
             interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)

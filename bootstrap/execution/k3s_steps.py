@@ -162,11 +162,13 @@ def _start_unit(
 
     def poll() -> bool | NotYet:
         state = parse_lines(_run(shell, "unit-state.sh", context, UNIT=unit))
+        nonlocal asked_s
         active, sub = _one(state, "active_state"), _one(state, "sub_state")
         if active == "active":
             return True
-        if clock.now_s() - began_s < 2.0 and active == "activating":
-            return NotYet(f"{unit} is activating")
+        if clock.now_s() - asked_s < JOURNAL_EVERY_S and active == "activating":
+            return NotYet(f"{unit} is {active} ({sub}): {said}")
+        asked_s = clock.now_s()
         journal = _run(shell, "journal.sh", context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=since)
         cause = classify(journal)
         if cause is not None and cause.final:

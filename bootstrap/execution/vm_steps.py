@@ -26,14 +26,13 @@ def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
     """Have the machine's VM: adopt what an earlier run left, else clone, passing over taken vmids."""
     vmid: Vmid | None = step.vmid
     while vmid is not None:
-        there = _look(vmid, step, context)
+        try:
+            there = _look_or_clone(step, vmid, lane, context)
+        except VmidTakenError as taken:
+            context.warn(lane)(f"{taken.brief}; trying the next vmid")
+            vmid = context.findings.next_vmid()
+            continue
         if there is None:
-            try:
-                _clone(step, vmid, lane, context)
-            except VmidTakenError as taken:
-                context.warn(lane)(f"{taken.brief}; trying the next vmid")
-                vmid = context.findings.next_vmid()
-                continue
             _settle(step, vmid, lane, context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {step.pve_node}")
@@ -47,6 +46,24 @@ def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
         f"{step.machine.name}: the vmid range {vmids.first}-{vmids.last} is used up",
         resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
     )
+
+
+def _look_or_clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> VmRecord | None:
+    """The VM that is there already; None where it was cloned now."""
+    turn = context.clones.turn(
+        step.locks,
+        full=step.full,
+        urgent=step.machine.role is Role.CONTROL_PLANE,
+        clock=context.ports.clock,
+        stop=context.stop,
+    )
+    # The look belongs to the turn: a hundred machines that look all at once would keep the servers waiting.
+    with turn as taken:
+        there = _look(vmid, step, context)
+        taken.measured = there is None
+        if there is None:
+            _clone(step, vmid, lane, context)
+    return there
 
 
 def _look(vmid: Vmid, step: CloneVm, context: RunContext) -> VmRecord | None:
@@ -72,15 +89,7 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
         storage=step.storage,
         resource_pool=step.resource_pool,
     )
-    turn = context.clones.turn(
-        step.locks,
-        full=step.full,
-        urgent=step.machine.role is Role.CONTROL_PLANE,
-        clock=context.ports.clock,
-        stop=context.stop,
-    )
-    with turn:
-        context.ports.hypervisor.clone(request, warn=context.warn(lane))
+    context.ports.hypervisor.clone(request, warn=context.warn(lane))
 
 
 def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: RecordState) -> MachineRecord:

@@ -1,0 +1,206 @@
+"""A cluster in a lab of simulated guests, and commands on it that can be killed at any instant.
+
+A command runs in a forked child, which tells of each step's end over a pipe, so that it can be killed at
+a step boundary; the parent has imported everything, so a child costs no start-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import requests
+import yaml
+
+from bootstrap.commands.run import RunOptions
+from bootstrap.errors import HomelabError
+from bootstrap.events import Event, StepFinished
+from bootstrap.execution.context import KubeconfigTarget, Timeouts
+from bootstrap.homelab import Homelab
+from bootstrap.inventory import Inventory
+from bootstrap.lab import control
+from bootstrap.lab.options import LabInfo, LabOptions
+from bootstrap.model.cluster import ClusterSpec, TemplateRef
+from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from tests.doubles.k3s.artifacts import make_artifacts
+from tests.fakes.specs import cluster
+
+TIMEOUTS = Timeouts(first_ask_s=0.05, run_s=120.0)
+PATIENCE_S = 60.0
+
+Until = Callable[[int], bool]
+"""Told how many step boundaries have passed (and called again every few ms); True: kill now."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: killed after so many boundaries, or by itself with a code."""
+
+    killed: bool
+    boundaries: int
+    code: int
+    error: str
+
+
+class KillableCluster:
+    """The cluster `demo` in a running lab."""
+
+    def __init__(self, info: LabInfo, directory: Path, *, servers: int, agents: int) -> None:
+        self._info = info
+        self._kubeconfig = directory / "kubeconfig"
+        self._certificate = str(directory / "lab" / "lab.crt")
+        user, _, name = info.token_id.partition("!")
+        token = ApiToken(user=user, name=name, secret=info.token_secret)
+        endpoint = PveEndpoint(url=info.endpoint, token=token, tls=TlsSpec(fingerprint=info.fingerprint))
+        plain = cluster(servers, agents)
+        self.spec: ClusterSpec = replace(
+            plain,
+            template=TemplateRef(name="debian-12-k3s"),
+            ssh=replace(plain.ssh, port=info.ssh_port),
+            network=replace(plain.network, subnet=IPv4Network(info.network)),
+            k3s=replace(plain.k3s, artifacts=directory / "k3s"),
+        )
+        self._inventory = Inventory(spec=self.spec, endpoint=endpoint, source="the test")
+
+    def run(self, command: str, *, until: Until = lambda _boundaries: False) -> Ended:
+        """Run `up` or `down` in a child; kill it with SIGKILL as soon as `until` says so."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            self._child(command, writing)
+        os.close(writing)
+        os.set_blocking(reading, False)
+        try:
+            return self._watch(child, reading, until)
+        finally:
+            os.close(reading)
+
+    def _watch(self, child: int, reading: int, until: Until) -> Ended:
+        boundaries, text = 0, b""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                part = os.read(reading, 65536)
+            except BlockingIOError:
+                part = b"-"
+            if part == b"":
+                _, status = os.waitpid(child, 0)
+                return Ended(
+                    killed=False, boundaries=boundaries, code=os.waitstatus_to_exitcode(status), error=text.decode()
+                )
+            boundaries += part.count(b"\n")
+            text = (text + part.replace(b"-", b"").replace(b"\n", b""))[-4000:]
+            if until(boundaries):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return Ended(killed=True, boundaries=boundaries, code=-signal.SIGKILL, error="")
+            if time.monotonic() > deadline_s:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                raise AssertionError(f"a command did not end within {PATIENCE_S:.0f} s")
+            if part == b"-":
+                time.sleep(0.002)
+
+    def _child(self, command: str, writing: int) -> None:
+        """The forked child's whole life; never returns, whatever happens, lest pytest runs twice."""
+        code = 70
+        try:
+            code = self._act(command, writing)
+        except BaseException as error:  # noqa: BLE001 - told to the parent; the child must end here
+            os.write(writing, f"{type(error).__name__}: {error}"[:2000].replace("\n", " | ").encode())
+        finally:
+            os._exit(code)
+
+    def _act(self, command: str, writing: int) -> int:
+        def sink(event: Event) -> None:
+            if isinstance(event, StepFinished):  # where the lane's next step begins, but for its last
+                os.write(writing, b"\n")
+
+        homelab = Homelab(self._inventory, environ={"HOME": str(self._kubeconfig.parent)})
+        options = RunOptions(timeouts=TIMEOUTS, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
+        try:
+            if command == "up":
+                plan = homelab.plan_up()
+                if not plan.empty:
+                    homelab.up(plan, sink=sink, options=options)
+            else:
+                homelab.down(homelab.plan_down(), sink=sink, options=options)
+        except HomelabError as error:
+            said = f"{error.brief} / {error.details} / {error.resolution}"
+            os.write(writing, said.replace("\n", " | ").replace("-", " ").encode())
+            return error.exit_code
+        return 0
+
+    def call(self, method: str, path: str, **values: str | int) -> object:
+        """One request to the lab's Proxmox VE API as root."""
+        answer = requests.request(
+            method,
+            f"{self._info.endpoint}/api2/json{path}",
+            data=values or None,
+            headers={"Authorization": f"PVEAPIToken={self._info.root_token}"},
+            verify=self._certificate,
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    def vms(self) -> dict[str, int]:
+        """All VMs but templates, by name; two of one name are an error."""
+        listed = self.call("GET", "/nodes/pve1/qemu")
+        assert isinstance(listed, list)
+        names = [vm["name"] for vm in listed if not vm.get("template")]
+        assert len(names) == len(set(names)), f"two VMs of one name: {sorted(names)}"
+        return {vm["name"]: vm["vmid"] for vm in listed if not vm.get("template")}
+
+    def volume_owners(self) -> set[int]:
+        """Vmids that own a volume."""
+        content = self.call("GET", "/nodes/pve1/storage/local/content")
+        assert isinstance(content, list)
+        return {int(volume["vmid"]) for volume in content if volume.get("vmid")}
+
+    def status(self) -> tuple[tuple[str, str, bool | None], ...]:
+        """Each machine's name, VM state and readiness, and each problem, as `homelab-k8s status` tells."""
+        told = Homelab(self._inventory, environ={"HOME": str(self._kubeconfig.parent)}).status()
+        problems = [problem for problem in told.problems if "is left alone" not in problem]
+        assert problems == []
+        return tuple((machine.name, machine.vm, machine.ready) for machine in told.machines)
+
+    def kubeconfig_contexts(self) -> list[str]:
+        """Names of the contexts in the kubeconfig."""
+        if not self._kubeconfig.exists():
+            return []
+        contexts = (yaml.safe_load(self._kubeconfig.read_text(encoding="utf-8")) or {}).get("contexts") or []
+        return [context["name"] for context in contexts]
+
+
+@contextmanager
+def killable_cluster(directory: Path, *, guests: str, servers: int, agents: int) -> Iterator[KillableCluster]:
+    """A lab of its own with a cluster that does not exist yet, and two VMs that are somebody else's."""
+    changed = {
+        "HOME": str(directory),
+        "XDG_STATE_HOME": str(directory / "state"),
+        "HOMELAB_K8S_LAB_DIR": str(directory / "lab"),
+    }
+    before = {key: os.environ.get(key) for key in changed}
+    os.environ.update(changed)
+    make_artifacts(directory / "k3s")
+    try:
+        scale = 0.01 if guests == "simulated" else 1.0
+        info = control.start(LabOptions(guests=guests, time_scale=scale, port=0), progress=lambda _line: None)
+        try:
+            yield KillableCluster(info, directory, servers=servers, agents=agents)
+        finally:
+            control.stop()
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
