@@ -139,6 +139,7 @@ class ServerLife:
         self._up, self._on_listening = up, listening
         self._over = threading.Event()
         self._listeners: list[Any] = []
+        self._open: list[Any] = []
 
     def pause(self, seconds: float) -> None:
         """Wait; the thread ends here once the server has."""
@@ -166,6 +167,10 @@ class ServerLife:
         self._listeners.append(listener)
         self._on_listening(*listener.server_address[:2])
 
+    def opened(self, thing: Any) -> None:
+        """Keep what the end of a process closes by itself."""
+        self._open.append(thing)
+
     def ended(self) -> bool:
         """Whether the server has ended."""
         return self._over.is_set()
@@ -175,6 +180,11 @@ class ServerLife:
         self._over.set()
         for listener in self._listeners:
             listener.stop()
+
+    def close(self) -> None:
+        """Close what it had open, once its main thread has ended."""
+        for thing in self._open:
+            thing.close()
 
 
 class ServerProcess:
@@ -220,6 +230,7 @@ class ServerProcess:
     def _end(self, thread: ThreadPoolExecutor) -> None:
         self._life.stop()
         thread.shutdown()
+        self._life.close()
 
     def _body(self) -> int:
         module: Any = self._module

@@ -115,6 +115,9 @@ class Life:
     def listening(self, server: TlsServer) -> None:
         """Take note of a listener that has begun."""
 
+    def opened(self, thing: Link | Store) -> None:
+        """Take note of what the end of a process closes by itself."""
+
     def ended(self) -> bool:
         """Whether the process has ended; only another program's Life can tell."""
         return False
@@ -644,6 +647,7 @@ class Link:
         self.context, self.timeout_s = context, timeout_s
         self._connection: http.client.HTTPSConnection | None = None
         self._lock = threading.Lock()
+        LIFE.opened(self)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -659,6 +663,8 @@ class Link:
                 return self._once(method, path, body, headers or {})  # the other side had closed it meanwhile
 
     def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        if LIFE.ended():
+            raise ConnectionAbortedError
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(
                 self.host, self.port, context=self.context, timeout=self.timeout_s
@@ -743,6 +749,7 @@ class Store:
         self.changed = threading.Condition()
         self.history: deque[tuple[int, str, Obj | None, Obj | None]] = deque(maxlen=2000)
         self.floor = self.rev  # watches cannot begin before this revision
+        LIFE.opened(self)
 
     def put(self, changes: list[Change], rev: int, term: int) -> None:
         """Apply changes that were agreed on."""
@@ -763,6 +770,10 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rev', ?), ('term', ?)", (rev, term))
             self._db.execute("COMMIT")
             self.changed.notify_all()
+
+    def close(self) -> None:
+        with self.changed:
+            self._db.close()
 
     def get(self, plural: str, ns: str, name: str) -> Obj | None:
         return self.objects.get((plural, ns, name))
@@ -1671,6 +1682,8 @@ class TlsServer(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request: Json, client_address: Json) -> None:
         error = sys.exc_info()[1]
+        if LIFE.ended():
+            return
         if isinstance(error, ssl.SSLError):
             log("info", f"http: TLS handshake error from {client_address[0]}:{client_address[1]}: {error.reason}")
         elif not isinstance(error, OSError):

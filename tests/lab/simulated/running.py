@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -63,14 +64,12 @@ class Guest:
             interfaces = self.agent("guest-network-get-interfaces")
         except AgentSilentError:
             return ""
-        own = next((one for one in interfaces if one["name"] == "eth0"), {})
+        own: dict[str, Any] = next((one for one in interfaces if one["name"] == "eth0"), {})
         ipv4 = [one["ip-address"] for one in own.get("ip-addresses", []) if one["ip-address-type"] == "ipv4"]
         return ipv4[0] if ipv4 else ""
 
     def host_key(self) -> str:
         handle = self.agent("guest-file-open", path="/etc/ssh/ssh_host_ed25519_key.pub", mode="r")
-        import base64
-
         text = base64.b64decode(self.agent("guest-file-read", handle=handle, count=4096)["buf-b64"]).decode()
         self.agent("guest-file-close", handle=handle)
         return " ".join(text.split()[:2])
@@ -85,6 +84,7 @@ class Guest:
         if self._shell is None:
             eventually("an address", self.address, timeout_s=60)
             self._shell = eventually("a login", self._try)
+            assert self._shell is not None
         return self._shell
 
     def _try(self) -> FabricShell | None:
@@ -109,6 +109,11 @@ class Guest:
         except ScriptError as error:
             return error.status, error.details
         raise AssertionError(f"{script} did not fail")
+
+    def reconnect(self) -> None:
+        """Log in anew."""
+        self.close()
+        self._shell = None
 
     def close(self) -> None:
         if self._shell is not None:
