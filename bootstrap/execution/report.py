@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,6 +79,15 @@ class Report:
             busy[step.lane] = busy.get(step.lane, 0.0) + step.ended_s - step.began_s
         return max(busy.items(), key=lambda item: item[1], default=None)
 
+    def _standing(self, outcome: LaneOutcome) -> str:
+        """Where a lane stands, in one line."""
+        if outcome.status is LaneStatus.DONE:
+            return f"{outcome.lane}: done"
+        if outcome.error is not None:
+            return f"{outcome.lane}: failed at `{outcome.step}`: {outcome.error.brief}"
+        passed = [step.title for step in self.steps if step.lane == outcome.lane and step.title != outcome.step]
+        return f"{outcome.lane}: " + (f"up to `{passed[-1]}`" if passed else "not begun") + f", next `{outcome.step}`"
+
     def raise_failures(self) -> None:
         """Raise what went wrong, as one error.
 
@@ -89,10 +99,9 @@ class Report:
         real = tuple((lane, error) for lane, error in failures if not isinstance(error, InterruptedRunError))
         again = f"`homelab-k8s {self.command}` again continues from here"
         if self.interrupted:
-            standing = ", ".join(outcome.lane for outcome in self.of(LaneStatus.DONE)) or "none"
             raise InterruptedRunError(
                 f"{self.command} of {self.cluster} was interrupted",
-                details=f"lanes finished: {standing}",
+                details="\n".join(self._standing(outcome) for outcome in self.outcomes),
                 resolution=again,
             )
         if len(real) == 1:
@@ -103,8 +112,13 @@ class Report:
             raise RunFailedError(
                 f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
                 real,
-                resolution=f"mend what is named above; {again}",
+                resolution="\n".join([*_distinct(error.resolution for _, error in real), again]),
             )
+
+
+def _distinct(resolutions: Iterable[str]) -> list[str]:
+    """Each piece of advice once, three at the most: ten machines often fail for one reason."""
+    return list(dict.fromkeys(filter(None, resolutions)))[:3]
 
 
 def _with_lane(lane: str, error: HomelabError, again: str) -> HomelabError:

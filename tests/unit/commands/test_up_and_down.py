@@ -300,8 +300,9 @@ def test_an_interrupted_up_says_what_stands_and_continues() -> None:
     options = RunOptions()
     world.on_call = lambda call: options.stop.set() if call == "start demo-workers-1" else None
     ports = world.ports
-    with pytest.raises(InterruptedRunError):
+    with pytest.raises(InterruptedRunError) as interruption:
         run_up(prepare_up(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
+    assert "demo-workers-1: up to `power on`, next `wait for the guest`" in interruption.value.details
     world.on_call = lambda _call: None
     up(world)
     assert len(world.kube_nodes) == 4
