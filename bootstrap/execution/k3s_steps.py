@@ -24,6 +24,9 @@ CLUSTER = "cluster"
 FINAL_CAUSE_S = 12.0
 """A final cause is believed when it still stands after this long: k3s repeats its complaint every 2 to 5 s."""
 
+JOURNAL_EVERY_S = 4.0
+"""While a unit starts its journal is read this often: reading it at each look would double what a look costs."""
+
 JOURNAL_LINES = "40"
 
 
@@ -152,38 +155,53 @@ def _start_unit(
 ) -> None:
     """Start the unit and wait for it; a loop is told apart from a slow start by its journal."""
     unit = machine.role.unit
-    clock = context.ports.clock
-    began_s = clock.now_s()
     before = context.findings.guests.need(machine.name).active_state
     restart = changed and before in ("active", "activating", "reloading")
     started = parse_lines(_run(shell, "start-k3s.sh", context, UNIT=unit, RESTART="1" if restart else "0"))
-    since = _one(started, "time")  # by the guest's clock, which may be wrong
-    blamed: dict[str, float] = {}
-
-    def poll() -> bool | NotYet:
-        state = parse_lines(_run(shell, "unit-state.sh", context, UNIT=unit))
-        nonlocal asked_s
-        active, sub = _one(state, "active_state"), _one(state, "sub_state")
-        if active == "active":
-            return True
-        if clock.now_s() - asked_s < JOURNAL_EVERY_S and active == "activating":
-            return NotYet(f"{unit} is {active} ({sub}): {said}")
-        asked_s = clock.now_s()
-        journal = _run(shell, "journal.sh", context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=since)
-        cause = classify(journal)
-        if cause is not None and cause.final:
-            first_s = blamed.setdefault(cause.brief, clock.now_s())
-            if clock.now_s() - first_s >= FINAL_CAUSE_S:
-                raise _unit_error(machine.name, unit, cause, journal)
-        return NotYet(f"{unit} is {active} ({sub}): {cause.brief if cause else 'starting'}")
-
+    # By the guest's clock, which may be wrong.
+    starting = _Starting(machine, shell, context, since=_one(started, "time"))
     condition = Condition(
         what=f"{unit} on {machine.name} to start",
-        poll=poll,
+        poll=starting.poll,
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
     wait_for(condition, context.patience(lane, timeout_s))
+
+
+class _Starting:
+    """A unit that starts."""
+
+    def __init__(self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since: str) -> None:
+        self._machine = machine
+        self._shell = shell
+        self._context = context
+        self._since = since
+        self._clock = context.ports.clock
+        self._asked_s = self._clock.now_s()
+        self._said = "starting"
+        self._blamed: dict[str, float] = {}
+
+    def poll(self) -> bool | NotYet:
+        """Whether it is active. Raises GuestError where its journal names a final cause for long enough."""
+        unit = self._machine.role.unit
+        state = parse_lines(_run(self._shell, "unit-state.sh", self._context, UNIT=unit))
+        active = _one(state, "active_state")
+        if active == "active":
+            return True
+        if active != "activating" or self._clock.now_s() - self._asked_s >= JOURNAL_EVERY_S:
+            self._read_journal(unit)
+        return NotYet(f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}")
+
+    def _read_journal(self, unit: str) -> None:
+        self._asked_s = self._clock.now_s()
+        journal = _run(self._shell, "journal.sh", self._context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=self._since)
+        cause = classify(journal)
+        self._said = cause.brief if cause else "starting"
+        if cause is not None and cause.final:
+            first_s = self._blamed.setdefault(cause.brief, self._asked_s)
+            if self._asked_s - first_s >= FINAL_CAUSE_S:
+                raise _unit_error(self._machine.name, unit, cause, journal)
 
 
 def _one(lines: dict[str, list[str]], key: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from bootstrap.errors import DeadlineError, InterruptedRunError
-from bootstrap.waiting import Condition, NotYet, Patience, hearing_waits, wait_for, waiting
+from bootstrap.waiting import Condition, Crowd, NotYet, Patience, hearing_waits, wait_for, waiting
 from tests.fakes.clock import SteppingClock
 
 
@@ -85,3 +86,13 @@ def test_of_a_wait_within_a_wait_only_the_outer_one_is_told() -> None:
         wait_for(Condition(what="the kettle", poll=poll), outer)
         poll()
     assert heard == [("the kettle", 1.0), ("for my turn", 1.0)]
+
+
+def test_where_many_wait_each_pauses_longer() -> None:
+    crowd = Crowd()
+    assert crowd.pause_s(0.3) == 0.3
+    with ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(crowd.among())
+        assert crowd.pause_s(0.3) == 500 * Crowd.SHARE_S
+    assert crowd.pause_s(0.3) == 0.3
