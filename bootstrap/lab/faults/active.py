@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -30,6 +30,7 @@ class Fault:
         skip: How often it lets pass first.
         until: Monotonic time when it is gone; None: never.
         hits: How often it has struck.
+        undo: Called once it is no longer in force.
     """
 
     id: int
@@ -41,7 +42,8 @@ class Fault:
     left: int | None = None
     skip: int = 0
     until: float | None = None
-    hits: int = field(default=0)
+    hits: int = 0
+    undo: Callable[[], None] | None = None
 
     def number(self, name: str) -> float:
         """A parameter that is a number."""
@@ -110,14 +112,19 @@ class Faults:
         """Take one fault away, or all; returns those that were there."""
         with self._lock:
             ids = list(self._faults) if fault_id is None else [fault_id]
-            return tuple(self._faults.pop(one) for one in ids if one in self._faults)
+            gone = tuple(self._faults.pop(one) for one in ids if one in self._faults)
+        _undo(gone)
+        return gone
 
     def all(self) -> tuple[Fault, ...]:
         """All that are in force, oldest first."""
         with self._lock:
-            for one in [fault.id for fault in self._faults.values() if not fault.in_force()]:
-                del self._faults[one]
-            return tuple(self._faults.values())
+            over = [fault for fault in self._faults.values() if not fault.in_force()]
+            for fault in over:
+                del self._faults[fault.id]
+            left = tuple(self._faults.values())
+        _undo(over)
+        return left
 
     def named(self, word: str) -> tuple[Fault, ...]:
         """Those of one kind that are in force, without striking."""
@@ -152,6 +159,12 @@ class Faults:
                     fault.left -= 1
             return fault
         return None
+
+
+def _undo(faults: Iterable[Fault]) -> None:
+    for fault in faults:
+        if fault.undo is not None:
+            fault.undo()
 
 
 def _like(default: Value, given: Any) -> Value:  # noqa: ANN401 - JSON; whatever converts is fine

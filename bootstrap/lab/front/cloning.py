@@ -104,22 +104,12 @@ class Cloning:
             storage = value.partition(":")[0]
             if storage not in self.front.pve.storages:
                 continue
-            self._check_storage(storage)
             kind = "clone_drive" if "cloudinit" in value else "full_clone" if work.full else "clone"
             async with self._locked(vm.node, storage):
                 await self.front.pve.pause(delays.lab_s(kind, vm.vmid))
                 failure = self._strike("clone-fails", vm)
                 if failure:
                     raise TaskError(f"clone failed: {failure.text('text')}")
-
-    def _check_storage(self, storage: str) -> None:
-        known = self.front.pve.storages[storage]
-        if not known.get("active", 1):
-            path = known.get("path", "")
-            raise TaskError(
-                f"clone failed: unable to activate storage '{storage}' - directory is expected to be a mount point "
-                f"but is not mounted: '{path}'"
-            )
 
     @asynccontextmanager
     async def _shared(self, source: Any) -> AsyncIterator[None]:

@@ -86,8 +86,10 @@ class Machines:
         name = str(call.values.get("name", ""))
         if faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node) and not pve.vm(newid):
             pve.add_vm(newid, f"somebody-elses-{newid}", node=call.pve_node)
-        if faults.strike("template-gone", machine=name, vmid=newid, pve_node=call.pve_node) and source in pve.vms:
+        gone = faults.strike("template-gone", machine=name, vmid=newid, pve_node=call.pve_node)
+        if gone and source in pve.vms:
             pve.vms.remove(source)
+            gone.undo = lambda: pve.vms.append(source)
 
     async def resize(self, call: Call) -> Answer:
         """Grow a disk, in a task that finds all faults but malformed parameters."""
