@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import HomelabError
@@ -41,12 +42,12 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
             began_s = ports.processes.unix_s()
             facts = parse_lines(shell.run(GuestScript(name="facts.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
             ours_s = (began_s + ports.processes.unix_s()) / 2
-            return GuestSeen(
+            seen = GuestSeen(
                 machine=name,
                 machine_id=next(iter(facts.get("machine_id", [])), ""),
                 clock_s=_ahead_s(facts, ours_s),
-                writes_ms=_writes_ms(shell) if measures else (),
             )
+            return _with_disk(seen, shell) if measures else seen
         finally:
             shell.close()
     except HomelabError as error:
@@ -66,6 +67,9 @@ def _ahead_s(facts: dict[str, list[str]], ours_s: float) -> float | None:
     return int(told) + 0.5 - ours_s if told.isdecimal() else None
 
 
-def _writes_ms(shell: GuestShell) -> tuple[float, ...]:
-    lines = parse_lines(shell.run(GuestScript(name="fsync.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
-    return tuple(float(value) * 1000 for value in lines.get("write_s", []))
+def _with_disk(seen: GuestSeen, shell: GuestShell) -> GuestSeen:
+    try:
+        lines = parse_lines(shell.run(GuestScript(name="fsync.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+    except HomelabError as error:
+        return replace(seen, disk_problem=str(error))
+    return replace(seen, writes_ms=tuple(float(value) * 1000 for value in lines.get("write_s", [])))

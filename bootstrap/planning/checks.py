@@ -8,10 +8,19 @@ from enum import StrEnum
 
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import PveNodeName, StorageName
-from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.preflight import (
+    BRIDGE_REMEDY,
+    STORAGE_REMEDY,
+    bridge_of,
+    bridge_problem,
+    storage_of,
+    storage_on,
+    storage_problem,
+)
 from bootstrap.planning.sizing import Capacity
 from bootstrap.planning.templates import usable_templates
 
@@ -109,65 +118,32 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
 def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
     """Whether disks can be put where they are to go: active, for images, with room."""
     problems, fine = [], []
+    reserve_gib = spec.sizing.storage_reserve_gib
     for facts, template in _in_use(spec, observed):
-        name = _storage_of(spec, template)
-        storage = next((storage for storage in facts.storages if storage.name == name), None)
-        problem = _storage_problem(storage, reserve_gib=spec.sizing.storage_reserve_gib)
+        name = storage_of(spec, template)
+        storage = storage_on(facts, name)
+        problem = storage_problem(storage)
+        if not problem and storage is not None and storage.free_gib <= reserve_gib:
+            problem = f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
         if problem:
             problems.append(f"{name} of {facts.name} {problem}")
         elif storage is not None:
             fine.append(f"{name} of {facts.name}: {storage.free_gib} GiB free")
     if problems:
-        return failed(
-            "storage",
-            "\n".join(problems),
-            "look at it with `pvesm status` on the Proxmox node; the inventory's `storage` can name another",
-        )
+        return failed("storage", "\n".join(problems), STORAGE_REMEDY)
     return ok("storage", "; ".join(fine))
-
-
-def _storage_of(spec: ClusterSpec, template: TemplateFacts) -> StorageName | None:
-    if clones_full(spec, template):
-        return spec.placement.storage or template.storage
-    return template.storage
-
-
-def _storage_problem(storage: StorageFacts | None, *, reserve_gib: int) -> str:
-    if storage is None:
-        return "is not there, or this token may not see it"
-    if not storage.active:
-        return "is not active"
-    if "images" not in storage.content:
-        return f"is not for disk images (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
-    if storage.free_gib <= reserve_gib:
-        return f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
-    return ""
 
 
 def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
     """Whether the bridge machines are put on is on each Proxmox node that may get some."""
-    lacking, unknown, fine = [], [], []
-    for facts, template in _in_use(spec, observed):
-        bridge = bridge_of(spec, template)
-        if not facts.bridges:
-            unknown.append(facts.name)
-        elif bridge not in facts.bridges:
-            lacking.append(f"{facts.name} has no bridge {bridge}; it has {', '.join(sorted(facts.bridges))}")
-        else:
-            fine.append(f"{bridge} on {facts.name}")
+    in_use = tuple((facts, bridge_of(spec, template)) for facts, template in _in_use(spec, observed))
+    lacking = [problem for facts, bridge in in_use if (problem := bridge_problem(facts, bridge))]
     if lacking:
         return failed("bridges", "\n".join(lacking), BRIDGE_REMEDY)
+    unknown = [facts.name for facts, _ in in_use if not facts.bridges]
     if unknown:
         return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
-    return ok("bridges", ", ".join(fine))
-
-
-BRIDGE_REMEDY = "make the bridge there, or name one that is there as network.bridge in the inventory"
-
-
-def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:
-    """The bridge a machine of this template is on; Proxmox's first one where neither says."""
-    return spec.network.bridge or template.bridge or "vmbr0"
+    return ok("bridges", ", ".join(f"{bridge} on {facts.name}" for facts, bridge in in_use))
 
 
 def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:

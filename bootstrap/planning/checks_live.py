@@ -29,14 +29,16 @@ class GuestSeen:
 
     Attributes:
         clock_s: By how many seconds its clock is ahead of ours; None where it did not tell.
-        writes_ms: How long single synced writes took on its etcd disk; empty where it has none.
-        problem: Why it could not be asked; empty where it could.
+        writes_ms: How long single synced writes took on its etcd disk; empty where that was not measured.
+        disk_problem: Why it could not be; empty where it could.
+        problem: Why it could not be asked at all; empty where it could.
     """
 
     machine: MachineName
     machine_id: str = ""
     clock_s: float | None = None
     writes_ms: tuple[float, ...] = ()
+    disk_problem: str = ""
     problem: str = ""
 
 
@@ -84,7 +86,7 @@ def check_certificate(name: str, what: str, *, days_left: float, warn_days: floa
 
 def check_machines(guests: Sequence[GuestSeen]) -> Check:
     """Whether machines can be logged in to, and are not copies of one identity."""
-    problems = [f"{guest.machine}: {guest.problem}" for guest in guests if guest.problem]
+    problems = [guest.problem for guest in guests if guest.problem]
     by_id: dict[str, list[str]] = {}
     for guest in guests:
         if guest.machine_id:
@@ -104,15 +106,18 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
 def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     """Whether the servers' disks are fast enough for etcd."""
     medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
+    problems = "\n".join(guest.disk_problem for guest in guests if guest.disk_problem)
     if not medians:
-        return skipped("etcd-disk", "no server told how fast its disk is")
+        return skipped("etcd-disk", problems or "no server with etcd could be asked")
     facts = tuple((name, round(ms, 2)) for name, ms in medians.items())
-    says = ", ".join(f"{name} {ms:.1f} ms" for name, ms in medians.items())
+    says = f"a synced write takes {', '.join(f'{name} {ms:.1f} ms' for name, ms in medians.items())} (median)"
     if max(medians.values()) > FSYNC_WARN_MS:
         return warning(
             "etcd-disk",
-            f"a synced write takes {says} (median); etcd wants less than {FSYNC_WARN_MS:g}",
+            f"{says}; etcd wants less than {FSYNC_WARN_MS:g}",
             "put the servers' disks on an SSD with power-loss protection, or on a storage that fewer guests write to",
             facts=facts,
         )
-    return ok("etcd-disk", f"a synced write takes {says} (median)", facts=facts)
+    if problems:
+        return warning("etcd-disk", f"{says}, but\n{problems}", "run `homelab-k8s doctor` again", facts=facts)
+    return ok("etcd-disk", says, facts=facts)

@@ -176,6 +176,35 @@ class TestReleases:
         assert threading.active_count() < 20
 
 
+class TestCheck:
+    def test_a_release_that_is_there_is_seen_without_fetching_it(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer, tmp_path: Path
+    ) -> None:
+        said = source.check(k3s, version=VERSION, arch="amd64")
+        assert said == f"there to be fetched from {k3s.releases_url}"
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    def test_what_is_in_the_cache_is_verified_there(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        source.fetch(k3s, version=VERSION, arch="amd64")
+        server.stop()
+        assert source.check(k3s, version=VERSION, arch="amd64") == "in the cache, with the right checksum"
+
+    def test_a_release_that_is_not_there_is_told(self, source: ReleaseSource, k3s: K3sSpec) -> None:
+        with pytest.raises(ArtifactError, match="there is no sha256sum-amd64"):
+            source.check(k3s, version="v9.9.9+k3s1", arch="amd64")
+
+    def test_an_artifact_directory_is_verified(self, source: ReleaseSource, tmp_path: Path) -> None:
+        place = write_artifacts(tmp_path / "files")
+        k3s = K3sSpec(artifacts=place)
+        said = source.check(k3s, version=VERSION, arch="amd64")
+        assert said == f"{place / 'k3s'} has the right checksum"
+        (place / "k3s").write_bytes(b"another")
+        with pytest.raises(ArtifactError, match="wrong checksum"):
+            source.check(k3s, version=VERSION, arch="amd64")
+
+
 class TestDirectory:
     def test_its_files_are_verified_in_place(self, source: ReleaseSource, tmp_path: Path) -> None:
         directory = write_artifacts(tmp_path / "files")

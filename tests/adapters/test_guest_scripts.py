@@ -356,3 +356,18 @@ class TestUnit:
         machine.put_file("/usr/local/bin/k3s", '#!/bin/sh\n[ "$*" = "kubectl get --raw /readyz" ] && printf ok\n')
         machine.path("/usr/local/bin/k3s").chmod(0o755)
         assert machine.run("readyz.sh").stdout == "ok"
+
+
+@needs_root
+class TestFsync:
+    def test_each_synced_write_is_told_and_nothing_is_left(self, machine: Machine) -> None:
+        machine.path("/var/lib/rancher/k3s/server/db").mkdir(parents=True)
+        told = lines(machine.run("fsync.sh"))
+        assert [key for key, _ in told] == ["write_s"] * 15
+        assert all(0 < float(value) < 60 for _, value in told)
+        assert list(machine.path("/var/lib/rancher/k3s/server/db").iterdir()) == []
+
+    def test_a_machine_without_a_database_says_so(self, machine: Machine) -> None:
+        with pytest.raises(subprocess.CalledProcessError) as refusal:
+            machine.run("fsync.sh")
+        assert "there is no /var/lib/rancher/k3s/server/db" in refusal.value.stderr

@@ -166,6 +166,7 @@ class World:
             API's certificate has left, addresses that somebody has.
         guest_clocks_s: Machine name to how far its clock is ahead.
         write_s: What a synced write takes on every guest.
+        broken_scripts: Guest scripts that fail on every guest.
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
         observe_error: What a look at Proxmox VE ends in.
@@ -194,6 +195,7 @@ class World:
     guest_clocks_s: dict[str, float] = field(default_factory=dict)
     write_s: float = 0.0012
     machine_ids: dict[str, str] = field(default_factory=dict)
+    broken_scripts: set[str] = field(default_factory=set)
     no_release: HomelabError | None = None
     observe_error: HomelabError | None = None
     who: str = "me@here"
@@ -371,6 +373,8 @@ class FakeShell:
     sent: set[str] = field(default_factory=set)
 
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        if script.name in self.world.broken_scripts:
+            raise ScriptError(f"{self.vm.name}: {script.name} failed", status=1)
         handler = getattr(self, "_" + script.name.removesuffix(".sh").replace("-", "_"))
         return str(handler(dict(script.env), dict(script.secret_files)))
 

@@ -1,0 +1,98 @@
+"""What new machines need on a Proxmox node besides room: an active storage for images, and their bridge. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.planning.placement import clones_full
+
+STORAGE_REMEDY = (
+    "look at it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can name "
+    "another"
+)
+BRIDGE_REMEDY = "make the bridge there, or name one that is there as network.bridge in the inventory"
+_FIRST_BRIDGE = "vmbr0"
+"""What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
+
+Templates = Mapping[PveNodeName, TemplateFacts]
+
+
+def storage_of(spec: ClusterSpec, template: TemplateFacts) -> StorageName | None:
+    """Where a machine's disk goes: linked clones stay on the template's storage."""
+    if clones_full(spec, template):
+        return spec.placement.storage or template.storage
+    return template.storage
+
+
+def storage_on(facts: PveNodeFacts, name: StorageName | None) -> StorageFacts | None:
+    """A storage as a Proxmox node sees it, or None."""
+    return next((storage for storage in facts.storages if storage.name == name), None)
+
+
+def storage_problem(storage: StorageFacts | None) -> str:
+    """What keeps disks from a storage, room apart, as it reads after its name; empty where nothing does."""
+    if storage is None:
+        return "is not there, or this token may not see it"
+    if not storage.active:
+        return "is not active"
+    if "images" not in storage.content:
+        return f"is not for disk images (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
+    return ""
+
+
+def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:
+    """The bridge a machine of this template is on."""
+    return spec.network.bridge or template.bridge or _FIRST_BRIDGE
+
+
+def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:
+    """What is wrong with a bridge on a Proxmox node; empty where it is there, or the token may not list them."""
+    if not facts.bridges or bridge in facts.bridges:
+        return ""
+    return f"{facts.name} has no bridge {bridge}; it has {', '.join(sorted(facts.bridges))}"
+
+
+def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
+    """Refuse where no Proxmox node has a storage that takes disks; where some have, machines go there.
+
+    Raises:
+        PreflightError: With the reason for each Proxmox node.
+    """
+    problems = {
+        facts.name: f"{name} of {facts.name} {problem}" if problem else ""
+        for facts in _with(templates, observed)
+        for name in (storage_of(spec, templates[facts.name]),)
+        for problem in (storage_problem(storage_on(facts, name)),)
+    }
+    if problems and all(problems.values()):
+        raise PreflightError(
+            "there is no storage for the machines' disks",
+            details="\n".join(problems.values()),
+            resolution=STORAGE_REMEDY,
+        )
+
+
+def check_bridges(spec: ClusterSpec, observed: Observed, templates: Templates, chosen: Iterable[PveNodeName]) -> None:
+    """Refuse where a Proxmox node that gets a machine lacks its bridge.
+
+    A VM on a missing bridge is made all right, and then does not start (PVE 8.4, observed).
+
+    Raises:
+        PreflightError: Names each such Proxmox node and the bridges it has.
+    """
+    used = set(chosen)
+    problems = [
+        problem
+        for facts in _with(templates, observed)
+        if facts.name in used and (problem := bridge_problem(facts, bridge_of(spec, templates[facts.name])))
+    ]
+    if problems:
+        raise PreflightError("the machines' bridge is missing", details="\n".join(problems), resolution=BRIDGE_REMEDY)
+
+
+def _with(templates: Templates, observed: Observed) -> Iterable[PveNodeFacts]:
+    return (facts for facts in observed.pve_nodes if facts.name in templates)

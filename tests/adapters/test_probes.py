@@ -1,0 +1,121 @@
+"""What can be seen of an endpoint without its token, against the lab's front and sockets of the test's own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from bootstrap.adapters.probes import NetworkProbes
+from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.lab.options import LabInfo, LabOptions
+from bootstrap.lab.server import LabServer
+from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def info(state: Path) -> Iterator[LabInfo]:
+    with LabServer(LabOptions(guests="none", port=0), driver=None, state_dir=state) as info:
+        yield info
+
+
+def endpoint(info: LabInfo, tls: TlsSpec) -> PveEndpoint:
+    return PveEndpoint(url=info.endpoint, token=ApiToken(user="a@pve", name="b", secret="c"), tls=tls)
+
+
+@contextmanager
+def listening(address: str) -> Iterator[int]:
+    with socket.create_server((address, 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("written", [str, str.lower, lambda text: text.replace(":", "")])
+def test_a_pinned_certificate_is_known_however_its_fingerprint_is_written(info: LabInfo, written: object) -> None:
+    assert callable(written)
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(fingerprint=written(info.fingerprint))))
+    assert (seen.certificate.fingerprint, seen.certificate.trust) == (info.fingerprint, "pinned")
+    assert seen.certificate.problem == ""
+    assert seen.certificate.days_left > 1
+
+
+def test_the_clock_of_the_other_side_is_told(info: LabInfo) -> None:
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(insecure=True)))
+    assert seen.clock_s is not None
+    assert abs(seen.clock_s) < 3
+    assert (seen.certificate.trust, seen.certificate.problem) == ("", "")
+
+
+def test_another_certificate_than_the_pinned_one_is_a_problem(info: LabInfo) -> None:
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(fingerprint=":".join(["AB"] * 32))))
+    assert seen.certificate.problem == "it is not the pinned one"
+    assert seen.certificate.fingerprint == info.fingerprint
+
+
+def test_a_certificate_that_no_ca_vouches_for_is_a_problem(info: LabInfo) -> None:
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec()))
+    assert "self" in seen.certificate.problem
+    assert seen.certificate.trust == ""
+
+
+def test_a_ca_file_vouches(info: LabInfo, state: Path) -> None:
+    ca_file = next(path for path in state.rglob("*") if path.is_file() and "PRIVATE" not in path.read_text())
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(ca_file=ca_file)))
+    assert seen.certificate.problem == ""
+    assert seen.certificate.trust == f"vouched for by {ca_file}"
+
+
+def test_a_ca_file_that_is_none_is_a_problem(info: LabInfo, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing\n")
+    seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(ca_file=tmp_path / "ca.pem")))
+    assert "ca.pem cannot be used" in seen.certificate.problem
+
+
+def test_nobody_at_an_endpoint_is_told_with_what_to_look_at(info: LabInfo) -> None:
+    with listening("127.0.0.1") as port:
+        pass  # closed again: nobody listens there now
+    nobody = replace(endpoint(info, TlsSpec()), url=f"https://127.0.0.1:{port}")
+    with pytest.raises(HypervisorError, match=f"cannot reach Proxmox VE at 127.0.0.1:{port}") as refusal:
+        NetworkProbes().endpoint(nobody)
+    assert "firewall" in refusal.value.resolution
+
+
+def test_a_certificate_is_read_without_judging_it(info: LabInfo) -> None:
+    port = urlsplit(info.endpoint).port or 0
+    assert NetworkProbes().certificate(LOOPBACK, port).fingerprint == info.fingerprint
+    with listening("127.0.0.1") as closed:
+        pass
+    with pytest.raises(HomelabError, match="shows no certificate"):
+        NetworkProbes().certificate(LOOPBACK, closed)
+
+
+def test_who_refuses_a_port_is_there() -> None:
+    """Every loopback address is this machine's; nothing listens on port 22 of this one."""
+    assert NetworkProbes().answers(IPv4Address("127.77.77.77"))
+
+
+def test_nobody_is_at_an_address_that_drops_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def dropped(*_args: object, **_kwargs: object) -> socket.socket:
+        raise TimeoutError("timed out")
+
+    head = "IP address       HW type     Flags       HW address            Mask     Device\n"
+    row = "{}       0x1         {}         bc:24:11:00:00:01     *        eth0\n"
+    arp = tmp_path / "arp"
+    arp.write_text(head + row.format("192.0.2.7", "0x2") + row.format("192.0.2.8", "0x0"))
+    monkeypatch.setattr(socket, "create_connection", dropped)
+    monkeypatch.setattr("bootstrap.adapters.probes._ARP", arp)
+    assert NetworkProbes().answers(IPv4Address("192.0.2.7")), "it answered ARP"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.8")), "it did not"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.9")), "it was never asked"
