@@ -44,7 +44,7 @@ def _lead(run: RecordedRun) -> str:
     skipped = len(run.failures) - failed
     counts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
     end = f"in {seconds(run.took_s)}" if run.ended else f"did not end; the recording stops after {seconds(run.took_s)}"
-    began = f" Began {escape(run.began)}." if run.began else ""
+    began = f" Began {escape(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
     return f"{', '.join(counts)}, {end}.{began}"
 
 

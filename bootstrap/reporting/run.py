@@ -90,7 +90,7 @@ class RecordedRun:
     """A run.
 
     Attributes:
-        began: When, in ISO 8601; empty where the recording does not say.
+        began: When, in ISO 8601 and UTC; empty where the recording does not say.
         took_s: Wall time; up to the last event where the run did not end.
         lanes: In plan order.
         bars: By the time they ended; those that did not, last.
