@@ -26,6 +26,8 @@ from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import ARCHITECTURES, plan_up
 from bootstrap.ports import EndpointFacts, Ports
 
+SEES_VMS = frozenset({"template", "lock", "cluster", "machines", "api-certificate", "etcd-disk"})
+"""Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
 API_PORT = 6443
@@ -58,6 +60,8 @@ class _Doctor:
         self._endpoint = endpoint
         self._ports = ports
         self._done: dict[str, Check] = {}
+        self._causes: dict[str, str] = {}
+        self._blind = False
 
     def run(self) -> tuple[Check, ...]:
         table: tuple[tuple[str, tuple[str, ...], Callable[[], Check]], ...] = (
@@ -82,15 +86,18 @@ class _Doctor:
         )
         for name, needs, look in table:
             self._done[name] = self._check(name, needs, look)
+            if self._done[name].verdict is Verdict.FAILED:
+                self._causes[name] = name
         return tuple(self._done.values())
 
     def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
-        for needed in needs:
-            before = self._done[needed].verdict
-            if before is Verdict.FAILED:
-                return skipped(name, f"needs {needed}, which failed")
-            if before is Verdict.SKIPPED:
-                return skipped(name, f"needs {needed}, which was skipped")
+        cause = next((self._causes[needed] for needed in needs if needed in self._causes), None)
+        if cause is not None:
+            self._causes[name] = cause
+            return skipped(name, f"needs {cause}, which failed")
+        if name in SEES_VMS and self._blind:
+            self._causes[name] = "privileges"
+            return skipped(name, "this token may not see VMs (VM.Audit)")
         try:
             return look()
         except HomelabError as error:
@@ -154,6 +161,7 @@ class _Doctor:
     def _privileges(self) -> Check:
         rights = rights_needed(self._spec, matching_templates(self._spec, self._observed))
         missing = self._ports.hypervisor.missing_privileges(rights)
+        self._blind = any("VM.Audit" in lack.privileges and lack.path.startswith(("/vms", "/pool")) for lack in missing)
         if missing:
             return failed(
                 "privileges",
@@ -194,6 +202,10 @@ class _Doctor:
         if record is None:
             self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
             return warning("lock", f"VM {vmid} ({marker.name}) has the marker's vmid", "run `homelab-k8s doctor` again")
+        if self._ports.processes.state(record.process) is False:
+            return warning(
+                "lock", f"left over by {record}: that process has ended", "the next `up` or `down` removes it"
+            )
         return warning("lock", f"held by {record}", "wait for it; if it is dead, the next `up` or `down` takes over")
 
     def _cluster(self) -> Check:

@@ -224,13 +224,30 @@ def test_what_is_wrong_is_found_in_its_words(case: Case) -> None:
     assert found.verdict is (Verdict.OK if case.verdict is Verdict.SKIPPED else case.verdict)
     for name in case.skips:
         assert check(found, name).verdict is Verdict.SKIPPED, name
-        assert "needs " in check(found, name).says
+        assert check(found, name).says == f"needs {case.name}, which failed"
 
 
 def test_a_warning_and_a_failure_are_a_failure() -> None:
     world = with_certificate(days_left=5.0)
     world.missing = (LACKING,)
     assert look(world).verdict is Verdict.FAILED
+
+
+def test_a_token_that_sees_nothing_is_not_taken_for_an_empty_host() -> None:
+    """Proxmox VE's lists are empty for it, so nothing may be concluded from them."""
+    world = World(missing=(replace(LACKING, privileges=("VM.Audit", "VM.Clone")),), templates=[])
+    found = look(world)
+    assert [check.name for check in found.checks if check.verdict is Verdict.FAILED] == ["privileges"]
+    assert check(found, "template").says == check(found, "cluster").says == "this token may not see VMs (VM.Audit)"
+    assert check(found, "capacity").says == "needs privileges, which failed"
+
+
+def test_a_marker_whose_process_has_ended_is_told_as_left_over() -> None:
+    world = held()
+    vm = world.vms[Vmid(7999)]
+    vm.description = vm.description.replace('"process":""', '"process":"here/7"')
+    world.dead.add("here/7")
+    assert check(look(world), "lock").says.startswith("left over by you@laptop (process 7)")
 
 
 def test_a_disk_that_cannot_be_measured_is_no_broken_machine() -> None:
