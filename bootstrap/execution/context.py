@@ -21,6 +21,10 @@ class Timeouts:
     Attributes:
         first_ask_s: A guest agent is not asked sooner after power-on: no guest is up by then, and each unanswered
             call holds one of the Proxmox node's three API workers for 3 s (PVE 8.4, observed).
+        journal_every_s: While a unit starts its journal is read this often: reading it at each look would double what
+            a look costs.
+        final_cause_s: A final cause in a journal is believed when it still stands after this long: k3s repeats its
+            complaint every 2 to 5 s.
     """
 
     run_s: float = 3600.0
@@ -34,6 +38,8 @@ class Timeouts:
     ready_s: float = 300.0
     delete_node_s: float = 30.0
     first_ask_s: float = 2.0
+    journal_every_s: float = 4.0
+    final_cause_s: float = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,12 +21,6 @@ from bootstrap.waiting import Condition, NotYet, wait_for
 CLUSTER = "cluster"
 """The one key of `Findings.access`."""
 
-FINAL_CAUSE_S = 12.0
-"""A final cause is believed when it still stands after this long: k3s repeats its complaint every 2 to 5 s."""
-
-JOURNAL_EVERY_S = 4.0
-"""While a unit starts its journal is read this often: reading it at each look would double what a look costs."""
-
 JOURNAL_LINES = "40"
 
 
@@ -189,7 +183,7 @@ class _Starting:
         active = _one(state, "active_state")
         if active == "active":
             return True
-        if active != "activating" or self._clock.now_s() - self._asked_s >= JOURNAL_EVERY_S:
+        if active != "activating" or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
             self._read_journal(unit)
         return NotYet(f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}")
 
@@ -200,7 +194,7 @@ class _Starting:
         self._said = cause.brief if cause else "starting"
         if cause is not None and cause.final:
             first_s = self._blamed.setdefault(cause.brief, self._asked_s)
-            if self._asked_s - first_s >= FINAL_CAUSE_S:
+            if self._asked_s - first_s >= self._context.timeouts.final_cause_s:
                 raise _unit_error(self._machine.name, unit, cause, journal)
 
 
