@@ -98,7 +98,8 @@ class _Server(_Start):
                 tell=self.unit.journal.tell,
                 up=self.unit.up,
                 refusal=lambda: api_refusal(guest),
-                ready_delay_s=1e9 if guest.struck("never-ready") else self.ready_delay_s("server_ready"),
+                held=lambda: guest.struck("never-ready") is not None,
+                ready_delay_s=self.ready_delay_s("server_ready"),
             )
             return await process.run()
 

@@ -131,11 +131,11 @@ class ServerLife:
 
     def __init__(
         self, *, tell: Callable[[str], None], up: Callable[[], None], listening: Callable[[str, int], None],
-        refusal: Callable[[], tuple[int, dict[str, Any]] | None],
+        refusal: Callable[[], tuple[int, dict[str, Any]] | None], held: Callable[[], bool],
     ) -> None:  # fmt: skip
         self.code = 0
         self.tell = tell
-        self.refusal = refusal
+        self.refusal, self.held = refusal, held
         self._up, self._on_listening = up, listening
         self._over = threading.Event()
         self._listeners: list[Any] = []
@@ -196,14 +196,17 @@ class ServerProcess:
         environ: Of the unit.
         address: The guest's.
         network: Where agents find it.
-        life: Its ties to the unit.
+        tell: Takes a line of its log.
+        up: Called once it serves.
+        refusal: What its Kubernetes API answers instead of an answer, if anything.
+        held: Whether its node is kept from becoming Ready.
         ready_delay_s: Real seconds from registering until its node is Ready.
     """
 
     def __init__(
         self, program: Program, *, root: Path, environ: Mapping[str, str], address: IPv4Address, network: Network,
         tell: Callable[[str], None], up: Callable[[], None],
-        refusal: Callable[[], tuple[int, dict[str, Any]] | None], ready_delay_s: float,
+        refusal: Callable[[], tuple[int, dict[str, Any]] | None], held: Callable[[], bool], ready_delay_s: float,
     ) -> None:  # fmt: skip
         self._module = program.load()
         self._root, self._environ, self._network = root, environ, network
@@ -213,7 +216,7 @@ class ServerProcess:
         def is_up() -> None:
             loop.call_soon_threadsafe(up)
 
-        self._life = ServerLife(tell=tell, up=is_up, listening=self._listening, refusal=refusal)
+        self._life = ServerLife(tell=tell, up=is_up, listening=self._listening, refusal=refusal, held=held)
         own: Any = self._module
         own.LIFE, own.BIND = self._life, str(address)
         own.READY_DELAY_S = max(own.READY_DELAY_S, ready_delay_s)
@@ -289,9 +292,6 @@ class AgentProcess:
             return 1
         while True:
             pause_s = await loop.run_in_executor(self._threads, resident.step)
-            if self._joined and self._struck("never-ready"):
-                pause_s = 1.0
-                resident.kubelet.beat = resident.kubelet.renew  # it lives, and never says that it is Ready
             if pause_s and not self._joined:
                 pause_s = max(pause_s * self._scale, RETRY_LEAST_S)
             await asyncio.sleep(pause_s)
@@ -306,6 +306,7 @@ class AgentProcess:
         options = module.Options("agent", [], root=str(self._root), environ=self._environ)
         resident = module.Resident(options, reach=self._reach, tell=self._tell, up=up)
         resident.ready_delay_s = max(resident.ready_delay_s, self._ready_delay_s)
+        resident.kubelet.held = lambda: self._struck("never-ready")
         return resident
 
     def _reach(self, host: str, port: int) -> Any:

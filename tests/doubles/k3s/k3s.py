@@ -122,6 +122,10 @@ class Life:
         """Whether the process has ended; only another program's Life can tell."""
         return False
 
+    def held(self) -> bool:
+        """Whether this machine's node is kept from becoming Ready."""
+        return False
+
     def refusal(self) -> Reply | None:
         """What the Kubernetes API answers instead of an answer; None: it answers."""
         return None
@@ -1943,6 +1947,7 @@ class Kubelet:
         self, *, options: Options, machine: Machine, call: Call, say: Callable[[str, str], None] = log
     ) -> None:
         self.options, self.machine, self.call, self.say = options, machine, call, say
+        self.held: Callable[[], bool] = lambda: LIFE.held()
         self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
         self.path = f"/api/v1/nodes/{machine.name}"
 
@@ -1978,6 +1983,8 @@ class Kubelet:
                 self.say("error", text)
             elif not node["spec"].get("podCIDR"):
                 self.say("error", f"Unable to set up the network: node {self.machine.name} has no podCIDR")
+            elif self.held():
+                self.say("error", "container runtime network not ready: cni plugin not initialized")
             elif condition(node, "Ready").get("status") != "True":
                 self._patch_status({"conditions": self._conditions(ready=True)})
             self.renew()
