@@ -16,13 +16,19 @@ from bootstrap.model.words import count
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import settled, standings
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import needs_work, plan_up
 from bootstrap.ports import Ports, RightsNeeded
 
 
-def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
+def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) -> Plan:
     """Observe, choose the k3s version, plan, and check the token's rights. Touches nothing.
+
+    Args:
+        spec: What is wanted.
+        ports: Where to look.
+        resolved: The version the inventory means, where that was found out a moment ago.
 
     Raises:
         PreflightError: It cannot be done.
@@ -33,7 +39,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports) -> Plan:
     work = any(needs_work(standing) for standing in standings(spec, observed))
     if work:
         _check_privileges(spec, ports, observed)
-    return plan_up(spec, observed, version=choose_version(spec, ports, observed) if work else "")
+    return plan_up(spec, observed, version=choose_version(spec, ports, observed, resolved=resolved) if work else "")
 
 
 def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -46,7 +52,7 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
     """
     with ClusterLock(spec, ports, command="up", sink=sink, stop=options.stop, times=options.lock) as lock:
-        fresh = prepare_up(spec, ports)
+        fresh = prepare_up(spec, ports, resolved=_version_of(plan))
         if fresh.lanes != plan.lanes:
             sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
         for note in fresh.notes:
@@ -56,6 +62,12 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
     lock.check()
     report.raise_failures()
     return report
+
+
+def _version_of(plan: Plan) -> str | None:
+    """The version a plan fetches; None where it fetches none."""
+    steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
+    return next((step.version for step in steps if isinstance(step, FetchK3s)), None)
 
 
 def _token(spec: ClusterSpec, ports: Ports) -> str:
@@ -68,7 +80,7 @@ def _token(spec: ClusterSpec, ports: Ports) -> str:
     return token
 
 
-def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
+def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resolved: str | None = None) -> str:
     """What machines that join now get: the version the cluster's servers run, else what the inventory means.
 
     An agent must not be newer than its server (k3s.md), and `up` does not upgrade.
@@ -78,7 +90,7 @@ def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed) -> str:
         for kube_node in observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles
     )
-    wanted = ports.artifacts.resolve(spec.k3s) if not running or spec.k3s.artifacts else running[0]
+    wanted = resolved or ports.artifacts.resolve(spec.k3s) if not running or spec.k3s.artifacts else running[0]
     if running and wanted != running[0]:
         raise PreflightError(
             f"{spec.name} runs k3s {running[0]}, but the artifact directory holds {wanted}",
