@@ -62,6 +62,10 @@ class _Start:
         text = self.guest.disk.read(ENVIRONMENT.format(unit=self.unit.name)) or ""
         return dict(found.groups() for line in text.splitlines() if (found := _ASSIGNMENT.fullmatch(line)))  # type: ignore[misc]
 
+    def tell(self, line: str) -> None:
+        """A line for the journal, with paths as they are in the guest."""
+        self.unit.journal.tell(line.replace(str(self.guest.disk.root), ""))
+
     def loops(self) -> bool:
         """Whether a fault ends it at once."""
         if not self.guest.struck("unit-looping"):
@@ -95,7 +99,7 @@ class _Server(_Start):
                 environ=self.environ(),
                 address=self.address,
                 network=guest.world.network,
-                tell=self.unit.journal.tell,
+                tell=self.tell,
                 up=self.unit.up,
                 refusal=lambda: api_refusal(guest),
                 held=lambda: guest.struck("never-ready") is not None,
@@ -119,7 +123,7 @@ class _Agent(_Start):
             network=guest.world.network,
             faults=guest.world.faults,
             threads=guest.world.threads,
-            tell=self.unit.journal.tell,
+            tell=self.tell,
             up=self.unit.up,
             scale=guest.world.delays.scale,
             ready_delay_s=self.ready_delay_s("ready"),

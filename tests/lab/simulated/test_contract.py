@@ -104,6 +104,7 @@ def _check_agents(guests: Guests, server: Guest, k3s: Path, token: str) -> None:
     settled(agent, "k3s-agent")
     words = "https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized"
     eventually("a refusal", lambda: words in journal(wrong))
+    assert "/simulated/" not in journal(wrong) + journal(agent) + journal(server, "k3s")
     assert wrong.run("unit-state.sh", UNIT="k3s-agent")["active_state"] == "activating"
 
 
