@@ -5,19 +5,22 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from bootstrap.lab.guests.choose import why_not
+from tests.lab.guests.machines import bridge_alone
 
 
 @pytest.fixture(autouse=True)
-def _able(request: pytest.FixtureRequest) -> None:
-    for kind in ("container", "qemu"):
-        reason = why_not(kind) if request.node.get_closest_marker(kind) else None
-        if reason is not None:
-            pytest.skip(reason)
+def _able(request: pytest.FixtureRequest) -> Iterator[None]:
+    kinds = [kind for kind in ("container", "qemu") if request.node.get_closest_marker(kind)]
+    for reason in filter(None, map(why_not, kinds)):
+        pytest.skip(reason)
+    with bridge_alone() if kinds else nullcontext():
+        yield
 
 
 @pytest.fixture

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,14 @@ NETWORK = LabNetwork(
     dhcp_last="198.19.199.254",
 )
 """A lab of the tests' own, beside one that may be running."""
+
+
+@contextmanager
+def bridge_alone() -> Iterator[None]:
+    """Keep other test processes off the tests' bridge."""
+    with (Path(tempfile.gettempdir()) / f"{NETWORK.bridge}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make_spec(

@@ -16,7 +16,7 @@ from bootstrap.lab.guests.choose import why_not
 from bootstrap.lab.guests.container import ContainerGuests
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from tests.doubles.k3s.artifacts import make_artifacts
-from tests.lab.guests.machines import NETWORK, make_spec
+from tests.lab.guests.machines import NETWORK, bridge_alone, make_spec
 from tests.lab.simulated.running import Guests, LoopThread
 
 
@@ -64,7 +64,7 @@ def containers(thread: LoopThread, key: Path) -> Iterator[Guests]:
     if reason is not None:
         pytest.skip(reason)
     public_key = key.with_suffix(".pub").read_text().strip()
-    with tempfile.TemporaryDirectory(prefix="hk-lab-") as name:
+    with bridge_alone(), tempfile.TemporaryDirectory(prefix="hk-lab-") as name:
         driver = ContainerGuests(Path(name), NETWORK)
         guests = Guests(driver, thread, key=key, port=22, make_spec=partial(make_spec, public_key=public_key))
         thread.run(driver.prepare(), timeout_s=600)
