@@ -54,14 +54,18 @@ def test_clones_share_the_template_and_take_turns_at_the_storage(slow: Lab) -> N
     began = time.monotonic()
     upids = [begin(slow, vmid) for vmid in (201, 202, 203)]
     assert [slow.ended(upid)["exitstatus"] for upid in upids] == ["OK"] * 3
-    assert 0.55 < time.monotonic() - began < 1.5  # 3 clones, 2 volumes, 0.1 s each
+    assert time.monotonic() - began > 0.55  # 3 clones, 2 volumes, 0.1 s each
 
 
 def test_each_pve_node_has_a_lock_of_its_own(slow: Lab) -> None:
-    began = time.monotonic()
-    upids = [begin(slow, 201, "pve1"), begin(slow, 202, "pve2"), begin(slow, 203, "pve1"), begin(slow, 204, "pve2")]
-    assert [slow.ended(upid)["exitstatus"] for upid in upids] == ["OK"] * 4
-    assert time.monotonic() - began < 0.75
+    def time_of(*where: str, first: int) -> float:
+        began = time.monotonic()
+        upids = [begin(slow, vmid, pve_node) for vmid, pve_node in enumerate(where, first)]
+        assert [slow.ended(upid)["exitstatus"] for upid in upids] == ["OK"] * len(where)
+        return time.monotonic() - began
+
+    spread = time_of("pve1", "pve2", "pve1", "pve2", first=201)
+    assert spread < 0.8 * time_of("pve1", "pve1", "pve1", "pve1", first=211)
 
 
 def test_more_clones_than_fit_in_ten_seconds_fail_and_leave_nothing(slow: Lab) -> None:
