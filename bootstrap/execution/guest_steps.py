@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import (
     AgentNotRunningError,
+    DeadlineError,
     GuestError,
     KeyRefusedError,
     PermissionDeniedError,
@@ -13,6 +14,7 @@ from bootstrap.errors import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
+from bootstrap.execution.lasting_shell import LastingShell
 from bootstrap.execution.scripts import parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
@@ -28,16 +30,27 @@ HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
 
+OFF_LOOKS = 3
+"""How often in a row a machine that was started is seen powered off before that is believed."""
+
+CLOCK_OFF_S = 60.0
+"""Certificates that k3s makes are valid from now on: to a machine whose clock is behind they are not valid yet."""
+
 
 def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     """Know the address and the host key, be logged in, and see cloud-init done."""
     vm = owned_vm(step.machine, context)
     address = _await_address(vm, step.machine, lane, context)
     host_key = _await_host_key(vm, step.machine, lane, context)
-    shell = _await_login(step.machine, address, host_key, lane, context)
+    first = _await_login(step.machine, address, host_key, lane, context)
+    shell = LastingShell(
+        first, connect=lambda: _login(step.machine, address, host_key, context), warn=context.warn(lane)
+    )
     context.findings.shells.put(step.machine, shell)
     _await_cloud_init(shell, step.machine, lane, context)
-    facts = parse_facts(_run(shell, "facts.sh", context, UNIT=_unit(vm)), address=address)
+    told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
+    _check_clock(step.machine, told, lane, context)
+    facts = parse_facts(told, address=address)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)
     return Done(changed=False, note=str(address))
@@ -53,6 +66,7 @@ def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str
 
 def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> IPv4Address:
     static = vm.record.address if vm.record else None
+    off: list[str] = []
 
     def poll() -> IPv4Address | NotYet:
         started_s = context.findings.started_s.get(name)
@@ -61,7 +75,9 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
         try:
             interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
         except AgentNotRunningError as error:
+            _check_power(name, vm, error, off)
             return NotYet(error.details or error.brief)
+        off.clear()
         chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
         if isinstance(chosen, str):
             return NotYet(chosen)
@@ -77,6 +93,21 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
         f"does it get an address? On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
     )
     return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+
+
+def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
+    """Raise GuestError for a machine that was started and is off again: it would be waited for in vain."""
+    if f"VM {vm.vmid} is not running" not in error.details:
+        off.clear()
+        return
+    off.append(error.details)
+    if len(off) >= OFF_LOOKS:
+        raise GuestError(
+            f"{name} (vmid {vm.vmid} on {vm.pve_node}) was started and is powered off again",
+            details=error.details,
+            resolution=f"did somebody stop it, did it run out of memory, did it panic? On {vm.pve_node}: "
+            f"journalctl | grep {vm.vmid}, and its console from the start on",
+        ) from error
 
 
 def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
@@ -112,18 +143,21 @@ def _await_login(
     name: MachineName, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
 ) -> GuestShell:
     user = context.spec.ssh.user
+    last: list[SshUnreachableError] = []
     fresh = context.findings.started_s.get(name) is not None
     refusals: list[str] = []
 
     def poll() -> GuestShell | NotYet:
         try:
-            return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
+            return _login(name, address, host_key, context)
         except KeyRefusedError as error:
+            last[:] = [error]
             refusals.append(error.details)
             if len(refusals) > KEY_REFUSALS and not fresh:
                 raise _key_refused(name, user, error, context) from error
             return NotYet(str(error))
         except SshUnreachableError as error:
+            last[:] = [error]
             return NotYet(str(error))
 
     condition = Condition(
@@ -132,7 +166,17 @@ def _await_login(
         every_s=0.2,
         resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
     )
-    return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+    except DeadlineError as error:
+        if last and isinstance(last[-1], KeyRefusedError):
+            error.resolution = last[-1].resolution  # it can be reached; the key is what is wrong
+        raise
+
+
+def _login(name: MachineName, address: IPv4Address, host_key: str | None, context: RunContext) -> GuestShell:
+    user = context.spec.ssh.user
+    return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
 
 
 def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
@@ -179,6 +223,20 @@ def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext)
             f"{name} has the same machine-id as {other}",
             details=facts.machine_id,
             resolution="empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then down and up",
+        )
+
+
+def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -> None:
+    """Warn of a clock that is wrong: k3s starts, and then certificates and logs are not to be trusted."""
+    times = parse_lines(told).get("time", [])
+    if not times or not times[0].isdecimal():
+        return
+    ahead_s = int(times[0]) - context.ports.processes.unix_s()
+    if abs(ahead_s) >= CLOCK_OFF_S:
+        side = "ahead of" if ahead_s > 0 else "behind"
+        context.warn(lane)(
+            f"the clock of {name} is {abs(ahead_s):.0f} s {side} this machine's: TLS may fail there; "
+            "does systemd-timesyncd or chrony run in the template, and is the Proxmox node's own clock right?"
         )
 
 
