@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from bootstrap.errors import GuestError, ScriptError
+from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.scripts import parse_lines
@@ -160,7 +160,11 @@ def _start_unit(
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
-    wait_for(condition, context.patience(lane, timeout_s))
+    try:
+        wait_for(condition, context.patience(lane, timeout_s))
+    except DeadlineError as error:
+        starting.explain(error)
+        raise
 
 
 class _Starting:
@@ -174,6 +178,8 @@ class _Starting:
         self._clock = context.ports.clock
         self._asked_s = self._clock.now_s()
         self._said = "starting"
+        self._cause: Cause | None = None
+        self._journal = ""
         self._blamed: dict[str, float] = {}
 
     def poll(self) -> bool | NotYet:
@@ -187,10 +193,17 @@ class _Starting:
             self._read_journal(unit)
         return NotYet(f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}")
 
+    def explain(self, error: DeadlineError) -> None:
+        """Say what the journal said last, and what helps against it."""
+        if self._cause is not None:
+            error.details += f"\n{_tail(self._journal)}"
+            error.resolution = f"{self._cause.resolution}; {error.resolution}"
+
     def _read_journal(self, unit: str) -> None:
         self._asked_s = self._clock.now_s()
         journal = _run(self._shell, "journal.sh", self._context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=self._since)
         cause = classify(journal)
+        self._cause, self._journal = cause, journal
         self._said = cause.brief if cause else "starting"
         if cause is not None and cause.final:
             first_s = self._blamed.setdefault(cause.brief, self._asked_s)
@@ -202,11 +215,15 @@ def _one(lines: dict[str, list[str]], key: str) -> str:
     return next(iter(lines.get(key, [])), "unknown")
 
 
+def _tail(journal: str) -> str:
+    """Its last lines, each of several equal ones once: k3s repeats itself."""
+    return "\n".join(list(dict.fromkeys(journal.splitlines()))[-5:])
+
+
 def _unit_error(name: MachineName, unit: str, cause: Cause, journal: str) -> GuestError:
-    tail = "\n".join(journal.splitlines()[-5:])
     return GuestError(
         f"{name}: {unit} does not start: {cause.brief}",
-        details=tail,
+        details=_tail(journal),
         resolution=cause.resolution.replace("NAME", name),
     )
 
