@@ -123,6 +123,8 @@ def _distinct(resolutions: Iterable[str]) -> list[str]:
 
 def _with_lane(lane: str, error: HomelabError, again: str) -> HomelabError:
     """One failure is shown as itself, with its lane named and the way on."""
+    # Some errors' code says that nothing was touched, which in the middle of a run is no longer true.
+    error.exit_code = 1  # type: ignore[misc]
     if lane not in error.brief:
         error.brief = f"{lane}: {error.brief}"
     error.resolution = f"{error.resolution}; then {again}" if error.resolution else again

@@ -29,7 +29,7 @@ def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
         try:
             there = _look_or_clone(step, vmid, lane, context)
         except VmidTakenError as taken:
-            context.warn(lane)(f"{taken.brief}; trying the next vmid")
+            context.warn(lane)(f"vmid {vmid} was taken meanwhile; trying the next ({taken})")
             vmid = context.findings.next_vmid()
             continue
         if there is None:
