@@ -49,6 +49,12 @@ class Cloning:
             except AnswerLostError:
                 lost = True
                 raise
+            except VmNotFoundError as error:
+                error.resolution = (
+                    f"somebody has removed the template {request.template}: put it back, or name another in the "
+                    "inventory (template)"
+                )
+                raise
             except VmidTakenError:
                 # Our own lost request can have taken it, and its VM may only have appeared after we looked.
                 if not (lost and self._made(request, what=what)):

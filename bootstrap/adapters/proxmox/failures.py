@@ -74,6 +74,15 @@ _EVERYWHERE = (
     ),
 )
 
+_AT_DISPATCH = (
+    # Said of a request, nothing was done yet; said of a task, it is how that failed.
+    _known(
+        r"^got timeout\s*$",
+        TransientError,
+        "something holds a lock, or the Proxmox node is overloaded: see its task list, then run the command again",
+    ),
+)
+
 _AT_THE_GUEST_AGENT = (
     _known(
         r"No QEMU guest agent configured",
@@ -119,7 +128,7 @@ def from_status(  # noqa: D417 - status and reason are HTTP's
     if status == 403:
         return _denied(reason, details=details, what=what, token=token)
     text = reason if status != 400 else " ".join(errors.values())
-    known = _find(text, _EVERYWHERE + _AT_THE_GUEST_AGENT)
+    known = _find(text, _EVERYWHERE + _AT_DISPATCH + _AT_THE_GUEST_AGENT)
     if known is not None:
         return known.error(f"cannot {what}", details=reason if status == 500 else details, resolution=known.resolution)
     kind, resolution = _STATUS.get(status, (HypervisorError, ""))

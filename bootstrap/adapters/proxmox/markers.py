@@ -56,7 +56,11 @@ class ProxmoxMarkers:
         pve_node = next((name for name in self._online() if not pve_nodes or name in pve_nodes), None)
         what = f"make the marker VM {vmid} ({name})"
         if pve_node is None:
-            raise HypervisorError(f"cannot {what}", details="none of the allowed Proxmox nodes is online")
+            raise HypervisorError(
+                f"cannot {what}",
+                details="none of the allowed Proxmox nodes is online",
+                resolution="bring one up, or allow others with proxmox.nodes in the inventory",
+            )
         parameters: dict[str, str | int] = {
             "vmid": vmid,
             "name": name,
