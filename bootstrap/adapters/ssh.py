@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.adapters.guest_files import files_for, guest_file
-from bootstrap.adapters.ssh_errors import converted, raise_for_status
+from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_status
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
 from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
@@ -249,7 +249,11 @@ class FabricShell:
                 yield
             except OSError as error:
                 if self._connection.transport.is_active():
-                    raise GuestError(f"{self._machine}: the guest does not take {what}", details=str(error)) from error
+                    raise GuestError(
+                        f"{self._machine}: the guest does not take {what}",
+                        details=str(error),
+                        resolution=f"is its disk full or read-only? Then {MORE_DISK}",
+                    ) from error
                 raise
 
     def _ensure_directories(self, name: str) -> None:

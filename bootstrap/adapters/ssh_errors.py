@@ -9,6 +9,9 @@ from bootstrap.errors import GuestError, HostKeyError, KeyRefusedError, ScriptEr
 from bootstrap.model.ids import MachineName
 
 _TAIL_LINES = 40
+_FULL = "No space left on device"
+_LOST = "is the machine up, and the network between? Its console is in Proxmox"
+MORE_DISK = "free room on the machine's disk; or give its pool a larger one in the inventory, and make the machine anew"
 _NO_SUDO = ("sudo: a password is required", "sudo: not found", "sudo: command not found", "is not in the sudoers file")
 
 
@@ -41,10 +44,11 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
         ) from error
     except ThreadException as error:
         causes = "; ".join(str(wrapper.value) for wrapper in error.exceptions)
-        raise SshUnreachableError(brief, details=f"the connection was lost: {causes}") from error
+        raise SshUnreachableError(brief, details=f"the connection was lost: {causes}", resolution=_LOST) from error
     except (EOFError, OSError, paramiko.SSHException) as error:
         # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.
-        raise SshUnreachableError(brief, details=str(error) or type(error).__name__) from error
+        said = str(error).rstrip(": ") or type(error).__name__
+        raise SshUnreachableError(brief, details=said, resolution=_LOST) from error
 
 
 def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: str, stderr: str) -> None:
@@ -59,6 +63,8 @@ def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: 
             details=details,
             resolution="use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d",
         )
+    if _FULL in said:
+        raise GuestError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
     ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
     raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)
 

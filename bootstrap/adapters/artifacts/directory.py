@@ -33,7 +33,16 @@ def version_of(path: Path, *, wanted: str | None) -> str:
     if wanted is not None:
         layout.checked_version(wanted)
     if not path.is_dir():
-        raise ArtifactError(f"the artifact directory {path} is not there")
+        raise ArtifactError(
+            f"the artifact directory {path} is not there",
+            resolution="make it, or correct k3s.artifacts in the inventory",
+        )
+    if not any((path / layout.binary_name(arch)).is_file() for arch in layout.ARCHES):
+        raise ArtifactError(
+            f"there is no k3s binary in {path}",
+            details=f"looked for {' and '.join(map(layout.binary_name, layout.ARCHES))}",
+            resolution="put a release's files there as they are: binary and checksum list",
+        )
     found = _version_file(path) or _said_by_binary(path)
     if found is None:
         if wanted is None:
