@@ -86,7 +86,8 @@ def _kube_nodes(
         for vm in running
         if vm.record and vm.record.role is Role.CONTROL_PLANE and vm.record.machine in addresses
     ]
-    problem = "no server is running"
+    up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
+    problem = f"the guest agent of {', '.join(up)} does not tell an address" if up else "no server is running"
     for address in servers:
         kube = ports.kube.connect(_SERVER_LINE.sub(f"server: https://{address}:6443", kubeconfig))
         try:
