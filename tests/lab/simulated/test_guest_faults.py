@@ -120,8 +120,9 @@ def test_a_full_disk(simulated: Guests, faults: Faults, k3s: Path) -> None:
     assert guest.run("facts.sh")["disk_free_mib"] == "0"
     with contextlib.suppress(HomelabError):  # a client may learn of it only when it looks
         guest.shell.upload(k3s, name="k3s.bin")
-    status, words = guest.refusal("install-k3s.sh", ROLE="server", SHA256="0" * 64)
-    assert (status, "No space left on device" in words) == (1, True)
+    with pytest.raises(HomelabError) as refused:
+        guest.run("install-k3s.sh", ROLE="server", SHA256="0" * 64)
+    assert "No space left on device" in refused.value.details
 
 
 def test_sudo_that_asks_for_a_password(simulated: Guests, faults: Faults) -> None:
