@@ -1,0 +1,77 @@
+"""What the library needs of the outside world, as narrow protocols; `bootstrap.adapters` makes them real.
+
+Every method raises only errors of `bootstrap.errors`. Ports are called from many threads at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bootstrap.model.observed import GuestInterface
+from bootstrap.ports.cluster import Artifact, ArtifactSource, KubeApi, KubeApis
+from bootstrap.ports.guests import GuestScript, GuestShell, GuestShells
+from bootstrap.ports.local import (
+    CertificateFacts,
+    Clock,
+    EndpointFacts,
+    KubeconfigStore,
+    Probes,
+    Process,
+    Processes,
+    StateStore,
+)
+from bootstrap.ports.proxmox import (
+    CloneRequest,
+    Hypervisor,
+    Marker,
+    Markers,
+    MissingPrivileges,
+    PveFacts,
+    RightsNeeded,
+    Warn,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """All ports a command needs, in one value."""
+
+    hypervisor: Hypervisor
+    shells: GuestShells
+    kube: KubeApis
+    artifacts: ArtifactSource
+    kubeconfigs: KubeconfigStore
+    state: StateStore
+    clock: Clock
+    markers: Markers
+    processes: Processes
+    probes: Probes
+
+
+__all__ = [
+    "Artifact",
+    "ArtifactSource",
+    "CertificateFacts",
+    "Clock",
+    "CloneRequest",
+    "EndpointFacts",
+    "GuestInterface",
+    "GuestScript",
+    "GuestShell",
+    "GuestShells",
+    "Hypervisor",
+    "KubeApi",
+    "KubeApis",
+    "KubeconfigStore",
+    "Marker",
+    "Markers",
+    "MissingPrivileges",
+    "Ports",
+    "Probes",
+    "Process",
+    "Processes",
+    "PveFacts",
+    "RightsNeeded",
+    "StateStore",
+    "Warn",
+]

@@ -1,0 +1,97 @@
+"""What the library needs of Kubernetes and of k3s's releases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from bootstrap.model.cluster import K3sSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Taint
+from bootstrap.model.observed import KubeNode
+
+
+class KubeApi(Protocol):
+    """The Kubernetes API of one cluster."""
+
+    def ready(self) -> bool:
+        """Whether `/readyz` answers `ok`; False where nothing answers at all. Raises KubernetesError on 401/403."""
+        ...
+
+    def kube_nodes(self) -> tuple[KubeNode, ...]:
+        """List the nodes. Raises KubeUnreachableError."""
+        ...
+
+    def await_node(
+        self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
+    ) -> KubeNode | None:
+        """Wait until `accept` is true of the node (None: not registered), fed by one shared watch.
+
+        Returns the last state seen once accepted, or when `timeout_s` has passed (the caller checks again).
+        """
+        ...
+
+    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+        """Make sure these labels and taints are on the node; others stay. Whether anything changed."""
+        ...
+
+    def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
+        """Delete the node object, waiting `timeout_s` at most (a finalizer can hold it); gone already is fine."""
+        ...
+
+    def close(self) -> None:
+        """End the watch."""
+        ...
+
+
+class KubeApis(Protocol):
+    """Connects to Kubernetes."""
+
+    def connect(self, kubeconfig: str) -> KubeApi:
+        """A client for the (only) context of a kubeconfig, as YAML text. Does not talk to it yet."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A k3s binary at hand.
+
+    Attributes:
+        version: What `k3s --version` will say, `vX.Y.Z+k3sN`.
+        arch: `amd64` or `arm64`.
+        binary: Path of the verified file here.
+        sha256: Its checksum in lower-case hex.
+        images: Verified air-gap image archives, if there are any.
+    """
+
+    version: str
+    arch: str
+    binary: Path
+    sha256: str
+    images: tuple[Path, ...] = ()
+
+
+class ArtifactSource(Protocol):
+    """Where k3s comes from."""
+
+    def resolve(self, k3s: K3sSpec) -> str:
+        """The version `k3s` means: as given, of its artifact directory, or what its channel points to now."""
+        ...
+
+    def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
+        """Make a release's files available here, once (cached); the checksum is checked every time.
+
+        Raises:
+            ArtifactError: Not there, not reachable, or the wrong checksum.
+        """
+        ...
+
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        """Whether `fetch` would do, short of a download: what was found, in a few words.
+
+        Raises:
+            ArtifactError: It would not.
+        """
+        ...

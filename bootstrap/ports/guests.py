@@ -1,0 +1,70 @@
+"""What the library needs of the guests: SSH, and scripts run over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+from bootstrap.model.ids import MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestScript:
+    """One run of a script of `bootstrap/data/guest/` on a guest, as root.
+
+    Attributes:
+        name: File name, such as `install-k3s.sh`.
+        env: Parameters; never secrets.
+        secret_files: Remote file name (relative to the script's own directory) to content; written with mode
+            0600 before the script starts; the script removes or moves them.
+    """
+
+    name: str
+    env: tuple[tuple[str, str], ...] = ()
+    secret_files: tuple[tuple[str, str], ...] = ()
+
+
+class GuestShell(Protocol):
+    """One SSH connection to a machine."""
+
+    def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        """Run a script and return its stdout. Raises ScriptError (status, stderr in details), SshUnreachableError."""
+        ...
+
+    def upload(self, source: Path, *, name: str) -> None:
+        """Put a local file beside the scripts (their working directory) under `name`, mode 0600, atomically."""
+        ...
+
+    def close(self) -> None:
+        """End the connection; safe to call twice."""
+        ...
+
+
+class GuestShells(Protocol):
+    """Opens SSH connections."""
+
+    @property
+    def public_key(self) -> str:
+        """The public key machines are given, as one `authorized_keys` line."""
+        ...
+
+    def connect(
+        self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
+    ) -> GuestShell:
+        """Log in.
+
+        Args:
+            machine: For error texts.
+            address: Where SSH listens, port 22.
+            user: Login name; may use `sudo -n`.
+            host_key: `ssh-ed25519 AAAA...` to accept and no other; None accepts any (the caller says so aloud).
+            timeout_s: For connecting and logging in, in all.
+
+        Raises:
+            SshUnreachableError: Refused, timed out, reset: may pass while the machine boots.
+            HostKeyError: Another host key than `host_key`.
+            GuestError: The key was refused and the like: final.
+        """
+        ...

@@ -1,0 +1,136 @@
+"""What the library needs of this computer: files, processes, time, and looks at the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.ids import ClusterName
+
+
+class KubeconfigStore(Protocol):
+    """The user's kubeconfig files."""
+
+    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
+        """Merge a kubeconfig's entries as cluster, user and context `name`; make it current; return the file.
+
+        Args:
+            kubeconfig: YAML text with one cluster, user and context.
+            name: What our entries are called.
+            path: File to write, or None for the first of `$KUBECONFIG`, else ~/.kube/config.
+        """
+        ...
+
+    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
+        """Remove our entries; the file that changed, or None when there were none."""
+        ...
+
+
+class StateStore(Protocol):
+    """Secrets of one cluster, in the state directory, mode 0600. Everything in it can be recovered."""
+
+    def read(self, cluster: ClusterName, item: str) -> str | None:
+        """An item's text (`token`, `kubeconfig`, ...), or None."""
+        ...
+
+    def write(self, cluster: ClusterName, item: str, text: str) -> None:
+        """Put an item there, atomically."""
+        ...
+
+    def forget(self, cluster: ClusterName) -> bool:
+        """Remove all of a cluster's items; whether there were any."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process, as others can recognise it.
+
+    Attributes:
+        who: `user@host`.
+        mark: Tells it from all other processes there ever were on its host; empty where that cannot be had.
+    """
+
+    who: str
+    pid: int
+    mark: str
+
+
+class Processes(Protocol):
+    """This process, and others of this machine."""
+
+    def this(self) -> Process:
+        """The process we are."""
+        ...
+
+    def state(self, mark: str) -> bool | None:
+        """Whether the process of a mark lives; None where that cannot be told from here (another machine's)."""
+        ...
+
+    def utc_text(self) -> str:
+        """The wall clock, such as `2025-03-01 12:00:00 UTC`."""
+        ...
+
+    def unix_s(self) -> float:
+        """The wall clock as Unix seconds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFacts:
+    """The certificate somebody shows.
+
+    Attributes:
+        fingerprint: SHA-256, upper-case hex pairs with colons.
+        days_left: Until it ends by our clock; negative when it has.
+        trust: Why it is accepted, in a few words; empty where it is not.
+        problem: Why it is not accepted, in TLS's words; empty where it is.
+    """
+
+    fingerprint: str
+    days_left: float
+    trust: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointFacts:
+    """Proxmox VE's endpoint, asked without the token.
+
+    Attributes:
+        clock_s: By how many seconds its clock is ahead of ours (whole seconds); None where it does not tell.
+    """
+
+    certificate: CertificateFacts
+    clock_s: float | None
+
+
+class Probes(Protocol):
+    """Looks at what answers on the network. Sends no secret, changes nothing."""
+
+    def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
+        """Look at Proxmox VE's endpoint. Raises HypervisorError where nothing answers."""
+        ...
+
+    def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
+        """The certificate shown there, its trust not judged. Raises HomelabError where none is."""
+        ...
+
+    def answers(self, address: IPv4Address) -> bool:
+        """Whether somebody has an address, as far as can be told without root: by TCP port 22 and by ARP."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that waits can be tested."""
+
+    def now_s(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Pause the calling thread."""
+        ...

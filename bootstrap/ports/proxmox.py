@@ -1,0 +1,192 @@
+"""What the library needs of Proxmox VE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import GuestInterface, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
+
+Warn = Callable[[str], None]
+"""Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PveFacts:
+    """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike."""
+
+    version: PveVersion
+    pve_nodes: tuple[PveNodeFacts, ...]
+    templates: tuple[TemplateFacts, ...]
+    vms: tuple[VmRecord, ...]
+    used_vmids: frozenset[Vmid]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloneRequest:
+    """A clone of a template.
+
+    Attributes:
+        full: A full clone; `storage` is its target, or None for the template's.
+        description: Goes in with the request itself, so that the VM is known as ours from its first instant.
+    """
+
+    template: Vmid
+    pve_node: PveNodeName
+    vmid: Vmid
+    name: MachineName
+    description: str
+    full: bool
+    storage: StorageName | None = None
+    resource_pool: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RightsNeeded:
+    """What a token's rights are needed for.
+
+    Attributes:
+        templates: Templates to clone; their Proxmox nodes, storages and bridges count too.
+        storages: Further storages.
+        bridges: Further bridges.
+        resource_pool: Proxmox resource pool the VMs join, or None.
+        reads_guest_files: Whether SSH host keys are read through the guest agent.
+    """
+
+    templates: tuple[TemplateFacts, ...] = ()
+    storages: tuple[StorageName, ...] = ()
+    bridges: tuple[str, ...] = ()
+    resource_pool: str | None = None
+    reads_guest_files: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingPrivileges:
+    """Privileges a token lacks on a path; `remedy` is the command that grants them."""
+
+    path: str
+    privileges: tuple[str, ...]
+    remedy: str
+
+    def __str__(self) -> str:
+        """As in `/vms: VM.Clone, VM.Allocate`."""
+        return f"{self.path}: {', '.join(self.privileges)}"
+
+
+class Hypervisor(Protocol):
+    """Proxmox VE. Every method that starts a Proxmox task awaits it."""
+
+    def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+        """Read everything planning needs. Reads only.
+
+        `vms` holds each VM (no templates) that lies in `vmids`, carries our tag, has a record, or is named
+        `<cluster>-...`.
+        """
+        ...
+
+    def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
+        """What the token lacks to run `up` and `down`, one for each path."""
+        ...
+
+    def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
+        """Read one VM afresh. Raises VmNotFoundError."""
+        ...
+
+    def clone(self, request: CloneRequest, *, warn: Warn) -> None:
+        """Clone a template. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
+        ...
+
+    def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
+        """Set config keys (`sshkeys` in plain text: the adapter does Proxmox's double encoding)."""
+        ...
+
+    def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
+        """Grow a disk to a size; never shrinks it."""
+        ...
+
+    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Power on. A VM that runs already is fine."""
+        ...
+
+    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
+        """Ask the guest to power off, and pull the plug after `timeout_s`."""
+        ...
+
+    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Pull the plug."""
+        ...
+
+    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Delete a stopped VM with its disks, and confirm that it is gone. A VM that is gone already is fine."""
+        ...
+
+    def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
+        """Ask the guest agent for the interfaces. At most one such call is in flight per Proxmox node.
+
+        Raises:
+            AgentNotConfiguredError: Final.
+            AgentNotRunningError: The guest still boots.
+        """
+        ...
+
+    def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
+        """Read a small text file of the guest through its agent.
+
+        Raises:
+            PermissionDeniedError: The token may not (PVE 9: VM.GuestAgent.FileRead).
+            AgentNotRunningError: No answer, or the file is not there yet.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """A VM without disks that is never started: a note that all who use a Proxmox cluster can see.
+
+    Attributes:
+        lock: Proxmox's config lock: `create` while it is being made (name and description come with the end of that).
+        digest: Names this very state of its config.
+    """
+
+    vmid: Vmid
+    pve_node: PveNodeName
+    name: str
+    description: str
+    lock: str | None
+    digest: str
+
+
+class Markers(Protocol):
+    """Marker VMs of a Proxmox cluster."""
+
+    def find(self, vmid: Vmid) -> Marker | None:
+        """The VM of this vmid as it is now, marker or not; None where no VM that we may see has it."""
+        ...
+
+    def create(
+        self,
+        vmid: Vmid,
+        *,
+        pve_nodes: tuple[PveNodeName, ...],
+        name: str,
+        description: str,
+        tags: tuple[str, ...],
+        resource_pool: str | None,
+    ) -> None:
+        """Make one on the first of `pve_nodes` (empty: of all) that is online, and await it.
+
+        Raises:
+            VmidTakenError: Somebody has the vmid: of several who try at once, one gets it.
+        """
+        ...
+
+    def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
+        """Change one, if it still is as it was read; False where it is not, or is gone."""
+        ...
+
+    def remove(self, marker: Marker) -> None:
+        """Delete one; gone already is fine."""
+        ...
