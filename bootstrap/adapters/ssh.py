@@ -282,4 +282,13 @@ class FabricShell:
             # Do not wait for the answer to each 32 KiB; close() collects them all.
             file.set_pipelined(True)
             yield file
+            sent = file.tell()
+        arrived = sftp.stat(temporary).st_size
+        if arrived != sent:  # an answer of "no space left" to a pipelined write can get lost
+            sftp.remove(temporary)
+            raise GuestError(
+                f"{self._machine}: {name} did not arrive whole",
+                details=f"{arrived} of {sent} bytes are there",
+                resolution="is its disk full? Give the pool a larger disk in the inventory and make the machine anew",
+            )
         sftp.posix_rename(temporary, f"{DIRECTORY}/{name}")

@@ -151,7 +151,7 @@ def _start(session: Session, options: LabOptions) -> LabInfo:
 
     from bootstrap.lab import control
 
-    missing = [name for name in ("aiohttp", "fakepve", "pycdlib") if find_spec(name) is None]
+    missing = [name for name in ("aiohttp", "asyncssh", "fakepve", "pycdlib") if find_spec(name) is None]
     if missing:
         raise HomelabError(
             "the lab is not installed",

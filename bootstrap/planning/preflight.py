@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -15,6 +16,7 @@ STORAGE_REMEDY = (
     "another"
 )
 BRIDGE_REMEDY = "make the bridge there, or name one that is there as network.bridge in the inventory"
+DEFAULT_CLUSTER_CIDR = IPv4Network("10.42.0.0/16")
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
 
@@ -96,3 +98,18 @@ def check_bridges(spec: ClusterSpec, observed: Observed, templates: Templates, c
 
 def _with(templates: Templates, observed: Observed) -> Iterable[PveNodeFacts]:
     return (facts for facts in observed.pve_nodes if facts.name in templates)
+
+
+def check_pod_ranges(spec: ClusterSpec, machines: int) -> None:
+    """Refuse more machines than k3s has pod ranges for: those beyond never become Ready.
+
+    k3s gives each node a /24 of the cluster CIDR, 10.42.0.0/16 by default (k3s documentation), so 256 nodes.
+    """
+    cidr = spec.k3s.cluster_cidr or DEFAULT_CLUSTER_CIDR
+    ranges = 2 ** max(0, 24 - cidr.prefixlen)
+    if machines > ranges:
+        raise PreflightError(
+            f"{machines} machines are wanted, but the cluster's pod network {cidr} has room for {ranges}",
+            details="k3s gives each node a /24 of it",
+            resolution="set a wider k3s.cluster_cidr before the cluster is first built, such as 10.128.0.0/12",
+        )

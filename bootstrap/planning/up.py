@@ -20,7 +20,7 @@ from bootstrap.planning.lock import check_lock_place, lock_vmid, machine_vmids, 
 from bootstrap.planning.machines import Standing, machine_of, standings
 from bootstrap.planning.placement import Placement, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
-from bootstrap.planning.preflight import check_bridges, check_storages
+from bootstrap.planning.preflight import check_bridges, check_pod_ranges, check_storages
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
@@ -144,6 +144,7 @@ class _Making:
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
         unconfigured = any(vm.record and vm.record.state is RecordState.CLONING for vm in existing)
         templates = usable_templates(spec, observed) if new or unconfigured else {}
+        check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
         placement = place(spec, observed, new=new, existing=existing, templates=templates)
         check_bridges(spec, observed, templates, placement.of.values())

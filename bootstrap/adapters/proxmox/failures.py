@@ -141,7 +141,8 @@ def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> Hy
     if "Permission check failed" in exit_status:
         return _denied(exit_status, details=exit_status, what=what, token=token)
     known = _find(exit_status, _EVERYWHERE)
-    details = log or exit_status
+    before = [line for line in log.splitlines() if exit_status not in line]
+    details = "\n".join([exit_status, *before])  # what counts comes first: errors are cited by their first line
     if known is not None and known.error is not HypervisorError:
         return known.error(f"cannot {what}", details=exit_status, resolution=known.resolution)
     return TaskFailedError(

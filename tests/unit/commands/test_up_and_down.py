@@ -399,3 +399,9 @@ def test_a_used_up_vmid_range_is_refused() -> None:
     narrow = replace(spec.placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
     with pytest.raises(PreflightError, match="7000-7002 is used up"):
         prepare_up(replace(spec, placement=narrow), World().ports)
+
+
+def test_more_machines_than_pod_ranges_are_refused() -> None:
+    world = World(pve_nodes=[pve_node(cores=512, memory_gib=2048)])
+    with pytest.raises(PreflightError, match=r"301 machines are wanted, but .* has room for 256"):
+        prepare_up(cluster(agents=300), world.ports)
