@@ -21,9 +21,9 @@ from bootstrap.waiting import waiting
 LOCK_TIMEOUT_S = 10.0
 """Proxmox VE's, for the locks of storages (PVE::Storage: cluster_lock_storage, 10 s unless told otherwise)."""
 
-WAIT_AIM_S = LOCK_TIMEOUT_S / 4
-"""How long the last in the line should wait. Well below the limit: the lock of a shared storage is polled, not
-queued for, so that an unlucky clone waits several times as long as its place in the line."""
+AIM = 0.25
+"""The share of the timeout that the last in the line should wait. Well below it: the lock of a shared storage is
+polled, not queued for, so that an unlucky clone waits several times as long as its place in the line."""
 
 FIRST_AT_ONCE = 4
 """Before anything is measured. Eight at once were seen to end well within 2 s on an SSD (PVE 8.4)."""
@@ -43,8 +43,10 @@ class CloneCap:
         at_once: The cap.
         share_s: What one clone adds to the line: its time over how many were in flight with it, smoothed.
         fixed: Whether it stays as it is.
+        lock_timeout_s: When Proxmox VE gives up on the lock.
     """
 
+    lock_timeout_s: float = LOCK_TIMEOUT_S
     at_once: int = FIRST_AT_ONCE
     share_s: float | None = None
     fixed: bool = False
@@ -58,11 +60,11 @@ class CloneCap:
         """
         if self.fixed:
             return self
-        if took_s >= LOCK_TIMEOUT_S:
+        if took_s >= self.lock_timeout_s:
             return self.after_timeout()
         newest_s = took_s / max(1, in_flight)
         share_s = newest_s if self.share_s is None else self.share_s + _NEWEST_WEIGHT * (newest_s - self.share_s)
-        fitting = int(WAIT_AIM_S / share_s) if share_s > 0 else MOST_AT_ONCE
+        fitting = int(AIM * self.lock_timeout_s / share_s) if share_s > 0 else MOST_AT_ONCE
         # One more at a time: a cap that jumps up on the first quick clone meets the lock before it is measured.
         return replace(self, at_once=max(1, min(fitting, self.at_once + 1, MOST_AT_ONCE)), share_s=share_s)
 
@@ -100,9 +102,14 @@ class _Line:
 
 
 class CloneTurns:
-    """The turns of one run. Thread-safe."""
+    """The turns of one run. Thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        lock_timeout_s: When Proxmox VE gives up on a storage's lock.
+    """
+
+    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+        self._lock_timeout_s = lock_timeout_s
         self._guard = threading.Lock()
         self._lines: dict[tuple[str, bool], _Line] = {}
         self._numbers = itertools.count()
@@ -150,7 +157,8 @@ class CloneTurns:
             return line.cap if line else None
 
     def _enter(self, storage: str, *, full: bool, urgent: bool, clock: Clock) -> _Line:
-        first = CloneCap(at_once=FULL_AT_ONCE, fixed=True) if full else CloneCap()
+        cap = CloneCap(lock_timeout_s=self._lock_timeout_s)
+        first = replace(cap, at_once=FULL_AT_ONCE, fixed=True) if full else cap
         waiter = _Waiter(rank=(0 if urgent else 1, next(self._numbers)))
         with self._guard:
             line = self._lines.setdefault((storage, full), _Line(cap=first))

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from bootstrap.errors import InterruptedRunError, TransientError
 from bootstrap.execution.clone_turns import (
+    AIM,
     FIRST_AT_ONCE,
     FULL_AT_ONCE,
     LOCK_TIMEOUT_S,
     MOST_AT_ONCE,
-    WAIT_AIM_S,
     CloneCap,
     CloneTurns,
 )
@@ -78,7 +78,7 @@ def test_slow_clones_bring_the_cap_down_to_what_waits_the_aim() -> None:
     cap = CloneCap()
     for _ in range(20):
         cap = cap.after(cap.at_once * 1.0, in_flight=cap.at_once)
-    assert cap.at_once == int(WAIT_AIM_S / 1.0)
+    assert cap.at_once == int(AIM * LOCK_TIMEOUT_S / 1.0)
 
 
 def test_a_clone_that_took_as_long_as_the_timeout_halves_the_cap() -> None:
