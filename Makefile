@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help setup packages lint types test demo clean
+.PHONY: help setup packages lint types test bench demo clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,9 @@ types: .venv/.ready ## Static types
 
 test: .venv/.ready packages ## Everything CI checks: lint, types, unit, contract and end-to-end tests
 	@.ci/test
+
+bench: .venv/.ready packages ## Measure on the lab, beside Ansible and a plain loop, and write docs/performance.md (15 min)
+	@.ci/bench
 
 demo: .venv/.ready packages ## Build a cluster of real Linux machines in the lab, show it, remove it
 	@.ci/demo

@@ -1,0 +1,113 @@
+"""Clones under lock contention: twenty at once on one slow storage, with turns and without."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+
+import proxmoxer
+
+from benchmarks.labs import TEMPLATE_VMID, Lab, lab
+from benchmarks.table import Table
+from bootstrap.adapters.clock import SystemClock
+from bootstrap.adapters.proxmox import connect
+from bootstrap.errors import HypervisorError
+from bootstrap.execution.clone_turns import LOCK_TIMEOUT_S, CloneTurns
+from bootstrap.lab.options import LabInfo, LabOptions
+from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.ports import CloneRequest, Hypervisor
+
+AT_ONCE = 20
+SCALE = 0.25
+SLOW = "clone=0.9..1.1,clone_drive=0.1"
+"""A storage on which a linked clone holds the lock for about a second: twenty in a line outlast its 10 s."""
+
+_PVE_NODE = PveNodeName("pve1")
+_FIRST = 7000
+
+Turn = Callable[[], AbstractContextManager[object]]
+
+
+def clones(name: str, *, rounds: int) -> list[Table]:
+    """Rounds of clones and removals; the lab's clock runs ten times as fast, its lock's 10 s too."""
+    rows = []
+    for how, count, turns in (("with turns", rounds, True), ("all at once", max(2, rounds // 5), False)):
+        options = LabOptions(guests="simulated", time_scale=SCALE, delays=SLOW, seed=count, port=0)
+        with lab(options) as running:
+            rows.append(
+                (how, str(count), *_rounds(running, count, turns=turns), f"`.venv/bin/python -m benchmarks {name}`")
+            )
+    headings = ("how", "rounds of 20", "clones", "failed", "tasks refused the lock", "s per round", "repeat")
+    note = (
+        "A clone on this storage holds its lock for 1.1 s, which Proxmox VE waits for 10 s at most. Seconds are the "
+        f"lab's, whose clock runs {1 / SCALE:.0f} times as fast. *failed*: after the client's own repetitions."
+    )
+    return [Table(title="Clones under lock contention", headings=headings, rows=tuple(rows), notes=(note,))]
+
+
+def _rounds(running: Lab, count: int, *, turns: bool) -> tuple[str, ...]:
+    info = running.info
+    stop, clock = threading.Event(), SystemClock()
+    hypervisor = connect(_endpoint(info), clock=clock, stop=stop)
+    of_run = CloneTurns(lock_timeout_s=LOCK_TIMEOUT_S * SCALE)
+
+    def turn() -> AbstractContextManager[object]:
+        if not turns:
+            return nullcontext()
+        return of_run.turn(f"{_PVE_NODE}/local", full=False, urgent=False, clock=clock, stop=stop)
+
+    failures: list[str] = []
+    took_s = 0.0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for _ in range(count):
+            began_s = time.monotonic()
+            failures += filter(None, pool.map(lambda number: _clone(hypervisor, number, turn), range(AT_ONCE)))
+            took_s += time.monotonic() - began_s
+            list(pool.map(lambda number: _remove(hypervisor, number), range(AT_ONCE)))
+    hypervisor.close()
+    return (str(count * AT_ONCE), str(len(failures)), str(_refused(info)), f"{took_s / count / SCALE:.1f}")
+
+
+def _clone(hypervisor: Hypervisor, number: int, turn: Turn) -> str:
+    request = CloneRequest(
+        template=Vmid(TEMPLATE_VMID),
+        pve_node=_PVE_NODE,
+        vmid=Vmid(_FIRST + number),
+        name=MachineName(f"bench-{number}"),
+        description="benchmark",
+        full=False,
+    )
+    try:
+        with turn():
+            hypervisor.clone(request, warn=lambda _message: None)
+    except HypervisorError as error:
+        return str(error)
+    return ""
+
+
+def _remove(hypervisor: Hypervisor, number: int) -> None:
+    hypervisor.destroy(Vmid(_FIRST + number), pve_node=_PVE_NODE, warn=lambda _message: None)
+
+
+def _endpoint(info: LabInfo) -> PveEndpoint:
+    user, _, token = info.token_id.partition("!")
+    return PveEndpoint(
+        url=info.endpoint,
+        token=ApiToken(user=user, name=token, secret=info.token_secret),
+        tls=TlsSpec(fingerprint=info.fingerprint),
+    )
+
+
+def _refused(info: LabInfo) -> int:
+    """Clone tasks that ended in `got timeout`, as the lab's task list has them."""
+    user, _, token = info.token_id.partition("!")
+    host, _, port = info.endpoint.removeprefix("https://").partition(":")
+    api = proxmoxer.ProxmoxAPI(
+        host, port=int(port), user=user, token_name=token, token_value=info.token_secret, verify_ssl=False
+    )
+    rows = api.nodes(_PVE_NODE).tasks.get(limit=100_000, source="all", typefilter="qmclone")
+    return sum("got timeout" in str(row.get("status")) for row in rows)
