@@ -9,6 +9,7 @@ from bootstrap.commands.lock import LockTimes
 from bootstrap.events import EventSink
 from bootstrap.execution.context import KubeconfigTarget, RunContext, Timeouts
 from bootstrap.execution.findings import Findings
+from bootstrap.execution.pacing import AgentPacing
 from bootstrap.execution.perform import perform
 from bootstrap.execution.report import Report
 from bootstrap.execution.runner import Runner
@@ -42,6 +43,7 @@ def run_plan(
         spec=spec,
         ports=ports,
         findings=findings,
+        pacing=AgentPacing(first_ask_s=options.timeouts.first_ask_s),
         token=token,
         kubeconfig=options.kubeconfig,
         timeouts=options.timeouts,

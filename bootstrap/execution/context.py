@@ -9,6 +9,7 @@ from pathlib import Path
 from bootstrap.events import EventSink, Waiting, Warned
 from bootstrap.execution.clone_turns import CloneTurns
 from bootstrap.execution.findings import Findings
+from bootstrap.execution.pacing import AgentPacing
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Ports, Warn
 from bootstrap.waiting import Crowd, Patience
@@ -55,6 +56,7 @@ class RunContext:
     """The world a run acts in.
 
     Attributes:
+        pacing: When to ask which guest agent.
         token: The cluster's token, ours, made before the first machine boots; never in an event or error.
         deadline_s: End of the whole run in the clock's seconds.
         emit: Takes events from any thread.
@@ -64,6 +66,7 @@ class RunContext:
     spec: ClusterSpec
     ports: Ports
     findings: Findings
+    pacing: AgentPacing
     token: str = field(repr=False)
     kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -67,16 +67,20 @@ def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str
 def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> IPv4Address:
     static = vm.record.address if vm.record else None
     off: list[str] = []
+    clock = context.ports.clock
 
     def poll() -> IPv4Address | NotYet:
-        started_s = context.findings.started_s.get(name)
-        if started_s is not None and context.ports.clock.now_s() - started_s < context.timeouts.first_ask_s:
-            return NotYet("it was powered on just now")
+        asked_s = clock.now_s()
+        reason = context.pacing.why_not_yet(name, vm.pve_node, now_s=asked_s)
+        if reason:
+            return NotYet(reason)
         try:
             interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
         except AgentNotRunningError as error:
+            context.pacing.silent(name, vm.pve_node, now_s=clock.now_s())
             _check_power(name, vm, error, off)
             return NotYet(error.details or error.brief)
+        context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
         chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
         if isinstance(chosen, str):
@@ -88,11 +92,14 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
     condition = Condition(
         what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
         poll=poll,
-        every_s=0.5,
+        every_s=0.25,
         resolution=f"look at its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
         f"does it get an address? On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
     )
-    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    finally:
+        context.pacing.left(name, vm.pve_node)
 
 
 def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:

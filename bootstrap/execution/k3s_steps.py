@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address
 
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
@@ -216,8 +217,10 @@ def _one(lines: dict[str, list[str]], key: str) -> str:
 
 
 def _tail(journal: str) -> str:
-    """Its last lines, each of several equal ones once: k3s repeats itself."""
-    return "\n".join(list(dict.fromkeys(journal.splitlines()))[-5:])
+    """Its last lines by k3s itself, each of several equal ones once: k3s repeats itself, and systemd does."""
+    lines = list(dict.fromkeys(journal.splitlines()))
+    own = [line for line in lines if not re.search(r"\.service[: ]", line)]
+    return "\n".join((own or lines)[-5:])
 
 
 def _unit_error(name: MachineName, unit: str, cause: Cause, journal: str) -> GuestError:

@@ -155,7 +155,9 @@ def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
     if vm.running:
         return Done(changed=False)
     context.ports.hypervisor.start(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
-    context.findings.started_s.put_first(step.machine, context.ports.clock.now_s())
+    started_s = context.ports.clock.now_s()
+    context.findings.started_s.put_first(step.machine, started_s)
+    context.pacing.started(step.machine, vm.pve_node, at_s=started_s)
     return Done()
 
 
