@@ -8,13 +8,14 @@ from bootstrap.errors import (
     AgentNotRunningError,
     DeadlineError,
     GuestError,
+    HomelabError,
     KeyRefusedError,
     PermissionDeniedError,
     SshUnreachableError,
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
-from bootstrap.execution.lasting_shell import LastingShell
+from bootstrap.execution.lasting_shell import ATTEMPTS, LastingShell
 from bootstrap.execution.scripts import parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
@@ -38,17 +39,33 @@ CLOCK_OFF_S = 60.0
 
 
 def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
-    """Know the address and the host key, be logged in, and see cloud-init done."""
+    """Know the address and the host key, be logged in, and see cloud-init done.
+
+    Where the connection drops all begins anew: the machine may have another address by now, or be off.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _meet(step, lane, context)
+        except SshUnreachableError as error:
+            context.warn(lane)(f"{error}; looking for the machine anew")
+    return _meet(step, lane, context)
+
+
+def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     vm = owned_vm(step.machine, context)
     address = _await_address(vm, step.machine, lane, context)
     host_key = _await_host_key(vm, step.machine, lane, context)
-    first = _await_login(step.machine, address, host_key, lane, context)
-    shell = LastingShell(
-        first, connect=lambda: _login(step.machine, address, host_key, context), warn=context.warn(lane)
+    shell = _await_login(step.machine, address, host_key, lane, context)
+    try:
+        _await_cloud_init(shell, step.machine, lane, context)
+        told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
+    except HomelabError:
+        shell.close()
+        raise
+    lasting = LastingShell(
+        shell, connect=lambda: _login(step.machine, address, host_key, context), warn=context.warn(lane)
     )
-    context.findings.shells.put(step.machine, shell)
-    _await_cloud_init(shell, step.machine, lane, context)
-    told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
+    context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
     facts = parse_facts(told, address=address)
     _check_machine_id(step.machine, facts, context)
