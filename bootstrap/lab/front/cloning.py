@@ -81,8 +81,11 @@ class Cloning:
         except TaskError as error:
             status = str(error)
             self._clean_up(vm)
-        if self._strike("clone-dies", vm) and status == "OK":
+        died = self._strike("clone-dies", vm)
+        if died and status == "OK":
             status = "unexpected status"
+            if died.left is None:
+                died.undo = lambda: self._unlock(vm)
         elif status == "OK":
             if self.front.faults.strike(
                 "task-warnings", machine=vm.name, vmid=vm.vmid, pve_node=vm.node, type="qmclone"
@@ -96,6 +99,12 @@ class Cloning:
         backup = self._strike("backup-lock", vm) if status == "OK" else None
         if backup:
             await pve.backup(vm.vmid, secs=60)
+
+    @staticmethod
+    def _unlock(vm: Any) -> None:
+        """What somebody does about it: `qm unlock`."""
+        vm.lock = None
+        vm.config.pop("lock", None)
 
     async def _volumes(self, work: CloneWork) -> None:
         vm, delays = work.vm, self.front.delays

@@ -26,6 +26,8 @@ API_PORT = 6443
 AGENT_THREADS = 2
 RETRY_LEAST_S = 0.1
 """Real seconds between two tries of an agent, however fast the lab's clock runs."""
+HELD_LOOK_S = 0.5
+"""While a fault keeps a node from Ready its kubelet looks this often whether it still does."""
 
 ONLY_STANDIN = (
     "simulated guests run nothing but the k3s stand-in (tests/doubles/k3s/artifacts.py makes a release of it); "
@@ -294,6 +296,8 @@ class AgentProcess:
             pause_s = await loop.run_in_executor(self._threads, resident.step)
             if pause_s and not self._joined:
                 pause_s = max(pause_s * self._scale, RETRY_LEAST_S)
+            elif self._joined and resident.kubelet.held():
+                pause_s = min(pause_s, HELD_LOOK_S)
             await asyncio.sleep(pause_s)
 
     def _make(self, loop: asyncio.AbstractEventLoop) -> Any:
