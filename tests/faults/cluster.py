@@ -103,6 +103,7 @@ class FaultyCluster(KillableCluster):
             return False
 
         ended = self.run(command, until=until)
+        assert not to_do, f"{command} ended before {at_step} steps had: the fault never came"
         took_s = time.monotonic() - began_s
         if not self._told.exists():
             return Said(code=ended.code, crash=ended.error or "it told nothing", took_s=took_s)
