@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,11 +87,20 @@ def _cache() -> Path:
     return Path(base) / "homelab-k8s" / "lab"
 
 
-def lab_home(directory: Path, kind: str) -> Iterator[Home]:
-    """A home with a lab of one kind of guests; nothing of it is left afterwards."""
+@contextmanager
+def lab_home(kind: str) -> Iterator[Home]:
+    """A home with a lab of one kind of guests; nothing of it is left afterwards.
+
+    Its path is short, as users' are: a guest agent's socket is below it, and paths of sockets end at 107 bytes.
+    """
     reason = why_not(kind)
     if reason is not None:
         pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="hk8s-") as directory:
+        yield from _lab_in(Path(directory), kind)
+
+
+def _lab_in(directory: Path, kind: str) -> Iterator[Home]:
     home = Home(directory)
     subprocess.run([sys.executable, str(STAND_IN), str(directory / "k3s")], check=True, capture_output=True)
     home.run("lab", "start", "--guests", kind, timeout_s=600)

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.container
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    yield from lab_home(tmp_path_factory.mktemp("container"), "container")
+def home() -> Iterator[Home]:
+    with lab_home("container") as home:
+        yield home
 
 
 class Api:

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.qemu
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    yield from lab_home(tmp_path_factory.mktemp("qemu"), "qemu")
+def home() -> Iterator[Home]:
+    with lab_home("qemu") as home:
+        yield home
 
 
 def test_up_again_and_down_on_virtual_machines(home: Home) -> None:
