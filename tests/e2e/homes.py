@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bootstrap.lab.guests.choose import why_not
+from tests.bridge import bridge
 
 HERE = Path(__file__).parent
 STAND_IN = HERE.parent / "doubles" / "k3s" / "artifacts.py"
@@ -96,7 +97,7 @@ def lab_home(kind: str) -> Iterator[Home]:
     reason = why_not(kind)
     if reason is not None:
         pytest.skip(reason)
-    with tempfile.TemporaryDirectory(prefix="hk8s-") as directory:
+    with bridge(), tempfile.TemporaryDirectory(prefix="hk8s-") as directory:
         yield from _lab_in(Path(directory), kind)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from bootstrap.lab.guests.choose import why_not
+from tests.bridge import bridge
 from tests.kills.cluster import Ended, KillableCluster, killable_cluster
 
 SEED = 20260501
@@ -33,7 +34,8 @@ def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableClus
     reason = why_not("container")
     if reason is not None:
         pytest.skip(reason)
-    with killable_cluster(tmp_path_factory.mktemp("k"), guests="container", servers=1, agents=2) as cluster:
+    directory = tmp_path_factory.mktemp("k")
+    with bridge(), killable_cluster(directory, guests="container", servers=1, agents=2) as cluster:
         for name, vmid in FOREIGN.items():
             cluster.call("POST", "/nodes/pve1/qemu", vmid=vmid, name=name, memory=512)
         yield cluster
