@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -46,6 +47,8 @@ def main(names: list[str]) -> int:
     if unknown:
         _say(f"no benchmark is called {', '.join(unknown)}; there are: {', '.join(known)}")
         return 2
+    # So that labs are stopped on the way out; without it SIGTERM ends the process where it stands.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began_s, load = time.monotonic(), os.getloadavg()[0]
     results: dict[str, list[Table]] = {}
     for group in [[name] for name in names] if names else _groups():
