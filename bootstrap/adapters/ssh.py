@@ -208,8 +208,11 @@ class FabricShell:
 
     def close(self) -> None:
         """End the connection; safe to call twice."""
-        # Fabric closes nothing where the other side has hung up already.
-        self._connection.close()
+        import paramiko
+
+        # Fabric closes nothing where the other side has hung up already, and SFTP's end may meet a lost connection.
+        with contextlib.suppress(EOFError, OSError, paramiko.SSHException):
+            self._connection.close()
         self._connection.client.close()
 
     def _check_alive(self, doing: str) -> None:
