@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 
 import pytest
 
-from bootstrap.errors import HomelabError, HostKeyError, KeyRefusedError, SshUnreachableError
+from bootstrap.errors import GuestError, HomelabError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import AgentSilentError
 from tests.lab.simulated.running import Guest, Guests, eventually
@@ -113,16 +112,26 @@ def test_an_upload_that_is_cut(simulated: Guests, faults: Faults, k3s: Path) -> 
     guest.connect().upload(k3s, name="k3s.bin")
 
 
-def test_a_full_disk(simulated: Guests, faults: Faults, k3s: Path) -> None:
+def test_a_full_disk_takes_no_files(simulated: Guests, faults: Faults, k3s: Path) -> None:
     guest = simulated.start(201)
     guest.run("facts.sh")
     faults.add("disk-full")
     assert guest.run("facts.sh")["disk_free_mib"] == "0"
-    with contextlib.suppress(HomelabError):  # a client may learn of it only when it looks
+    with pytest.raises(GuestError) as refused:
         guest.shell.upload(k3s, name="k3s.bin")
-    with pytest.raises(HomelabError) as refused:
+    assert refused.value.brief == "guest201: k3s.bin did not arrive whole"
+    assert "is its disk full?" in refused.value.resolution
+
+
+def test_a_full_disk_that_has_all_files_already(simulated: Guests, faults: Faults) -> None:
+    guest = simulated.start(201)
+    with pytest.raises(ScriptError, match="ROLE"):
+        guest.run("install-k3s.sh", ROLE="none")  # has the script there before the disk is full
+    faults.add("disk-full")
+    with pytest.raises(GuestError) as refused:
         guest.run("install-k3s.sh", ROLE="server", SHA256="0" * 64)
-    assert "No space left on device" in refused.value.details or "did not arrive whole" in refused.value.brief
+    assert refused.value.brief == "guest201: its disk is full (install-k3s.sh)"
+    assert "No space left on device" in refused.value.details
 
 
 def test_sudo_that_asks_for_a_password(simulated: Guests, faults: Faults) -> None:
