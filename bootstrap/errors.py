@@ -23,6 +23,7 @@
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
     ├── ArtifactError               1    a k3s release could not be had, or its checksum is wrong
     ├── NotOursError                1    ownership was checked and denied; nothing was done
+    ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
     ├── DeadlineError               1    a wait ran out of time
     ├── RunFailedError              1    some lanes of a run failed; carries each one's error
     └── InterruptedRunError       130    Ctrl-C
@@ -32,8 +33,18 @@ The numbers are the process's exit codes. Third-party exceptions are converted o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+MOST_LINES = 10
+"""Lines of a list in an error: of hundreds of machines nobody reads more, and the log of the run has them all."""
+
+
+def few_lines(lines: Sequence[str]) -> str:
+    """The lines as one text; of more than `MOST_LINES` the first ones and `... and N more`."""
+    left = len(lines) - MOST_LINES
+    return "\n".join([*lines[:MOST_LINES], f"... and {left} more"] if left > 0 else lines)
 
 
 class HomelabError(Exception):
@@ -196,6 +207,10 @@ class NotOursError(HomelabError):
     """A VM does not carry our tag and our record: it is left alone."""
 
 
+class ClusterBusyError(HomelabError):
+    """Somebody else works on the cluster; nothing was touched."""
+
+
 class DeadlineError(HomelabError):
     """A wait ran out of time; `details` has the last problem seen."""
 
@@ -208,14 +223,19 @@ class RunFailedError(HomelabError):
     """
 
     def __init__(self, brief: str, failures: tuple[tuple[str, HomelabError], ...], *, resolution: str = "") -> None:
-        super().__init__(
-            brief, details="\n".join(f"{lane}: {error}" for lane, error in failures), resolution=resolution
-        )
+        details = few_lines([f"{lane}: {error}" for lane, error in failures])
+        super().__init__(brief, details=details, resolution=resolution)
         self.failures = failures
         self.exit_code = failures[0][1].exit_code if len(failures) == 1 else 1  # type: ignore[misc]
 
 
 class InterruptedRunError(HomelabError):
-    """Ctrl-C: running steps ended cleanly, the rest was not started."""
+    """Ctrl-C: running steps ended cleanly, the rest was not started.
+
+    `details` may tell where each lane stands, a line each; it is cut as `few_lines` does.
+    """
 
     exit_code = 130
+
+    def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
+        super().__init__(brief, details=few_lines(details.splitlines()), resolution=resolution)

@@ -10,7 +10,7 @@ from bootstrap.commands.guests import visit_all
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.status import status_of
 from bootstrap.commands.up import choose_version, rights_needed
-from bootstrap.errors import HomelabError
+from bootstrap.errors import HomelabError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
@@ -214,7 +214,7 @@ class _Doctor:
             return skipped("cluster", "there is none yet; `homelab-k8s up` builds it")
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:
-            return failed("cluster", "\n".join(status.problems), "`homelab-k8s up` makes and repairs what it can")
+            return failed("cluster", few_lines(status.problems), "`homelab-k8s up` makes and repairs what it can")
         return ok("cluster", f"{len(status.machines)} machine{'' if len(status.machines) == 1 else 's'}, all Ready")
 
     def _machines(self) -> Check:

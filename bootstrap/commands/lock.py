@@ -17,7 +17,7 @@ import threading
 from dataclasses import dataclass, replace
 from types import TracebackType
 
-from bootstrap.errors import HomelabError, InterruptedRunError, VmidTakenError
+from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, VmidTakenError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.lock import (
@@ -37,10 +37,6 @@ _ATTEMPTS = 5
 _LOOK_EVERY_S = 1.0
 
 logger = logging.getLogger(__name__)
-
-
-class ClusterBusyError(HomelabError):
-    """Somebody else works on the cluster; nothing was touched."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.lock import ClusterBusyError, ClusterLock, LockTimes
+from bootstrap.commands.lock import ClusterLock, LockTimes
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.errors import HomelabError, InterruptedRunError, PreflightError
+from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, PreflightError
 from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
