@@ -42,7 +42,8 @@ def _observed(
         version=facts.version,
         pve_nodes=facts.pve_nodes,
         templates=facts.templates,
-        vms=facts.vms,
+        # Proxmox VE lists them in any order, and another one each time.
+        vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
         used_vmids=facts.used_vmids,
         kube_nodes=kube_nodes,
         kube_problem=problem,

@@ -76,6 +76,12 @@ def test_of_a_cluster_that_is_well_all_is_ok() -> None:
     assert check(found, "etcd-disk").facts == (("demo-cp-1", 1.2), ("demo-cp-2", 1.2), ("demo-cp-3", 1.2))
 
 
+def test_machines_are_told_in_one_order_however_proxmox_lists_them() -> None:
+    world = built()
+    world.vms = dict(reversed(world.vms.items()))
+    assert [name for name, _ in check(look(world, THREE), "etcd-disk").facts] == [f"demo-cp-{n}" for n in (1, 2, 3)]
+
+
 def test_sqlite_has_no_etcd_to_be_measured() -> None:
     assert "sqlite" in check(look(built(servers=1)), "etcd-disk").says
 
