@@ -4,8 +4,38 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from bootstrap.execution import cluster_steps, guest_steps, k3s_steps, vm_steps
+from bootstrap.execution import (
+    backup_steps,
+    cluster_steps,
+    guest_steps,
+    identity_steps,
+    k3s_steps,
+    leaving_steps,
+    upgrade_steps,
+    vip_steps,
+    vm_steps,
+)
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.planning.keeping_steps import (
+    AwaitVersion,
+    ConfigureVip,
+    DeleteKubeNode,
+    Drain,
+    KeepingStep,
+    MarkLeaving,
+    MigrateToEtcd,
+    Reclaim,
+    RejoinServer,
+    RenewToken,
+    RestoreSnapshot,
+    RotateToken,
+    SaveIdentity,
+    SpreadVip,
+    StopK3s,
+    TakeSnapshot,
+    Uncordon,
+    UpgradeK3s,
+)
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
@@ -60,5 +90,45 @@ def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 -
             return vm_steps.destroy_vm(step, lane, context)
         case ForgetCluster():
             return cluster_steps.forget_cluster(step, lane, context)
+        case _:
+            return _keep(step, lane, context)
+
+
+def _keep(step: KeepingStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
+    match step:
+        case MarkLeaving():
+            return leaving_steps.mark_leaving(step, lane, context)
+        case Reclaim():
+            return leaving_steps.reclaim(step, lane, context)
+        case Drain():
+            return leaving_steps.drain(step, lane, context)
+        case Uncordon():
+            return leaving_steps.uncordon(step, lane, context)
+        case DeleteKubeNode():
+            return leaving_steps.delete_kube_node(step, lane, context)
+        case UpgradeK3s():
+            return upgrade_steps.upgrade_k3s(step, lane, context)
+        case AwaitVersion():
+            return upgrade_steps.await_version(step, lane, context)
+        case MigrateToEtcd():
+            return upgrade_steps.migrate_to_etcd(step, lane, context)
+        case ConfigureVip():
+            return vip_steps.configure_vip(step, lane, context)
+        case SpreadVip():
+            return vip_steps.spread_vip(step, lane, context)
+        case TakeSnapshot():
+            return backup_steps.take_snapshot(step, lane, context)
+        case StopK3s():
+            return backup_steps.stop_k3s(step, lane, context)
+        case RestoreSnapshot():
+            return backup_steps.restore_snapshot(step, lane, context)
+        case RejoinServer():
+            return backup_steps.rejoin_server(step, lane, context)
+        case RotateToken():
+            return identity_steps.rotate_token(step, lane, context)
+        case RenewToken():
+            return identity_steps.renew_token(step, lane, context)
+        case SaveIdentity():
+            return identity_steps.save_identity(step, lane, context)
         case _:
             assert_never(step)

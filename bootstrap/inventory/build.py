@@ -17,6 +17,7 @@ from bootstrap.model.cluster import (
     SshSpec,
     StaticAddresses,
     TemplateRef,
+    VipSpec,
 )
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import PoolName, Vmid
@@ -37,6 +38,7 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
         k3s=_k3s(root.sure(table.K3S), places),
         sizing=_sizing(root.sure(table.SIZING)),
         placement=_placement(root.sure(table.PROXMOX)),
+        vip=_vip(root.sure(table.CONTROL_PLANE)),
     )
 
 
@@ -79,8 +81,17 @@ def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> Node
         cpu_type=values.get(table.CPU),
         labels=tuple(sorted(values.get(table.LABELS) or ())),
         taints=tuple(sorted(values.get(table.TAINTS) or ())),
+        pve_nodes=values.get(table.POOL_PVE_NODES) or (),
+        storage=values.get(table.POOL_STORAGE),
         stated=frozenset(name for name, field in sizes.items() if values.given(field)),
     )
+
+
+def _vip(control_plane: Values) -> VipSpec | None:
+    vip = control_plane.get(table.VIP) if control_plane.given(table.VIP) else None
+    if vip is None:
+        return None
+    return VipSpec(address=vip.sure(table.VIP_ADDRESS), router_id=vip.get(table.VIP_ROUTER_ID))
 
 
 def _network(values: Values) -> NetworkSpec:

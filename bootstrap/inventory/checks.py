@@ -25,6 +25,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     """Note every contradiction; a value that is wrong by itself is left out of all checks."""
     _check_addresses(root, problems)
     _check_gateway(root, problems)
+    _check_vip(root, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
     _check_k3s_source(root, problems)
@@ -114,6 +115,27 @@ def _check_gateway(root: Values, problems: Problems) -> None:
     gateway, subnet = network.get(table.GATEWAY), network.get(table.SUBNET)
     if gateway is not None and subnet is not None and not _usable(gateway, subnet):
         problems.add(where, f"{gateway} is not in the subnet {subnet}", _usable_hint(subnet))
+
+
+def _check_vip(root: Values, problems: Problems) -> None:
+    control_plane, network = root.get(table.CONTROL_PLANE), root.get(table.NETWORK)
+    vip = control_plane.get(table.VIP) if control_plane is not None and control_plane.given(table.VIP) else None
+    if vip is None:
+        return
+    if not vip.given(table.VIP_ADDRESS):
+        problems.add(vip.where, "needs its address", "such as vip: 192.168.1.40")
+        return
+    address = vip.get(table.VIP_ADDRESS)
+    if address is None or network is None:
+        return
+    where, subnet, addresses = vip.at(table.VIP_ADDRESS), network.get(table.SUBNET), network.get(table.ADDRESSES)
+    if subnet is not None and not _usable(address, subnet):
+        problems.add(where, f"{address} is not in the machines' subnet {subnet}", _usable_hint(subnet))
+    if addresses is not None and address in addresses:
+        problems.add(where, f"{address} lies among the machines' addresses", "choose one beside that range")
+    for what, other, _at in _neighbours(root, network):
+        if address == other:
+            problems.add(where, f"{address} is {what}", "choose one that nobody has")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,21 @@ TAINTS: Final = Field(
     example=["gpu=true:NoSchedule"],
     doc="Kubernetes taints, key=value:EFFECT; effects NoSchedule, PreferNoSchedule, NoExecute.",
 )
-_MACHINE: Final = (CORES, MEMORY, DISK, CPU, LABELS, TAINTS)
+POOL_PVE_NODES: Final = Field(
+    name="nodes",
+    kind=ListOf(item=forms.PVE_NODE_NAME),
+    default_doc="those of proxmox.nodes",
+    example=["pve1"],
+    doc="Proxmox nodes that machines of the pool may go to.",
+)
+POOL_STORAGE: Final = Field(
+    name="storage",
+    kind=forms.STORAGE_NAME,
+    default_doc="that of proxmox.storage",
+    example="fast-zfs",
+    doc="Storage for full clones of the pool; linked ones stay on the template's.",
+)
+_MACHINE: Final = (CORES, MEMORY, DISK, CPU, LABELS, TAINTS, POOL_PVE_NODES, POOL_STORAGE)
 SERVERS: Final = Field(
     name="count",
     kind=Integer(minimum=1, maximum=7, odd=True),
@@ -74,7 +88,29 @@ SERVERS: Final = Field(
 COUNT: Final = Field(
     name="count", kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Machines of the pool."
 )
-CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE))
+VIP_ADDRESS: Final = Field(
+    name="address", kind=forms.ADDRESS, example="192.168.1.40", doc="In the machines' network and free."
+)
+VIP_ROUTER_ID: Final = Field(
+    name="router_id",
+    kind=Integer(minimum=1, maximum=255),
+    default_doc="made from the cluster's name",
+    example=51,
+    doc="VRRP's virtual router id, for networks where other keepaliveds run.",
+)
+VIP: Final = Field(
+    name="vip",
+    kind=Short(
+        section=Section(
+            doc="An address of the API's own, which follows a living server.", fields=(VIP_ADDRESS, VIP_ROUTER_ID)
+        ),
+        keys=(("str", VIP_ADDRESS),),
+    ),
+    default_doc="none: the first server's address is the API's",
+    example="192.168.1.40",
+    doc="An address of the API's own, which follows a living server; a plain address will do.",
+)
+CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE, VIP))
 POOL: Final = Section(doc="A pool of k3s agents.", fields=(COUNT, *_MACHINE))
 
 TOKEN_ENV: Final = Field(name="env", kind=forms.ENV_NAME, example="PROXMOX_VE_API_TOKEN", doc="Environment variable.")

@@ -139,6 +139,54 @@ class K3sSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VipSpec:
+    """An address that follows a living server, by keepalived.
+
+    Attributes:
+        address: In the machines' network, used by nobody else; DHCP must not hand it out.
+        router_id: VRRP's virtual router id, 1-255, or None to derive it from the cluster's name.
+    """
+
+    address: IPv4Address
+    router_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Spec:
+    """An S3 bucket that k3s keeps snapshots in, by its own `etcd-s3` settings.
+
+    Attributes:
+        endpoint: `host` or `host:port`, without scheme.
+        insecure: Plain HTTP.
+        skip_verify: HTTPS with any certificate.
+    """
+
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+    folder: str = ""
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    insecure: bool = False
+    skip_verify: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupSpec:
+    """Scheduled etcd snapshots, by k3s itself. They need embedded etcd.
+
+    Attributes:
+        schedule: Five cron fields, or None for k3s's own (00:00 and 12:00).
+        retention: How many are kept on each server, or None for k3s's 5.
+        s3: Where they go as well, or None.
+    """
+
+    schedule: str | None = None
+    retention: int | None = None
+    s3: S3Spec | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SizingSpec:
     """How far the Proxmox nodes may be filled.
 
@@ -180,6 +228,7 @@ class ClusterSpec:
         control_plane: The servers' pool; its count is odd.
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
+        vip: The API's own address, or None: then it is the first server's.
     """
 
     name: ClusterName
@@ -193,6 +242,8 @@ class ClusterSpec:
     k3s: K3sSpec = field(default_factory=K3sSpec)
     sizing: SizingSpec = field(default_factory=SizingSpec)
     placement: PlacementSpec = field(default_factory=PlacementSpec)
+    vip: VipSpec | None = None
+    backup: BackupSpec = field(default_factory=BackupSpec)
 
     @property
     def pools(self) -> tuple[NodePool, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
-from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 
 CONTROL_PLANE_POOL = PoolName("control-plane")
 
@@ -54,6 +54,8 @@ class NodePool:
         cpu_type: A Proxmox CPU type, or None to choose the best that all Proxmox nodes in use share.
         labels: Kubernetes labels, sorted by key.
         taints: Kubernetes taints, sorted.
+        pve_nodes: Proxmox nodes its machines may go to; empty for all that the cluster may use.
+        storage: Storage for its full clones, or None for the cluster's.
         stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
             way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
@@ -67,12 +69,19 @@ class NodePool:
     cpu_type: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[Taint, ...] = ()
+    pve_nodes: tuple[PveNodeName, ...] = ()
+    storage: StorageName | None = None
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineSpec:
-    """One machine we want. Sizes as in its `NodePool`; `address` is None where DHCP gives one."""
+    """One machine we want. Sizes, places and storage as in its `NodePool`.
+
+    Attributes:
+        address: A fixed one, or None where DHCP gives one.
+        mac: The MAC address net0 is to have, in upper case, or None to keep the one its clone was given.
+    """
 
     name: MachineName
     role: Role
@@ -83,7 +92,10 @@ class MachineSpec:
     cpu_type: str | None
     labels: tuple[tuple[str, str], ...] = ()
     taints: tuple[Taint, ...] = ()
+    pve_nodes: tuple[PveNodeName, ...] = ()
+    storage: StorageName | None = None
     address: IPv4Address | None = None
+    mac: str | None = None
 
 
 class RecordState(StrEnum):
@@ -93,6 +105,8 @@ class RecordState(StrEnum):
     """Written by the clone request itself; the tag is not there yet, since a clone request takes none."""
     MADE = "made"
     """Written with the configuration; the tag is there from then on."""
+    LEAVING = "leaving"
+    """On its way out of the cluster: no longer counted, to be removed by the command that was told to, or the next."""
 
 
 @dataclass(frozen=True, kw_only=True)

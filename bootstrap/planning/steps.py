@@ -11,6 +11,7 @@ from typing import ClassVar
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
+from bootstrap.planning.keeping_steps import KeepingStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,4 +194,5 @@ Step = (
     | StopVm
     | DestroyVm
     | ForgetCluster
+    | KeepingStep
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bootstrap.model.observed import GuestInterface
 from bootstrap.ports.cluster import Artifact, ArtifactSource, KubeApi, KubeApis
-from bootstrap.ports.guests import GuestScript, GuestShell, GuestShells
+from bootstrap.ports.guests import CommandOutcome, GuestScript, GuestShell, GuestShells
 from bootstrap.ports.local import (
     CertificateFacts,
     Clock,
@@ -54,6 +54,7 @@ __all__ = [
     "CertificateFacts",
     "Clock",
     "CloneRequest",
+    "CommandOutcome",
     "EndpointFacts",
     "GuestInterface",
     "GuestScript",

@@ -11,6 +11,7 @@ from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.workloads import Pod, Refusal, Snapshot
 
 
 class KubeApi(Protocol):
@@ -39,6 +40,26 @@ class KubeApi(Protocol):
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
         """Delete the node object, waiting `timeout_s` at most (a finalizer can hold it); gone already is fine."""
+        ...
+
+    def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
+        """Cordon a node or lift that; whether anything changed. Raises KubernetesError where there is no such node."""
+        ...
+
+    def pods(self, *, on: MachineName) -> tuple[Pod, ...]:
+        """All pods of a node, of all namespaces. Raises KubeUnreachableError."""
+        ...
+
+    def evict(self, pod: Pod) -> Refusal | None:
+        """Ask for an eviction, which respects PodDisruptionBudgets (policy/v1); None: taken, or it is gone already.
+
+        Raises:
+            KubernetesError: It failed otherwise.
+        """
+        ...
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What k3s tells of its etcd snapshots (ETCDSnapshotFile, k3s 1.29 and newer); empty where it tells none."""
         ...
 
     def close(self) -> None:

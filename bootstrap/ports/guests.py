@@ -26,6 +26,15 @@ class GuestScript:
     secret_files: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class CommandOutcome:
+    """How a user's command ended on a machine."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 class GuestShell(Protocol):
     """One SSH connection to a machine."""
 
@@ -35,6 +44,23 @@ class GuestShell(Protocol):
 
     def upload(self, source: Path, *, name: str) -> None:
         """Put a local file beside the scripts (their working directory) under `name`, mode 0600, atomically."""
+        ...
+
+    def download(self, name: str, *, target: Path) -> None:
+        """Fetch a file that a script has left beside the scripts into a local file, mode 0600, atomically.
+
+        Raises:
+            GuestError: There is none, or it did not arrive whole.
+            SshUnreachableError: The connection broke.
+        """
+        ...
+
+    def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
+        """Run a user's own command line as the login user, in its shell; its failure is no error.
+
+        Raises:
+            SshUnreachableError: The connection broke, or the time was up.
+        """
         ...
 
     def close(self) -> None:

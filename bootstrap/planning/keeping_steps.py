@@ -1,0 +1,241 @@
+"""The steps that keep a cluster: machines leave, k3s is upgraded, data is saved and brought back.
+
+As in `steps`: frozen values that name machines and say what is to be true of them, never addresses or secrets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkLeaving:
+    """Have the machine's record say that it is on its way out, so that whoever comes next knows."""
+
+    phase: ClassVar[str] = "mark"
+    title: ClassVar[str] = "mark as leaving"
+    machine: MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reclaim:
+    """Have a machine that was on its way out back in service: its record, and pods may come to it again."""
+
+    phase: ClassVar[str] = "mark"
+    title: ClassVar[str] = "take back into service"
+    machine: MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drain:
+    """Have the Kubernetes node cordoned and its pods evicted, PodDisruptionBudgets respected.
+
+    Where that fails, the node is uncordoned again and the error names what blocks.
+
+    Attributes:
+        delete_local_data: Whether pods with emptyDir volumes may go, which loses what is in them.
+        delete_bare: Whether pods that no controller brings back may go.
+        timeout_s: For all evictions together.
+    """
+
+    phase: ClassVar[str] = "drain"
+    title: ClassVar[str] = "cordon and drain"
+    machine: MachineName
+    delete_local_data: bool = False
+    delete_bare: bool = False
+    timeout_s: float = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncordon:
+    """Have pods come to the Kubernetes node again."""
+
+    phase: ClassVar[str] = "uncordon"
+    title: ClassVar[str] = "uncordon"
+    machine: MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteKubeNode:
+    """Have the Kubernetes node gone; `server`: and its etcd member, which k3s removes with it."""
+
+    phase: ClassVar[str] = "leave"
+    machine: MachineName
+    server: bool
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return "leave etcd and Kubernetes" if self.server else "leave Kubernetes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeK3s:
+    """Have the machine run another k3s version: binary, settings, restart, and the unit active again."""
+
+    phase: ClassVar[str] = "upgrade"
+    machine: MachineSpec
+    version: str
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"upgrade to k3s {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitVersion:
+    """See the Kubernetes node Ready with a kubelet of this version."""
+
+    phase: ClassVar[str] = "ready"
+    machine: MachineName
+    version: str
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"wait until Ready with {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MigrateToEtcd:
+    """Have the only server's sqlite data in embedded etcd: a restart with `cluster-init` (k3s 1.22.2 and newer)."""
+
+    phase: ClassVar[str] = "migrate"
+    title: ClassVar[str] = "move sqlite to etcd"
+    machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigureVip:
+    """Have keepalived on a server; its peers are those of `servers` whose address is known by now.
+
+    `first`: wait until the API answers at the VIP.
+    """
+
+    phase: ClassVar[str] = "vip"
+    title: ClassVar[str] = "set up the VIP"
+    machine: MachineName
+    servers: tuple[MachineName, ...]
+    first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadVip:
+    """Have every server's keepalived know all the others."""
+
+    phase: ClassVar[str] = "vip"
+    title: ClassVar[str] = "tell the servers' keepalived of each other"
+    servers: tuple[MachineName, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeSnapshot:
+    """Have a new snapshot of the cluster's data, on the server and, with `to`, in a directory here, mode 0600.
+
+    Attributes:
+        name: What the snapshot's name begins with.
+        s3: Whether it goes to the inventory's bucket too.
+    """
+
+    phase: ClassVar[str] = "snapshot"
+    machine: MachineName
+    name: str
+    to: Path | None = None
+    s3: bool = False
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"take the snapshot {self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopK3s:
+    """Have k3s stopped on a machine; pods go on running."""
+
+    phase: ClassVar[str] = "stop"
+    title: ClassVar[str] = "stop k3s"
+    machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreSnapshot:
+    """Have the data of a snapshot on a server whose k3s is stopped, as the only etcd member, serving again.
+
+    Attributes:
+        source: A snapshot's name on that server or in the inventory's bucket (`s3`), or a file here.
+    """
+
+    phase: ClassVar[str] = "restore"
+    machine: MachineSpec
+    source: str | Path
+    s3: bool = False
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        name = self.source.name if isinstance(self.source, Path) else self.source
+        return f"restore {name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejoinServer:
+    """Have a stopped server join anew: its old data goes, etcd's comes from the others."""
+
+    phase: ClassVar[str] = "restore"
+    title: ClassVar[str] = "join again with no data of its own"
+    machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotateToken:
+    """Have the cluster's token replaced by a new one; the state directory has it before the cluster does."""
+
+    phase: ClassVar[str] = "rotate"
+    title: ClassVar[str] = "replace the token"
+    machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenewToken:
+    """Have a machine's k3s run with the cluster's token as it is now."""
+
+    phase: ClassVar[str] = "rotate"
+    title: ClassVar[str] = "restart with the new token"
+    machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveIdentity:
+    """Have the cluster's CAs and token in the state directory, mode 0600, for a server to come."""
+
+    phase: ClassVar[str] = "save"
+    title: ClassVar[str] = "save the cluster's CAs and token"
+    machine: MachineName
+
+
+KeepingStep = (
+    MarkLeaving
+    | Reclaim
+    | Drain
+    | Uncordon
+    | DeleteKubeNode
+    | UpgradeK3s
+    | AwaitVersion
+    | MigrateToEtcd
+    | ConfigureVip
+    | SpreadVip
+    | TakeSnapshot
+    | StopK3s
+    | RestoreSnapshot
+    | RejoinServer
+    | RotateToken
+    | RenewToken
+    | SaveIdentity
+)
