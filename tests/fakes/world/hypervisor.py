@@ -1,0 +1,137 @@
+"""Proxmox VE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+from bootstrap.errors import (
+    AgentNotConfiguredError,
+    AgentNotRunningError,
+    HypervisorError,
+    VmidTakenError,
+    VmNotFoundError,
+)
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.observed import GuestInterface, PveVersion, VmRecord
+from bootstrap.ports import CloneRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
+from tests.fakes.world.vm import FakeVm
+
+if TYPE_CHECKING:
+    from tests.fakes.world.world import World
+
+
+@dataclass
+class FakeHypervisor:
+    world: World
+
+    def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+        world = self.world
+        if world.observe_error is not None:
+            raise world.observe_error
+        with world.lock:
+            records = [vm.record() for vm in world.vms.values()]
+            running = [vm for vm in records if vm.running or vm.onboot]
+        nodes = [
+            replace(
+                facts,
+                committed_cores=facts.committed_cores + sum(vm.cores for vm in running if vm.pve_node == facts.name),
+                committed_memory_mib=facts.committed_memory_mib
+                + sum(vm.memory_mib for vm in running if vm.pve_node == facts.name),
+            )
+            for facts in world.pve_nodes
+        ]
+        return PveFacts(
+            version=PveVersion(major=9, minor=0, text="9.0"),
+            pve_nodes=tuple(nodes),
+            templates=tuple(world.templates),
+            vms=tuple(
+                vm for vm in records if vm.vmid in vmids or vm.record is not None or vm.name.startswith(f"{cluster}-")
+            ),
+            used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
+        )
+
+    def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
+        return self.world.missing
+
+    def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
+        with self.world.lock:
+            return self._vm(vmid, pve_node).record()
+
+    def _vm(self, vmid: Vmid, pve_node: PveNodeName) -> FakeVm:
+        vm = self.world.vms.get(vmid)
+        if vm is None or vm.pve_node != pve_node:
+            raise VmNotFoundError(f"there is no VM {vmid} on {pve_node}")
+        return vm
+
+    def clone(self, request: CloneRequest, *, warn: Warn) -> None:
+        world = self.world
+        world.log(f"clone {request.name}")
+        with world.lock:
+            if request.vmid in world.taken_while_cloning:
+                world.vms.setdefault(
+                    request.vmid, FakeVm(vmid=request.vmid, name="somebody-elses", pve_node=request.pve_node)
+                )
+            if request.vmid in world.vms:
+                raise VmidTakenError(f"vmid {request.vmid} is taken")
+            if request.name in world.fail_clone:
+                raise HypervisorError(f"{request.name}: clone failed", details="clone failed: no space left")
+            vm = FakeVm(
+                vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
+            )
+            vm.tags = "homelab-k8s-template"
+            world.vms[request.vmid] = vm
+        world.on_call(f"cloned {request.name}")
+
+    def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
+        with self.world.lock:
+            vm = self._vm(vmid, pve_node)
+        self.world.log(f"configure {vm.name}")
+        with self.world.lock:
+            vm.settings.update(settings)
+            vm.description = str(settings.get("description", vm.description))
+            vm.tags = str(settings.get("tags", vm.tags))
+
+    def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
+        vm = self._vm(vmid, pve_node)
+        self.world.log(f"grow {vm.name}")
+        vm.disk_gib = max(vm.disk_gib, size_gib)
+
+    def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        vm = self._vm(vmid, pve_node)
+        self.world.log(f"start {vm.name}")
+        vm.running = True
+        vm.boots += 1
+
+    def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
+        self.stop(vmid, pve_node=pve_node, warn=warn)
+
+    def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        vm = self._vm(vmid, pve_node)
+        self.world.log(f"stop {vm.name}")
+        vm.running = False
+
+    def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        vm = self._vm(vmid, pve_node)
+        self.world.log(f"destroy {vm.name}")
+        if vm.running:
+            raise HypervisorError(f"VM {vmid} is running - destroy failed")
+        with self.world.lock:
+            del self.world.vms[vmid]
+
+    def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
+        vm = self._vm(vmid, pve_node)
+        if vm.name in self.world.no_agent:
+            raise AgentNotConfiguredError(f"{vm.name}: No QEMU guest agent configured")
+        if not vm.running or vm.name in self.world.silent:
+            self.world.clock.sleep(3.0)
+            raise AgentNotRunningError(f"{vm.name}: no answer", details="QEMU guest agent is not running")
+        loopback = GuestInterface(name="lo", mac="00:00:00:00:00:00", addresses=(IPv4Address("127.0.0.1"),))
+        pods = GuestInterface(name="cni0", mac="0A:00:00:00:00:01", addresses=(IPv4Address("10.42.0.1"),))
+        return (loopback, pods, GuestInterface(name="eth0", mac=vm.mac, addresses=(vm.address,)))
+
+    def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
+        return f"ssh-ed25519 AAAA{vmid} root@guest\n"

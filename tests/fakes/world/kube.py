@@ -1,0 +1,77 @@
+"""Kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
+
+import yaml
+
+from bootstrap.errors import KubeUnreachableError
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Taint
+from bootstrap.model.observed import KubeNode
+
+if TYPE_CHECKING:
+    from tests.fakes.world.world import World
+
+
+@dataclass
+class FakeKubeApis:
+    world: World
+
+    def connect(self, kubeconfig: str) -> FakeKube:
+        server = str(yaml.safe_load(kubeconfig)["clusters"][0]["cluster"]["server"])
+        return FakeKube(self.world, IPv4Address(server.removeprefix("https://").rpartition(":")[0]))
+
+
+@dataclass
+class FakeKube:
+    world: World
+    address: IPv4Address
+
+    def _check(self) -> None:
+        servers = [vm for vm in self.world.vms.values() if vm.running and vm.unit == "k3s"]
+        if not any(vm.address == self.address for vm in servers):
+            raise KubeUnreachableError(f"no Kubernetes API on {self.address}", details="Connection refused")
+
+    def ready(self) -> bool:
+        return any(vm.running and vm.unit == "k3s" and vm.address == self.address for vm in self.world.vms.values())
+
+    def kube_nodes(self) -> tuple[KubeNode, ...]:
+        self._check()
+        with self.world.lock:
+            return tuple(self._seen(node) for node in self.world.kube_nodes.values())
+
+    def _seen(self, node: KubeNode) -> KubeNode:
+        vm = self.world.vm_named(node.name)
+        alive = vm is not None and vm.running and bool(vm.unit)
+        return node if alive else replace(node, ready=False, problem="its lease has expired")
+
+    def await_node(
+        self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
+    ) -> KubeNode | None:
+        node = next((node for node in self.kube_nodes() if node.name == name), None)
+        if not accept(node):
+            self.world.clock.sleep(timeout_s)
+        return node
+
+    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+        with self.world.lock:
+            node = self.world.kube_nodes[name]
+            after = replace(
+                node,
+                labels=tuple(sorted((dict(node.labels) | dict(labels)).items())),
+                taints=tuple(sorted({*node.taints, *taints})),
+            )
+            self.world.kube_nodes[name] = after
+        return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
+
+    def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
+        with self.world.lock:
+            self.world.kube_nodes.pop(name, None)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,82 @@
+"""What is on the computer of the user, and what can be seen of the network from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.model.cluster import K3sSpec
+from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.ids import ClusterName
+from bootstrap.ports import Artifact, CertificateFacts, EndpointFacts
+from tests.fakes.world.facts import FINGERPRINT, VERSION
+
+if TYPE_CHECKING:
+    from tests.fakes.world.world import World
+
+
+@dataclass
+class FakeArtifacts:
+    world: World
+
+    def resolve(self, k3s: K3sSpec) -> str:
+        return k3s.version or VERSION
+
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        if self.world.no_release is not None:
+            raise self.world.no_release
+        return "in the cache, with the right checksum"
+
+    def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
+        return Artifact(version=version, arch=arch, binary=Path(__file__), sha256="12" * 32)
+
+
+@dataclass
+class FakeKubeconfigs:
+    world: World
+
+    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
+        self.world.kubeconfigs[name] = kubeconfig
+        return path or Path("/home/user/.kube/config")
+
+    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
+        gone = self.world.kubeconfigs.pop(name, None)
+        return (path or Path("/home/user/.kube/config")) if gone else None
+
+
+@dataclass
+class FakeState:
+    world: World
+
+    def read(self, cluster: ClusterName, item: str) -> str | None:
+        return self.world.state.get((cluster, item))
+
+    def write(self, cluster: ClusterName, item: str, text: str) -> None:
+        self.world.state[cluster, item] = text
+
+    def forget(self, cluster: ClusterName) -> bool:
+        keys = [key for key in self.world.state if key[0] == cluster]
+        for key in keys:
+            del self.world.state[key]
+        return bool(keys)
+
+
+@dataclass
+class FakeProbes:
+    world: World
+
+    def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
+        if self.world.endpoint is None:
+            raise HypervisorError("cannot reach Proxmox VE at 192.0.2.1:8006", details="timed out", resolution="check")
+        return self.world.endpoint
+
+    def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
+        if self.world.api_days is None:
+            raise HomelabError(f"{address}:{port} shows no certificate", details="Connection refused")
+        return CertificateFacts(fingerprint=FINGERPRINT, days_left=self.world.api_days)
+
+    def answers(self, address: IPv4Address) -> bool:
+        return address in self.world.answering

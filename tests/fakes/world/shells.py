@@ -1,0 +1,132 @@
+"""Guests over SSH: what each of our scripts does there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from bootstrap.errors import KeyRefusedError, ScriptError
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import KubeNode
+from bootstrap.ports import GuestScript
+from tests.fakes.world.facts import VERSION
+from tests.fakes.world.vm import FakeVm
+
+if TYPE_CHECKING:
+    from tests.fakes.world.world import World
+
+
+@dataclass
+class FakeShells:
+    world: World
+    public_key: str = "ssh-ed25519 AAAAtest homelab-k8s"
+
+    def connect(
+        self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
+    ) -> FakeShell:
+        vm = self.world.by_address(address)
+        if vm.name in self.world.refuses_key:
+            raise KeyRefusedError(f"{machine}: cannot log in", details="the machine refused our SSH key")
+        assert host_key is None or host_key == f"ssh-ed25519 AAAA{vm.vmid}"
+        return FakeShell(self.world, vm)
+
+
+@dataclass
+class FakeShell:
+    world: World
+    vm: FakeVm
+    sent: set[str] = field(default_factory=set)
+
+    def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        if script.name in self.world.broken_scripts:
+            raise ScriptError(f"{self.vm.name}: {script.name} failed", status=1)
+        handler = getattr(self, "_" + script.name.removesuffix(".sh").replace("-", "_"))
+        return str(handler(dict(script.env), dict(script.secret_files)))
+
+    def upload(self, source: Path, *, name: str) -> None:
+        self.world.log(f"upload {self.vm.name}")
+        self.sent.add(name)
+
+    def close(self) -> None:
+        self.sent.clear()
+
+    def _facts(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        state = "active" if self.vm.unit else ""
+        own = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
+        machine_id = self.world.machine_ids.get(self.vm.name, own)
+        time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))
+        return (
+            f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
+            f"time={time_s}\n"
+        )
+
+    def _fsync(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return f"write_s={self.world.write_s}\n" * 3
+
+    def _cloud_init_result(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return "done=1\nstatus=done\n"
+
+    def _install_k3s(self, env: dict[str, str], files: dict[str, str]) -> str:
+        assert self.vm.k3s_sha256 == env["SHA256"] or "k3s.bin" in self.sent
+        changed = self.vm.k3s_sha256 != env["SHA256"] or any(
+            self.vm.files.get(name) != text for name, text in files.items()
+        )
+        self.vm.k3s_sha256 = env["SHA256"]
+        self.vm.files.update(files)
+        if changed:
+            self.world.log(f"install {self.vm.name}")
+        return f"changed={int(changed)}\n"
+
+    def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        config = yaml.safe_load(self.vm.files["config.yaml"])
+        if self.vm.name not in self.world.broken_units:
+            self.vm.unit = env["UNIT"]
+            self._register(config, server=env["UNIT"] == "k3s")
+        return "time=0\n"
+
+    def _register(self, config: Mapping[str, object], *, server: bool) -> None:
+        name = MachineName(str(config["node-name"]))
+        roles = frozenset({"control-plane"} if server else set())
+        etcd = any("cluster-init" in vm.files.get("config.yaml", "") for vm in self.world.vms.values())
+        if server and etcd:
+            roles |= {"etcd"}
+        labels = tuple(tuple(str(label).split("=", 1)) for label in config.get("node-label", []))  # type: ignore[attr-defined]
+        with self.world.lock:
+            self.world.kube_nodes.setdefault(
+                name,
+                KubeNode(name=name, ready=True, version=VERSION, address=self.vm.address, roles=roles, labels=labels),  # type: ignore[arg-type]
+            )
+
+    def _unit_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        state = "active" if self.vm.unit else "activating"
+        return f"active_state={state}\nsub_state=running\nrestarts=0\nresult=success\n"
+
+    def _journal(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return self.world.broken_units.get(self.vm.name, "")
+
+    def _readyz(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        if self.vm.unit != "k3s":
+            raise ScriptError(f"{self.vm.name}: readyz.sh failed", status=1, details="connection refused")
+        return "ok\n"
+
+    def _read_token(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        if self.vm.unit != "k3s":
+            raise ScriptError(f"{self.vm.name}: read-token.sh failed", status=1, details="No such file")
+        token = self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
+        return f"K10{'ab' * 32}::server:{token}\n"
+
+    def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return yaml.safe_dump(
+            {
+                "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443"}}],
+                "users": [{"name": "default", "user": {"client-key-data": "c2VjcmV0"}}],
+                "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+                "current-context": "default",
+            }
+        )

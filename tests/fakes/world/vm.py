@@ -1,0 +1,62 @@
+"""A VM and the guest in it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.observed import VmRecord
+from bootstrap.model.record import parse_record
+
+
+@dataclass
+class FakeVm:
+    """A VM: its Proxmox side and the guest in it."""
+
+    vmid: Vmid
+    name: str
+    pve_node: PveNodeName
+    settings: dict[str, str | int] = field(default_factory=dict)
+    description: str = ""
+    tags: str = ""
+    running: bool = False
+    lock: str | None = None
+    disk_gib: int = 3
+    smbios_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
+    boots: int = 0
+    k3s_sha256: str = ""
+    unit: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def mac(self) -> str:
+        return "BC:24:11:00:{:02X}:{:02X}".format(*divmod(int(self.vmid) % 65536, 256))
+
+    @property
+    def address(self) -> IPv4Address:
+        static = str(self.settings.get("ipconfig0", "ip=dhcp")).split(",")[0].removeprefix("ip=")
+        if static != "dhcp":
+            return IPv4Address(static.split("/")[0])
+        return IPv4Address("192.0.2.0") + int(self.vmid) % 200 + 10
+
+    def record(self) -> VmRecord:
+        record = parse_record(self.description)
+        return VmRecord(
+            vmid=self.vmid,
+            name=self.name,
+            pve_node=self.pve_node,
+            running=self.running,
+            lock=self.lock,
+            tags=frozenset(self.tags.split(";")) - {""},
+            record=record,
+            cores=int(self.settings.get("cores", 1)),
+            memory_mib=int(self.settings.get("memory", 512)),
+            disk="scsi0",
+            disk_gib=self.disk_gib,
+            mac=self.mac,
+            net0=f"virtio={self.mac},bridge=vmbr0",
+            onboot=bool(self.settings.get("onboot", 0)),
+            smbios_uuid=self.smbios_uuid,
+        )

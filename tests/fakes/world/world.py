@@ -1,0 +1,110 @@
+"""The state of everything outside, as `Ports`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from bootstrap.errors import HomelabError, SshUnreachableError
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
+from bootstrap.ports import EndpointFacts, MissingPrivileges, Ports
+from tests.fakes.clock import SteppingClock
+from tests.fakes.world.facts import ENDPOINT, TEMPLATE, pve_node
+from tests.fakes.world.hypervisor import FakeHypervisor
+from tests.fakes.world.kube import FakeKubeApis
+from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState
+from tests.fakes.world.markers import FakeMarkers, FakeProcesses
+from tests.fakes.world.shells import FakeShells
+from tests.fakes.world.vm import FakeVm
+
+
+@dataclass
+class World:
+    """The state of everything outside, and the switches for what goes wrong.
+
+    Attributes:
+        journal: Each acting call, as `verb name`, in order.
+        fail_clone: Machine names whose clone task fails.
+        silent: Machine names whose guest agent never answers.
+        refuses_key: Machine names whose sshd refuses our key.
+        taken_while_cloning: Vmids that somebody takes between look and clone.
+        broken_units: Machine name to the journal its k3s unit loops with.
+        missing: What the token lacks.
+        who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
+        endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
+            API's certificate has left, addresses that somebody has.
+        guest_clocks_s: Machine name to how far its clock is ahead.
+        write_s: What a synced write takes on every guest.
+        broken_scripts: Guest scripts that fail on every guest.
+        machine_ids: Machine name to a machine-id other than its own.
+        no_release: Why k3s cannot be had.
+        observe_error: What a look at Proxmox VE ends in.
+        dead: Marks of processes that have ended.
+        on_look: Called at each look at a marker VM.
+    """
+
+    pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
+    templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
+    vms: dict[Vmid, FakeVm] = field(default_factory=dict)
+    kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
+    clock: SteppingClock = field(default_factory=SteppingClock)
+    journal: list[str] = field(default_factory=list)
+    kubeconfigs: dict[str, str] = field(default_factory=dict)
+    state: dict[tuple[str, str], str] = field(default_factory=dict)
+    fail_clone: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    refuses_key: set[str] = field(default_factory=set)
+    no_agent: set[str] = field(default_factory=set)
+    taken_while_cloning: set[Vmid] = field(default_factory=set)
+    broken_units: dict[str, str] = field(default_factory=dict)
+    missing: tuple[MissingPrivileges, ...] = ()
+    endpoint: EndpointFacts | None = ENDPOINT
+    api_days: float | None = 364.0
+    answering: set[IPv4Address] = field(default_factory=set)
+    guest_clocks_s: dict[str, float] = field(default_factory=dict)
+    write_s: float = 0.0012
+    machine_ids: dict[str, str] = field(default_factory=dict)
+    broken_scripts: set[str] = field(default_factory=set)
+    no_release: HomelabError | None = None
+    observe_error: HomelabError | None = None
+    who: str = "me@here"
+    pid: int = 1
+    dead: set[str] = field(default_factory=set)
+    on_look: Callable[[], None] = lambda: None
+    on_call: Callable[[str], None] = lambda _call: None
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def log(self, call: str) -> None:
+        with self.lock:
+            self.journal.append(call)
+        self.on_call(call)
+
+    def vm_named(self, name: str) -> FakeVm | None:
+        return next((vm for vm in self.vms.values() if vm.name == name), None)
+
+    def by_address(self, address: IPv4Address) -> FakeVm:
+        for vm in self.vms.values():
+            if vm.running and vm.address == address:
+                return vm
+        raise SshUnreachableError(f"no SSH on {address}", details="Connection refused")
+
+    def api_address(self) -> IPv4Address | None:
+        return next((vm.address for vm in self.vms.values() if vm.running and vm.unit == "k3s"), None)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(
+            hypervisor=FakeHypervisor(self),
+            shells=FakeShells(self),
+            kube=FakeKubeApis(self),
+            artifacts=FakeArtifacts(self),
+            kubeconfigs=FakeKubeconfigs(self),
+            state=FakeState(self),
+            clock=self.clock,
+            markers=FakeMarkers(self),
+            processes=FakeProcesses(self, self.who, self.pid),
+            probes=FakeProbes(self),
+        )
