@@ -70,7 +70,7 @@ class Api:
             user=endpoint.token.user,
             token_name=endpoint.token.name,
             token_value=endpoint.token.secret,
-            verify_ssl=tls.verification(endpoint.tls),
+            verify_ssl=False,  # the adapter mounted below decides, and does not ask proxmoxer
             timeout=(connect_timeout_s, request_timeout_s),
         )
         # proxmoxer has no public way to its session.

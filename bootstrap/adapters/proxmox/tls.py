@@ -11,6 +11,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
+from urllib3.util.ssl_ import create_urllib3_context
 
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.endpoint import TlsSpec
@@ -20,16 +21,36 @@ _POOL_SIZE = 32
 _PEEK_TIMEOUT_S = 10.0
 
 
-class PinnedAdapter(HTTPAdapter):
-    """Accepts the one certificate that has the fingerprint, whoever signed it and whatever names it carries."""
+class ContextAdapter(HTTPAdapter):
+    """Checks every connection with one context, made once, and by a fingerprint where one is given.
 
-    def __init__(self, fingerprint: str) -> None:
+    requests would make a context and load CAs into it for each connection: 10 ms and 1 MiB with a system's list of CAs.
+
+    Args:
+        context: Its verify mode, names and CAs are what counts; requests' `verify` is not asked.
+        fingerprint: Hex digits of the one certificate that is accepted, whoever signed it and whatever names it
+            carries; urllib3 compares it before a byte is sent.
+    """
+
+    def __init__(self, context: ssl.SSLContext, *, fingerprint: str | None = None) -> None:
+        self._context = context
         self._fingerprint = fingerprint
-        super().__init__(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE)
+        # A lane that finds all connections busy waits for one: a further one would be closed after its only request.
+        super().__init__(pool_connections=1, pool_maxsize=_POOL_SIZE, pool_block=True)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
-        """Hand the fingerprint on to urllib3, which compares it before a byte is sent."""
-        super().init_poolmanager(*args, **kwargs, assert_fingerprint=self._fingerprint)
+        """Hand context and fingerprint on to urllib3."""
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context, assert_fingerprint=self._fingerprint)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: object, cert: object = None
+    ) -> Any:  # noqa: ANN401 - requests has no public name for it
+        """Host and port, and nothing about certificates: what is here would outweigh the context."""
+        host, _ = super().build_connection_pool_key_attributes(request, verify, cert)  # type: ignore[arg-type]
+        return host, {}
+
+    def cert_verify(self, conn: object, url: object, verify: object, cert: object) -> None:
+        """Leave the connections as the context has them."""
 
 
 def normal_fingerprint(text: str) -> str:
@@ -48,33 +69,45 @@ def normal_fingerprint(text: str) -> str:
     return ":".join(digits[index : index + 2] for index in range(0, 64, 2))
 
 
-def verification(tls: TlsSpec) -> bool | str:
-    """What requests takes as `verify`: False where the fingerprint decides (or nothing does), else the CAs' place.
+def context_of(tls: TlsSpec) -> ssl.SSLContext:
+    """What certificates are checked with: the CAs, or nothing where the fingerprint decides (or nothing does).
 
     Raises:
-        AuthenticationError: The CA file is not there.
+        AuthenticationError: The CA file is not there, or no CA is in it.
     """
     if tls.fingerprint is not None or tls.insecure:
-        return False
-    if tls.ca_file is not None:
-        if not tls.ca_file.is_file():
-            raise AuthenticationError(
-                "the Proxmox CA file is not there",
-                details=str(tls.ca_file),
-                resolution="copy /etc/pve/pve-root-ca.pem from a Proxmox node to it, or pin the fingerprint instead",
-            )
-        return str(tls.ca_file)
-    # requests would take certifi's list, which lacks what the user has added to the system's.
-    system = ssl.get_default_verify_paths()
-    return system.cafile or system.capath or True
+        return create_urllib3_context(cert_reqs=ssl.CERT_NONE)
+    if tls.ca_file is not None and not tls.ca_file.is_file():
+        raise AuthenticationError(
+            "the Proxmox CA file is not there",
+            details=str(tls.ca_file),
+            resolution="copy /etc/pve/pve-root-ca.pem from a Proxmox node to it, or pin the fingerprint instead",
+        )
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    if tls.ca_file is None:
+        # requests would take certifi's list, which lacks what the user has added to the system's.
+        context.load_default_certs()
+        return context
+    try:
+        context.load_verify_locations(cafile=tls.ca_file)
+    except OSError as error:
+        raise AuthenticationError(
+            "the Proxmox CA file cannot be used",
+            details=f"{tls.ca_file}: {error}",
+            resolution="copy /etc/pve/pve-root-ca.pem from a Proxmox node to it (PEM text that begins with "
+            "-----BEGIN CERTIFICATE-----), or pin the fingerprint instead",
+        ) from error
+    return context
 
 
 def mount(session: requests.Session, tls: TlsSpec) -> None:
-    """Give a session the adapter that checks as `tls` says. Raises AuthenticationError on a malformed fingerprint."""
-    if tls.fingerprint is not None:
-        session.mount("https://", PinnedAdapter(normal_fingerprint(tls.fingerprint).replace(":", "")))
-        return
-    session.mount("https://", HTTPAdapter(pool_connections=_POOL_SIZE, pool_maxsize=_POOL_SIZE))
+    """Give a session the adapter that checks as `tls` says.
+
+    Raises:
+        AuthenticationError: The fingerprint is malformed, or the CA file is of no use.
+    """
+    fingerprint = None if tls.fingerprint is None else normal_fingerprint(tls.fingerprint).replace(":", "")
+    session.mount("https://", ContextAdapter(context_of(tls), fingerprint=fingerprint))
     if tls.insecure:
         # Said once and aloud by whoever reads the inventory; here it would come with every connection.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)

@@ -41,12 +41,14 @@ class Relay:
 
     Attributes:
         lose: `answer` cuts the next connection once the answer is there, `request` once the request is; then none.
+        accepted: How many connections there were.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, host: str = "127.0.0.1") -> None:
         self.lose = ""
+        self.accepted = 0
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -57,6 +59,7 @@ class Relay:
                 near, _ = self._listener.accept()
             except OSError:
                 return
+            self.accepted += 1
             far = socket.create_connection(self._target)
             self._open += [near, far]
             threading.Thread(target=self._pump, args=(near, far, "request"), daemon=True).start()
