@@ -21,9 +21,10 @@ from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
+from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates import matching_templates
-from bootstrap.planning.up import ARCHITECTURES, plan_up
+from bootstrap.planning.up import plan_up
 from bootstrap.ports import EndpointFacts, Ports
 
 SEES_VMS = frozenset({"template", "lock", "cluster", "machines", "api-certificate", "etcd-disk"})

@@ -13,8 +13,7 @@ from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.machines import settled, standings
-from bootstrap.planning.up import needs_work
+from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.ports import Ports
 
 STATUS_FORMAT = 1

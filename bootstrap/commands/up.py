@@ -14,11 +14,11 @@ from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.words import count
 from bootstrap.planning.checks import OLDEST_MAJOR
-from bootstrap.planning.machines import settled, standings
+from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.templates import matching_templates
-from bootstrap.planning.up import needs_work, plan_up
+from bootstrap.planning.up import plan_up
 from bootstrap.ports import Ports, RightsNeeded
 
 

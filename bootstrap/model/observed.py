@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
@@ -154,6 +155,7 @@ class KubeNode:
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
     os_image: str = ""
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,7 @@ class Observed:
         used_vmids: All vmids in use in the Proxmox cluster, as far as the token sees them.
         kube_nodes: The cluster's nodes, or None where its API could not be asked.
         kube_problem: Why not, in one line.
+        vip_holder: The running machine that has the API's own address; None where none was seen to.
         addresses: Address of each running machine the guest agent told now.
     """
 
@@ -176,3 +179,4 @@ class Observed:
     kube_nodes: tuple[KubeNode, ...] | None = None
     kube_problem: str = ""
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
+    vip_holder: MachineName | None = None

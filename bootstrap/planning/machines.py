@@ -7,17 +7,11 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
-from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState, Role
+from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
-
-
-def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
-    """`<cluster>-cp-N` for servers, `<cluster>-<pool>-N` for the others; N counts from 1."""
-    middle = "cp" if pool.role is Role.CONTROL_PLANE else pool.name
-    return MachineName(f"{cluster}-{middle}-{ordinal}")
+from bootstrap.planning.members import members, names, staying
 
 
 def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
@@ -30,15 +24,11 @@ def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
 
 
 def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> NodePool:
-    there = {
-        vm.record.machine: vm
-        for vm in observed.vms
-        if vm.record and vm.record.pool == pool.name and is_ours(vm, spec.name)
-    }
-    ordinals = [int(tail) for name in there if (tail := name.rpartition("-")[2]).isdecimal()]
-    first = next((vm for _, vm in sorted(there.items()) if vm.record and vm.record.state is RecordState.MADE), None)
+    there = members(spec, pool, observed)
+    made = (member.vm for member in there if member.vm and member.vm.record)
+    first = next((vm for vm in made if vm.record and vm.record.state is RecordState.MADE), None)
     if "count" not in pool.stated:
-        pool = replace(pool, count=max([pool.count, *ordinals]))
+        pool = replace(pool, count=max(pool.count, sum(not member.leaving for member in there)))
     if first is None:
         return pool
     return replace(
@@ -59,7 +49,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     """
     machines = tuple(
         MachineSpec(
-            name=machine_name(spec.name, pool, ordinal),
+            name=name,
             role=pool.role,
             pool=pool.name,
             cores=pool.cores,
@@ -68,9 +58,11 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             cpu_type=pool.cpu_type,
             labels=pool.labels,
             taints=pool.taints,
+            pve_nodes=pool.pve_nodes,
+            storage=pool.storage,
         )
         for pool in spec.pools
-        for ordinal in range(1, pool.count + 1)
+        for name in names(spec, pool, observed)
     )
     if spec.network.addresses is None:
         return machines
@@ -114,6 +106,34 @@ class Standing:
     vm: VmRecord | None
     kube_node: KubeNode | None
 
+    @property
+    def made(self) -> bool:
+        """Whether its VM has been configured, and so may hold data."""
+        record = self.vm.record if self.vm else None
+        return record is not None and record.state is not RecordState.CLONING
+
+
+def needs_work(standing: Standing) -> str:
+    """Why `up` has to do something about a machine, or an empty text."""
+    vm, kube_node = standing.vm, standing.kube_node
+    if vm is None:
+        return "has no VM"
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return "is half-made"
+    if not vm.running:
+        return "is powered off"
+    if kube_node is None:
+        return "is not in the cluster"
+    if not kube_node.ready:
+        return f"is not Ready ({kube_node.problem})" if kube_node.problem else "is not Ready"
+    if not _metadata_holds(standing.machine, kube_node):
+        return "lacks labels or taints"
+    return ""
+
+
+def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
+    return set(machine.labels) <= set(kube_node.labels) and set(machine.taints) <= set(kube_node.taints)
+
 
 def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
@@ -140,8 +160,8 @@ def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
 
 
 def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
-    """Machines of ours that the inventory no longer asks for."""
-    wanted = {machine_name(spec.name, pool, n) for pool in spec.pools for n in range(1, pool.count + 1)}
+    """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
+    wanted = {member.name for pool in spec.pools for member in staying(spec, pool, observed)}
     return tuple(vm for vm in observed.vms if is_ours(vm, spec.name) and vm.record and vm.record.machine not in wanted)
 
 

@@ -93,8 +93,15 @@ def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
 
 def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> tuple[int, StorageName | None]:
     if clones_full(spec, template):
-        return max(machine.disk_gib, template.disk_gib), spec.placement.storage or template.storage
+        return max(machine.disk_gib, template.disk_gib), machine.storage or spec.placement.storage or template.storage
     return LINKED_CLONE_GIB, template.storage
+
+
+def _why_not(spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts) -> tuple[str, ...]:
+    if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
+        return (f"the pool {machine.pool} is kept to {', '.join(machine.pve_nodes)}",)
+    disk_gib, storage = _need(spec, machine, template)
+    return why_not(capacity, machine, disk_gib=disk_gib, storage=storage)
 
 
 def _assign(
@@ -109,8 +116,7 @@ def _assign(
     for machine in order:
         fitting = []
         for capacity in room.values():
-            disk_gib, storage = _need(spec, machine, templates[capacity.pve_node])
-            if not why_not(capacity, machine, disk_gib=disk_gib, storage=storage):
+            if not _why_not(spec, capacity, machine, templates[capacity.pve_node]):
                 fitting.append(capacity)
         if not fitting:
             return chosen, room, machine
@@ -155,9 +161,8 @@ def _does_not_fit(
     lines = []
     for name in sorted(room):
         capacity = room[name]
-        disk_gib, storage = _need(spec, refused, templates[name])
         planned = f" (with {capacity.machines} of our machines on it)" if capacity.machines else ""
-        reasons = why_not(capacity, refused, disk_gib=disk_gib, storage=storage)
+        reasons = _why_not(spec, capacity, refused, templates[name])
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
     return CapacityError(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "

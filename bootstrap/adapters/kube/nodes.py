@@ -56,6 +56,7 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNod
         taints=parse_taints(spec),
         unschedulable=bool(spec.get("unschedulable")),
         os_image=str((status.get("nodeInfo") or {}).get("osImage", "")),
+        created=parse_time(metadata.get("creationTimestamp")),
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 
@@ -74,14 +75,19 @@ def parse_renewals(leases: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
     """When each node's lease was renewed; a lease that does not tell is left out."""
     renewals: dict[str, datetime] = {}
     for lease in leases:
-        renewed = (lease.get("spec") or {}).get("renewTime")
-        try:
-            at = datetime.fromisoformat(str(renewed))
-        except ValueError:
-            continue
-        if at.tzinfo is not None:
+        at = parse_time((lease.get("spec") or {}).get("renewTime"))
+        if at is not None:
             renewals[str((lease.get("metadata") or {}).get("name"))] = at
     return renewals
+
+
+def parse_time(text: object) -> datetime | None:
+    """A time as Kubernetes writes it; None for anything else."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
 
 
 def age_s(renewed: datetime | None, *, now: datetime) -> float | None:

@@ -1,0 +1,266 @@
+"""What machines are made of, and the lanes that make them: shared by every plan that lets machines arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.planning.cpu import common_cpu_type
+from bootstrap.planning.lock import machine_vmids
+from bootstrap.planning.machines import Standing, needs_work
+from bootstrap.planning.placement import Placement, clones_full, place
+from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
+from bootstrap.planning.preflight import check_bridges, check_pod_ranges, check_storages
+from bootstrap.planning.steps import (
+    AwaitGuest,
+    AwaitReady,
+    CloneVm,
+    ConfigureVm,
+    FetchK3s,
+    InitServer,
+    JoinAgent,
+    JoinServer,
+    PrepareGuest,
+    StartVm,
+    Step,
+    WriteKubeconfig,
+)
+from bootstrap.planning.templates import usable_templates
+
+API_REACHABLE = Gate("api_reachable")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def fetched(version: str, arch: str) -> Gate:
+    """Open once a k3s release is here."""
+    return Gate("k3s_fetched", f"{version}/{arch}")
+
+
+def joined(name: MachineName) -> Gate:
+    """Open once a server has joined."""
+    return Gate("server_joined", name)
+
+
+def ready(name: MachineName) -> Gate:
+    """Open once a machine is Ready."""
+    return Gate("ready", name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What machines are made of: templates, places, vmids and CPU types, chosen once for the whole plan."""
+
+    spec: ClusterSpec
+    observed: Observed
+    templates: Mapping[PveNodeName, TemplateFacts]
+    placement: Placement
+    vmids: Mapping[MachineName, Vmid]
+    cpu_type: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> Making:
+        """Choose.
+
+        Raises:
+            PreflightError: It cannot be done: no template, no room, no vmid left.
+        """
+        new = [standing.machine for standing in all_standings if standing.vm is None]
+        existing = [standing.vm for standing in all_standings if standing.vm is not None]
+        unconfigured = any(vm.record and vm.record.state is RecordState.CLONING for vm in existing)
+        templates = usable_templates(spec, observed) if new or unconfigured else {}
+        check_pod_ranges(spec, len(all_standings))
+        check_storages(spec, observed, templates)
+        placement = place(spec, observed, new=new, existing=existing, templates=templates)
+        check_bridges(spec, observed, templates, placement.of.values())
+        used = set(templates) | {vm.pve_node for vm in existing}
+        facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
+        return cls(
+            spec=spec,
+            observed=observed,
+            templates=templates,
+            placement=placement,
+            vmids=_choose_vmids(spec, observed, new),
+            cpu_type=common_cpu_type(facts),
+            notes=(*placement.notes, *_full_clone_notes(spec, set(placement.of.values()), templates)),
+        )
+
+    def machine(self, machine: MachineSpec) -> MachineSpec:
+        """The machine with its CPU type chosen."""
+        return replace(machine, cpu_type=machine.cpu_type or self.cpu_type)
+
+    def place(self, standing: Standing) -> VmPlace:
+        """Where its VM is or will be."""
+        name = standing.machine.name
+        if standing.vm is None:
+            return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
+        vm = standing.vm
+        return VmPlace(machine=name, pve_node=vm.pve_node, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
+
+    def planned(self, standing: Standing, reason: str) -> PlannedMachine:
+        """How the plan shows a machine that needs work."""
+        half_made = standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+        action = "create" if standing.vm is None else "continue" if half_made else "repair"
+        return PlannedMachine(
+            spec=self.machine(standing.machine), place=self.place(standing), action=action, reason=reason
+        )
+
+    def architecture(self, pve_node: PveNodeName) -> str:
+        """As k3s's releases name it: amd64 or arm64."""
+        facts = next((facts for facts in self.observed.pve_nodes if facts.name == pve_node), None)
+        return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
+
+    def architectures(self, work: Sequence[Standing]) -> tuple[str, ...]:
+        """Those of some machines."""
+        return tuple(sorted({self.architecture(self.place(standing).pve_node) for standing in work}))
+
+
+def kept(standing: Standing) -> PlannedMachine:
+    """How the plan shows a machine that stays as it is."""
+    if standing.vm is None:  # cannot be: a machine without VM needs work
+        raise AssertionError(standing)
+    place_of = VmPlace(
+        machine=standing.machine.name,
+        pve_node=standing.vm.pve_node,
+        vmid=standing.vm.vmid,
+        smbios_uuid=standing.vm.smbios_uuid,
+    )
+    return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason="")
+
+
+def _full_clone_notes(
+    spec: ClusterSpec, used: set[PveNodeName], templates: Mapping[PveNodeName, TemplateFacts]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: full clones, since linked ones of template {templates[name].name} cannot be made "
+        f"on storage {templates[name].storage}"
+        for name in sorted(used)
+        if clones_full(spec, templates[name]) and not templates[name].linkable
+    )
+
+
+def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
+    vmids = spec.placement.vmids
+    free = (Vmid(n) for n in machine_vmids(vmids) if n not in observed.used_vmids)
+    chosen: dict[MachineName, Vmid] = {}
+    for machine in new:
+        vmid = next(free, None)
+        if vmid is None:
+            raise PreflightError(
+                f"the vmid range {vmids.first}-{vmids.last} is used up: none is left for {machine.name}",
+                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is kept to mark who works on the "
+                "cluster); nothing was created",
+                resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
+            )
+        chosen[machine.name] = vmid
+    return chosen
+
+
+def fetch_lane(making: Making, work: Sequence[Standing], version: str) -> Lane:
+    """Have k3s here for each architecture there is work on."""
+    steps = tuple(
+        LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
+        for arch in making.architectures(work)
+    )
+    return Lane(name="k3s", steps=steps)
+
+
+def kubeconfig_lane(spec: ClusterSpec) -> Lane:
+    """Have the kubeconfig written once there is access."""
+    return Lane(name="kubeconfig", steps=(LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE,)),))
+
+
+def arrival_lane(
+    making: Making,
+    standing: Standing,
+    version: str,
+    *,
+    init: tuple[LaneStep, ...] | None = None,
+    needs: tuple[Gate, ...] = (API_REACHABLE,),
+    begins: tuple[Gate, ...] = (),
+) -> Lane:
+    """A machine from whatever there is of it to Ready.
+
+    Args:
+        making: What it is made of.
+        standing: What there is of it.
+        version: The k3s version it gets.
+        init: For the server that all others join through: the steps instead of a join.
+        needs: Gates before it joins.
+        begins: Gates before anything is done.
+    """
+    machine = making.machine(standing.machine)
+    place_of = making.place(standing)
+    ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
+    if standing.vm is not None and standing.kube_node is not None and needs_work(standing).startswith("lacks"):
+        return Lane(name=machine.name, steps=(ready_step,))
+    steps = [LaneStep(step=step) for step in _vm_steps(making, standing, machine, place_of)]
+    steps += [
+        LaneStep(step=AwaitGuest(machine=machine.name)),
+        LaneStep(
+            step=PrepareGuest(machine=machine.name, version=version),
+            needs=(fetched(version, making.architecture(place_of.pve_node)),),
+        ),
+        *(init if init is not None else (_join(machine, needs),)),
+        ready_step,
+    ]
+    steps[0] = replace(steps[0], needs=(*begins, *steps[0].needs))
+    return Lane(name=machine.name, steps=tuple(steps))
+
+
+def _join(machine: MachineSpec, needs: tuple[Gate, ...]) -> LaneStep:
+    if machine.role is Role.WORKER:
+        return LaneStep(step=JoinAgent(machine=machine), needs=needs)
+    return LaneStep(step=JoinServer(machine=machine), needs=needs, opens=(joined(machine.name),))
+
+
+def init_step(spec: ClusterSpec, machine: MachineSpec) -> LaneStep:
+    """The server others join through serves; where it does already, it is only looked at."""
+    return LaneStep(step=InitServer(machine=machine, etcd=spec.control_plane.count > 1), opens=(API_REACHABLE,))
+
+
+def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneStep, ...] = ()) -> Lane:
+    """A healthy server is only looked at: its address, token and kubeconfig are what others join with."""
+    return Lane(
+        name=machine.name,
+        steps=(LaneStep(step=AwaitGuest(machine=machine.name)), init_step(spec, machine), *further),
+    )
+
+
+def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
+    """The steps until the VM is powered on; a VM that is configured is only started, a running one left."""
+    start = StartVm(machine=machine.name)
+    if standing.vm is not None and standing.made:
+        return () if standing.vm.running else (start,)
+    template = making.templates.get(place_of.pve_node)
+    if template is None:
+        raise PreflightError(
+            f"{machine.name} is half-made on {place_of.pve_node}, where there is no usable template any more",
+            resolution="bring the template back, or remove the cluster's machines with `homelab-k8s down`",
+        )
+    full = clones_full(making.spec, template)
+    storage = (machine.storage or making.spec.placement.storage) if full else None
+    clone = CloneVm(
+        machine=machine,
+        template=template.vmid,
+        pve_node=place_of.pve_node,
+        vmid=place_of.vmid,
+        full=full,
+        storage=storage,
+        locks=_lock_name(making.observed, place_of.pve_node, storage or template.storage),
+        resource_pool=making.spec.placement.resource_pool,
+    )
+    disk = template.disk or ""
+    return (clone, ConfigureVm(machine=machine, disk=disk, scsi_controller=template.scsi_controller), start)
+
+
+def _lock_name(observed: Observed, pve_node: PveNodeName, storage: StorageName | None) -> str:
+    """What a storage's lock is told by: of a shared one there is one in the Proxmox cluster, else one on each node."""
+    facts = next((facts for facts in observed.pve_nodes if facts.name == pve_node), None)
+    shared = facts is not None and any(seen.shared for seen in facts.storages if seen.name == storage)
+    return f"{storage}" if shared else f"{pve_node}/{storage or 'its storage'}"
