@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import (
@@ -15,21 +16,22 @@ from bootstrap.errors import (
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.kubeconfig import with_server
 from bootstrap.ports import Ports, PveFacts
-
-_SERVER_LINE = re.compile(r"server: https://[^\s]+")
 
 
 def observe_cluster(spec: ClusterSpec, ports: Ports) -> Observed:
     """Everything planning may know. Reads only."""
     facts = ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
     running = [vm for vm in facts.vms if is_ours(vm, spec.name) and vm.running]
-    addresses = _addresses(spec, ports, running)
+    interfaces = _interfaces(ports, running)
+    addresses = _addresses(spec, running, interfaces)
     kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
-    return _observed(facts, addresses, kube_nodes, problem)
+    observed = _observed(facts, addresses, kube_nodes, problem)
+    return replace(observed, vip_holder=_vip_holder(spec, interfaces))
 
 
 def _observed(
@@ -51,28 +53,51 @@ def _observed(
     )
 
 
-def _addresses(spec: ClusterSpec, ports: Ports, running: list[VmRecord]) -> dict[MachineName, IPv4Address]:
-    """The running machines' addresses as their guest agents tell them now.
+def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tuple[GuestInterface, ...]]:
+    """The running machines' interfaces as their guest agents tell them now.
 
     An agent that does not answer costs 3 s, so after the first silent one on a Proxmox node the rest of that
     node's are left for the run itself to wait for.
     """
-    found: dict[MachineName, IPv4Address] = {}
+    found: dict[MachineName, tuple[GuestInterface, ...]] = {}
     silent: set[str] = set()
     for vm in running:
         if vm.record is None or vm.pve_node in silent:
             continue
         try:
-            interfaces = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+            found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
         except (AgentNotRunningError, TransientError):
             silent.add(vm.pve_node)
             continue
         except (AgentNotConfiguredError, PermissionDeniedError):
             continue  # the run meets the same answer and says what to do about it
-        chosen = choose_address(interfaces, mac=vm.mac, subnet=spec.network.subnet)
+    return found
+
+
+def _addresses(
+    spec: ClusterSpec, running: list[VmRecord], interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]
+) -> dict[MachineName, IPv4Address]:
+    found: dict[MachineName, IPv4Address] = {}
+    for vm in running:
+        if vm.record is None or vm.record.machine not in interfaces:
+            continue
+        seen = interfaces[vm.record.machine]
+        chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=_shared_addresses(spec))
         if isinstance(chosen, IPv4Address):
             found[vm.record.machine] = chosen
     return found
+
+
+def _shared_addresses(spec: ClusterSpec) -> tuple[IPv4Address, ...]:
+    return (spec.vip.address,) if spec.vip else ()
+
+
+def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]) -> MachineName | None:
+    """Who has the API's own address now."""
+    for name, seen in interfaces.items():
+        if spec.vip is not None and any(spec.vip.address in interface.addresses for interface in seen):
+            return name
+    return None
 
 
 def _kube_nodes(
@@ -90,7 +115,7 @@ def _kube_nodes(
     up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
     problem = f"the guest agent of {', '.join(up)} does not tell an address" if up else "no server is running"
     for address in servers:
-        kube = ports.kube.connect(_SERVER_LINE.sub(f"server: https://{address}:6443", kubeconfig))
+        kube = ports.kube.connect(with_server(kubeconfig, address))
         try:
             return kube.kube_nodes(), ""
         except KubernetesError as error:

@@ -11,7 +11,9 @@ from bootstrap.errors import PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
@@ -39,6 +41,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     work = any(needs_work(standing) for standing in standings(spec, observed))
     if work:
         _check_privileges(spec, ports, observed)
+        check_vip(spec, ports, observed)
     return plan_up(spec, observed, version=choose_version(spec, ports, observed, resolved=resolved) if work else "")
 
 
@@ -118,6 +121,32 @@ def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> Ri
         bridges=(network.bridge,) if network.bridge else (),
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+    )
+
+
+def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """Refuse to take an address for the API that somebody else has. Raises PreflightError."""
+    if spec.vip is None or observed.vip_holder is not None:
+        return
+    if any(address == spec.vip.address for _, address in observed.addresses):
+        raise PreflightError(
+            f"the VIP {spec.vip.address} is a machine's own address",
+            resolution="choose one that DHCP does not hand out",
+        )
+    kube_reached = observed.kube_nodes is not None
+    if observed.kube_nodes is None and ports.probes.answers(spec.vip.address) and not _servers_run(spec, observed):
+        raise PreflightError(
+            f"the VIP {spec.vip.address} is taken: somebody answers there",
+            details="it must be an address that nobody has and that DHCP does not hand out",
+            resolution="choose another one as control_plane.vip",
+        )
+
+
+def _servers_run(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether servers of ours run, one of which may well have the address: not every guest agent answers."""
+    return any(
+        vm.running and vm.record is not None and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+        for vm in observed.vms
     )
 
 

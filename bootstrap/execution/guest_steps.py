@@ -99,7 +99,13 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
             return NotYet(error.details or error.brief)
         context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
-        chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
+        vip = context.spec.vip
+        chosen = choose_address(
+            interfaces,
+            mac=vm.mac,
+            subnet=context.spec.network.subnet,
+            besides=(vip.address,) if vip else (),
+        )
         if isinstance(chosen, str):
             return NotYet(chosen)
         if static is not None and chosen != static:

@@ -14,7 +14,7 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.journal import Cause, classify
 from bootstrap.planning.k3s_config import render_config, render_environment
-from bootstrap.planning.kubeconfig import rename_entries
+from bootstrap.planning.kubeconfig import rename_entries, with_server
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
@@ -40,10 +40,12 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     kubeconfig = rename_entries(
         _run(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,
-        server_url=f"https://{guest.address}:6443",
+        server_url=f"https://{context.spec.vip.address if context.spec.vip else guest.address}:6443",
     )
+    # The run itself talks to this server: the cluster's own address may not be there yet, or move.
+    direct = with_server(kubeconfig, guest.address)
     access = ClusterAccess(
-        address=guest.address, token=token, kubeconfig=kubeconfig, kube=context.ports.kube.connect(kubeconfig)
+        address=guest.address, token=token, kubeconfig=kubeconfig, kube=context.ports.kube.connect(direct)
     )
     context.findings.access.put(CLUSTER, access)
     context.ports.state.write(context.spec.name, "token", token)
@@ -67,7 +69,8 @@ def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: fl
     if context.findings.cloned.get(machine.name):
         # A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
         access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
-    changed = _install(machine, shell, context, token=access.token, etcd=False, join=access.address)
+    join = context.spec.vip.address if context.spec.vip else access.address
+    changed = _install(machine, shell, context, token=access.token, etcd=False, join=join)
     _start_unit(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
     return Done(changed=changed)
 

@@ -50,7 +50,7 @@ def _server_settings(spec: ClusterSpec, address: IPv4Address, *, first_with_etcd
     """Settings that k3s wants to be the same on all servers, but for cluster-init."""
     k3s = spec.k3s
     settings: dict[str, object] = {
-        "tls-san": [str(address), *k3s.tls_san],
+        "tls-san": [str(address), *((str(spec.vip.address),) if spec.vip else ()), *k3s.tls_san],
         "secrets-encryption": True,
     }
     if first_with_etcd:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address
+
 import yaml
 
 from bootstrap.errors import KubernetesError
+
+_SERVER_LINE = re.compile(r"server: https://\S+")
+
+
+def with_server(kubeconfig: str, address: IPv4Address) -> str:
+    """A kubeconfig of ours that talks to this server instead."""
+    return _SERVER_LINE.sub(f"server: https://{address}:6443", kubeconfig)
 
 
 def rename_entries(kubeconfig: str, *, name: str, server_url: str) -> str:
