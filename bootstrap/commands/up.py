@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
-from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.run import RunOptions
 from bootstrap.errors import PermissionDeniedError, PreflightError
-from bootstrap.events import EventSink, Told, Warned
+from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.machine import Role
@@ -54,33 +52,21 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
     """
-    with ClusterLock(spec, ports, command="up", sink=sink, stop=options.stop, times=options.lock) as lock:
-        fresh = prepare_up(spec, ports, resolved=_version_of(plan))
-        if fresh.lanes != plan.lanes:
-            sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
-        for note in fresh.notes:
-            sink(Warned(subject=spec.name, message=note))
-        token = _token(spec, ports) if fresh.lanes else ""
-        report = run_plan(fresh, spec, ports, token=token, sink=sink, options=options)
-    lock.check()
-    report.raise_failures()
-    return report
+    resolved = _version_of(plan)
+    return run_locked(
+        plan,
+        spec,
+        ports,
+        again=lambda: prepare_up(spec, ports, resolved=resolved),
+        sink=sink,
+        options=options,
+    )
 
 
 def _version_of(plan: Plan) -> str | None:
     """The version a plan fetches; None where it fetches none."""
     steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
     return next((step.version for step in steps if isinstance(step, FetchK3s)), None)
-
-
-def _token(spec: ClusterSpec, ports: Ports) -> str:
-    """The cluster's token in its short form, made before the first machine boots and kept until `down`."""
-    known = ports.state.read(spec.name, "token")
-    if known:
-        return known.strip().rpartition(":")[2]
-    token = secrets.token_hex(32)
-    ports.state.write(spec.name, "token", token)
-    return token
 
 
 def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resolved: str | None = None) -> str:
@@ -133,7 +119,6 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
             f"the VIP {spec.vip.address} is a machine's own address",
             resolution="choose one that DHCP does not hand out",
         )
-    kube_reached = observed.kube_nodes is not None
     if observed.kube_nodes is None and ports.probes.answers(spec.vip.address) and not _servers_run(spec, observed):
         raise PreflightError(
             f"the VIP {spec.vip.address} is taken: somebody answers there",

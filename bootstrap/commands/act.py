@@ -1,0 +1,81 @@
+"""What all commands that act have in common: one holder at a time, a plan made anew under the lock, a run, a report."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.errors import HomelabError
+from bootstrap.events import EventSink, Told, Warned
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName
+from bootstrap.planning.plan import Plan
+from bootstrap.ports import Ports
+
+Prepare = Callable[[], Plan]
+"""Observes and plans; touches nothing."""
+
+
+def run_locked(
+    plan: Plan,
+    spec: ClusterSpec,
+    ports: Ports,
+    *,
+    again: Prepare,
+    sink: EventSink,
+    options: RunOptions,
+) -> Report:
+    """Carry a plan out, as the only one who acts on the cluster.
+
+    What was seen before the lock was had may be stale, so the plan is made anew under it. A machine that the user has
+    not seen go in the first plan never goes by the second.
+
+    Args:
+        plan: What the user has seen.
+        spec: The cluster.
+        ports: Where to act.
+        again: Makes the plan anew.
+        sink: Hears events.
+        options: How to run.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: Lanes failed, or the run was interrupted; what is done stays, and the command again continues.
+    """
+    with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+        fresh = again()
+        _check_losses(plan, fresh)
+        if fresh.lanes != plan.lanes:
+            sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
+        for note in fresh.notes:
+            sink(Warned(subject=spec.name, message=note))
+        token = cluster_token(spec.name, ports) if fresh.lanes else ""
+        report = run_plan(fresh, spec, ports, token=token, sink=sink, options=options)
+    lock.check()
+    report.raise_failures()
+    return report
+
+
+def _check_losses(plan: Plan, fresh: Plan) -> None:
+    """Refuse to remove what was not shown: what the user has seen and confirmed is all that may go."""
+    seen = {machine.spec.name for machine in plan.machines if machine.action == "destroy"}
+    new = [m.spec.name for m in fresh.machines if m.action == "destroy" and m.spec.name not in seen]
+    if new:
+        raise HomelabError(
+            f"{plan.cluster} has changed since the plan was made: now others would go; nothing was removed",
+            details=", ".join(new),
+            resolution=f"run `homelab-k8s {plan.command}` again to see and confirm that",
+        )
+
+
+def cluster_token(cluster: ClusterName, ports: Ports) -> str:
+    """The cluster's token in its short form, made before the first machine boots and kept until `down`."""
+    known = ports.state.read(cluster, "token")
+    if known:
+        return known.strip().rpartition(":")[2]
+    token = secrets.token_hex(32)
+    ports.state.write(cluster, "token", token)
+    return token
