@@ -24,6 +24,9 @@ CLUSTER = "cluster"
 
 JOURNAL_LINES = "40"
 
+_REGISTERS_IN_S = 5.0
+"""How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
+
 
 def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     """Have the first server serving; learn token and kubeconfig. One that serves already is only read."""
@@ -71,8 +74,24 @@ def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: fl
         access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
     join = context.spec.vip.address if context.spec.vip else access.address
     changed = _install(machine, shell, context, token=access.token, etcd=False, join=join)
+    changed = _forgotten(machine, access, context) or changed
     _start_unit(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
     return Done(changed=changed)
+
+
+def _forgotten(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> bool:
+    """Whether k3s runs there but Kubernetes has no node of it: deleted meanwhile, it registers at a restart only."""
+    if context.findings.guests.need(machine.name).active_state != "active":
+        return False
+    told: list[KubeNode | None] = []
+
+    def there(kube_node: KubeNode | None) -> bool:
+        told.append(kube_node)
+        return kube_node is not None
+
+    # A server that has just started registers some seconds later. Where nothing was told the API did not answer.
+    access.kube.await_node(machine.name, accept=there, timeout_s=_REGISTERS_IN_S)
+    return bool(told) and told[-1] is None
 
 
 def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:

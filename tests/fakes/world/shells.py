@@ -86,8 +86,9 @@ class FakeShell:
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = yaml.safe_load(self.vm.files["config.yaml"])
         if self.vm.name not in self.world.broken_units:
+            if not self.vm.unit or env["RESTART"] == "1":  # One that runs does not register again.
+                self._register(config, server=env["UNIT"] == "k3s")
             self.vm.unit = env["UNIT"]
-            self._register(config, server=env["UNIT"] == "k3s")
         return "time=0\n"
 
     def _register(self, config: Mapping[str, object], *, server: bool) -> None:
