@@ -10,20 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from bootstrap.cli import documents
-from bootstrap.cli.cluster import open_homelab
 from bootstrap.cli.documents import Output
-from bootstrap.cli.options import (
-    Cluster,
-    ControlPlanes,
-    InventoryFile,
-    Lab,
-    OutputForm,
-    ProgressForm,
-    Workers,
-    ports_of,
-)
-from bootstrap.cli.session import Session
+from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
 from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import working
 
 if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
@@ -47,19 +37,15 @@ def doctor(
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Check all that `up` needs, and the cluster where there is one. Exit code 0, or 4 when a check failed."""
-    with Session("doctor", ports=ports_of(context), progress=progress) as session:
-        from bootstrap.inventory import Overrides
-        from bootstrap.planning.checks import Verdict
+    from bootstrap.inventory import Overrides
+    from bootstrap.planning.checks import Verdict
 
-        overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
-        homelab = open_homelab(session, inventory=inventory, overrides=overrides, lab=lab)
-        with session.view.busy(f"looking at {homelab.inventory.endpoint.url}"):
-            found = homelab.doctor()
-        session.result(
-            diagnosis_text(found)
-            if output is Output.TEXT
-            else documents.render(documents.doctor_document(found), output)
-        )
+    overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
+    with working(
+        "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
+    ) as work:
+        found = work.look(work.homelab.doctor)
+        work.result(lambda: diagnosis_text(found), lambda: documents.doctor_document(found))
         if found.verdict is Verdict.FAILED:
             raise typer.Exit(FAILED)
 

@@ -7,20 +7,10 @@ import sys
 import typer
 
 from bootstrap.cli import documents, tables
-from bootstrap.cli.cluster import open_homelab
 from bootstrap.cli.documents import Output
-from bootstrap.cli.options import (
-    Cluster,
-    ControlPlanes,
-    InventoryFile,
-    Lab,
-    OutputForm,
-    ProgressForm,
-    Workers,
-    ports_of,
-)
-from bootstrap.cli.session import Session
+from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
 from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import working
 
 UNHEALTHY = 1
 
@@ -37,18 +27,14 @@ def status(
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Show machines and Kubernetes nodes side by side. Exit code 0 when all is well, 1 when there are problems."""
-    with Session("status", ports=ports_of(context), progress=progress) as session:
-        from bootstrap.inventory import Overrides
+    from bootstrap.inventory import Overrides
 
-        overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
-        homelab = open_homelab(session, inventory=inventory, overrides=overrides, lab=lab)
-        with session.view.busy(f"looking at {homelab.inventory.endpoint.url}"):
-            found = homelab.status()
-        session.result(
-            tables.status_text(found)
-            if output is Output.TEXT
-            else documents.render(documents.status_document(found), output)
-        )
+    overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
+    with working(
+        "status", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
+    ) as work:
+        found = work.look(work.homelab.status)
+        work.result(lambda: tables.status_text(found), lambda: documents.status_document(found))
         if not found.healthy:
             raise typer.Exit(UNHEALTHY)
 
@@ -57,11 +43,13 @@ def kubeconfig(
     context: typer.Context, *, inventory: InventoryFile = None, cluster: Cluster = None, lab: Lab = False
 ) -> None:
     """Print the administrator's kubeconfig, which is a secret."""
-    with Session("kubeconfig", ports=ports_of(context), progress=Progress.QUIET) as session:
-        from bootstrap.inventory import Overrides
+    from bootstrap.inventory import Overrides
 
-        homelab = open_homelab(session, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab)
-        session.result(homelab.kubeconfig())
+    overrides = Overrides(cluster=cluster)
+    with working(
+        "kubeconfig", context, inventory=inventory, overrides=overrides, lab=lab, progress=Progress.QUIET
+    ) as work:
+        work.session.result(work.homelab.kubeconfig())
 
 
 def schema() -> None:

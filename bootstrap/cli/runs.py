@@ -147,6 +147,12 @@ def read_recording(path: Path) -> RecordedRun:
         raise
 
 
+def check_trace(trace: Path | None) -> None:
+    """Refuse a `--trace` that cannot be written, before anything is done. Raises UsageError."""
+    if trace is not None and not trace.absolute().parent.is_dir():
+        raise UsageError(f"--trace {trace}: there is no directory {trace.parent}")
+
+
 def write_trace(recording: Path, trace: Path) -> None:
     """A recorded run as Chrome trace events.
 

@@ -26,7 +26,7 @@ from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
-from bootstrap.errors import HomelabError, InterruptedRunError, UsageError
+from bootstrap.errors import HomelabError, InterruptedRunError
 from bootstrap.events import Event, StepFailed, Told, Warned
 
 if TYPE_CHECKING:
@@ -99,12 +99,7 @@ class Session:
 
         Args:
             trace: Where the run goes as Chrome trace events when it has ended, well or not.
-
-        Raises:
-            UsageError: There is no such directory.
         """
-        if trace is not None and not trace.absolute().parent.is_dir():
-            raise UsageError(f"--trace {trace}: there is no directory {trace.parent}")
         with self._interrupts.gently():
             try:
                 yield

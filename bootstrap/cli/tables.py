@@ -11,6 +11,7 @@ from bootstrap.reporting.texts import seconds as seconds
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus
+    from bootstrap.execution.report import Report
     from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
 
@@ -83,6 +84,15 @@ def status_text(status: ClusterStatus) -> str:
 def phases_text(phases: Sequence[tuple[str, float]]) -> str:
     """`clone 1.2 s, boot 8.1 s`."""
     return ", ".join(f"{phase} {seconds(took_s)}" for phase, took_s in phases)
+
+
+def times_lines(report: Report) -> list[str]:
+    """Where a run's time was, a line each for phases and the longest lane; none where no step ran."""
+    lines = [f"phases: {phases_text(report.phases)}"] if report.phases else []
+    if report.longest_lane is not None:
+        name, busy_s = report.longest_lane
+        lines.append(f"longest lane: {name}, {seconds(busy_s)}")
+    return lines
 
 
 def step_text(phase: str, title: str) -> str:

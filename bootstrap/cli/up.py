@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import documents, tables
-from bootstrap.cli.cluster import open_homelab
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import (
     Cluster,
@@ -23,17 +22,13 @@ from bootstrap.cli.options import (
     Timeout,
     Trace,
     Workers,
-    ports_of,
 )
-from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, Work, working
 from bootstrap.errors import UsageError
-from bootstrap.events import Warned
 
 if TYPE_CHECKING:
-    from bootstrap.execution.report import Report
-    from bootstrap.homelab import Homelab
-    from bootstrap.planning.plan import Plan
+    from bootstrap.execution.context import KubeconfigTarget
 
 Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each.")]
 Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Of each, such as 4GiB.")]
@@ -89,106 +84,86 @@ def up(
 ) -> None:
     """Make the cluster as the inventory says: what is missing is made, what is broken repaired, nothing removed."""
     del yes
-    with Session("up", ports=ports_of(context), progress=progress) as session:
-        from bootstrap.inventory import Overrides
+    from bootstrap.inventory import Overrides
 
-        if kubeconfig == STDOUT and output is not Output.TEXT:
-            raise UsageError("--kubeconfig - and --output both print to stdout", resolution="leave one of them out")
-        overrides = Overrides(
-            cluster=cluster,
-            workers=workers,
-            worker_cores=worker_cores,
-            worker_memory=worker_memory,
-            worker_disk=worker_disk,
-            control_planes=control_planes,
-            control_plane_cores=control_plane_cores,
-            control_plane_memory=control_plane_memory,
-            control_plane_disk=control_plane_disk,
-            template=template,
-            clone=clone,
-            storage=storage,
-            vmids=vmids,
-            bridge=bridge,
-            ssh_user=ssh_user,
-            ssh_key=ssh_key,
-            k3s_version=k3s_version,
-            k3s_channel=k3s_channel,
-            k3s_artifacts=k3s_artifacts,
+    overrides = Overrides(
+        cluster=cluster,
+        workers=workers,
+        worker_cores=worker_cores,
+        worker_memory=worker_memory,
+        worker_disk=worker_disk,
+        control_planes=control_planes,
+        control_plane_cores=control_plane_cores,
+        control_plane_memory=control_plane_memory,
+        control_plane_disk=control_plane_disk,
+        template=template,
+        clone=clone,
+        storage=storage,
+        vmids=vmids,
+        bridge=bridge,
+        ssh_user=ssh_user,
+        ssh_key=ssh_key,
+        k3s_version=k3s_version,
+        k3s_channel=k3s_channel,
+        k3s_artifacts=k3s_artifacts,
+    )
+    with working(
+        "up",
+        context,
+        inventory=inventory,
+        overrides=overrides,
+        lab=lab,
+        progress=progress,
+        output=output,
+        start_lab=True,
+        guests=guests,
+    ) as work:
+        target = _target(kubeconfig, output)
+        ended = work.act(
+            work.homelab.plan_up,
+            work.homelab.up,
+            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+            kubeconfig=target,
         )
-        homelab = open_homelab(
-            session, inventory=inventory, overrides=overrides, lab=lab, start_lab=True, guests=guests
-        )
-        with session.view.busy(f"looking at {homelab.inventory.endpoint.url}"):
-            plan = homelab.plan_up()
-        if dry_run:
-            session.result(
-                tables.plan_text(plan)
-                if output is Output.TEXT
-                else documents.render(documents.plan_document(plan), output)
-            )
-            return
-        _Up(session, homelab, plan, kubeconfig=kubeconfig, output=output).carry_out(timeout_s=timeout, trace=trace)
+        if ended is not None:
+            _tell(work, ended, target)
 
 
-class _Up:
-    """An `up` whose plan is made."""
+def _target(kubeconfig: str | None, output: Output) -> KubeconfigTarget:
+    from bootstrap.execution.context import KubeconfigTarget
 
-    def __init__(
-        self, session: Session, homelab: Homelab, plan: Plan, *, kubeconfig: str | None, output: Output
-    ) -> None:
-        self._session = session
-        self._homelab = homelab
-        self._plan = plan
-        self._to_stdout = kubeconfig == STDOUT
-        self._path = Path(kubeconfig) if kubeconfig and not self._to_stdout else None
-        self._output = output
+    to_stdout = kubeconfig == STDOUT
+    if to_stdout and output is not Output.TEXT:
+        raise UsageError("--kubeconfig - and --output both print to stdout", resolution="leave one of them out")
+    return KubeconfigTarget(path=Path(kubeconfig) if kubeconfig and not to_stdout else None, merge=not to_stdout)
 
-    def carry_out(self, *, timeout_s: float | None, trace: Path | None) -> None:
-        report = None if self._plan.empty else self._run(timeout_s, trace)
-        merged = self._merge(report)
-        if self._output is not Output.TEXT:
-            document = documents.up_document(
-                self._homelab.status(), report, kubeconfig=str(merged) if merged is not None else None
-            )
-            self._session.result(documents.render(document, self._output))
-        elif self._to_stdout:
-            self._session.view.text(self._closing(report))
-            self._session.result(self._homelab.kubeconfig())
-        else:
-            self._session.result(self._closing(report))
 
-    def _run(self, timeout_s: float | None, trace: Path | None) -> Report:
-        from bootstrap.commands.run import RunOptions
-        from bootstrap.execution.context import KubeconfigTarget, Timeouts
+def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
+    """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
+    if not target.merge:
+        work.session.view.text(_closing(ended, target))
+        work.session.result(work.homelab.kubeconfig())
+        return
+    merged = work.homelab.merge_kubeconfig(target.path)
+    work.result(
+        lambda: _closing(ended, target),
+        lambda: documents.up_document(
+            work.homelab.status(), ended.report, kubeconfig=str(merged) if merged is not None else None
+        ),
+    )
 
-        self._session.view.text(tables.plan_table(self._plan))
-        options = RunOptions(
-            kubeconfig=KubeconfigTarget(path=self._path, merge=not self._to_stdout),
-            timeouts=Timeouts(run_s=timeout_s) if timeout_s is not None else Timeouts(),
-        )
-        with self._session.running(trace=trace):
-            return self._homelab.up(self._plan, sink=self._session.sink, options=options)
 
-    def _merge(self, report: Report | None) -> Path | None:
-        """The kubeconfig file our entries are in; where nothing ran they are looked after here."""
-        if report is None:
-            for note in self._plan.notes:
-                self._session.sink(Warned(subject=self._plan.cluster, message=note))
-        return None if self._to_stdout else self._homelab.merge_kubeconfig(self._path)
-
-    def _closing(self, report: Report | None) -> str:
-        machines = tables.counted(len(self._plan.machines), "machine")
-        if report is None:
-            return f"{self._plan.cluster}: {machines}, all Ready; nothing to do"
-        lines = [
-            f"{self._plan.cluster}: {machines}, all Ready, in {tables.seconds(report.took_s)}",
-            f"phases: {tables.phases_text(report.phases)}",
+def _closing(ended: Ended, target: KubeconfigTarget) -> str:
+    plan, report = ended.plan, ended.report
+    machines = tables.counted(len(plan.machines), "machine")
+    if report is None:
+        return f"{plan.cluster}: {machines}, all Ready; nothing to do"
+    file = ["--kubeconfig", str(target.path)] if target.path is not None else []
+    command = shlex.join(["kubectl", *file, "--context", plan.cluster, "get", "nodes"])
+    return "\n".join(
+        [
+            f"{plan.cluster}: {machines}, all Ready, in {tables.seconds(report.took_s)}",
+            *tables.times_lines(report),
+            f"next: {command}",
         ]
-        if report.longest_lane is not None:
-            name, busy_s = report.longest_lane
-            lines.append(f"longest lane: {name}, {tables.seconds(busy_s)}")
-        return "\n".join([*lines, f"next: {self._next_command()}"])
-
-    def _next_command(self) -> str:
-        file = ["--kubeconfig", str(self._path)] if self._path is not None else []
-        return shlex.join(["kubectl", *file, "--context", self._plan.cluster, "get", "nodes"])
+    )

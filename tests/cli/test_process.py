@@ -111,9 +111,9 @@ def test_a_reader_that_goes_away_gets_no_traceback(state: Path) -> None:
     ("typed", "code", "said"),
     [
         ("demo\n", 0, "demo: 2 machines removed in"),
-        ("dome\n", 1, "error: 'dome' is not demo: nothing was removed"),
-        ("\x04", 130, "error: no name was typed: nothing was removed"),
-        ("\x03", 130, "error: no name was typed: nothing was removed"),
+        ("dome\n", 1, "error: 'dome' is not demo: nothing was touched"),
+        ("\x04", 130, "error: nothing was typed: nothing was touched"),
+        ("\x03", 130, "error: nothing was typed: nothing was touched"),
     ],
 )
 def test_down_asks_for_the_clusters_name(state: Path, typed: str, code: int, said: str) -> None:
