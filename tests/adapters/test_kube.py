@@ -166,6 +166,25 @@ class TestWaiting:
         assert (server.count(WATCH), server.count(LIST)) == (1, 1)
         assert server.count(LEASES) <= len(names)
 
+    def test_an_event_is_news_to_those_alone_who_wait_for_its_node(
+        self, server: KubeServer, api: KubernetesApi
+    ) -> None:
+        looks: list[KubeNode | None] = []
+
+        def counted(kube_node: KubeNode | None) -> bool:
+            looks.append(kube_node)
+            return is_ready(kube_node)
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(api.await_node, W1, accept=counted, timeout_s=10)
+            eventually(lambda: server.count(WATCH) == 1)
+            for index in range(50):
+                server.put(node(MachineName(f"w-{index}")))
+            api.await_node(MachineName("w-49"), accept=is_ready, timeout_s=5)
+            assert len(looks) <= 2  # when it began, and at the listing; none of fifty events
+            server.put(node(W1))
+            assert is_ready(waiting.result())
+
     def test_what_is_known_is_returned_when_time_runs_out(self, server: KubeServer, api: KubernetesApi) -> None:
         assert api.await_node(W1, accept=is_ready, timeout_s=0.2) is None
         server.put(node(W1, ready=False))

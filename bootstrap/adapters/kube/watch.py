@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from bootstrap.adapters.kube.http import KubeHttp, Object, Stream, parse_object
@@ -60,13 +62,14 @@ class NodeWatch:
     def __init__(self, http: KubeHttp, leases: Leases) -> None:
         self._http = http
         self._leases = leases
-        self._changed = threading.Condition()
+        self._guard = threading.Lock()
+        # By node, so that an event wakes those alone whom it concerns: a hundred who wait see thousands of events.
+        self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._nodes: dict[str, Object] = {}
         self._synced = False
         self._error: KubernetesError | None = None
-        self._turn = 0
         self._stream: Stream | None = None
 
     def wait(self, name: str, check: Callable[[SeenNode | None], bool], timeout_s: float) -> SeenNode | None:
@@ -79,37 +82,56 @@ class NodeWatch:
         """
         deadline_s = time.monotonic() + timeout_s
         self._ensure_started()
-        while True:
-            with self._changed:
-                turn, synced, error = self._turn, self._synced, self._error
-                node = self._nodes.get(name)
-            if error is not None:
-                raise error
-            seen = self._seen(name, node)
-            if synced and check(seen):
-                return seen
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or self._stop.is_set():
-                return seen
-            # No event tells of a lease: where only that is missing for Ready, look again.
-            doubtful = seen is not None and seen.claims_ready and not seen.kube_node.ready
-            with self._changed:
-                self._changed.wait_for(
-                    lambda turn=turn: self._turn != turn,  # type: ignore[misc]
-                    timeout=min(left_s, _LEASES_EVERY_S) if doubtful else left_s,
-                )
+        with self._woken(name) as news:
+            while True:
+                news.clear()
+                seen, synced = self._known(name)
+                if synced and check(seen):
+                    return seen
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or self._stop.is_set():
+                    return seen
+                # No event tells of a lease: where only that is missing for Ready, look again.
+                doubtful = seen is not None and seen.claims_ready and not seen.kube_node.ready
+                news.wait(min(left_s, _LEASES_EVERY_S) if doubtful else left_s)
 
     def close(self) -> None:
         """End the thread; those who wait get the last state known. Safe to call twice."""
         self._stop.set()
-        with self._changed:
+        with self._guard:
             thread, stream = self._thread, self._stream
-            self._turn += 1
-            self._changed.notify_all()
+            self._wake_all()
         if stream is not None:
             stream.shut()
         if thread is not None:
             thread.join(_CLOSING_S)
+
+    @contextmanager
+    def _woken(self, name: str) -> Iterator[threading.Event]:
+        """An event that is set whenever there is news of a node, or of the watch itself."""
+        news = threading.Event()
+        with self._guard:
+            self._waiting[name].add(news)
+        try:
+            yield news
+        finally:
+            with self._guard:
+                self._waiting[name].discard(news)
+
+    def _wake_all(self) -> None:
+        """Wake all who wait; the guard is the caller's to hold."""
+        for waiting in self._waiting.values():
+            for news in waiting:
+                news.set()
+
+    def _known(self, name: str) -> tuple[SeenNode | None, bool]:
+        """A node as it was last told of, and whether the watch stands. Raises KubernetesError where it is refused."""
+        with self._guard:
+            synced, error = self._synced, self._error
+            node = self._nodes.get(name)
+        if error is not None:
+            raise error
+        return self._seen(name, node), synced
 
     def _seen(self, name: str, node: Object | None) -> SeenNode | None:
         if node is None:
@@ -124,7 +146,7 @@ class NodeWatch:
         return seen
 
     def _ensure_started(self) -> None:
-        with self._changed:
+        with self._guard:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._run, name="kube-node-watch", daemon=True)
                 self._thread.start()
@@ -149,7 +171,7 @@ class NodeWatch:
     def _list(self) -> str:
         answer = self._http.request("GET", NODES).object
         nodes = {str(node["metadata"]["name"]): node for node in answer.get("items") or ()}
-        with self._changed:
+        with self._guard:
             self._nodes = nodes
         self._tell(synced=True, error=None)
         return str((answer.get("metadata") or {}).get("resourceVersion", ""))
@@ -163,7 +185,7 @@ class NodeWatch:
             "timeoutSeconds": str(_SERVER_ENDS_S),
         }
         with self._http.stream(NODES, query=query, idle_s=_IDLE_S) as stream:
-            with self._changed:
+            with self._guard:
                 # From here on close() finds the stream; if it came before, it has set the flag.
                 self._stream = stream
             if self._stop.is_set():
@@ -172,7 +194,7 @@ class NodeWatch:
                 for line in stream.lines():
                     version = self._take(parse_object(line)) or version
             finally:
-                with self._changed:
+                with self._guard:
                     self._stream = None
         return version
 
@@ -184,17 +206,18 @@ class NodeWatch:
             raise KubeUnreachableError("the watch on nodes ended", details=str(thing.get("message", "")))
         metadata = thing.get("metadata") or {}
         if kind in ("ADDED", "MODIFIED", "DELETED"):
-            with self._changed:
+            name = str(metadata["name"])
+            with self._guard:
                 if kind == "DELETED":
-                    self._nodes.pop(str(metadata["name"]), None)
+                    self._nodes.pop(name, None)
                 else:
-                    self._nodes[str(metadata["name"])] = thing
-            self._tell(synced=True, error=None)
+                    self._nodes[name] = thing
+                for news in self._waiting.get(name, ()):
+                    news.set()
         return str(metadata.get("resourceVersion", ""))
 
     def _tell(self, *, synced: bool, error: KubernetesError | None) -> None:
-        with self._changed:
+        with self._guard:
             self._synced = synced
             self._error = error
-            self._turn += 1
-            self._changed.notify_all()
+            self._wake_all()
