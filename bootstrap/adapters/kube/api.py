@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlencode
 
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
-from bootstrap.adapters.kube.http import KubeHttp
+from bootstrap.adapters.kube.http import Answer, KubeHttp, Object
 from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, parse_node
+from bootstrap.adapters.kube.pods import (
+    PODS,
+    SNAPSHOTS,
+    budgets_of,
+    budgets_path,
+    eviction,
+    has_cause,
+    next_page,
+    parse_pod,
+    parse_snapshot,
+    pod_path,
+    refusal_text,
+)
 from bootstrap.adapters.kube.watch import NODES, Leases, NodeWatch
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.workloads import Pod, Refusal, Snapshot
 
-_CONFLICT = 409
+_FORBIDDEN = 403
 _NOT_FOUND = 404
+_CONFLICT = 409
+_GONE = 410
+_TOO_MANY = 429
+_INTERNAL = 500
 _ATTEMPTS = 10
+_PAGE = 500
+_MERGE = "application/merge-patch+json"
 
 
 class KubernetesApis:
@@ -74,7 +95,7 @@ class KubernetesApi:
                 "PATCH",
                 path,
                 body=patch,
-                content_type="application/merge-patch+json",
+                content_type=_MERGE,
                 accepted=frozenset({_CONFLICT}),
             )
             if answer.status != _CONFLICT:
@@ -98,6 +119,88 @@ class KubernetesApi:
 
         if timeout_s > 0:
             self._watch.wait(name, gone, timeout_s)
+
+    def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
+        """Cordon a node or lift that; whether anything changed.
+
+        Raises:
+            KubernetesError: There is no such node.
+            KubeUnreachableError: No answer.
+        """
+        path = f"{NODES}/{name}"
+        spec = self._http.request("GET", path).object.get("spec") or {}
+        if bool(spec.get("unschedulable")) == unschedulable:
+            return False
+        # Without a version: whatever else changes meanwhile, this one key is ours to set.
+        self._http.request("PATCH", path, body={"spec": {"unschedulable": unschedulable}}, content_type=_MERGE)
+        return True
+
+    def pods(self, *, on: MachineName) -> tuple[Pod, ...]:
+        """All pods of a node, sorted by namespace and name. Raises KubeUnreachableError, KubernetesError."""
+        for _ in range(_ATTEMPTS):
+            items = self._pages(PODS, {"fieldSelector": f"spec.nodeName={on}", "limit": str(_PAGE)})
+            if items is not None:
+                return tuple(sorted(map(parse_pod, items), key=lambda pod: (pod.namespace, pod.name)))
+        raise KubernetesError(f"the pods of {on} cannot be listed", details="each listing expired before its end")
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> list[Object] | None:
+        """A list's objects, part by part; None where it expired (410) and is to be begun anew."""
+        items: list[Object] = []
+        token = ""
+        while True:
+            part = {**query, "continue": token} if token else dict(query)
+            answer = self._http.request("GET", f"{path}?{urlencode(part)}", accepted=frozenset({_GONE}))
+            if answer.status == _GONE:
+                return None
+            listing = answer.object
+            items.extend(listing.get("items") or ())
+            token = next_page(listing)
+            if not token:
+                return items
+
+    def evict(self, pod: Pod) -> Refusal | None:
+        """Ask for an eviction, see `bootstrap.ports.KubeApi.evict`. Of a pod of another uid nothing is asked.
+
+        Raises:
+            KubernetesError: It was refused for good.
+            KubeUnreachableError: No answer.
+        """
+        answer = self._http.request(
+            "POST",
+            f"{pod_path(pod)}/eviction",
+            body=eviction(pod),
+            accepted=frozenset({_FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_MANY, _INTERNAL}),
+        )
+        # A conflict is a uid that is not the one asked for: that pod is gone.
+        if answer.status < 300 or answer.status in (_NOT_FOUND, _CONFLICT):
+            return None
+        if answer.status == _TOO_MANY:
+            return self._refusal(pod, answer)
+        if answer.status == _FORBIDDEN and has_cause(answer.object, "NamespaceTerminating"):
+            # Whoever deletes the namespace deletes the pod; nothing may be made there any more, not even an eviction.
+            return Refusal(budgets=(), message=refusal_text(answer.object))
+        if answer.status == _INTERNAL:
+            refusal = self._refusal(pod, answer)
+            if refusal is not None and len(refusal.budgets) > 1:
+                return refusal  # The API evicts no pod that two budgets select, and says so with a 500.
+        self._http.check(answer)
+        return None
+
+    def _refusal(self, pod: Pod, answer: Answer) -> Refusal | None:
+        """A refusal with the budgets that select the pod; None where the pod is gone meanwhile."""
+        found = self._http.request("GET", pod_path(pod), accepted=frozenset({_NOT_FOUND}))
+        if found.status == _NOT_FOUND or parse_pod(found.object).uid != pod.uid:
+            return None
+        budgets = self._http.request("GET", budgets_path(pod.namespace)).object.get("items") or ()
+        return Refusal(budgets=budgets_of(found.object, budgets), message=refusal_text(answer.object))
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What k3s tells of its snapshots, oldest first; empty where it tells none (sqlite, k3s before 1.29)."""
+        answer = self._http.request("GET", SNAPSHOTS, accepted=frozenset({_NOT_FOUND}))
+        if answer.status == _NOT_FOUND:
+            return ()
+        found = map(parse_snapshot, answer.object.get("items") or ())
+        return tuple(sorted(found, key=lambda snapshot: (snapshot.made is not None, snapshot.made, snapshot.name)))
 
     def close(self) -> None:
         """End the watch and the connections. Safe to call twice."""

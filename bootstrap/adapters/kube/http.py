@@ -74,7 +74,7 @@ class KubeHttp:
         """Ask once, without any retry.
 
         Args:
-            method: `GET`, `PATCH`, `DELETE`.
+            method: `GET`, `POST`, `PATCH`, `DELETE`.
             path: Such as `/api/v1/nodes`.
             body: Sent as JSON.
             content_type: Of the body.
@@ -88,7 +88,7 @@ class KubeHttp:
             response = self._call(method, path, READ_TIMEOUT_S, body=body, content_type=content_type)
             data = bytes(response.response.data)
         answer = Answer(status=response.status, text=data.decode(errors="replace"), at=_date(response.headers))
-        self._check(answer, accepted)
+        self.check(answer, accepted)
         return answer
 
     @contextlib.contextmanager
@@ -100,7 +100,7 @@ class KubeHttp:
             try:
                 if response.status != 200:
                     text = bytes(raw.data).decode(errors="replace")
-                    self._check(Answer(status=response.status, text=text, at=_date(response.headers)), frozenset())
+                    self.check(Answer(status=response.status, text=text, at=_date(response.headers)), frozenset())
                 yield Stream(raw)
             finally:
                 raw.close()
@@ -166,7 +166,13 @@ class KubeHttp:
         except (HTTPError, OSError) as error:
             raise KubeUnreachableError(brief, details=str(error) or type(error).__name__) from error
 
-    def _check(self, answer: Answer, accepted: frozenset[int]) -> None:
+    def check(self, answer: Answer, accepted: frozenset[int] = frozenset()) -> None:
+        """Raise for an answer that is no success.
+
+        Raises:
+            KubeUnreachableError: It says to come again.
+            KubernetesError: It is a refusal.
+        """
         if 200 <= answer.status < 300 or answer.status in accepted:
             return
         said = _message(answer.text) or f"HTTP {answer.status}"
