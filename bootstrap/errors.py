@@ -21,6 +21,7 @@
     │   └── ScriptError             1    a guest script failed
     ├── KubernetesError             1
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
+    ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
     ├── ArtifactError               1    a k3s release could not be had, or its checksum is wrong
     ├── NotOursError                1    ownership was checked and denied; nothing was done
     ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
@@ -197,6 +198,10 @@ class KubernetesError(HomelabError):
 
 class KubeUnreachableError(KubernetesError):
     """The Kubernetes API does not answer."""
+
+
+class DrainError(HomelabError):
+    """Pods cannot leave a Kubernetes node, which is as schedulable as before; `details` names them and why."""
 
 
 class ArtifactError(HomelabError):
