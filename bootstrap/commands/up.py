@@ -35,10 +35,10 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     """
     observed = observe_cluster(spec, ports)
     spec = settled(spec, observed)
-    _check_version(observed)
+    check_version(observed)
     work = any(needs_work(standing) for standing in standings(spec, observed))
     if work:
-        _check_privileges(spec, ports, observed)
+        check_privileges(spec, ports, observed)
         check_vip(spec, ports, observed)
     return plan_up(spec, observed, version=choose_version(spec, ports, observed, resolved=resolved) if work else "")
 
@@ -89,7 +89,8 @@ def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resol
     return wanted
 
 
-def _check_version(observed: Observed) -> None:
+def check_version(observed: Observed) -> None:
+    """Refuse a Proxmox VE that is too old. Raises PreflightError."""
     if observed.version.major < OLDEST_MAJOR:
         raise PreflightError(
             f"Proxmox VE {observed.version.text} is too old",
@@ -135,7 +136,7 @@ def _servers_run(spec: ClusterSpec, observed: Observed) -> bool:
     )
 
 
-def _check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
     """Refuse early what the token's missing rights would break halfway.
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".

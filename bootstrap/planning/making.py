@@ -64,8 +64,15 @@ class Making:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> Making:
-        """Choose.
+    def of(
+        cls,
+        spec: ClusterSpec,
+        observed: Observed,
+        all_standings: Sequence[Standing],
+        *,
+        placement: Placement | None = None,
+    ) -> Making:
+        """Choose; `placement` where the new machines' places are known already.
 
         Raises:
             PreflightError: It cannot be done: no template, no room, no vmid left.
@@ -76,7 +83,7 @@ class Making:
         templates = usable_templates(spec, observed) if new or unconfigured else {}
         check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
-        placement = place(spec, observed, new=new, existing=existing, templates=templates)
+        placement = placement or place(spec, observed, new=new, existing=existing, templates=templates)
         check_bridges(spec, observed, templates, placement.of.values())
         used = set(templates) | {vm.pve_node for vm in existing}
         facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]

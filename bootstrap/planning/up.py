@@ -5,7 +5,7 @@ Nothing is removed and nothing that works is touched; what would have to go is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from bootstrap.errors import PreflightError
@@ -15,7 +15,7 @@ from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import healthy_server
 from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.keeping_steps import MigrateToEtcd
+from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd
 from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import (
@@ -97,8 +97,9 @@ def arrival_lanes(
     version: str,
     *,
     migrates: bool = False,
-    after: Mapping[MachineName, tuple[Gate, ...]] | None = None,
-    leaving: bool = False,
+    begins: Mapping[MachineName, tuple[Gate, ...]] | None = None,
+    leaving: Collection[MachineName] = (),
+    marks: bool = False,
 ) -> tuple[Lane, ...]:
     """The lanes of all machines that arrive, and of the server that they join through.
 
@@ -108,11 +109,12 @@ def arrival_lanes(
         work: Those that something is to be done about.
         version: The k3s version they get.
         migrates: Whether the only server's data is moved from sqlite to etcd first.
-        after: Gates a machine waits for before it is cloned.
-        leaving: Whether servers leave by other lanes of the plan.
+        begins: Gates a machine waits for before it is cloned.
+        leaving: Servers that leave by other lanes of the plan.
+        marks: Whether the healthy server itself is on its way out, by a later plan.
     """
     spec = making.spec
-    healthy = healthy_server(spec, making.observed)
+    healthy = healthy_server(spec, making.observed, besides=leaving)
     primary = None if healthy else _primary_server(work)
     servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
     through = healthy.name if healthy else primary.machine.name if primary else None
@@ -126,13 +128,14 @@ def arrival_lanes(
             servers=servers,
             through=through,
             arriving=[(name, ready(name)) for name in arriving],
-            leaving=leaving,
+            leaving=bool(leaving),
         )
     previous: Gate | None = None
     if healthy is not None:
         lacking = next((standing for standing in work if standing.machine.name == healthy.name), None)
         machine = making.machine(lacking.machine) if lacking else healthy
-        further = list(vip.first)
+        further = [LaneStep(step=MarkLeaving(machine=machine.name))] if marks else []
+        further += vip.first
         if migrates:
             # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
             previous = joined(machine.name)
@@ -145,13 +148,13 @@ def arrival_lanes(
         name, is_server = standing.machine.name, standing.machine.role is Role.CONTROL_PLANE
         if healthy is not None and name == healthy.name:
             continue
-        begins = (after or {}).get(name, ())
+        waits = (begins or {}).get(name, ())
         if standing is primary:
             init = (init_step(spec, making.machine(standing.machine)), *vip.first)
-            lanes.append(arrival_lane(making, standing, version, init=init, begins=begins))
+            lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
             continue
         needs = (*joins, previous) if is_server and previous is not None else joins
-        lanes.append(arrival_lane(making, standing, version, needs=needs, begins=begins))
+        lanes.append(arrival_lane(making, standing, version, needs=needs, begins=waits))
         if is_server:
             previous = joined(name)
     return (*lanes, *vip.lanes)

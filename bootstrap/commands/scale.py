@@ -1,0 +1,68 @@
+"""`scale`: pools get as many machines as they are to have; what is too many is drained and leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bootstrap.commands.act import run_locked
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version
+from bootstrap.events import EventSink
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PoolName
+from bootstrap.planning.leaving import DrainRules
+from bootstrap.planning.machines import settled
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.ports import Ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleWish:
+    """What is asked of `scale`.
+
+    Attributes:
+        counts: Machines for each pool named; with none named, all pools get what the inventory says.
+        rules: How machines that leave are drained.
+    """
+
+    counts: Mapping[PoolName, int] = field(default_factory=dict)
+    rules: DrainRules = field(default_factory=DrainRules)
+
+
+def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
+    """Observe and plan. Touches nothing.
+
+    Raises:
+        PreflightError: It cannot be done.
+    """
+    observed = observe_cluster(spec, ports)
+    check_version(observed)
+    wanted = with_counts(settled(spec, observed), dict(wish.counts))
+    check_privileges(wanted, ports, observed)
+    check_vip(wanted, ports, observed)
+    pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
+    version = choose_version(wanted, ports, observed)
+    return plan_scale(wanted, observed, pools=pools, version=version, rules=wish.rules)
+
+
+def run_scale(
+    plan: Plan, spec: ClusterSpec, ports: Ports, wish: ScaleWish, *, sink: EventSink, options: RunOptions
+) -> Report:
+    """Carry a plan of `prepare_scale` out.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: A machine could not be drained, or something else failed; `scale` again continues.
+    """
+    return run_locked(
+        plan,
+        with_counts(spec, dict(wish.counts)),
+        ports,
+        again=lambda: prepare_scale(spec, ports, wish),
+        sink=sink,
+        options=options,
+    )

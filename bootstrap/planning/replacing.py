@@ -1,0 +1,207 @@
+"""Plans `replace`: machines give way to fresh clones, one after another. New machines have new names.
+
+A machine and its successor are never one and the same: no password, certificate or disk of the old one is in the way,
+and where there is room the new one works before the old one goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.machine import NodePool, RecordState, Role
+from bootstrap.model.observed import Observed
+from bootstrap.model.words import count
+from bootstrap.planning.access import needed_server
+from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.leaving import (
+    DrainRules,
+    check_quorum,
+    departing,
+    departure_lane,
+    left,
+    marked,
+    why_goes,
+)
+from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.machines import Standing, needs_work, standings
+from bootstrap.planning.making import Making, fetch_lane, kept, kubeconfig_lane, ready
+from bootstrap.planning.members import Member, members, victims
+from bootstrap.planning.placement import Placement
+from bootstrap.planning.plan import Gate, Lane, Plan
+from bootstrap.planning.rolling import plan_turns
+from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.up import arrival_lanes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replacing:
+    """What is to be replaced, and how.
+
+    Attributes:
+        pool: The pool concerned.
+        machines: Which of it; empty for all, or for those that an earlier run has left on their way out.
+        at_once: How many at the same time; servers always one by one.
+        surge: Whether the new machine comes first where there is room.
+        rules: How machines are drained.
+    """
+
+    pool: PoolName
+    machines: tuple[MachineName, ...] = ()
+    at_once: int = 1
+    surge: bool = True
+    rules: DrainRules = field(default_factory=DrainRules)
+
+
+def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, version: str) -> Plan:
+    """Plan the replacement.
+
+    The server that the plan works through cannot leave by it: it gets its successor and is marked, and leaves by a
+    second plan. A note names it.
+
+    Args:
+        spec: The cluster, sizes settled.
+        observed: What there is.
+        wish: What is to be replaced.
+        version: The k3s version new machines get.
+
+    Raises:
+        PreflightError: It cannot be done; nothing was touched.
+    """
+    pool = next(pool for pool in spec.pools if pool.name == wish.pool)
+    targets, later = _targets(spec, pool, observed, wish)
+    is_server = pool.role is Role.CONTROL_PLANE
+    if is_server:
+        _check_servers(spec, observed, targets)
+    gone = [member.name for member in targets]
+    if targets or later:
+        needed_server(spec, observed, besides=gone)
+    after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
+    all_standings = standings(spec, after)
+    arriving = [s for s in all_standings if s.machine.pool == pool.name and needs_work(s)]
+    new = [standing for standing in arriving if standing.vm is None]
+    # Half-made successors of an earlier run go on first; each stands for one target already.
+    paired = _paired([*targets, *later], new)
+    at_once = 1 if is_server else max(wish.at_once, 1)
+    templates = usable_templates(spec, observed) if new else {}
+    existing = [standing.vm for standing in all_standings if standing.vm is not None]
+    turns = plan_turns(
+        spec,
+        observed,
+        new=[standing.machine for standing in new],
+        old=[member.vm if member else None for _, member in paired],
+        existing=[*existing, *(member.vm for member in (*targets, *later) if member.vm is not None)],
+        templates=templates,
+        at_once=at_once,
+        surge=wish.surge,
+    )
+    present = [standing for standing in all_standings if standing.vm is not None or standing in new]
+    making = Making.of(spec, after, present, placement=Placement(of=turns.of))
+    check_lock_place(spec, observed.vms)
+    begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
+    shown = [making.planned(s, needs_work(s)) if s in arriving else kept(s) for s in present]
+    shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
+    lanes: tuple[Lane, ...] = ()
+    if targets or later or arriving:
+        lanes = (
+            *((fetch_lane(making, arriving, version),) if arriving else ()),
+            kubeconfig_lane(spec),
+            *arrival_lanes(
+                making,
+                all_standings,
+                arriving,
+                version,
+                begins=begins,
+                leaving=gone if is_server else (),
+                marks=bool(later),
+            ),
+            *(
+                departure_lane(member, role=pool.role, rules=wish.rules, needs=drains[member.name])
+                for member in targets
+            ),
+        )
+    return Plan(
+        command="replace",
+        cluster=spec.name,
+        machines=tuple(shown),
+        lanes=lanes,
+        notes=(*_notes(turns.surge, wish, new, later), *making.notes, *strangers_notes(spec, observed)),
+        reserved_vmids=observed.used_vmids
+        | {lock_vmid(spec.placement.vmids)}
+        | {machine.place.vmid for machine in shown},
+        vmids=spec.placement.vmids,
+        marked=marker_of(spec.name, observed.vms) is not None,
+    )
+
+
+def _targets(
+    spec: ClusterSpec, pool: NodePool, observed: Observed, wish: Replacing
+) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
+    """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
+    there = members(spec, pool, observed)
+    chosen = [member for member in there if member.name in wish.machines]
+    if not wish.machines:
+        # An earlier run's rest comes first: it was cut off, and this goes on with it.
+        chosen = [member for member in there if member.leaving] or list(there)
+    ordered = victims(chosen, len(chosen))
+    if pool.role is not Role.CONTROL_PLANE:
+        return ordered, ()
+    staying = [m for m in there if m.well and m not in ordered]
+    if staying or not ordered:
+        return ordered, ()
+    through = next((member for member in reversed(ordered) if member.well), None)
+    return tuple(m for m in ordered if m != through), (through,) if through else ()
+
+
+def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Member]) -> None:
+    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles]
+    if servers and not any("etcd" in node.roles for node in servers):
+        raise PreflightError(
+            f"{spec.name} has one server with sqlite, which cannot hand its data over to another",
+            resolution="`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`",
+        )
+    check_quorum(spec, observed, going=[member.name for member in targets if not member.well])
+
+
+def _paired(targets: Sequence[Member], new: Sequence[Standing]) -> list[tuple[Standing, Member | None]]:
+    """Each new machine with the one it replaces. Where some have come already, the last targets have theirs."""
+    first = list(targets[: len(new)])
+    padded: list[Member | None] = [*first, *([None] * (len(new) - len(first)))]
+    return list(zip(new, padded, strict=True))
+
+
+def _order(
+    targets: Sequence[Member], paired: Sequence[tuple[Standing, Member | None]], *, at_once: int, surge: bool
+) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
+    """What each new machine waits for before it is cloned, and each old one before it is drained."""
+    begins: dict[MachineName, tuple[Gate, ...]] = {}
+    drains: dict[MachineName, tuple[Gate, ...]] = {}
+    successors = {member.name: standing.machine.name for standing, member in paired if member is not None}
+    for turn, member in enumerate(targets):
+        before = targets[turn - at_once].name if turn >= at_once else None
+        successor = successors.get(member.name)
+        waits = (left(before),) if before else ()
+        if successor is None:
+            drains[member.name] = waits
+        elif surge:
+            begins[successor] = waits
+            drains[member.name] = (ready(successor),)
+        else:
+            drains[member.name] = (ready(successors[before]),) if before in successors else waits
+            begins[successor] = (left(member.name),)
+    return begins, drains
+
+
+def _notes(surge: bool, wish: Replacing, new: Sequence[Standing], later: Sequence[Member]) -> tuple[str, ...]:
+    notes = [
+        f"{member.name} is the server that all this goes through: it leaves last, through one of the new ones"
+        for member in later
+    ]
+    if wish.surge and not surge and new:
+        notes.append(
+            f"there is no room for {count(wish.at_once, 'machine')} more: each goes before its successor comes"
+        )
+    return tuple(notes)

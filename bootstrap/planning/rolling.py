@@ -1,0 +1,98 @@
+"""Where machines go that replace others one after another: room is counted as it will be at each turn. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bootstrap.errors import CapacityError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PveNodeName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts, VmRecord
+from bootstrap.planning.placement import place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """How machines replace others.
+
+    Attributes:
+        of: Where each new machine goes.
+        surge: Whether each comes before the one it replaces goes; else there is no room for both.
+    """
+
+    of: Mapping[MachineName, PveNodeName]
+    surge: bool
+
+
+def plan_turns(
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    new: Sequence[MachineSpec],
+    old: Sequence[VmRecord | None],
+    existing: Sequence[VmRecord],
+    templates: Mapping[PveNodeName, TemplateFacts],
+    at_once: int,
+    surge: bool,
+) -> Turns:
+    """Place each new machine as if those before it had been replaced already.
+
+    Args:
+        spec: For sizing rules and clone mode.
+        observed: The Proxmox nodes.
+        new: Machines to come, in order.
+        old: What each replaces; None where that has no VM, or where nothing goes for it.
+        existing: VMs of ours that are there now.
+        templates: The template on each Proxmox node that may be used.
+        at_once: How many are replaced at the same time.
+        surge: Whether new ones come first where there is room.
+
+    Raises:
+        CapacityError: There is no room even once the old machine has gone.
+    """
+    for lead in (at_once, 0) if surge else (0,):
+        try:
+            return Turns(of=_placed(spec, observed, new, old, existing, templates, behind=lead), surge=lead > 0)
+        except CapacityError:
+            if lead == 0:
+                raise
+    raise AssertionError(at_once)  # cannot be: at least one machine is replaced at a time
+
+
+def _placed(
+    spec: ClusterSpec,
+    observed: Observed,
+    new: Sequence[MachineSpec],
+    old: Sequence[VmRecord | None],
+    existing: Sequence[VmRecord],
+    templates: Mapping[PveNodeName, TemplateFacts],
+    *,
+    behind: int,
+) -> dict[MachineName, PveNodeName]:
+    chosen: dict[MachineName, PveNodeName] = {}
+    here = list(existing)
+    for turn, machine in enumerate(new):
+        vm = old[turn - behind] if turn >= behind else None
+        if vm is not None:
+            here.remove(vm)
+            if vm.running or vm.onboot:  # those are in the Proxmox node's committed sums
+                observed = _changed(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+        place_of = place(spec, observed, new=[machine], existing=here, templates=templates).of[machine.name]
+        chosen[machine.name] = place_of
+        observed = _changed(observed, place_of, machine.cores, machine.memory_mib)
+    return chosen
+
+
+def _changed(observed: Observed, name: PveNodeName, cores: int, memory_mib: int) -> Observed:
+    def facts(pve_node: PveNodeFacts) -> PveNodeFacts:
+        if pve_node.name != name:
+            return pve_node
+        return replace(
+            pve_node,
+            committed_cores=pve_node.committed_cores + cores,
+            committed_memory_mib=pve_node.committed_memory_mib + memory_mib,
+        )
+
+    return replace(observed, pve_nodes=tuple(facts(pve_node) for pve_node in observed.pve_nodes))

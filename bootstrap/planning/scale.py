@@ -1,0 +1,186 @@
+"""Plans `scale`: pools get as many machines as they are to have; what is too many leaves in good order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
+from bootstrap.model.observed import Observed
+from bootstrap.planning.access import needed_server
+from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.keeping_steps import Reclaim
+from bootstrap.planning.leaving import (
+    DrainRules,
+    check_quorum,
+    departing,
+    departure_lane,
+    leaving_members,
+    marked,
+    out_of_kubernetes,
+    why_goes,
+)
+from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.machines import Standing, needs_work, standings
+from bootstrap.planning.making import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
+from bootstrap.planning.members import Member, members, staying
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine
+from bootstrap.planning.up import arrival_lanes
+
+
+def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
+    """The spec with other sizes of some pools.
+
+    Raises:
+        PreflightError: There is no such pool, or the control plane would have an even number of servers.
+    """
+    known = {pool.name for pool in spec.pools}
+    for name, number in counts.items():
+        if name not in known:
+            raise PreflightError(
+                f"{spec.name} has no pool {name}",
+                details=f"its pools: {', '.join(known)}",
+                resolution=f"add it to the inventory first: pools: {{{name}: {{count: {number}}}}}",
+            )
+        if name == CONTROL_PLANE_POOL and number % 2 == 0:
+            raise PreflightError(
+                f"{number} servers make no sense: etcd needs a majority, so an even number bears no more losses",
+                resolution=f"{max(number - 1, 1)} or {number + 1}",
+            )
+
+    def resized(pool: NodePool) -> NodePool:
+        if pool.name not in counts:
+            return pool
+        return replace(pool, count=counts[pool.name], stated=pool.stated | {"count"})
+
+    return replace(spec, control_plane=resized(spec.control_plane), workers=tuple(map(resized, spec.workers)))
+
+
+def plan_scale(
+    spec: ClusterSpec, observed: Observed, *, pools: frozenset[PoolName], version: str, rules: DrainRules
+) -> Plan:
+    """Plan what it takes for pools to have their size.
+
+    Args:
+        spec: With the sizes wanted.
+        observed: What there is.
+        pools: The pools concerned; the others are left as they are.
+        version: The k3s version for machines that join.
+        rules: How machines are drained.
+
+    Raises:
+        PreflightError: It cannot be done; nothing was touched.
+    """
+    chosen = [pool for pool in spec.pools if pool.name in pools]
+    reclaimed = tuple(name for pool in chosen for name in _to_reclaim(spec, pool, observed))
+    observed = marked(observed, reclaimed, RecordState.MADE)
+    all_standings = standings(spec, observed)
+    work = [
+        standing
+        for standing in all_standings
+        if standing.machine.pool in pools and (standing.machine.name in reclaimed or needs_work(standing))
+    ]
+    going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
+    base = _base(spec, observed)
+    if not work and not going:
+        return replace(base, machines=_shown(all_standings, (), ()))
+    servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
+    check_quorum(spec, observed, going=servers_going)
+    apart = (*servers_going, *reclaimed)
+    needed_server(spec, observed, besides=apart)
+    making = Making.of(spec, observed, [*(s for s in all_standings if s.vm is not None), *_missing(work)])
+    check_lock_place(spec, observed.vms)
+    planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
+    arrivals = [standing for standing in work if standing.machine.name not in reclaimed]
+    lanes = (
+        *((fetch_lane(making, arrivals, version),) if arrivals else ()),
+        kubeconfig_lane(spec),
+        *arrival_lanes(
+            making,
+            all_standings,
+            arrivals,
+            version,
+            migrates=_migrates(spec, observed),
+            leaving=apart,
+        ),
+        *(_reclaim_lane(name) for name in reclaimed),
+        *_departures(going, rules),
+    )
+    return replace(
+        base,
+        machines=planned,
+        lanes=lanes,
+        notes=(*making.notes, *base.notes),
+        reserved_vmids=base.reserved_vmids | {machine.place.vmid for machine in planned},
+    )
+
+
+def _base(spec: ClusterSpec, observed: Observed) -> Plan:
+    return Plan(
+        command="scale",
+        cluster=spec.name,
+        machines=(),
+        lanes=(),
+        notes=strangers_notes(spec, observed),
+        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
+        vmids=spec.placement.vmids,
+        marked=marker_of(spec.name, observed.vms) is not None,
+    )
+
+
+def _to_reclaim(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:
+    """Machines on their way out that may as well stay, since the pool is to have more than are left."""
+    lacking = pool.count - len(staying(spec, pool, observed))
+    fit = [member for member in leaving_members(spec, pool, observed) if member.well]
+    return tuple(member.name for member in fit[: max(lacking, 0)])
+
+
+def _to_go(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+    stay = {member.name for member in staying(spec, pool, observed)}
+    return tuple(member for member in members(spec, pool, observed) if member.name not in stay)
+
+
+def _migrates(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether the one server there is has sqlite, and is to get company."""
+    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles]
+    return spec.control_plane.count > 1 and bool(servers) and not any("etcd" in node.roles for node in servers)
+
+
+def _missing(work: Sequence[Standing]) -> list[Standing]:
+    return [standing for standing in work if standing.vm is None]
+
+
+def _reason(standing: Standing, reclaimed: Sequence[MachineName]) -> str:
+    return "was on its way out" if standing.machine.name in reclaimed else needs_work(standing)
+
+
+def _shown(
+    all_standings: Sequence[Standing],
+    worked: tuple[PlannedMachine, ...],
+    going: Sequence[tuple[NodePool, Member]],
+) -> tuple[PlannedMachine, ...]:
+    """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
+    by_name = {planned.spec.name: planned for planned in worked}
+    rest = [by_name.get(s.machine.name) or (kept(s) if s.vm is not None else None) for s in all_standings]
+    gone = [departing(member, why_goes(member)) for _, member in going]
+    return tuple(planned for planned in (*rest, *gone) if planned is not None)
+
+
+def _reclaim_lane(name: MachineName) -> Lane:
+    return Lane(name=name, steps=(LaneStep(step=Reclaim(machine=name), needs=(API_REACHABLE,)),))
+
+
+def _departures(going: Sequence[tuple[NodePool, Member]], rules: DrainRules) -> tuple[Lane, ...]:
+    lanes = []
+    previous: tuple[Gate, ...] = ()
+    for pool, member in going:
+        is_server = pool.role is Role.CONTROL_PLANE
+        # etcd's members leave one at a time, so that it always knows how many make a majority.
+        needs = previous if is_server else ()
+        lanes.append(departure_lane(member, role=pool.role, rules=rules, needs=needs))
+        if is_server:
+            previous = (out_of_kubernetes(member.name),)
+    return tuple(lanes)
