@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from bootstrap.model.cluster import VipSpec
 from bootstrap.model.observed import GuestInterface
 
 
 def choose_address(
-    interfaces: Iterable[GuestInterface], *, mac: str | None, subnet: IPv4Network | None, vip: VipSpec | None = None
+    interfaces: Iterable[GuestInterface],
+    *,
+    mac: str | None,
+    subnet: IPv4Network | None,
+    besides: Collection[IPv4Address] = (),
 ) -> IPv4Address | str:
     """The address of the interface with net0's MAC address, or why there is none, in one line.
 
     Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
-    link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given. The
-    VIP is no machine's own: it moves on.
+    link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given.
+    Never one of `besides`: the API's own address wanders from server to server.
     """
     seen = tuple(interfaces)
     own = [interface for interface in seen if mac is None or interface.mac.upper() == mac.upper()]
@@ -27,8 +30,9 @@ def choose_address(
         address
         for interface in own
         for address in interface.addresses
-        if not address.is_link_local and (not address.is_loopback or (subnet is not None and subnet.is_loopback))
-        if vip is None or address != vip.address
+        if address not in besides
+        and not address.is_link_local
+        and (not address.is_loopback or (subnet is not None and subnet.is_loopback))
     ]
     if not usable:
         return f"{own[0].name} has no address yet"
@@ -36,8 +40,3 @@ def choose_address(
     if not fitting:
         return f"{own[0].name} has {', '.join(map(str, usable))}, none of which is in {subnet}"
     return fitting[0]
-
-
-def holds_vip(interfaces: Iterable[GuestInterface], vip: VipSpec) -> bool:
-    """Whether the machine with these interfaces has the VIP now."""
-    return any(vip.address in interface.addresses for interface in interfaces)
