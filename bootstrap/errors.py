@@ -22,14 +22,15 @@
     ├── KubernetesError             1
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
     ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
-    ├── ArtifactError               1    a k3s release could not be had, or its checksum is wrong
+    ├── ArtifactError               4    a k3s release could not be had, or its checksum is wrong
     ├── NotOursError                1    ownership was checked and denied; nothing was done
     ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
     ├── DeadlineError               1    a wait ran out of time
     ├── RunFailedError              1    some lanes of a run failed; carries each one's error
     └── InterruptedRunError       130    Ctrl-C
 
-The numbers are the process's exit codes. Third-party exceptions are converted once, in the adapter.
+The numbers are the process's exit codes; in the middle of a run, where 4 (nothing was touched) would be wrong, a failed
+lane's is 1. Third-party exceptions are converted once, in the adapter.
 """
 
 from __future__ import annotations
@@ -206,6 +207,8 @@ class DrainError(HomelabError):
 
 class ArtifactError(HomelabError):
     """A k3s binary could not be had, or is not the one its checksum list names."""
+
+    exit_code = 4
 
 
 class NotOursError(HomelabError):
