@@ -80,10 +80,15 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     for vm in observed.vms:
         if is_ours(vm, spec.name) and vm.record and vm.record.machine not in names:
             rows.append(_row(vm.record.machine, vm.record.role, vm.record.pool, vm, kube, addresses, asked))
-    problems = [f"{s.machine.name} {why}" for s in wanted if (why := needs_work(s)) and s.vm is not None]
+    problems = [
+        f"{s.machine.name} {why}" for s in wanted if (why := needs_work(s)) and s.vm and (asked or not _whole(s.vm))
+    ]
     problems += _missing(wanted_count=len(wanted), rows=rows)
     if not asked and any(row.vm == "running" for row in rows):
-        problems.append(f"the Kubernetes API could not be asked: {observed.kube_problem}")
+        problems.append(
+            f"the Kubernetes API could not be asked: {observed.kube_problem}; "
+            "whether the machines are in the cluster is unknown"
+        )
     problems += _orphans(spec, observed)
     problems += notes_on_drift(spec, observed, wanted)
     return ClusterStatus(cluster=spec.name, machines=tuple(rows), problems=tuple(problems))
@@ -130,6 +135,11 @@ def _row(
         cores=vm.cores if vm else 0,
         memory_mib=vm.memory_mib if vm else 0,
     )
+
+
+def _whole(vm: VmRecord) -> bool:
+    """Whether all is well with a machine as far as Proxmox VE knows."""
+    return _vm_state(vm) == "running"
 
 
 def _vm_state(vm: VmRecord | None) -> str:

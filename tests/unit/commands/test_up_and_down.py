@@ -344,6 +344,22 @@ def test_labels_that_went_missing_are_put_back() -> None:
     assert any(isinstance(event, StepFinished) and event.phase == "ready" and event.changed for event in events)
 
 
+def test_status_does_not_say_of_an_api_it_could_not_ask_who_is_in_the_cluster() -> None:
+    world = World()
+    up(world)
+    world.state.clear()
+    world.vms[Vmid(7001)].running = False
+    status = cluster_status(cluster(), world.ports)
+    assert status.problems == (
+        f"{world.vms[Vmid(7001)].name} is powered off",
+        (
+            "the Kubernetes API could not be asked: no kubeconfig of the cluster in the state directory; "
+            "whether the machines are in the cluster is unknown"
+        ),
+    )
+    assert {row.ready for row in status.machines} == {None}
+
+
 def test_status_shows_machines_and_kubernetes_nodes_side_by_side() -> None:
     world = World()
     assert cluster_status(cluster(), world.ports).problems == (
