@@ -16,7 +16,7 @@ from bootstrap.cli.documents import Document, Output, render
 from bootstrap.cli.options import Guests, OutputForm, ProgressForm
 from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
-from bootstrap.errors import HomelabError
+from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import Told
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
 LAB_TEMPLATE = "debian-12-k3s"
+MOST_MEMORY_MIB = 64 * 1024 * 1024
 
 app = typer.Typer(
     help="Proxmox VE in a box, for trying things out: real guests, nothing installed.",
@@ -42,12 +43,34 @@ def start_command(
         float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated guests.")
     ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the simulated guests' delays.")] = 0,
+    delays: Annotated[
+        str,
+        typer.Option("--delays", metavar="LIST", help="What simulated guests take, in seconds: agent=10..14,clone=0.3"),
+    ] = "",
+    cores: Annotated[
+        int | None,
+        typer.Option("--cores", metavar="N", help="CPUs of each Proxmox node; default this machine's, simulated 128."),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="Of each Proxmox node; default this machine's, simulated 512GiB."
+        ),
+    ] = None,
     output: OutputForm = Output.TEXT,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
     """Start the lab; the first start builds its template, which takes minutes."""
     with Session("lab-start", progress=progress) as session:
-        options = _options()(guests=guests.value, pve_nodes=pve_nodes, time_scale=time_scale, seed=seed)
+        options = _options()(
+            guests=guests.value,
+            pve_nodes=pve_nodes,
+            time_scale=time_scale,
+            seed=seed,
+            delays=delays,
+            cores=cores,
+            memory_mib=_mib(memory) if memory is not None else None,
+        )
         info = _start(session, options)
         session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
 
@@ -131,6 +154,17 @@ def lab_overrides(
     subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
     fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
     return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet)
+
+
+def _mib(size: str) -> int:
+    """A size as inventories have it, in MiB. Raises UsageError."""
+    from bootstrap.inventory.document import Scalar
+    from bootstrap.inventory.kinds import RefusedError, Size
+
+    try:
+        return Size(minimum=512, maximum=MOST_MEMORY_MIB).convert(Scalar(text=size))
+    except RefusedError as error:
+        raise UsageError(f"--memory {error.message}", resolution=error.hint) from error
 
 
 def _options() -> type[LabOptions]:

@@ -37,6 +37,32 @@ def test_without_a_lab_there_is_nothing_to_use_or_stop(lab: None) -> None:
     assert "error: no lab runs" in result.stderr
 
 
+def test_a_lab_is_as_large_and_as_slow_as_asked_for(lab: None, tmp_path: Path) -> None:
+    size = ("--cores", "6", "--memory", "24GiB", "--delays", "agent=3..4")
+    result = typed("lab", "start", "--guests", "none", *size)
+    assert result.exit_code == 0, result.output
+    plan = typed("up", "--lab", "--control-plane-cores", "7", "--k3s-version", "v1.33.3+k3s1", "--dry-run")
+    assert plan.exit_code == 4
+    assert "6" in plan.stderr
+    options = json.loads((tmp_path / "lab" / "lab.json").read_text())["options"]
+    assert (options["cores"], options["memory_mib"], options["delays"]) == (6, 24576, "agent=3..4")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("--memory", "24"), 2, "--memory must be a size such as"),
+        (("--delays", "agent:3"), 1, "'agent:3' is not NAME=SECONDS"),
+        (("--cores", "0"), 1, "cores: 0 is less than 1"),
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused(lab: None, args: tuple[str, ...], code: int, said: str) -> None:
+    result = typed("lab", "start", "--guests", "none", *args)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert typed("lab", "status").exit_code == 1
+
+
 def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> None:
     result = typed("lab", "start", "--guests", "none", "--pve-nodes", "2")
     assert result.exit_code == 0, result.output
