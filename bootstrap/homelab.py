@@ -21,10 +21,12 @@ from bootstrap.events import EventSink, ignore
 if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.run import RunOptions
+    from bootstrap.commands.scale import ScaleWish
     from bootstrap.commands.status import ClusterStatus
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
     from bootstrap.planning.plan import Plan
+    from bootstrap.planning.replacing import Replacing
     from bootstrap.ports import Ports
 
 
@@ -108,6 +110,42 @@ class Homelab:
         from bootstrap.commands.down import run_down
 
         return run_down(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
+
+    def plan_scale(self, wish: ScaleWish) -> Plan:
+        """What `scale` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.scale import prepare_scale
+
+        return prepare_scale(self._inventory.spec, self.ports, wish)
+
+    def scale(
+        self, plan: Plan, wish: ScaleWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_scale`.
+
+        Raises:
+            HomelabError: Something failed; `scale` again continues.
+        """
+        from bootstrap.commands.scale import run_scale
+
+        return run_scale(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_replace(self, wish: Replacing) -> Plan:
+        """What `replace` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.replace import prepare_replace
+
+        return prepare_replace(self._inventory.spec, self.ports, wish)
+
+    def replace(
+        self, plan: Plan, wish: Replacing, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_replace`.
+
+        Raises:
+            HomelabError: Something failed; `replace` again continues.
+        """
+        from bootstrap.commands.replace import run_replace
+
+        return run_replace(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
 
     def status(self) -> ClusterStatus:
         """Machines and Kubernetes nodes side by side. Reads only."""

@@ -146,6 +146,17 @@ def down_document(plan: Plan, report: Report | None) -> Document:
     }
 
 
+def change_document(plan: Plan, report: Report | None) -> Document:
+    """What a command that lets machines come and go has done."""
+    return {
+        "cluster": plan.cluster,
+        "changed": report is not None and any(step.changed for step in report.steps),
+        "added": [machine.spec.name for machine in plan.machines if machine.action == "create"],
+        "removed": [machine.spec.name for machine in plan.machines if machine.action == "destroy"],
+        **_times(report),
+    }
+
+
 def event_document(event: Event) -> Document:
     """An event: its name in snake case and its fields."""
     name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)

@@ -12,6 +12,7 @@ from bootstrap.cli.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
+    from bootstrap.planning.leaving import DrainRules
     from bootstrap.ports import Ports
 
 InventoryFile = Annotated[
@@ -55,6 +56,24 @@ Trace = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write the run there as Chrome trace events (Perfetto opens them)."),
 ]
+
+
+DeleteLocalData = Annotated[
+    bool, typer.Option("--delete-local-data", help="Drain pods with emptyDir volumes too; what is in those is lost.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Drain pods too that no controller brings back.")]
+DrainTimeout = Annotated[
+    float,
+    typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="How long each machine's pods may take to go."),
+]
+DRAIN_TIMEOUT_S = 300.0
+
+
+def drain_rules(*, delete_local_data: bool, force: bool, timeout_s: float) -> DrainRules:
+    """What the three options say."""
+    from bootstrap.planning.leaving import DrainRules
+
+    return DrainRules(delete_local_data=delete_local_data, delete_bare=force, timeout_s=timeout_s)
 
 
 def ports_of(context: typer.Context) -> Ports | None:

@@ -29,7 +29,7 @@ def memory(mib: int) -> str:
 
 def plan_table(plan: Plan) -> str:
     """The machines of a plan, narrow enough for 80 columns with ordinary names; sizes only where they are chosen."""
-    sizes = ("CORES", "MEMORY", "DISK") if plan.command == "up" else ()
+    sizes = ("CORES", "MEMORY", "DISK") if any(machine.action == "create" for machine in plan.machines) else ()
     rows = []
     for machine in plan.machines:
         spec = machine.spec

@@ -136,7 +136,7 @@ class Work:
         run: Run,
         acting: Acting,
         *,
-        question: Callable[[Plan], Question] | None = None,
+        question: Callable[[Plan], Question | None] | None = None,
         kubeconfig: KubeconfigTarget | None = None,
     ) -> Ended | None:
         """Plan, then show the plan or carry it out.
@@ -145,7 +145,7 @@ class Work:
             plan: Makes the plan; touches nothing.
             run: Carries it out. The lock is taken there, and the plan made anew under it.
             acting: The command's options.
-            question: What is asked before anything is touched, unless `--yes`; None asks nothing.
+            question: What is asked before anything is touched, unless `--yes`; where it gives None, nothing is.
             kubeconfig: Where the user wants the kubeconfig; None: in the usual file.
 
         Returns:
@@ -163,8 +163,9 @@ class Work:
             for note in planned.notes:
                 self.session.sink(Warned(subject=planned.cluster, message=note))
             return Ended(planned, None)
-        if question is not None and not acting.yes:
-            confirm(planned, question(planned))
+        asked = question(planned) if question is not None and not acting.yes else None
+        if asked is not None:
+            confirm(planned, asked)
         elif planned.machines:
             self.session.view.text(tables.plan_table(planned))
         with self.session.running(trace=acting.trace):

@@ -39,26 +39,26 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
 
 def run_replace(
     plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing, *, sink: EventSink, options: RunOptions
-) -> tuple[Report, ...]:
+) -> Report:
     """Carry a plan of `prepare_replace` out, and what has to follow it: the server that it went through leaves last.
+
+    Returns:
+        The report of the last run.
 
     Raises:
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine could not be drained, or something else failed; `replace` again continues.
     """
-    reports = []
     for _ in range(_ROUNDS):
         going = {machine.spec.name for machine in plan.machines if machine.action == "destroy"}
         now = wish
-        reports.append(
-            run_locked(
-                plan,
-                spec,
-                ports,
-                again=lambda now=now: prepare_replace(spec, ports, now),  # type: ignore[misc]
-                sink=sink,
-                options=options,
-            )
+        report = run_locked(
+            plan,
+            spec,
+            ports,
+            again=lambda now=now: prepare_replace(spec, ports, now),  # type: ignore[misc]
+            sink=sink,
+            options=options,
         )
         rest = _leaving(spec, ports, going)
         if not rest:
@@ -67,7 +67,7 @@ def run_replace(
         # Everybody else of the pool has been replaced: what is marked is all that is left.
         wish = replace(wish, machines=rest)
         plan = prepare_replace(spec, ports, wish)
-    return tuple(reports)
+    return report
 
 
 def _leaving(spec: ClusterSpec, ports: Ports, going: set[MachineName]) -> tuple[MachineName, ...]:

@@ -1,0 +1,96 @@
+"""`homelab-k8s replace`: machines give way to fresh clones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli import documents
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import (
+    DRAIN_TIMEOUT_S,
+    Cluster,
+    DeleteLocalData,
+    DrainTimeout,
+    DryRun,
+    Force,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Yes,
+    drain_rules,
+)
+from bootstrap.cli.scale import closing, question
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, working
+from bootstrap.errors import UsageError
+
+
+def replace(
+    context: typer.Context,
+    machines: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE]...", help="Machines of one pool.")] = None,
+    *,
+    pool: Annotated[str | None, typer.Option("--pool", metavar="NAME", help="All machines of a pool.")] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Clone from this template: its name, its vmid, or tag:NAME.")
+    ] = None,
+    max_unavailable: Annotated[
+        int, typer.Option("--max-unavailable", metavar="N", min=1, help="How many workers at a time.")
+    ] = 1,
+    surge: Annotated[
+        bool, typer.Option("--surge/--no-surge", help="Whether a new machine comes before the old one goes.")
+    ] = True,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    delete_local_data: DeleteLocalData = False,
+    force: Force = False,
+    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Replace machines by fresh clones of the template, one after another: the way to a patched OS.
+
+    A new machine has a new name. An interrupted replacement is continued by the same command.
+    """
+    from bootstrap.inventory import Overrides
+
+    if bool(machines) == bool(pool):
+        raise UsageError(
+            "name either machines or a pool", resolution="such as: replace demo-workers-2, or replace --pool workers"
+        )
+    with working(
+        "replace",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster, template=template),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.model.ids import MachineName, PoolName
+        from bootstrap.planning.replacing import Replacing
+
+        wish = Replacing(
+            pool=PoolName(pool or ""),
+            machines=tuple(MachineName(machine) for machine in machines or ()),
+            at_once=max_unavailable,
+            surge=surge,
+            rules=drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout),
+        )
+        ended = work.act(
+            lambda: work.homelab.plan_replace(wish),
+            lambda plan, *, sink, options: work.homelab.replace(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=question,
+        )
+        if ended is not None:
+            work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))

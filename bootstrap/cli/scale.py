@@ -1,0 +1,130 @@
+"""`homelab-k8s scale`: pools get another size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import (
+    DRAIN_TIMEOUT_S,
+    Cluster,
+    DeleteLocalData,
+    DrainTimeout,
+    DryRun,
+    Force,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Yes,
+    drain_rules,
+)
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, Work, working
+from bootstrap.errors import UsageError
+
+if TYPE_CHECKING:
+    from bootstrap.model.ids import PoolName
+    from bootstrap.planning.plan import Plan
+
+
+def scale(
+    context: typer.Context,
+    pool: Annotated[str | None, typer.Argument(help="The pool: workers, control-plane, or one of `pools`.")] = None,
+    count: Annotated[int | None, typer.Argument(min=0, help="How many machines it is to have.")] = None,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    delete_local_data: DeleteLocalData = False,
+    force: Force = False,
+    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Give a pool another size; without arguments, every pool the size that the inventory says.
+
+    What leaves is drained first, PodDisruptionBudgets respected; servers leave etcd one at a time.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "scale",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.commands.scale import ScaleWish
+
+        wish = ScaleWish(
+            counts=_counts(pool, count),
+            rules=drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout),
+        )
+        ended = work.act(
+            lambda: work.homelab.plan_scale(wish),
+            lambda plan, *, sink, options: work.homelab.scale(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=question,
+        )
+        if ended is not None:
+            work.result(
+                lambda: "\n".join([closing(ended), *_advice(work, wish.counts)]),
+                lambda: documents.change_document(ended.plan, ended.report),
+            )
+
+
+def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
+    from bootstrap.model.ids import PoolName
+
+    if pool is None:
+        return {}
+    if count is None:
+        raise UsageError(f"how many machines is {pool} to have?", resolution=f"such as: scale {pool} 3")
+    return {PoolName(pool): count}
+
+
+def question(plan: Plan) -> Question | None:
+    """What is asked before machines go; nothing where none does."""
+    leaving = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
+    if not leaving:
+        return None
+    return Question(f"This drains and removes {tables.counted(len(leaving), 'machine')} for good.")
+
+
+def closing(ended: Ended) -> str:
+    """How it ended, and where the time was."""
+    plan, report = ended.plan, ended.report
+    stay = [machine for machine in plan.machines if machine.action != "destroy"]
+    if report is None:
+        return f"{plan.cluster}: {tables.counted(len(stay), 'machine')}; nothing to do"
+    added = sum(machine.action == "create" for machine in plan.machines)
+    removed = len(plan.machines) - len(stay)
+    changes = [f"{number} {word}" for number, word in ((added, "added"), (removed, "removed")) if number]
+    text = f"{plan.cluster}: {tables.counted(len(stay), 'machine')}"
+    first = f"{text} ({', '.join(changes)}), in {tables.seconds(report.took_s)}" if changes else text
+    return "\n".join([first, *tables.times_lines(report)])
+
+
+def _advice(work: Work, counts: dict[PoolName, int] | object) -> list[str]:
+    """Where the inventory says another size than was asked for, `up` would go by the inventory."""
+    lines = []
+    for pool in work.homelab.inventory.spec.pools:
+        wanted = counts.get(pool.name) if isinstance(counts, dict) else None
+        if wanted is None or wanted == pool.count or ("count" not in pool.stated and wanted > pool.count):
+            continue
+        says = "says" if "count" in pool.stated else "means"
+        lines.append(f"the inventory {says} {pool.count} for {pool.name}: write {wanted} there, since `up` goes by it")
+    return lines
