@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from bootstrap.errors import KubeUnreachableError
+from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.workloads import Pod, Refusal, Snapshot
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -46,9 +47,7 @@ class FakeKube:
             return tuple(self._seen(node) for node in self.world.kube_nodes.values())
 
     def _seen(self, node: KubeNode) -> KubeNode:
-        vm = self.world.vm_named(node.name)
-        alive = vm is not None and vm.running and bool(vm.unit)
-        return node if alive else replace(node, ready=False, problem="its lease has expired")
+        return node if self.world.is_alive(node.name) else replace(node, ready=False, problem="its lease has expired")
 
     def await_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
@@ -70,8 +69,37 @@ class FakeKube:
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
+        self._check()
+        if name in self.world.held_nodes and self.world.is_alive(name):
+            self.world.clock.sleep(timeout_s)
+            return
         with self.world.lock:
             self.world.kube_nodes.pop(name, None)
+
+    def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
+        self._check()
+        with self.world.lock:
+            node = self.world.kube_nodes.get(name)
+            if node is None:
+                raise KubernetesError("refused (HTTP 404)", details=f'nodes "{name}" not found')
+            self.world.kube_nodes[name] = replace(node, unschedulable=unschedulable)
+        if node.unschedulable != unschedulable:
+            self.world.log(f"{'cordon' if unschedulable else 'uncordon'} {name}")
+        return node.unschedulable != unschedulable
+
+    def pods(self, *, on: MachineName) -> tuple[Pod, ...]:
+        self._check()
+        with self.world.lock:
+            return self.world.workloads.on(on, self.world)
+
+    def evict(self, pod: Pod) -> Refusal | None:
+        self._check()
+        with self.world.lock:
+            return self.world.workloads.evict(pod, self.world)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        self._check()
+        return self.world.snapshots
 
     def close(self) -> None:
         """Nothing is held."""

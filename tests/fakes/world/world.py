@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
+from bootstrap.model.workloads import Snapshot
 from bootstrap.ports import EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
 from tests.fakes.world.facts import ENDPOINT, TEMPLATE, pve_node
@@ -19,6 +20,7 @@ from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, 
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.shells import FakeShells
 from tests.fakes.world.vm import FakeVm
+from tests.fakes.world.workloads import Workloads
 
 
 @dataclass
@@ -42,6 +44,8 @@ class World:
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
         observe_error: What a look at Proxmox VE ends in.
+        held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
+        snapshots: What k3s tells of its snapshots.
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
     """
@@ -50,6 +54,9 @@ class World:
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
     vms: dict[Vmid, FakeVm] = field(default_factory=dict)
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
+    workloads: Workloads = field(default_factory=Workloads)
+    held_nodes: set[str] = field(default_factory=set)
+    snapshots: tuple[Snapshot, ...] = ()
     clock: SteppingClock = field(default_factory=SteppingClock)
     journal: list[str] = field(default_factory=list)
     kubeconfigs: dict[str, str] = field(default_factory=dict)
@@ -84,6 +91,11 @@ class World:
 
     def vm_named(self, name: str) -> FakeVm | None:
         return next((vm for vm in self.vms.values() if vm.name == name), None)
+
+    def is_alive(self, name: str | None) -> bool:
+        """Whether a Kubernetes node's kubelet runs."""
+        vm = self.vm_named(name) if name else None
+        return vm is not None and vm.running and bool(vm.unit)
 
     def by_address(self, address: IPv4Address) -> FakeVm:
         for vm in self.vms.values():
