@@ -1,31 +1,162 @@
-"""Handlers; being written."""
+"""Handlers of the steps with which a machine leaves the cluster, or is taken back into it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from bootstrap.errors import HypervisorError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.drain import evict_all
+from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.k3s_steps import CLUSTER
+from bootstrap.execution.vm_steps import owned_vm
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import RecordState
+from bootstrap.model.observed import KubeNode, VmRecord
+from bootstrap.model.record import render_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, Uncordon
+from bootstrap.planning.kubeconfig import with_server
+from bootstrap.ports import KubeApi
+
+_SERVER_ROLE = "control-plane"
 
 
-def mark_leaving(step: MarkLeaving, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
+    """Have the record say that the machine leaves; one half-cloned is to be removed anyway."""
+    try:
+        vm = owned_vm(step.machine, context)
+    except VmNotFoundError:
+        return Done(changed=False, note="gone already")
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return Done(changed=False)
+    return Done(changed=_write_state(vm, RecordState.LEAVING, step.machine, context))
 
 
-def reclaim(step: Reclaim, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def reclaim(step: Reclaim, _lane: str, context: RunContext) -> Done:
+    """Have the machine in service again. The record comes last: until then it says that there is something to do."""
+    vm = owned_vm(step.machine, context)
+    kube = context.findings.access.need(CLUSTER).kube
+    changed = _set_schedulable(step.machine, kube)
+    if vm.record is not None and vm.record.state is RecordState.LEAVING:
+        changed = _write_state(vm, RecordState.MADE, step.machine, context) or changed
+    return Done(changed=changed)
 
 
 def drain(step: Drain, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+    """Have the node cordoned and its pods gone; on any failure it is as schedulable as before we came."""
+    kube = context.findings.access.need(CLUSTER).kube
+    kube_node = _kube_node(step.machine, kube)
+    if kube_node is None:
+        return Done(changed=False, note="Kubernetes has no such node")
+    with ExitStack() as undo:
+        if not kube_node.unschedulable or _is_leaving(step.machine, context):
+            # A killed run has left the node of a leaving machine cordoned: that was us, too.
+            undo.callback(_uncordon_again, step.machine, lane, context)
+        cordoned = kube.set_unschedulable(step.machine, unschedulable=True)
+        drained = evict_all(step, kube, context.patience(lane, step.timeout_s))
+        undo.pop_all()
+    return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
 
 
-def uncordon(step: Uncordon, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def uncordon(step: Uncordon, _lane: str, context: RunContext) -> Done:
+    """Have the node take pods again."""
+    return Done(changed=_set_schedulable(step.machine, context.findings.access.need(CLUSTER).kube))
 
 
-def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def delete_kube_node(step: DeleteKubeNode, _lane: str, context: RunContext) -> Done:
+    """Have the node gone, and with a server's its etcd member.
+
+    Raises:
+        KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
+    """
+    access = context.findings.access.need(CLUSTER)
+    kube_nodes = access.kube.kube_nodes()
+    kube_node = next((kube_node for kube_node in kube_nodes if kube_node.name == step.machine), None)
+    if kube_node is None:
+        return Done(changed=False, note="gone already")
+    if not step.server:
+        access.kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        return Done()
+    others = tuple(other for other in kube_nodes if other.name != step.machine and _is_server(other))
+    if not others:
+        raise KubernetesError(
+            f"{step.machine} is the only server of {context.spec.name} that is Ready: without it nothing is left",
+            details=_servers_text(kube_nodes),
+            resolution="have another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`",
+        )
+    with _api_beside(kube_node, others, access, context) as kube:
+        # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while
+        # its etcd member is removed at once (k3s 1.21, observed): past the deadline the server may be stopped.
+        kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        held = _kube_node(step.machine, kube) is not None
+    return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
+
+
+@contextmanager
+def _api_beside(
+    kube_node: KubeNode, others: tuple[KubeNode, ...], access: ClusterAccess, context: RunContext
+) -> Iterator[KubeApi]:
+    """The API on a server that stays: that of the leaving one ends with its etcd member."""
+    address = next((other.address for other in others if other.address is not None), None)
+    if kube_node.address != access.address or address is None:
+        yield access.kube
+        return
+    kube = context.ports.kube.connect(with_server(access.kubeconfig, address))
+    try:
+        yield kube
+    finally:
+        kube.close()
+
+
+def _is_server(kube_node: KubeNode) -> bool:
+    return kube_node.ready and _SERVER_ROLE in kube_node.roles
+
+
+def _servers_text(kube_nodes: tuple[KubeNode, ...]) -> str:
+    servers = (kube_node for kube_node in kube_nodes if _SERVER_ROLE in kube_node.roles)
+    return "\n".join(f"{server.name}: {'Ready' if server.ready else server.problem}" for server in servers)
+
+
+def _kube_node(name: MachineName, kube: KubeApi) -> KubeNode | None:
+    return next((kube_node for kube_node in kube.kube_nodes() if kube_node.name == name), None)
+
+
+def _set_schedulable(name: MachineName, kube: KubeApi) -> bool:
+    """Have a node uncordoned, if there is one; whether anything changed."""
+    return _kube_node(name, kube) is not None and kube.set_unschedulable(name, unschedulable=False)
+
+
+def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:
+    try:
+        context.findings.access.need(CLUSTER).kube.set_unschedulable(name, unschedulable=False)
+    except KubernetesError as error:
+        context.warn(lane)(f"{name} stays cordoned ({error}); lift it with: kubectl uncordon {name}")
+
+
+def _is_leaving(name: MachineName, context: RunContext) -> bool:
+    if context.findings.places.get(name) is None:
+        return False
+    try:
+        record = owned_vm(name, context).record
+    except VmNotFoundError:
+        return False
+    return record is not None and record.state is RecordState.LEAVING
+
+
+def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: RunContext) -> bool:
+    """Have the record of a VM of ours in a state, read back; whether it changed."""
+    record = vm.record
+    if record is None or record.state is state:
+        return False
+    description = render_record(replace(record, state=state))
+    context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": description})
+    after = owned_vm(name, context).record
+    if after is None or after.state is not state:
+        raise HypervisorError(
+            f"{name}: Proxmox VE did not keep the record that says {state.value}",
+            details=f"the description of VM {vm.vmid} says {after.state.value if after else 'nothing of us'}",
+            resolution="see whether somebody else changes that VM; then run the command again",
+        )
+    return True
