@@ -101,7 +101,8 @@ class Findings:
         self.guests: Once[MachineName, GuestFacts] = Once("the guest")
         self.shells: Once[MachineName, GuestShell] = Once("the SSH connection")
         self.machine_ids: Once[str, MachineName] = Once("the machine-id")
-        self.artifacts: Once[str, Artifact] = Once("the k3s release")
+        self.artifacts: Once[tuple[str, str], Artifact] = Once("the k3s release")  # by version and architecture
+        self.prepared: Once[MachineName, Artifact] = Once("the k3s release to install")
         self.access: Once[str, ClusterAccess] = Once("access to the cluster")
         self._vmids = iter(range(plan.vmids.first, plan.vmids.last + 1))
         self._reserved = plan.reserved_vmids

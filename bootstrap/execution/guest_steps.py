@@ -23,7 +23,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
-from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -272,12 +272,20 @@ def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -
 
 def fetch_k3s(step: FetchK3s, _lane: str, context: RunContext) -> Done:
     """Have the release here."""
-    artifact = context.ports.artifacts.fetch(context.spec.k3s, version=step.version, arch=step.arch)
-    context.findings.artifacts.put(step.arch, artifact)
+    artifact = fetched(step.version, step.arch, context)
     return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
 
 
-def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
+def fetched(version: str, arch: str, context: RunContext) -> Artifact:
+    """A release, fetched unless it was in this run; a machine may be of another architecture than was thought."""
+    known = context.findings.artifacts.get((version, arch))
+    if known is not None:
+        return known
+    artifact = context.ports.artifacts.fetch(context.spec.k3s, version=version, arch=arch)
+    return context.findings.artifacts.put((version, arch), artifact)
+
+
+def prepare_guest(step: PrepareGuest, _lane: str, context: RunContext) -> Done:
     """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
 
     A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business.
@@ -285,15 +293,15 @@ def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
     facts = context.findings.guests.need(step.machine)
     if facts.active_state == "active":
         return Done(changed=False)
-    artifact = context.findings.artifacts.get(facts.arch)
-    if artifact is None:
-        fetch = FetchK3s(version=step.version, arch=facts.arch)
-        fetch_k3s(fetch, lane, context)
-        artifact = context.findings.artifacts.need(facts.arch)
+    artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
     if facts.k3s_sha256 == artifact.sha256:
         return Done(changed=False)
-    shell = context.findings.shells.need(step.machine)
+    return Done(note=send_k3s(artifact, context.findings.shells.need(step.machine)))
+
+
+def send_k3s(artifact: Artifact, shell: GuestShell) -> str:
+    """Put binary and images beside the scripts on a guest; how much that was, in a few words."""
     for image in artifact.images:
         shell.upload(image, name=f"images/{image.name}")
     shell.upload(artifact.binary, name="k3s.bin")
-    return Done(note=f"{artifact.binary.stat().st_size / 2**20:.0f} MiB")
+    return f"{artifact.binary.stat().st_size / 2**20:.0f} MiB"

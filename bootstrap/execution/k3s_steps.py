@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address
 
-from bootstrap.errors import DeadlineError, GuestError, ScriptError
+from bootstrap.errors import ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.scripts import parse_lines
-from bootstrap.model.ids import MachineName
+from bootstrap.execution.units import await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
-from bootstrap.planning.journal import Cause, classify
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.kubeconfig import rename_entries, with_server
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
@@ -21,8 +19,6 @@ from bootstrap.waiting import Condition, NotYet, wait_for
 
 CLUSTER = "cluster"
 """The one key of `Findings.access`."""
-
-JOURNAL_LINES = "40"
 
 _REGISTERS_IN_S = 5.0
 """How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
@@ -34,14 +30,14 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     guest = context.findings.guests.need(machine.name)
     shell = context.findings.shells.need(machine.name)
     changed = False
-    if not _serves(shell, context):
+    if not serves(shell, context):
         token = _token_there(shell, context) or context.token
         changed = _install(machine, shell, context, token=token, etcd=step.etcd, join=None)
-        _start_unit(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
-        _await_api(machine, shell, lane, context)
-    token = _run(shell, "read-token.sh", context).strip()
+        _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
+        await_api(machine, shell, lane, context)
+    token = run_script(shell, "read-token.sh", context).strip()
     kubeconfig = rename_entries(
-        _run(shell, "read-kubeconfig.sh", context),
+        run_script(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,
         server_url=f"https://{context.spec.vip.address if context.spec.vip else guest.address}:6443",
     )
@@ -75,7 +71,7 @@ def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: fl
     join = context.spec.vip.address if context.spec.vip else access.address
     changed = _install(machine, shell, context, token=access.token, etcd=False, join=join)
     changed = _forgotten(machine, access, context) or changed
-    _start_unit(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
+    _start(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
     return Done(changed=changed)
 
 
@@ -122,22 +118,10 @@ def _is_ready(kube_node: KubeNode | None) -> bool:
     return kube_node is not None and kube_node.ready
 
 
-def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
-    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
-
-
-def _serves(shell: GuestShell, context: RunContext) -> bool:
-    """Whether this machine's own API is ready now."""
-    try:
-        return _run(shell, "readyz.sh", context).strip().endswith("ok")
-    except ScriptError:
-        return False
-
-
 def _token_there(shell: GuestShell, context: RunContext) -> str | None:
     """The token a server was once started with: it encrypts the cluster's data and so must not change."""
     try:
-        full = _run(shell, "read-token.sh", context).strip()
+        full = run_script(shell, "read-token.sh", context).strip()
     except ScriptError:
         return None
     # Only the short form may be given to the first server (k3s.md): what follows `::server:`.
@@ -149,7 +133,7 @@ def _install(
 ) -> bool:
     """Put binary, settings and unit in place; whether anything changed."""
     guest = context.findings.guests.need(machine.name)
-    artifact = context.findings.artifacts.get(guest.arch)
+    artifact = context.findings.prepared.get(machine.name)
     config = render_config(context.spec, machine, address=guest.address, etcd=etcd, join=join)
     script = GuestScript(
         name="install-k3s.sh",
@@ -167,103 +151,10 @@ def _binary_wanted(there: str, active_state: str, artifact: Artifact | None) -> 
     return artifact.sha256 if artifact else ""
 
 
-def _start_unit(
+def _start(
     machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, changed: bool, timeout_s: float
 ) -> None:
-    """Start the unit and wait for it; a loop is told apart from a slow start by its journal."""
-    unit = machine.role.unit
+    """Have the unit active; one that was running before is restarted where something changed."""
     before = context.findings.guests.need(machine.name).active_state
     restart = changed and before in ("active", "activating", "reloading")
-    started = parse_lines(_run(shell, "start-k3s.sh", context, UNIT=unit, RESTART="1" if restart else "0"))
-    # By the guest's clock, which may be wrong.
-    starting = _Starting(machine, shell, context, since=_one(started, "time"))
-    condition = Condition(
-        what=f"{unit} on {machine.name} to start",
-        poll=starting.poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {unit}",
-    )
-    try:
-        wait_for(condition, context.patience(lane, timeout_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
-
-
-class _Starting:
-    """A unit that starts."""
-
-    def __init__(self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since: str) -> None:
-        self._machine = machine
-        self._shell = shell
-        self._context = context
-        self._since = since
-        self._clock = context.ports.clock
-        self._asked_s = self._clock.now_s()
-        self._said = "starting"
-        self._cause: Cause | None = None
-        self._journal = ""
-        self._blamed: dict[str, float] = {}
-
-    def poll(self) -> bool | NotYet:
-        """Whether it is active. Raises GuestError where its journal names a final cause for long enough."""
-        unit = self._machine.role.unit
-        state = parse_lines(_run(self._shell, "unit-state.sh", self._context, UNIT=unit))
-        active = _one(state, "active_state")
-        if active == "active":
-            return True
-        if active != "activating" or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
-            self._read_journal(unit)
-        return NotYet(f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}")
-
-    def explain(self, error: DeadlineError) -> None:
-        """Say what the journal said last, and what helps against it."""
-        if self._cause is not None:
-            error.details += f"\n{_tail(self._journal)}"
-            error.resolution = f"{self._cause.resolution}; {error.resolution}"
-
-    def _read_journal(self, unit: str) -> None:
-        self._asked_s = self._clock.now_s()
-        journal = _run(self._shell, "journal.sh", self._context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=self._since)
-        cause = classify(journal)
-        self._cause, self._journal = cause, journal
-        self._said = cause.brief if cause else "starting"
-        if cause is not None and cause.final:
-            first_s = self._blamed.setdefault(cause.brief, self._asked_s)
-            if self._asked_s - first_s >= self._context.timeouts.final_cause_s:
-                raise _unit_error(self._machine.name, unit, cause, journal)
-
-
-def _one(lines: dict[str, list[str]], key: str) -> str:
-    return next(iter(lines.get(key, [])), "unknown")
-
-
-def _tail(journal: str) -> str:
-    """Its last lines by k3s itself, each of several equal ones once: k3s repeats itself, and systemd does."""
-    lines = list(dict.fromkeys(journal.splitlines()))
-    own = [line for line in lines if not re.search(r"\.service[: ]", line)]
-    return "\n".join((own or lines)[-5:])
-
-
-def _unit_error(name: MachineName, unit: str, cause: Cause, journal: str) -> GuestError:
-    return GuestError(
-        f"{name}: {unit} does not start: {cause.brief}",
-        details=_tail(journal),
-        resolution=cause.resolution.replace("NAME", name),
-    )
-
-
-def _await_api(machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext) -> None:
-    def poll() -> bool | NotYet:
-        try:
-            return True if _run(shell, "readyz.sh", context).strip().endswith("ok") else NotYet("/readyz is not ok")
-        except ScriptError as error:
-            return NotYet(error.details.splitlines()[-1] if error.details else error.brief)
-
-    condition = Condition(
-        what=f"the Kubernetes API on {machine.name}",
-        poll=poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
-    )
-    wait_for(condition, context.patience(lane, context.timeouts.server_s))
+    start_unit(machine, shell, lane, context, restart=restart, timeout_s=timeout_s)
