@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from bootstrap.errors import HomelabError
+from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import VipSpec
@@ -65,6 +65,7 @@ def configure_vip(step: ConfigureVip, lane: str, context: RunContext) -> Done:
 def spread_vip(step: SpreadVip, lane: str, context: RunContext) -> Done:
     """Have every server's keepalived run and know all the others; those that run already hear of the new ones first."""
     vip = _vip(context)
+    _check_known(step, context)
     states = {name: look(name, context) for name in step.servers}
     changed = False
     for name in sorted(step.servers, key=lambda name: not states[name].active):
@@ -73,6 +74,16 @@ def spread_vip(step: SpreadVip, lane: str, context: RunContext) -> Done:
     if changed:
         _await_vip(vip, lane, context)
     return Done(changed=changed, note=str(vip.address))
+
+
+def _check_known(step: SpreadVip, context: RunContext) -> None:
+    """Raise GuestError where a server cannot be told: one that others forget would take the VIP as well."""
+    unknown = [name for name in step.servers if context.findings.guests.get(name) is None]
+    if unknown:
+        raise GuestError(
+            f"the servers' keepalived cannot be told of each other: the address of {', '.join(unknown)} is not known",
+            resolution="homelab-k8s up mends what is broken first",
+        )
 
 
 def look(machine: MachineName, context: RunContext) -> VipState:

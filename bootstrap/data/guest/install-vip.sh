@@ -54,7 +54,7 @@ install_packages() {
     # shellcheck disable=SC2086
     set -- install --yes --no-install-recommends $packages
     # A fresh cloud image knows no packages; where they are known an update would be the slower half.
-    apt "$@" || { apt update && apt "$@"; } ||
+    apt "$@" || { apt --option APT::Update::Error-Mode=any update && apt "$@"; } ||
         fail "apt-get cannot install $packages: $(grep -m 1 '^E: ' ./apt.log || tail -n 1 ./apt.log)"
     changed=1
 }
