@@ -70,6 +70,8 @@ class FakeKube:
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
         self._check()
+        if name in self.world.kube_nodes:
+            self.world.log(f"delete {name} through {self.address}")
         if name in self.world.held_nodes and self.world.is_alive(name):
             self.world.clock.sleep(timeout_s)
             return
