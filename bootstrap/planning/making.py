@@ -226,16 +226,17 @@ def _join(machine: MachineSpec, needs: tuple[Gate, ...]) -> LaneStep:
     return LaneStep(step=JoinServer(machine=machine), needs=needs, opens=(joined(machine.name),))
 
 
-def init_step(spec: ClusterSpec, machine: MachineSpec) -> LaneStep:
+def init_step(spec: ClusterSpec, machine: MachineSpec, *, serves: bool = False) -> LaneStep:
     """The server others join through serves; where it does already, it is only looked at."""
-    return LaneStep(step=InitServer(machine=machine, etcd=spec.control_plane.count > 1), opens=(API_REACHABLE,))
+    step = InitServer(machine=machine, etcd=spec.control_plane.count > 1, serves=serves)
+    return LaneStep(step=step, opens=(API_REACHABLE,))
 
 
 def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneStep, ...] = ()) -> Lane:
     """A healthy server is only looked at: its address, token and kubeconfig are what others join with."""
     return Lane(
         name=machine.name,
-        steps=(LaneStep(step=AwaitGuest(machine=machine.name)), init_step(spec, machine), *further),
+        steps=(LaneStep(step=AwaitGuest(machine=machine.name)), init_step(spec, machine, serves=True), *further),
     )
 
 

@@ -104,15 +104,23 @@ class PrepareGuest:
 
 @dataclass(frozen=True, kw_only=True)
 class InitServer:
-    """Have the first server serving, its token and kubeconfig known. `etcd`: with embedded etcd, else sqlite."""
+    """Have the first server serving, its token and kubeconfig known.
+
+    Attributes:
+        etcd: With embedded etcd, else sqlite.
+        serves: It is known to serve already: the others are reached through it.
+    """
 
     phase: ClassVar[str] = "join"
     machine: MachineSpec
     etcd: bool
+    serves: bool = False
 
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
+        if self.serves:
+            return "reach the cluster through this server"
         return f"start the first server ({'etcd' if self.etcd else 'sqlite'})"
 
 
