@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.adapters.kube_workloads import KubeWorkloads
+
 Object = dict[str, Any]
 
 
@@ -51,6 +53,7 @@ class KubeServer:
         conflicts: How many patches are still refused with 409.
         gone: How many watches are still answered with 410 inside the stream.
         holds_deletes: Whether a deleted node stays, as with a finalizer.
+        workloads: Pods, budgets and snapshots.
     """
 
     def __init__(self) -> None:
@@ -59,6 +62,7 @@ class KubeServer:
         self.conflicts = 0
         self.gone = 0
         self.holds_deletes = False
+        self.workloads = KubeWorkloads()
         self.ahead = timedelta()
         self._changed = threading.Condition()
         self._version = 100
@@ -82,6 +86,9 @@ class KubeServer:
                 outer._sockets.add(self.connection)
 
             def do_GET(self) -> None:
+                outer._handle(self)
+
+            def do_POST(self) -> None:
                 outer._handle(self)
 
             def do_PATCH(self) -> None:
@@ -198,6 +205,8 @@ class KubeServer:
                 listing = {"metadata": {"resourceVersion": str(self._version)}, "items": list(self._nodes.values())}
                 listing = copy.deepcopy(listing)
             self._send(handler, 200, listing)
+        elif reply := self.workloads.handle(handler.command, url.path, query, body):
+            self._send(handler, *reply)
         else:
             self._one(handler, url.path.rpartition("/")[2], body)
 
@@ -221,10 +230,12 @@ class KubeServer:
                 self.conflicts -= 1
                 current["metadata"]["labels"]["somebody"] = "else"
                 self._store("MODIFIED", current)
-            if body["metadata"].pop("resourceVersion") != self._nodes[name]["metadata"]["resourceVersion"]:
+            metadata = body.get("metadata", {})
+            version = self._nodes[name]["metadata"]["resourceVersion"]
+            if metadata.get("resourceVersion", version) != version:
                 self._send(handler, 409, {"kind": "Status", "message": "the object has been modified"})
                 return
-            current["metadata"]["labels"] |= body["metadata"]["labels"]
+            current["metadata"]["labels"] |= metadata.get("labels", {})
             current["spec"] |= body.get("spec", {})
             self._store("MODIFIED", current)
         self._send(handler, 200, current)
