@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.adapters.guest_files import files_for, guest_file
+from bootstrap.adapters.ssh_command import execute
 from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_status
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
 from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
@@ -173,27 +174,20 @@ class FabricShell:
             SshUnreachableError: The connection was lost; the script may or may not have ended.
             GuestError: The login user may not use sudo without a password.
         """
-        from invoke.exceptions import CommandTimedOut
-
         with converted(self._machine, f"run {script.name}"):
             self._send(script)
-            command = self._command(script)
-            try:
-                result = self._connection.run(
-                    command, hide=True, warn=True, pty=False, in_stream=False, encoding="utf-8", timeout=timeout_s
-                )
-            except CommandTimedOut as error:
+            ended = execute(self._connection.transport, self._command(script), timeout_s=timeout_s)
+            if ended.status is None or ended.status == -1:
+                # The connection may be what is gone; else a signal ended the script, or time has run out.
                 self._check_alive(script.name)
-                raise ScriptError(
-                    f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
-                    status=_TIMED_OUT,
-                    details=f"{error.result.stderr}\n{error.result.stdout}",
-                ) from error
-            if result.exited == -1:
-                # No exit status came: the connection is gone, or a signal ended the script.
-                self._check_alive(script.name)
-        raise_for_status(self._machine, script.name, result.exited, stdout=result.stdout, stderr=result.stderr)
-        return str(result.stdout)
+        if ended.status is None:
+            raise ScriptError(
+                f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
+                status=_TIMED_OUT,
+                details=f"{ended.stderr}\n{ended.stdout}",
+            )
+        raise_for_status(self._machine, script.name, ended.status, stdout=ended.stdout, stderr=ended.stderr)
+        return ended.stdout
 
     def upload(self, source: Path, *, name: str) -> None:
         """Put a local file beside the scripts, see `bootstrap.ports.GuestShell.upload`.

@@ -24,7 +24,6 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
         doing: What was tried, as it reads after "cannot": `log in to debian@192.0.2.7`.
     """
     import paramiko
-    from invoke.exceptions import ThreadException
 
     brief = f"{machine}: cannot {doing}"
     try:
@@ -42,9 +41,6 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
             details=f"the machine refused our SSH key: {error}",
             resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",
         ) from error
-    except ThreadException as error:
-        causes = "; ".join(str(wrapper.value) for wrapper in error.exceptions)
-        raise SshUnreachableError(brief, details=f"the connection was lost: {causes}", resolution=_LOST) from error
     except (EOFError, OSError, paramiko.SSHException) as error:
         # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.
         said = str(error).rstrip(": ") or type(error).__name__

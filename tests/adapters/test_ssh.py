@@ -127,6 +127,12 @@ def test_a_script_that_takes_too_long_is_an_error_and_the_connection_goes_on(con
     assert shell.run(script("ok.sh", "echo fine"), timeout_s=5) == "fine\n"
 
 
+def test_a_script_may_complain_at_length(connect: Connect, script: Script) -> None:
+    """More than the connection holds for a reader: 2 MiB."""
+    loud = script("loud.sh", "head -c 5000000 /dev/zero | tr '\\0' x >&2; echo fine")
+    assert connect().run(loud, timeout_s=30) == "fine\n"
+
+
 def test_sudo_that_wants_a_password_is_explained(connect: Connect, guest: SshGuest) -> None:
     guest.put_command("sudo", SUDO_WITH_PASSWORD)
     with pytest.raises(GuestError, match="cannot become root") as caught:
