@@ -98,7 +98,19 @@ class ArtifactSource(Protocol):
     """Where k3s comes from."""
 
     def resolve(self, k3s: K3sSpec) -> str:
-        """The version `k3s` means: as given, of its artifact directory, or what its channel points to now."""
+        """The version `k3s` means: as given, of its artifact directory, or what its channel points to now.
+
+        Raises:
+            ArtifactError: That cannot be known, or the artifact directory does not hold it.
+        """
+        ...
+
+    def newest(self, k3s: K3sSpec, *, minor: str) -> str:
+        """The newest release of a minor version (`v1.34`) that is to be had.
+
+        Raises:
+            ArtifactError: There is none.
+        """
         ...
 
     def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:

@@ -1,4 +1,8 @@
-"""An artifact directory: the files of a release, put there by the user, laid out as the release has them."""
+"""An artifact directory: a release's files as they are, put there by the user; or several releases.
+
+DIR/k3s  DIR/sha256sum-amd64.txt                     one release
+DIR/v1.33.3+k3s1/k3s  DIR/v1.34.1+k3s1/k3s  ...      several, each in a directory called as its version
+"""
 
 from __future__ import annotations
 
@@ -6,44 +10,126 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from bootstrap.adapters.artifacts import layout
 from bootstrap.errors import ArtifactError
+from bootstrap.planning.versions import parse_version
 from bootstrap.ports import Artifact
 
 _SAYS = re.compile(r"^k3s version (\S+)", re.MULTILINE)
+_MINOR = re.compile(r"v\d+\.\d+")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _RUN_TIMEOUT_S = 20
 
 
-def version_of(path: Path, *, wanted: str | None) -> str:
-    """The version an artifact directory holds.
+def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
+    """The version that is to be taken from an artifact directory.
 
-    It is what a file `version` (or `VERSION`) in it says, else what its binary says if it runs on this machine,
-    else `wanted`.
+    Of one release it is what a file `version` (or `VERSION`) in it says, else what its binary says if it runs on this
+    machine, else `wanted`. Of several it is the wanted one, or the newest of the channel where that is a minor
+    version (`v1.34`), else the newest.
 
     Args:
         path: The directory.
         wanted: The inventory's `k3s.version`, or None.
+        channel: The inventory's `k3s.channel`.
 
     Raises:
-        ArtifactError: None of them tells, or the directory holds another version than the wanted one.
+        ArtifactError: None of them tells, or the directory does not hold the wanted version.
     """
     if wanted is not None:
         layout.checked_version(wanted)
+    _check_there(path)
+    if not _subdirectories(path):
+        return _version_of_one(path, wanted=wanted)
+    there = releases(path)
+    if wanted is None:
+        return newest(path, minor=channel if _MINOR.fullmatch(channel) else None)
+    if wanted not in there:
+        raise _not_there(path, wanted, there)
+    return wanted
+
+
+def newest(path: Path, *, minor: str | None) -> str:
+    """The newest release in an artifact directory; `minor` (`v1.34`): of that minor version.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    _check_there(path)
+    there = releases(path)
+    fitting = [version for version in there if minor is None or version.startswith(f"{minor}.")]
+    if not fitting:
+        raise _not_there(path, f"{minor}.x" if minor else "", there)
+    return max(fitting, key=parse_version)
+
+
+def place_of(path: Path, *, version: str) -> Path:
+    """Where in an artifact directory the files of a version are.
+
+    Raises:
+        ArtifactError: They are not there.
+    """
+    layout.checked_version(version)
+    _check_there(path)
+    below = _subdirectories(path)
+    if version in below:
+        return below[version]
+    found = _told(path) if _has_binary(path) else ""
+    if found in (None, version):  # one that cannot tell was given a version by the user
+        return path
+    raise _not_there(path, version, releases(path))
+
+
+def releases(path: Path) -> dict[str, Path]:
+    """The releases in an artifact directory, by version, oldest first; one that does not tell its version is none."""
+    there = _subdirectories(path)
+    own = _told(path) if _has_binary(path) else None
+    if own is not None:
+        there = {layout.checked_version(own): path} | there
+    return dict(sorted(there.items(), key=lambda item: parse_version(item[0])))
+
+
+def _subdirectories(path: Path) -> dict[str, Path]:
+    try:
+        below = [each for each in path.iterdir() if layout.VERSION.fullmatch(each.name)]
+    except OSError as error:
+        raise ArtifactError(f"cannot read the artifact directory {path}", details=str(error)) from error
+    return {each.name: each for each in below if _has_binary(each)}
+
+
+def _has_binary(path: Path) -> bool:
+    return any((path / layout.binary_name(arch)).is_file() for arch in layout.ARCHES)
+
+
+def _check_there(path: Path) -> None:
     if not path.is_dir():
         raise ArtifactError(
             f"the artifact directory {path} is not there",
             resolution="make it, or correct k3s.artifacts in the inventory",
         )
-    if not any((path / layout.binary_name(arch)).is_file() for arch in layout.ARCHES):
+    if not _has_binary(path) and not _subdirectories(path):
         raise ArtifactError(
             f"there is no k3s binary in {path}",
             details=f"looked for {' and '.join(map(layout.binary_name, layout.ARCHES))}",
-            resolution="put a release's files there as they are: binary and checksum list",
+            resolution="put a release's files there as they are: binary and checksum list; or several releases, each "
+            "in a directory called as its version",
         )
-    found = _version_file(path) or _said_by_binary(path)
+
+
+def _not_there(path: Path, wanted: str, there: Iterable[str]) -> ArtifactError:
+    held = ", ".join(there) or "no release that tells its version"
+    return ArtifactError(
+        f"{path} does not hold k3s {wanted}",
+        details=f"it holds {held}",
+        resolution=f"put the files of {wanted} into {path}/{wanted}",
+    )
+
+
+def _version_of_one(path: Path, *, wanted: str | None) -> str:
+    found = _told(path)
     if found is None:
         if wanted is None:
             raise ArtifactError(
@@ -59,6 +145,11 @@ def version_of(path: Path, *, wanted: str | None) -> str:
             resolution=f"set k3s.version to {found}, or put the files of {wanted} there",
         )
     return layout.checked_version(found)
+
+
+def _told(path: Path) -> str | None:
+    """The version that a release's files tell, or None."""
+    return _version_file(path) or _said_by_binary(path)
 
 
 def artifact(path: Path, *, version: str, arch: str) -> Artifact:

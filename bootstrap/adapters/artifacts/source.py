@@ -34,15 +34,29 @@ class ReleaseSource:
     def resolve(self, k3s: K3sSpec) -> str:
         """The version `k3s` means. Raises ArtifactError where that cannot be known."""
         if k3s.artifacts is not None:
-            return directory.version_of(k3s.artifacts, wanted=k3s.version)
+            return directory.version_of(k3s.artifacts, wanted=k3s.version, channel=k3s.channel)
         if k3s.version is not None:
             return layout.checked_version(k3s.version)
-        url = f"{k3s.channels_url.rstrip('/')}/{k3s.channel}"
-        location = self._downloader.location(url, what=f"k3s channel {k3s.channel!r}")
+        return self._at(k3s, k3s.channel)
+
+    def newest(self, k3s: K3sSpec, *, minor: str) -> str:
+        """The newest release of a minor version (`v1.34`): what its channel points to, or the artifact directory's.
+
+        Raises:
+            ArtifactError: There is none, or the channel cannot be asked.
+        """
+        if k3s.artifacts is not None:
+            return directory.newest(k3s.artifacts, minor=minor)
+        return self._at(k3s, minor)
+
+    def _at(self, k3s: K3sSpec, channel: str) -> str:
+        """The version a channel points to now."""
+        url = f"{k3s.channels_url.rstrip('/')}/{channel}"
+        location = self._downloader.location(url, what=f"k3s channel {channel!r}")
         version = layout.version_in(location)
         if version is None:
             raise ArtifactError(
-                f"the k3s channel {k3s.channel!r} does not say which version it is at",
+                f"the k3s channel {channel!r} does not say which version it is at",
                 details=f"{url} redirects to {location}" if location else f"{url} does not redirect",
                 resolution="name a version (k3s.version), or another channel",
             )
@@ -55,7 +69,8 @@ class ReleaseSource:
             ArtifactError: Not there, not reachable, or the wrong checksum (a bad file of the cache is removed).
         """
         if k3s.artifacts is not None:
-            return directory.artifact(k3s.artifacts, version=version, arch=arch)
+            place = directory.place_of(k3s.artifacts, version=version)
+            return directory.artifact(place, version=version, arch=arch)
         name = layout.binary_name(arch)
         place = self._cache / layout.checked_version(version)
         try:
@@ -73,7 +88,8 @@ class ReleaseSource:
             ArtifactError: It would not.
         """
         if k3s.artifacts is not None:
-            found = directory.artifact(k3s.artifacts, version=version, arch=arch)
+            place = directory.place_of(k3s.artifacts, version=version)
+            found = directory.artifact(place, version=version, arch=arch)
             return f"{found.binary} has the right checksum"
         place = self._cache / layout.checked_version(version)
         binary, sums = place / layout.binary_name(arch), place / layout.list_name(arch)

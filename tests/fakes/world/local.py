@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.errors import ArtifactError, HomelabError, HypervisorError
 from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
@@ -23,7 +24,12 @@ class FakeArtifacts:
     world: World
 
     def resolve(self, k3s: K3sSpec) -> str:
-        return k3s.version or VERSION
+        return k3s.version or self.world.channels.get(k3s.channel, VERSION)
+
+    def newest(self, k3s: K3sSpec, *, minor: str) -> str:
+        if minor not in self.world.channels:
+            raise ArtifactError(f"there is no k3s channel {minor!r}")
+        return self.world.channels[minor]
 
     def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
         if self.world.no_release is not None:
@@ -31,7 +37,11 @@ class FakeArtifacts:
         return "in the cache, with the right checksum"
 
     def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
-        return Artifact(version=version, arch=arch, binary=Path(__file__), sha256="12" * 32)
+        if self.world.no_release is not None:
+            raise self.world.no_release
+        digest = hashlib.sha256(f"{version}/{arch}".encode()).hexdigest()
+        self.world.releases[digest] = version
+        return Artifact(version=version, arch=arch, binary=Path(__file__), sha256=digest)
 
 
 @dataclass

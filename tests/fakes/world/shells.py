@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,8 +85,11 @@ class FakeShell:
 
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = yaml.safe_load(self.vm.files["config.yaml"])
+        if env["RESTART"] == "1":
+            self.world.log(f"restart {self.vm.name}")
+            self.vm.unit = ""
         if self.vm.name not in self.world.broken_units:
-            if not self.vm.unit or env["RESTART"] == "1":  # One that runs does not register again.
+            if not self.vm.unit:  # One that runs does not register again.
                 self._register(config, server=env["UNIT"] == "k3s")
             self.vm.unit = env["UNIT"]
         return "time=0\n"
@@ -98,11 +101,15 @@ class FakeShell:
         if server and etcd:
             roles |= {"etcd"}
         labels = tuple(tuple(str(label).split("=", 1)) for label in config.get("node-label", []))  # type: ignore[attr-defined]
+        version = self.world.releases.get(self.vm.k3s_sha256, VERSION)
         with self.world.lock:
-            self.world.kube_nodes.setdefault(
-                name,
-                KubeNode(name=name, ready=True, version=VERSION, address=self.vm.address, roles=roles, labels=labels),  # type: ignore[arg-type]
+            node = self.world.kube_nodes.get(name) or KubeNode(
+                name=name,
+                ready=True,
+                address=self.vm.address,
+                labels=labels,  # type: ignore[arg-type]
             )
+            self.world.kube_nodes[name] = replace(node, version=version, roles=node.roles | roles)
 
     def _unit_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         state = "active" if self.vm.unit else "activating"

@@ -43,6 +43,8 @@ class World:
         broken_scripts: Guest scripts that fail on every guest.
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
+        channels: What k3s's channels point to; one that is not there is no channel, but for `stable`.
+        releases: Checksum of each k3s binary that was fetched to its version.
         observe_error: What a look at Proxmox VE ends in.
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
         snapshots: What k3s tells of its snapshots.
@@ -76,6 +78,8 @@ class World:
     machine_ids: dict[str, str] = field(default_factory=dict)
     broken_scripts: set[str] = field(default_factory=set)
     no_release: HomelabError | None = None
+    channels: dict[str, str] = field(default_factory=dict)
+    releases: dict[str, str] = field(default_factory=dict)
     observe_error: HomelabError | None = None
     who: str = "me@here"
     pid: int = 1
