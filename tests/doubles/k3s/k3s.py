@@ -61,6 +61,9 @@ PEER_DEAD_AFTER_S = 3.0
 QUORUM_LOST_EXIT_S = 2.0  # with the line above: the process is gone within 5 s, as seen on k3s
 LEARNER_S = 1.5  # how long a member stays a learner, so that two that join at once do collide
 LEARNER_EVICT_S = 300.0
+CONTROL_S = 0.1  # how often the controllers look whether there is something to do
+POD_START_S = 0.4  # from being bound to a node to Running and Ready
+POD_STOP_S = 0.3  # how long a pod takes to end, if it has no preStop hook that sleeps
 
 Json = Any  # what json.loads gives
 Obj = dict[str, Any]
@@ -159,8 +162,8 @@ def die(message: str) -> NoReturn:
     LIFE.end(1)
 
 
-def stamp(micro: bool = False) -> str:
-    now = time.time()
+def stamp(micro: bool = False, later_s: float = 0) -> str:
+    now = time.time() + later_s
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
     return f"{text}.{int(now % 1 * 1e6):06d}Z" if micro else f"{text}Z"
 
@@ -753,6 +756,7 @@ class Store:
         self.changed = threading.Condition()
         self.history: deque[tuple[int, str, Obj | None, Obj | None]] = deque(maxlen=2000)
         self.floor = self.rev  # watches cannot begin before this revision
+        self.touched: dict[str, int] = {}  # the last revision at which an object of this kind changed
         LIFE.opened(self)
 
     def put(self, changes: list[Change], rev: int, term: int) -> None:
@@ -770,6 +774,7 @@ class Store:
                 if len(self.history) == self.history.maxlen:
                     self.floor = self.history[0][0]
                 self.history.append((change_rev, plural, old, new))
+                self.touched[plural] = change_rev
             self.rev, self.term = rev, term
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rev', ?), ('term', ?)", (rev, term))
             self._db.execute("COMMIT")
@@ -1110,17 +1115,19 @@ RESOURCES = {
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 HAS_STATUS = {"namespaces", "nodes", "pods", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
               "poddisruptionbudgets"}  # fmt: skip
+# Their generation counts the changes of their spec.
+HAS_GENERATION = {"daemonsets", "deployments", "replicasets", "statefulsets", "poddisruptionbudgets"}
 
 
 class ApiError(Exception):
     """An answer that is not a success, in Kubernetes' terms."""
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+    def __init__(self, code: int, reason: str, message: str, details: Obj | None = None) -> None:
         super().__init__(message)
-        self.code, self.reason, self.message = code, reason, message
+        self.code, self.reason, self.message, self.details = code, reason, message, details
 
     def status(self) -> Obj:
-        return status_object("Failure", self.code, self.reason, self.message)
+        return status_object("Failure", self.code, self.reason, self.message, self.details)
 
 
 def status_object(status: str, code: int, reason: str = "", message: str = "", details: Obj | None = None) -> Obj:
@@ -1160,6 +1167,9 @@ def discovery(parts: list[str]) -> Obj:
                         "verbs": ["get", "patch", "update"],
                     }
                 )
+    if group_version == "v1":
+        rows.append({"name": "pods/eviction", "singularName": "", "namespaced": True, "group": "policy",
+                     "version": "v1", "kind": "Eviction", "verbs": ["create"]})  # fmt: skip
     if not rows:
         raise ApiError(404, "NotFound", "the server could not find the requested resource")
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
@@ -1373,7 +1383,8 @@ def node_cells(node: Obj) -> list[Any]:
 def pod_cells(pod: Obj) -> list[Any]:
     statuses = pod.get("status", {}).get("containerStatuses", [])
     ready = f"{sum(1 for s in statuses if s.get('ready'))}/{len(pod['spec'].get('containers', []))}"
-    return [pod["metadata"]["name"], ready, pod.get("status", {}).get("phase", ""), 0, age(pod),
+    phase = "Terminating" if pod["metadata"].get("deletionTimestamp") else pod.get("status", {}).get("phase", "")
+    return [pod["metadata"]["name"], ready, phase, 0, age(pod), pod.get("status", {}).get("podIP", "<none>"),
             pod["spec"].get("nodeName", "<none>")]  # fmt: skip
 
 
@@ -1381,7 +1392,7 @@ def pod_cells(pod: Obj) -> list[Any]:
 COLUMNS: dict[str, tuple[list[str], Callable[[Obj], list[Any]]]] = {
     "nodes": (["Name", "Status", "Roles", "Age", "Version", "Internal-IP*", "External-IP*", "OS-Image*",
                "Kernel-Version*", "Container-Runtime*"], node_cells),
-    "pods": (["Name", "Ready", "Status", "Restarts", "Age", "Node*"], pod_cells),
+    "pods": (["Name", "Ready", "Status", "Restarts", "Age", "IP*", "Node*"], pod_cells),
     "namespaces": (["Name", "Status", "Age"],
                    lambda o: [o["metadata"]["name"], o.get("status", {}).get("phase", ""), age(o)]),
 }  # fmt: skip
@@ -1405,6 +1416,8 @@ def table(plural: str, objects: list[Obj], query: dict[str, str], metadata: Obj)
 
 # --- the API: writing --------------------------------------------------------------------------------------------
 
+FIXED_FIELDS = ("uid", "creationTimestamp", "namespace", "name", "deletionTimestamp", "deletionGracePeriodSeconds",
+                "generation")  # fmt: skip
 CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
 
 
@@ -1419,6 +1432,88 @@ def node_taints(node: Obj) -> list[Obj]:
     had = {(t["key"], t["effect"]): t for t in before}
     new = [had.get(pair) or {"key": pair[0], "effect": pair[1], "timeAdded": stamp()} for pair in wanted]
     return [t for t in before if t["key"] not in own] + new
+
+
+CANNOT_EVICT = "Cannot evict pod as it would violate the pod's disruption budget."
+TOLERATION_S = 300  # what the API server lets a pod tolerate of a node that is not ready
+
+
+def grace_of(op: Obj) -> int | None:
+    """The grace period that a DELETE asks for, in its query or in its DeleteOptions."""
+    asked = op["query"].get("gracePeriodSeconds", (op["body"] or {}).get("gracePeriodSeconds"))
+    return None if asked is None else int(asked)
+
+
+def admit_pod(spec: Obj) -> None:
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("restartPolicy", "Always")
+    tolerations = spec.setdefault("tolerations", [])
+    for key in CONDITION_TAINTS.values():
+        if not any(t.get("key") in (None, "", key) for t in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
+                                "tolerationSeconds": TOLERATION_S})  # fmt: skip
+
+
+def pod_is_ready(pod: Obj) -> bool:
+    return condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def controller_of(obj: Obj) -> Obj:
+    """The owner reference of its controller; {} where there is none."""
+    found: list[Obj] = [ref for ref in obj["metadata"].get("ownerReferences") or [] if ref.get("controller")]
+    return found[0] if found else {}
+
+
+def label_selector_matches(selector: Obj, labels: dict[str, str]) -> bool:
+    """A LabelSelector object; the empty one matches everything."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    tests: dict[str, Callable[[Obj], bool]] = {
+        "In": lambda e: labels.get(e["key"]) in e["values"],
+        "NotIn": lambda e: labels.get(e["key"]) not in e["values"],
+        "Exists": lambda e: e["key"] in labels,
+        "DoesNotExist": lambda e: e["key"] not in labels,
+    }
+    return all(tests[e["operator"]](e) for e in selector.get("matchExpressions") or [])
+
+
+def budget_covers(budget: Obj, pod: Obj) -> bool:
+    selector = budget["spec"].get("selector")
+    return selector is not None and label_selector_matches(selector, pod["metadata"].get("labels") or {})
+
+
+def budget_status(budget: Obj, store: Store) -> Obj:
+    """What a PodDisruptionBudget allows just now, as the disruption controller counts it."""
+    meta, spec = budget["metadata"], budget["spec"]
+    pods = [pod for pod in store.all("pods", meta["namespace"]) if budget_covers(budget, pod)]
+    healthy = sum(1 for pod in pods if pod_is_ready(pod))
+    limit = spec.get("maxUnavailable", spec.get("minAvailable", 0))
+    expected, problem = len(pods), ""
+    if "maxUnavailable" in spec or isinstance(limit, str):
+        expected, problem = scale_behind(pods, store)
+    count = -(-expected * int(limit.rstrip("%")) // 100) if isinstance(limit, str) else int(limit)
+    desired = max(0, expected - count) if "maxUnavailable" in spec else count
+    allowed = max(0, healthy - desired) if expected > 0 and not problem else 0
+    verdict = {"type": "DisruptionAllowed", "status": "True" if allowed else "False", "message": problem,
+               "reason": "SyncFailed" if problem else "SufficientPods" if allowed else "InsufficientPods",
+               "observedGeneration": meta.get("generation", 1)}  # fmt: skip
+    return {"conditions": [verdict], "currentHealthy": healthy, "desiredHealthy": desired,
+            "disruptionsAllowed": allowed, "expectedPods": expected,
+            "observedGeneration": meta.get("generation", 1)}  # fmt: skip
+
+
+def scale_behind(pods: list[Obj], store: Store) -> tuple[int, str]:
+    """How many pods their controllers want in all, or why that cannot be told."""
+    scales: dict[str, int] = {}
+    for pod in pods:
+        ref, ns = controller_of(pod), pod["metadata"]["namespace"]
+        owner = store.get("replicasets" if ref.get("kind") == "ReplicaSet" else "statefulsets", ns, ref.get("name", ""))
+        above = controller_of(owner) if owner else {}
+        owner = store.get("deployments", ns, above["name"]) if above else owner
+        if owner is None:
+            return 0, f"found no controller ref for pod {json.dumps(pod['metadata']['name'])}"
+        scales[owner["metadata"]["uid"]] = int(owner["spec"].get("replicas", 1))
+    return sum(scales.values()), ""
 
 
 class Api:
@@ -1484,15 +1579,17 @@ class Api:
             return self._create(resource, op["ns"], op["body"])
         if op["method"] == "DELETE" and not op["name"]:
             victims = [o for o in self.store.all(op["plural"], op["ns"]) if selected(o, op["query"])]
-            edits = [edit for victim in victims for edit in self._delete(resource, victim)]
+            edits = [edit for victim in victims for edit in self._delete(resource, victim, grace_of(op))]
             return 200, status_object("Success", 200), edits
         old = self.store.objects.get(key)
         if old is None:
             if op["method"] == "PATCH" and op["type"].startswith("application/apply-patch"):
                 return self._create(resource, op["ns"], {**op["body"]})
             raise not_found(resource, op["name"])
+        if op["method"] == "POST" and (op["plural"], op["sub"]) == ("pods", "eviction"):
+            return self._evict(old, op["body"])
         if op["method"] == "DELETE":
-            edits = self._delete(resource, old)
+            edits = self._delete(resource, old, grace_of(op))
             details = {"name": op["name"], "kind": op["plural"], "uid": old["metadata"]["uid"]}
             if edits[0][3] is not None:  # a finalizer holds it
                 return 200, self.whole(resource, edits[0][3]), edits
@@ -1518,7 +1615,9 @@ class Api:
         if self.store.get(resource.plural, ns, name):
             raise ApiError(409, "AlreadyExists", f'{resource.plural} "{name}" already exists')
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": stamp()}
-        self._admit(resource.plural, obj)
+        if resource.plural in HAS_GENERATION:
+            meta["generation"] = 1
+        self.admit(resource.plural, obj)
         return 201, *self._keep(resource, obj)
 
     def _keep(self, resource: Resource, obj: Obj) -> tuple[Obj, list[Edit]]:
@@ -1536,7 +1635,7 @@ class Api:
             raise ApiError(
                 409, "Conflict", f'Operation cannot be fulfilled on {resource.plural} "{before["name"]}": {text}'
             )
-        for fixed in ("uid", "creationTimestamp", "namespace", "name", "deletionTimestamp"):
+        for fixed in FIXED_FIELDS:
             meta.pop(fixed, None)
             if fixed in before:
                 meta[fixed] = before[fixed]
@@ -1546,16 +1645,18 @@ class Api:
             new["status"] = copy.deepcopy(old.get("status", {}))
         if old.get("immutable") and (new.get("data") != old.get("data") or not new.get("immutable")):
             raise ApiError(422, "Invalid", f'{resource.kind} "{before["name"]}" is invalid: field is immutable')
-        self._admit(resource.plural, new)
+        if resource.plural in HAS_GENERATION:
+            meta["generation"] = before.get("generation", 1) + (new.get("spec") != old.get("spec"))
+        self.admit(resource.plural, new)
         meta["resourceVersion"] = before["resourceVersion"]
         if {k: v for k, v in new.items() if k not in ("kind", "apiVersion")} == old:
             return 200, self.whole(resource, old), []
         answer, edits = self._keep(resource, new)
-        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
+        if meta.get("deletionTimestamp") and not meta.get("finalizers") and not meta.get("deletionGracePeriodSeconds"):
             edits = self._remove(resource, new)
         return 200, answer, edits
 
-    def _admit(self, plural: str, obj: Obj) -> None:
+    def admit(self, plural: str, obj: Obj) -> None:
         """What the API server and the controllers fill in."""
         if plural == "nodes":
             spec = obj.setdefault("spec", {})
@@ -1574,18 +1675,62 @@ class Api:
             obj.setdefault("status", {"phase": "Active"})
         elif plural == "pods":
             obj.setdefault("status", {}).setdefault("phase", "Pending")
+            admit_pod(obj["spec"])
 
     def _pod_cidr(self) -> str:
         """A range for one more node's pods; "" where cluster-cidr has none left (256 in the default /16)."""
         used = {node.get("spec", {}).get("podCIDR") for node in self.store.all("nodes")}
         return next((str(net) for net in self.pod_network.subnets(new_prefix=24) if str(net) not in used), "")
 
-    def _delete(self, resource: Resource, old: Obj) -> list[Edit]:
+    def _delete(self, resource: Resource, old: Obj, grace_s: int | None = None) -> list[Edit]:
         meta = old["metadata"]
+        if resource.plural == "pods":
+            return self.delete_pod(old, grace_s)
         if meta.get("finalizers"):
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
             return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
         return self._remove(resource, old)
+
+    def delete_pod(self, old: Obj, grace_s: int | None = None) -> list[Edit]:
+        """A pod that a node may run is only marked: its kubelet takes it away, within the grace period."""
+        meta, spec = old["metadata"], old["spec"]
+        key: Key = ("pods", meta["namespace"], meta["name"])
+        grace_s = int(spec.get("terminationGracePeriodSeconds", 30)) if grace_s is None else grace_s
+        grace_s = min(grace_s, meta.get("deletionGracePeriodSeconds", grace_s))
+        if not spec.get("nodeName") or old.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            grace_s = 0
+        if grace_s == 0 and not meta.get("finalizers"):
+            return [(*key, None)]
+        if meta.get("deletionGracePeriodSeconds") == grace_s:
+            return [(*key, {**old, "metadata": dict(meta)})]
+        marks = {"deletionTimestamp": stamp(later_s=grace_s), "deletionGracePeriodSeconds": grace_s}
+        return [(*key, {**old, "metadata": {**meta, **marks}})]
+
+    def _evict(self, pod: Obj, body: Json) -> tuple[int, Obj, list[Edit]]:
+        """The eviction subresource: a delete that the pod's disruption budget may refuse."""
+        options = (body or {}).get("deleteOptions") or {}
+        done = status_object("Success", 201) | {"code": 201}
+        edits = self.delete_pod(pod, options.get("gracePeriodSeconds"))
+        if "All" in (options.get("dryRun") or []):
+            edits = []
+        meta, healthy = pod["metadata"], pod_is_ready(pod)
+        if pod.get("status", {}).get("phase") != "Running" or meta.get("deletionTimestamp"):
+            return 201, done, edits
+        budgets = [b for b in self.store.all("poddisruptionbudgets", meta["namespace"]) if budget_covers(b, pod)]
+        if len(budgets) > 1:
+            text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            raise ApiError(500, "InternalError", text)
+        for budget in budgets:
+            status = budget_status(budget, self.store)
+            enough = status["currentHealthy"] >= status["desiredHealthy"] > 0
+            always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+            if status["disruptionsAllowed"] < 1 and (healthy or not (enough or always)):
+                raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [{
+                    "reason": "DisruptionBudget",
+                    "message": f"The disruption budget {budget['metadata']['name']} needs {status['desiredHealthy']} "
+                               f"healthy pods and has {status['currentHealthy']} currently",
+                }]})  # fmt: skip
+        return 201, done, edits
 
     def _remove(self, resource: Resource, old: Obj) -> list[Edit]:
         """The object and what goes with it: a Node's password and etcd member, a namespace's contents."""
@@ -2099,6 +2244,447 @@ def os_name() -> str:
     return found[1] if found else "Linux"
 
 
+# --- the controllers ---------------------------------------------------------------------------------------------
+
+WORKLOADS = ("nodes", "pods", "deployments", "replicasets", "daemonsets", "statefulsets", "poddisruptionbudgets")
+OWNER_KINDS = {"Deployment", "ReplicaSet", "DaemonSet", "StatefulSet"}
+DAEMON_TOLERATIONS = [
+    {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": effect}
+    for key, effect in (("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("not-ready", "NoSchedule"),
+                        ("unreachable", "NoSchedule"), ("unschedulable", "NoSchedule"))
+]  # fmt: skip
+
+
+class Manager:
+    """The controllers, the scheduler, and what kubelets do with pods. The leader's plays them all."""
+
+    def __init__(self, options: Options, api: Api) -> None:
+        self.api, self.store = api, api.store
+        self.grace_s = options.argument("kube-controller-manager-arg", "node-monitor-grace-period", 40)
+        self._leases: dict[str, tuple[str, float]] = {}  # by node: the last renewal, and when it was first seen here
+        self._looked = (-1, -1)
+        self._pods = Workloads(api, self.is_living)
+
+    def tick(self) -> None:
+        """Do what there is to do now."""
+        if not self.api.cluster.is_leader:
+            self._leases.clear()
+            return
+        self._look_at_leases()
+        for name in self._leases:
+            node = self.store.get("nodes", "", name)
+            if node and self.silence_s(name) > self.grace_s:
+                self._mark_unknown(node)
+        self._pods.tick()
+
+    def silence_s(self, node: str) -> float:
+        """How long its lease has stood still, by our own clock: so the Ready of before we led is stale for a while."""
+        return time.monotonic() - self._leases.get(node, ("", time.monotonic()))[1]
+
+    def is_living(self, node: str) -> bool:
+        """Whether its kubelet does anything; leases come every quarter of the grace period."""
+        return node in self._leases and self.silence_s(node) < self.grace_s * 0.45
+
+    def _look_at_leases(self) -> None:
+        changed = (self.store.touched.get("leases", 0), self.store.touched.get("nodes", 0))
+        if changed == self._looked and self._leases:
+            return
+        self._looked, now = changed, time.monotonic()
+        before, self._leases = self._leases, {}
+        for node in self.store.all("nodes"):
+            name = node["metadata"]["name"]
+            lease = self.store.get("leases", "kube-node-lease", name) or {}
+            renewed = str(lease.get("spec", {}).get("renewTime"))
+            known = before.get(name, ("", 0.0))
+            self._leases[name] = known if known[0] == renewed else (renewed, now)
+
+    def _mark_unknown(self, node: Obj) -> None:
+        if condition(node, "Ready").get("status") == "Unknown":
+            return
+        now = stamp()
+        changes = [
+            {"type": c["type"], "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now,
+             "message": "Kubelet stopped posting node status."}
+            for c in node.get("status", {}).get("conditions", []) if c["type"] != "NetworkUnavailable"
+        ]  # fmt: skip
+        path = f"/api/v1/nodes/{node['metadata']['name']}/status"
+        self.api.call("PATCH", path, {"status": {"conditions": changes}}, "application/strategic-merge-patch+json")
+
+
+class Draft:
+    """The workloads as they are, and the changes to them that are about to be agreed on."""
+
+    def __init__(self, store: Store) -> None:
+        self._kinds: dict[str, dict[tuple[str, str], Obj]] = {plural: {} for plural in WORKLOADS}
+        self.edits: dict[Key, Edit] = {}
+        with store.changed:
+            for (plural, ns, name), obj in sorted(store.objects.items(), key=lambda item: item[0]):
+                if plural in self._kinds:
+                    self._kinds[plural][ns, name] = obj
+
+    def all(self, plural: str) -> list[Obj]:
+        return list(self._kinds[plural].values())
+
+    def owned(self, plural: str, owner: Obj) -> list[Obj]:
+        uid = owner["metadata"]["uid"]
+        return [obj for obj in self.all(plural) if controller_of(obj).get("uid") == uid]
+
+    def put(self, plural: str, obj: Obj) -> None:
+        """Add an object, or one with changes."""
+        meta = dict(obj["metadata"])
+        ns, name = meta.get("namespace", ""), meta["name"]
+        new = {**obj, "metadata": meta}
+        if self._kinds[plural].get((ns, name)) != new:
+            self._kinds[plural][ns, name] = new
+            self.edits[plural, ns, name] = (plural, ns, name, new)
+
+    def apply(self, edits: list[Edit]) -> None:
+        for plural, ns, name, obj in edits:
+            if obj is None:
+                self._kinds[plural].pop((ns, name), None)
+                self.edits[plural, ns, name] = (plural, ns, name, None)
+            else:
+                self.put(plural, obj)
+
+    def drop(self, plural: str, obj: Obj) -> None:
+        self.apply([(plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"], None)])
+
+
+class Workloads:
+    """Pods, from their controllers to their end. Each pass looks at all and changes what should be otherwise."""
+
+    def __init__(self, api: Api, living: Callable[[str], bool]) -> None:
+        self.api, self.store, self._living = api, api.store, living
+        self._since: dict[tuple[str, str], float] = {}  # by uid and stage
+        self._done = -1
+        self._due = 0.0
+        self._draft = Draft(api.store)
+
+    def tick(self) -> None:
+        """Make a pass if anything changed, or is due."""
+        touched = max((self.store.touched.get(plural, 0) for plural in WORKLOADS), default=0)
+        now = time.monotonic()
+        if touched <= self._done and now < self._due:
+            return
+        with self.api.cluster.lock:
+            rev, self._due = self.store.rev, now + 5
+            draft = self._draft = Draft(self.store)
+            self._pass()
+            if draft.edits:
+                self.api.cluster.commit(list(draft.edits.values()))
+        self._done = rev
+
+    def _pass(self) -> None:
+        draft = self._draft
+        if not any(draft.all(plural) for plural in WORKLOADS if plural != "nodes"):
+            self._since.clear()
+            return
+        nodes = {node["metadata"]["name"]: node for node in draft.all("nodes")}
+        self._collect_garbage(nodes)
+        for deployment in draft.all("deployments"):
+            self._deployment(deployment)
+        for replica_set in draft.all("replicasets"):
+            self._replica_set(replica_set)
+        for daemon_set in draft.all("daemonsets"):
+            self._daemon_set(daemon_set, nodes)
+        self._schedule(nodes)
+        for pod in draft.all("pods"):
+            self._kubelet(pod, nodes)
+        uids = {pod["metadata"]["uid"] for pod in draft.all("pods")}
+        self._since = {key: since for key, since in self._since.items() if key[0] in uids}
+        for budget in draft.all("poddisruptionbudgets"):
+            verdict = budget_status(budget, self.store)
+            self._status("poddisruptionbudgets", budget, {**verdict, "conditions": keep_times(budget, verdict)})
+
+    def _status(self, plural: str, obj: Obj, status: Obj) -> None:
+        if obj.get("status") != status:
+            self._draft.put(plural, {**obj, "status": status})
+
+    def _age_s(self, pod: Obj, stage: str, due_s: float) -> float:
+        """Since when a pod is in this stage; the next pass comes no later than when it is due."""
+        now = time.monotonic()
+        since = self._since.setdefault((pod["metadata"]["uid"], stage), now)
+        if now < since + due_s:
+            self._due = min(self._due, since + due_s)
+        return now - since
+
+    def _stop(self, pod: Obj) -> None:
+        if not pod["metadata"].get("deletionTimestamp"):
+            self._draft.apply(self.api.delete_pod(pod))
+
+    # what is not wanted any more
+
+    def _collect_garbage(self, nodes: dict[str, Obj]) -> None:
+        draft = self._draft
+        uids = {o["metadata"]["uid"] for plural in WORKLOADS if plural != "pods" for o in draft.all(plural)}
+        for replica_set in draft.all("replicasets"):
+            ref = controller_of(replica_set)
+            if ref.get("kind") in OWNER_KINDS and ref["uid"] not in uids:
+                draft.drop("replicasets", replica_set)
+                uids.discard(replica_set["metadata"]["uid"])
+        for pod in draft.all("pods"):
+            ref, node = controller_of(pod), pod["spec"].get("nodeName", "")
+            if node and node not in nodes:
+                draft.drop("pods", pod)
+            elif (ref.get("kind") in OWNER_KINDS and ref["uid"] not in uids) or self._is_driven_out(pod, nodes):
+                self._stop(pod)
+
+    def _is_driven_out(self, pod: Obj, nodes: dict[str, Obj]) -> bool:
+        """Whether its node has a NoExecute taint that it does not tolerate, or not for that long."""
+        node = nodes.get(pod["spec"].get("nodeName", ""))
+        if node is None or pod["metadata"].get("deletionTimestamp"):
+            return False
+        for taint in node["spec"].get("taints") or []:
+            good = [t for t in pod["spec"].get("tolerations") or [] if tolerates(t, taint)]
+            if taint["effect"] != "NoExecute" or any("tolerationSeconds" not in t for t in good):
+                continue
+            limit_s = max((float(t["tolerationSeconds"]) for t in good), default=0.0)
+            if self._age_s(pod, f"taint {taint['key']}", limit_s) >= limit_s:
+                return True
+        return False
+
+    # controllers
+
+    def _deployment(self, deployment: Obj) -> None:
+        spec, meta, draft = deployment["spec"], deployment["metadata"], self._draft
+        wanted = int(spec.get("replicas", 1))
+        digest = template_hash(spec["template"])
+        sets = draft.owned("replicasets", deployment)
+        current = [s for s in sets if s["metadata"]["labels"].get("pod-template-hash") == digest]
+        if not current:
+            labels = {**(spec["template"]["metadata"].get("labels") or {}), "pod-template-hash": digest}
+            selector = {**spec["selector"]}
+            selector["matchLabels"] = {**(selector.get("matchLabels") or {}), "pod-template-hash": digest}
+            template = {**spec["template"], "metadata": {**spec["template"]["metadata"], "labels": labels}}
+            new = self._child(deployment, "Deployment", f"{meta['name']}-{digest}", labels)
+            new["metadata"]["generation"] = 1
+            draft.put("replicasets", {**new, "spec": {"replicas": wanted, "selector": selector, "template": template}})
+            return
+        self._scale(current[0], wanted)
+        ready = sum(1 for pod in draft.owned("pods", current[0]) if pod_is_ready(pod))
+        for old in sets:
+            if old is not current[0]:
+                self._scale(old, min(int(old["spec"]["replicas"]), max(0, wanted - ready)))
+        pods = [p for s in sets for p in draft.owned("pods", s) if not p["metadata"].get("deletionTimestamp")]
+        all_ready = sum(1 for pod in pods if pod_is_ready(pod))
+        updated = sum(1 for pod in pods if pod["metadata"]["labels"].get("pod-template-hash") == digest)
+        status = {"observedGeneration": meta.get("generation", 1), "replicas": len(pods), "updatedReplicas": updated,
+                  "readyReplicas": all_ready, "availableReplicas": all_ready,
+                  "unavailableReplicas": max(0, wanted - all_ready),
+                  "conditions": [{"type": "Available", "status": "True" if all_ready >= wanted else "False",
+                                  "reason": f"Minimum{'' if all_ready >= wanted else 'Un'}availableReplicas",
+                                  "message": ""}]}  # fmt: skip
+        self._status("deployments", deployment, {**status, "conditions": keep_times(deployment, status)})
+
+    def _scale(self, replica_set: Obj, replicas: int) -> None:
+        if replica_set["spec"]["replicas"] != replicas:
+            meta = replica_set["metadata"]
+            generation = {"generation": meta.get("generation", 1) + 1}
+            spec = {**replica_set["spec"], "replicas": replicas}
+            self._draft.put("replicasets", {**replica_set, "spec": spec, "metadata": {**meta, **generation}})
+
+    @staticmethod
+    def _child(owner: Obj, kind: str, name: str, labels: dict[str, str]) -> Obj:
+        ref = {"apiVersion": "apps/v1", "kind": kind, "name": owner["metadata"]["name"],
+               "uid": owner["metadata"]["uid"], "controller": True, "blockOwnerDeletion": True}  # fmt: skip
+        meta = {"name": name, "namespace": owner["metadata"]["namespace"], "labels": dict(labels),
+                "uid": str(uuid.uuid4()), "creationTimestamp": stamp(), "ownerReferences": [ref]}  # fmt: skip
+        return {"metadata": meta}
+
+    def _make_pod(self, owner: Obj, kind: str, spec: Obj, labels: dict[str, str]) -> None:
+        name = f"{owner['metadata']['name']}-{secrets.token_hex(3)[:5]}"
+        template = owner["spec"]["template"]
+        pod = self._child(owner, kind, name, {**(template["metadata"].get("labels") or {}), **labels})
+        if template["metadata"].get("annotations"):
+            pod["metadata"]["annotations"] = dict(template["metadata"]["annotations"])
+        pod["spec"] = copy.deepcopy(template["spec"]) | spec
+        self.api.admit("pods", pod)
+        self._draft.put("pods", pod)
+
+    def _replica_set(self, replica_set: Obj) -> None:
+        wanted = int(replica_set["spec"].get("replicas", 1))
+        mine = self._draft.owned("pods", replica_set)
+        pods = [pod for pod in mine if not pod["metadata"].get("deletionTimestamp") and not is_finished(pod)]
+        for _ in range(wanted - len(pods)):
+            self._make_pod(replica_set, "ReplicaSet", {}, {})
+        surplus = sorted(pods, key=lambda p: (bool(p["spec"].get("nodeName")), pod_is_ready(p), older_first(p)))
+        for pod in surplus[: max(0, len(pods) - wanted)]:
+            self._stop(pod)
+        pods = [p for p in self._draft.owned("pods", replica_set) if not p["metadata"].get("deletionTimestamp")]
+        ready = sum(1 for pod in pods if pod_is_ready(pod))
+        status = {"observedGeneration": replica_set["metadata"].get("generation", 1), "replicas": len(pods),
+                  "fullyLabeledReplicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}  # fmt: skip
+        self._status("replicasets", replica_set, status)
+
+    def _daemon_set(self, daemon_set: Obj, nodes: dict[str, Obj]) -> None:
+        draft, template = self._draft, daemon_set["spec"]["template"]
+        tolerations = [*(template["spec"].get("tolerations") or []), *DAEMON_TOLERATIONS]
+        spec = {**template["spec"], "tolerations": tolerations}
+        digest = template_hash(template)
+        wanted = [name for name, node in nodes.items() if not why_not(spec, node)]
+        pods = [pod for pod in draft.owned("pods", daemon_set) if not pod["metadata"].get("deletionTimestamp")]
+        outdated = [pod for pod in pods if pod["metadata"]["labels"].get("controller-revision-hash") != digest]
+        for pod in pods:
+            if pod["spec"].get("nodeName") not in wanted or is_finished(pod):
+                self._stop(pod)
+        if outdated and all(pod_is_ready(pod) for pod in draft.owned("pods", daemon_set)):
+            self._stop(outdated[0])
+        placed = {pod["spec"].get("nodeName") for pod in draft.owned("pods", daemon_set)}
+        for name in wanted:
+            if name not in placed:
+                more = {"nodeName": name, "tolerations": tolerations}
+                self._make_pod(daemon_set, "DaemonSet", more, {"controller-revision-hash": digest})
+        pods = draft.owned("pods", daemon_set)
+        ready = sum(1 for pod in pods if pod_is_ready(pod))
+        status = {"observedGeneration": daemon_set["metadata"].get("generation", 1),
+                  "desiredNumberScheduled": len(wanted), "currentNumberScheduled": len(pods), "numberMisscheduled": 0,
+                  "updatedNumberScheduled": len(pods) - len(outdated), "numberReady": ready, "numberAvailable": ready,
+                  "numberUnavailable": max(0, len(wanted) - ready)}  # fmt: skip
+        self._status("daemonsets", daemon_set, status)
+
+    # the scheduler
+
+    def _schedule(self, nodes: dict[str, Obj]) -> None:
+        pods = self._draft.all("pods")
+        load = dict.fromkeys(nodes, 0)
+        for pod in pods:
+            if pod["spec"].get("nodeName") in load:
+                load[pod["spec"]["nodeName"]] += 1
+        for pod in pods:
+            if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp"):
+                continue
+            reasons = {name: why_not(pod["spec"], node) for name, node in nodes.items()}
+            reasons |= {name: "Too many pods" for name, node in nodes.items() if load[name] >= pod_limit(node)}
+            good = [name for name, reason in reasons.items() if not reason]
+            if good:
+                chosen = min(good, key=lambda name: (load[name], name))
+                load[chosen] += 1
+                bound = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp()}
+                status = {**pod["status"], "conditions": [bound]}
+                self._draft.put("pods", {**pod, "spec": {**pod["spec"], "nodeName": chosen}, "status": status})
+            else:
+                counts = [f"{list(reasons.values()).count(why)} {why}" for why in sorted(set(reasons.values()))]
+                text = f"0/{len(nodes)} nodes are available: {', '.join(counts)}."
+                verdict = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                                           "message": text}]}  # fmt: skip
+                self._status("pods", pod, {**pod["status"], "conditions": keep_times(pod, verdict)})
+
+    # kubelets
+
+    def _kubelet(self, pod: Obj, nodes: dict[str, Obj]) -> None:
+        meta, node = pod["metadata"], nodes.get(pod["spec"].get("nodeName", ""))
+        if node is None:
+            return
+        living = self._living(node["metadata"]["name"])
+        if not living:
+            self._due = min(self._due, time.monotonic() + 0.5)  # nothing tells when a node begins to live
+        if meta.get("deletionTimestamp"):
+            stop_s = min(float(meta.get("deletionGracePeriodSeconds", 0)), stop_time_s(pod))
+            if living and self._age_s(pod, "stopping", stop_s) >= stop_s:
+                self._end(pod)
+        elif is_finished(pod):
+            return
+        elif pod["status"]["phase"] == "Pending":
+            if living and self._age_s(pod, "starting", POD_START_S) >= POD_START_S:
+                self._run(pod, node)
+        else:
+            ready = condition(node, "Ready").get("status") == "True"
+            if ready != (condition(pod, "Ready").get("status") == "True"):
+                self._draft.put("pods", {**pod, "status": {**pod["status"], "conditions": pod_conditions(ready)}})
+
+    def _end(self, pod: Obj) -> None:
+        if not pod["metadata"].get("finalizers"):
+            self._draft.drop("pods", pod)
+        elif pod["metadata"].get("deletionGracePeriodSeconds"):
+            status = {**pod["status"], "phase": "Succeeded", "conditions": pod_conditions(False)}
+            meta = {**pod["metadata"], "deletionGracePeriodSeconds": 0}
+            self._draft.put("pods", {**pod, "metadata": meta, "status": status})
+
+    def _run(self, pod: Obj, node: Obj) -> None:
+        spec, now = pod["spec"], stamp()
+        host = next((a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"), "")
+        ip = host if spec.get("hostNetwork") else self._free_ip(node)
+        containers = [
+            {"name": c["name"], "image": c.get("image", ""), "imageID": "", "ready": True, "started": True,
+             "restartCount": 0, "containerID": f"containerd://{hashlib.sha256(c['name'].encode()).hexdigest()}",
+             "state": {"running": {"startedAt": now}}, "lastState": {}}
+            for c in spec.get("containers") or []
+        ]  # fmt: skip
+        status = {**pod["status"], "phase": "Running", "startTime": now, "hostIP": host, "podIP": ip,
+                  "podIPs": [{"ip": ip}], "containerStatuses": containers, "qosClass": "BestEffort",
+                  "conditions": pod_conditions(True)}  # fmt: skip
+        self._draft.put("pods", {**pod, "status": status})
+
+    def _free_ip(self, node: Obj) -> str:
+        used = {pod["status"].get("podIP") for pod in self._draft.all("pods")}
+        hosts = ipaddress.ip_network(node["spec"].get("podCIDR") or "10.42.255.0/24").hosts()
+        next(hosts)  # the bridge's own
+        return next((str(ip) for ip in hosts if str(ip) not in used), "")
+
+
+def template_hash(template: Obj) -> str:
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def is_finished(pod: Obj) -> bool:
+    return pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
+def older_first(pod: Obj) -> float:
+    """A sort key by which newer pods come first, since they are the first to go."""
+    return -float(calendar.timegm(time.strptime(pod["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")))
+
+
+def tolerates(toleration: Obj, taint: Obj) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if not toleration.get("key"):
+        return bool(toleration.get("operator") == "Exists")
+    if toleration["key"] != taint["key"]:
+        return False
+    return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
+
+
+def pod_limit(node: Obj) -> int:
+    return int(node.get("status", {}).get("allocatable", {}).get("pods", 110))
+
+
+def why_not(spec: Obj, node: Obj) -> str:
+    """Why a pod with this spec cannot go to this node; "" if it can."""
+    labels = node["metadata"].get("labels") or {}
+    for taint in node["spec"].get("taints") or []:
+        hard = taint["effect"] in ("NoSchedule", "NoExecute")
+        if hard and not any(tolerates(t, taint) for t in spec.get("tolerations") or []):
+            return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
+        return "node(s) didn't match Pod's node affinity/selector"
+    affinity = spec.get("affinity") or {}
+    if any((affinity.get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution") for kind in affinity):
+        return "node(s) are run by a stand-in that knows no required affinity"
+    return ""
+
+
+def stop_time_s(pod: Obj) -> float:
+    """How long a pod takes to end: a preStop hook that sleeps is honoured."""
+    hooks = [(c.get("lifecycle") or {}).get("preStop") or {} for c in pod["spec"].get("containers") or []]
+    return POD_STOP_S + max((float((hook.get("sleep") or {}).get("seconds", 0)) for hook in hooks), default=0.0)
+
+
+def pod_conditions(ready: bool) -> list[Obj]:
+    states = {"PodScheduled": True, "Initialized": True, "ContainersReady": ready, "Ready": ready}
+    return [{"type": kind, "status": str(state), "lastTransitionTime": stamp()} for kind, state in states.items()]
+
+
+def keep_times(obj: Obj, status: Obj) -> list[Obj]:
+    """The conditions of a new status, with the time of the last change of each."""
+    kept = []
+    for new in status["conditions"]:
+        old = condition(obj, new["type"])
+        since = old.get("lastTransitionTime") if old.get("status") == new["status"] else stamp()
+        kept.append({**new, "lastTransitionTime": since})
+    return kept
+
+
 # --- k3s server --------------------------------------------------------------------------------------------------
 
 
@@ -2433,37 +3019,15 @@ class Server:
             LIFE.pause(1)
 
     def _control(self) -> NoReturn:
-        """The node lifecycle controller: a lease that stands still for the grace period makes its node Unknown.
-
-        It measures by its own clock from when it began to lead, so the Ready of before is stale for that long.
-        """
-        grace_s = self.options.argument("kube-controller-manager-arg", "node-monitor-grace-period", 40)
-        seen: dict[str, tuple[str, float]] = {}
+        """What the controllers of a cluster do; only the leader's do anything."""
+        manager = Manager(self.options, self.api)
         while True:
-            LIFE.pause(min(2, grace_s / 4))
-            if not self.cluster.is_leader:
-                seen.clear()
-                continue
-            for node in self.store.all("nodes"):
-                name = node["metadata"]["name"]
-                lease = self.store.get("leases", "kube-node-lease", name) or {}
-                renewed = str(lease.get("spec", {}).get("renewTime"))
-                if seen.get(name, ("",))[0] != renewed:
-                    seen[name] = (renewed, time.monotonic())
-                elif time.monotonic() - seen[name][1] > grace_s:
-                    self._mark_unknown(node)
-
-    def _mark_unknown(self, node: Obj) -> None:
-        if condition(node, "Ready").get("status") == "Unknown":
-            return
-        now = stamp()
-        changes = [
-            {"type": c["type"], "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now,
-             "message": "Kubelet stopped posting node status."}
-            for c in node.get("status", {}).get("conditions", []) if c["type"] != "NetworkUnavailable"
-        ]  # fmt: skip
-        path = f"/api/v1/nodes/{node['metadata']['name']}/status"
-        self.api.call("PATCH", path, {"status": {"conditions": changes}}, "application/strategic-merge-patch+json")
+            LIFE.pause(CONTROL_S)
+            try:
+                manager.tick()
+            except ApiError as error:
+                log("warning", f"a controller's write failed: {error.message}")
+                LIFE.pause(1)
 
 
 def node_password_hash(salt: str, password: str) -> str:
