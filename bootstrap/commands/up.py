@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding
 from bootstrap.commands.run import RunOptions
 from bootstrap.errors import PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink
@@ -33,6 +34,9 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     Raises:
         PreflightError: It cannot be done.
     """
+    rebuild = read_rebuild(spec.name, ports)
+    if rebuild is not None:
+        spec, resolved = rebuild.apply(spec), resolved or rebuild.version
     observed = observe_cluster(spec, ports)
     spec = settled(spec, observed)
     check_version(observed)
@@ -53,14 +57,16 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
     """
     resolved = _version_of(plan)
-    return run_locked(
+    report = run_locked(
         plan,
-        spec,
+        rebuilding(spec, ports),
         ports,
         again=lambda: prepare_up(spec, ports, resolved=resolved),
         sink=sink,
         options=options,
     )
+    finish_rebuild(spec.name, ports)
+    return report
 
 
 def _version_of(plan: Plan) -> str | None:

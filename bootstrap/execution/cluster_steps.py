@@ -7,11 +7,15 @@ from pathlib import Path
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.k3s_steps import CLUSTER
 from bootstrap.model.ids import ClusterName
+from bootstrap.planning.keeping_steps import NoteRebuild
 from bootstrap.planning.steps import ForgetCluster, WriteKubeconfig
 from bootstrap.ports import Ports
 
 KUBECONFIG_PATH = "kubeconfig-path"
 """State item: the file our entries were merged into, so that `down` finds them there again."""
+
+REBUILD_NOTE = "rebuild"
+"""State item: a rebuild that is under way."""
 
 
 def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> Done:
@@ -28,6 +32,12 @@ def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, path: 
     merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path)
     ports.state.write(cluster, KUBECONFIG_PATH, str(merged.absolute()))
     return merged
+
+
+def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
+    """Have the note of a rebuild in the state directory."""
+    context.ports.state.write(step.cluster, REBUILD_NOTE, step.note)
+    return Done()
 
 
 def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done:

@@ -24,6 +24,7 @@ from bootstrap.planning.keeping_steps import (
     KeepingStep,
     MarkLeaving,
     MigrateToEtcd,
+    NoteRebuild,
     Reclaim,
     RejoinServer,
     RenewToken,
@@ -130,5 +131,7 @@ def _keep(step: KeepingStep, lane: str, context: RunContext) -> Done:  # noqa: C
             return identity_steps.renew_token(step, lane, context)
         case SaveIdentity():
             return identity_steps.save_identity(step, lane, context)
+        case NoteRebuild():
+            return cluster_steps.note_rebuild(step, lane, context)
         case _:
             assert_never(step)

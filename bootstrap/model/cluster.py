@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import NodePool
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
@@ -219,6 +219,21 @@ class PlacementSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptMachine:
+    """A machine of a cluster that is built again: what the new one has of the old one.
+
+    Attributes:
+        mac: net0's MAC address, in upper case: DHCP gives the old address to it.
+        address: The fixed address it had.
+    """
+
+    name: MachineName
+    pool: PoolName
+    mac: str | None = None
+    address: IPv4Address | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
     """The whole cluster as it should be.
 
@@ -229,6 +244,7 @@ class ClusterSpec:
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
         vip: The API's own address, or None: then it is the first server's.
+        kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
     """
 
     name: ClusterName
@@ -244,6 +260,7 @@ class ClusterSpec:
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     vip: VipSpec | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
+    kept: tuple[KeptMachine, ...] = ()
 
     @property
     def pools(self) -> tuple[NodePool, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bootstrap.model.ids import MachineName
+from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import MachineSpec
 
 
@@ -220,6 +220,16 @@ class SaveIdentity:
     machine: MachineName
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteRebuild:
+    """Have it noted in the state directory that the machines go so that the cluster is built again, and how."""
+
+    phase: ClassVar[str] = "save"
+    title: ClassVar[str] = "note what is to be built again"
+    cluster: ClusterName
+    note: str
+
+
 KeepingStep = (
     MarkLeaving
     | Reclaim
@@ -238,4 +248,5 @@ KeepingStep = (
     | RotateToken
     | RenewToken
     | SaveIdentity
+    | NoteRebuild
 )

@@ -47,6 +47,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     Raises:
         PreflightError: The range is used up.
     """
+    macs = {kept.name: kept.mac for kept in spec.kept}
     machines = tuple(
         MachineSpec(
             name=name,
@@ -60,6 +61,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             taints=pool.taints,
             pve_nodes=pool.pve_nodes,
             storage=pool.storage,
+            mac=macs.get(name),
         )
         for pool in spec.pools
         for name in names(spec, pool, observed)
@@ -75,6 +77,10 @@ def _with_addresses(
     kept = {vm.record.machine: vm.record.address for vm in observed.vms if is_ours(vm, spec.name) and vm.record}
     taken = {address for address in kept.values() if address is not None}
     taken |= {vm.address for vm in observed.vms if vm.address is not None}
+    for machine in spec.kept:
+        if machine.address is not None and machine.address not in taken:
+            kept.setdefault(machine.name, machine.address)
+            taken.add(machine.address)
     free = (
         IPv4Address(number)
         for number in range(int(addresses.first), int(addresses.last) + 1)

@@ -6,6 +6,7 @@ gone but whose Kubernetes node is left gets a new VM under its name; further one
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -111,10 +112,11 @@ def names(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Machin
     stay = [member.name for member in staying(spec, pool, observed)]
     taken = {member.name for member in members(spec, pool, observed)}
     taken |= {kube_node.name for kube_node in observed.kube_nodes or ()}
-    ordinal = 0
-    while len(stay) < pool.count:
-        ordinal += 1
-        name = machine_name(spec.name, pool, ordinal)
-        if name not in taken:
+    known = (kept.name for kept in spec.kept if kept.pool == pool.name)
+    fresh = (machine_name(spec.name, pool, ordinal) for ordinal in itertools.count(1))
+    for name in itertools.chain(known, fresh):
+        if len(stay) >= pool.count:
+            break
+        if name not in taken and name not in stay:
             stay.append(name)
     return tuple(sorted(stay, key=ordinal_of))

@@ -84,6 +84,7 @@ class Plan:
         notes: What the user should know: choices made, things left alone, limits nearly reached.
         reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
         vmids: Where to look for another one.
+        follows: Plans for afterwards, as far as they can be foreseen; they are made anew then.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
             even where nothing else is to be done.
     """
@@ -96,6 +97,7 @@ class Plan:
     reserved_vmids: frozenset[Vmid] = frozenset()
     vmids: VmidRange
     marked: bool = False
+    follows: tuple[Plan, ...] = ()
 
     @property
     def empty(self) -> bool:

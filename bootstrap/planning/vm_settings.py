@@ -44,7 +44,7 @@ def vm_settings(
     }
     if not scsi_controller.startswith("virtio-scsi"):
         settings["scsihw"] = "virtio-scsi-single"
-    net0 = _net0(spec, vm)
+    net0 = _net0(spec, vm, machine.mac)
     if net0 is not None:
         settings["net0"] = net0
     if spec.network.dns:
@@ -62,21 +62,22 @@ def _ipconfig(spec: ClusterSpec, machine: MachineSpec) -> str:
     return f"ip={machine.address}/{addresses.subnet.prefixlen}{gateway}"
 
 
-def _net0(spec: ClusterSpec, vm: VmRecord) -> str | None:
+def _net0(spec: ClusterSpec, vm: VmRecord, mac: str | None) -> str | None:
     """The net0 value, or None where the clone's own is right: VirtIO, on the bridge and VLAN wanted.
 
-    The MAC address stays: Proxmox would make a new one where none is given.
+    The MAC address stays unless another one is wanted: Proxmox would make a new one where none is given.
     """
+    mac = mac or vm.mac
     parts = [part.split("=", 1) for part in (vm.net0 or "").split(",") if "=" in part]
     options = {key: value for key, value in parts}
     models = [key for key in options if options[key].count(":") == 5]
     bridge = spec.network.bridge or options.get("bridge", "vmbr0")
     kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "macaddr")}
-    model = f"virtio={vm.mac}" if vm.mac else "virtio"
+    model = f"virtio={mac}" if mac else "virtio"
     wanted = {"bridge": bridge, **kept}
     tag = str(spec.network.vlan) if spec.network.vlan is not None else options.get("tag")
     if tag is not None:
         wanted["tag"] = tag
-    if models == ["virtio"] and options.get("bridge") == bridge and options.get("tag") == tag:
+    if mac == vm.mac and models == ["virtio"] and options.get("bridge") == bridge and options.get("tag") == tag:
         return None
     return ",".join([model, *(f"{key}={value}" for key, value in wanted.items())])

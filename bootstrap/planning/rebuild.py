@@ -1,0 +1,226 @@
+"""Plans `rebuild`: every machine goes and comes again. Pure; also what is noted of a rebuild that is under way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bootstrap.errors import HomelabError
+from bootstrap.model.cluster import ClusterSpec, KeptMachine
+from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.machine import MachineSpec, NodePool
+from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.planning.down import plan_down
+from bootstrap.planning.keeping_steps import NoteRebuild, SaveIdentity, TakeSnapshot
+from bootstrap.planning.making import access_lane
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+
+FORMAT = 1
+NOTED = Gate("noted")
+
+
+class Stage(StrEnum):
+    """How far a rebuild has come."""
+
+    TEARING_DOWN = "down"
+    """What is to be kept is here; machines go."""
+    BUILDING = "up"
+    """All machines were gone; new ones come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSize:
+    """How many machines a pool had, and how large they were."""
+
+    pool: PoolName
+    count: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuild:
+    """A rebuild that is under way, as the state directory has it.
+
+    Attributes:
+        version: The k3s version the new cluster gets.
+        pools: The pools' sizes as they were, for what the inventory leaves unsaid.
+        kept: The machines that come back; empty where none of their identity is kept.
+        snapshot: The file whose data is brought back, or None.
+    """
+
+    stage: Stage
+    version: str
+    pools: tuple[PoolSize, ...]
+    kept: tuple[KeptMachine, ...] = ()
+    snapshot: Path | None = None
+
+    def apply(self, spec: ClusterSpec) -> ClusterSpec:
+        """The spec of the cluster that comes."""
+        sizes = {size.pool: size for size in self.pools}
+        return replace(
+            spec,
+            control_plane=_sized(spec.control_plane, sizes.get(spec.control_plane.name)),
+            workers=tuple(_sized(pool, sizes.get(pool.name)) for pool in spec.workers),
+            kept=self.kept,
+        )
+
+
+def _sized(pool: NodePool, size: PoolSize | None) -> NodePool:
+    if size is None:
+        return pool
+    return replace(
+        pool,
+        count=pool.count if "count" in pool.stated else size.count,
+        cores=pool.cores if "cores" in pool.stated else size.cores,
+        memory_mib=pool.memory_mib if "memory_mib" in pool.stated else size.memory_mib,
+        disk_gib=pool.disk_gib if "disk_gib" in pool.stated else size.disk_gib,
+    )
+
+
+def pool_sizes(spec: ClusterSpec) -> tuple[PoolSize, ...]:
+    """The sizes of a settled spec's pools."""
+    return tuple(
+        PoolSize(
+            pool=pool.name,
+            count=pool.count,
+            cores=pool.cores,
+            memory_mib=pool.memory_mib,
+            disk_gib=pool.disk_gib,
+        )
+        for pool in spec.pools
+    )
+
+
+def render_rebuild(rebuild: Rebuild) -> str:
+    """As JSON."""
+    kept = [
+        {
+            "name": machine.name,
+            "pool": machine.pool,
+            "mac": machine.mac,
+            "address": str(machine.address) if machine.address else None,
+        }
+        for machine in rebuild.kept
+    ]
+    body = {
+        "format": FORMAT,
+        "stage": rebuild.stage.value,
+        "version": rebuild.version,
+        "pools": [asdict(size) for size in rebuild.pools],
+        "kept": kept,
+        "snapshot": str(rebuild.snapshot) if rebuild.snapshot else None,
+    }
+    return json.dumps(body)
+
+
+def parse_rebuild(text: str | None) -> Rebuild | None:
+    """What is noted, or None where nothing is.
+
+    Raises:
+        HomelabError: It is damaged.
+    """
+    if not text:
+        return None
+    try:
+        body = json.loads(text)
+        if body["format"] != FORMAT:
+            raise ValueError(body["format"])
+        return Rebuild(
+            stage=Stage(body["stage"]),
+            version=str(body["version"]),
+            pools=tuple(PoolSize(**size) for size in body["pools"]),
+            kept=tuple(_parse_kept(machine) for machine in body["kept"]),
+            snapshot=Path(body["snapshot"]) if body["snapshot"] else None,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomelabError(
+            "the state directory's note of a rebuild that was interrupted is damaged",
+            details=f"{type(error).__name__}: {error}",
+            resolution="remove the file `rebuild` of the cluster's state directory; "
+            "then `homelab-k8s up` builds the cluster without what the note says",
+        ) from error
+
+
+def _parse_kept(body: Mapping[str, str | None]) -> KeptMachine:
+    address = body["address"]
+    return KeptMachine(
+        name=MachineName(str(body["name"])),
+        pool=PoolName(str(body["pool"])),
+        mac=body["mac"],
+        address=IPv4Address(address) if address else None,
+    )
+
+
+def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, ...]:
+    """What of the machines there are can come back."""
+    ours = ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    return tuple(
+        KeptMachine(name=record.machine, pool=record.pool, mac=vm.mac, address=record.address)
+        for vm, record in sorted(ours, key=lambda pair: pair[1].machine)
+    )
+
+
+def without_machines(spec: ClusterSpec, observed: Observed) -> Observed:
+    """What would be seen once all our machines are gone."""
+    ours = [vm for vm in observed.vms if is_ours(vm, spec.name)]
+    return replace(
+        observed,
+        vms=tuple(vm for vm in observed.vms if vm not in ours),
+        used_vmids=observed.used_vmids - {vm.vmid for vm in ours},
+        kube_nodes=None,
+        kube_problem="the cluster is to be built again",
+        addresses=(),
+        vip_holder=None,
+        pve_nodes=tuple(_relieved(facts, ours) for facts in observed.pve_nodes),
+    )
+
+
+def _relieved(facts: PveNodeFacts, ours: list[VmRecord]) -> PveNodeFacts:
+    counted = [vm for vm in ours if vm.pve_node == facts.name and (vm.running or vm.onboot)]
+    return replace(
+        facts,
+        committed_cores=facts.committed_cores - sum(vm.cores for vm in counted),
+        committed_memory_mib=facts.committed_memory_mib - sum(vm.memory_mib for vm in counted),
+    )
+
+
+def plan_teardown(
+    spec: ClusterSpec,
+    observed: Observed,
+    rebuild: Rebuild,
+    *,
+    through: MachineSpec | None,
+    saves: tuple[TakeSnapshot | SaveIdentity, ...],
+) -> Plan:
+    """Plan how the old machines go; none goes before what is to be kept is here, and noted.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        rebuild: What is noted.
+        through: A healthy server; needed where anything is to be saved.
+        saves: What is saved first.
+    """
+    down = plan_down(spec, observed, has_traces=False)
+    note = LaneStep(step=NoteRebuild(cluster=spec.name, note=render_rebuild(rebuild)), opens=(NOTED,))
+    going = [_after(lane, NOTED) for lane in down.lanes if lane.name != "traces"]
+    if through is None or not saves:
+        lanes = (Lane(name="state", steps=(note,)), *going)
+    else:
+        # One lane a machine: the server that all is saved from goes on in the lane in which it was asked.
+        own = next((lane.steps for lane in going if lane.name == through.name), ())
+        save = access_lane(spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
+        lanes = (save, *(lane for lane in going if lane.name != through.name))
+    return replace(down, command="rebuild", lanes=lanes)
+
+
+def _after(lane: Lane, gate: Gate) -> Lane:
+    first = lane.steps[0]
+    return replace(lane, steps=(replace(first, needs=(*first.needs, gate)), *lane.steps[1:]))
