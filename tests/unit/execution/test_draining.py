@@ -143,6 +143,24 @@ class TestDraining:
             stage.perform(Drain(machine=W1))
         assert stage.schedulable()
 
+    def test_a_node_whose_vm_is_lost_is_drained_and_who_cordoned_it_is_not_guessed(self, stage: Stage) -> None:
+        stage.kube.set_unschedulable(W1, unschedulable=True)
+        stage.put(pod("shell", ""))
+        del stage.world.vms[stage.vm(W1).vmid]
+        with pytest.raises(DrainError):
+            stage.perform(Drain(machine=W1))
+        assert not stage.schedulable()
+        assert stage.perform(Drain(machine=W1, delete_bare=True)).note.endswith("1 pod left to be removed with it")
+
+    def test_all_budgets_that_block_are_named(self, stage: Stage) -> None:
+        stage.put(pod("web-1"), pod("db-1"))
+        for app in ("web", "db"):
+            stage.world.workloads.budgets.append(FakeBudget("default", app, app, min_available=1))
+        with pytest.raises(
+            DrainError, match="PodDisruptionBudgets default/db, default/web allow no eviction of 2 pods"
+        ):
+            stage.perform(Drain(machine=W1, timeout_s=10))
+
     def test_a_dead_node_is_not_waited_for(self, stage: Stage) -> None:
         stage.put(pod("web-1"), pod("api-1"), pod("log", "DaemonSet"))
         stage.world.workloads.budgets.append(FakeBudget("default", "web", "web", min_available=1))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
-from bootstrap.errors import KubernetesError, NotOursError
+from bootstrap.errors import HypervisorError, KubernetesError, NotOursError
 from bootstrap.execution.context import Done
 from bootstrap.execution.findings import GuestFacts
-from bootstrap.model.ids import PoolName
+from bootstrap.model.ids import PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.record import parse_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim
 from bootstrap.planning.steps import JoinAgent
+from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell
 from tests.unit.execution.leaving_stage import CP1, CP2, W1, W2, Stage
 
@@ -45,6 +49,17 @@ class TestRecord:
         with pytest.raises(NotOursError):
             stage.perform(MarkLeaving(machine=W1))
         assert stage.world.journal == []
+
+    def test_a_record_that_is_not_kept_is_noticed(self, stage: Stage) -> None:
+        class Forgetful(FakeHypervisor):
+            def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
+                """Somebody writes the old description back at once."""
+
+        ports = replace(stage.context.ports, hypervisor=Forgetful(stage.world))
+        stage.context = replace(stage.context, ports=ports)
+        with pytest.raises(HypervisorError, match="did not keep the record that says leaving") as caught:
+            stage.perform(MarkLeaving(machine=W1))
+        assert "says made" in caught.value.details
 
     def test_a_machine_taken_back_is_made_and_schedulable(self, stage: Stage) -> None:
         stage.perform(MarkLeaving(machine=W1))
