@@ -1,0 +1,101 @@
+#!/bin/sh
+# Puts a snapshot's data in place of this server's, whose k3s is stopped; the server is then etcd's only member.
+# Starts nothing. May be run again after it was killed at any moment.
+# Environment: NAME  the snapshot's file name; *.sqlite is a copy of sqlite's database, anything else is etcd's
+#              FROM  disk (among this server's snapshots), sent (beside this script, as snapshot.in) or s3
+#              CA    sha256 of the server CA's file when the snapshot was taken, or empty for the one that is here
+# Beside this script: restore-token (secret; removed in any case), the token in its short form as it was then.
+set -eu
+umask 077
+
+K3S=/usr/local/bin/k3s
+SERVER=/var/lib/rancher/k3s/server
+DB=$SERVER/db
+SETTINGS=/etc/rancher/k3s/config.yaml
+RESET_S=360
+
+trap 'rm -f ./restore-token ./snapshot.in ./restore.log' EXIT
+
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+case $(systemctl show --property ActiveState --value k3s.service) in
+    inactive | failed) ;;
+    *) fail "k3s still runs here: stop it first" ;;
+esac
+mkdir -p "$DB/snapshots"
+date +%s >"$SERVER/homelab-k8s-restore"
+now=$(date +%s)
+
+if [ "$FROM" = sent ]; then
+    [ -f ./snapshot.in ] || fail "the snapshot $NAME was not sent"
+    chown root:root ./snapshot.in
+    mv -f ./snapshot.in "$DB/snapshots/$NAME"
+fi
+file=$DB/snapshots/$NAME
+[ "$FROM" = s3 ] || [ -f "$file" ] || fail "there is no $file"
+
+# Another cluster's certificates: those of the snapshot come out of its data where none are here.
+if [ -n "$CA" ] && [ -f "$SERVER/tls/server-ca.crt" ]; then
+    here=$(sha256sum "$SERVER/tls/server-ca.crt")
+    if [ "${here%% *}" != "$CA" ]; then
+        for part in tls cred token; do
+            if [ -e "$SERVER/$part" ]; then
+                mv "$SERVER/$part" "$SERVER/$part-old-$now"
+            fi
+        done
+    fi
+fi
+
+# What was here is kept, once: of several restores only the last one's.
+put_aside() {
+    rm -rf "$DB"/sqlite-old-*
+    mkdir "$DB/sqlite-old-$now"
+    for part in "$DB"/state.db "$DB"/state.db-*; do
+        [ ! -e "$part" ] || mv "$part" "$DB/sqlite-old-$now/"
+    done
+}
+
+restore_sqlite() {
+    put_aside
+    if [ -d "$DB/etcd" ]; then
+        rm -rf "$DB"/etcd-old-*
+        mv "$DB/etcd" "$DB/etcd-old-$now"
+    fi
+    cp "$file" "$DB/.state.db.new"
+    mv -f "$DB/.state.db.new" "$DB/state.db"
+}
+
+restore_etcd() {
+    # k3s refuses a second reset while its flag is there; a normal start would remove it.
+    rm -f "$DB/reset-flag"
+    [ ! -f "$DB/state.db" ] || put_aside
+    set -- server --cluster-reset
+    if [ "$FROM" = s3 ]; then
+        grep -q '^etcd-s3: true' "$SETTINGS" || fail "the server's settings name no bucket"
+        set -- "$@" "--cluster-reset-restore-path=$NAME"
+    else
+        set -- "$@" "--cluster-reset-restore-path=$file"
+        # With a bucket in its settings k3s would look for the snapshot there and nowhere else.
+        ! grep -q '^etcd-s3:' "$SETTINGS" || set -- "$@" --etcd-s3=false
+    fi
+    # Each reset puts the data before it aside; only the last one's is kept.
+    for old in "$DB"/etcd-old-*; do
+        [ ! -e "$old" ] || mv "$old" "$DB/.before-${old##*/}"
+    done
+    # In the environment of the reset alone, which ends by itself.
+    if ! K3S_TOKEN=$(cat ./restore-token) timeout "$RESET_S" "$K3S" "$@" >./restore.log 2>&1; then
+        tail -n 20 ./restore.log >&2
+        fail "k3s could not restore $NAME"
+    fi
+    rm -rf "$DB"/.before-etcd-old-*
+}
+
+[ -s ./restore-token ] || fail "the cluster's token was not sent"
+case $NAME in
+    *.sqlite) restore_sqlite ;;
+    *) restore_etcd ;;
+esac
+rm -f "$SERVER/homelab-k8s-restore"
