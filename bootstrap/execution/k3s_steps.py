@@ -31,8 +31,8 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     shell = context.findings.shells.need(machine.name)
     changed = False
     if not serves(shell, context):
-        token = _token_there(shell, context) or context.token
-        changed = _install(machine, shell, context, token=token, etcd=step.etcd, join=None)
+        token = token_there(shell, context) or context.token
+        changed = install(machine, shell, context, token=token, etcd=step.etcd, join=None)
         _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
         await_api(machine, shell, lane, context)
     token = run_script(shell, "read-token.sh", context).strip()
@@ -69,7 +69,7 @@ def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: fl
         # A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
         access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
     join = context.spec.vip.address if context.spec.vip else access.address
-    changed = _install(machine, shell, context, token=access.token, etcd=False, join=join)
+    changed = install(machine, shell, context, token=access.token, etcd=False, join=join)
     changed = _forgotten(machine, access, context) or changed
     _start(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
     return Done(changed=changed)
@@ -118,7 +118,7 @@ def _is_ready(kube_node: KubeNode | None) -> bool:
     return kube_node is not None and kube_node.ready
 
 
-def _token_there(shell: GuestShell, context: RunContext) -> str | None:
+def token_there(shell: GuestShell, context: RunContext) -> str | None:
     """The token a server was once started with: it encrypts the cluster's data and so must not change."""
     try:
         full = run_script(shell, "read-token.sh", context).strip()
@@ -128,7 +128,7 @@ def _token_there(shell: GuestShell, context: RunContext) -> str | None:
     return full.rpartition(":")[2] or None
 
 
-def _install(
+def install(
     machine: MachineSpec, shell: GuestShell, context: RunContext, *, token: str, etcd: bool, join: IPv4Address | None
 ) -> bool:
     """Put binary, settings and unit in place; whether anything changed."""

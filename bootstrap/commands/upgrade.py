@@ -1,0 +1,111 @@
+"""`upgrade`: every machine to a newer k3s, one minor version after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from bootstrap.commands.act import run_locked
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import check_privileges, check_version
+from bootstrap.errors import UsageError
+from bootstrap.events import EventSink
+from bootstrap.execution.context import Timeouts
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.keeping_steps import UpgradeK3s
+from bootstrap.planning.machines import settled
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.upgrade import Upgrading, plan_upgrade, standpoint
+from bootstrap.planning.versions import K3sVersion, parse_version
+from bootstrap.ports import Ports
+
+S = TypeVar("S")
+
+MACHINE_S = 900.0
+"""What one machine may take on one rung, at the most, on top of what any run may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpgradeWish:
+    """What is asked of `upgrade`; with neither `to` nor `channel`, it is what the inventory means.
+
+    Attributes:
+        to: A version, `vX.Y.Z+k3sN`.
+        channel: A release channel instead: stable, latest, vX.Y.
+        how: Snapshot, drains, machines at a time.
+    """
+
+    to: str | None = None
+    channel: str | None = None
+    how: Upgrading = field(default_factory=Upgrading)
+
+
+def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
+    """Observe, find out which releases lie on the way and whether they are to be had, and plan. Touches nothing.
+
+    Raises:
+        UsageError: The wish contradicts itself.
+        PreflightError: It cannot be done: machines that are not as they should be, or a downgrade.
+        ArtifactError: A release on the way is not to be had.
+    """
+    target = _target(spec, ports, wish)
+    observed = observe_cluster(spec, ports)
+    spec = settled(spec, observed)
+    check_version(observed)
+    start = standpoint(spec, observed)
+    newest = {
+        minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)
+    }
+    plan = plan_upgrade(spec, observed, target=target, newest=newest, upgrading=wish.how)
+    if plan.lanes:
+        check_privileges(spec, ports, observed)
+    for step in _steps(plan, FetchK3s):
+        ports.artifacts.check(spec.k3s, version=step.version, arch=step.arch)
+    return plan
+
+
+def run_upgrade(
+    plan: Plan, spec: ClusterSpec, ports: Ports, wish: UpgradeWish, *, sink: EventSink, options: RunOptions
+) -> Report:
+    """Carry a plan of `prepare_upgrade` out.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: A machine could not be drained, or did not come back; `upgrade` again continues.
+    """
+    versions = [step.version for step in _steps(plan, FetchK3s)]
+    if versions:  # what the user has seen, even if a channel has moved on since
+        wish = replace(wish, to=str(max(map(parse_version, versions))), channel=None)
+    return run_locked(
+        plan,
+        spec,
+        ports,
+        again=lambda: prepare_upgrade(spec, ports, wish),
+        sink=sink,
+        options=_with_time(options, machines=len(_steps(plan, UpgradeK3s))),
+    )
+
+
+def _target(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> K3sVersion:
+    if wish.to is not None and wish.channel is not None:
+        raise UsageError("a version and a channel were given; only one can be meant")
+    k3s = spec.k3s
+    if wish.to is not None:
+        return parse_version(wish.to)
+    if wish.channel is not None:
+        k3s = replace(k3s, version=None, channel=wish.channel)
+    return parse_version(ports.artifacts.resolve(k3s))
+
+
+def _steps(plan: Plan, kind: type[S]) -> list[S]:
+    return [lane_step.step for lane in plan.lanes for lane_step in lane.steps if isinstance(lane_step.step, kind)]
+
+
+def _with_time(options: RunOptions, *, machines: int) -> RunOptions:
+    """Options with time for every machine, unless the user has said how long it may take."""
+    if options.timeouts.run_s != Timeouts().run_s:
+        return options
+    return replace(options, timeouts=replace(options.timeouts, run_s=options.timeouts.run_s + machines * MACHINE_S))
