@@ -1,0 +1,198 @@
+"""Plans of `scale` and `replace`: what goes, what comes, in which order. They are run with steps that do nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bootstrap.errors import PreflightError
+from bootstrap.execution.context import Done
+from bootstrap.execution.runner import Runner
+from bootstrap.model.cluster import ClusterSpec, VipSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, RecordState
+from bootstrap.model.observed import Observed
+from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, MigrateToEtcd, Reclaim, SpreadVip
+from bootstrap.planning.leaving import DrainRules
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.replacing import Replacing, plan_replace
+from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step
+from tests.fakes.clock import SteppingClock
+from tests.fakes.seen import kube_node, seen, vm
+from tests.fakes.specs import cluster, control_plane, workers
+from tests.fakes.world.facts import VERSION
+
+WORKERS = workers().name
+RULES = DrainRules()
+
+
+def scaled(spec: ClusterSpec, observed: Observed, **counts: int) -> Plan:
+    wanted = {(CONTROL_PLANE_POOL if name == "servers" else WORKERS): count for name, count in counts.items()}
+    return plan_scale(with_counts(spec, wanted), observed, pools=frozenset(wanted), version=VERSION, rules=RULES)
+
+
+def order(plan: Plan) -> list[Step]:
+    """The steps in the order in which they ended; the runner itself proves that every gate opens."""
+    done: list[Step] = []
+
+    def perform(step: Step, _lane: str) -> Done:
+        done.append(step)
+        return Done()
+
+    report = Runner(
+        plan, perform=perform, sink=lambda _event: None, clock=SteppingClock(), stop=threading.Event()
+    ).run()
+    report.raise_failures()
+    return done
+
+
+def names_of(steps: Sequence[Step], kind: type[Step]) -> list[str]:
+    """The machines of all steps of a kind; a step names its machine or holds the whole of it."""
+    machines = [vars(step)["machine"] for step in steps if isinstance(step, kind)]
+    return [machine.name if isinstance(machine, MachineSpec) else machine for machine in machines]
+
+
+def small(servers: int = 1, agents: int = 3, *, etcd: bool = False) -> Observed:
+    machines = [vm(control_plane(), number) for number in range(1, servers + 1)]
+    machines += [vm(workers(), number) for number in range(1, agents + 1)]
+    return seen(*machines, etcd=etcd)
+
+
+def test_a_machine_leaves_marked_then_drained_then_out_of_kubernetes_then_destroyed() -> None:
+    steps = order(scaled(cluster(agents=3), small(), workers=2))
+    own = [type(step) for step in steps if getattr(step, "machine", None) == "demo-workers-3"]
+    assert own[:3] == [MarkLeaving, Drain, DeleteKubeNode]
+    assert own[-1] is DestroyVm
+
+
+def test_the_size_it_has_leaves_nothing_to_do() -> None:
+    assert scaled(cluster(agents=3), small(), workers=3).empty
+
+
+def test_one_that_was_on_its_way_out_goes_on_its_way() -> None:
+    observed = seen(vm(control_plane(), 1), vm(workers(), 1, state=RecordState.LEAVING), vm(workers(), 2))
+    steps = order(scaled(cluster(agents=1), observed, workers=1))
+    assert names_of(steps, DestroyVm) == ["demo-workers-1"]
+
+
+def test_one_that_was_on_its_way_out_is_taken_back_where_more_are_wanted() -> None:
+    observed = seen(vm(control_plane(), 1), vm(workers(), 1, state=RecordState.LEAVING), vm(workers(), 2))
+    steps = order(scaled(cluster(agents=1), observed, workers=3))
+    assert names_of(steps, Reclaim) == ["demo-workers-1"]
+    assert names_of(steps, CloneVm) == ["demo-workers-3"]
+    assert names_of(steps, DestroyVm) == []
+
+
+def test_one_server_with_sqlite_is_moved_to_etcd_before_others_join_one_after_the_other() -> None:
+    steps = order(scaled(cluster(servers=1, agents=0), small(agents=0), servers=3))
+    kinds = [type(step) for step in steps]
+    assert kinds.index(MigrateToEtcd) < kinds.index(JoinServer)
+    assert names_of(steps, JoinServer) == ["demo-cp-2", "demo-cp-3"]
+
+
+def test_servers_leave_one_after_the_other() -> None:
+    steps = order(scaled(cluster(servers=3, agents=0), small(servers=3, agents=0, etcd=True), servers=1))
+    left = names_of(steps, DeleteKubeNode)
+    assert len(left) == 2
+    drained = [index for index, step in enumerate(steps) if isinstance(step, Drain)]
+    deleted = [index for index, step in enumerate(steps) if isinstance(step, DeleteKubeNode)]
+    assert drained[1] > deleted[0]
+
+
+def test_an_even_number_of_servers_is_refused() -> None:
+    with pytest.raises(PreflightError, match="even number"):
+        scaled(cluster(), small(), servers=2)
+
+
+def test_servers_do_not_leave_where_etcd_would_lose_its_majority() -> None:
+    machines = [vm(control_plane(), number) for number in (1, 2, 3)]
+    nodes = tuple(
+        kube_node(MachineName(each.name), role=each.record.role, etcd=True, ready=each.name == "demo-cp-1")
+        for each in machines
+        if each.record
+    )
+    replaced = replace(seen(*machines), kube_nodes=nodes)
+    with pytest.raises(PreflightError, match="etcd majority"):
+        plan_replace(
+            cluster(servers=3, agents=0),
+            replaced,
+            Replacing(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-2"),)),
+            version=VERSION,
+        )
+
+
+def test_servers_that_come_or_go_are_told_to_all_others_keepalived() -> None:
+    spec = replace(cluster(servers=1, agents=0), vip=VipSpec(address=IPv4Address("192.0.2.250")))
+    steps = order(scaled(spec, small(agents=0, etcd=True), servers=3))
+    spread = next(step for step in steps if isinstance(step, SpreadVip))
+    assert spread.servers == ("demo-cp-1", "demo-cp-2", "demo-cp-3")
+    assert isinstance(steps[-1], SpreadVip)
+
+
+@settings(deadline=None)
+@given(
+    agents=st.integers(1, 6),
+    gone=st.sets(st.integers(1, 6), max_size=2),
+    at_once=st.integers(1, 3),
+    surge=st.booleans(),
+)
+def test_a_whole_pool_is_replaced_never_more_at_a_time_than_allowed(
+    agents: int, gone: set[int], at_once: int, surge: bool
+) -> None:
+    machines = [vm(workers(), number, running=number not in gone) for number in range(1, agents + 1)]
+    observed = seen(vm(control_plane(), 1), *machines)
+    plan = plan_replace(
+        cluster(agents=agents), observed, Replacing(pool=WORKERS, at_once=at_once, surge=surge), version=VERSION
+    )
+    steps = order(plan)
+    old = {each.name for each in machines}
+    destroyed, ready = names_of(steps, DestroyVm), names_of(steps, AwaitReady)
+    assert sorted(destroyed) == sorted(old)
+    assert len(set(ready)) == agents
+    assert not set(ready) & old, "a machine and its successor are never one and the same"
+    lacking = most = 0
+    for step in steps:
+        lacking += isinstance(step, Drain | DeleteKubeNode) and _begins_to_lack(step, observed)
+        lacking -= isinstance(step, AwaitReady)
+        most = max(most, lacking)
+    assert most <= (0 if surge else at_once)
+
+
+def _begins_to_lack(step: Step, observed: Observed) -> bool:
+    """A machine is missed from its drain on, or where it is not drained, from when its node goes."""
+    drained = {node.name for node in observed.kube_nodes or ()}
+    return isinstance(step, Drain) or (isinstance(step, DeleteKubeNode) and step.machine not in drained)
+
+
+def test_the_server_that_all_goes_through_is_marked_and_leaves_by_a_second_plan() -> None:
+    spec, observed = cluster(servers=3, agents=0), small(servers=3, agents=0, etcd=True)
+    plan = plan_replace(spec, observed, Replacing(pool=CONTROL_PLANE_POOL), version=VERSION)
+    steps = order(plan)
+    assert sorted(names_of(steps, MarkLeaving)) == ["demo-cp-1", "demo-cp-2", "demo-cp-3"]
+    assert len(names_of(steps, DestroyVm)) == 2
+    assert len(names_of(steps, JoinServer)) == 3
+    assert any("leaves last" in note for note in plan.notes)
+
+
+def test_a_replacement_that_was_cut_off_goes_on_with_what_was_marked() -> None:
+    observed = seen(
+        vm(control_plane(), 1),
+        vm(workers(), 1, state=RecordState.LEAVING),
+        vm(workers(), 2),
+        vm(workers(), 3),
+    )
+    steps = order(plan_replace(cluster(agents=2), observed, Replacing(pool=WORKERS), version=VERSION))
+    assert names_of(steps, DestroyVm) == ["demo-workers-1"]
+    assert names_of(steps, CloneVm) == []
+
+
+def test_a_sqlite_server_cannot_be_replaced() -> None:
+    with pytest.raises(PreflightError, match="sqlite"):
+        plan_replace(cluster(), small(), Replacing(pool=CONTROL_PLANE_POOL), version=VERSION)
