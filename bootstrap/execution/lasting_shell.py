@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bootstrap.errors import SshUnreachableError
-from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.ports import CommandOutcome, GuestScript, GuestShell
 
 T = TypeVar("T")
 
@@ -16,8 +16,8 @@ ATTEMPTS = 3
 
 READS = frozenset(
     {
-        "cloud-init-result.sh", "facts.sh", "journal.sh", "read-kubeconfig.sh", "read-token.sh", "readyz.sh",
-        "unit-state.sh",
+        "cloud-init-result.sh", "facts.sh", "journal.sh", "list-snapshots.sh", "read-identity.sh",
+        "read-kubeconfig.sh", "read-token.sh", "readyz.sh", "secrets-status.sh", "unit-state.sh",
     }
 )  # fmt: skip
 """Scripts that change nothing. One that installs may still be at work when its connection is gone."""
@@ -46,6 +46,14 @@ class LastingShell:
     def upload(self, source: Path, *, name: str) -> None:
         """See `bootstrap.ports.GuestShell.upload`; a part that arrived is never taken for the whole."""
         self._lastingly(lambda: self._shell.upload(source, name=name))
+
+    def download(self, name: str, *, target: Path) -> None:
+        """See `bootstrap.ports.GuestShell.download`; a part that arrived is never taken for the whole."""
+        self._lastingly(lambda: self._shell.download(name, target=target))
+
+    def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
+        """See `bootstrap.ports.GuestShell.command`; it is run once, since nobody knows what it does."""
+        return self._shell.command(command, timeout_s=timeout_s)
 
     def close(self) -> None:
         """See `bootstrap.ports.GuestShell.close`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
@@ -19,7 +20,7 @@ import pytest
 from bootstrap.adapters import guest_files
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
-from bootstrap.errors import GuestError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
+from bootstrap.errors import GuestError, HomelabError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
 from tests.adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
@@ -299,6 +300,66 @@ def test_a_key_pair_is_private_and_made_once(tmp_path: Path) -> None:
     assert listed.split()[:2] == public_key(path).split()[:2]
     make_key_pair(path)
     assert path.read_bytes() == first
+
+
+class TestDownload:
+    def test_a_file_beside_the_scripts_arrives_whole_and_private(
+        self, connect: Connect, script: Script, tmp_path: Path
+    ) -> None:
+        shell = connect()
+        shell.run(script("leave.sh", "head -c 5000000 /dev/urandom >left; sha256sum left >left.sum"), timeout_s=5)
+        target = tmp_path / "fetched"
+        target.write_text("old")
+        shell.download("left", target=target)
+        shell.download("left.sum", target=tmp_path / "sum")
+        assert hashlib.sha256(target.read_bytes()).hexdigest() == (tmp_path / "sum").read_text().split()[0]
+        assert target.stat().st_mode & 0o777 == 0o600
+        assert {path.name for path in tmp_path.iterdir()} >= {"fetched", "sum"}
+        assert not list(tmp_path.glob(".*"))
+
+    def test_a_file_that_is_not_there_is_an_error_and_leaves_the_target_alone(
+        self, connect: Connect, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "fetched"
+        target.write_text("old")
+        with pytest.raises(GuestError, match=r"there is no snapshot\.out"):
+            connect().download("snapshot.out", target=target)
+        assert target.read_text() == "old"
+        assert not list(tmp_path.glob(".*"))
+
+    def test_a_directory_here_that_is_not_there_is_no_fault_of_the_guest(
+        self, connect: Connect, script: Script, tmp_path: Path
+    ) -> None:
+        shell = connect()
+        shell.run(script("leave.sh", "echo x >left"), timeout_s=5)
+        with pytest.raises(HomelabError, match="cannot write") as caught:
+            shell.download("left", target=tmp_path / "none" / "fetched")
+        assert not isinstance(caught.value, GuestError)
+
+    def test_a_name_outside_our_directory_is_refused(self, connect: Connect, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="cannot name a file"):
+            connect().download("../secret", target=tmp_path / "fetched")
+
+
+class TestCommand:
+    def test_a_users_command_runs_as_the_login_user_and_its_failure_is_no_error(
+        self, connect: Connect, guest: SshGuest
+    ) -> None:
+        outcome = connect().command("echo out; echo err >&2; pwd; exit 3", timeout_s=5)
+        assert (outcome.status, outcome.stdout, outcome.stderr) == (3, f"out\n{guest.home}\n", "err\n")
+        assert not guest.sudo_log.exists()
+
+    def test_a_command_that_takes_too_long_says_so_and_the_connection_goes_on(self, connect: Connect) -> None:
+        shell = connect()
+        with pytest.raises(SshUnreachableError, match="did not end within"):
+            shell.command("exec sleep 20", timeout_s=0.3)
+        assert shell.command("echo on", timeout_s=5).stdout == "on\n"
+
+    def test_a_connection_that_drops_is_told_apart(self, connect: Connect, guest: SshGuest) -> None:
+        shell = connect()
+        threading.Timer(0.3, guest.drop_connections).start()
+        with pytest.raises(SshUnreachableError):
+            shell.command("exec sleep 20", timeout_s=10)
 
 
 def test_a_key_of_our_own_is_made_when_it_is_needed_and_once(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def main() -> int:
     new = Path(sys.argv[1]).read_text(encoding="utf-8").strip()
     current = (SERVER / "token").read_text(encoding="utf-8").strip().rpartition(":")[2]
     credentials = base64.b64encode(f"server:{current}".encode()).decode()
-    request = urllib.request.Request(  # noqa: S310 - the address is a constant
+    request = urllib.request.Request(
         URL,
         data=json.dumps({"newToken": new}).encode(),
         headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
