@@ -25,6 +25,7 @@ class AnsweringAgent:
         mac: MAC address of its eth0.
         address: IPv4 address of its eth0; None: it has none yet.
         prefix: Length of that address's network prefix.
+        more_addresses: Further IPv4 addresses of eth0, each a network of its own (/32).
         files: What `file-read` finds and `file-write` changes.
         programs: What `exec` runs: command line to exit code, standard output, standard error.
         handles: Files the agent has open: path, mode and position.
@@ -34,6 +35,7 @@ class AnsweringAgent:
     mac: str = ""
     address: str | None = None
     prefix: int = 16
+    more_addresses: set[str] = field(default_factory=set)
     files: dict[str, bytes] = field(default_factory=dict)
     programs: dict[tuple[str, ...], tuple[int, str, str]] = field(default_factory=dict)
     handles: dict[int, tuple[str, str, int]] = field(default_factory=dict)
@@ -68,7 +70,10 @@ class AnsweringAgent:
         loopback = {"ip-address": "127.0.0.1", "ip-address-type": "ipv4", "prefix": 8}
         eth0: dict[str, Any] = {"name": "eth0", "hardware-address": self.mac.lower()}
         if self.address:  # without an address the key is missing
-            eth0["ip-addresses"] = [{"ip-address": self.address, "ip-address-type": "ipv4", "prefix": self.prefix}]
+            told = [(self.address, self.prefix), *((more, 32) for more in sorted(self.more_addresses))]
+            eth0["ip-addresses"] = [
+                {"ip-address": address, "ip-address-type": "ipv4", "prefix": prefix} for address, prefix in told
+            ]
         return [{"name": "lo", "hardware-address": "00:00:00:00:00:00", "ip-addresses": [loopback]}, eth0]
 
     def _guest_file_open(self, path: str, mode: str = "r") -> int:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated import k3s, keepalived
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.standin import API_PORT, NotStandInError
@@ -18,6 +20,7 @@ UNITS = "/etc/systemd/system"
 BIN = "/usr/local/bin"
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 DISK_FREE_MIB = 6_000
+LOOK_S = 0.25
 _ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -46,6 +49,7 @@ async def facts(call: Call) -> Outcome:
 
 async def cloud_init_result(call: Call) -> Outcome:
     """cloud-init-result.sh."""
+    await _until(lambda: call.guest.cloud_init_done, call)
     if not call.guest.cloud_init_done:
         return Outcome(out="done=0\n")
     failed = call.guest.struck("cloud-init-error")
@@ -84,6 +88,7 @@ async def start_k3s(call: Call) -> Outcome:
 async def unit_state(call: Call) -> Outcome:
     """unit-state.sh."""
     unit = call.guest.units[call.env["UNIT"]]
+    await _until(lambda: unit.active_state != "activating", call)
     told = {"restarts": unit.restarts, "result": unit.result}
     return _printed({**told, "active_state": unit.active_state, "sub_state": unit.sub_state})
 
@@ -125,18 +130,60 @@ async def read_kubeconfig(call: Call) -> Outcome:
     return _cat(call, "/etc/rancher/k3s/k3s.yaml")
 
 
+async def install_vip(call: Call) -> Outcome:
+    """install-vip.sh, where the template has keepalived already."""
+    disk, sent = call.guest.disk, call.directory / "keepalived.conf"
+    changed = disk.put(call.directory / "vip-check.sh", "/etc/keepalived/check-k3s-api")
+    unit = keepalived.unit_of(call.guest)
+    if sent.is_file():
+        before = disk.read(keepalived.SETTINGS) or ""
+        mark = "# Written by homelab-k8s"
+        if before and not before.startswith(mark):
+            sent.unlink()
+            there = keepalived.SETTINGS
+            return Outcome(1, err=f"{there} is somebody else's: it does not begin with '{mark}'\n")
+        changed = disk.put(sent, keepalived.SETTINGS) or not unit.enabled or changed
+        if keepalived.vip_in(before) not in (None, keepalived.vip_in(sent.read_text(encoding="utf-8"))):
+            await unit.stop()
+        sent.unlink()
+        unit.enabled = True
+        unit.start()
+    return Outcome(out=f"changed={int(changed)}\n")
+
+
+async def vip_state(call: Call) -> Outcome:
+    """vip-state.sh."""
+    guest = call.guest
+    installed = guest.units.get(keepalived.NAME)
+    own = call.env["ADDRESS"] in (str(guest.address), *guest.agent.more_addresses)
+    holder = call.env["VIP"] in guest.agent.more_addresses
+    told = {"interface": "eth0" if own else "", "active_state": installed.active_state if installed else "inactive"}
+    return _printed({**told, "holder": int(holder)})
+
+
 EFFECTS: dict[str, Effect] = {
     "cloud-init-result.sh": cloud_init_result,
     "facts.sh": facts,
     "install-k3s.sh": install_k3s,
+    "install-vip.sh": install_vip,
     "journal.sh": journal,
     "read-kubeconfig.sh": read_kubeconfig,
     "read-token.sh": read_token,
     "readyz.sh": readyz,
     "start-k3s.sh": start_k3s,
     "unit-state.sh": unit_state,
+    "vip-state.sh": vip_state,
 }
 """What the simulation knows."""
+
+
+async def _until(settled: Callable[[], bool], call: Call) -> None:
+    """Look again and again, as long as a script may that is given WITHIN_S."""
+    scale = call.guest.world.delays.scale
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + float(call.env.get("WITHIN_S", "0")) * scale
+    while not settled() and loop.time() < deadline_s:
+        await asyncio.sleep(LOOK_S * scale)
 
 
 def _install(call: Call) -> Outcome:
