@@ -112,11 +112,12 @@ class Climbing:
         """The lanes: releases, the snapshot, the server that the run goes through, and every machine."""
         fetches = self._fetches()
         lanes = [Lane(name="k3s", steps=fetches)] if fetches else []
-        if self.snapshot is not None:
+        saves = self.snapshot is not None and bool(fetches)  # to uncordon endangers no data
+        if self.snapshot is not None and saves:
             take = TakeSnapshot(machine=self.access.name, name=self.snapshot)
             step = LaneStep(step=take, needs=(API_REACHABLE,), opens=(SNAPSHOT_TAKEN,))
             lanes.append(Lane(name="snapshot", steps=(step,)))
-        steps = self._steps(self._starts(fetches))
+        steps = self._steps(self._starts(fetches, saves=saves))
         through = init_step(spec, self.access)
         for climber in self.climbers:
             name = climber.machine.name
@@ -139,11 +140,11 @@ class Climbing:
             for version, arch in sorted(wanted)
         )
 
-    def _starts(self, fetches: Sequence[LaneStep]) -> tuple[Gate, ...]:
+    def _starts(self, fetches: Sequence[LaneStep], *, saves: bool) -> tuple[Gate, ...]:
         """What has to be so before the first machine is touched."""
         return (
             API_REACHABLE,
-            *((SNAPSHOT_TAKEN,) if self.snapshot is not None else ()),
+            *((SNAPSHOT_TAKEN,) if saves else ()),
             *(gate for fetch in fetches for gate in fetch.opens),
             *(met(climber.machine.name) for climber in self.working),
         )
