@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import paramiko
 
 _CHUNK = 1 << 16
-_LOOK_S = 2.0
+_LOOK_S = 1.0
 """While nothing is printed, standard error is looked after this often."""
 
 

@@ -16,7 +16,7 @@ from bootstrap.errors import (
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.execution.lasting_shell import ATTEMPTS, LastingShell
-from bootstrap.execution.scripts import parse_facts, parse_lines
+from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
@@ -224,7 +224,7 @@ def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: 
 
 def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
     def poll() -> dict[str, list[str]] | NotYet:
-        lines = parse_lines(_run(shell, "cloud-init-result.sh", context))
+        lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
         return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
 
     condition = Condition(

@@ -6,6 +6,12 @@ from ipaddress import IPv4Address
 
 from bootstrap.execution.findings import GuestFacts
 
+WITHIN_S = "2"
+"""Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
+
+Not for longer, since Ctrl-C is to end a run within 5 s and a command is not cut short.
+"""
+
 
 def parse_lines(text: str) -> dict[str, list[str]]:
     """Every key with its values in order; lines without `=` are passed over."""

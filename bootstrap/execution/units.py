@@ -6,7 +6,7 @@ import re
 
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.scripts import WITHIN_S, parse_lines
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.journal import Cause, classify
@@ -107,7 +107,7 @@ class Starting:
     def poll(self) -> bool | NotYet:
         """Whether it is active. Raises GuestError where its journal names a final cause for long enough."""
         unit = self._machine.role.unit
-        state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
+        state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit, WITHIN_S=WITHIN_S))
         active = _one(state, "active_state")
         if active == "active":
             return True

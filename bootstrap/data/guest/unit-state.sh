@@ -1,8 +1,20 @@
 #!/bin/sh
 # Tells a unit's state: active_state, sub_state, restarts, result, in systemd's words.
-# Environment: UNIT  such as k3s
+# Environment: UNIT      such as k3s
+#              WITHIN_S  look again for as many seconds while it is activating; once only, if not given
 set -eu
 
-systemctl show --property ActiveState --property SubState --property NRestarts --property Result "$UNIT.service" |
+state() {
+    systemctl show --property ActiveState --property SubState --property NRestarts --property Result "$UNIT.service"
+}
+
+looks=$((${WITHIN_S:-0} * 4))
+told=$(state)
+while [ "$looks" -gt 0 ] && echo "$told" | grep -qx ActiveState=activating; do
+    sleep 0.25
+    looks=$((looks - 1))
+    told=$(state)
+done
+echo "$told" |
     sed -e 's/^ActiveState=/active_state=/' -e 's/^SubState=/sub_state=/' \
         -e 's/^NRestarts=/restarts=/' -e 's/^Result=/result=/'

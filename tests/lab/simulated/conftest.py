@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.lab.delays import NONE, Delays
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.choose import why_not
 from bootstrap.lab.guests.container import ContainerGuests
@@ -48,8 +49,14 @@ def faults() -> Faults:
 
 
 @pytest.fixture
-def simulated(thread: LoopThread, faults: Faults, key: Path, tmp_path: Path) -> Iterator[Guests]:
-    driver = SimulatedGuests(tmp_path, faults=faults)
+def delays() -> Delays:
+    """None at all; a test may set the scale, which waits in scripts keep to."""
+    return Delays(NONE, scale=0.0)
+
+
+@pytest.fixture
+def simulated(thread: LoopThread, faults: Faults, delays: Delays, key: Path, tmp_path: Path) -> Iterator[Guests]:
+    driver = SimulatedGuests(tmp_path, faults=faults, delays=delays)
     public_key = key.with_suffix(".pub").read_text().strip()
     guests = Guests(driver, thread, key=key, port=driver.ssh_port, make_spec=partial(make_spec, public_key=public_key))
     thread.run(driver.prepare())

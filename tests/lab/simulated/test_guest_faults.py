@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
+from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import AgentSilentError
 from tests.lab.simulated.running import Guest, Guests, eventually
@@ -57,6 +58,18 @@ def test_cloud_init_that_hangs(simulated: Guests, faults: Faults) -> None:
     assert guest.run("cloud-init-result.sh") == {"done": "0"}
     time.sleep(0.2)
     assert guest.run("cloud-init-result.sh") == {"done": "0"}
+
+
+def test_a_wait_in_a_script_takes_the_labs_own_seconds(simulated: Guests, faults: Faults, delays: Delays) -> None:
+    faults.add("cloud-init-hangs")
+    guest = simulated.start(201)
+    assert guest.run("cloud-init-result.sh", WITHIN_S="600") == {"done": "0"}
+    delays.scale = 0.05
+    began = time.monotonic()
+    assert guest.run("cloud-init-result.sh", WITHIN_S="10") == {"done": "0"}
+    assert 0.5 <= time.monotonic() - began < 5
+    simulated.driver.guests[201].cloud_init_done = True  # type: ignore[attr-defined]
+    assert guest.run("cloud-init-result.sh", WITHIN_S="6000") == {"done": "1", "status": "done"}
 
 
 def test_ssh_that_is_refused(simulated: Guests, faults: Faults) -> None:
