@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding
 from bootstrap.commands.run import RunOptions
-from bootstrap.errors import PermissionDeniedError, PreflightError
+from bootstrap.errors import ArtifactError, PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
@@ -20,6 +22,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
+from bootstrap.planning.versions import parse_version
 from bootstrap.ports import Ports, RightsNeeded
 
 
@@ -80,19 +83,25 @@ def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resol
 
     An agent must not be newer than its server (k3s.md), and `up` does not upgrade.
     """
-    running = sorted(
-        kube_node.version
+    running = [
+        parse_version(kube_node.version)
         for kube_node in observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles
-    )
-    wanted = resolved or ports.artifacts.resolve(spec.k3s) if not running or spec.k3s.artifacts else running[0]
-    if running and wanted != running[0]:
+    ]
+    if not running:
+        return resolved or ports.artifacts.resolve(spec.k3s)
+    oldest = str(min(running))
+    if spec.k3s.artifacts is None:
+        return oldest
+    try:
+        return ports.artifacts.resolve(replace(spec.k3s, version=oldest))
+    except ArtifactError as error:
         raise PreflightError(
-            f"{spec.name} runs k3s {running[0]}, but the artifact directory holds {wanted}",
-            details=str(spec.k3s.artifacts),
-            resolution=f"point k3s.artifacts to files of {running[0]}: machines that join must not be newer",
-        )
-    return wanted
+            f"{spec.name} runs k3s {oldest}, which the artifact directory does not hold",
+            details=str(error),
+            resolution=f"put the files of {oldest} into {spec.k3s.artifacts / oldest}: machines that join must not be "
+            "newer",
+        ) from error
 
 
 def check_version(observed: Observed) -> None:

@@ -279,6 +279,72 @@ class TestDirectory:
             source.resolve(K3sSpec(artifacts=tmp_path / "elsewhere"))
 
 
+class TestSeveralReleases:
+    OLD, NEW, NEXT = "v1.33.9+k3s1", "v1.33.10+k3s1", "v1.34.1+k3s2"
+
+    @pytest.fixture
+    def several(self, tmp_path: Path) -> Path:
+        directory = tmp_path / "several"
+        directory.mkdir()
+        for version in (self.NEXT, self.OLD, self.NEW):
+            write_artifacts(directory / version, version=version)
+        (directory / "notes").mkdir()
+        (directory / "v1.35.0+k3s1").mkdir()  # empty: a download that never came
+        return directory
+
+    def test_each_is_found_by_its_directory(self, source: ReleaseSource, several: Path) -> None:
+        k3s = K3sSpec(artifacts=several)
+        for version in (self.OLD, self.NEW, self.NEXT):
+            artifact = source.fetch(k3s, version=version, arch="amd64")
+            assert artifact.binary == several / version / "k3s"
+            assert version.encode() in artifact.binary.read_bytes()
+            assert source.check(k3s, version=version, arch="arm64").startswith(str(several / version))
+
+    def test_the_newest_is_meant_unless_a_version_or_a_minor_is_named(
+        self, source: ReleaseSource, several: Path
+    ) -> None:
+        assert source.resolve(K3sSpec(artifacts=several)) == self.NEXT
+        assert source.resolve(K3sSpec(artifacts=several, channel="v1.33")) == self.NEW
+        assert source.resolve(K3sSpec(artifacts=several, version=self.OLD)) == self.OLD
+        assert source.newest(K3sSpec(artifacts=several), minor="v1.33") == self.NEW
+
+    def test_one_that_is_not_there_is_told_with_those_that_are(self, source: ReleaseSource, several: Path) -> None:
+        k3s = K3sSpec(artifacts=several)
+        with pytest.raises(ArtifactError, match=r"does not hold k3s v1\.35\.0\+k3s1") as caught:
+            source.fetch(k3s, version="v1.35.0+k3s1", arch="amd64")
+        assert caught.value.details == f"it holds {self.OLD}, {self.NEW}, {self.NEXT}"
+        with pytest.raises(ArtifactError, match="does not hold"):
+            source.resolve(K3sSpec(artifacts=several, version=VERSION))
+        with pytest.raises(ArtifactError, match=r"does not hold k3s v1\.3\.x"):  # v1.33 is another minor
+            source.newest(k3s, minor="v1.3")
+
+    @pytest.mark.skipif(not HERE, reason="needs an amd64 or arm64 machine")
+    def test_a_release_beside_them_counts_too(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = write_artifacts(tmp_path / "files")
+        write_artifacts(directory / self.NEXT, version=self.NEXT)
+        k3s = K3sSpec(artifacts=directory)
+        assert source.resolve(k3s) == self.NEXT
+        assert source.newest(k3s, minor="v1.33") == VERSION
+        assert source.fetch(k3s, version=VERSION, arch="amd64").binary == directory / "k3s"
+
+    @pytest.mark.skipif(not HERE, reason="needs an amd64 or arm64 machine")
+    def test_one_release_is_not_taken_for_another(self, source: ReleaseSource, tmp_path: Path) -> None:
+        k3s = K3sSpec(artifacts=write_artifacts(tmp_path / "files"))
+        with pytest.raises(ArtifactError, match=r"does not hold k3s v1\.34\.1\+k3s2") as caught:
+            source.fetch(k3s, version=self.NEXT, arch="amd64")
+        assert caught.value.details == f"it holds {VERSION}"
+        assert caught.value.resolution.endswith(f"files/{self.NEXT}")
+
+    def test_the_newest_of_a_minor_is_what_its_channel_points_to(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        server.redirects["/channels/v1.34"] = f"/releases/tag/{quote(self.NEXT, safe='')}"
+        assert source.newest(k3s, minor="v1.34") == self.NEXT
+        assert server.paths == ["/channels/v1.34"]
+        with pytest.raises(ArtifactError, match=r"there is no k3s channel 'v1\.99'"):
+            source.newest(k3s, minor="v1.99")
+
+
 def test_checksum_lists_are_read_as_sha256sum_writes_them() -> None:
     text = f"{'A' * 64}  k3s\n{'b' * 64} *k3s-arm64\n\n# comment\nshort  x\n"
     assert layout.parse_sums(text) == {"k3s": "a" * 64, "k3s-arm64": "b" * 64}

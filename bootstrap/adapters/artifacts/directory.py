@@ -120,11 +120,13 @@ def _check_there(path: Path) -> None:
 
 
 def _not_there(path: Path, wanted: str, there: Iterable[str]) -> ArtifactError:
-    held = ", ".join(there) or "no release that tells its version"
+    exact = layout.VERSION.fullmatch(wanted)
     return ArtifactError(
-        f"{path} does not hold k3s {wanted}",
-        details=f"it holds {held}",
-        resolution=f"put the files of {wanted} into {path}/{wanted}",
+        f"{path} does not hold k3s {wanted}".rstrip(),
+        details=f"it holds {', '.join(there) or 'no release that tells its version'}",
+        resolution=f"put its files into {path}/{wanted}"
+        if exact
+        else f"put a release's files into a directory called as its version, below {path}",
     )
 
 
