@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from bootstrap.inventory import table
+from bootstrap.inventory import table, table_backup
 from bootstrap.inventory.checks import worker_pools
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.shapes import Field, Values
 from bootstrap.model.cluster import (
+    BackupSpec,
     CloneMode,
     ClusterSpec,
     HostKeyPolicy,
     K3sSpec,
     NetworkSpec,
     PlacementSpec,
+    S3Spec,
     SizingSpec,
     SshSpec,
     StaticAddresses,
@@ -39,6 +41,7 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
         sizing=_sizing(root.sure(table.SIZING)),
         placement=_placement(root.sure(table.PROXMOX)),
         vip=_vip(root.sure(table.CONTROL_PLANE)),
+        backup=_backup(root.sure(table_backup.BACKUP), places),
     )
 
 
@@ -150,4 +153,27 @@ def _placement(values: Values) -> PlacementSpec:
         storage=values.get(table.STORAGE),
         resource_pool=values.get(table.RESOURCE_POOL),
         vmids=values.sure(table.VMIDS),
+    )
+
+
+def _backup(values: Values, places: Places) -> BackupSpec:
+    s3 = values.get(table_backup.S3) if values.given(table_backup.S3) else None
+    return BackupSpec(
+        schedule=values.get(table_backup.SCHEDULE),
+        retention=values.get(table_backup.RETENTION),
+        s3=_s3(s3, places) if s3 is not None else None,
+    )
+
+
+def _s3(values: Values, places: Places) -> S3Spec:
+    return S3Spec(
+        endpoint=values.sure(table_backup.ENDPOINT),
+        bucket=values.sure(table_backup.BUCKET),
+        region=values.sure(table_backup.REGION),
+        folder=values.get(table_backup.FOLDER) or "",
+        # Empty where they are not set: only who makes servers or snapshots needs them, and says so.
+        access_key=places.environ.get(values.sure(table_backup.ACCESS_KEY_ENV), ""),
+        secret_key=places.environ.get(values.sure(table_backup.SECRET_KEY_ENV), ""),
+        insecure=values.sure(table_backup.INSECURE),
+        skip_verify=values.sure(table_backup.SKIP_VERIFY),
     )

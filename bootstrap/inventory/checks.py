@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from bootstrap.inventory import table
+from bootstrap.inventory import table, table_backup
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
@@ -29,6 +29,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
     _check_k3s_source(root, problems)
+    _check_bucket(root, problems)
     _check_files(root, places, problems)
 
 
@@ -192,6 +193,13 @@ def _check_k3s_source(root: Values, problems: Problems) -> None:
     # From the environment, artifacts are this machine's way to get k3s; in the file both are a contradiction.
     if k3s.at(table.ARTIFACTS).line is not None:
         problems.add(k3s.at(table.CHANNEL), "a channel has no effect on artifacts", "keep one of channel and artifacts")
+
+
+def _check_bucket(root: Values, problems: Problems) -> None:
+    backup = root.get(table_backup.BACKUP)
+    s3 = backup.get(table_backup.S3) if backup is not None and backup.given(table_backup.S3) else None
+    if s3 is not None and not s3.given(table_backup.BUCKET):
+        problems.add(s3.where, "needs a bucket", "such as bucket: k3s-snapshots")
 
 
 def _check_files(root: Values, places: Places, problems: Problems) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from bootstrap.inventory import forms
 from bootstrap.inventory.kinds import Boolean, Choice, Integer, Number, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
+from bootstrap.inventory.table_backup import BACKUP
 from bootstrap.model.cluster import CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
 from bootstrap.model.machine import Taint
 
@@ -424,6 +425,20 @@ POOLS: Final = Field(
 )
 ROOT: Final = Section(
     doc="A k3s cluster on Proxmox VE, as homelab-k8s takes it.",
-    fields=(CLUSTER, PROXMOX, TEMPLATE, CLONE, ONBOOT, NETWORK, SSH, K3S, CONTROL_PLANE, WORKERS, POOLS, SIZING),
+    fields=(
+        CLUSTER,
+        PROXMOX,
+        TEMPLATE,
+        CLONE,
+        ONBOOT,
+        NETWORK,
+        SSH,
+        K3S,
+        CONTROL_PLANE,
+        WORKERS,
+        POOLS,
+        SIZING,
+        BACKUP,
+    ),
     refusal=("the file must hold a mapping", "begin with `cluster: NAME`"),
 )

@@ -10,7 +10,8 @@ from ipaddress import IPv4Address
 
 import yaml
 
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 
 
@@ -36,6 +37,8 @@ def render_config(
         config["server"] = f"https://{join}:6443"
     if machine.role is Role.CONTROL_PLANE:
         config |= _server_settings(spec, address, first_with_etcd=etcd and join is None)
+        if etcd or join is not None:
+            config |= _snapshot_settings(spec.backup)
     # A kubelet may not give itself a role; those labels are set through the API once it is registered (k3s.md).
     labels = [f"{key}={value}" for key, value in machine.labels if not key.startswith("node-role.kubernetes.io/")]
     if labels:
@@ -62,6 +65,38 @@ def _server_settings(spec: ClusterSpec, address: IPv4Address, *, first_with_etcd
     if k3s.service_cidr is not None:
         settings["service-cidr"] = str(k3s.service_cidr)
     return settings
+
+
+def _snapshot_settings(backup: BackupSpec) -> dict[str, object]:
+    """Settings of scheduled snapshots; for servers with embedded etcd alone."""
+    settings: dict[str, object] = {}
+    if backup.schedule is not None:
+        settings["etcd-snapshot-schedule-cron"] = backup.schedule
+    if backup.retention is not None:
+        settings["etcd-snapshot-retention"] = backup.retention
+    return settings | (bucket_settings(backup.s3) if backup.s3 is not None else {})
+
+
+def bucket_settings(s3: S3Spec) -> dict[str, object]:
+    """k3s's settings of a bucket, with its keys: they belong into files of mode 0600 and nowhere else."""
+    settings: dict[str, object] = {
+        "etcd-s3": True,
+        "etcd-s3-endpoint": s3.endpoint,
+        "etcd-s3-bucket": s3.bucket,
+        "etcd-s3-region": s3.region,
+    }
+    told = {"folder": s3.folder, "access-key": s3.access_key, "secret-key": s3.secret_key}
+    settings |= {f"etcd-s3-{key}": value for key, value in told.items() if value}
+    if s3.insecure:
+        settings["etcd-s3-insecure"] = True
+    if s3.skip_verify:
+        settings["etcd-s3-skip-ssl-verify"] = True
+    return settings
+
+
+def render_bucket(s3: S3Spec, machine: MachineName) -> str:
+    """The text of a settings file for one snapshot that a server sends to a bucket."""
+    return yaml.safe_dump({"node-name": str(machine)} | bucket_settings(s3), default_flow_style=False, sort_keys=False)
 
 
 def render_environment(token: str) -> str:
