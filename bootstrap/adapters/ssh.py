@@ -200,7 +200,7 @@ class FabricShell:
         """
         with source.open("rb") as file, self._sending(name):
             self._ensure_directories(name)
-            with self._replacing(name) as target:
+            with self._replacing(name, pipelined=True) as target:
                 while chunk := file.read(_CHUNK):
                     target.write(chunk)
 
@@ -276,12 +276,12 @@ class FabricShell:
             if missing or script.secret_files:
                 self._ensure_directories("")
             for name in missing:
-                with self._replacing(name) as target:
+                with self._replacing(name, pipelined=False) as target:
                     target.write(guest_file(name))
                 self._sent.add(name)
             for name, content in script.secret_files:
                 self._ensure_directories(name)
-                with self._replacing(name) as target:
+                with self._replacing(name, pipelined=False) as target:
                     target.write(content.encode())
 
     @contextlib.contextmanager
@@ -315,19 +315,22 @@ class FabricShell:
                 self._sent.add(directory)
 
     @contextlib.contextmanager
-    def _replacing(self, name: str) -> Iterator[paramiko.SFTPFile]:
-        """A file that takes `name` when all is written, so that no script ever reads a part; 0600 while empty."""
+    def _replacing(self, name: str, *, pipelined: bool) -> Iterator[paramiko.SFTPFile]:
+        """A file that takes `name` when all is written, so that no script ever reads a part; 0600 while empty.
+
+        Pipelined: the answer to each 32 KiB is not waited for; close() collects them all.
+        """
         sftp = self._connection.sftp()
         # A name of this connection's own: another one may be sending the same file.
         temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
         with sftp.open(temporary, "wb") as file:
             file.chmod(0o600)
-            # Do not wait for the answer to each 32 KiB; close() collects them all.
-            file.set_pipelined(True)
+            file.set_pipelined(pipelined)
             yield file
             sent = file.tell()
-        arrived = sftp.stat(temporary).st_size
-        if arrived != sent:  # an answer of "no space left" to a pipelined write can get lost
+        # An answer of "no space left" to a pipelined write can get lost.
+        arrived = sftp.stat(temporary).st_size if pipelined else sent
+        if arrived != sent:
             sftp.remove(temporary)
             raise GuestError(
                 f"{self._machine}: {name} did not arrive whole",

@@ -23,6 +23,8 @@ from bootstrap.ports import CloneRequest, GuestInterface, MissingPrivileges, Pve
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
+_SHRINKING = "shrinking disks is not supported"
+
 logger = logging.getLogger(__name__)
 
 
@@ -118,11 +120,14 @@ class ProxmoxHypervisor:
     def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
         """See `Hypervisor.grow_disk`. The size is absolute, so a repeated request does no harm."""
         label = self._label(vmid, pve_node)
-        if self._disk_gib(vmid, pve_node, disk) >= size_gib:
-            return
         what = f"grow {disk} of {label} to {size_gib} GiB"
         parameters = {"disk": disk, "size": f"{size_gib}G"}
-        self._run("put", f"{_path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
+        try:
+            self._run("put", f"{_path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
+        except HypervisorError as error:
+            # It is larger already: no look before, since who calls this has just seen that it is smaller.
+            if _SHRINKING not in error.details:
+                raise
         grown_gib = self._disk_gib(vmid, pve_node, disk)
         if grown_gib < size_gib:
             raise HypervisorError(f"cannot {what}", details=f"the task ended well, but {disk} has {grown_gib} GiB")
