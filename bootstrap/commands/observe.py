@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import TypeVar
 
 from bootstrap.errors import (
     AgentNotConfiguredError,
@@ -20,7 +21,9 @@ from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecor
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.kubeconfig import with_server
-from bootstrap.ports import Ports, PveFacts
+from bootstrap.ports import KubeApi, Ports, PveFacts
+
+Answer = TypeVar("Answer")
 
 
 def observe_cluster(spec: ClusterSpec, ports: Ports) -> Observed:
@@ -100,26 +103,54 @@ def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestI
     return None
 
 
-def _kube_nodes(
-    spec: ClusterSpec, ports: Ports, running: list[VmRecord], addresses: dict[MachineName, IPv4Address]
-) -> tuple[tuple[KubeNode, ...] | None, str]:
-    """The Kubernetes nodes, asked of each server in turn until one answers."""
+def server_addresses(spec: ClusterSpec, observed: Observed) -> tuple[tuple[MachineName, IPv4Address], ...]:
+    """The servers of ours that run and whose address was told."""
+    return tuple(_servers(spec, observed.vms, dict(observed.addresses)))
+
+
+def _servers(
+    spec: ClusterSpec, vms: Iterable[VmRecord], addresses: Mapping[MachineName, IPv4Address]
+) -> Iterator[tuple[MachineName, IPv4Address]]:
+    for vm in vms:
+        record = vm.record
+        if record and record.role is Role.CONTROL_PLANE and vm.running and is_ours(vm, spec.name):
+            address = addresses.get(record.machine)
+            if address is not None:
+                yield record.machine, address
+
+
+def ask_servers(
+    spec: ClusterSpec, ports: Ports, servers: Iterable[IPv4Address], *, ask: Callable[[KubeApi], Answer]
+) -> Answer:
+    """Ask the cluster's API, at each server in turn until one answers.
+
+    Raises:
+        KubernetesError: None does; or there is no kubeconfig of the cluster here.
+    """
     kubeconfig = ports.state.read(spec.name, "kubeconfig")
-    if kubeconfig is None:
-        return None, "no kubeconfig of the cluster in the state directory"
-    servers = [
-        addresses[vm.record.machine]
-        for vm in running
-        if vm.record and vm.record.role is Role.CONTROL_PLANE and vm.record.machine in addresses
-    ]
-    up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
-    problem = f"the guest agent of {', '.join(up)} does not tell an address" if up else "no server is running"
+    if not kubeconfig:
+        raise KubernetesError("no kubeconfig of the cluster in the state directory")
+    error = KubernetesError("no server is running")
     for address in servers:
         kube = ports.kube.connect(with_server(kubeconfig, address))
         try:
-            return kube.kube_nodes(), ""
-        except KubernetesError as error:
-            problem = str(error)
+            return ask(kube)
+        except KubernetesError as refused:
+            error = refused
         finally:
             kube.close()
-    return None, problem
+    raise error
+
+
+def _kube_nodes(
+    spec: ClusterSpec, ports: Ports, running: list[VmRecord], addresses: dict[MachineName, IPv4Address]
+) -> tuple[tuple[KubeNode, ...] | None, str]:
+    """The Kubernetes nodes, or why nobody tells of them."""
+    servers = [address for _, address in _servers(spec, running, addresses)]
+    try:
+        return ask_servers(spec, ports, servers, ask=lambda kube: kube.kube_nodes()), ""
+    except KubernetesError as error:
+        up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
+        if up and not servers and ports.state.read(spec.name, "kubeconfig"):
+            return None, f"the guest agent of {', '.join(up)} does not tell an address"
+        return None, str(error)

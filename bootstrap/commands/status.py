@@ -1,23 +1,33 @@
-"""`status`: machines and Kubernetes nodes side by side, and what is wrong."""
+"""`status`: machines and Kubernetes nodes side by side, what they run on, what is wrong and what mends it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.errors import PreflightError
+from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
+from bootstrap.commands.rebuilding import read_rebuild
+from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
-from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.machines import needs_work, settled, standings
+from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.checks_live import API_CERTIFICATE_DAYS
+from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
+from bootstrap.planning.lock import marker_of, parse_lock
+from bootstrap.planning.machines import Standing, settled, standings
+from bootstrap.planning.problems import problems_of, vm_state
 from bootstrap.ports import Ports
 
 STATUS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
+
+_API_PORT = 6443
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +37,14 @@ class MachineStatus:
     Attributes:
         vm: `running`, `stopped`, `half-made` or `missing`.
         ready: Whether its Kubernetes node is Ready; None where the API could not be asked.
-        cores, memory_mib: As the VM has them; 0 without VM.
+        cores, memory_mib, disk_gib: As the VM has them; 0 without VM.
+        cpu_type: As the VM has it.
+        differs: In what its VM is not as the inventory says, such as `2 cores instead of 4`.
+        wanted: As the inventory would have it; None for a machine that it does not ask for.
+        cordoned: Whether no new pods come to it.
+        leaving: Whether it is on its way out of the cluster.
+        holds_vip: Whether it has the API's own address now.
+        os_image: What its Kubernetes node says it runs, such as `Debian GNU/Linux 12 (bookworm)`.
     """
 
     name: MachineName
@@ -41,15 +58,93 @@ class MachineStatus:
     k3s_version: str
     cores: int
     memory_mib: int
+    disk_gib: int = 0
+    cpu_type: str | None = None
+    differs: tuple[str, ...] = ()
+    wanted: MachineSpec | None = None
+    cordoned: bool = False
+    leaving: bool = False
+    holds_vip: bool = False
+    os_image: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datastore:
+    """Where Kubernetes keeps its objects.
+
+    Attributes:
+        kind: `sqlite` or `etcd`.
+        members: Servers that hold the data.
+        ready: How many of them are Ready.
+    """
+
+    kind: str
+    members: int
+    ready: int
+
+    @property
+    def quorum(self) -> int:
+        """How many have to live for the cluster to work."""
+        return self.members // 2 + 1
+
+    def __str__(self) -> str:
+        """As in `etcd: 3 members, 2 Ready, quorum 2`."""
+        if self.kind == "sqlite":
+            return "sqlite on one server"
+        return f"etcd: {self.members} member{'s' * (self.members != 1)}, {self.ready} Ready, quorum {self.quorum}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vip:
+    """The API's own address, and the machine that has it; None where none was seen to."""
+
+    address: IPv4Address
+    holder: MachineName | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiCertificate:
+    """The API's certificate of the server whose ends first; `days_left` is negative once it has."""
+
+    machine: MachineName
+    days_left: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotsStatus:
+    """The snapshots that k3s tells of.
+
+    Attributes:
+        count: How many there are.
+        newest: The newest usable one, or None.
+        age_s: Seconds since that was made, by our clock; None where it does not tell.
+    """
+
+    count: int
+    newest: Snapshot | None
+    age_s: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterStatus:
-    """All machines, wanted or there, and the problems in one line each."""
+    """All machines, wanted or there, and the problems in one line each.
+
+    Attributes:
+        vip: Where the cluster is to have an address of its own.
+        datastore: None where the API could not be asked.
+        certificate: None where no server shows one.
+        snapshots: None where the API could not be asked, or with sqlite.
+        at_work: Who works on the cluster now, by its marker; empty where nobody does.
+    """
 
     cluster: ClusterName
     machines: tuple[MachineStatus, ...]
     problems: tuple[str, ...]
+    vip: Vip | None = None
+    datastore: Datastore | None = None
+    certificate: ApiCertificate | None = None
+    snapshots: SnapshotsStatus | None = None
+    at_work: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -59,7 +154,18 @@ class ClusterStatus:
 
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
-    return status_of(spec, observe_cluster(spec, ports))
+    observed = observe_cluster(spec, ports)
+    found = status_of(spec, observed)
+    servers = server_addresses(spec, observed)
+    certificate = _certificate(servers, ports)
+    has_etcd = found.datastore is not None and found.datastore.kind == "etcd"
+    return replace(
+        found,
+        certificate=certificate,
+        snapshots=_snapshots(spec, ports, [address for _, address in servers]) if has_etcd else None,
+        at_work=_at_work(spec, observed, ports),
+        problems=(*_rebuild_problems(spec, ports), *found.problems, *_certificate_problems(certificate)),
+    )
 
 
 def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
@@ -69,46 +175,27 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
         wanted = standings(spec, observed)
     except PreflightError:
         wanted = ()  # an address range used up hinders `up`, not looking
-    addresses = dict(observed.addresses)
+    return ClusterStatus(
+        cluster=spec.name,
+        machines=tuple(_rows(spec, observed, wanted)),
+        problems=problems_of(spec, observed, wanted),
+        vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
+        datastore=_datastore(observed),
+    )
+
+
+def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[Standing, ...]) -> Iterator[MachineStatus]:
+    """The machines that are wanted, then what there is besides of ours."""
     kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
-    asked = observed.kube_nodes is not None
-    rows = [
-        _row(standing.machine.name, standing.machine.role, standing.machine.pool, standing.vm, kube, addresses, asked)
-        for standing in wanted
-    ]
-    names = {row.name for row in rows}
+    for standing in wanted:
+        machine = standing.machine
+        row = _row(machine.name, machine.role, machine.pool, standing.vm, kube.get(machine.name), observed)
+        yield replace(row, wanted=machine, differs=differing_sizes(standing))
+    names = {standing.machine.name for standing in wanted}
     for vm in observed.vms:
-        if is_ours(vm, spec.name) and vm.record and vm.record.machine not in names:
-            rows.append(_row(vm.record.machine, vm.record.role, vm.record.pool, vm, kube, addresses, asked))
-    problems = [
-        f"{s.machine.name} {why}" for s in wanted if (why := needs_work(s)) and s.vm and (asked or not _whole(s.vm))
-    ]
-    problems += _missing(wanted_count=len(wanted), rows=rows)
-    if not asked and any(row.vm == "running" for row in rows):
-        problems.append(
-            f"the Kubernetes API could not be asked: {observed.kube_problem}; "
-            "whether the machines are in the cluster is unknown"
-        )
-    problems += _orphans(spec, observed)
-    problems += notes_on_drift(spec, observed, wanted)
-    return ClusterStatus(cluster=spec.name, machines=tuple(rows), problems=tuple(problems))
-
-
-def _missing(*, wanted_count: int, rows: list[MachineStatus]) -> list[str]:
-    missing = [row.name for row in rows if row.vm == "missing"]
-    if missing and len(missing) == wanted_count:
-        return ["the cluster does not exist; `homelab-k8s up` builds it"]
-    return [f"{name} has no VM; `homelab-k8s up` makes it" for name in missing]
-
-
-def _orphans(spec: ClusterSpec, observed: Observed) -> list[str]:
-    """Kubernetes nodes without a machine of ours."""
-    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    return [
-        f"Kubernetes node {kube_node.name} has no machine of ours"
-        for kube_node in observed.kube_nodes or ()
-        if kube_node.name not in ours
-    ]
+        record = vm.record
+        if record and is_ours(vm, spec.name) and record.machine not in names:
+            yield _row(record.machine, record.role, record.pool, vm, kube.get(record.machine), observed)
 
 
 def _row(
@@ -116,35 +203,102 @@ def _row(
     role: Role,
     pool: PoolName,
     vm: VmRecord | None,
-    kube: dict[MachineName, KubeNode],
-    addresses: dict[MachineName, IPv4Address],
-    asked: bool,
+    kube_node: KubeNode | None,
+    observed: Observed,
 ) -> MachineStatus:
-    kube_node = kube.get(name)
-    address = addresses.get(name) or (kube_node.address if kube_node else None)
-    return MachineStatus(
+    address = dict(observed.addresses).get(name) or (kube_node.address if kube_node else None)
+    row = MachineStatus(
         name=name,
         role=role,
         pool=pool,
-        pve_node=vm.pve_node if vm else None,
-        vmid=vm.vmid if vm else None,
-        address=address or (vm.address if vm else None),
-        vm=_vm_state(vm),
-        ready=(kube_node.ready if kube_node else False) if asked else None,
+        pve_node=None,
+        vmid=None,
+        address=address,
+        vm=vm_state(vm),
+        ready=(kube_node.ready if kube_node else False) if observed.kube_nodes is not None else None,
         k3s_version=kube_node.version if kube_node else "",
-        cores=vm.cores if vm else 0,
-        memory_mib=vm.memory_mib if vm else 0,
+        cores=0,
+        memory_mib=0,
+        cordoned=kube_node is not None and kube_node.unschedulable,
+        holds_vip=observed.vip_holder == name,
+        os_image=kube_node.os_image if kube_node else "",
+    )
+    if vm is None:
+        return row
+    return replace(
+        row,
+        pve_node=vm.pve_node,
+        vmid=vm.vmid,
+        address=address or vm.address,
+        cores=vm.cores,
+        memory_mib=vm.memory_mib,
+        disk_gib=vm.disk_gib,
+        cpu_type=vm.cpu_type,
+        leaving=vm.record is not None and vm.record.state is RecordState.LEAVING,
     )
 
 
-def _whole(vm: VmRecord) -> bool:
-    """Whether all is well with a machine as far as Proxmox VE knows."""
-    return _vm_state(vm) == "running"
+def _datastore(observed: Observed) -> Datastore | None:
+    servers = servers_of(observed)
+    if not servers:
+        return None
+    members = servers if has_sqlite(observed) else tuple(server for server in servers if "etcd" in server.roles)
+    kind = "sqlite" if has_sqlite(observed) else "etcd"
+    return Datastore(kind=kind, members=len(members), ready=sum(server.ready for server in members))
 
 
-def _vm_state(vm: VmRecord | None) -> str:
-    if vm is None:
-        return "missing"
-    if vm.record is not None and vm.record.state is RecordState.CLONING:
-        return "half-made"
-    return "running" if vm.running else "stopped"
+def _rebuild_problems(spec: ClusterSpec, ports: Ports) -> Iterator[str]:
+    try:
+        under_way = read_rebuild(spec.name, ports)
+    except HomelabError as error:
+        yield str(error)
+        return
+    if under_way is not None:
+        yield "the cluster is being built again; where that was cut off: `homelab-k8s rebuild`"
+
+
+def _certificate(servers: tuple[tuple[MachineName, IPv4Address], ...], ports: Ports) -> ApiCertificate | None:
+    """The one that ends first; a server that shows none is not up, which others tell."""
+
+    def look(server: tuple[MachineName, IPv4Address]) -> ApiCertificate | None:
+        name, address = server
+        try:
+            return ApiCertificate(machine=name, days_left=ports.probes.certificate(address, _API_PORT).days_left)
+        except HomelabError:
+            return None
+
+    if not servers:
+        return None
+    with ThreadPoolExecutor(max_workers=len(servers), thread_name_prefix="certificate") as pool:
+        found = [certificate for certificate in pool.map(look, servers) if certificate is not None]
+    return min(found, key=lambda certificate: certificate.days_left, default=None)
+
+
+def _certificate_problems(certificate: ApiCertificate | None) -> Iterator[str]:
+    if certificate is None or certificate.days_left >= API_CERTIFICATE_DAYS:
+        return
+    name, days = certificate.machine, certificate.days_left
+    when = f"ends in {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
+    yield (
+        f"the API's certificate of {name} {when}; k3s renews it when it starts: "
+        f"`homelab-k8s ssh {name} -- sudo systemctl restart k3s`"
+    )
+
+
+def _snapshots(spec: ClusterSpec, ports: Ports, servers: list[IPv4Address]) -> SnapshotsStatus | None:
+    try:
+        told = ask_servers(spec, ports, servers, ask=lambda kube: kube.snapshots())
+    except KubernetesError:
+        return None
+    usable = [snapshot for snapshot in told if not snapshot.problem]
+    newest = max(usable, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
+    made = newest.made if newest is not None else None
+    age_s = max(0.0, ports.processes.unix_s() - made.timestamp()) if made is not None else None
+    return SnapshotsStatus(count=len(told), newest=newest, age_s=age_s)
+
+
+def _at_work(spec: ClusterSpec, observed: Observed, ports: Ports) -> str:
+    vm = marker_of(spec.name, observed.vms)
+    marker = ports.markers.find(vm.vmid) if vm is not None else None
+    record = parse_lock(marker.description) if marker is not None else None
+    return str(record) if record is not None else ""

@@ -1,59 +1,132 @@
-"""What differs from the inventory and is left as it is by `up`: named, with what would mend it."""
+"""What differs from the inventory and is left as it is by `up`: named, and each with the command that mends it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.machine import RecordState
-from bootstrap.model.observed import Observed
+from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.observed import KubeNode, Observed
+from bootstrap.model.record import is_ours
 from bootstrap.planning.machines import Standing, strangers, surplus, why_stranger
+from bootstrap.planning.versions import K3sVersion, parse_version
 
 
 def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
     """One line for each difference that `up` does not touch."""
     return (
-        *_sizes(all_standings),
+        *_sizes(observed, all_standings),
         *_surplus(spec, observed),
+        *_cordoned(spec, observed),
         *_versions(spec, observed),
         *strangers_notes(spec, observed),
     )
 
 
-def _sizes(all_standings: Sequence[Standing]) -> tuple[str, ...]:
-    notes = []
-    for standing in all_standings:
-        vm, machine = standing.vm, standing.machine
-        if vm is None or vm.record is None or vm.record.state is RecordState.CLONING:
-            continue
-        differs = [
-            f"{have} {unit} instead of {want}"
-            for have, want, unit in (
-                (vm.cores, machine.cores, "cores"),
-                (vm.memory_mib, machine.memory_mib, "MiB of memory"),
-            )
-            if have and have != want
-        ]
-        if differs:
-            notes.append(f"{machine.name} has {' and '.join(differs)}; `up` does not resize what runs")
-    return tuple(notes)
+def has_sqlite(observed: Observed) -> bool:
+    """Whether the cluster's data is in one server's sqlite, which no other server can join."""
+    servers = servers_of(observed)
+    return bool(servers) and not any("etcd" in server.roles for server in servers)
 
 
-def _surplus(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
-    return tuple(
-        f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) is ours but no longer in the inventory; `up` removes nothing"
-        for vm in surplus(spec, observed)
+def servers_of(observed: Observed) -> tuple[KubeNode, ...]:
+    """The Kubernetes nodes of the control plane; none where the API could not be asked."""
+    return tuple(node for node in observed.kube_nodes or () if "control-plane" in node.roles)
+
+
+def differing_sizes(standing: Standing) -> tuple[str, ...]:
+    """In what a machine's VM is not as its pool says: `2 cores instead of 4`; a larger disk does not count."""
+    vm, machine = standing.vm, standing.machine
+    if vm is None or not standing.made:
+        return ()
+    sizes = (
+        (vm.cores, machine.cores, "cores", vm.cores != machine.cores),
+        (vm.memory_mib, machine.memory_mib, "MiB of memory", vm.memory_mib != machine.memory_mib),
+        (vm.disk_gib, machine.disk_gib, "GiB of disk", vm.disk_gib < machine.disk_gib),
     )
+    differs = [f"{have} {unit} instead of {want}" for have, want, unit, is_other in sizes if have and is_other]
+    if machine.cpu_type and vm.cpu_type and vm.cpu_type != machine.cpu_type:
+        differs.append(f"the CPU type {vm.cpu_type} instead of {machine.cpu_type}")
+    return tuple(differs)
 
 
-def _versions(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
-    wanted = spec.k3s.version
+def _sizes(observed: Observed, all_standings: Sequence[Standing]) -> Iterator[str]:
+    for standing in all_standings:
+        name, differs = standing.machine.name, differing_sizes(standing)
+        if not differs:
+            continue
+        text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
+        if standing.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+            # A sqlite server cannot hand its data over, so `replace` refuses it.
+            yield f"{text}: `homelab-k8s rebuild --restore latest`"
+        else:
+            yield f"{text}: `homelab-k8s replace {name}`"
+
+
+def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    pools = {pool.name for pool in spec.pools}
+    for vm in surplus(spec, observed):
+        if vm.record is None:
+            continue
+        where = f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
+        pool = vm.record.pool
+        if pool not in pools:
+            yield (
+                f"{where} is ours, but its pool {pool} is not in the inventory, and `up` removes nothing: "
+                f"write `pools: {{{pool}: {{count: 0}}}}` there, then `homelab-k8s scale`"
+            )
+        elif vm.record.state is RecordState.LEAVING:
+            yield f"{where} is on its way out; the `replace` that was cut off goes on with it, or: `homelab-k8s scale`"
+        else:
+            yield f"{where} is ours but no longer in the inventory, and `up` removes nothing: `homelab-k8s scale`"
+
+
+def _cordoned(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    leaving = {
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, spec.name)
+    }
+    for node in observed.kube_nodes or ():
+        if node.unschedulable and node.name not in leaving:
+            yield f"{node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {node.name}`"
+
+
+def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Releases other than the inventory's, and several at once, as an upgrade that was cut off leaves them."""
+    running = _running(observed)
+    if not running:
+        return
+    told = ", ".join(str(version) for version in running)
+    wanted = _parsed(spec.k3s.version)
     if wanted is None:
-        return ()
-    others = sorted({node.version for node in observed.kube_nodes or () if node.version and node.version != wanted})
-    if not others:
-        return ()
-    return (f"the cluster runs k3s {', '.join(others)}, the inventory says {wanted}; `up` does not upgrade",)
+        if len(running) > 1:
+            yield f"the machines run several k3s releases, {told}: `homelab-k8s upgrade --to {running[-1]}`"
+    elif wanted < running[-1]:
+        yield (
+            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and there is no way back: "
+            f"write `k3s: {{version: {running[-1]}}}` there"
+        )
+    elif running != (wanted,):
+        yield (
+            f"the cluster runs k3s {told}, the inventory says {wanted}, and `up` does not upgrade: "
+            f"`homelab-k8s upgrade --to {wanted}`"
+        )
+
+
+def _running(observed: Observed) -> tuple[K3sVersion, ...]:
+    """The releases that run, the oldest first."""
+    found = {_parsed(node.version) for node in observed.kube_nodes or ()}
+    return tuple(sorted(version for version in found if version is not None))
+
+
+def _parsed(text: str | None) -> K3sVersion | None:
+    """A release, or None for what no release is called (a build of one's own)."""
+    try:
+        return parse_version(text) if text else None
+    except PreflightError:
+        return None
 
 
 def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:

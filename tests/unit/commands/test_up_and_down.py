@@ -351,10 +351,10 @@ def test_status_does_not_say_of_an_api_it_could_not_ask_who_is_in_the_cluster() 
     world.vms[Vmid(7001)].running = False
     status = cluster_status(cluster(), world.ports)
     assert status.problems == (
-        f"{world.vms[Vmid(7001)].name} is powered off",
+        f"{world.vms[Vmid(7001)].name} is powered off: `homelab-k8s up`",
         (
             "the Kubernetes API could not be asked: no kubeconfig of the cluster in the state directory; "
-            "whether the machines are in the cluster is unknown"
+            "whether the machines are in the cluster is unknown: `homelab-k8s up`"
         ),
     )
     assert {row.ready for row in status.machines} == {None}

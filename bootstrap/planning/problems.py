@@ -1,0 +1,92 @@
+"""What is wrong with a cluster, a line each, and the command that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.planning.drift import has_sqlite, notes_on_drift
+from bootstrap.planning.machines import Standing, needs_work
+
+
+def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
+    """All that is wrong.
+
+    Args:
+        spec: The cluster, sizes settled.
+        observed: What there is.
+        wanted: The machines it is to have.
+    """
+    return (
+        *_broken(observed, wanted),
+        *_missing(spec, observed, wanted),
+        *_unasked(spec, observed),
+        *_vip(spec, observed),
+        *_orphans(spec, observed),
+        *notes_on_drift(spec, observed, wanted),
+    )
+
+
+def vm_state(vm: VmRecord | None) -> str:
+    """How a machine stands as far as Proxmox VE knows: `running`, `stopped`, `half-made` or `missing`."""
+    if vm is None:
+        return "missing"
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return "half-made"
+    return "running" if vm.running else "stopped"
+
+
+def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
+    asked = observed.kube_nodes is not None
+    for standing in wanted:
+        why = needs_work(standing)
+        if why and standing.vm and (asked or vm_state(standing.vm) != "running"):
+            yield f"{standing.machine.name} {why}: `homelab-k8s up`"
+
+
+def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
+    missing = [standing.machine for standing in wanted if standing.vm is None]
+    if missing and len(missing) == len(wanted):
+        yield "the cluster does not exist; `homelab-k8s up` builds it"
+        return
+    for machine in missing:
+        if machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+            # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
+            yield f"{machine.name} has no VM: `homelab-k8s scale {machine.pool} {spec.control_plane.count}`"
+        else:
+            yield f"{machine.name} has no VM: `homelab-k8s up`"
+
+
+def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    runs = any(vm_state(vm) == "running" and is_ours(vm, spec.name) for vm in observed.vms)
+    if observed.kube_nodes is None and runs:
+        yield (
+            f"the Kubernetes API could not be asked: {observed.kube_problem}; "
+            "whether the machines are in the cluster is unknown: `homelab-k8s up`"
+        )
+
+
+def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """That nobody has the API's own address, where every server that runs could be asked."""
+    asked = dict(observed.addresses)
+    running = [
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+    ]
+    if spec.vip and observed.vip_holder is None and running and all(name in asked for name in running):
+        yield f"no server has the API's own address {spec.vip.address}: `homelab-k8s up`"
+
+
+def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Kubernetes nodes without a machine of ours."""
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    for node in observed.kube_nodes or ():
+        if node.name not in ours:
+            yield (
+                f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "
+                f"`kubectl delete node {node.name}`"
+            )
