@@ -841,6 +841,9 @@ class Solo:
     def member_removal(self, machine: str) -> list[Edit]:
         return []
 
+    def has_living(self, machine: str) -> bool:
+        return False
+
 
 class Etcd:
     """The datastore of several servers. A stand-in for embedded etcd, not a Raft.
@@ -857,12 +860,15 @@ class Etcd:
         self.leader = ""
         self.had_quorum = False
         self.synced = False
+        self.serving = False
+        self.removed = False
         self.on_removed: Callable[[], None] = lambda: None
         pair = (pki.path("peer.crt"), pki.path("peer.key"))
         self._context = client_context(pki.path("server-ca.crt").read_text(), pair)
         self._links: dict[str, Link] = {}
         self._seen: dict[str, tuple[float, Obj]] = {}
         self._pollers: set[str] = set()
+        self._has: dict[str, tuple[int, int]] = {}  # the revision and term that each peer is known to have
         self._quorum_at = time.monotonic()
         self._learner_since: dict[str, float] = {}
 
@@ -876,6 +882,10 @@ class Etcd:
     def start(self) -> None:
         spawn(self._run)
 
+    def has_living(self, machine: str) -> bool:
+        """Whether a member of this machine answers now."""
+        return any(m["machine"] == machine and self._answers(m["id"]) for m in self.members())
+
     def status(self) -> Obj:
         return {"id": self.id, "term": self.store.term, "rev": self.store.rev, "leads": self.is_leader}
 
@@ -888,12 +898,17 @@ class Etcd:
         body = {"term": store.term, "before": store.rev, "rev": store.rev + len(changes), "changes": changes}
         voters = {m["id"] for m in self.members() if not m["learner"]}
         confirmed = {self.id}
-        for peer in self._living() - {self.id}:
+        for peer in self.living() - {self.id}:
             if self._post(peer, "/append", body) == 200:
                 confirmed.add(peer)
+                self._has[peer] = (store.rev + len(changes), store.term)
+            else:
+                self._has.pop(peer, None)
         if len(confirmed & voters) * 2 <= len(voters):
             raise ApiError(500, "InternalError", "etcdserver: request timed out")
         store.put(changes, store.rev + len(changes), store.term)
+        if not store.get("_members", "", self.id):
+            self.leader = ""  # it has just removed itself
 
     def member_add(self, body: Obj) -> Reply:
         """Add a learner; refused in etcd's words."""
@@ -908,18 +923,22 @@ class Etcd:
         return 200, {"members": self.members()}
 
     def member_removal(self, machine: str) -> list[Edit]:
-        mine = [m for m in self.members() if m["machine"] == machine]
-        return [("_members", "", m["id"], None) for m in mine] if len(self.members()) > 1 else []
+        """What takes a machine's member out; nothing where it is the only voter."""
+        members = self.members()
+        others = [m for m in members if m["machine"] != machine and not m["learner"]]
+        return [("_members", "", m["id"], None) for m in members if m["machine"] == machine] if others else []
 
     def _lead(self) -> None:
         """Bring those who lag up to date, and make voters of learners."""
         for member in self.members():
-            at, status = self._seen.get(member["id"], (0.0, {}))
+            peer = member["id"]
+            at, status = self._seen.get(peer, (0.0, {}))
             living = time.monotonic() - at < PEER_DEAD_AFTER_S
-            current = (status.get("rev"), status.get("term")) == (self.store.rev, self.store.term)
-            if living and not current and member["id"] != self.id:
-                with self.lock:
-                    self._post(member["id"], "/snapshot", self.store.snapshot())
+            with self.lock:
+                now = (self.store.rev, self.store.term)
+                current = peer == self.id or now in (self._has.get(peer), (status.get("rev"), status.get("term")))
+                if living and not current and self._post(peer, "/snapshot", self.store.snapshot()) == 200:
+                    self._has[peer], current = now, True
             if member["learner"]:
                 self._promote_or_evict(member, current=living and current)
 
@@ -999,18 +1018,19 @@ class Etcd:
             try:
                 status, raw = link.request("GET", "/status", None, {"X-Member": self.id})
                 if status == 410:
-                    self.on_removed()
+                    self._leave()
                 self._seen[peer] = (time.monotonic(), json.loads(raw))
             except ConnectionRefusedError:
                 self._seen.pop(peer, None)  # nobody is there: no need to wait out the silence
             except (OSError, http.client.HTTPException) as error:
-                if peer in self._living():
+                if peer in self.living():
                     log("warning", f"etcd peer {peer} did not answer: {error}")
             LIFE.pause(PEER_POLL_S)
         self._pollers.discard(peer)
         self._seen.pop(peer, None)
 
-    def _living(self) -> set[str]:
+    def living(self) -> set[str]:
+        """The members that answered lately, by id."""
         now = time.monotonic()
         return {self.id} | {peer for peer, (at, _) in self._seen.items() if now - at < PEER_DEAD_AFTER_S}
 
@@ -1028,12 +1048,14 @@ class Etcd:
             if member["id"] not in self._pollers and member["id"] != self.id:
                 self._pollers.add(member["id"])
                 spawn(self._poll, member["id"], member["peer"])
-        if not any(m["id"] == self.id for m in members):
-            if self.had_quorum:
-                self.on_removed()
+        if self.had_quorum and not any(m["id"] == self.id for m in members):
+            self._leave()
+        if self.removed:
+            self.leader = next((peer for peer, (_, status) in list(self._seen.items()) if status["leads"]), "")
+        if self.removed or not any(m["id"] == self.id for m in members):
             return
         voters = {m["id"] for m in members if not m["learner"]}
-        living = self._living() & voters
+        living = self.living() & voters
         if len(living) * 2 > len(voters):
             self._quorum_at, self.had_quorum = time.monotonic(), True
             self._elect(living)
@@ -1043,6 +1065,12 @@ class Etcd:
                 die("leader election lost for k3s-etcd: etcdserver: no leader")
         if self.is_leader:
             self._lead()
+
+    def _leave(self) -> None:
+        """It is no member any more. The process lives on, and has the others do what it is asked."""
+        if not self.removed:
+            self.removed = True
+            self.on_removed()
 
     def _elect(self, living: set[str]) -> None:
         others = {peer: self._seen[peer][1] for peer in living if peer != self.id and peer in self._seen}
@@ -1416,6 +1444,7 @@ def table(plural: str, objects: list[Obj], query: dict[str, str], metadata: Obj)
 
 # --- the API: writing --------------------------------------------------------------------------------------------
 
+NODE_FINALIZER = "wrangler.cattle.io/node"
 FIXED_FIELDS = ("uid", "creationTimestamp", "namespace", "name", "deletionTimestamp", "deletionGracePeriodSeconds",
                 "generation")  # fmt: skip
 CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
@@ -1533,6 +1562,8 @@ class Api:
             if target is None:
                 return 200, discovery(parts)
             if method == "GET":
+                if isinstance(self.cluster, Etcd) and self.cluster.removed:
+                    return self.cluster.forward({"method": "READ", "path": path})
                 return 200, self.read(target, query)
             op = {"method": method, "plural": target.resource.plural, "ns": target.ns, "name": target.name,
                   "sub": target.sub, "body": body, "type": content_type, "query": query}  # fmt: skip
@@ -1563,14 +1594,43 @@ class Api:
             return self.cluster.forward(op)
         try:
             with self.cluster.lock:
+                if op["method"] == "READ":
+                    return self.call("GET", op["path"])
                 if op["method"] == "MEMBER":
-                    return self.cluster.member_add(op["body"])
+                    return self._add_member(op["body"])
                 code, answer, edits = self._edits(op)
                 if edits and op["query"].get("dryRun") != "All":
                     self.cluster.commit(edits)
                 return code, answer
         except ApiError as error:
             return error.code, error.status()
+
+    def _add_member(self, member: Obj) -> Reply:
+        """Let a server in. The Node of its former life, if its deletion hangs, is over with that."""
+        reply = self.cluster.member_add(member)
+        self.release_node(member["machine"])
+        return reply
+
+    def release_node(self, name: str) -> None:
+        """Finish the deletion of a Node that hangs on the server's finalizer. The caller holds the lock."""
+        node = self.store.get("nodes", "", name)
+        if (
+            node
+            and node["metadata"].get("deletionTimestamp")
+            and node["metadata"].get("finalizers") == [NODE_FINALIZER]
+        ):
+            self.cluster.commit(self._remove(RESOURCES["nodes"], node))
+
+    def _delete_node(self, old: Obj) -> list[Edit]:
+        """Its etcd member goes at once; the Node of a server that lives hangs on its finalizer, as seen on k3s."""
+        meta = old["metadata"]
+        hangs = bool(meta.get("deletionTimestamp")) or self.cluster.has_living(meta["name"])
+        finalizers = [f for f in meta.get("finalizers") or [] if hangs or f != NODE_FINALIZER]
+        member = self.cluster.member_removal(meta["name"])
+        if not finalizers:
+            return [*self._remove(RESOURCES["nodes"], old), *member]
+        marked = {**meta, "finalizers": finalizers, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}
+        return [("nodes", "", meta["name"], {**old, "metadata": marked}), *member]
 
     def _edits(self, op: Obj) -> tuple[int, Obj, list[Edit]]:
         resource = RESOURCES[op["plural"]]
@@ -1666,6 +1726,9 @@ class Api:
             spec["taints"] = node_taints(obj)
             if not spec["taints"]:
                 del spec["taints"]
+            finalizers = obj["metadata"].setdefault("finalizers", [])
+            if NODE_FINALIZER not in finalizers and not obj["metadata"].get("deletionTimestamp"):
+                finalizers.append(NODE_FINALIZER)
         elif plural == "secrets":
             plain = obj.pop("stringData", None) or {}
             data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
@@ -1686,6 +1749,8 @@ class Api:
         meta = old["metadata"]
         if resource.plural == "pods":
             return self.delete_pod(old, grace_s)
+        if resource.plural == "nodes":
+            return self._delete_node(old)
         if meta.get("finalizers"):
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
             return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
@@ -1733,13 +1798,12 @@ class Api:
         return 201, done, edits
 
     def _remove(self, resource: Resource, old: Obj) -> list[Edit]:
-        """The object and what goes with it: a Node's password and etcd member, a namespace's contents."""
+        """The object and what goes with it: a Node's password, a namespace's contents."""
         name = old["metadata"]["name"]
         edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
         also: list[Key] = []
         if resource.plural == "nodes":
             also = [("secrets", "kube-system", f"{name}.node-password.k3s"), ("leases", "kube-node-lease", name)]
-            edits += self.cluster.member_removal(name)
         elif resource.plural == "namespaces":
             also = [key for key in self.store.objects if key[1] == name]
         return edits + [(*key, None) for key in also if key in self.store.objects]
@@ -2255,6 +2319,15 @@ DAEMON_TOLERATIONS = [
 ]  # fmt: skip
 
 
+ETCD_NOTE = "etcd.k3s.cattle.io/"
+VOTER_STATES = {
+    "voter": ("True", "MemberNotLearner", "Node is a voting member of the etcd cluster"),
+    "learner": ("False", "MemberIsLearner", "Node has not been promoted to voting member of the etcd cluster"),
+    "lost": ("False", "Unhealthy", "Node is not answering as a member of the etcd cluster"),
+    "none": ("False", "NotAMember", "Node is not a member of the etcd cluster"),
+}
+
+
 class Manager:
     """The controllers, the scheduler, and what kubelets do with pods. The leader's plays them all."""
 
@@ -2264,6 +2337,7 @@ class Manager:
         self._leases: dict[str, tuple[str, float]] = {}  # by node: the last renewal, and when it was first seen here
         self._looked = (-1, -1)
         self._pods = Workloads(api, self.is_living)
+        self._refused: set[str] = set()  # nodes whose member may not go
 
     def tick(self) -> None:
         """Do what there is to do now."""
@@ -2275,7 +2349,54 @@ class Manager:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:
                 self._mark_unknown(node)
+                if node["metadata"].get("deletionTimestamp"):
+                    with self.api.cluster.lock:
+                        self.api.release_node(name)
+            if node and isinstance(self.api.cluster, Etcd):
+                self._etcd_node(node, self.api.cluster)
         self._pods.tick()
+
+    def _etcd_node(self, node: Obj, etcd: Etcd) -> None:
+        """Tell by a condition what a server's etcd member is, and remove the member where an annotation asks for it."""
+        meta = node["metadata"]
+        if (meta.get("labels") or {}).get("node-role.kubernetes.io/etcd") != "true":
+            return
+        member = next((m for m in etcd.members() if m["machine"] == meta["name"]), None)
+        status, reason, message = VOTER_STATES[
+            "none" if not member else "learner" if member["learner"] else
+            "voter" if member["id"] in etcd.living() else "lost"
+        ]  # fmt: skip
+        known = condition(node, "EtcdIsVoter")
+        if (known.get("status"), known.get("reason")) != (status, reason):
+            now = stamp()
+            verdict = {"type": "EtcdIsVoter", "status": status, "reason": reason, "message": message,
+                       "lastHeartbeatTime": now, "lastTransitionTime": now}  # fmt: skip
+            self._patch(f"nodes/{meta['name']}/status", {"status": {"conditions": [verdict]}})
+        self._obey_annotations(meta, etcd)
+
+    def _obey_annotations(self, meta: Obj, etcd: Etcd) -> None:
+        notes = meta.get("annotations") or {}
+        name, removed = notes.get(ETCD_NOTE + "node-name"), notes.get(ETCD_NOTE + "removed-node-name")
+        path = f"nodes/{meta['name']}"
+        if removed and name and name != removed:  # it has joined again
+            self._annotate(path, {"removed-node-name": None, "remove": "false"})
+        elif notes.get(ETCD_NOTE + "remove", "").lower() == "true" and not removed:
+            edits = etcd.member_removal(meta["name"])
+            if not edits:
+                if meta["name"] not in self._refused:
+                    log("error", f"etcd member {name} is not removed: it is the only voting member of the cluster")
+                self._refused.add(meta["name"])
+                return
+            log("info", f"Removing etcd member {name} from cluster")
+            self._annotate(path, {"removed-node-name": name, "node-name": None, "node-address": None})
+            with etcd.lock:
+                etcd.commit(edits)
+
+    def _annotate(self, path: str, notes: dict[str, str | None]) -> None:
+        self._patch(path, {"metadata": {"annotations": {ETCD_NOTE + key: value for key, value in notes.items()}}})
+
+    def _patch(self, path: str, patch: Obj) -> None:
+        self.api.call("PATCH", f"/api/v1/{path}", patch, "application/strategic-merge-patch+json")
 
     def silence_s(self, node: str) -> float:
         """How long its lease has stood still, by our own clock: so the Ready of before we led is stale for a while."""
@@ -2305,10 +2426,10 @@ class Manager:
         changes = [
             {"type": c["type"], "status": "Unknown", "reason": "NodeStatusUnknown", "lastTransitionTime": now,
              "message": "Kubelet stopped posting node status."}
-            for c in node.get("status", {}).get("conditions", []) if c["type"] != "NetworkUnavailable"
+            for c in node.get("status", {}).get("conditions", [])
+            if c["type"] not in ("NetworkUnavailable", "EtcdIsVoter")
         ]  # fmt: skip
-        path = f"/api/v1/nodes/{node['metadata']['name']}/status"
-        self.api.call("PATCH", path, {"status": {"conditions": changes}}, "application/strategic-merge-patch+json")
+        self._patch(f"nodes/{node['metadata']['name']}/status", {"status": {"conditions": changes}})
 
 
 class Draft:
@@ -2700,8 +2821,8 @@ class Server:
         self.pki = Pki(self.data / "tls")
         self.join_url = options.one("server")
         if (self.data / "db/etcd/tombstone").exists():
-            log("info", "etcd tombstone found: this member was removed; its data is dropped and it joins anew")
-            shutil.rmtree(self.data / "db/etcd")
+            log("info", "tombstone file has been detected, removing data dir to rejoin the cluster")
+            self._set_aside()
         self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins anew
         self.has_etcd = self.joined.exists()
         self.joining = bool(self.join_url) and not self.has_etcd
@@ -2713,6 +2834,12 @@ class Server:
             "/v1-k3s/server-bootstrap": self._bootstrap_data,
             "/db/info": self._members,
         }
+
+    def _set_aside(self) -> None:
+        """Move etcd's data away, where it can be found."""
+        folder = self.data / "db/etcd"
+        if folder.exists():
+            folder.rename(folder.with_name(f"etcd-old-{time.time():.0f}"))
 
     def run(self) -> NoReturn:
         log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
@@ -2904,6 +3031,7 @@ class Server:
             if round(waited / 0.05) % 100 == 0:
                 log("info", "Waiting for etcd server to become available")
         write_file(self.joined, "")
+        etcd.serving = True
 
     @staticmethod
     def _may_serve(etcd: Etcd) -> bool:
@@ -2924,7 +3052,10 @@ class Server:
 
     def _removed(self) -> None:
         write_file(self.data / "db/etcd/tombstone", "")
-        die("this member has been permanently removed from the etcd cluster")
+        text = "this node has been removed from the cluster please restart k3s to rejoin the cluster"
+        if isinstance(self.cluster, Etcd) and not self.cluster.serving:
+            die(text)
+        log("info", text)
 
     # what agents ask
 

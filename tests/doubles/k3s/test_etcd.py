@@ -1,0 +1,146 @@
+"""The members of the stand-in's etcd: how they come, go, and are told of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
+from tests.doubles.k3s.test_life import IMPATIENT, etcd_server
+
+
+def three(machines: Machines, **settings: object) -> list[Machine]:
+    first = machines.server("s1", cluster_init=True, **settings)
+    return [first, *(machines.server(name, server=first.url, **settings) for name in ("s2", "s3"))]
+
+
+def voter(cluster: Cluster, name: str) -> tuple[str, str]:
+    found = [c for c in cluster.core.read_node(name).status.conditions if c.type == "EtcdIsVoter"]
+    return (found[0].status, found[0].reason) if found else ("", "")
+
+
+def members(server: Machine) -> set[str]:
+    """The machines of the members, as a server tells them to others."""
+    done = server.run("kubectl", "get", "nodes", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    nodes: list[dict[str, Any]] = json.loads(done.stdout)["items"]
+    states = {n["metadata"]["name"]: {c["type"]: c["reason"] for c in n["status"]["conditions"]} for n in nodes}
+    return {name for name, conditions in states.items() if conditions.get("EtcdIsVoter") == "MemberNotLearner"}
+
+
+def test_a_server_tells_by_a_condition_whether_it_votes(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    second = etcd_server(machines, "s2", first)
+    agent = machines.agent("a1", first)
+    cluster = Cluster(first)
+    cluster.wait_ready("s1", "s2", "a1")
+    eventually(lambda: voter(cluster, "s2") == ("True", "MemberNotLearner"), "s2 votes")
+    assert voter(cluster, "s1") == ("True", "MemberNotLearner")
+    assert voter(cluster, "a1") == ("", "")
+    assert agent.exit_code() is None
+    assert second.exit_code() is None
+    cluster.close()
+
+
+def test_deleting_the_node_of_a_live_server_hangs_and_it_rejoins_when_restarted(machines: Machines) -> None:
+    first, second, third = three(machines, **IMPATIENT)
+    cluster = Cluster(second)
+    cluster.wait_ready("s1", "s2", "s3")
+    eventually(lambda: members(second) == {"s1", "s2", "s3"}, "three vote")
+    cluster.core.delete_node("s1")  # the leader, if the oldest still leads
+    node = cluster.core.read_node("s1")
+    assert node.metadata.deletion_timestamp
+    assert node.metadata.finalizers == ["wrangler.cattle.io/node"]
+    tombstone = first.server_dir / "db/etcd/tombstone"
+    eventually(tombstone.exists, "the tombstone")
+    eventually(lambda: voter(cluster, "s1") == ("False", "NotAMember"), "s1 is no member any more")
+    assert first.exit_code() is None, first.log
+    served = eventually(lambda: first.run("kubectl", "get", "node", "s3", "-o", "name").stdout, "s1 goes on serving")
+    assert served == "node/s3\n"
+    written = first.run("kubectl", "label", "node", "s3", "written=there")
+    assert written.returncode == 0, written.stderr
+    assert cluster.core.read_node("s3").metadata.labels["written"] == "there"
+    assert cluster.core.read_node("s1").metadata.deletion_timestamp, "it still hangs"
+    third.kill()
+    eventually(lambda: second.exit_code() is not None, "one of two that are left is no majority", 8)
+    for server in (second, third):
+        server.start("server")
+    second.logs("k3s is up and running", times=2)
+    first.terminate()
+    first.configure(bind_address=first.address, server=second.url, **IMPATIENT)
+    first.start("server")
+    first.logs("tombstone file has been detected")
+    first.logs("k3s is up and running", times=2)
+    assert list((first.server_dir / "db").glob("etcd-old-*"))
+    cluster.close()
+    cluster = Cluster(second)
+    cluster.wait_ready("s1", "s2", "s3")
+    assert not cluster.core.read_node("s1").metadata.deletion_timestamp
+    eventually(lambda: members(second) == {"s1", "s2", "s3"}, "three vote again")
+    cluster.close()
+
+
+def test_hanging_node_goes_once_its_server_is_gone_and_that_of_a_dead_one_at_once(machines: Machines) -> None:
+    first, second, third = three(machines, **IMPATIENT)
+    cluster = Cluster(first)
+    cluster.wait_ready("s1", "s2", "s3")
+    cluster.core.delete_node("s2")
+    eventually(lambda: (second.server_dir / "db/etcd/tombstone").exists(), "s2 is out")
+    assert "s2" in cluster.ready()
+    second.kill()
+    eventually(lambda: "s2" not in cluster.ready(), "its Node goes", 8)
+    fourth = etcd_server(machines, "s4", first)
+    cluster.wait_ready("s4")
+    eventually(lambda: voter(cluster, "s4") == ("True", "MemberNotLearner"), "s4 votes")
+    fourth.kill()
+    eventually(lambda: voter(cluster, "s4") == ("False", "Unhealthy"), "s4 is lost", 8)
+    cluster.core.delete_node("s4")
+    assert "s4" not in cluster.ready(), "nothing lives there that could hold it"
+    assert third.exit_code() is None
+    cluster.close()
+
+
+def test_annotation_removes_a_member_but_for_the_last(machines: Machines) -> None:
+    first = etcd_server(machines, "s1")
+    second = etcd_server(machines, "s2", first)
+    cluster = Cluster(first)
+    cluster.wait_ready("s1", "s2")
+    wanted = {"metadata": {"annotations": {"etcd.k3s.cattle.io/remove": "true"}}}
+    name = cluster.core.read_node("s2").metadata.annotations["etcd.k3s.cattle.io/node-name"]
+    cluster.core.patch_node("s2", wanted)
+    eventually(lambda: voter(cluster, "s2") == ("False", "NotAMember"), "s2 is out")
+    notes = cluster.core.read_node("s2").metadata.annotations
+    assert notes["etcd.k3s.cattle.io/removed-node-name"] == name
+    assert "etcd.k3s.cattle.io/node-name" not in notes
+    second.logs("this node has been removed from the cluster please restart k3s to rejoin the cluster")
+    cluster.core.patch_node("s1", wanted)
+    first.logs("it is the only voting member")
+    assert voter(cluster, "s1") == ("True", "MemberNotLearner")
+    cluster.core.patch_node("s1", {"metadata": {"annotations": {"etcd.k3s.cattle.io/remove": None}}})
+    second.terminate()
+    second.start("server")
+    second.logs("k3s is up and running", times=2)
+    eventually(lambda: voter(cluster, "s2") == ("True", "MemberNotLearner"), "s2 votes again")
+    eventually(
+        lambda: cluster.core.read_node("s2").metadata.annotations["etcd.k3s.cattle.io/remove"] == "false",
+        "all is reset",
+    )
+    cluster.close()
+
+
+def test_sqlite_becomes_etcd_at_a_restart_with_cluster_init(machines: Machines) -> None:
+    server = machines.server("s1")
+    cluster = Cluster(server)
+    cluster.core.create_namespaced_config_map("default", {"metadata": {"name": "kept"}, "data": {"a": "b"}})
+    cluster.wait_ready("s1")
+    cluster.close()
+    server.terminate()
+    server.configure(bind_address=server.address, cluster_init=True)
+    server.start("server")
+    server.logs("k3s is up and running", times=2)
+    second = etcd_server(machines, "s2", server)
+    cluster = Cluster(second)
+    assert cluster.core.read_namespaced_config_map("kept", "default").data == {"a": "b"}
+    cluster.wait_ready("s1", "s2")
+    eventually(lambda: members(second) == {"s1", "s2"}, "both vote")
+    cluster.close()
