@@ -1,26 +1,188 @@
-"""Handlers; being written."""
+"""Handlers of the steps that save the cluster's data and bring it back."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.fetched import write_beside
+from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.k3s_steps import CLUSTER, gain_access, install
+from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.units import await_api, run_script, start_unit
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.planning.k3s_config import render_bucket
 from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, StopK3s, TakeSnapshot
+from bootstrap.planning.snapshots import (
+    NOTE,
+    SQLITE,
+    TOKEN,
+    SnapshotNote,
+    made_s,
+    needed_bucket,
+    parse_note,
+    render_note,
+)
+from bootstrap.planning.tokens import (
+    OLD_TOKENS,
+    parse_old_tokens,
+    render_old_tokens,
+    short_form,
+    token_at,
+    with_old_token,
+)
+from bootstrap.planning.tokens import TOKEN as TOKEN_ITEM
+from bootstrap.ports import GuestScript, GuestShell
+
+COPY = "snapshot.out"
+"""What snapshot.sh leaves for us to fetch."""
+
+SENT = "snapshot.in"
+"""What restore.sh finds a snapshot from here as."""
 
 
-def take_snapshot(step: TakeSnapshot, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def take_snapshot(step: TakeSnapshot, _lane: str, context: RunContext) -> Done:
+    """Have a new snapshot on the server, in the bucket where asked, and in a directory here where asked."""
+    shell = context.findings.shells.need(step.machine)
+    files: tuple[tuple[str, str], ...] = ()
+    if step.s3:
+        files = (("snapshot.yaml", render_bucket(needed_bucket(context.spec), step.machine)),)
+    fetch = "1" if step.to is not None else "0"
+    script = GuestScript(
+        name="snapshot.sh",
+        env=(("NAME", step.name), ("NODE", str(step.machine)), ("FETCH", fetch)),
+        secret_files=files,
+    )
+    told = parse_lines(shell.run(script, timeout_s=context.timeouts.server_s))
+    note = _note(told, step.machine, context)
+    if step.to is None:
+        return Done(note=note.name)
+    _fetch(shell, step.to / note.name, note, context)
+    run_script(shell, "drop-snapshot-copy.sh", context)
+    return Done(note=str(step.to / note.name))
 
 
-def stop_k3s(step: StopK3s, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+def _note(told: dict[str, list[str]], machine: MachineName, context: RunContext) -> SnapshotNote:
+    one = {key: values[0] for key, values in told.items()}
+    try:
+        return SnapshotNote(
+            name=one["name"],
+            cluster=str(context.spec.name),
+            server=str(machine),
+            k3s_version=one["version"],
+            made_s=int(one["time"]),
+            size=int(one["size"]),
+            sha256=one["sha256"],
+            ca=one["ca"],
+        )
+    except (KeyError, ValueError) as error:
+        raise GuestError(f"{machine}: snapshot.sh did not tell what it took", details=repr(error)) from error
+
+
+def _fetch(shell: GuestShell, target: Path, note: SnapshotNote, context: RunContext) -> None:
+    """The snapshot comes last: where it is, the files that belong to it are, too."""
+    token = context.findings.access.need(CLUSTER).token
+    write_beside(target, TOKEN, f"{token}\n")
+    write_beside(target, NOTE, render_note(note))
+    shell.download(COPY, target=target)
+    size = target.stat().st_size
+    if size != note.size:
+        target.unlink()
+        raise GuestError(f"{note.server}: {note.name} did not arrive whole", details=f"{size} of {note.size} bytes")
+
+
+def stop_k3s(step: StopK3s, _lane: str, context: RunContext) -> Done:
+    """Have k3s stopped; a server's data is marked as given up, so that nothing starts it by mistake."""
+    shell = context.findings.shells.need(step.machine.name)
+    mark = "1" if step.machine.role is Role.CONTROL_PLANE else "0"
+    env = (("UNIT", step.machine.role.unit), ("MARK", mark))
+    lines = parse_lines(shell.run(GuestScript(name="stop-k3s.sh", env=env), timeout_s=context.timeouts.server_s))
+    return Done(changed=lines.get("changed") == ["1"])
 
 
 def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+    """Have the server serve the snapshot's data, with the token and the CAs that belong to it."""
+    machine = step.machine
+    shell = context.findings.shells.need(machine.name)
+    source = step.source if isinstance(step.source, Path) else None
+    name = source.name if source else str(step.source)
+    note = _note_beside(source)
+    token = _token_of(source, name, note, context)
+    etcd = not name.endswith(SQLITE) or context.spec.control_plane.count > 1
+    install(machine, shell, context, token=token, etcd=etcd, join=None)
+    if source is not None:
+        shell.upload(source, name=SENT)
+    place = "sent" if source else "s3" if step.s3 else "disk"
+    script = GuestScript(
+        name="restore.sh",
+        env=(("NAME", name), ("FROM", place), ("CA", note.ca if note else "")),
+        secret_files=(("restore-token", f"{token}\n"),),
+    )
+    shell.run(script, timeout_s=context.timeouts.server_s)
+    _keep_token(token, context)
+    start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
+    await_api(machine, shell, lane, context)
+    access = gain_access(machine, shell, context)
+    return Done(note=_tidy(access, shell, context))
+
+
+def _note_beside(source: Path | None) -> SnapshotNote | None:
+    path = source.with_name(source.name + NOTE) if source else None
+    return parse_note(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+
+
+def _token_of(source: Path | None, name: str, note: SnapshotNote | None, context: RunContext) -> str:
+    """The short token of the snapshot's time: beside it, else the one that we know counted then."""
+    beside = source.with_name(source.name + TOKEN) if source else None
+    if beside is not None and beside.is_file():
+        return short_form(beside.read_text(encoding="utf-8"))
+    state, cluster = context.ports.state, context.spec.name
+    before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
+    now = state.read(cluster, TOKEN_ITEM) or context.token
+    token = token_at(note.made_s if note else made_s(name), now=now, before=before)
+    if not token:
+        raise HomelabError(
+            f"the token that {name} was taken with is not known here",
+            details="it encrypts the cluster's certificates and keys in the snapshot",
+            resolution=f"put it into {name}{TOKEN} beside the snapshot, on one line",
+        )
+    return token
+
+
+def _keep_token(token: str, context: RunContext) -> None:
+    """Where the snapshot's token is an older one, the one that counted until now belongs to newer snapshots."""
+    state, cluster = context.ports.state, context.spec.name
+    now = short_form(state.read(cluster, TOKEN_ITEM) or "")
+    if now and now != token:
+        before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
+        after = with_old_token(before, now, until_s=context.ports.processes.unix_s())
+        state.write(cluster, OLD_TOKENS, render_old_tokens(after))
+
+
+def _tidy(access: ClusterAccess, shell: GuestShell, context: RunContext) -> str:
+    """Make the old nodes' list true again: passwords that have changed since, machines that are no more."""
+    ours = {place.machine for place in context.findings.places.values()}
+    run_script(shell, "forget-passwords.sh", context, NODES=" ".join(sorted(ours)))
+    gone = sorted(kube_node.name for kube_node in access.kube.kube_nodes() if kube_node.name not in ours)
+    for name in gone:
+        access.kube.delete_kube_node(name, timeout_s=context.timeouts.delete_node_s)
+    return f"removed the nodes {', '.join(gone)}, which have no machine" if gone else ""
 
 
 def rejoin_server(step: RejoinServer, lane: str, context: RunContext) -> Done:
-    """To come."""
-    raise NotImplementedError
+    """Have a stopped server in the restored cluster, with the data of that alone."""
+    machine = step.machine
+    shell = context.findings.shells.need(machine.name)
+    access = context.findings.access.need(CLUSTER)
+    _join_settings(machine, shell, access, context)
+    run_script(shell, "rejoin.sh", context)
+    start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
+    return Done()
+
+
+def _join_settings(machine: MachineSpec, shell: GuestShell, access: ClusterAccess, context: RunContext) -> None:
+    """First, since a server without its data and without another to join would begin a cluster of its own."""
+    join = context.spec.vip.address if context.spec.vip else access.address
+    install(machine, shell, context, token=access.token, etcd=False, join=join)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.identity import inherit
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
@@ -27,14 +28,20 @@ _REGISTERS_IN_S = 5.0
 def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     """Have the first server serving; learn token and kubeconfig. One that serves already is only read."""
     machine = step.machine
-    guest = context.findings.guests.need(machine.name)
     shell = context.findings.shells.need(machine.name)
     changed = False
     if not serves(shell, context):
-        token = token_there(shell, context) or context.token
+        token = token_there(shell, context) or inherit(shell, context) or context.token
         changed = install(machine, shell, context, token=token, etcd=step.etcd, join=None)
         _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
         await_api(machine, shell, lane, context)
+    access = gain_access(machine, shell, context)
+    return Done(changed=changed, note=f"https://{access.address}:6443")
+
+
+def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) -> ClusterAccess:
+    """Learn token and kubeconfig of a server that serves, for the other lanes and for runs to come."""
+    guest = context.findings.guests.need(machine.name)
     token = run_script(shell, "read-token.sh", context).strip()
     kubeconfig = rename_entries(
         run_script(shell, "read-kubeconfig.sh", context),
@@ -46,10 +53,9 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     access = ClusterAccess(
         address=guest.address, token=token, kubeconfig=kubeconfig, kube=context.ports.kube.connect(direct)
     )
-    context.findings.access.put(CLUSTER, access)
     context.ports.state.write(context.spec.name, "token", token)
     context.ports.state.write(context.spec.name, "kubeconfig", kubeconfig)
-    return Done(changed=changed, note=f"https://{guest.address}:6443")
+    return context.findings.access.put(CLUSTER, access)
 
 
 def join_server(step: JoinServer, lane: str, context: RunContext) -> Done:

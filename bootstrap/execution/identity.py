@@ -1,0 +1,59 @@
+"""A cluster's identity, its CAs and token, as the state directory keeps it for a server to come."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from bootstrap.errors import HomelabError
+from bootstrap.execution.context import RunContext
+from bootstrap.ports import GuestScript, GuestShell
+
+IDENTITY = "identity"
+"""State item: where it is there, a first server that has never run begins with it."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes kubeconfigs and joined machines of a cluster valid for another one.
+
+    Attributes:
+        token: In its short form.
+        tls: The CAs' certificates and keys, and the key of service accounts, as a base64 tar.
+    """
+
+    token: str = field(repr=False)
+    tls: str = field(repr=False)
+
+
+def render_identity(identity: Identity) -> str:
+    """The state item's text; a secret."""
+    return json.dumps({"format": _FORMAT, "token": identity.token, "tls": identity.tls})
+
+
+def parse_identity(text: str) -> Identity:
+    """Read it back. Raises HomelabError."""
+    try:
+        found = json.loads(text)
+        if found["format"] != _FORMAT:
+            raise ValueError(f"format {found['format']}")
+        return Identity(token=str(found["token"]), tls=str(found["tls"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomelabError(
+            "the cluster's identity in the state directory cannot be read",
+            details=f"{type(error).__name__}: {error}",
+            resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
+        ) from error
+
+
+def inherit(shell: GuestShell, context: RunContext) -> str | None:
+    """Give a server that has never run the identity that was kept, if one was; returns the token to begin with."""
+    text = context.ports.state.read(context.spec.name, IDENTITY)
+    if not text:
+        return None
+    identity = parse_identity(text)
+    script = GuestScript(name="put-identity.sh", secret_files=(("identity", identity.tls),))
+    shell.run(script, timeout_s=context.timeouts.script_s)
+    return identity.token

@@ -1,0 +1,91 @@
+"""The machines that are there, for plans that keep them all and do something on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.machines import machine_of, wanted_machines
+from bootstrap.planning.members import ordinal_of
+from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """A machine that has a VM; as wanted where it is, else as it stands."""
+
+    machine: MachineSpec
+    vm: VmRecord
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.machine.role is Role.CONTROL_PLANE
+
+
+def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ...]:
+    """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order."""
+    wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
+    found = [
+        Present(machine=wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm=vm)
+        for vm in observed.vms
+        if vm.record and is_ours(vm, spec.name) and vm.record.state is not RecordState.CLONING
+    ]
+    return tuple(sorted(found, key=lambda each: (not each.is_server, each.machine.pool, ordinal_of(each.machine.name))))
+
+
+def plan_on(
+    command: str,
+    spec: ClusterSpec,
+    observed: Observed,
+    machines: Sequence[Present],
+    *,
+    lanes: tuple[Lane, ...],
+    concerned: str = "",
+    notes: tuple[str, ...] = (),
+) -> Plan:
+    """A plan that neither makes nor removes machines.
+
+    Args:
+        command: Whose plan it is.
+        spec: The cluster.
+        observed: What there is.
+        machines: All that are there.
+        lanes: What is done.
+        concerned: Why machines that have a lane are in the plan, for the user.
+        notes: What the user should know.
+
+    Raises:
+        PreflightError: Something stands where the marker of who works on the cluster would.
+    """
+    check_lock_place(spec, observed.vms)
+    named = {lane.name for lane in lanes}
+    planned = tuple(
+        PlannedMachine(
+            spec=each.machine,
+            place=VmPlace(
+                machine=each.machine.name,
+                pve_node=each.vm.pve_node,
+                vmid=each.vm.vmid,
+                smbios_uuid=each.vm.smbios_uuid,
+            ),
+            action="keep",
+            reason=concerned if each.machine.name in named else "",
+        )
+        for each in machines
+    )
+    return Plan(
+        command=command,
+        cluster=spec.name,
+        machines=planned,
+        lanes=lanes,
+        notes=notes,
+        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
+        vmids=spec.placement.vmids,
+        marked=marker_of(spec.name, observed.vms) is not None,
+    )

@@ -1,0 +1,172 @@
+"""Snapshots by their names and by the notes that lie beside them. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, S3Spec
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.workloads import Snapshot
+
+LATEST = "latest"
+"""Stands for the newest snapshot there is."""
+
+SQLITE = ".sqlite"
+"""How a copy of sqlite's database ends; anything else is etcd's."""
+
+NOTE = ".json"
+TOKEN = ".token"  # noqa: S105 - a file's ending
+FORMAT = 1
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_MADE = re.compile(r"-(?P<made>[0-9]{9,11})(?:\.sqlite|\.zip)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotNote:
+    """What is written beside a snapshot that was fetched, so that a restore can check it.
+
+    Attributes:
+        made_s: Unix seconds.
+        size: In bytes.
+        sha256: Of the file, lower-case hex.
+        ca: SHA-256 of the server CA's file, which tells one cluster's certificates from another's.
+    """
+
+    name: str
+    cluster: str
+    server: str
+    k3s_version: str
+    made_s: int
+    size: int
+    sha256: str
+    ca: str
+
+
+def render_note(note: SnapshotNote) -> str:
+    """As JSON."""
+    return json.dumps({"format": FORMAT} | asdict(note), indent=2) + "\n"
+
+
+def parse_note(text: str) -> SnapshotNote | None:
+    """Read it back; None for what is no note of this format."""
+    try:
+        found = json.loads(text)
+        if found.pop("format") != FORMAT:
+            return None
+        return SnapshotNote(**found)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def check_prefix(name: str) -> None:
+    """Raise PreflightError for what k3s or a file system would not take as a snapshot's name."""
+    if not _NAME.fullmatch(name) or name == LATEST:
+        raise PreflightError(
+            f"{name!r} cannot name a snapshot",
+            details="lower-case letters, digits, '.' and '-', at most 40, with a letter or digit at both ends",
+            resolution="such as --name before-upgrade",
+        )
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a text can be a snapshot's whole name on a server."""
+    return bool(_FILE.fullmatch(name))
+
+
+def made_s(name: str) -> int | None:
+    """When a snapshot was taken, in Unix seconds, from its name; None where that does not tell."""
+    found = next((match for match in _MADE.finditer(name) if match.end() == len(name)), None)
+    return int(found["made"]) if found else None
+
+
+def made_at(name: str) -> datetime | None:
+    """The same, as a time."""
+    seconds = made_s(name)
+    return datetime.fromtimestamp(seconds, tz=UTC) if seconds is not None else None
+
+
+def is_local(snapshot: Snapshot) -> bool:
+    """Whether it lies on this computer."""
+    return "://" not in snapshot.location
+
+
+def in_bucket(snapshot: Snapshot) -> bool:
+    """Whether it lies in a bucket."""
+    return snapshot.location.startswith("s3://")
+
+
+def newest_first(snapshots: Iterable[Snapshot]) -> tuple[Snapshot, ...]:
+    """In the order a user wants to read; each place once."""
+    never = datetime.min.replace(tzinfo=UTC)
+    by_place = {(each.machine, each.location): each for each in snapshots}
+    return tuple(sorted(by_place.values(), key=lambda each: (each.made or never, each.name), reverse=True))
+
+
+def find_snapshot(wanted: str, snapshots: Iterable[Snapshot], *, cluster: ClusterName) -> Snapshot:
+    """The snapshot of a name, or the newest for `latest`; of one in several places the nearest to a server's disk.
+
+    Raises:
+        PreflightError: There is none.
+    """
+    usable = [each for each in newest_first(snapshots) if not each.problem]
+    if wanted == LATEST and usable:
+        wanted = usable[0].name
+    found = [each for each in usable if each.name == wanted]
+    if not found:
+        names = list(dict.fromkeys(each.name for each in usable))
+        raise PreflightError(
+            f"{cluster} has no snapshot {wanted}" if wanted != LATEST else f"{cluster} has no snapshot at all",
+            details="\n".join(names[:10]),
+            resolution="`homelab-k8s backups` lists them; a file of another place is named by its path",
+        )
+    return min(found, key=lambda each: (in_bucket(each), is_local(each)))
+
+
+def snapshot_at(path: Path, *, size: int, note: SnapshotNote | None) -> Snapshot:
+    """A file of this computer as a snapshot."""
+    made = datetime.fromtimestamp(note.made_s, tz=UTC) if note else made_at(path.name)
+    return Snapshot(name=path.name, machine=None, location=str(path), size=size, made=made)
+
+
+def name_in(location: str) -> str:
+    """The file's name in a location."""
+    return PurePosixPath(location).name
+
+
+def needed_bucket(spec: ClusterSpec) -> S3Spec:
+    """The inventory's bucket, with its keys.
+
+    Raises:
+        PreflightError: It names none, or the keys are not in the environment.
+    """
+    s3 = spec.backup.s3
+    if s3 is None:
+        raise PreflightError(
+            f"the inventory of {spec.name} names no bucket", resolution="name one under backup.s3, see docs/backup.md"
+        )
+    check_bucket(spec)
+    return s3
+
+
+def check_bucket(spec: ClusterSpec) -> None:
+    """Refuse to act with a bucket in the inventory whose keys are not there: servers would be given none.
+
+    Raises:
+        PreflightError: Keys of a bucket that the inventory names are missing.
+    """
+    s3 = spec.backup.s3
+    if s3 is not None and not (s3.access_key and s3.secret_key):
+        raise PreflightError(
+            f"the keys of the bucket {s3.bucket} are not in the environment",
+            details="nothing was touched",
+            resolution="set the variables that backup.s3.access_key_env and secret_key_env name "
+            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY unless the inventory says otherwise)",
+        )
