@@ -84,6 +84,35 @@ def status_document(status: ClusterStatus) -> Document:
         "cluster": status.cluster,
         "machines": [machine_document(machine) for machine in status.machines],
         "problems": list(status.problems),
+        **_cluster_facts(status),
+    }
+
+
+def _cluster_facts(status: ClusterStatus) -> Document:
+    """What is known of the cluster as a whole; null where it is not known, or there is no such thing."""
+    datastore, vip, certificate, snapshots = status.datastore, status.vip, status.certificate, status.snapshots
+    newest = snapshots.newest if snapshots else None
+    return {
+        "datastore": {
+            "kind": datastore.kind,
+            "members": datastore.members,
+            "ready": datastore.ready,
+            "quorum": datastore.quorum,
+        }
+        if datastore
+        else None,
+        "vip": {"address": str(vip.address), "holder": vip.holder} if vip else None,
+        "certificate": {"machine": certificate.machine, "days_left": round(certificate.days_left, 1)}
+        if certificate
+        else None,
+        "snapshots": {
+            "count": snapshots.count,
+            "newest": newest.name if newest else None,
+            "age_s": round(snapshots.age_s) if snapshots.age_s is not None else None,
+        }
+        if snapshots
+        else None,
+        "at_work": status.at_work or None,
     }
 
 
@@ -101,6 +130,20 @@ def machine_document(machine: MachineStatus) -> Document:
         "k3s_version": machine.k3s_version or None,
         "cores": machine.cores or None,
         "memory_mib": machine.memory_mib or None,
+        "disk_gib": machine.disk_gib or None,
+        "wanted": {
+            "cores": machine.wanted.cores,
+            "memory_mib": machine.wanted.memory_mib,
+            "disk_gib": machine.wanted.disk_gib,
+            "cpu_type": machine.wanted.cpu_type,
+        }
+        if machine.wanted
+        else None,
+        "differs": list(machine.differs),
+        "cordoned": machine.cordoned,
+        "leaving": machine.leaving,
+        "holds_vip": machine.holds_vip,
+        "os_image": machine.os_image or None,
     }
 
 

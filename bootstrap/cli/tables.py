@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from bootstrap.reporting.texts import counted as counted
 from bootstrap.reporting.texts import seconds as seconds
 
 if TYPE_CHECKING:
-    from bootstrap.commands.status import ClusterStatus
     from bootstrap.execution.report import Report
     from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
@@ -51,34 +49,6 @@ def plan_text(plan: Plan) -> str:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
     parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]
     return "\n".join(parts)
-
-
-def status_text(status: ClusterStatus) -> str:
-    """Machines and Kubernetes nodes side by side, then the problems."""
-    ready = {True: "yes", False: "no", None: "unknown"}
-    table = render_table(
-        ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S"),
-        [
-            (
-                machine.name,
-                machine.role,
-                machine.pve_node or "-",
-                str(machine.vmid or "-"),
-                str(machine.address or "-"),
-                machine.vm,
-                ready[machine.ready],
-                machine.k3s_version or "-",
-            )
-            for machine in status.machines
-        ],
-    )
-    if status.healthy:
-        return f"{table}\n\n{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
-    problems = "\n".join(
-        textwrap.fill(problem, width=100, initial_indent="  - ", subsequent_indent="    ", break_long_words=False)
-        for problem in status.problems
-    )
-    return f"{table}\n\n{status.cluster}: {counted(len(status.problems), 'problem')}\n{problems}"
 
 
 def phases_text(phases: Sequence[tuple[str, float]]) -> str:

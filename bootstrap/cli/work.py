@@ -5,7 +5,7 @@ A command that looks:
     with working("status", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress,
                  output=output) as work:
         found = work.look(work.homelab.status)
-        work.result(lambda: tables.status_text(found), lambda: documents.status_document(found))
+        work.result(lambda: status_text(found), lambda: documents.status_document(found))
 
 A command that acts, all of it (options are the shared types of `options`; `Overrides` is imported inside, since it
 is slow to import and `--help` would pay):

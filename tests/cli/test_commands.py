@@ -147,39 +147,6 @@ def test_what_does_not_fit_exits_with_4(run: Run, world: World) -> None:
     assert (result.exit_code, world.journal) == (4, [])
 
 
-def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> None:
-    run(*UP)
-    status = ("status", "--cluster", "demo", "--workers", "2")
-    result = run(*status)
-    assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == "demo: 3 machines, all Ready"
-    world.vms[min(world.vms)].running = False
-    result = run(*status)
-    assert result.exit_code == 1
-    assert "demo-cp-1 is powered off" in result.stdout
-    assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
-
-
-def test_status_as_json_keeps_its_form(run: Run) -> None:
-    run(*UP)
-    status = json.loads(run("status", "--cluster", "demo", "--workers", "2", "-o", "json").stdout)
-    assert list(status) == ["format", "cluster", "machines", "problems"]
-    assert (status["format"], status["cluster"], status["problems"]) == (1, "demo", [])
-    assert status["machines"][0] == {
-        "name": "demo-cp-1",
-        "role": "control-plane",
-        "pool": "control-plane",
-        "pve_node": "pve1",
-        "vmid": 7000,
-        "address": "192.0.2.10",
-        "vm": "running",
-        "ready": True,
-        "k3s_version": "v1.33.3+k3s1",
-        "cores": 2,
-        "memory_mib": 2048,
-    }
-
-
 def test_kubeconfig_prints_it(run: Run) -> None:
     assert run("kubeconfig", "--cluster", "demo").exit_code == 1
     run(*UP)

@@ -1,0 +1,126 @@
+"""A cluster's status for people: machines, what they run on, and the problems."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bootstrap.cli.tables import counted, memory, render_table
+
+if TYPE_CHECKING:
+    from bootstrap.commands.status import ClusterStatus, MachineStatus
+
+_WIDTH = 100
+_READY = {True: "yes", False: "no", None: "unknown"}
+_HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
+_WIDE = ("POOL", "CORES", "MEMORY", "DISK", "CPU TYPE", "OS")
+_HOUR_S, _DAY_S = 3600.0, 86400.0
+_DAYS_FROM_S = 2 * _DAY_S
+
+
+def status_text(status: ClusterStatus, *, wide: bool = False) -> str:
+    """Machines and Kubernetes nodes side by side, what they run on, then the problems.
+
+    Args:
+        status: What was found.
+        wide: Whether sizes are shown, beside those wanted where these differ.
+    """
+    headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
+    table = render_table(
+        headings, [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines]
+    )
+    facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status))
+    return "\n\n".join(filter(None, (table, facts, _verdict(status))))
+
+
+def age_text(seconds: float) -> str:
+    """`40 min`, `3 h`, `9 days`: how old something is, roughly."""
+    if seconds < _HOUR_S:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / _HOUR_S:.0f} h" if seconds < _DAYS_FROM_S else f"{seconds / _DAY_S:.0f} days"
+
+
+def _cells(machine: MachineStatus) -> tuple[str, ...]:
+    return (
+        machine.name,
+        machine.role,
+        machine.pve_node or "-",
+        str(machine.vmid or "-"),
+        str(machine.address or "-"),
+        machine.vm,
+        ", ".join(
+            filter(
+                None,
+                (
+                    _READY[machine.ready],
+                    "cordoned" if machine.cordoned else "",
+                    "leaving" if machine.leaving else "",
+                ),
+            )
+        ),
+        machine.k3s_version or "-",
+    )
+
+
+def _wide_cells(machine: MachineStatus) -> tuple[str, ...]:
+    wanted = machine.wanted
+    return (
+        machine.pool,
+        _beside(machine.cores, wanted.cores if wanted else 0, str),
+        _beside(machine.memory_mib, wanted.memory_mib if wanted else 0, memory),
+        _beside(machine.disk_gib, wanted.disk_gib if wanted else 0, lambda gib: f"{gib} GiB"),
+        machine.cpu_type or "-",
+        machine.os_image or "-",
+    )
+
+
+def _beside(have: int, want: int, say: Callable[[int], str]) -> str:
+    """`2`, or `2 (4 wanted)`."""
+    if not have:
+        return "-"
+    return say(have) if not want or have == want else f"{say(have)} ({say(want)} wanted)"
+
+
+def _facts(status: ClusterStatus) -> list[tuple[str, str]]:
+    """What there is to tell of the cluster as a whole, as name and text."""
+    found = []
+    if status.at_work:
+        found.append(("at work", status.at_work))
+    if status.datastore is not None:
+        found.append(("datastore", str(status.datastore)))
+    if status.vip is not None:
+        holder = f"held by {status.vip.holder}" if status.vip.holder else "held by nobody that was asked"
+        found.append(("API address", f"{status.vip.address}, {holder}"))
+    if status.certificate is not None:
+        days = status.certificate.days_left
+        says = f"good for {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
+        found.append(("certificate", f"{says} ({status.certificate.machine})"))
+    if status.snapshots is not None:
+        found.append(("snapshots", _snapshots(status)))
+    return found
+
+
+def _snapshots(status: ClusterStatus) -> str:
+    told = status.snapshots
+    if told is None or told.newest is None:
+        return "none: `homelab-k8s backup` takes one"
+    age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
+    return f"{told.count}, the newest {told.newest.name}{age}"
+
+
+def _verdict(status: ClusterStatus) -> str:
+    if status.healthy:
+        return f"{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
+    problems = (
+        textwrap.fill(
+            problem,
+            width=_WIDTH,
+            initial_indent="  - ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for problem in status.problems
+    )
+    return "\n".join([f"{status.cluster}: {counted(len(status.problems), 'problem')}", *problems])
