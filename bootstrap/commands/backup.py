@@ -1,0 +1,55 @@
+"""`backup`: the cluster's data as it is now, on a server, and where the user wants it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bootstrap.commands.act import run_locked
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.run import RunOptions
+from bootstrap.events import EventSink
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.backup import plan_backup
+from bootstrap.planning.machines import settled
+from bootstrap.planning.plan import Plan
+from bootstrap.ports import Ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupWish:
+    """What is asked of `backup`.
+
+    Attributes:
+        name: What the snapshot's name begins with.
+        to: A directory here that it is fetched into as well, or None.
+        s3: Whether it goes to the inventory's bucket as well.
+    """
+
+    name: str = "manual"
+    to: Path | None = None
+    s3: bool = False
+
+
+def prepare_backup(spec: ClusterSpec, ports: Ports, wish: BackupWish) -> Plan:
+    """Observe and plan. Touches nothing.
+
+    Raises:
+        PreflightError: It cannot be done.
+    """
+    observed = observe_cluster(spec, ports)
+    to = wish.to.expanduser().absolute() if wish.to is not None else None
+    return plan_backup(settled(spec, observed), observed, name=wish.name, to=to, s3=wish.s3)
+
+
+def run_backup(
+    plan: Plan, spec: ClusterSpec, ports: Ports, wish: BackupWish, *, sink: EventSink, options: RunOptions
+) -> Report:
+    """Carry a plan of `prepare_backup` out. A snapshot that was cut off is taken anew by the next run.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: It failed.
+    """
+    return run_locked(plan, spec, ports, again=lambda: prepare_backup(spec, ports, wish), sink=sink, options=options)

@@ -1,0 +1,85 @@
+"""`rotate token`: a new token for the cluster; and whether Kubernetes secrets are encrypted in its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bootstrap.commands.act import run_locked
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.snapshots import logged_in
+from bootstrap.errors import PreflightError
+from bootstrap.events import EventSink
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.access import needed_server
+from bootstrap.planning.machines import settled
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.rotate import plan_rotate
+from bootstrap.planning.tokens import NEXT_TOKEN
+from bootstrap.ports import GuestScript, Ports
+
+_SCRIPT_TIMEOUT_S = 30.0
+
+
+def prepare_rotate(spec: ClusterSpec, ports: Ports) -> Plan:
+    """Observe and plan. Touches nothing.
+
+    Raises:
+        PreflightError: No server is Ready.
+    """
+    observed = observe_cluster(spec, ports)
+    unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
+    return plan_rotate(settled(spec, observed), observed, unfinished=unfinished)
+
+
+def run_rotate(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+    """Carry a plan of `prepare_rotate` out.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: A machine did not come back; `rotate token` again finishes what was begun.
+    """
+    report = run_locked(plan, spec, ports, again=lambda: prepare_rotate(spec, ports), sink=sink, options=options)
+    # Until now a run that was cut off would have been finished with this token, not with a third one.
+    ports.state.write(spec.name, NEXT_TOKEN, "")
+    return report
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretsEncryption:
+    """Whether Kubernetes secrets are encrypted in the cluster's data.
+
+    Attributes:
+        enabled: None where k3s said neither.
+        text: What k3s said.
+    """
+
+    enabled: bool | None
+    text: str
+
+
+def secrets_encryption(spec: ClusterSpec, ports: Ports) -> SecretsEncryption:
+    """Ask a server. Reads only.
+
+    Raises:
+        HomelabError: No server is Ready, or it cannot be asked.
+    """
+    observed = observe_cluster(spec, ports)
+    server = needed_server(settled(spec, observed), observed)
+    address = dict(observed.addresses).get(server.name)
+    vm = next((vm for vm in observed.vms if vm.record and vm.record.machine == server.name), None)
+    if vm is None or address is None:
+        raise PreflightError(f"the guest agent of {server.name} does not tell an address")
+    with logged_in(vm, address, spec, ports) as shell:
+        text = shell.run(GuestScript(name="secrets-status.sh"), timeout_s=_SCRIPT_TIMEOUT_S)
+    return SecretsEncryption(enabled=_enabled(text), text=text.strip())
+
+
+def _enabled(text: str) -> bool | None:
+    """From the line `Encryption Status: Enabled` (or Disabled)."""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == "Encryption Status":
+            return {"enabled": True, "disabled": False}.get(value.strip().split(",")[0].lower())
+    return None

@@ -1,0 +1,141 @@
+"""`backups`: what snapshots there are, on servers, in the bucket and here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.errors import HomelabError, KubernetesError
+from bootstrap.execution.guest_steps import HOST_KEY_FILE
+from bootstrap.execution.scripts import parse_lines
+from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.machine import Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.kubeconfig import with_server
+from bootstrap.planning.snapshots import NOTE, TOKEN, in_bucket, made_at, newest_first, parse_note, snapshot_at
+from bootstrap.ports import GuestScript, GuestShell, Ports
+
+_THREADS = 8
+_LOGIN_TIMEOUT_S = 10.0
+_SCRIPT_TIMEOUT_S = 30.0
+_ON_SERVER = "file:///var/lib/rancher/k3s/server/db/snapshots/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotList:
+    """All that were found, newest first, and who could not be asked."""
+
+    snapshots: tuple[Snapshot, ...]
+    problems: tuple[str, ...]
+
+
+def snapshot_directory(state_root: Path, cluster: ClusterName) -> Path:
+    """Where fetched snapshots go unless the user says otherwise. Not among the state that `down` removes."""
+    return state_root / "snapshots" / cluster
+
+
+def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> SnapshotList:
+    """Every snapshot of the cluster. Reads only.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        directory: Where fetched ones are, such as `snapshot_directory`; it need not be there.
+    """
+    return snapshots_of(spec, ports, observe_cluster(spec, ports), directory=directory)
+
+
+def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directory: Path) -> SnapshotList:
+    """The same, of a cluster that was observed."""
+    servers = [
+        (vm, address)
+        for vm in observed.vms
+        for name, address in observed.addresses
+        if vm.record and vm.record.machine == name and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+    ]
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="snapshots") as pool:
+        told = list(pool.map(lambda server: _on_server(server[0], server[1], spec, ports), servers))
+    found = [snapshot for each in told if not isinstance(each, str) for snapshot in each]
+    problems = [each for each in told if isinstance(each, str)]
+    # What is on disks is told by the disks; what is in the bucket only k3s tells.
+    found += [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
+    return SnapshotList(snapshots=newest_first([*found, *local_snapshots(directory)]), problems=tuple(problems))
+
+
+def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
+    """The snapshots in a directory here; one without a note is listed too, if its name tells when it was taken."""
+    if not directory.is_dir():
+        return ()
+    files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return tuple(
+        local_snapshot(path)
+        for path in files
+        if not path.name.endswith((NOTE, TOKEN)) and (path.with_name(path.name + NOTE).is_file() or made_at(path.name))
+    )
+
+
+def local_snapshot(path: Path) -> Snapshot:
+    """A file here, with what its note tells."""
+    beside = path.with_name(path.name + NOTE)
+    note = parse_note(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+    return snapshot_at(path, size=path.stat().st_size, note=note)
+
+
+def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> tuple[Snapshot, ...] | str:
+    """The snapshots on a server's disk, or why it could not be asked."""
+    if vm.record is None:  # cannot be: only machines of ours are asked
+        raise AssertionError(vm)
+    name = vm.record.machine
+    try:
+        with logged_in(vm, address, spec, ports) as shell:
+            lines = parse_lines(shell.run(GuestScript(name="list-snapshots.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+    except HomelabError as error:
+        return f"{name}: {error}"
+    return tuple(_parse(line, name) for line in lines.get("snapshot", []))
+
+
+def _parse(line: str, machine: MachineName) -> Snapshot:
+    size, written_s, name = line.split(" ", 2)
+    made = made_at(name) or datetime.fromtimestamp(int(written_s), tz=UTC)
+    return Snapshot(name=name, machine=machine, location=f"{_ON_SERVER}{name}", size=int(size), made=made)
+
+
+def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapshot, ...]:
+    """What k3s tells of its snapshots; nothing while its API is away."""
+    kubeconfig = ports.state.read(spec.name, "kubeconfig")
+    addresses = dict(observed.addresses)
+    ready = [node.name for node in observed.kube_nodes or () if node.ready and "control-plane" in node.roles]
+    address = next((addresses[name] for name in ready if name in addresses), None)
+    if kubeconfig is None or address is None:
+        return ()
+    kube = ports.kube.connect(with_server(kubeconfig, address))
+    try:
+        return kube.snapshots()
+    except KubernetesError:
+        return ()
+    finally:
+        kube.close()
+
+
+@contextmanager
+def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> Iterator[GuestShell]:
+    """A login on a machine of ours that runs, its host key pinned. Raises HomelabError."""
+    host_key = None
+    if spec.ssh.host_keys is not HostKeyPolicy.ACCEPT_NEW:
+        text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
+        host_key = " ".join(text.split()[:2])
+    name = vm.record.machine if vm.record else MachineName(vm.name)
+    shell = ports.shells.connect(name, address, user=spec.ssh.user, host_key=host_key, timeout_s=_LOGIN_TIMEOUT_S)
+    try:
+        yield shell
+    finally:
+        shell.close()
