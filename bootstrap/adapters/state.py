@@ -34,9 +34,24 @@ class DirectoryStateStore:
         """Where a cluster's items are (it need not exist). Raises HomelabError for a name that is no file name."""
         return self._root / "clusters" / _checked(cluster)
 
+    def path(self, cluster: ClusterName, item: str) -> Path:
+        """The file that an item is in, whether or not it is there. Raises HomelabError as `directory` does."""
+        return self.directory(cluster) / _checked(item)
+
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """The clusters that have a directory here, by name. Raises HomelabError where that cannot be read."""
+        try:
+            return tuple(
+                sorted(ClusterName(path.name) for path in (self._root / "clusters").iterdir() if path.is_dir())
+            )
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise HomelabError(f"cannot read the state directory {self._root}", details=str(error)) from error
+
     def read(self, cluster: ClusterName, item: str) -> str | None:
         """An item's text, or None. Raises HomelabError where it is there but cannot be read."""
-        path = self.directory(cluster) / _checked(item)
+        path = self.path(cluster, item)
         try:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -40,6 +40,14 @@ class StateStore(Protocol):
         """Put an item there, atomically."""
         ...
 
+    def path(self, cluster: ClusterName, item: str) -> Path:
+        """The file that an item is in, whether or not it is there; for programs that want a file."""
+        ...
+
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """The clusters that have items, by name."""
+        ...
+
     def forget(self, cluster: ClusterName) -> bool:
         """Remove all of a cluster's items; whether there were any."""
         ...

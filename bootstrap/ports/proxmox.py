@@ -87,6 +87,13 @@ class Hypervisor(Protocol):
         """
         ...
 
+    def machines(self) -> tuple[VmRecord, ...]:
+        """All VMs that carry our tag, of whichever cluster, markers too. Reads their configs and no others.
+
+        Of VMs on Proxmox nodes that are offline nothing but name, vmid and tags is known.
+        """
+        ...
+
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """What the token lacks to run `up` and `down`, one for each path."""
         ...

@@ -69,3 +69,13 @@ def test_what_is_in_the_way_is_told(root: Path) -> None:
 def test_the_default_follows_xdg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert default_state_root() == tmp_path / "homelab-k8s"
+
+
+def test_clusters_are_those_that_have_something_here(root: Path) -> None:
+    store = DirectoryStateStore(root)
+    assert store.clusters() == ()
+    store.write(ClusterName("other"), "token", "b")
+    store.write(DEMO, "token", "a")
+    assert store.clusters() == (DEMO, "other")
+    assert store.path(DEMO, "token").read_text() == "a"
+    assert not store.path(DEMO, "kubeconfig").exists()

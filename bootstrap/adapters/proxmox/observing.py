@@ -107,6 +107,26 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
     )
 
 
+def machines(api: Api) -> tuple[VmRecord, ...]:
+    """The VMs that carry our tag; see `Hypervisor.machines`."""
+    rows = api.get("nodes", what="list the Proxmox nodes")
+    offline = {PveNodeName(str(row["node"])) for row in rows if row.get("status") == "offline"}
+    online = [name for row in rows if (name := PveNodeName(str(row["node"]))) not in offline]
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-machines") as pool:
+        listed = [
+            guest for guests in pool.map(lambda name: list(_list_guests(api, name, "qemu")), online) for guest in guests
+        ]
+        tagged = [guest for guest in listed if OWNER_TAG in configs.tags(guest.row.get("tags")) and not guest.template]
+        read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
+    records = [
+        configs.vm_record(guest.config, row=guest.row, pve_node=guest.pve_node)
+        for guest in read
+        if guest.config is not None
+    ]
+    away = [vm for vm in _away(api, offline) if OWNER_TAG in vm.tags]
+    return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
+
+
 def _concerns(vm: VmRecord, *, cluster: ClusterName, vmids: VmidRange) -> bool:
     return vm.vmid in vmids or OWNER_TAG in vm.tags or vm.record is not None or vm.name.startswith(f"{cluster}-")
 

@@ -154,3 +154,24 @@ def test_a_token_without_rights_sees_an_empty_cluster_and_no_error(lab: Lab) -> 
 def test_another_version_is_told(start_lab: Callable[..., Lab]) -> None:
     facts = start_lab(pve_version=8).connect().observe(cluster=DEMO, vmids=VMIDS)
     assert (facts.version.major, facts.version.minor) == (8, 4)
+
+
+def test_machines_of_all_clusters_are_listed_and_strangers_configs_not_read(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab(pve_nodes=3)
+    described = {"description": render_record(RECORD), "tags": "demo;homelab-k8s"}
+    lab.pve.add_vm(VM, NAME, node="pve1", status="running", config={"name": NAME, **described})
+    lab.pve.add_vm(500, "nas", node="pve1", status="running", config={"name": "nas", "tags": "homelab-k8s-not"})
+    lab.pve.add_vm(8001, "other-cp-1", node="pve2", config={"name": "other-cp-1", "tags": "homelab-k8s;other"})
+    lab.pve.add_vm(8002, "other-cp-2", node="pve3", config={"name": "other-cp-2", "tags": "homelab-k8s;other"})
+    lab.pve.set_node_offline("pve3")
+    hypervisor = lab.connect()
+    lab.seen.clear()
+    found = hypervisor.machines()
+    assert [(int(vm.vmid), vm.name, vm.running, sorted(vm.tags)) for vm in found] == [
+        (7001, NAME, True, ["demo", "homelab-k8s"]),
+        (8001, "other-cp-1", False, ["homelab-k8s", "other"]),
+        (8002, "other-cp-2", False, ["homelab-k8s", "other"]),
+    ]
+    assert [vm.record for vm in found] == [RECORD, None, None]
+    read = sorted(path.removeprefix("/api2/json") for _, path in lab.seen if path.endswith("/config"))
+    assert read == ["/nodes/pve1/qemu/7001/config", "/nodes/pve2/qemu/8001/config"]

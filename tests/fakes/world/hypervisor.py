@@ -16,7 +16,7 @@ from bootstrap.errors import (
 )
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.observed import GuestInterface, PveVersion, VmRecord
+from bootstrap.model.observed import OWNER_TAG, GuestInterface, PveVersion, VmRecord
 from bootstrap.ports import CloneRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
 from tests.fakes.world.vm import FakeVm
 
@@ -53,6 +53,11 @@ class FakeHypervisor:
             ),
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
         )
+
+    def machines(self) -> tuple[VmRecord, ...]:
+        with self.world.lock:
+            records = [vm.record() for vm in self.world.vms.values()]
+        return tuple(vm for vm in records if OWNER_TAG in vm.tags)
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing

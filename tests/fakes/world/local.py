@@ -67,6 +67,18 @@ class FakeState:
     def write(self, cluster: ClusterName, item: str, text: str) -> None:
         self.world.state[cluster, item] = text
 
+    def path(self, cluster: ClusterName, item: str) -> Path:
+        """Written out for real: a program is to read it."""
+        path = self.world.directory / cluster / item
+        text = self.read(cluster, item)
+        if text is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return path
+
+    def clusters(self) -> tuple[ClusterName, ...]:
+        return tuple(sorted({ClusterName(cluster) for cluster, _ in self.world.state}))
+
     def forget(self, cluster: ClusterName) -> bool:
         keys = [key for key in self.world.state if key[0] == cluster]
         for key in keys:

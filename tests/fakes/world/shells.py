@@ -14,7 +14,7 @@ import yaml
 from bootstrap.errors import KeyRefusedError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
-from bootstrap.ports import GuestScript
+from bootstrap.ports import CommandOutcome, GuestScript
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.vm import FakeVm
 
@@ -52,6 +52,10 @@ class FakeShell:
     def upload(self, source: Path, *, name: str) -> None:
         self.world.log(f"upload {self.vm.name}")
         self.sent.add(name)
+
+    def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
+        self.world.log(f"command {self.vm.name}: {command}")
+        return self.world.answer(self.vm.name, command)
 
     def close(self) -> None:
         self.sent.clear()

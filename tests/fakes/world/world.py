@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
-from bootstrap.ports import EndpointFacts, MissingPrivileges, Ports
+from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
 from tests.fakes.world.facts import ENDPOINT, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
@@ -45,6 +46,8 @@ class World:
         no_release: Why k3s cannot be had.
         channels: What k3s's channels point to; one that is not there is no channel, but for `stable`.
         releases: Checksum of each k3s binary that was fetched to its version.
+        directory: Where state items go that a program wants as files.
+        answer: How a user's command ends, from the machine's name and the command.
         observe_error: What a look at Proxmox VE ends in.
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
         snapshots: What k3s tells of its snapshots.
@@ -63,6 +66,7 @@ class World:
     journal: list[str] = field(default_factory=list)
     kubeconfigs: dict[str, str] = field(default_factory=dict)
     state: dict[tuple[str, str], str] = field(default_factory=dict)
+    directory: Path = Path("/nonexistent")
     fail_clone: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     refuses_key: set[str] = field(default_factory=set)
@@ -84,6 +88,9 @@ class World:
     who: str = "me@here"
     pid: int = 1
     dead: set[str] = field(default_factory=set)
+    answer: Callable[[str, str], CommandOutcome] = lambda name, _command: CommandOutcome(
+        status=0, stdout=f"{name}\n", stderr=""
+    )
     on_look: Callable[[], None] = lambda: None
     on_call: Callable[[str], None] = lambda _call: None
     lock: threading.RLock = field(default_factory=threading.RLock)
