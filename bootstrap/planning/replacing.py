@@ -145,7 +145,9 @@ def _targets(
     chosen = [member for member in there if member.name in wish.machines]
     if not wish.machines:
         # An earlier run's rest comes first: it was cut off, and this goes on with it.
-        chosen = [member for member in there if member.leaving] or list(there)
+        chosen = [member for member in there if member.leaving]
+        if not chosen and not _unfinished(pool, there):
+            chosen = list(there)
     ordered = victims(chosen, len(chosen))
     if pool.role is not Role.CONTROL_PLANE:
         return ordered, ()
@@ -154,6 +156,12 @@ def _targets(
         return ordered, ()
     through = next((member for member in reversed(ordered) if member.well), None)
     return tuple(m for m in ordered if m != through), (through,) if through else ()
+
+
+def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
+    """Whether successors of machines that have gone already are still to come: that is the end of an earlier run."""
+    half_made = any(m.vm and m.vm.record and m.vm.record.state is RecordState.CLONING for m in there)
+    return half_made or sum(member.vm is not None for member in there) < pool.count
 
 
 def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Member]) -> None:

@@ -19,8 +19,9 @@ import requests
 import yaml
 
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.scale import ScaleWish
 from bootstrap.errors import HomelabError
-from bootstrap.events import Event, StepFinished
+from bootstrap.events import Event, EventSink, StepFinished
 from bootstrap.execution.context import KubeconfigTarget, Timeouts
 from bootstrap.homelab import Homelab
 from bootstrap.inventory import Inventory
@@ -28,11 +29,14 @@ from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.scale import with_counts
 from tests.doubles.k3s.artifacts import make_artifacts
-from tests.fakes.specs import cluster
+from tests.fakes.specs import cluster, workers
 
 TIMEOUTS = Timeouts(first_ask_s=0.05, run_s=120.0)
 PATIENCE_S = 60.0
+WORKERS = workers().name
 
 Until = Callable[[int], bool]
 """Told how many step boundaries have passed (and called again every few ms); True: kill now."""
@@ -69,7 +73,12 @@ class KillableCluster:
         self._inventory = Inventory(spec=self.spec, endpoint=endpoint, source="the test")
 
     def run(self, command: str, *, until: Until = lambda _boundaries: False) -> Ended:
-        """Run `up` or `down` in a child; kill it with SIGKILL as soon as `until` says so."""
+        """Run a command in a child; kill it with SIGKILL as soon as `until` says so.
+
+        Args:
+            command: `up`, `down`, `scale N` (workers), `replace` (the workers), `replace first` (old ones go first).
+            until: When to kill it.
+        """
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -126,17 +135,32 @@ class KillableCluster:
         homelab = Homelab(self._inventory, environ={"HOME": str(self._kubeconfig.parent)})
         options = RunOptions(timeouts=TIMEOUTS, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
         try:
-            if command == "up":
-                plan = homelab.plan_up()
-                if not plan.empty:
-                    homelab.up(plan, sink=sink, options=options)
-            else:
-                homelab.down(homelab.plan_down(), sink=sink, options=options)
+            self._carry_out(command, homelab, sink, options)
         except HomelabError as error:
             said = f"{error.brief} / {error.details} / {error.resolution}"
             os.write(writing, said.replace("\n", " | ").replace("-", " ").encode())
             return error.exit_code
         return 0
+
+    def _carry_out(self, command: str, homelab: Homelab, sink: EventSink, options: RunOptions) -> None:
+        verb, _, number = command.partition(" ")
+        match verb:
+            case "up":
+                plan = homelab.plan_up()
+                if not plan.empty:
+                    homelab.up(plan, sink=sink, options=options)
+            case "down":
+                homelab.down(homelab.plan_down(), sink=sink, options=options)
+            case "scale":
+                wish = ScaleWish(counts={WORKERS: int(number)})
+                plan = homelab.plan_scale(wish)
+                if not plan.empty:
+                    homelab.scale(plan, wish, sink=sink, options=options)
+            case "replace":
+                roll = Replacing(pool=WORKERS, surge=number != "first")
+                homelab.replace(homelab.plan_replace(roll), roll, sink=sink, options=options)
+            case _:
+                raise ValueError(command)
 
     def call(self, method: str, path: str, **values: str | int) -> object:
         """One request to the lab's Proxmox VE API as root."""
@@ -165,9 +189,16 @@ class KillableCluster:
         assert isinstance(content, list)
         return {int(volume["vmid"]) for volume in content if volume.get("vmid")}
 
-    def status(self) -> tuple[tuple[str, str, bool | None], ...]:
-        """Each machine's name, VM state and readiness, and each problem, as `homelab-k8s status` tells."""
-        told = Homelab(self._inventory, environ={"HOME": str(self._kubeconfig.parent)}).status()
+    def status(self, *, workers: int | None = None) -> tuple[tuple[str, str, bool | None], ...]:
+        """Each machine's name, VM state and readiness, and each problem, as `homelab-k8s status` tells.
+
+        Args:
+            workers: How many the inventory asks for; None: as it was at first.
+        """
+        inventory = self._inventory
+        if workers is not None:
+            inventory = replace(inventory, spec=with_counts(inventory.spec, {WORKERS: workers}))
+        told = Homelab(inventory, environ={"HOME": str(self._kubeconfig.parent)}).status()
         problems = [problem for problem in told.problems if "is left alone" not in problem]
         assert problems == []
         return tuple((machine.name, machine.vm, machine.ready) for machine in told.machines)

@@ -72,11 +72,13 @@ def check_down(cluster: KillableCluster) -> None:
     assert cluster.volume_owners() <= {9000}
 
 
-def sweep(cluster: KillableCluster, command: str, undo: str, check: Callable[[KillableCluster], None]) -> int:
-    """Kill a command at its 1st, 2nd, ... boundary until it gets through; after each kill finish and check."""
+def sweep(
+    cluster: KillableCluster, command: str, undo: str, check: Callable[[KillableCluster], None], *, every: int = 1
+) -> int:
+    """Kill a command at its 1st, 2nd, ... boundary (or each `every`th) until it gets through; then finish and check."""
     kills = 0
     while True:
-        ended = cluster.run(command, until=at_boundary(kills + 1))
+        ended = cluster.run(command, until=at_boundary(kills * every + 1))
         finish(cluster, command)
         check(cluster)
         if not ended.killed:
@@ -96,6 +98,37 @@ def test_down_killed_at_every_step_boundary(simulated: KillableCluster) -> None:
     kills = sweep(simulated, "down", "up", check_down)
     print(f"\ndown: {kills} kills")
     assert kills >= 6
+    finish(simulated, "down")
+
+
+def check_workers(number: int) -> Callable[[KillableCluster], None]:
+    """What must stand once the pool has its size: nobody left over, nobody marked, nobody cordoned."""
+
+    def check(cluster: KillableCluster) -> None:
+        vms = {name: vmid for name, vmid in cluster.vms().items() if name not in FOREIGN}
+        assert FOREIGN.items() <= cluster.vms().items()
+        assert len(vms) == number + 1
+        assert cluster.status(workers=number) == tuple((name, "running", True) for name in sorted(vms))
+        assert cluster.volume_owners() <= {9000, *cluster.vms().values()}
+
+    return check
+
+
+@pytest.mark.parametrize(("number", "least"), [(3, 5), (1, 3)])
+def test_scale_killed_at_every_step_boundary(simulated: KillableCluster, number: int, least: int) -> None:
+    finish(simulated, "up")
+    kills = sweep(simulated, f"scale {number}", "scale 2", check_workers(number), every=2)
+    print(f"\nscale {number}: {kills} kills")
+    assert kills >= least
+    finish(simulated, "down")
+
+
+@pytest.mark.parametrize("command", ["replace", "replace first"])
+def test_replace_killed_at_every_step_boundary(simulated: KillableCluster, command: str) -> None:
+    finish(simulated, "up")
+    kills = sweep(simulated, command, "up", check_workers(2), every=3)
+    print(f"\n{command}: {kills} kills")
+    assert kills >= 7
     finish(simulated, "down")
 
 
