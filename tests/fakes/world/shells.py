@@ -15,8 +15,8 @@ from bootstrap.errors import KeyRefusedError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
+from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
-from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -38,9 +38,7 @@ class FakeShells:
 
 
 @dataclass
-class FakeShell:
-    world: World
-    vm: FakeVm
+class FakeShell(DataScripts):
     sent: set[str] = field(default_factory=set)
 
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
@@ -52,6 +50,8 @@ class FakeShell:
     def upload(self, source: Path, *, name: str) -> None:
         self.world.log(f"upload {self.vm.name}")
         self.sent.add(name)
+        if name == "snapshot.in":
+            self.vm.files[name] = source.read_text()
 
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         self.world.log(f"command {self.vm.name}: {command}")
@@ -89,6 +89,8 @@ class FakeShell:
 
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = yaml.safe_load(self.vm.files["config.yaml"])
+        if MARKER in self.vm.files:
+            raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
         if env["RESTART"] == "1":
             self.world.log(f"restart {self.vm.name}")
             self.vm.unit = ""
@@ -130,7 +132,8 @@ class FakeShell:
     def _read_token(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         if self.vm.unit != "k3s":
             raise ScriptError(f"{self.vm.name}: read-token.sh failed", status=1, details="No such file")
-        token = self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
+        own = self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
+        token = self.vm.files.get("token", own)  # A rotation changes it before the unit's environment does.
         return f"K10{'ab' * 32}::server:{token}\n"
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:

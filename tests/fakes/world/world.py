@@ -14,6 +14,7 @@ from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
+from tests.fakes.world.datastore import Datastore
 from tests.fakes.world.facts import ENDPOINT, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
 from tests.fakes.world.kube import FakeKubeApis
@@ -60,6 +61,7 @@ class World:
     vms: dict[Vmid, FakeVm] = field(default_factory=dict)
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=Workloads)
+    datastore: Datastore = field(default_factory=Datastore)
     held_nodes: set[str] = field(default_factory=set)
     snapshots: tuple[Snapshot, ...] = ()
     clock: SteppingClock = field(default_factory=SteppingClock)

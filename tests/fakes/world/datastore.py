@@ -1,0 +1,146 @@
+"""What our scripts about snapshots, tokens and CAs do on a guest."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from bootstrap.errors import GuestError, ScriptError
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import KubeNode
+from tests.fakes.world.facts import VERSION
+from tests.fakes.world.vm import FakeVm
+
+if TYPE_CHECKING:
+    from tests.fakes.world.world import World
+
+MARKER = "marker"
+TAKEN_S = 1_740_830_400
+CA = "ab" * 32
+TLS = "dGxzIGZpbGVz"
+
+
+@dataclass
+class Datastore:
+    """Kept in snapshots: the nodes. Files of a guest are in `FakeVm.files`: `snapshots/NAME`, the marker, `token`.
+
+    Attributes:
+        taken: Nodes by the snapshot's name.
+        passwords_forgotten: Nodes whose passwords were.
+    """
+
+    taken: dict[str, dict[MachineName, KubeNode]] = field(default_factory=dict)
+    passwords_forgotten: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DataScripts:
+    """The part of `FakeShell` that is about the cluster's data."""
+
+    world: World
+    vm: FakeVm
+
+    def download(self, name: str, *, target: Path) -> None:
+        if name not in self.vm.files:
+            raise GuestError(f"{self.vm.name}: there is no {name} beside its scripts")
+        target.write_text(self.vm.files[name])
+
+    def _refuse(self, script: str, why: str) -> ScriptError:
+        return ScriptError(f"{self.vm.name}: {script} failed", status=1, details=why)
+
+    def _snapshot(self, env: dict[str, str], files: dict[str, str]) -> str:
+        if self.vm.unit != "k3s":
+            raise self._refuse("snapshot.sh", "there is no data of a cluster")
+        etcd = any("etcd" in node.roles for node in self.world.kube_nodes.values())
+        made_s = TAKEN_S + len(self.world.datastore.taken)
+        name = f"{env['NAME']}-{env['NODE']}-{made_s}{'' if etcd else '.sqlite'}"
+        self.world.log(f"snapshot {self.vm.name}")
+        self.world.datastore.taken[name] = dict(self.world.kube_nodes)
+        text = f"data of {name}"
+        self.vm.files[f"snapshots/{name}"] = text
+        if "snapshot.yaml" in files:
+            self.vm.files["bucket"] = files["snapshot.yaml"]
+        if env["FETCH"] == "1":
+            self.vm.files["snapshot.out"] = text
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return (
+            f"name={name}\nkind={'etcd' if etcd else 'sqlite'}\nsize={len(text)}\nsha256={digest}\ntime={made_s}\n"
+            f"version={VERSION}\nca={CA}\n"
+        )
+
+    def _drop_snapshot_copy(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        self.vm.files.pop("snapshot.out", None)
+        return ""
+
+    def _list_snapshots(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        names = [name.partition("/")[2] for name in self.vm.files if name.startswith("snapshots/")]
+        return "etcd=1\n" + "".join(f"snapshot=7 {TAKEN_S} {name}\n" for name in names)
+
+    def _stop_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.log(f"stop-k3s {self.vm.name}")
+        changed = bool(self.vm.unit)
+        self.vm.unit = ""
+        if env["MARK"] == "1":
+            self.vm.files[MARKER] = "1"
+        return f"changed={int(changed)}\n"
+
+    def _restore(self, env: dict[str, str], files: dict[str, str]) -> str:
+        serving = [vm.name for vm in self.world.vms.values() if vm.running and vm.unit == "k3s"]
+        assert not serving, f"{serving} would go on with the old data"
+        assert "server" not in yaml.safe_load(self.vm.files["config.yaml"])
+        assert files["restore-token"].strip() in self.vm.files["service.env"]
+        name = env["NAME"]
+        if env["FROM"] == "sent":
+            self.vm.files[f"snapshots/{name}"] = self.vm.files.pop("snapshot.in")
+        if env["FROM"] != "s3" and f"snapshots/{name}" not in self.vm.files:
+            raise self._refuse("restore.sh", f"there is no {name}")
+        self.world.log(f"restore {self.vm.name}")
+        self.world.kube_nodes.clear()
+        self.world.kube_nodes.update(self.world.datastore.taken[name])
+        self.vm.files.pop("token", None)
+        self.vm.files.pop(MARKER, None)
+        return ""
+
+    def _rejoin(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        assert not self.vm.unit
+        if "server" not in yaml.safe_load(self.vm.files["config.yaml"]):
+            raise self._refuse("rejoin.sh", "the settings name no server to join")
+        self.world.log(f"rejoin {self.vm.name}")
+        self.vm.files.pop("token", None)
+        self.vm.files.pop(MARKER, None)
+        return ""
+
+    def _forget_passwords(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.datastore.passwords_forgotten += env["NODES"].split()
+        return ""
+
+    def _rotate_token(self, _env: dict[str, str], files: dict[str, str]) -> str:
+        self.world.log(f"rotate {self.vm.name}")
+        self.vm.files["token"] = files["new-token"]
+        return ""
+
+    def _renew_token(self, env: dict[str, str], files: dict[str, str]) -> str:
+        if env["DONE"] == "1":
+            self.vm.files.pop("pending", None)
+            return ""
+        there, token = self.vm.files["service.env"], files["token"].strip()
+        wanted = token if "K10" in there else token.rpartition(":")[2]
+        if there != f"K3S_TOKEN='{wanted}'\n":
+            self.vm.files["pending"] = "1"
+            self.vm.files["service.env"] = f"K3S_TOKEN='{wanted}'\n"
+        return f"restart={int('pending' in self.vm.files)}\n"
+
+    def _read_identity(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return TLS
+
+    def _put_identity(self, _env: dict[str, str], files: dict[str, str]) -> str:
+        fresh = "identity" not in self.vm.files
+        self.vm.files.setdefault("identity", files["identity"])
+        return f"changed={int(fresh)}\n"
+
+    def _secrets_status(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        return "Encryption Status: Enabled\nCurrent Rotation Stage: start\n"

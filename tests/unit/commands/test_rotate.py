@@ -1,0 +1,127 @@
+"""`rotate token`: known here before the cluster has it, taken by all machines in turn, continued after any end."""
+
+from __future__ import annotations
+
+import pytest
+
+from bootstrap.commands.rotate import prepare_rotate, run_rotate, secrets_encryption
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import HomelabError
+from bootstrap.model.machine import Role
+from bootstrap.planning.tokens import (
+    NEXT_TOKEN,
+    OLD_TOKENS,
+    TOKEN,
+    OldToken,
+    parse_old_tokens,
+    render_old_tokens,
+    short_form,
+    token_at,
+    with_old_token,
+)
+from tests.fakes.specs import DEMO, cluster
+from tests.fakes.world import World
+
+THREE = cluster(3, 2)
+
+
+def built() -> World:
+    world = World()
+    run_up(prepare_up(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
+    world.journal.clear()
+    return world
+
+
+def rotate(world: World) -> None:
+    run_rotate(prepare_rotate(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
+
+
+def token_on(world: World) -> set[str]:
+    return {short_form(vm.files["service.env"].split("'")[1]) for vm in world.vms.values()}
+
+
+def test_servers_one_by_one_then_agents_run_with_a_new_token() -> None:
+    world = built()
+    old = short_form(world.state[DEMO, TOKEN])
+    rotate(world)
+    new = short_form(world.state[DEMO, TOKEN])
+    assert new != old
+    assert token_on(world) == {new}
+    assert [old_token.token for old_token in parse_old_tokens(world.state[DEMO, OLD_TOKENS])] == [old]
+    assert world.state[DEMO, NEXT_TOKEN] == ""
+    calls = [call for call in world.journal if call.startswith(("rotate", "restart"))]
+    assert calls[:4] == ["rotate demo-cp-1", "restart demo-cp-1", "restart demo-cp-2", "restart demo-cp-3"]
+    assert sorted(calls[4:]) == ["restart demo-workers-1", "restart demo-workers-2"]
+
+
+def test_each_machine_keeps_its_form_of_the_token() -> None:
+    world = built()
+    before = {vm.name: "K10" in vm.files["service.env"] for vm in world.vms.values()}
+    rotate(world)
+    assert {vm.name: "K10" in vm.files["service.env"] for vm in world.vms.values()} == before
+    assert not before["demo-cp-1"]
+    assert before["demo-workers-1"]
+
+
+@pytest.mark.parametrize("script", ["rotate-token.sh", "renew-token.sh", "start-k3s.sh"])
+def test_one_that_was_cut_off_is_finished_with_the_same_token(script: str) -> None:
+    world = built()
+    old = short_form(world.state[DEMO, TOKEN])
+    world.broken_scripts.add(script)
+    with pytest.raises(HomelabError):
+        rotate(world)
+    wanted = world.state[DEMO, NEXT_TOKEN]
+    world.broken_scripts.clear()
+    assert any("cut off" in note for note in prepare_rotate(THREE, world.ports).notes)
+    rotate(world)
+    assert token_on(world) == {wanted}
+    assert short_form(world.state[DEMO, TOKEN]) == wanted
+    assert [each.token for each in parse_old_tokens(world.state[DEMO, OLD_TOKENS])] == [old]
+
+
+def test_a_token_that_the_cluster_took_is_found_on_whichever_server_took_it() -> None:
+    """The first server took it and is not Ready now: another one leads, and must not ask for it once more."""
+    world = built()
+    world.state[DEMO, NEXT_TOKEN] = "wanted"
+    cp2 = world.vm_named("demo-cp-2")
+    assert cp2 is not None
+    cp2.files["token"] = "wanted"
+    rotate(world)
+    assert not [call for call in world.journal if call.startswith("rotate")]
+    assert token_on(world) == {"wanted"}
+
+
+def test_a_second_rotation_makes_another_token() -> None:
+    world = built()
+    rotate(world)
+    first = world.state[DEMO, TOKEN]
+    rotate(world)
+    assert world.state[DEMO, TOKEN] != first
+    assert len(parse_old_tokens(world.state[DEMO, OLD_TOKENS])) == 2
+
+
+def test_the_token_is_in_no_plan() -> None:
+    world = built()
+    world.state[DEMO, NEXT_TOKEN] = "verysecret"
+    assert "verysecret" not in repr(prepare_rotate(THREE, world.ports))
+
+
+def test_a_snapshots_token_is_the_one_of_its_time() -> None:
+    before = with_old_token((), "one", until_s=100)
+    before = with_old_token(before, "two", until_s=200)
+    assert token_at(50, now="K10ab::server:three", before=before) == "one"
+    assert token_at(100, now="K10ab::server:three", before=before) == "two"
+    assert token_at(200, now="K10ab::server:three", before=before) == "three"
+    assert token_at(None, now="three", before=before) == "three"
+    # A run that was killed right there says it again.
+    assert with_old_token(before, "two", until_s=300) == before
+    assert parse_old_tokens(render_old_tokens(before)) == before == tuple(sorted(before, key=lambda old: old.until_s))
+    assert parse_old_tokens("nonsense\n\n5 x\n") == (OldToken(until_s=5, token="x"),)
+    assert "one" not in repr(before)
+
+
+def test_whether_secrets_are_encrypted_is_asked_of_a_server() -> None:
+    told = secrets_encryption(THREE, built().ports)
+    assert told.enabled is True
+    assert Role.CONTROL_PLANE.unit == "k3s"
