@@ -19,6 +19,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
+    from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.run import RunOptions
     from bootstrap.commands.scale import ScaleWish
@@ -152,6 +153,12 @@ class Homelab:
         from bootstrap.commands.status import cluster_status
 
         return cluster_status(self._inventory.spec, self.ports)
+
+    def clusters(self) -> tuple[ClusterSummary, ...]:
+        """All clusters of this Proxmox VE, and those that this computer knows. Reads only."""
+        from bootstrap.commands.clusters import all_clusters
+
+        return all_clusters(self.ports)
 
     def doctor(self) -> Diagnosis:
         """What `up` needs, and how the cluster is, check by check. Reads only; a failed check is no exception."""

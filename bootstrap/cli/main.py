@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli import doctor, down, lab, looking, replace, report, scale, status, up
+from bootstrap.cli import clusters, doctor, down, lab, looking, replace, report, scale, status, up
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 app.command("up", short_help="Make the cluster as the inventory says.")(up.up)
 app.command("status", short_help="Show machines and Kubernetes nodes.")(status.status)
+app.command("clusters", short_help="List the clusters of this Proxmox VE.")(clusters.clusters)
 app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doctor.doctor)
 app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
 app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)

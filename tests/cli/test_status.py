@@ -149,3 +149,30 @@ def test_watching_on_a_terminal_redraws_in_place(state: Path) -> None:
     assert len(screens) >= 2
     assert all("demo: 2 machines, all Ready" in screen for screen in screens)
     assert told.count(b"\x1b[2J") == 1, "cleared once; afterwards drawn over"
+
+
+def test_clusters_lists_them_as_text_and_as_data(run: Run, world: World) -> None:
+    assert run("clusters").stdout == "no cluster: `homelab-k8s up` builds one\n"
+    run(*UP)
+    result = run("clusters")
+    assert (result.exit_code, [line.split() for line in result.stdout.splitlines()[1:]]) == (
+        0,
+        [["demo", "1", "2", "3", "of", "3", "7000-7002", "pve1", "here"]],
+    )
+    assert json.loads(run("clusters", "-o", "json").stdout) == {
+        "format": 1,
+        "clusters": [
+            {
+                "name": "demo",
+                "control_plane": 1,
+                "workers": 2,
+                "running": 3,
+                "out_of_sight": 0,
+                "vmids": [7000, 7002],
+                "pve_nodes": ["pve1"],
+                "at_work": False,
+                "known_here": True,
+                "kubeconfig": True,
+            }
+        ],
+    }

@@ -1,0 +1,91 @@
+"""`clusters`: the clusters that a Proxmox VE holds, and those that this computer knows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.machine import Role
+from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.planning.lock import is_marker
+from bootstrap.ports import Ports
+
+CLUSTERS_FORMAT = 1
+"""Version of the JSON form; it grows when a key changes its meaning or goes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSummary:
+    """A cluster in a few numbers.
+
+    Attributes:
+        control_plane, workers: How many machines; those on their way out count until they are gone.
+        running: How many of them run.
+        out_of_sight: VMs tagged as its machines on Proxmox nodes that are offline, where nothing else is known of them.
+        vmids: The lowest and the highest vmid seen, or None without machines.
+        pve_nodes: Where its machines are.
+        at_work: Whether somebody works on it now.
+        known: Whether this computer has anything of it.
+        kubeconfig: Whether this computer has its kubeconfig.
+    """
+
+    name: ClusterName
+    control_plane: int = 0
+    workers: int = 0
+    running: int = 0
+    out_of_sight: int = 0
+    vmids: tuple[Vmid, Vmid] | None = None
+    pve_nodes: tuple[PveNodeName, ...] = ()
+    at_work: bool = False
+    known: bool = False
+    kubeconfig: bool = False
+
+    @property
+    def machines(self) -> int:
+        """All machines whose records were seen."""
+        return self.control_plane + self.workers
+
+
+def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
+    """The clusters with machines in Proxmox VE, and those with items in the state directory. Reads only.
+
+    A machine that is half-made has no tag yet, and is not seen.
+    """
+    vms: defaultdict[ClusterName, list[VmRecord]] = defaultdict(list)
+    for vm in ports.hypervisor.machines():
+        name = _cluster_of(vm)
+        if name is not None:
+            vms[name].append(vm)
+    known = ports.state.clusters()
+    return tuple(_summary(name, vms.get(name, []), known, ports) for name in sorted({*vms, *known}))
+
+
+def _cluster_of(vm: VmRecord) -> ClusterName | None:
+    """Whose VM it is; a copy that somebody made of a machine is nobody's."""
+    if vm.record is not None:
+        return vm.record.cluster if is_ours(vm, vm.record.cluster) else None
+    # Of a marker, and on an offline Proxmox node, tags are all there is: ours, and the cluster's name.
+    names = (ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if vm.name.startswith(f"{tag}-"))
+    return max(names, key=len, default=None)
+
+
+def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
+    machines = [vm for vm in vms if vm.record is not None]
+    roles = [vm.record.role for vm in machines if vm.record is not None]
+    markers = [vm for vm in vms if is_marker(vm)]
+    vmids = [vm.vmid for vm in vms if vm not in markers]
+    return ClusterSummary(
+        name=name,
+        control_plane=roles.count(Role.CONTROL_PLANE),
+        workers=roles.count(Role.WORKER),
+        running=sum(vm.running for vm in machines),
+        out_of_sight=sum(vm.record is None and vm not in markers for vm in vms),
+        vmids=(min(vmids), max(vmids)) if vmids else None,
+        pve_nodes=tuple(sorted({vm.pve_node for vm in vms if vm not in markers})),
+        at_work=bool(markers),
+        known=name in known,
+        kubeconfig=bool(ports.state.read(name, "kubeconfig")),
+    )
