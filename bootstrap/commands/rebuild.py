@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import IDENTITY, read_rebuild, write_rebuild
+from bootstrap.commands.rebuilding import SNAPSHOT_NAME, read_rebuild, write_rebuild
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import check_privileges, check_version, choose_version, prepare_up, run_up
 from bootstrap.events import EventSink, Told
+from bootstrap.execution.identity import IDENTITY
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -31,7 +32,6 @@ from bootstrap.planning.up import plan_up
 from bootstrap.ports import Ports
 
 _SECRETS = ("token", "kubeconfig", IDENTITY)
-_SNAPSHOT = "rebuild"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
 
 
 def _saves(server: MachineName, wish: RebuildWish) -> tuple[TakeSnapshot | SaveIdentity, ...]:
-    take = (TakeSnapshot(machine=server, name=_SNAPSHOT, to=wish.latest_to),) if wish.latest_to is not None else ()
+    take = (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=wish.latest_to),) if wish.latest_to is not None else ()
     save = (SaveIdentity(machine=server),) if wish.keep_identity else ()
     return (*take, *save)
 
@@ -90,7 +90,7 @@ def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWis
         version=version,
         pools=pool_sizes(settled(spec, observed)),
         kept=kept_machines(spec, observed) if wish.keep_identity else (),
-        snapshot=wish.snapshot,
+        snapshot=wish.snapshot or wish.latest_to,
     )
 
 

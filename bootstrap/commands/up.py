@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding
+from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding, snapshot_of
 from bootstrap.commands.run import RunOptions
 from bootstrap.errors import ArtifactError, PermissionDeniedError, PreflightError
 from bootstrap.events import EventSink
@@ -47,7 +47,9 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     if work:
         check_privileges(spec, ports, observed)
         check_vip(spec, ports, observed)
-    return plan_up(spec, observed, version=choose_version(spec, ports, observed, resolved=resolved) if work else "")
+    version = choose_version(spec, ports, observed, resolved=resolved) if work else ""
+    restore = snapshot_of(rebuild) if rebuild is not None and work else None
+    return plan_up(spec, observed, version=version, restore=restore)
 
 
 def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:

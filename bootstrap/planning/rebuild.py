@@ -52,7 +52,7 @@ class Rebuild:
         version: The k3s version the new cluster gets.
         pools: The pools' sizes as they were, for what the inventory leaves unsaid.
         kept: The machines that come back; empty where none of their identity is kept.
-        snapshot: The file whose data is brought back, or None.
+        snapshot: The file whose data is brought back, or the directory whose newest one is; None for none.
     """
 
     stage: Stage

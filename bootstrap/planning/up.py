@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
+from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import healthy_server
 from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd
+from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot
 from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import (
@@ -35,13 +36,14 @@ from bootstrap.planning.steps import AwaitReady
 from bootstrap.planning.vip_lanes import VipPlan, plan_vip
 
 
-def plan_up(spec: ClusterSpec, observed: Observed, *, version: str) -> Plan:
+def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Path | None = None) -> Plan:
     """Plan what it takes for the cluster to be as the inventory says.
 
     Args:
         spec: What is wanted.
         observed: What there is.
         version: The k3s version for machines that join now; unused when nothing is to be done.
+        restore: A snapshot's file whose data the first server gets, as long as none serves.
 
     Raises:
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
@@ -72,7 +74,7 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str) -> Plan:
     lanes = (
         fetch_lane(making, work, version),
         kubeconfig_lane(spec),
-        *arrival_lanes(making, all_standings, work, version),
+        *arrival_lanes(making, all_standings, work, version, restore=restore),
     )
     notes = (*making.notes, *drift)
     reserved = base.reserved_vmids | {machine.place.vmid for machine in planned}
@@ -100,6 +102,7 @@ def arrival_lanes(
     begins: Mapping[MachineName, tuple[Gate, ...]] | None = None,
     leaving: Collection[MachineName] = (),
     marks: bool = False,
+    restore: Path | None = None,
 ) -> tuple[Lane, ...]:
     """The lanes of all machines that arrive, and of the server that they join through.
 
@@ -112,6 +115,7 @@ def arrival_lanes(
         begins: Gates a machine waits for before it is cloned.
         leaving: Servers that leave by other lanes of the plan.
         marks: Whether the healthy server itself is on its way out, by a later plan.
+        restore: A snapshot's file that the first server gets its data from.
     """
     spec = making.spec
     healthy = healthy_server(spec, making.observed, besides=leaving)
@@ -150,7 +154,7 @@ def arrival_lanes(
             continue
         waits = (begins or {}).get(name, ())
         if standing is primary:
-            init = (init_step(spec, making.machine(standing.machine)), *vip.first)
+            init = (_first_step(spec, making.machine(standing.machine), restore), *vip.first)
             lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
             continue
         needs = (*joins, previous) if is_server and previous is not None else joins
@@ -158,6 +162,12 @@ def arrival_lanes(
         if is_server:
             previous = joined(name)
     return (*lanes, *vip.lanes)
+
+
+def _first_step(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -> LaneStep:
+    if restore is None:
+        return init_step(spec, machine)
+    return LaneStep(step=RestoreSnapshot(machine=machine, source=restore), opens=(API_REACHABLE,))
 
 
 def _primary_server(work: Sequence[Standing]) -> Standing | None:
