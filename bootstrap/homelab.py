@@ -21,6 +21,7 @@ from bootstrap.events import EventSink, ignore
 if TYPE_CHECKING:
     from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
+    from bootstrap.commands.rebuild import RebuildWish
     from bootstrap.commands.run import RunOptions
     from bootstrap.commands.scale import ScaleWish
     from bootstrap.commands.status import ClusterStatus
@@ -147,6 +148,32 @@ class Homelab:
         from bootstrap.commands.replace import run_replace
 
         return run_replace(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_rebuild(self, wish: RebuildWish) -> Plan:
+        """What `rebuild` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.rebuild import prepare_rebuild
+
+        return prepare_rebuild(self._inventory.spec, self.ports, wish)
+
+    def rebuild(
+        self, plan: Plan, wish: RebuildWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_rebuild`.
+
+        Raises:
+            HomelabError: Something failed; `rebuild` again continues.
+        """
+        from bootstrap.commands.rebuild import run_rebuild
+
+        return run_rebuild(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    @property
+    def snapshot_directory(self) -> Path:
+        """Where snapshots that are fetched go unless the user says otherwise; `down` leaves it alone."""
+        from bootstrap.adapters.state import default_state_root
+        from bootstrap.commands.snapshots import snapshot_directory
+
+        return snapshot_directory(default_state_root(), self._inventory.spec.name)
 
     def status(self) -> ClusterStatus:
         """Machines and Kubernetes nodes side by side. Reads only."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli import clusters, doctor, down, lab, looking, replace, report, scale, status, up
+from bootstrap.cli import clusters, doctor, down, lab, looking, rebuild, replace, report, scale, status, up
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ app.command("status", short_help="Show machines and Kubernetes nodes.")(status.s
 app.command("clusters", short_help="List the clusters of this Proxmox VE.")(clusters.clusters)
 app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doctor.doctor)
 app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
+app.command("rebuild", short_help="Tear the cluster down and build it again; asks first.")(rebuild.rebuild)
 app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)

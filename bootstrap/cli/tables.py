@@ -42,13 +42,21 @@ def plan_text(plan: Plan) -> str:
     parts = [f"plan of {plan.command} for {plan.cluster}:"]
     if plan.machines:
         parts += ["", plan_table(plan)]
-    for lane in plan.lanes:
-        parts += ["", lane.name]
-        parts += [f"  {number:2}. {_step_line(step)}" for number, step in enumerate(lane.steps, 1)]
+    parts += _lanes(plan)
+    for following in plan.follows:
+        parts += ["", "and then", "", plan_table(following), *_lanes(following)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
     parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]
     return "\n".join(parts)
+
+
+def _lanes(plan: Plan) -> list[str]:
+    lines = []
+    for lane in plan.lanes:
+        lines += ["", lane.name]
+        lines += [f"  {number:2}. {_step_line(step)}" for number, step in enumerate(lane.steps, 1)]
+    return lines
 
 
 def phases_text(phases: Sequence[tuple[str, float]]) -> str:
