@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ from bootstrap.events import EventSink, ignore
 if TYPE_CHECKING:
     from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
+    from bootstrap.commands.reach import Answer, Login, LogsWish
     from bootstrap.commands.rebuild import RebuildWish
     from bootstrap.commands.run import RunOptions
     from bootstrap.commands.scale import ScaleWish
     from bootstrap.commands.status import ClusterStatus
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
+    from bootstrap.model.ids import PoolName
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.replacing import Replacing
     from bootstrap.ports import Ports
@@ -186,6 +188,53 @@ class Homelab:
         from bootstrap.commands.clusters import all_clusters
 
         return all_clusters(self.ports)
+
+    def login_to(self, machine: str) -> Login:
+        """How to log in to a machine with OpenSSH; its host key is written where ssh looks for it.
+
+        Raises:
+            HomelabError: There is no such machine, or it cannot be reached.
+        """
+        from bootstrap.commands.reach import login_to
+
+        return login_to(machine, self._inventory.spec, self.ports)
+
+    def run_everywhere(
+        self,
+        command: str,
+        *,
+        pool: PoolName | None = None,
+        machines: Sequence[str] = (),
+        timeout_s: float = 300.0,
+        tell: Callable[[Answer], None] = lambda _answer: None,
+    ) -> tuple[Answer, ...]:
+        """Run a command line on machines at once, as the login user; one that fails is no exception.
+
+        Args:
+            command: For the user's shell there.
+            pool: The machines of a pool; with no names either, all machines.
+            machines: These.
+            timeout_s: For each machine.
+            tell: Hears each answer as it comes.
+        """
+        from bootstrap.commands.reach import run_everywhere
+
+        return run_everywhere(
+            command, self._inventory.spec, self.ports, pool=pool, names=machines, timeout_s=timeout_s, tell=tell
+        )
+
+    def journal(self, machine: str, wish: LogsWish) -> str:
+        """Lines of a machine's journal. Raises HomelabError where they cannot be read."""
+        from bootstrap.commands.reach import read_journal
+
+        return read_journal(machine, self._inventory.spec, self.ports, wish)
+
+    def journal_ssh(self, machine: str, wish: LogsWish) -> tuple[str, ...]:
+        """The ssh command line that shows a machine's journal, and stays where the wish says so."""
+        from bootstrap.commands.reach import journal_command
+
+        name, command = journal_command(machine, self._inventory.spec, self.ports, wish)
+        return self.login_to(name).ssh(command)
 
     def doctor(self) -> Diagnosis:
         """What `up` needs, and how the cluster is, check by check. Reads only; a failed check is no exception."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli import clusters, doctor, down, lab, looking, rebuild, replace, report, scale, status, up
+from bootstrap.cli import clusters, doctor, down, lab, looking, reach, rebuild, replace, report, scale, status, up
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doct
 app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
 app.command("rebuild", short_help="Tear the cluster down and build it again; asks first.")(rebuild.rebuild)
 app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)
+app.command("ssh", short_help="Log in to a machine.")(reach.ssh)
+app.command("exec", short_help="Run a command on machines at once.")(reach.execute)
+app.command("logs", short_help="Show the journal of a machine's k3s.")(reach.logs)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Show where a run's time went, as a page.")(report.report)

@@ -63,10 +63,6 @@ def replace(
     """
     from bootstrap.inventory import Overrides
 
-    if bool(machines) == bool(pool):
-        raise UsageError(
-            "name either machines or a pool", resolution="such as: replace demo-workers-2, or replace --pool workers"
-        )
     with working(
         "replace",
         context,
@@ -76,6 +72,11 @@ def replace(
         progress=progress,
         output=output,
     ) as work:
+        if bool(machines) == bool(pool):
+            raise UsageError(
+                "name either machines or a pool",
+                resolution="such as: replace demo-workers-2, or replace --pool workers",
+            )
         from bootstrap.model.ids import MachineName, PoolName
         from bootstrap.planning.replacing import Replacing
 

@@ -36,7 +36,7 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
     measures = etcd and vm.record.role is Role.CONTROL_PLANE
     try:
         shell = ports.shells.connect(
-            name, address, user=spec.ssh.user, host_key=_host_key(vm, spec, ports), timeout_s=_LOGIN_TIMEOUT_S
+            name, address, user=spec.ssh.user, host_key=host_key(vm, spec, ports), timeout_s=_LOGIN_TIMEOUT_S
         )
         try:
             began_s = ports.processes.unix_s()
@@ -54,7 +54,13 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
         return GuestSeen(machine=name, problem=str(error))
 
 
-def _host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
+def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
+    """A machine's SSH host key as its guest agent tells it; None where the inventory says to take any.
+
+    Raises:
+        PermissionDeniedError: The token may not read files in guests.
+        AgentNotRunningError: No answer.
+    """
     if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
     text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)

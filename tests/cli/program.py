@@ -65,6 +65,14 @@ def ports(scenario: str) -> Ports:
         case "built":
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 app(["up", "--cluster", "demo", "--workers", "1"], obj=world.ports, standalone_mode=False)
+        case "reached":
+            built = ports("built")
+            hypervisor = built.hypervisor
+            assert isinstance(hypervisor, FakeHypervisor)
+            hypervisor.world.directory = Path("state files")
+            built.state.write(ClusterName("demo"), "id_ed25519", "the key")
+            built.state.path(ClusterName("demo"), "id_ed25519")
+            return built
         case "empty":
             pass
         case _:

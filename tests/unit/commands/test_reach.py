@@ -1,0 +1,166 @@
+"""The way onto machines: which one is meant, its pinned host key, commands on many at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bootstrap.commands.reach import (
+    Answer,
+    LogsWish,
+    check_answers,
+    journal_command,
+    login_to,
+    read_journal,
+    run_everywhere,
+)
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, UsageError
+from bootstrap.model.cluster import HostKeyPolicy
+from bootstrap.model.ids import PoolName
+from bootstrap.ports import CommandOutcome
+from tests.fakes.specs import DEMO, cluster
+from tests.fakes.world import World
+
+SPEC = cluster(agents=2)
+MACHINES = ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A cluster that stands, with our key here."""
+    made = World(directory=tmp_path / "my state")
+    ports = made.ports
+    run_up(prepare_up(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+    made.state[DEMO, "id_ed25519"] = "the key"
+    made.journal.clear()
+    return made
+
+
+def ran(world: World, command: str = "uptime", **chosen: object) -> tuple[Answer, ...]:
+    return run_everywhere(command, SPEC, world.ports, timeout_s=5.0, tell=lambda _answer: None, **chosen)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["demo-workers-1", "workers-1"])
+def test_ssh_gets_the_address_the_key_and_the_pinned_host_key(world: World, name: str) -> None:
+    login = login_to(name, SPEC, world.ports)
+    assert (login.machine, str(login.address), login.user, login.port) == ("demo-workers-1", "192.0.2.11", "debian", 22)
+    assert login.private_key.read_text() == "the key"
+    assert login.known_hosts.read_text() == "demo-workers-1 ssh-ed25519 AAAA7001\n"
+    assert login.pinned
+    argv = login.ssh()
+    assert argv[0] == "ssh"
+    assert argv[-1] == "debian@192.0.2.11"
+    assert "StrictHostKeyChecking=yes" in argv
+    assert "HostKeyAlias=demo-workers-1" in argv
+    assert f'UserKnownHostsFile="{login.known_hosts}"' in argv
+    assert login.ssh("ls -l")[-3:] == ("debian@192.0.2.11", "--", "ls -l")
+
+
+def test_without_host_keys_of_the_agent_the_first_one_is_taken_and_kept(world: World) -> None:
+    spec = replace(SPEC, ssh=replace(SPEC.ssh, host_keys=HostKeyPolicy.ACCEPT_NEW))
+    login = login_to("cp-1", spec, world.ports)
+    assert not login.pinned
+    assert "StrictHostKeyChecking=accept-new" in login.ssh()
+    item = login.known_hosts.name
+    world.state[DEMO, item] = "demo-cp-1 ssh-ed25519 SEEN\n"
+    assert login_to("cp-1", spec, world.ports).known_hosts.read_text() == "demo-cp-1 ssh-ed25519 SEEN\n"
+
+
+@pytest.mark.parametrize(("name", "meant"), [("demo-worker-1", "demo-workers-1"), ("cp1", "cp-1")])
+def test_a_machine_that_is_not_there_is_told_with_what_may_be_meant(world: World, name: str, meant: str) -> None:
+    with pytest.raises(UsageError) as error:
+        login_to(name, SPEC, world.ports)
+    assert error.value.brief == f"demo has no machine {name}"
+    assert error.value.details == f"its machines: {', '.join(MACHINES)}"
+    assert error.value.resolution == f"did you mean {meant}?"
+
+
+def test_a_machine_that_is_off_or_silent_cannot_be_logged_in_to(world: World) -> None:
+    off = world.vm_named("demo-workers-1")
+    assert off is not None
+    off.running = False
+    with pytest.raises(GuestError, match="demo-workers-1 is powered off"):
+        login_to("workers-1", SPEC, world.ports)
+    world.silent.add("demo-workers-2")
+    with pytest.raises(AgentNotRunningError):
+        login_to("workers-2", SPEC, world.ports)
+
+
+def test_a_computer_without_the_key_is_told_what_to_do(world: World) -> None:
+    del world.state[DEMO, "id_ed25519"]
+    with pytest.raises(HomelabError, match="the SSH key of demo is not on this computer") as error:
+        login_to("cp-1", SPEC, world.ports)
+    assert "ssh.private_key" in error.value.resolution
+
+
+def test_a_command_runs_on_all_and_answers_come_by_machine(world: World) -> None:
+    told: list[Answer] = []
+    answers = run_everywhere("uptime", SPEC, world.ports, timeout_s=5.0, tell=told.append)
+    assert [(answer.machine, answer.outcome and answer.outcome.stdout) for answer in answers] == [
+        (name, f"{name}\n") for name in MACHINES
+    ]
+    assert sorted(answer.machine for answer in told) == MACHINES
+    assert sorted(world.journal) == [f"command {name}: uptime" for name in MACHINES]
+    check_answers(answers)
+
+
+def test_a_pool_or_machines_can_be_chosen(world: World) -> None:
+    assert [answer.machine for answer in ran(world, pool=PoolName("workers"))] == MACHINES[1:]
+    assert [answer.machine for answer in ran(world, names=["workers-2", "demo-cp-1", "cp-1"])] == [
+        "demo-workers-2",
+        "demo-cp-1",
+    ]
+    with pytest.raises(UsageError, match="no machines in a pool worker") as error:
+        ran(world, pool=PoolName("worker"))
+    assert error.value.resolution == "did you mean workers?"
+
+
+def test_who_failed_is_named_and_the_others_answers_count(world: World) -> None:
+    off = world.vm_named("demo-cp-1")
+    assert off is not None
+    off.running = False
+    world.answer = lambda name, _: CommandOutcome(status=3 if name == "demo-workers-2" else 0, stdout="", stderr="no")
+    answers = ran(world)
+    assert [answer.failure for answer in answers] == ["is powered off", "", "status 3"]
+    with pytest.raises(GuestError) as error:
+        check_answers(answers)
+    assert error.value.brief == "the command failed on 2 of 3 machines"
+    assert error.value.details == "demo-cp-1: is powered off\ndemo-workers-2: status 3"
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "command"),
+    [
+        ("cp-1", LogsWish(), "sudo -n journalctl --no-pager --unit k3s --lines 100"),
+        (
+            "workers-1",
+            LogsWish(lines=5, since="10m"),
+            "sudo -n journalctl --no-pager --unit k3s-agent --lines 5 --since -10m",
+        ),
+        (
+            "cp-1",
+            LogsWish(unit="a b", since="2026-03-01 12:00", follow=True),
+            "sudo -n journalctl --no-pager --unit 'a b' --lines 100 --since '2026-03-01 12:00' --follow",
+        ),
+    ],
+)
+def test_logs_are_the_journal_of_the_roles_unit(world: World, name: str, wish: LogsWish, command: str) -> None:
+    assert journal_command(name, SPEC, world.ports, wish)[1] == command
+
+
+def test_root_needs_no_sudo(world: World) -> None:
+    spec = replace(SPEC, ssh=replace(SPEC.ssh, user="root"))
+    assert journal_command("cp-1", spec, world.ports, LogsWish())[1].startswith("journalctl ")
+
+
+def test_a_journal_that_cannot_be_read_is_an_error_with_what_was_said(world: World) -> None:
+    world.answer = lambda _name, _command: CommandOutcome(status=0, stdout="line 1\nline 2\n", stderr="")
+    assert read_journal("cp-1", SPEC, world.ports, LogsWish()) == "line 1\nline 2\n"
+    world.answer = lambda _name, _command: CommandOutcome(status=1, stdout="", stderr="sudo: a password is required")
+    with pytest.raises(GuestError, match="demo-cp-1: its journal cannot be read: status 1") as error:
+        read_journal("cp-1", SPEC, world.ports, LogsWish())
+    assert error.value.details == "sudo: a password is required"
