@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from bootstrap.errors import HypervisorError, KubernetesError, VmNotFoundError
+from bootstrap.errors import HypervisorError, KubernetesError, KubeUnreachableError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.drain import evict_all
 from bootstrap.execution.findings import ClusterAccess
@@ -19,6 +19,7 @@ from bootstrap.model.record import render_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, Uncordon
 from bootstrap.planning.kubeconfig import with_server
 from bootstrap.ports import KubeApi
+from bootstrap.waiting import Condition, NotYet, wait_for
 
 _SERVER_ROLE = "control-plane"
 
@@ -65,12 +66,30 @@ def uncordon(step: Uncordon, _lane: str, context: RunContext) -> Done:
     return Done(changed=_set_schedulable(step.machine, context.findings.access.need(CLUSTER).kube))
 
 
-def delete_kube_node(step: DeleteKubeNode, _lane: str, context: RunContext) -> Done:
+def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Done:
     """Have the node gone, and with a server's its etcd member.
 
     Raises:
         KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
     """
+
+    def poll() -> Done | NotYet:
+        try:
+            return _delete(step, context)
+        except KubeUnreachableError as error:
+            return NotYet(str(error))
+
+    condition = Condition(
+        what=f"Kubernetes to take its node {step.machine} back",
+        poll=poll,
+        every_s=1.0,
+        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+    )
+    # etcd may be electing a leader: the member that has just gone can have been it.
+    return wait_for(condition, context.patience(lane, context.timeouts.ready_s))
+
+
+def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
     access = context.findings.access.need(CLUSTER)
     kube_nodes = access.kube.kube_nodes()
     kube_node = next((kube_node for kube_node in kube_nodes if kube_node.name == step.machine), None)

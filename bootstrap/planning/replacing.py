@@ -83,7 +83,6 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     all_standings = standings(spec, after)
     arriving = [s for s in all_standings if s.machine.pool == pool.name and needs_work(s)]
     new = [standing for standing in arriving if standing.vm is None]
-    # Half-made successors of an earlier run go on first; each stands for one target already.
     paired = _paired([*targets, *later], new)
     at_once = 1 if is_server else max(wish.at_once, 1)
     templates = usable_templates(spec, observed) if new else {}
@@ -102,6 +101,8 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     making = Making.of(spec, after, present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
+    # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
+    unfinished = tuple(ready(standing.machine.name) for standing in arriving if standing.vm is not None)
     shown = [making.planned(s, needs_work(s)) if s in arriving else kept(s) for s in present]
     shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
     lanes: tuple[Lane, ...] = ()
@@ -119,7 +120,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
                 marks=bool(later),
             ),
             *(
-                departure_lane(member, role=pool.role, rules=wish.rules, needs=drains[member.name])
+                departure_lane(member, role=pool.role, rules=wish.rules, needs=(*unfinished, *drains[member.name]))
                 for member in targets
             ),
         )

@@ -89,8 +89,7 @@ def plan_scale(
         return replace(base, machines=_shown(all_standings, (), ()))
     servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
     check_quorum(spec, observed, going=servers_going)
-    apart = (*servers_going, *reclaimed)
-    needed_server(spec, observed, besides=apart)
+    needed_server(spec, observed, besides=(*servers_going, *reclaimed))
     making = Making.of(spec, observed, [*(s for s in all_standings if s.vm is not None), *_missing(work)])
     check_lock_place(spec, observed.vms)
     planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
@@ -104,7 +103,8 @@ def plan_scale(
             arrivals,
             version,
             migrates=_migrates(spec, observed),
-            leaving=apart,
+            leaving=servers_going,
+            besides=reclaimed,
         ),
         *(_reclaim_lane(name) for name in reclaimed),
         *_departures(going, rules),

@@ -101,6 +101,7 @@ def arrival_lanes(
     migrates: bool = False,
     begins: Mapping[MachineName, tuple[Gate, ...]] | None = None,
     leaving: Collection[MachineName] = (),
+    besides: Collection[MachineName] = (),
     marks: bool = False,
     restore: Path | None = None,
 ) -> tuple[Lane, ...]:
@@ -114,11 +115,12 @@ def arrival_lanes(
         migrates: Whether the only server's data is moved from sqlite to etcd first.
         begins: Gates a machine waits for before it is cloned.
         leaving: Servers that leave by other lanes of the plan.
+        besides: Further machines with lanes of their own, which the others therefore are not reached through.
         marks: Whether the healthy server itself is on its way out, by a later plan.
         restore: A snapshot's file that the first server gets its data from.
     """
     spec = making.spec
-    healthy = healthy_server(spec, making.observed, besides=leaving)
+    healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
     primary = None if healthy else _primary_server(work)
     servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
     through = healthy.name if healthy else primary.machine.name if primary else None
