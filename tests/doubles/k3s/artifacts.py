@@ -1,6 +1,7 @@
 """Makes a directory laid out as a k3s release is, with the stand-in in place of the binaries.
 
 python tests/doubles/k3s/artifacts.py DIR [VERSION]
+python tests/doubles/k3s/artifacts.py DIR --versions VERSION...    # each into DIR/VERSION
 """
 
 from __future__ import annotations
@@ -72,7 +73,18 @@ def empty_images() -> bytes:
     return buffer.getvalue()
 
 
+def main(words: list[str]) -> int:
+    """The command line; returns the exit code."""
+    if len(words) > 2 and words[1] == "--versions":
+        for version in words[2:]:
+            make_artifacts(Path(words[0]) / version, version=version)
+    elif len(words) in (1, 2) and not any(word.startswith("-") for word in words):
+        make_artifacts(Path(words[0]), version=words[1] if len(words) == 2 else DEFAULT_VERSION)
+    else:
+        sys.stderr.write(__doc__ or "")
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
-    make_artifacts(Path(sys.argv[1]), version=sys.argv[2] if len(sys.argv) == 3 else DEFAULT_VERSION)
+    sys.exit(main(sys.argv[1:]))

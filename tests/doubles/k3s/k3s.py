@@ -15,6 +15,7 @@ import contextlib
 import copy
 import hashlib
 import hmac
+import html
 import http.client
 import http.server
 import ipaddress
@@ -331,14 +332,23 @@ def read_config(main: Path, known: dict[str, str]) -> dict[str, list[str]]:
     return merged
 
 
-def parse_flags(argv: list[str], known: dict[str, str]) -> dict[str, list[str]]:
-    """The command line. Raises SystemExit(1) at an unknown flag, as k3s does."""
+def parse_flags(
+    argv: list[str],
+    known: dict[str, str],
+    *,
+    words: list[str] | None = None,
+    aliases: dict[str, str] = ALIASES,
+) -> dict[str, list[str]]:
+    """The command line; what is no flag goes into `words`, where it is given. Fatal at an unknown flag, as in k3s."""
     result: dict[str, list[str]] = {}
     rest = list(argv)
     while rest:
         word = rest.pop(0)
         name, has_value, value = word.lstrip("-").partition("=")
-        name = ALIASES.get(name, name)
+        name = aliases.get(name, name)
+        if words is not None and not word.startswith("-"):
+            words.append(word)
+            continue
         if not word.startswith("-") or name not in known:
             sys.stderr.write(f"Incorrect Usage: flag provided but not defined: -{name}\n\n")
             raise Fatal(f"flag provided but not defined: -{name}")
@@ -558,6 +568,17 @@ class Pki:
         ]
         self._new(name, extensions, f"/CN={common_name}", 3650, [])
 
+    def make_key(self, name: str) -> None:
+        """A key alone, unless it is there."""
+        if not self.path(f"{name}.key").exists():
+            partial = self.path(f"{name}.key.new")
+            command = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(partial)]
+            done = subprocess.run(command, capture_output=True, check=False)
+            if done.returncode:
+                raise Fatal(f"openssl failed: {done.stderr.decode(errors='replace').strip()}")
+            partial.chmod(0o600)
+            partial.replace(self.path(f"{name}.key"))
+
     def make_leaf(self, name: str, ca: str, subject: str, usage: str, sans: Iterable[str] = ()) -> None:
         """A certificate of a year, unless it is there: a SAN added later needs the file gone, as in k3s."""
         if not self.path(f"{name}.crt").exists():
@@ -575,6 +596,7 @@ class Pki:
 
     def _new(self, name: str, extensions: list[str], subject: str, days: int, signer: list[str]) -> None:
         key, partial = self.path(f"{name}.key"), self.path(f"{name}.crt.new")
+        key.parent.mkdir(exist_ok=True, mode=0o700)
         arguments = ["-x509", *self._new_key(key), "-subj", subject, "-days", str(days), "-out", str(partial)]
         self._openssl(extensions, [*arguments, *signer])
         key.chmod(0o600)
@@ -608,10 +630,10 @@ def is_address(text: str) -> bool:
     return True
 
 
-def server_context(pki: Pki, certificates: ssl.VerifyMode) -> ssl.SSLContext:
+def server_context(pki: Pki, certificates: ssl.VerifyMode, ca: str = "client-ca") -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pki.path("serving-kube-apiserver.crt"), pki.path("serving-kube-apiserver.key"))
-    context.load_verify_locations(pki.path("client-ca.crt"))
+    context.load_verify_locations(pki.path(f"{ca}.crt"))
     context.verify_mode = certificates
     context.num_tickets = 0  # a resumed session would carry no client certificate
     return context
@@ -779,6 +801,13 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('rev', ?), ('term', ?)", (rev, term))
             self._db.execute("COMMIT")
             self.changed.notify_all()
+
+    def note(self, name: str, value: str | None = None) -> str:
+        """Read a note about the data, or write it; notes are not replicated."""
+        with self.changed:
+            if value is not None:
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+            return str(dict(self._db.execute("SELECT name, value FROM meta")).get(name, ""))
 
     def close(self) -> None:
         with self.changed:
@@ -1138,6 +1167,7 @@ RESOURCES = {
         Resource("statefulsets", "StatefulSet", "apps/v1", True, ("sts",)),
         Resource("leases", "Lease", "coordination.k8s.io/v1", True),
         Resource("poddisruptionbudgets", "PodDisruptionBudget", "policy/v1", True, ("pdb",)),
+        Resource("etcdsnapshotfiles", "ETCDSnapshotFile", "k3s.cattle.io/v1", False),
     )
 }
 VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
@@ -1421,6 +1451,9 @@ COLUMNS: dict[str, tuple[list[str], Callable[[Obj], list[Any]]]] = {
     "nodes": (["Name", "Status", "Roles", "Age", "Version", "Internal-IP*", "External-IP*", "OS-Image*",
                "Kernel-Version*", "Container-Runtime*"], node_cells),
     "pods": (["Name", "Ready", "Status", "Restarts", "Age", "IP*", "Node*"], pod_cells),
+    "etcdsnapshotfiles": (["Name", "SnapshotName", "Node", "Location", "Size", "CreationTime"],
+                          lambda o: [o["metadata"]["name"], *(o["spec"][k] for k in ("snapshotName", "nodeName",
+                                     "location")), o["status"]["size"], o["status"]["creationTime"]]),
     "namespaces": (["Name", "Status", "Age"],
                    lambda o: [o["metadata"]["name"], o.get("status", {}).get("phase", ""), age(o)]),
 }  # fmt: skip
@@ -1598,6 +1631,9 @@ class Api:
                     return self.call("GET", op["path"])
                 if op["method"] == "MEMBER":
                     return self._add_member(op["body"])
+                if op["method"] == "BOOTSTRAP":
+                    self.cluster.commit([("_bootstrap", "", "bootstrap", op["body"])])
+                    return 200, {}
                 code, answer, edits = self._edits(op)
                 if edits and op["query"].get("dryRun") != "All":
                     self.cluster.commit(edits)
@@ -1991,7 +2027,7 @@ class ApiHandler(Handler):
             self.reply(200, b"pong", "text/plain")
         elif path == "/cacerts":
             self.reply(200, state.ca_pem.encode(), "text/plain")
-        elif path.startswith("/v1-k3s/") or path == "/db/info":
+        elif path.startswith(("/v1-k3s/", "/db/")):
             self._supervisor(path)
         else:
             self._kubernetes(path)
@@ -2018,15 +2054,16 @@ class ApiHandler(Handler):
 
     def _supervisor(self, path: str) -> None:
         data, state, user = self.body(), self.server_state, self._supervisor_user()
-        server_only = path in ("/v1-k3s/server-bootstrap", "/db/info", "/v1-k3s/etcd-member")
+        action = state.actions.get((self.command, path))
+        server_only = path in ("/v1-k3s/server-bootstrap", "/db/info") or action
         if user == "wrong":
             self.reply(401, b"Unauthorized", "text/plain")
         elif not user or (server_only and user != "server"):
             self.reply(403)
         elif path in ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt") and self.command == "POST":
             self._kubelet_certificate(data)
-        elif path == "/v1-k3s/etcd-member" and self.command == "POST":
-            self.reply_json(*state.api.write({"method": "MEMBER", "body": json.loads(data)}))
+        elif action:
+            self.reply_json(*action(data))
         elif path == "/v1-k3s/readyz":
             self.reply(200, b"ok", "text/plain")
         elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
@@ -2806,7 +2843,361 @@ def keep_times(obj: Obj, status: Obj) -> list[Obj]:
     return kept
 
 
+# --- snapshots ---------------------------------------------------------------------------------------------------
+
+SNAPSHOT_FORMAT = "k3s stand-in etcd snapshot"
+S3_SETTINGS = {"etcd-s3-endpoint": "endpoint", "etcd-s3-bucket": "bucket", "etcd-s3-folder": "folder",
+               "etcd-s3-region": "region", "etcd-s3-access-key": "accessKey", "etcd-s3-secret-key": "secretKey",
+               "etcd-s3-endpoint-ca": "endpointCA"}  # fmt: skip
+S3_SWITCHES = {"etcd-s3-insecure": "insecure", "etcd-s3-skip-ssl-verify": "skipSSLVerify"}
+
+
+def s3_settings(options: Options) -> Obj | None:
+    """How to reach the bucket, under the names that k3s's own requests have; None where S3 is off."""
+    if not options.on("etcd-s3"):
+        return None
+    found: Obj = {name: options.one(flag) for flag, name in S3_SETTINGS.items() if options.one(flag)}
+    found |= {name: True for flag, name in S3_SWITCHES.items() if options.on(flag)}
+    retention = options.one("etcd-s3-retention", options.one("etcd-snapshot-retention", "5"))
+    return {"endpoint": "s3.amazonaws.com", "region": "us-east-1", "retention": int(retention), **found}
+
+
+def render_snapshot(store: Store) -> bytes:
+    content = json.dumps({"format": SNAPSHOT_FORMAT, "version": VERSION, **store.snapshot()}).encode()
+    return content + b"\n" + hashlib.sha256(content).hexdigest().encode()
+
+
+def parse_snapshot(raw: bytes) -> Obj:
+    """Raises ValueError for anything that is not a whole snapshot of the stand-in's."""
+    content, _, digest = raw.rpartition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("snapshot missing hash but --skip-hash-check=false")
+    found: Obj = json.loads(content)
+    if found.get("format") != SNAPSHOT_FORMAT:
+        raise ValueError("this is no snapshot of the stand-in's")
+    return found
+
+
+def refuse_downgrade(written_by: str, what: str) -> None:
+    """Nothing opens data of a newer minor version. The words are the stand-in's own."""
+    if written_by and minor_of(written_by) > minor_of(VERSION):
+        raise Fatal(
+            f"starting kubernetes: preparing server: start managed database: {what} was written by {written_by}, "
+            f"which {VERSION} cannot read: going back needs a snapshot that was taken on that minor version"
+        )
+
+
+def minor_of(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.lstrip("v").split(".")[:2])
+
+
+class S3:
+    """One bucket, addressed by path, with requests signed by AWS signature version 4."""
+
+    def __init__(self, settings: Obj) -> None:
+        self.settings = settings
+        self.bucket, self.folder = settings.get("bucket", ""), settings.get("folder", "").strip("/")
+        if not self.bucket:
+            raise ValueError("failed to initialize S3 client: s3 bucket name was not set")
+        status, _ = self._ask("HEAD", "")
+        if status == 404:
+            raise ValueError(f"failed to initialize S3 client: bucket {self.bucket} does not exist")
+        if status >= 400:
+            raise ValueError(f"failed to initialize S3 client: failed to test for existence of bucket {self.bucket}: "
+                             f"{http.client.responses.get(status, status)}")  # fmt: skip
+
+    def key(self, name: str) -> str:
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def put(self, name: str, data: bytes) -> None:
+        self._must("PUT", self.key(name), data)
+
+    def get(self, name: str) -> bytes:
+        return self._must("GET", self.key(name))
+
+    def delete(self, name: str) -> bool:
+        """Whether it was there."""
+        there = self._ask("HEAD", self.key(name))[0] == 200
+        if there:
+            self._must("DELETE", self.key(name))
+        return there
+
+    def names(self) -> dict[str, int]:
+        """The names in our folder, with their sizes in bytes."""
+        prefix = self.key("")
+        raw = self._must("GET", "", query={"list-type": "2", "prefix": prefix}).decode()
+        found = re.findall(r"<Contents>.*?<Key>(.*?)</Key>.*?<Size>(\d+)</Size>.*?</Contents>", raw, re.DOTALL)
+        names = {html.unescape(key).removeprefix(prefix): int(size) for key, size in found}
+        return {name: size for name, size in names.items() if "/" not in name}
+
+    def _must(self, method: str, key: str, data: bytes = b"", query: dict[str, str] | None = None) -> bytes:
+        status, raw = self._ask(method, key, data, query)
+        if status >= 300:
+            found = re.search(rb"<Message>(.*?)</Message>", raw)
+            raise ValueError(found[1].decode() if found else f"S3 answered {status}")
+        return raw
+
+    def _ask(self, method: str, key: str, data: bytes = b"", query: dict[str, str] | None = None) -> tuple[int, bytes]:
+        path = "/" + urllib.parse.quote(f"{self.bucket}/{key}".rstrip("/"))
+        text = "&".join(f"{quoted(k)}={quoted(v)}" for k, v in sorted((query or {}).items()))
+        headers = sign_v4(self.settings, method, path, text, data)
+        connection = self._connect()
+        try:
+            connection.request(method, f"{path}?{text}" if text else path, data, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ValueError(f"{method} {path}: {error}") from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self.settings.get("insecure"):
+            return http.client.HTTPConnection(self.settings["endpoint"], timeout=30)
+        context = ssl.create_default_context(cafile=self.settings.get("endpointCA"))
+        if self.settings.get("skipSSLVerify"):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(self.settings["endpoint"], context=context, timeout=30)
+
+
+def quoted(text: str) -> str:
+    return urllib.parse.quote(text, safe="-_.~")
+
+
+def sign_v4(settings: Obj, method: str, path: str, query: str, data: bytes) -> dict[str, str]:
+    """The headers of a request: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html."""
+    now, digest = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), hashlib.sha256(data).hexdigest()
+    signed = {"host": settings["endpoint"], "x-amz-content-sha256": digest, "x-amz-date": now}
+    names = ";".join(sorted(signed))
+    canonical = [method, path, query, *(f"{name}:{signed[name]}" for name in sorted(signed)), "", names, digest]
+    scope = f"{now[:8]}/{settings['region']}/s3/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256("\n".join(canonical).encode()).hexdigest()])
+    key = ("AWS4" + settings.get("secretKey", "")).encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    credential = f"{settings.get('accessKey', '')}/{scope}"
+    signature = hmac.new(key, text.encode(), "sha256").hexdigest()
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    return {**signed, "Authorization": authorization}
+
+
+class Snapshots:
+    """The snapshots that one server takes: files, perhaps in a bucket too, and an ETCDSnapshotFile for each."""
+
+    def __init__(self, options: Options, node: str, api: Api) -> None:
+        self.options, self.node, self.api, self.store = options, node, api, api.store
+        self._lock = threading.Lock()
+
+    def answer(self, data: bytes) -> Reply:
+        """What `k3s etcd-snapshot` asks of the server, as k3s's own command does: POST /db/snapshot."""
+        if not isinstance(self.api.cluster, Etcd):
+            return 400, status_object("Failure", 400, "BadRequest", "etcd datastore disabled")
+        request = json.loads(data)
+        operations: dict[str, Callable[[Obj], Obj]] = {"save": self.save, "list": self.listing, "delete": self.delete,
+                                                       "prune": self.prune}  # fmt: skip
+        try:
+            return 200, operations[request["operation"]](request)
+        except (OSError, ValueError) as error:
+            log("warning", f"Error in etcd-snapshot handler: {error}")
+            return 500, status_object("Failure", 500, "InternalError", str(error))
+
+    def folder(self, request: Obj) -> Path:
+        """Only the default folder is made; any other must be there, as in k3s."""
+        given = request.get("dir") or self.options.one("etcd-snapshot-dir")
+        if given:
+            return Path(self.options.root + given)
+        folder = self.options.data / "server/db/snapshots"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def save(self, request: Obj) -> Obj:
+        """Take one. Files in excess of the retention go, unless it is 0."""
+        if not self._lock.acquire(blocking=False):
+            raise ValueError("snapshot save already in progress")
+        try:
+            base = request["name"][0]
+            name = f"{base}-{self.node}-{time.time():.0f}"
+            path = self.folder(request) / name
+            path.parent.stat()
+            log("info", f"Saving etcd snapshot to {path}")
+            data = render_snapshot(self.store)
+            write_file(path, data)
+            result: Obj = {"created": [name], "deleted": self._retain(request, base)}
+            if request.get("s3"):
+                bucket = S3(request["s3"])
+                log("info", f"Uploading snapshot to s3://{bucket.bucket}/{bucket.key(name)}")
+                bucket.put(name, data)
+                result["created"].append(name)
+                log("info", f"S3 upload complete for {name}")
+        finally:
+            self._lock.release()
+        self.reconcile(request)
+        return result
+
+    def listing(self, request: Obj) -> Obj:
+        items = [self._object(entry) for entry in self._found(request)]
+        return {"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}
+
+    def delete(self, request: Obj) -> Obj:
+        deleted = []
+        bucket = S3(request["s3"]) if request.get("s3") else None
+        for name in request.get("name") or []:
+            if Path(name).name != name:
+                raise ValueError("invalid snapshot name: path traversal not allowed")
+            path = self.folder(request) / name
+            if path.exists():
+                path.unlink()
+                deleted.append(name)
+                log("info", f"Snapshot {name} deleted locally")
+            if bucket and bucket.delete(name):
+                deleted.append(name)
+                log("info", f"Snapshot {name} deleted from S3")
+        self.reconcile(request)
+        return {"deleted": deleted}
+
+    def prune(self, request: Obj) -> Obj:
+        result = {"deleted": self._retain(request, request["name"][0])}
+        self.reconcile(request)
+        return result
+
+    def _retain(self, request: Obj, base: str) -> list[str]:
+        keep = int(request.get("retention", self.options.one("etcd-snapshot-retention", "5")))
+        mine = [e for e in self._found({**request, "s3": None}) if e["snapshotName"].startswith(f"{base}-{self.node}-")]
+        surplus = sorted(mine, key=lambda entry: -entry["created"])[keep:] if keep else []
+        for entry in surplus:
+            log("info", f"Removing local snapshot {entry['location'].removeprefix('file://')}")
+            Path(entry["location"].removeprefix("file://")).unlink()
+        deleted = [entry["snapshotName"] for entry in surplus]
+        if request.get("s3") and keep:
+            bucket = S3(request["s3"])
+            names = [name for name in bucket.names() if name.startswith(f"{base}-{self.node}-")]
+            for name in sorted(names, key=lambda name: -taken_at(name, 0))[int(request["s3"].get("retention", keep)) :]:
+                bucket.delete(name)
+                deleted.append(name)
+        return deleted
+
+    def _found(self, request: Obj) -> list[Obj]:
+        """What is on disk and in the bucket, oldest first."""
+        entries: list[Obj] = []
+        for path in self.folder(request).iterdir():
+            if path.is_file() and not path.name.startswith("."):
+                about = path.stat()
+                entries.append({"snapshotName": path.name, "nodeName": self.node, "location": f"file://{path}",
+                                "size": about.st_size, "created": taken_at(path.name, about.st_mtime)})  # fmt: skip
+        if request.get("s3"):
+            bucket = S3(request["s3"])
+            shown = {name: bucket.settings[name] for name in ("endpoint", "bucket", "region", "insecure")
+                     if name in bucket.settings} | ({"prefix": bucket.folder} if bucket.folder else {})  # fmt: skip
+            for name, size in bucket.names().items():
+                where = f"s3://{bucket.bucket}/{bucket.key(name)}"
+                owner = re.sub(r"^.*?-([a-z0-9.-]+)-\d+$", r"\1", name) if self.node not in name else self.node
+                entries.append({"snapshotName": name, "nodeName": owner, "location": where, "size": size,
+                                "created": taken_at(name, 0), "s3": shown})  # fmt: skip
+        return sorted(entries, key=lambda entry: (entry["created"], entry["location"]))
+
+    def _object(self, entry: Obj) -> Obj:
+        """An ETCDSnapshotFile. Its name is k3s's: where it lies, the file's name, and a digest of both."""
+        digest = hashlib.sha256((entry["nodeName"] + entry["location"]).encode()).hexdigest()[:6]
+        place = "s3" if "s3" in entry else "local"
+        spec = {name: entry[name] for name in ("snapshotName", "nodeName", "location", "s3") if name in entry}
+        boot = self.store.get("_bootstrap", "", "bootstrap") or {}
+        notes = {ETCD_NOTE + "snapshot-token-hash": hashlib.sha256(boot.get("token", "").encode()).hexdigest()[:12]}
+        labels = {ETCD_NOTE + "snapshot-storage-node": "s3" if "s3" in entry else entry["nodeName"]}
+        name = f"{place}-{entry['snapshotName'].lower()}-{digest}"
+        made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry["created"]))
+        return {"kind": "ETCDSnapshotFile", "apiVersion": "k3s.cattle.io/v1",
+                "metadata": {"name": name, "labels": labels, "annotations": notes}, "spec": spec,
+                "status": {"creationTime": made, "readyToUse": True, "size": str(entry["size"])}}  # fmt: skip
+
+    def reconcile(self, request: Obj) -> None:
+        """Have an object for each snapshot of this server's and of the bucket, and none for those that are gone."""
+        base = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
+        wanted = {item["metadata"]["name"]: item for item in (self._object(e) for e in self._found(request))}
+        places = {self.node} | ({"s3"} if request.get("s3") else set())
+        known = set()
+        for old in self.store.all("etcdsnapshotfiles"):
+            meta = old["metadata"]
+            known.add(meta["name"])
+            if meta["name"] not in wanted and meta["labels"].get(ETCD_NOTE + "snapshot-storage-node") in places:
+                self.api.call("DELETE", f"{base}/{meta['name']}")
+        for name, item in wanted.items():
+            if name not in known:
+                self.api.call("POST", base, item)
+
+    def run(self) -> NoReturn:
+        """Take the scheduled ones."""
+        if self.options.on("etcd-snapshot-compress"):
+            log("warning", f"the {WHAT_THIS_IS} does not compress its snapshots")
+        schedule = self.options.one("etcd-snapshot-schedule-cron", "0 */12 * * *")
+        base = self.options.one("etcd-snapshot-name", "etcd-snapshot")
+        request = {"name": [base], "s3": s3_settings(self.options)}
+        while True:
+            due = cron_next(schedule, time.time())
+            while (left_s := due - time.time()) > 0:
+                LIFE.pause(min(left_s, 30))
+            try:
+                self.save(request)
+            except (OSError, ValueError, ApiError) as error:
+                log("error", f"Failed to take etcd snapshot: {error}")
+
+
+def taken_at(name: str, otherwise: float) -> float:
+    """When a snapshot was taken: the end of its name says so."""
+    found = re.search(r"-(\d{9,11})$", name)
+    return float(found[1]) if found else otherwise
+
+
+def cron_field(text: str, low: int, high: int) -> set[int]:
+    """The values of one field of a schedule."""
+    values: set[int] = set()
+    for part in text.split(","):
+        found = re.fullmatch(r"(\*|\d+)(?:-(\d+))?(?:/(\d+))?", part)
+        if not found:
+            raise Fatal(f"failed to parse the schedule of snapshots: {text!r}")
+        first = low if found[1] == "*" else int(found[1])
+        last = high if found[1] == "*" or (found[3] and not found[2]) else int(found[2] or first)
+        values |= set(range(first, last + 1, int(found[3] or 1)))
+    return values
+
+
+def cron_next(schedule: str, after: float) -> float:
+    """When a schedule comes next, in seconds since 1970. Five fields in local time, or `@every DURATION`."""
+    named = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0"}
+    every = re.fullmatch(r"@every (\d+)(s|m|h)", schedule)
+    if every:
+        return after + int(every[1]) * {"s": 1, "m": 60, "h": 3600}[every[2]]
+    fields = named.get(schedule, schedule).split()
+    if len(fields) != 5:
+        raise Fatal(f"failed to parse the schedule of snapshots: {schedule!r}")
+    minutes, hours, days, months, weekdays = (
+        cron_field(field, *limits)
+        for field, limits in zip(fields, ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7)), strict=True)
+    )
+    either = fields[2][0] != "*" and fields[4][0] != "*"  # with both restricted, one of them is enough
+    at = after - after % 60
+    for _ in range(366 * 24 * 60 * 5):
+        at += 60
+        now = time.localtime(at)
+        weekday = (now.tm_wday + 1) % 7
+        on_weekday = weekday in weekdays or (weekday == 0 and 7 in weekdays)
+        on_day = (now.tm_mday in days or on_weekday) if either else (now.tm_mday in days and on_weekday)
+        if now.tm_min in minutes and now.tm_hour in hours and now.tm_mon in months and on_day:
+            return at
+    raise Fatal(f"the schedule of snapshots never comes: {schedule!r}")
+
+
 # --- k3s server --------------------------------------------------------------------------------------------------
+
+
+CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
+CA_NAMES = {"etcd/server-ca": "etcd-server-ca", "etcd/peer-ca": "etcd-peer-ca"}
+LEAVES = ("serving-kube-apiserver", "client-admin", "peer")
+BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")), "tls/service.key", "cred/passwd"]
+OTHER_TOKEN = "bootstrap data already found and encrypted with different token"
+
+
+def read_if_there(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 class Server:
@@ -2826,8 +3217,17 @@ class Server:
         self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins anew
         self.has_etcd = self.joined.exists()
         self.joining = bool(self.join_url) and not self.has_etcd
+        self.reset_flag = self.data / "db/reset-flag"
         self.passwords: dict[str, set[str]] = {}
         self.ca_pem = ""
+        self.actions: dict[tuple[str, str], Callable[[bytes], Reply]] = {
+            ("POST", "/v1-k3s/etcd-member"): lambda data: self.api.write(
+                {"method": "MEMBER", "body": json.loads(data)}
+            ),
+            ("PUT", "/v1-k3s/token"): self._rotate_token,
+            ("GET", "/v1-k3s/encrypt/status"): self._encryption_state,
+            ("POST", "/db/snapshot"): lambda data: self.snapshots.answer(data),
+        }
         self.documents: dict[str, Callable[[], Any]] = {
             "/v1-k3s/config": self._agent_config,
             "/v1-k3s/apiservers": self.apiservers,
@@ -2843,19 +3243,31 @@ class Server:
 
     def run(self) -> NoReturn:
         log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        restore = self.options.one("cluster-reset-restore-path")
+        if self.options.on("cluster-reset"):
+            self._reset(restore)
+            LIFE.end(0)
+        if restore:
+            raise Fatal("Error: invalid flag use; --cluster-reset required with --cluster-reset-restore-path")
         token = self._token()
-        if self.joining:
-            self._fetch_bootstrap(token)
-        self._certificates()
-        self._credentials(token)
         database = self._database()
         if self.joining:
+            self._fetch_bootstrap(token)
             shutil.rmtree(database.parent, ignore_errors=True)
         self.store = Store(database)
+        self._adopt_bootstrap(token)
+        self._certificates()
+        self._credentials(token)
         self.cluster = self._cluster()
         self.api = Api(self.store, self.cluster, self.options.one("cluster-cidr", "10.42.0.0/16").split(",")[0])
+        self.snapshots = Snapshots(self.options, self.machine.name, self.api)
         if isinstance(self.cluster, Etcd):
+            refuse_downgrade(self.store.note("version"), f"etcd's data in {self.data / 'db/etcd'}")
             self._start_etcd(self.cluster)
+            self.store.note("version", VERSION)
+        self._save_bootstrap(token)
+        self.after_reset = self.reset_flag.exists()
+        self.reset_flag.unlink(missing_ok=True)
         self._defaults()
         ApiHandler.server_state = self
         context = server_context(self.pki, ssl.CERT_OPTIONAL)
@@ -2867,13 +3279,141 @@ class Server:
         log("info", "k3s is up and running")
         if not self.options.on("disable-agent"):
             spawn(self._kubelet)
+        if isinstance(self.cluster, Etcd) and not self.options.on("etcd-disable-snapshots"):
+            spawn(self.snapshots.run)
         self._control()
+
+    # what the cluster keeps for its servers, under the token
+
+    def _adopt_bootstrap(self, token: Token | None) -> None:
+        """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal."""
+        kept = self.store.get("_bootstrap", "", "bootstrap")
+        if not kept:
+            return
+        password = token.password if token else ""
+        if not hmac.compare_digest(kept["token"], node_password_hash(kept["token"].split(":")[1], password)):
+            raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
+        before = {name: read_if_there(self.data / name) for name in kept["files"]}
+        for name, text in kept["files"].items():
+            if before[name] != text:
+                write_file(self.data / name, text)
+        if any(before[f"tls/{ca}.crt"] not in ("", kept["files"][f"tls/{ca}.crt"]) for ca in CAS):
+            for leaf in LEAVES:
+                self.pki.path(f"{leaf}.crt").unlink(missing_ok=True)
+
+    def _save_bootstrap(self, token: Token | None) -> None:
+        """Keep the files that other servers need; a server that joined with a token of before ends here."""
+        if self.store.get("_bootstrap", "", "bootstrap"):
+            self._adopt_bootstrap(token or parse_token((self.data / "token").read_text().strip()))
+            return
+        password = next(row.split(",")[0] for row in (self.data / "cred/passwd").read_text().split())
+        self._put_bootstrap(password)
+
+    def _put_bootstrap(self, password: str) -> None:
+        files = {name: (self.data / name).read_text() for name in BOOTSTRAP_FILES}
+        body = {"token": node_password_hash(secrets.token_hex(8), password), "files": files}
+        code, answer = self.api.write({"method": "BOOTSTRAP", "body": body})
+        if code != 200:
+            raise Fatal(
+                f"starting kubernetes: preparing server: failed to save bootstrap data: {answer.get('message')}"
+            )
+
+    def _rotate_token(self, data: bytes) -> Reply:
+        """PUT /v1-k3s/token, as pkg/server/handlers/token.go: files and datastore change at once.
+
+        Who is let in does not: passwords are read when a server starts (pkg/authenticator/passwordfile).
+        """
+        new = json.loads(data).get("newToken") or secrets.token_hex(8)
+        rows = [row.split(",") for row in (self.data / "cred/passwd").read_text().split()]
+        old = next(row[0] for row in rows if row[1] == "server")
+        both = not self.options.secret("agent-token")
+        for row in rows:
+            if row[1] == "server" or (both and row[0] == old):
+                row[0] = new
+        write_file(self.data / "cred/passwd", "".join(",".join(row) + "\n" for row in rows))
+        ca_hash = hashlib.sha256(self.ca_pem.encode()).hexdigest()
+        write_file(self.data / "token", f"K10{ca_hash}::server:{new}\n")
+        try:
+            self._put_bootstrap(new)
+        except Fatal as error:
+            return 500, status_object("Failure", 500, "InternalError", str(error))
+        return 200, {}
+
+    def _encryption_state(self, data: bytes) -> Reply:
+        if not self.options.on("secrets-encryption"):
+            return 200, {"stage": "", "activekey": ""}
+        return 200, {"stage": "start", "activekey": "aescbckey", "enable": True, "hashmatch": True}
+
+    # cluster-reset
+
+    def _reset(self, restore: str) -> None:
+        """Make this server the only member of etcd, with its own data or with a snapshot's."""
+        prefix = "starting kubernetes: preparing server"
+        if self.join_url:
+            raise Fatal("Error: cannot perform cluster-reset while server URL is set - remove server from "
+                        "configuration before resetting")  # fmt: skip
+        if self.reset_flag.exists() and not restore:
+            raise Fatal(f"{prefix}: Managed etcd cluster membership was previously reset, please remove the "
+                        "cluster-reset flag and start k3s normally. If you need to perform another cluster reset, you "
+                        f"must first manually delete the file at {self.reset_flag}")  # fmt: skip
+        address = self.machine.addresses[0]
+        with contextlib.closing(socket.socket()) as probe:
+            try:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address, 2380))
+            except OSError as error:
+                text = f"listen tcp {address}:2380: bind: {(error.strerror or '').lower()}"
+                raise Fatal(f"{prefix}: start managed database: {text}") from error
+        token = self._token(resetting=True)
+        member = self.data / "db/etcd/member/state.db"
+        if restore:
+            found = self._fetch_snapshot(restore)
+            self._set_aside()
+            self.store = Store(member)
+            self.store.load(found)
+        elif not self.has_etcd:
+            raise Fatal(f"{prefix}: etcd database not found in {self.data}")
+        else:
+            self.store = Store(member)
+        write_file(self.reset_flag, "")
+        self._adopt_bootstrap(token)
+        (self.data / "db/etcd/name").unlink(missing_ok=True)
+        (self.data / "db/etcd/tombstone").unlink(missing_ok=True)
+        name, member_id = self._member_name()
+        gone: list[Edit] = [("_members", "", m["id"], None) for m in self.store.all("_members")]
+        edits: list[Edit] = [*gone, ("_members", "", member_id, self._member(name, member_id))]
+        self.store.put(number(edits, self.store.rev), self.store.rev + len(edits), self.store.term + 1)
+        self.store.note("version", VERSION)
+        write_file(self.joined, "")
+        self.store.close()
+        log("info", "Managed etcd cluster membership has been reset, restart without --cluster-reset flag now. Backup "
+                    "and delete ${datadir}/server/db on each peer etcd server and rejoin the nodes")  # fmt: skip
+
+    def _fetch_snapshot(self, restore: str) -> Obj:
+        """Read the snapshot to restore; with S3 it is named without a folder, and comes from the bucket."""
+        prefix = "starting kubernetes: preparing server: start managed database"
+        path, settings = Path(restore), s3_settings(self.options)
+        try:
+            if settings:
+                log("info", f"Retrieving etcd snapshot {restore} from S3")
+                path = self.data / "db/snapshots" / path.name
+                write_file(path, S3(settings).get(path.name))
+                log("info", f"S3 download complete for {path}")
+            if not path.exists():
+                raise Fatal(f"{prefix}: etcd: snapshot path does not exist: {path}")
+            if path.is_dir():
+                raise Fatal(f"{prefix}: etcd: snapshot path must be a file, not a directory: {path}")
+            found = parse_snapshot(path.read_bytes())
+        except ValueError as error:
+            raise Fatal(f"{prefix}: {error}") from error
+        refuse_downgrade(found["version"], f"the snapshot {path}")
+        return found
 
     # tokens and certificates
 
-    def _token(self) -> Token | None:
-        text = self.options.secret("token")
-        first = not (self.data / "token").exists()
+    def _token(self, *, resetting: bool = False) -> Token | None:
+        text = self.options.secret("token") or ("" if self.joining else read_if_there(self.data / "token").strip())
+        first = not ((self.data / "token").exists() or resetting)
         if not text:
             if self.joining:
                 raise Fatal("--token is required to join a cluster")
@@ -2917,14 +3457,14 @@ class Server:
         self._link, self._headers = link, headers
 
     def _bootstrap_data(self) -> Obj:
-        names = ["tls/server-ca.crt", "tls/server-ca.key", "tls/client-ca.crt", "tls/client-ca.key", "cred/passwd"]
-        return {"files": {name: (self.data / name).read_text() for name in names},
+        return {"files": {name: (self.data / name).read_text() for name in BOOTSTRAP_FILES},
                 "critical": self.options.critical(), "datastore": self.cluster.kind}  # fmt: skip
 
     def _certificates(self) -> None:
         now, machine = int(time.time()), self.machine
-        self.pki.make_ca("server-ca", f"k3s-server-ca@{now}")
-        self.pki.make_ca("client-ca", f"k3s-client-ca@{now}")
+        for ca in CAS:
+            self.pki.make_ca(ca, f"{CA_NAMES.get(ca, f'k3s-{ca}')}@{now}")
+        self.pki.make_key("service")
         sans = ["localhost", "127.0.0.1", "10.43.0.1", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
                 "kubernetes.default.svc.cluster.local", machine.name, *machine.addresses, *machine.external,
                 *self.options.many("tls-san")]  # fmt: skip
@@ -2940,8 +3480,7 @@ class Server:
         if passwd.exists():
             stored = {row.split(",")[1]: row.split(",")[0] for row in passwd.read_text().split()}
             if token and token.password != stored["server"]:
-                raise Fatal("starting kubernetes: preparing server: bootstrap data already found and encrypted with "
-                            "different token")  # fmt: skip
+                raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
         else:
             password = token.password if token else secrets.token_hex(16)
             stored = {"server": password, "node": self.options.secret("agent-token") or password}
@@ -3002,19 +3541,26 @@ class Server:
     def _cluster(self) -> Cluster:
         if self._database().parent.name != "member":
             return Solo(self.store)
-        member = read_or_make(self.data / "db/etcd/name", lambda: f"{self.machine.name}-{secrets.token_hex(4)}")
-        self.pki.make_leaf("peer", "client-ca", "/CN=etcd-peer", "clientAuth")
-        return Etcd(store=self.store, member=hashlib.sha256(member.encode()).hexdigest()[:16], pki=self.pki)
+        self.pki.make_leaf("peer", "etcd/peer-ca", "/CN=etcd-peer", "clientAuth")
+        return Etcd(store=self.store, member=self._member_name()[1], pki=self.pki)
+
+    def _member_name(self) -> tuple[str, str]:
+        """The name of this member of etcd, made at the first need, and its id."""
+        name = read_or_make(self.data / "db/etcd/name", lambda: f"{self.machine.name}-{secrets.token_hex(4)}")
+        return name, hashlib.sha256(name.encode()).hexdigest()[:16]
+
+    def _member(self, name: str, member_id: str) -> Obj:
+        address = self.machine.addresses[0]
+        return {"id": member_id, "name": name, "machine": self.machine.name, "learner": False,
+                "peer": f"https://{address}:2380", "client": f"https://{address}:{self.port}"}  # fmt: skip
 
     def _start_etcd(self, etcd: Etcd) -> None:
         """Open the peer port, become a member, and wait until this member may serve."""
         address = self.machine.addresses[0]
-        name = (self.data / "db/etcd/name").read_text().strip()
-        me = {"id": etcd.id, "name": name, "machine": self.machine.name, "learner": False,
-              "peer": f"https://{address}:2380", "client": f"https://{address}:{self.port}"}  # fmt: skip
+        me = self._member(self._member_name()[0], etcd.id)
         etcd.on_removed = self._removed
         PeerHandler.etcd, PeerHandler.api = etcd, self.api
-        listen((address, 2380), PeerHandler, server_context(self.pki, ssl.CERT_REQUIRED))
+        listen((address, 2380), PeerHandler, server_context(self.pki, ssl.CERT_REQUIRED, "etcd/peer-ca"))
         if self.joining:
             self._join_etcd(me)
         elif not etcd.members():
@@ -3124,6 +3670,9 @@ class Server:
 
     def _kubelet(self) -> None:
         kubelet = Kubelet(options=self.options, machine=self.machine, call=self.api.call)
+        if self.after_reset:  # as k3s: the snapshot may hold another password than this machine has
+            secret = f"/api/v1/namespaces/kube-system/secrets/{self.machine.name}.node-password.k3s"
+            self.api.call("DELETE", secret)
         while True:
             refusal = self.check_node_password(self.machine.name, self.machine.password)
             try:
@@ -3202,11 +3751,19 @@ class Agent:
             except ApiError as error:
                 log("error", f"Unable to register node with API server: {error.message}")
                 LIFE.pause(1)
+        self._compare_versions()
         LIFE.notify("READY=1")
         log("info", "k3s agent is up and running")
         spawn(self._refresh)
         kubelet.run()
         raise AssertionError("a kubelet does not stop")
+
+    def _compare_versions(self) -> None:
+        """A kubelet newer than its API server is not supported; k3s starts it all the same."""
+        code, found = self.call("GET", "/version")
+        theirs = found.get("gitVersion", VERSION) if code == 200 else VERSION
+        if minor_of(VERSION) > minor_of(theirs):
+            log("warning", f"this agent's version {VERSION} is newer than its server's, {theirs}: not supported")
 
     def _trust(self) -> tuple[Token, str]:
         """The token and the CA it vouches for; every 2 s until there are both."""
@@ -3417,6 +3974,214 @@ class Resident:
             raise ApiError(503, "ServiceUnavailable", in_go_words(error, *self.servers[0])) from error
 
 
+# --- k3s's own commands to a server ------------------------------------------------------------------------------
+
+SNAPSHOT_FLAGS = """
+debug! config data-dir node-name etcd-server etcd-token server token name dir snapshot-compress! compress! s3!
+s3-endpoint s3-endpoint-ca s3-skip-ssl-verify! s3-access-key s3-secret-key s3-session-token s3-bucket
+s3-bucket-lookup-type s3-region s3-folder s3-proxy s3-config-secret s3-insecure! s3-timeout s3-retention
+snapshot-retention output
+"""
+
+
+class Command:
+    """A command that asks the server of this machine something: its flags and words, and how the server is reached."""
+
+    def __init__(self, argv: list[str], flags: str) -> None:
+        known = {word.rstrip("!"): word[-1] if word[-1] == "!" else "" for word in flags.split()}
+        known |= {f"etcd-{name}": kind for name, kind in known.items() if name.startswith(("s3", "snapshot"))}
+        self.words: list[str] = []
+        short = {"t": "token", "s": "server", "d": "data-dir", "o": "output", "c": "config"}
+        found = parse_flags(argv, known, words=self.words, aliases=short)
+        self.flags = {name.removeprefix("etcd-"): values[-1] for name, values in found.items()}
+        given = ["--data-dir", self.flags["data-dir"]] if "data-dir" in self.flags else []
+        given += ["--config", self.flags["config"]] if "config" in self.flags else []
+        self.options = Options("server", given)
+        for flag in (*S3_SETTINGS, *S3_SWITCHES, "etcd-s3", "etcd-s3-retention"):
+            if flag.removeprefix("etcd-") in self.flags:
+                self.options.values[flag] = [self.flags[flag.removeprefix("etcd-")]]
+
+    def ask(self, method: str, path: str, body: Json = None, prefix: str = "") -> bytes:
+        """The server's answer. Raises Fatal in k3s's words."""
+        host, port = split_url(self._url())
+        token = self._token()
+        try:
+            link = Link(host, port, client_context(fetch_ca(host, port, token)), 60)
+            data = None if body is None else json.dumps(body).encode()
+            status, raw = link.request(method, path, data, basic("server", token.password))
+        except (OSError, http.client.HTTPException) as error:
+            raise Fatal(f"Error: {method} https://{host}:{port}{path}: {in_go_words(error, host, port)}") from error
+        except ValueError as error:
+            raise Fatal(f"Error: {error}") from error
+        if status in (401, 403):
+            reason = http.client.responses[status]
+            raise Fatal(f"Error: {prefix}https://{host}:{port}{path}: {status} {reason}")
+        if status != 200:
+            raise Fatal(f"Error: {prefix}{json.loads(raw).get('message')}")
+        return raw
+
+    def _url(self) -> str:
+        host = self.options.one("bind-address", "127.0.0.1")
+        host = "127.0.0.1" if host == "0.0.0.0" else host
+        return self.flags.get("server") or f"https://{host}:{self.options.one('https-listen-port', '6443')}"
+
+    def _token(self) -> Token:
+        path = self.options.data / "server/token"
+        text = self.flags.get("token") or os.environ.get("K3S_TOKEN", "")
+        try:
+            return parse_token(text or path.read_text().strip())
+        except OSError as error:
+            raise Fatal(f"Error: open {path}: {(error.strerror or '').lower()}") from error
+        except ValueError as error:
+            raise Fatal(f"Error: {error}") from error
+
+
+def snapshot_request(command: Command) -> Obj:
+    """What `etcd-snapshot` asks of the server. Raises Fatal where the words make no sense."""
+    verb, *names = command.words or ["save"]
+    verb = {"ls": "list", "l": "list"}.get(verb, verb)
+    if verb not in ("save", "list", "delete", "prune"):
+        raise Fatal(f"Error: No help topic for '{verb}'")
+    if verb == "delete" and not names:
+        raise Fatal("Error: no snapshots given for removal")
+    if verb != "delete" and names:
+        raise Fatal(f"Error: this command does not take any arguments, was provided: {names}")
+    if {"compress", "snapshot-compress"} & set(command.flags):
+        raise Fatal(f"a compressed snapshot is not something that the {WHAT_THIS_IS} takes")
+    retention = int(command.flags.get("snapshot-retention", "5")) if verb == "prune" else 0
+    request = {"operation": verb, "retention": retention, "name": names or [command.flags.get("name", "on-demand")]}
+    optional = {"dir": command.flags.get("dir"), "s3": s3_settings(command.options)}
+    return request | {key: value for key, value in optional.items() if value}
+
+
+def etcd_snapshot(argv: list[str]) -> int:
+    """k3s etcd-snapshot save|ls|delete|prune."""
+    command = Command(argv, SNAPSHOT_FLAGS)
+    request, output = snapshot_request(command), command.flags.get("output", "")
+    if output not in ("", "table", "json", "yaml"):
+        raise Fatal(f"Error: invalid output format: {output}")
+    answer = json.loads(command.ask("POST", "/db/snapshot", request, "see server log for details: "))
+    if request["operation"] == "list":
+        print_snapshots(answer, output)
+    for name in answer.get("created", []):
+        log("info", f"Snapshot {name} saved.")
+    for name in answer.get("deleted") or []:
+        log("info", f"Snapshot {name} deleted.")
+    for name in request["name"] if request["operation"] == "delete" else []:
+        if name not in (answer.get("deleted") or []):
+            log("warning", f"Snapshot {name} not found.")
+    return 0
+
+
+def print_snapshots(answer: Obj, output: str) -> None:
+    if output == "json":
+        sys.stdout.write(json.dumps(answer) + "\n")
+    elif output == "yaml":
+        sys.stdout.write("\n".join(yaml_lines(answer)) + "\n")
+    else:
+        rows = [["Name", "Location", "Size", "Created"]]
+        for item in answer["items"]:
+            spec, status = item["spec"], item["status"]
+            rows.append([spec["snapshotName"], spec["location"], status["size"], status["creationTime"]])
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            sys.stdout.write(
+                " ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+            )
+
+
+def yaml_lines(value: Json) -> list[str]:
+    """A value as YAML; its scalars are those of JSON."""
+    if isinstance(value, dict) and value:
+        lines = []
+        for key, item in value.items():
+            nested = yaml_lines(item)
+            plain = not isinstance(item, dict | list) or not item
+            lines += [f"{key}: {nested[0]}"] if plain else [f"{key}:", *(f"  {line}" for line in nested)]
+        return lines
+    if isinstance(value, list) and value:
+        blocks = [yaml_lines(item) for item in value]
+        return [("- " if at == 0 else "  ") + line for block in blocks for at, line in enumerate(block)]
+    return [json.dumps(value)]
+
+
+def token_rotate(argv: list[str]) -> int:
+    """k3s token rotate: as in k3s, only the old token can come by the environment."""
+    command = Command(argv, "config data-dir kubeconfig token server new-token")
+    if command.words:
+        raise Fatal(f"Error: this command does not take any arguments, was provided: {command.words}")
+    sys.stdout.write("\033[33mWARNING\033[0m: Recommended to keep a record of the old token. If restoring from a "
+                     "snapshot, you must use the token associated with that snapshot.\n")  # fmt: skip
+    sys.stdout.flush()
+    command.ask("PUT", "/v1-k3s/token", {"newToken": command.flags.get("new-token", "")})
+    sys.stdout.write("Token rotated, restart k3s nodes with new token\n")
+    return 0
+
+
+def encryption_status(argv: list[str]) -> int:
+    """k3s secrets-encrypt status."""
+    command = Command(argv, "config data-dir token server output")
+    if command.words != ["status"]:
+        raise Fatal(f"`k3s secrets-encrypt {' '.join(command.words)}` is not something that the {WHAT_THIS_IS} does")
+    state = json.loads(command.ask("GET", "/v1-k3s/encrypt/status", None, "see server log for details: "))
+    if command.flags.get("output") == "json":
+        sys.stdout.write(json.dumps(state, indent="\t") + "\n")
+    elif "enable" not in state:
+        sys.stdout.write("Encryption Status: Disabled, no configuration file found\n")
+    else:
+        sys.stdout.write(
+            "Encryption Status: Enabled\nCurrent Rotation Stage: start\n"
+            "Server Encryption Hashes: All hashes match\n\n"
+            f"Active  Key Type  Name\n------  --------  ----\n *      AES-CBC   {state['activekey']}\n\n"
+        )
+    return 0
+
+
+def certificate_check(argv: list[str]) -> int:
+    """k3s certificate check: what each certificate of this machine is, and how long it is good for."""
+    command = Command(argv, "config data-dir output service")
+    if command.words != ["check"]:
+        raise Fatal(f"`k3s certificate {' '.join(command.words)}` is not something that the {WHAT_THIS_IS} does")
+    data = command.options.data
+    paths = [*sorted((data / "server/tls").rglob("*.crt")), *sorted((data / "agent").glob("client*.crt"))]
+    rows = [describe_certificate(path) for path in paths]
+    output = command.flags.get("output", "text")
+    if output == "json":
+        sys.stdout.write(json.dumps({"Certificates": rows}) + "\n")
+    elif output == "yaml":
+        sys.stdout.write("\n".join(yaml_lines({"certificates": rows})) + "\n")
+    elif output == "text":
+        for row in rows:
+            what = f"{row['Filename']}: certificate {row['Subject']} ({','.join(row['Usages'])})"
+            words = {"OK": f"is ok, expires at {row['ExpiryTime']}", "EXPIRED": f"expired at {row['ExpiryTime']}"}
+            text = words.get(row["Status"], f"will expire within 120 days at {row['ExpiryTime']}")
+            log({"OK": "info", "EXPIRED": "error"}.get(row["Status"], "warning"), f"{what} {text}")
+    else:
+        raise Fatal(f"Error: invalid output format {output}")
+    return 0
+
+
+def describe_certificate(path: Path) -> Obj:
+    command = ["openssl", "x509", "-in", str(path), "-noout", "-subject", "-issuer", "-enddate", "-ext",
+               "extendedKeyUsage,keyUsage"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Fatal(f"Error: {path}: {done.stderr.strip()}")
+    names = dict(re.findall(r"^(subject|issuer)=.*?CN ?= ?([^,/\n]+)", done.stdout, re.MULTILINE))
+    found = re.search(r"notAfter=(.*)", done.stdout)
+    end = ssl.cert_time_to_seconds(found[1]) if found else 0
+    left_s = end - time.time()
+    usages = {
+        "Client Authentication": "ClientAuth",
+        "Server Authentication": "ServerAuth",
+        "Certificate Sign": "CertSign",
+    }
+    return {"Filename": path.name, "Subject": names.get("subject", ""), "Issuer": names.get("issuer", ""),
+            "Usages": [name for text, name in usages.items() if text in done.stdout],
+            "ExpiryTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)), "ResidualTime": int(left_s * 1e9),
+            "Status": "EXPIRED" if left_s < 0 else "WARNING" if left_s < 120 * 86400 else "OK"}  # fmt: skip
+
+
 # --- k3s kubectl -------------------------------------------------------------------------------------------------
 
 
@@ -3595,6 +4360,22 @@ def stop(number_: int, frame: object) -> None:
     os._exit(0)
 
 
+def token_command(argv: list[str]) -> int:
+    """k3s token generate|rotate."""
+    if argv == ["generate"]:
+        sys.stdout.write(f"{secrets.token_hex(3)}.{secrets.token_hex(8)}\n")
+        return 0
+    if argv[:1] == ["rotate"]:
+        return token_rotate(argv[1:])
+    raise Fatal(f"`k3s token {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "etcd-snapshot": etcd_snapshot, "secrets-encrypt": encryption_status, "certificate": certificate_check,
+    "token": token_command, "kubectl": lambda argv: Kubectl(argv).run(),
+}  # fmt: skip
+
+
 def run(argv: list[str]) -> int:
     """One command; returns its exit code."""
     command, rest = (argv[0], argv[1:]) if argv else ("help", [])
@@ -3608,16 +4389,15 @@ def run(argv: list[str]) -> int:
         if command == "server":
             Server(options).run()
         Agent(options).run()
-    elif command == "kubectl":
-        return Kubectl(rest).run()
     elif command == "check-config":
         return check_config()
-    elif command == "token" and rest == ["generate"]:
-        sys.stdout.write(f"{secrets.token_hex(3)}.{secrets.token_hex(8)}\n")
-    elif command in ("crictl", "ctr", "token", "etcd-snapshot", "secrets-encrypt", "certificate", "completion"):
+    elif command in COMMANDS:
+        return COMMANDS[command](rest)
+    elif command in ("crictl", "ctr", "completion"):
         raise Fatal(f"`k3s {' '.join(argv)}` is not something that the {WHAT_THIS_IS} does")
     elif command in ("help", "--help", "-h"):
-        sys.stdout.write(f"k3s - {WHAT_THIS_IS}\nCommands: server agent kubectl check-config token generate\n")
+        sys.stdout.write(f"k3s - {WHAT_THIS_IS}\nCommands: server agent kubectl check-config etcd-snapshot token "
+                         "secrets-encrypt certificate\n")  # fmt: skip
     else:
         sys.stderr.write(f"No help topic for '{command}'\n")
         return 3

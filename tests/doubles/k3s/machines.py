@@ -40,6 +40,7 @@ class Machine:
         self.url = f"https://{address}:6443"
         self.kubeconfig = root / "etc/rancher/k3s/k3s.yaml"
         self.server_dir = root / "var/lib/rancher/k3s/server"
+        self.program = PROGRAM
         self._log = root / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -51,7 +52,7 @@ class Machine:
         path.write_text(yaml.safe_dump({key: value for key, value in merged.items() if value is not None}))
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-I", str(PROGRAM), *words]
+        return [sys.executable, "-I", str(self.program), *words]
 
     def environment(self, **more: str) -> dict[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("K3S_", "KUBECONFIG"))}
@@ -99,6 +100,13 @@ class Machine:
         """Wait until k3s is up; tells the journal if it ended instead."""
         eventually(lambda: "is up and running" in self.log or self.exit_code() is not None, "k3s is up")
         assert self.exit_code() is None, self.log
+
+    def restart(self, command: str = "server") -> None:
+        """Stop it, start it, and wait until it is up again."""
+        self.terminate()
+        times = self.log.count("is up and running")
+        self.start(command)
+        self.logs("is up and running", times=times + 1)
 
 
 class Machines:
