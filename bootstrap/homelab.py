@@ -19,13 +19,17 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
+    from bootstrap.commands.backup import BackupWish
     from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.reach import Answer, Login, LogsWish
     from bootstrap.commands.rebuild import RebuildWish
+    from bootstrap.commands.restore import RestoreWish
     from bootstrap.commands.run import RunOptions
     from bootstrap.commands.scale import ScaleWish
+    from bootstrap.commands.snapshots import SnapshotList
     from bootstrap.commands.status import ClusterStatus
+    from bootstrap.commands.upgrade import UpgradeWish
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
     from bootstrap.model.ids import PoolName
@@ -168,6 +172,83 @@ class Homelab:
         from bootstrap.commands.rebuild import run_rebuild
 
         return run_rebuild(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_upgrade(self, wish: UpgradeWish) -> Plan:
+        """What `upgrade` would do: the ladder, and each machine's turn. Touches nothing.
+
+        Raises:
+            PreflightError: It cannot be done.
+            ArtifactError: A release on the way is not to be had.
+        """
+        from bootstrap.commands.upgrade import prepare_upgrade
+
+        return prepare_upgrade(self._inventory.spec, self.ports, wish)
+
+    def upgrade(
+        self, plan: Plan, wish: UpgradeWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_upgrade`.
+
+        Raises:
+            HomelabError: Something failed; `upgrade` again continues.
+        """
+        from bootstrap.commands.upgrade import run_upgrade
+
+        return run_upgrade(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_backup(self, wish: BackupWish) -> Plan:
+        """What `backup` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.backup import prepare_backup
+
+        return prepare_backup(self._inventory.spec, self.ports, wish)
+
+    def backup(
+        self, plan: Plan, wish: BackupWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_backup`. Raises HomelabError where it failed."""
+        from bootstrap.commands.backup import run_backup
+
+        return run_backup(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def snapshots(self) -> SnapshotList:
+        """Every snapshot of the cluster: on servers, in the bucket, and fetched to this computer. Reads only."""
+        from bootstrap.commands.snapshots import list_snapshots
+
+        return list_snapshots(self._inventory.spec, self.ports, directory=self.snapshot_directory)
+
+    def plan_restore(self, wish: RestoreWish) -> Plan:
+        """What `restore` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.restore import prepare_restore
+
+        return prepare_restore(self._inventory.spec, self.ports, wish)
+
+    def restore(
+        self, plan: Plan, wish: RestoreWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_restore`: what the cluster knows now is lost.
+
+        Raises:
+            HomelabError: It failed; the API may be away until `restore` is run again.
+        """
+        from bootstrap.commands.restore import run_restore
+
+        return run_restore(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_rotate_token(self) -> Plan:
+        """What `rotate token` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.rotate import prepare_rotate
+
+        return prepare_rotate(self._inventory.spec, self.ports)
+
+    def rotate_token(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
+        """Carry out a plan of `plan_rotate_token`.
+
+        Raises:
+            HomelabError: A machine did not come back; `rotate token` again finishes what was begun.
+        """
+        from bootstrap.commands.rotate import run_rotate
+
+        return run_rotate(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     @property
     def snapshot_directory(self) -> Path:

@@ -200,6 +200,16 @@ def change_document(plan: Plan, report: Report | None) -> Document:
     }
 
 
+def kept_document(plan: Plan, report: Report | None, **facts: object) -> Document:
+    """What a command has done that lets no machine come or go, with what there is to tell of it."""
+    return {
+        "cluster": plan.cluster,
+        "changed": report is not None and any(step.changed for step in report.steps),
+        **facts,
+        **_times(report),
+    }
+
+
 def event_document(event: Event) -> Document:
     """An event: its name in snake case and its fields."""
     name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)

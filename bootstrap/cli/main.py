@@ -13,7 +13,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli import clusters, doctor, down, lab, looking, reach, rebuild, replace, report, scale, status, up
+from bootstrap.cli import (
+    backup,
+    clusters,
+    doctor,
+    down,
+    lab,
+    looking,
+    reach,
+    rebuild,
+    replace,
+    report,
+    restore,
+    rotate,
+    scale,
+    status,
+    up,
+    upgrade,
+)
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -35,6 +52,11 @@ app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doct
 app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
 app.command("rebuild", short_help="Tear the cluster down and build it again; asks first.")(rebuild.rebuild)
 app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)
+app.command("upgrade", short_help="Bring every machine to a newer k3s.")(upgrade.upgrade)
+app.command("backup", short_help="Take a snapshot of the cluster's data.")(backup.backup)
+app.command("backups", short_help="List the snapshots.")(backup.backups)
+app.command("restore", short_help="Put the data back to a snapshot; asks first.")(restore.restore)
+app.add_typer(rotate.app, name="rotate", short_help="Give the cluster a new token.")
 app.command("ssh", short_help="Log in to a machine.")(reach.ssh)
 app.command("exec", short_help="Run a command on machines at once.")(reach.execute)
 app.command("logs", short_help="Show the journal of a machine's k3s.")(reach.logs)

@@ -28,9 +28,7 @@ def rebuild(
     *,
     keep_identity: Annotated[
         bool,
-        typer.Option(
-            "--keep-identity", help="Keep names, MAC and fixed addresses, CAs, token: kubeconfigs work on."
-        ),
+        typer.Option("--keep-identity", help="Keep names, MAC and fixed addresses, CAs, token: kubeconfigs work on."),
     ] = False,
     restore: Annotated[
         str | None,

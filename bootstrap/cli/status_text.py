@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bootstrap.cli.tables import counted, memory, render_table
+from bootstrap.cli.tables import age_text, counted, memory, render_table
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
@@ -15,8 +15,6 @@ _WIDTH = 100
 _READY = {True: "yes", False: "no", None: "unknown"}
 _HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
 _WIDE = ("POOL", "CORES", "MEMORY", "DISK", "CPU TYPE", "OS")
-_HOUR_S, _DAY_S = 3600.0, 86400.0
-_DAYS_FROM_S = 2 * _DAY_S
 
 
 def status_text(status: ClusterStatus, *, wide: bool = False) -> str:
@@ -32,13 +30,6 @@ def status_text(status: ClusterStatus, *, wide: bool = False) -> str:
     )
     facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status))
     return "\n\n".join(filter(None, (table, facts, _verdict(status))))
-
-
-def age_text(seconds: float) -> str:
-    """`40 min`, `3 h`, `9 days`: how old something is, roughly."""
-    if seconds < _HOUR_S:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / _HOUR_S:.0f} h" if seconds < _DAYS_FROM_S else f"{seconds / _DAY_S:.0f} days"
 
 
 def _cells(machine: MachineStatus) -> tuple[str, ...]:

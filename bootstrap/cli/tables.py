@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
 
+_HOUR_S, _DAY_S = 3600.0, 86400.0
+_DAYS_FROM_S = 2 * _DAY_S
+
+
 def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces."""
     lines = [tuple(headings), *(tuple(row) for row in rows)]
@@ -23,6 +27,13 @@ def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def memory(mib: int) -> str:
     """`2 GiB`, `1536 MiB`."""
     return f"{mib // 1024} GiB" if mib % 1024 == 0 else f"{mib} MiB"
+
+
+def age_text(seconds: float) -> str:
+    """`40 min`, `3 h`, `9 days`: how old something is, roughly."""
+    if seconds < _HOUR_S:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / _HOUR_S:.0f} h" if seconds < _DAYS_FROM_S else f"{seconds / _DAY_S:.0f} days"
 
 
 def plan_table(plan: Plan) -> str:

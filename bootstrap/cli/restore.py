@@ -1,0 +1,108 @@
+"""`homelab-k8s restore`: the cluster's data as a snapshot has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, working
+
+if TYPE_CHECKING:
+    from bootstrap.commands.restore import RestoreWish
+    from bootstrap.planning.plan import Plan
+
+
+def restore(
+    context: typer.Context,
+    snapshot: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="A name of `backups`, latest, or a file here.")],
+    *,
+    server: Annotated[
+        str | None, typer.Option("--server", metavar="MACHINE", help="The server that gets it; default: the best.")
+    ] = None,
+    from_bucket: Annotated[
+        bool, typer.Option("--from-bucket", help="The name is one of the inventory's bucket, listed or not.")
+    ] = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Put the cluster's data back to a snapshot; asks for the cluster's name first. Volumes stay as they are.
+
+    While it goes on there is no API; pods run on. An interrupted restore is repeated by the same command.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "restore",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.commands.restore import RestoreWish
+        from bootstrap.model.ids import MachineName
+
+        homelab = work.homelab
+        prefix = f"{homelab.inventory.spec.name}-"
+        wish = RestoreWish(
+            snapshot=snapshot,
+            directory=homelab.snapshot_directory,
+            server=MachineName(server if server.startswith(prefix) else f"{prefix}{server}") if server else None,
+            from_bucket=from_bucket,
+        )
+        ended = work.act(
+            lambda: homelab.plan_restore(wish),
+            lambda plan, *, sink, options: homelab.restore(plan, _seen(wish, plan), sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=lambda plan: Question(
+                f"This puts the cluster's data back to {_name(plan)}: what Kubernetes has learnt since is lost.",
+                by_name=True,
+            ),
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(ended.plan, ended.report, snapshot=_name(ended.plan)),
+            )
+
+
+def _source(plan: Plan) -> str | Path:
+    from bootstrap.planning.keeping_steps import RestoreSnapshot
+
+    steps = (each.step for lane in plan.lanes for each in lane.steps)
+    return next((step.source for step in steps if isinstance(step, RestoreSnapshot)), "")
+
+
+def _name(plan: Plan) -> str:
+    """What the snapshot is called; of `latest` the name behind it."""
+    return str(_source(plan))
+
+
+def _seen(wish: RestoreWish, plan: Plan) -> RestoreWish:
+    """The wish with the snapshot that the user has agreed to, even if a newer one has been taken since."""
+    from bootstrap.planning.snapshots import LATEST
+
+    return replace(wish, snapshot=_name(plan)) if wish.snapshot == LATEST else wish
+
+
+def _closing(ended: Ended) -> str:
+    if ended.report is None:
+        return f"{ended.plan.cluster}: nothing to do"
+    first = f"{ended.plan.cluster}: restored from {_name(ended.plan)}, in {tables.seconds(ended.report.took_s)}"
+    return "\n".join([first, *tables.times_lines(ended.report)])

@@ -1,0 +1,86 @@
+"""`homelab-k8s rotate token`: new credentials for a cluster that stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, working
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+app = typer.Typer(
+    help="New credentials for a cluster that stands.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
+
+
+@app.callback()
+def rotate() -> None:
+    """New credentials for a cluster that stands."""
+
+
+@app.command("token", short_help="Give the cluster a new token.")
+def token(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Give the cluster a new token: k3s restarts with it on each machine, servers one at a time. kubeconfigs work on.
+
+    An interrupted rotation is finished by the same command.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "rotate",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            work.homelab.plan_rotate_token,
+            work.homelab.rotate_token,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(ended.plan, ended.report, restarted=_concerned(ended.plan)),
+            )
+
+
+def _concerned(plan: Plan) -> list[str]:
+    lanes = {lane.name for lane in plan.lanes}
+    return [machine.spec.name for machine in plan.machines if machine.spec.name in lanes]
+
+
+def _question(plan: Plan) -> Question:
+    machines = tables.counted(len(_concerned(plan)), "machine")
+    return Question(f"This gives {plan.cluster} a new token, and restarts k3s on {machines}, servers one at a time.")
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: nothing to do"
+    machines = tables.counted(len(_concerned(plan)), "machine")
+    return f"{plan.cluster}: {machines} with a new token, in {tables.seconds(report.took_s)}"

@@ -1,0 +1,126 @@
+"""`homelab-k8s upgrade`: every machine to a newer k3s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import (
+    DRAIN_TIMEOUT_S,
+    Cluster,
+    DeleteLocalData,
+    DrainTimeout,
+    DryRun,
+    Force,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Yes,
+    drain_rules,
+)
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, working
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+
+def upgrade(
+    context: typer.Context,
+    *,
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Such as v1.34.1+k3s1.")] = None,
+    channel: Annotated[
+        str | None, typer.Option("--channel", metavar="NAME", help="What a channel points to: stable, v1.34.")
+    ] = None,
+    max_unavailable: Annotated[
+        int, typer.Option("--max-unavailable", metavar="N", min=1, help="How many workers at a time.")
+    ] = 1,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot/--no-snapshot", help="Whether the cluster's data is saved first.")
+    ] = True,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    delete_local_data: DeleteLocalData = False,
+    force: Force = False,
+    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Upgrade k3s: one minor version after another, servers one at a time, then workers; each is drained first.
+
+    Without --to and --channel, to what the inventory says. An interrupted upgrade is continued by the same command.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "upgrade",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.commands.upgrade import UpgradeWish
+        from bootstrap.planning.upgrade import Upgrading
+
+        rules = drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout)
+        wish = UpgradeWish(
+            to=to, channel=channel, how=Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
+        )
+        ended = work.act(
+            lambda: work.homelab.plan_upgrade(wish),
+            lambda plan, *, sink, options: work.homelab.upgrade(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(
+                    ended.plan, ended.report, upgraded=_upgraded(ended.plan), version=_target(ended.plan)
+                ),
+            )
+
+
+def _upgraded(plan: Plan) -> list[str]:
+    return [machine.spec.name for machine in plan.machines if machine.action == "upgrade"]
+
+
+def _target(plan: Plan) -> str | None:
+    """The last release of the way; None where there is nothing to do."""
+    from bootstrap.planning.steps import FetchK3s
+    from bootstrap.planning.versions import parse_version
+
+    steps = (each.step for lane in plan.lanes for each in lane.steps)
+    versions = [parse_version(step.version) for step in steps if isinstance(step, FetchK3s)]
+    return str(max(versions)) if versions else None
+
+
+def _question(plan: Plan) -> Question:
+    way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("the way: ")), "")
+    return Question(
+        f"This upgrades {tables.counted(len(_upgraded(plan)), 'machine')}, drained one after another; "
+        f"only a snapshot leads back.{way}"
+    )
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: {tables.counted(len(plan.machines), 'machine')}, none to upgrade; nothing to do"
+    upgraded = tables.counted(len(_upgraded(plan)), "machine")
+    first = f"{plan.cluster}: {upgraded} upgraded to k3s {_target(plan)}, in {tables.seconds(report.took_s)}"
+    return "\n".join([first, *tables.times_lines(report)])

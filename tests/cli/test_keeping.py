@@ -1,0 +1,129 @@
+"""The commands that keep a cluster: `upgrade`, `backup`, `backups`, `restore`, `rotate token`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.cli.test_process import COLOURS, on_a_terminal
+from tests.fakes.world import World
+
+UP = ("up", "--cluster", "demo", "--workers", "1")
+DEMO = ("--cluster", "demo")
+OLD, NEXT, NEW = "v1.33.3+k3s1", "v1.34.4+k3s1", "v1.35.1+k3s1"
+
+
+@pytest.fixture
+def standing(run: Run, world: World) -> World:
+    assert run(*UP).exit_code == 0
+    world.channels |= {"v1.34": NEXT, "stable": NEW}
+    world.journal.clear()
+    return world
+
+
+def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, standing: World) -> None:
+    result = run("upgrade", *DEMO, "--to", NEW, "--dry-run")
+    assert result.exit_code == 0, result.stderr
+    assert f"  - the way: {OLD} -> {NEXT} -> {NEW}" in result.stdout.splitlines()
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert any(row[:1] == ["demo-workers-1"] and "upgrade" in row for row in rows)
+    assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
+    assert standing.journal == []
+
+
+def test_an_upgrade_ends_with_what_runs_now(run: Run, standing: World) -> None:
+    refused = run("upgrade", *DEMO, "--channel", "stable")
+    assert refused.exit_code == 2
+    assert "This upgrades 2 machines, drained one after another; only a snapshot leads back." in refused.stderr
+    assert f"The way: {OLD} -> {NEXT} -> {NEW}." in refused.stderr
+    assert standing.journal == []
+    result = run("upgrade", *DEMO, "--channel", "stable", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"demo: 2 machines upgraded to k3s {NEW}, in ")
+    assert {node.version for node in standing.kube_nodes.values()} == {NEW}
+    again = run("upgrade", *DEMO, "--to", NEW, "--yes")
+    assert (again.exit_code, again.stdout) == (0, "demo: 2 machines, none to upgrade; nothing to do\n")
+
+
+def test_an_upgrade_as_json(run: Run, standing: World) -> None:
+    result = json.loads(run("upgrade", *DEMO, "--to", NEXT, "--yes", "--no-snapshot", "-o", "json").stdout)
+    assert list(result) == ["cluster", "changed", "upgraded", "version", "took_s", "phases"]
+    assert (result["changed"], result["version"]) == (True, NEXT)
+    assert result["upgraded"] == ["demo-cp-1", "demo-workers-1"]
+    assert "snapshot" not in result["phases"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("upgrade", "--to", NEW, "--channel", "stable"), 2, "only one can be meant"),
+        (("upgrade", "--to", "v1.32.1+k3s1"), 4, ""),
+        (("upgrade", "--to", "latest"), 4, "is not a k3s version"),
+        (("backup", "--to", "s3://bucket"), 2, "--to s3"),
+        (("backup", "--to", "a", "--to", "b"), 2, "--to names two directories"),
+        (("restore", "nothing"), 4, "demo has no snapshot nothing"),
+    ],
+)
+def test_what_cannot_be_is_refused(run: Run, standing: World, args: tuple[str, ...], code: int, said: str) -> None:
+    result = run(args[0], *DEMO, *args[1:])
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert standing.journal == []
+
+
+def test_a_backup_is_named_listed_and_restored_from(run: Run, standing: World, tmp_path: Path) -> None:
+    result = run("backup", *DEMO, "--name", "before", "--to", str(tmp_path / "saved"))
+    assert result.exit_code == 0, result.stderr
+    (fetched,) = [path for path in (tmp_path / "saved").iterdir() if not path.name.endswith((".json", ".token"))]
+    assert result.stdout.startswith(f"demo: snapshot {fetched}, in ")
+    listed = run("backups", *DEMO)
+    assert listed.exit_code == 0, listed.stderr
+    heading, row = listed.stdout.splitlines()
+    assert heading.split() == ["SNAPSHOT", "MADE", "(UTC)", "AGE", "SIZE", "WHERE"]
+    assert row.startswith("before-")
+    assert row.endswith("on demo-cp-1")
+    (told,) = json.loads(run("backups", *DEMO, "-o", "json").stdout)["snapshots"]
+    assert (told["name"], told["machine"], told["problem"]) == (fetched.name, "demo-cp-1", None)
+    refused = run("restore", "latest", *DEMO)
+    assert refused.exit_code == 2
+    assert f"This puts the cluster's data back to {fetched.name}: what Kubernetes has learnt" in refused.stderr
+    restored = run("restore", "latest", *DEMO, "--yes", "-o", "json")
+    assert restored.exit_code == 0, restored.stderr
+    assert json.loads(restored.stdout)["snapshot"] == fetched.name
+    assert run("restore", str(fetched), *DEMO, "--yes").stdout.startswith(f"demo: restored from {fetched}, in ")
+    on_chosen = run("restore", "latest", *DEMO, "--yes", "--server", "cp-1")
+    assert on_chosen.exit_code == 0, on_chosen.stderr
+
+
+def test_without_snapshots_it_is_said(run: Run, standing: World) -> None:
+    assert run("backups", *DEMO).stdout == "no snapshot: `homelab-k8s backup` takes one\n"
+
+
+def test_a_server_that_cannot_be_asked_for_snapshots_is_told(run: Run, standing: World) -> None:
+    standing.refuses_key.add("demo-cp-1")
+    result = run("backups", *DEMO)
+    assert result.exit_code == 1
+    assert "not asked: demo-cp-1" in result.stdout
+
+
+def test_a_token_is_rotated_when_that_was_agreed_to(run: Run, standing: World) -> None:
+    before = standing.state["demo", "token"]
+    refused = run("rotate", "token", *DEMO)
+    assert refused.exit_code == 2
+    assert "This gives demo a new token, and restarts k3s on 2 machines, servers one at a time." in refused.stderr
+    result = run("rotate", "token", *DEMO, "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("demo: 2 machines with a new token, in ")
+    assert standing.state["demo", "token"] != before
+    assert before not in result.stdout + result.stderr
+
+
+def test_a_restore_asks_for_the_clusters_name(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "copy-1740830400.sqlite"
+    file.write_text("data")
+    told, code = on_a_terminal(["built", "restore", str(file), *DEMO], answer="dome\n")
+    assert code == 1
+    assert "'dome' is not demo: nothing was touched" in COLOURS.sub("", told)
