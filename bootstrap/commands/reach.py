@@ -51,6 +51,7 @@ class Login:
     def ssh(self, command: str = "") -> tuple[str, ...]:
         """The command line of OpenSSH's client; without a command it opens a shell."""
         options = (
+            f"IdentityFile={_quoted(self.private_key)}",
             "IdentitiesOnly=yes",
             f"UserKnownHostsFile={_quoted(self.known_hosts)}",
             "GlobalKnownHostsFile=/dev/null",
@@ -64,7 +65,7 @@ class Login:
         target = f"{self.user}@{self.address}"
         # ssh looks for options behind the address, too, up to the two dashes.
         ending = (target, "--", command) if command else (target,)
-        return ("ssh", "-i", str(self.private_key), "-p", str(self.port), *settings, *ending)
+        return ("ssh", "-p", str(self.port), *settings, *ending)
 
 
 @dataclass(frozen=True, kw_only=True)

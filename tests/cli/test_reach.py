@@ -39,7 +39,7 @@ def test_ssh_takes_the_place_of_the_process(tmp_path: Path) -> None:
     with started("reached", *args) as process:
         out, told = process.communicate(timeout=20)
     assert (process.returncode, told) == (7, "")
-    assert out.startswith("<-i><state files/demo/id_ed25519><-p><22>")
+    assert out.startswith('<-p><22><-o><IdentityFile="state files/demo/id_ed25519"><-o><IdentitiesOnly=yes>')
     assert out.endswith("<debian@192.0.2.10><--><ls -l 'a b'>\n")
     (known_hosts,) = (tmp_path / "state files" / "demo").glob("known_hosts.*")
     assert known_hosts.read_text() == "demo-cp-1 ssh-ed25519 AAAA7000\n"
