@@ -26,7 +26,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         for machines in (4, 20, 100, 500)
         for pve_nodes in (1, 5)
     },
-    "clones": partial(clones, rounds=10),
+    "clones": partial(clones, rounds=100),
     "others-simulated": partial(others, guests="simulated", machines=10),
     "others-container": partial(others, guests="container", machines=4),
 }
