@@ -77,10 +77,10 @@ def _with_addresses(
     kept = {vm.record.machine: vm.record.address for vm in observed.vms if is_ours(vm, spec.name) and vm.record}
     taken = {address for address in kept.values() if address is not None}
     taken |= {vm.address for vm in observed.vms if vm.address is not None}
-    for machine in spec.kept:
-        if machine.address is not None and machine.address not in taken:
-            kept.setdefault(machine.name, machine.address)
-            taken.add(machine.address)
+    for known in spec.kept:
+        if known.address is not None and known.address not in taken:
+            kept.setdefault(known.name, known.address)
+            taken.add(known.address)
     free = (
         IPv4Address(number)
         for number in range(int(addresses.first), int(addresses.last) + 1)
