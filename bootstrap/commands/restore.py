@@ -71,7 +71,11 @@ def run_restore(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: It failed; the cluster may be down until `restore` is run again.
     """
-    return run_locked(plan, spec, ports, again=lambda: prepare_restore(spec, ports, wish), sink=sink, options=options)
+    # How many servers there are decides whether sqlite's data moves on to etcd: as they stand, not only as stated.
+    standing = settled(spec, observe_cluster(spec, ports))
+    return run_locked(
+        plan, standing, ports, again=lambda: prepare_restore(spec, ports, wish), sink=sink, options=options
+    )
 
 
 def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish) -> Snapshot:
