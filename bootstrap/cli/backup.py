@@ -26,7 +26,7 @@ S3 = "s3"
 SNAPSHOTS_FORMAT = 1
 """Version of the JSON form of `backups`; it grows when a key changes its meaning or goes."""
 
-_MIB = 1024 * 1024
+_KIB, _MIB = 1024, 1024 * 1024
 
 
 def backup(
@@ -152,7 +152,7 @@ def snapshots_text(found: SnapshotList) -> str:
             each.name,
             f"{each.made:%Y-%m-%d %H:%M}" if each.made else "-",
             tables.age_text((datetime.now(UTC) - each.made).total_seconds()) if each.made else "-",
-            f"{each.size / _MIB:.1f} MiB" if each.size else "-",
+            _size(each.size) if each.size else "-",
             _where(each),
         )
         for each in found.snapshots
@@ -160,6 +160,10 @@ def snapshots_text(found: SnapshotList) -> str:
     table = tables.render_table(("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE"), rows)
     text = table if rows else "no snapshot: `homelab-k8s backup` takes one"
     return "\n\n".join([text, *(f"not asked: {problem}" for problem in found.problems)])
+
+
+def _size(size: int) -> str:
+    return f"{size / _MIB:.1f} MiB" if size >= _MIB else f"{size / _KIB:.0f} KiB"
 
 
 def _where(snapshot: Snapshot) -> str:
