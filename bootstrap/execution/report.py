@@ -9,6 +9,9 @@ from enum import StrEnum
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
 from bootstrap.model.ids import ClusterName
 
+MOST_NAMES = 5
+"""Lanes that a brief names."""
+
 
 class LaneStatus(StrEnum):
     """How a lane ended."""
@@ -101,19 +104,25 @@ class Report:
         if self.interrupted:
             raise InterruptedRunError(
                 f"{self.command} of {self.cluster} was interrupted",
-                details="\n".join(self._standing(outcome) for outcome in self.outcomes),
+                details="\n".join(self._standing(outcome) for outcome in sorted(self.outcomes, key=_is_done)),
                 resolution=again,
             )
         if len(real) == 1:
             lane, error = real[0]
             raise _with_lane(lane, error, again)
         if real:
-            names = ", ".join(lane for lane, _ in real)
+            more = f" and {len(real) - MOST_NAMES} more" if len(real) > MOST_NAMES else ""
+            names = ", ".join(lane for lane, _ in real[:MOST_NAMES]) + more
             raise RunFailedError(
                 f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
                 real,
                 resolution="\n".join([*_distinct(error.resolution for _, error in real), again]),
             )
+
+
+def _is_done(outcome: LaneOutcome) -> bool:
+    """Sorts what is not done to the front: of hundreds of lanes only the first ones are shown."""
+    return outcome.status is LaneStatus.DONE
 
 
 def _distinct(resolutions: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from bootstrap.errors import few_lines
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.checks import Check, failed, ok, skipped, warning
 
@@ -21,6 +22,8 @@ API_CERTIFICATE_DAYS = 90
 FSYNC_WARN_MS = 10.0
 """etcd's own limit for its slowest writes: above it, leaders change and the API stalls."""
 _DAY_S = 86400.0
+MOST_NAMED = 10
+"""Whose names are written out where all is well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +68,10 @@ def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:
     facts = tuple((name, round(offset, 1)) for name, offset in offsets.items())
     wrong = {name: offset for name, offset in offsets.items() if abs(offset) >= CLOCK_WARN_S}
     if not wrong:
-        return ok("clocks", f"{', '.join(offsets)}: as here, within {CLOCK_WARN_S:g} s", facts=facts)
-    says = "\n".join(
-        f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()
+        whose = ", ".join(offsets) if len(offsets) <= MOST_NAMED else f"{len(offsets)} clocks"
+        return ok("clocks", f"{whose}: as here, within {CLOCK_WARN_S:g} s", facts=facts)
+    says = few_lines(
+        [f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()]
     )
     remedy = "have NTP on all of them, this machine too: `timedatectl status` tells on each"
     worst = max(abs(offset) for offset in wrong.values())
@@ -95,18 +99,18 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
     if twins:
         return failed(
             "machines",
-            "\n".join([*twins, *problems]),
+            few_lines([*twins, *problems]),
             "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and `up`",
         )
     if problems:
-        return failed("machines", "\n".join(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+        return failed("machines", few_lines(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
     return ok("machines", f"logged in to {len(guests)}; each has a machine-id of its own")
 
 
 def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     """Whether the servers' disks are fast enough for etcd."""
     medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
-    problems = "\n".join(guest.disk_problem for guest in guests if guest.disk_problem)
+    problems = few_lines([guest.disk_problem for guest in guests if guest.disk_problem])
     if not medians:
         return skipped("etcd-disk", problems or "no server with etcd could be asked")
     facts = tuple((name, round(ms, 2)) for name, ms in medians.items())

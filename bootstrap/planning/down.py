@@ -10,6 +10,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import strangers_notes
 from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
+from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 
@@ -24,7 +25,7 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
     """
     ours = sorted(
         ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name)),
-        key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].machine),
+        key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
     lanes = [_lane(record.machine) for _, record in ours]
     marked = marker_of(spec.name, observed.vms) is not None

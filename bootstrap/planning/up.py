@@ -49,7 +49,7 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
     all_standings = standings(spec, observed)
-    reasons = {standing.machine.name: needs_work(standing) for standing in all_standings}
+    reasons = {standing.machine.name: _reason(standing, observed) for standing in all_standings}
     work = [standing for standing in all_standings if reasons[standing.machine.name]]
     drift = notes_on_drift(spec, observed, all_standings)
     base = Plan(
@@ -79,6 +79,12 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
     notes = (*making.notes, *drift)
     reserved = base.reserved_vmids | {machine.place.vmid for machine in planned}
     return replace(base, machines=planned, lanes=lanes, notes=notes, reserved_vmids=reserved)
+
+
+def _reason(standing: Standing, observed: Observed) -> str:
+    reason = needs_work(standing)
+    unknown = observed.kube_nodes is None and standing.kube_node is None and standing.made and standing.vm is not None
+    return "may not be in the cluster" if unknown and standing.vm and standing.vm.running else reason
 
 
 def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
