@@ -24,6 +24,7 @@ from bootstrap.planning.leaving import (
     departure_lane,
     left,
     marked,
+    out_of_kubernetes,
     why_goes,
 )
 from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
@@ -101,6 +102,9 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     making = Making.of(spec, after, present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
+    # etcd takes no new member while one of the old ones does not answer ("etcdserver: unhealthy cluster", k3s.md).
+    dead = [member for member in targets if is_server and not member.well]
+    drains |= {member.name: () for member in dead}
     # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
     unfinished = tuple(ready(standing.machine.name) for standing in arriving if standing.vm is not None)
     shown = [making.planned(s, needs_work(s)) if s in arriving else kept(s) for s in present]
@@ -117,10 +121,16 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
                 version,
                 begins=begins,
                 leaving=gone if is_server else (),
+                before_servers=tuple(out_of_kubernetes(member.name) for member in dead),
                 marks=bool(later),
             ),
             *(
-                departure_lane(member, role=pool.role, rules=wish.rules, needs=(*unfinished, *drains[member.name]))
+                departure_lane(
+                    member,
+                    role=pool.role,
+                    rules=wish.rules,
+                    needs=drains[member.name] if member in dead else (*unfinished, *drains[member.name]),
+                )
                 for member in targets
             ),
         )

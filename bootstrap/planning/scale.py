@@ -90,6 +90,7 @@ def plan_scale(
     servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
     check_quorum(spec, observed, going=servers_going)
     needed_server(spec, observed, besides=(*servers_going, *reclaimed))
+    _check_joinable(spec, observed, work, servers_going)
     making = Making.of(spec, observed, [*(s for s in all_standings if s.vm is not None), *_missing(work)])
     check_lock_place(spec, observed.vms)
     planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
@@ -116,6 +117,24 @@ def plan_scale(
         notes=(*making.notes, *base.notes),
         reserved_vmids=base.reserved_vmids | {machine.place.vmid for machine in planned},
     )
+
+
+def _check_joinable(
+    spec: ClusterSpec, observed: Observed, work: Sequence[Standing], going: Sequence[MachineName]
+) -> None:
+    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
+    new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
+    dead = [
+        node.name
+        for node in observed.kube_nodes or ()
+        if "etcd" in node.roles and not node.ready and node.name not in going
+    ]
+    if new and dead:
+        raise PreflightError(
+            f"{', '.join(dead)} of {spec.name} is not Ready: etcd takes no new member until it is; nothing was touched",
+            details=f"{', '.join(new)} would have to wait for it",
+            resolution=f"`homelab-k8s up` brings it back, or `homelab-k8s replace {dead[0]}` puts another in its place",
+        )
 
 
 def _base(spec: ClusterSpec, observed: Observed) -> Plan:

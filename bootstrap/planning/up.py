@@ -108,6 +108,7 @@ def arrival_lanes(
     begins: Mapping[MachineName, tuple[Gate, ...]] | None = None,
     leaving: Collection[MachineName] = (),
     besides: Collection[MachineName] = (),
+    before_servers: tuple[Gate, ...] = (),
     marks: bool = False,
     restore: Path | None = None,
 ) -> tuple[Lane, ...]:
@@ -122,6 +123,7 @@ def arrival_lanes(
         begins: Gates a machine waits for before it is cloned.
         leaving: Servers that leave by other lanes of the plan.
         besides: Further machines with lanes of their own, which the others therefore are not reached through.
+        before_servers: Gates before further servers join.
         marks: Whether the healthy server itself is on its way out, by a later plan.
         restore: A snapshot's file that the first server gets its data from.
     """
@@ -165,7 +167,9 @@ def arrival_lanes(
             init = (_first_step(spec, making.machine(standing.machine), restore), *vip.first)
             lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
             continue
-        needs = (*joins, previous) if is_server and previous is not None else joins
+        needs = joins
+        if is_server:
+            needs = (*joins, *before_servers, *((previous,) if previous is not None else ()))
         lanes.append(arrival_lane(making, standing, version, needs=needs, begins=waits))
         if is_server:
             previous = joined(name)
