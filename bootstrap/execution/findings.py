@@ -65,6 +65,7 @@ class GuestFacts:
     Attributes:
         arch: amd64 or arm64.
         k3s_sha256: Checksum of its k3s binary, empty without one.
+        k3s_version: What that says of itself; empty where it says nothing, being damaged.
         active_state: systemd's word for its k3s unit, empty without one.
     """
 
@@ -72,6 +73,7 @@ class GuestFacts:
     arch: str
     machine_id: str
     k3s_sha256: str
+    k3s_version: str
     active_state: str
 
 

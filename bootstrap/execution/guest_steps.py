@@ -23,6 +23,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
+from bootstrap.planning.versions import is_newer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -288,11 +289,14 @@ def fetched(version: str, arch: str, context: RunContext) -> Artifact:
 def prepare_guest(step: PrepareGuest, _lane: str, context: RunContext) -> Done:
     """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
 
-    A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business.
+    A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
+    binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.
     """
     facts = context.findings.guests.need(step.machine)
     if facts.active_state == "active":
         return Done(changed=False)
+    if is_newer(facts.k3s_version, step.version):
+        return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
     artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
     if facts.k3s_sha256 == artifact.sha256:
         return Done(changed=False)

@@ -35,5 +35,6 @@ def parse_facts(text: str, *, address: IPv4Address) -> GuestFacts:
         arch=one("arch"),
         machine_id=one("machine_id"),
         k3s_sha256=one("k3s_sha256"),
+        k3s_version=one("k3s_version"),
         active_state=one("active_state"),
     )

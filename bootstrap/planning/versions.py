@@ -68,6 +68,11 @@ def parse_version(text: str) -> K3sVersion:
     )
 
 
+def is_newer(found: str, than: str) -> bool:
+    """Whether what a binary says of itself is a version after another one; a text that is no version is not."""
+    return _VERSION.fullmatch(found) is not None and parse_version(found) > parse_version(than)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stop:
     """Releases one of which etcd's data has to pass on the way up.

@@ -124,7 +124,12 @@ class TestJoiningAgain:
         findings = stage.context.findings
         findings.shells.put(W1, FakeShell(stage.world, vm))
         guest = GuestFacts(
-            address=vm.address, arch="amd64", machine_id="x", k3s_sha256=vm.k3s_sha256, active_state="active"
+            address=vm.address,
+            arch="amd64",
+            machine_id="x",
+            k3s_sha256=vm.k3s_sha256,
+            k3s_version="",
+            active_state="active",
         )
         findings.guests.put(W1, guest)
         stage.perform(JoinAgent(machine=machine))  # Its settings are as wanted from here on.

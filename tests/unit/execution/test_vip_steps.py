@@ -112,7 +112,12 @@ class Run:
         for name in names:
             place = VmPlace(machine=name, vmid=Vmid(7000 + NAMES.index(name)), pve_node=PveNodeName("pve1"))
             facts = GuestFacts(
-                address=ADDRESSES[name], arch="amd64", machine_id="", k3s_sha256="", active_state="active"
+                address=ADDRESSES[name],
+                arch="amd64",
+                machine_id="",
+                k3s_sha256="",
+                k3s_version="",
+                active_state="active",
             )
             self.context.findings.places.put(name, place)
             self.context.findings.guests.put(name, facts)

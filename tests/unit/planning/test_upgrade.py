@@ -23,6 +23,7 @@ from bootstrap.planning.versions import (
     K3sVersion,
     Minor,
     check_direction,
+    is_newer,
     ladder,
     minors_between,
     parse_version,
@@ -365,3 +366,10 @@ def test_a_node_that_is_not_ours_is_left_and_told() -> None:
     plan = plan_to("v1.34.1+k3s1", observed)
     assert "attic-pi" in " ".join(plan.notes)
     assert "attic-pi" not in [lane.name for lane in plan.lanes]
+
+
+def test_what_a_damaged_binary_says_is_no_newer_version() -> None:
+    assert is_newer("v1.34.1+k3s1", "v1.33.10+k3s1")
+    assert is_newer("v1.33.10+k3s1", "v1.33.9+k3s2")
+    assert not is_newer("v1.33.3+k3s1", "v1.33.3+k3s1")
+    assert not is_newer("", "v1.33.3+k3s1")
