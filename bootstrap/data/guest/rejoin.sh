@@ -20,4 +20,5 @@ rm -rf "$SERVER/db/etcd" "$SERVER"/db/etcd-old-* "$SERVER"/db/sqlite-old-*
 rm -f "$SERVER"/db/state.db* "$SERVER/db/reset-flag"
 # Made under another token or CA they would be held against those of the server it joins.
 rm -rf "$SERVER/cred" "$SERVER/tls"
+rm -f /etc/systemd/system/k3s.service.d/homelab-k8s-restore.conf
 rm -f "$SERVER/token" "$SERVER/homelab-k8s-restore"

@@ -98,4 +98,5 @@ case $NAME in
     *.sqlite) restore_sqlite ;;
     *) restore_etcd ;;
 esac
+rm -f /etc/systemd/system/k3s.service.d/homelab-k8s-restore.conf
 rm -f "$SERVER/homelab-k8s-restore"

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.lab.simulated import k3s, keepalived
+from bootstrap.lab.simulated import datastore, k3s, keepalived
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.standin import API_PORT, NotStandInError
@@ -173,6 +173,7 @@ EFFECTS: dict[str, Effect] = {
     "start-k3s.sh": start_k3s,
     "unit-state.sh": unit_state,
     "vip-state.sh": vip_state,
+    **datastore.EFFECTS,
 }
 """What the simulation knows."""
 

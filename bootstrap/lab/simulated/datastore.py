@@ -1,0 +1,323 @@
+"""The effects of the guest scripts that save, bring back and protect the cluster's data."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import shutil
+import sqlite3
+import tarfile
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.disk import sha256_of
+from bootstrap.lab.simulated.standin import ServerLife
+
+DB = f"{k3s.SERVER_DATA}/db"
+SNAPSHOTS = f"{DB}/snapshots"
+MARKER = f"{k3s.SERVER_DATA}/homelab-k8s-restore"
+PENDING = "/etc/rancher/k3s/.homelab-k8s-restart"
+TLS = f"{k3s.SERVER_DATA}/tls"
+_CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
+IDENTITY = (*(f"{ca}.{kind}" for ca in _CAS for kind in ("crt", "key")), "service.key")
+_DIRECTORIES = 0o700
+
+
+async def snapshot(call: Call) -> Outcome:
+    """snapshot.sh; buckets are for container guests."""
+    if (call.directory / "snapshot.yaml").exists():
+        (call.directory / "snapshot.yaml").unlink()
+        return Outcome(1, err="simulation: this guest reaches no bucket\n")
+    guest, disk = call.guest, call.guest.disk
+    etcd = disk.path(f"{DB}/etcd").is_dir()
+    try:
+        name = await asyncio.to_thread(_save_etcd if etcd else _save_sqlite, call)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        return Outcome(1, err=f"k3s could not take the snapshot: {error}\n")
+    file = disk.path(f"{SNAPSHOTS}/{name}")
+    if call.env["FETCH"] == "1":
+        shutil.copyfile(file, call.directory / "snapshot.out")
+    told = {
+        "name": name,
+        "kind": "etcd" if etcd else "sqlite",
+        "size": file.stat().st_size,
+        "sha256": sha256_of(file),
+        "time": int(file.stat().st_mtime),
+        "version": k3s.program_of(guest).version,
+        "ca": sha256_of(disk.path(f"{TLS}/server-ca.crt")),
+    }
+    return Outcome(out="".join(f"{key}={value}\n" for key, value in told.items()))
+
+
+def _save_etcd(call: Call) -> str:
+    request = {"operation": "save", "name": [call.env["NAME"]], "retention": 0}
+    status, answer = k3s.serving(call.guest).snapshots.answer(json.dumps(request).encode())[:2]
+    if status != 200:
+        raise ValueError(answer.get("message"))
+    return str(answer["created"][0])
+
+
+def _save_sqlite(call: Call) -> str:
+    disk = call.guest.disk
+    name = f"{call.env['NAME']}-{call.env['NODE']}-{int(call.guest.now())}.sqlite"
+    target = disk.path(f"{SNAPSHOTS}/{name}")
+    target.parent.mkdir(parents=True, exist_ok=True, mode=_DIRECTORIES)
+    source = disk.path(f"{DB}/state.db")
+    with (
+        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as origin,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        origin.backup(copy)
+    return name
+
+
+async def drop_snapshot_copy(call: Call) -> Outcome:
+    """drop-snapshot-copy.sh."""
+    (call.directory / "snapshot.out").unlink(missing_ok=True)
+    return Outcome()
+
+
+async def list_snapshots(call: Call) -> Outcome:
+    """list-snapshots.sh."""
+    disk = call.guest.disk
+    lines = [f"etcd={int(disk.path(f'{DB}/etcd').is_dir())}\n"]
+    folder = disk.path(SNAPSHOTS)
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+        lines.append(f"snapshot={file.stat().st_size} {int(file.stat().st_mtime)} {file.name}\n")
+    return Outcome(out="".join(lines))
+
+
+async def stop_k3s(call: Call) -> Outcome:
+    """stop-k3s.sh."""
+    disk, unit = call.guest.disk, call.guest.units[call.env["UNIT"]]
+    changed = unit.active_state not in ("inactive", "failed")
+    if call.env["MARK"] == "1" and disk.path(k3s.SERVER_DATA).is_dir() and not disk.path(MARKER).exists():
+        disk.write(MARKER, f"{int(call.guest.now())}\n")
+        changed = True
+    unit.enabled = False
+    await unit.stop()
+    return Outcome(out=f"changed={int(changed)}\n")
+
+
+async def restore(call: Call) -> Outcome:
+    """restore.sh."""
+    here, disk = call.directory, call.guest.disk
+    name, token = call.env["NAME"], here / "restore-token"
+    try:
+        problem = _not_stopped(call) or _place_snapshot(call)
+        if problem:
+            return Outcome(1, err=problem)
+        disk.write(MARKER, f"{int(call.guest.now())}\n")
+        _put_aside_other_certificates(call)
+        if name.endswith(".sqlite"):
+            _restore_sqlite(call)
+        else:
+            said = await asyncio.to_thread(_reset, call, token.read_text(encoding="utf-8").strip())
+            if said:
+                return Outcome(1, err=f"{said}\nk3s could not restore {name}\n")
+        disk.path(MARKER).unlink(missing_ok=True)
+        return Outcome()
+    finally:
+        for sent in (token, here / "snapshot.in"):
+            sent.unlink(missing_ok=True)
+
+
+def _not_stopped(call: Call) -> str:
+    state = call.guest.units["k3s"].active_state
+    return "" if state in ("inactive", "failed") else "k3s still runs here: stop it first\n"
+
+
+def _place_snapshot(call: Call) -> str:
+    """Have the snapshot among the others; returns a problem."""
+    disk, name = call.guest.disk, call.env["NAME"]
+    if call.env["FROM"] == "s3":
+        return "simulation: this guest reaches no bucket\n"
+    target = disk.path(f"{SNAPSHOTS}/{name}")
+    sent = call.directory / "snapshot.in"
+    if call.env["FROM"] == "sent":
+        if not sent.is_file():
+            return f"the snapshot {name} was not sent\n"
+        target.parent.mkdir(parents=True, exist_ok=True, mode=_DIRECTORIES)
+        shutil.copyfile(sent, target)
+    return "" if target.is_file() else f"there is no {SNAPSHOTS}/{name}\n"
+
+
+def _put_aside_other_certificates(call: Call) -> None:
+    disk, ca = call.guest.disk, call.env["CA"]
+    here = disk.path(f"{TLS}/server-ca.crt")
+    if ca and here.is_file() and sha256_of(here) != ca:
+        for part in ("tls", "cred", "token"):
+            _remove(disk.path(f"{k3s.SERVER_DATA}/{part}"))
+
+
+def _restore_sqlite(call: Call) -> None:
+    disk = call.guest.disk
+    for part in (disk.path(f"{DB}/etcd"), *disk.path(DB).glob("state.db*")):
+        _remove(part)
+    shutil.copyfile(disk.path(f"{SNAPSHOTS}/{call.env['NAME']}"), disk.path(f"{DB}/state.db"))
+
+
+def _reset(call: Call, token: str) -> str:
+    """The stand-in's own `k3s server --cluster-reset`; returns what it said where it failed."""
+    guest, disk = call.guest, call.guest.disk
+    disk.path(f"{DB}/reset-flag").unlink(missing_ok=True)
+    for part in disk.path(DB).glob("state.db*"):
+        part.unlink()
+    module: Any = k3s.program_of(guest).load()
+    life = ServerLife(
+        tell=guest.units["k3s"].journal.tell,
+        up=lambda: None,
+        listening=lambda *_: None,
+        refusal=lambda: None,
+        held=lambda: False,
+    )
+    module.LIFE, module.BIND = life, str(guest.address)
+    path = disk.path(f"{SNAPSHOTS}/{call.env['NAME']}")
+    argv = ["--cluster-reset", f"--cluster-reset-restore-path={path}"]
+    said: list[str] = []
+
+    def body() -> None:
+        try:
+            options = module.Options("server", argv, root=str(disk.root), environ={"K3S_TOKEN": token})
+            module.Server(options).run()
+        except module.Fatal as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=life.run, args=(body,), name="k3s reset")
+    thread.start()
+    thread.join()
+    life.stop()
+    life.close()
+    return "".join(said)
+
+
+async def rejoin(call: Call) -> Outcome:
+    """rejoin.sh."""
+    disk = call.guest.disk
+    problem = _not_stopped(call)
+    if not problem and not any(line.startswith("server: ") for line in (disk.read(k3s.CONFIG) or "").splitlines()):
+        problem = "the settings name no server to join: this one would begin a cluster of its own\n"
+    if problem:
+        return Outcome(1, err=problem)
+    gone = [disk.path(f"{k3s.SERVER_DATA}/{name}") for name in ("cred", "tls", "token")]
+    for part in (*gone, disk.path(f"{DB}/etcd"), disk.path(f"{DB}/reset-flag"), *disk.path(DB).glob("state.db*")):
+        _remove(part)
+    disk.path(MARKER).unlink(missing_ok=True)
+    return Outcome()
+
+
+async def forget_passwords(call: Call) -> Outcome:
+    """forget-passwords.sh."""
+    try:
+        server = k3s.serving(call.guest)
+    except OSError:
+        return Outcome(1, err="The connection to the server 127.0.0.1:6443 was refused\n")
+    for node in call.env["NODES"].split():
+        path = f"/api/v1/namespaces/kube-system/secrets/{node}.node-password.k3s"
+        await asyncio.to_thread(server.api.call, "DELETE", path)
+    return Outcome()
+
+
+async def rotate_token(call: Call) -> Outcome:
+    """rotate-token.sh: what PUT /v1-k3s/token does on the server."""
+    sent = call.directory / "new-token"
+    try:
+        new = sent.read_text(encoding="utf-8").strip()
+        server = k3s.serving(call.guest)
+        status, answer = (await asyncio.to_thread(server._rotate_token, json.dumps({"newToken": new}).encode()))[:2]
+    except OSError as error:
+        return Outcome(1, err=f"the server does not answer: {error}\n")
+    finally:
+        sent.unlink(missing_ok=True)
+    return Outcome() if status == 200 else Outcome(1, err=f"the server refuses a new token: {status} {answer}\n")
+
+
+async def renew_token(call: Call) -> Outcome:
+    """renew-token.sh."""
+    disk, sent = call.guest.disk, call.directory / "token"
+    try:
+        if call.env["DONE"] == "1":
+            disk.path(PENDING).unlink(missing_ok=True)
+            return Outcome()
+        name = k3s.ENVIRONMENT.format(unit=call.env["UNIT"])
+        token = sent.read_text(encoding="utf-8").strip()
+        there = disk.read(name)
+        if there is None:
+            return Outcome(2, err=f"grep: {name}: No such file or directory\n")
+        long_form = any(line.lstrip().startswith(("K3S_TOKEN='K10", "K3S_TOKEN=K10")) for line in there.splitlines())
+        kept = [line for line in there.splitlines() if not line.startswith("K3S_TOKEN=")]
+        after = "".join(
+            f"{line}\n" for line in (*kept, f"K3S_TOKEN='{token if long_form else token.rpartition(':')[2]}'")
+        )
+        if after != there:
+            disk.write(PENDING, "")
+            disk.write(name, after)
+        return Outcome(out=f"restart={int(disk.path(PENDING).exists())}\n")
+    finally:
+        sent.unlink(missing_ok=True)
+
+
+async def read_identity(call: Call) -> Outcome:
+    """read-identity.sh."""
+    tls = call.guest.disk.path(TLS)
+    lacking = [name for name in IDENTITY if not (tls / name).is_file()]
+    if lacking:
+        return Outcome(1, err=f"there is no {TLS}/{lacking[0]}\n")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in IDENTITY:
+            archive.add(tls / name, arcname=name)
+    return Outcome(out=base64.b64encode(packed.getvalue()).decode())
+
+
+async def put_identity(call: Call) -> Outcome:
+    """put-identity.sh."""
+    disk, sent = call.guest.disk, call.directory / "identity"
+    try:
+        if any(disk.path(name).exists() for name in (TLS, f"{DB}/etcd", f"{DB}/state.db")):
+            return Outcome(out="changed=0\n")
+        packed = base64.b64decode(sent.read_text(encoding="ascii"))
+        disk.path(TLS).mkdir(parents=True, mode=_DIRECTORIES)
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(disk.path(TLS), filter="data")
+        return Outcome(out="changed=1\n")
+    finally:
+        sent.unlink(missing_ok=True)
+
+
+async def secrets_status(call: Call) -> Outcome:
+    """secrets-status.sh, as far as the settings tell."""
+    config = call.guest.disk.read(k3s.CONFIG) or ""
+    word = "Enabled" if "secrets-encryption: true" in config else "Disabled"
+    return Outcome(out=f"Encryption Status: {word}\n")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+EFFECTS: dict[str, Effect] = {
+    "drop-snapshot-copy.sh": drop_snapshot_copy,
+    "forget-passwords.sh": forget_passwords,
+    "list-snapshots.sh": list_snapshots,
+    "put-identity.sh": put_identity,
+    "read-identity.sh": read_identity,
+    "rejoin.sh": rejoin,
+    "renew-token.sh": renew_token,
+    "restore.sh": restore,
+    "rotate-token.sh": rotate_token,
+    "secrets-status.sh": secrets_status,
+    "snapshot.sh": snapshot,
+    "stop-k3s.sh": stop_k3s,
+}
+"""What the simulation knows of data."""
