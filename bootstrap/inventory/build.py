@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.inventory import table, table_backup
+from bootstrap.inventory import table, table_backup, table_network, table_pools
 from bootstrap.inventory.checks import worker_pools
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.shapes import Field, Values
@@ -31,11 +31,13 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
     return ClusterSpec(
         name=root.sure(table.CLUSTER),
         template=_template(root),
-        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, root.sure(table.CONTROL_PLANE), table.SERVERS),
-        workers=tuple(_pool(name, Role.WORKER, values, table.COUNT) for name, values in worker_pools(root) or ()),
+        control_plane=_pool(
+            CONTROL_PLANE_POOL, Role.CONTROL_PLANE, root.sure(table.CONTROL_PLANE), table_pools.SERVERS
+        ),
+        workers=tuple(_pool(name, Role.WORKER, values, table_pools.COUNT) for name, values in worker_pools(root) or ()),
         clone=CloneMode(root.sure(table.CLONE)),
         onboot=root.sure(table.ONBOOT),
-        network=_network(root.sure(table.NETWORK)),
+        network=_network(root.sure(table_network.NETWORK)),
         ssh=_ssh(root.sure(table.SSH), places),
         k3s=_k3s(root.sure(table.K3S), places),
         sizing=_sizing(root.sure(table.SIZING)),
@@ -73,44 +75,44 @@ def _template(root: Values) -> TemplateRef:
 
 
 def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> NodePool:
-    sizes = {"count": count, "cores": table.CORES, "memory_mib": table.MEMORY, "disk_gib": table.DISK}
+    sizes = {"count": count, "cores": table_pools.CORES, "memory_mib": table_pools.MEMORY, "disk_gib": table_pools.DISK}
     return NodePool(
         name=name,
         role=role,
         count=values.sure(count),
-        cores=values.sure(table.CORES),
-        memory_mib=values.sure(table.MEMORY),
-        disk_gib=values.sure(table.DISK),
-        cpu_type=values.get(table.CPU),
-        labels=tuple(sorted(values.get(table.LABELS) or ())),
-        taints=tuple(sorted(values.get(table.TAINTS) or ())),
-        pve_nodes=values.get(table.POOL_PVE_NODES) or (),
-        storage=values.get(table.POOL_STORAGE),
+        cores=values.sure(table_pools.CORES),
+        memory_mib=values.sure(table_pools.MEMORY),
+        disk_gib=values.sure(table_pools.DISK),
+        cpu_type=values.get(table_pools.CPU),
+        labels=tuple(sorted(values.get(table_pools.LABELS) or ())),
+        taints=tuple(sorted(values.get(table_pools.TAINTS) or ())),
+        pve_nodes=values.get(table_pools.POOL_PVE_NODES) or (),
+        storage=values.get(table_pools.POOL_STORAGE),
         stated=frozenset(name for name, field in sizes.items() if values.given(field)),
     )
 
 
 def _vip(control_plane: Values) -> VipSpec | None:
-    vip = control_plane.get(table.VIP) if control_plane.given(table.VIP) else None
+    vip = control_plane.get(table_pools.VIP) if control_plane.given(table_pools.VIP) else None
     if vip is None:
         return None
-    return VipSpec(address=vip.sure(table.VIP_ADDRESS), router_id=vip.get(table.VIP_ROUTER_ID))
+    return VipSpec(address=vip.sure(table_pools.VIP_ADDRESS), router_id=vip.get(table_pools.VIP_ROUTER_ID))
 
 
 def _network(values: Values) -> NetworkSpec:
-    addresses, subnet = values.get(table.ADDRESSES), values.get(table.SUBNET)
+    addresses, subnet = values.get(table_network.ADDRESSES), values.get(table_network.SUBNET)
     static = None
     if addresses is not None and subnet is not None:
         static = StaticAddresses(
-            first=addresses.first, last=addresses.last, subnet=subnet, gateway=values.get(table.GATEWAY)
+            first=addresses.first, last=addresses.last, subnet=subnet, gateway=values.get(table_network.GATEWAY)
         )
     return NetworkSpec(
-        bridge=values.get(table.BRIDGE),
-        vlan=values.get(table.VLAN),
+        bridge=values.get(table_network.BRIDGE),
+        vlan=values.get(table_network.VLAN),
         addresses=static,
         subnet=subnet,
-        dns=values.get(table.DNS) or (),
-        search=values.get(table.SEARCH),
+        dns=values.get(table_network.DNS) or (),
+        search=values.get(table_network.SEARCH),
     )
 
 

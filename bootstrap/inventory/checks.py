@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from bootstrap.inventory import table, table_backup
+from bootstrap.inventory import table, table_backup, table_network, table_pools
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
@@ -54,7 +54,7 @@ def machine_count(root: Values) -> int | None:
     pools = worker_pools(root)
     if control_plane is None or pools is None:
         return None
-    counts = [control_plane.get(table.SERVERS), *(values.get(table.COUNT) for _name, values in pools)]
+    counts = [control_plane.get(table_pools.SERVERS), *(values.get(table_pools.COUNT) for _name, values in pools)]
     total = 0
     for count in counts:
         if count is None:
@@ -64,14 +64,14 @@ def machine_count(root: Values) -> int | None:
 
 
 def _check_addresses(root: Values, problems: Problems) -> None:
-    network = root.get(table.NETWORK)
-    if network is None or (addresses := network.get(table.ADDRESSES)) is None:
+    network = root.get(table_network.NETWORK)
+    if network is None or (addresses := network.get(table_network.ADDRESSES)) is None:
         return
-    where = network.at(table.ADDRESSES)
-    if not network.given(table.SUBNET):
+    where = network.at(table_network.ADDRESSES)
+    if not network.given(table_network.SUBNET):
         guess = IPv4Network((addresses.first, 24), strict=False)
         problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
-    subnet = network.get(table.SUBNET)
+    subnet = network.get(table_network.SUBNET)
     if subnet is not None and not (_usable(addresses.first, subnet) and _usable(addresses.last, subnet)):
         problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}", _usable_hint(subnet))
     for what, address, at in _neighbours(root, network):
@@ -88,11 +88,11 @@ def _check_addresses(root: Values, problems: Problems) -> None:
 
 def _neighbours(root: Values, network: Values) -> Iterator[tuple[str, IPv4Address, Where]]:
     """Addresses that machines must not get."""
-    gateway = network.get(table.GATEWAY)
+    gateway = network.get(table_network.GATEWAY)
     if gateway is not None:
-        yield "the gateway", gateway, network.at(table.GATEWAY)
-    for index, server in enumerate(network.get(table.DNS) or ()):
-        at = network.at(table.DNS)
+        yield "the gateway", gateway, network.at(table_network.GATEWAY)
+    for index, server in enumerate(network.get(table_network.DNS) or ()):
+        at = network.at(table_network.DNS)
         if server != gateway:
             yield "the DNS server", server, at.item(index, at.line)
     proxmox = root.get(table.PROXMOX)
@@ -106,30 +106,38 @@ def _neighbours(root: Values, network: Values) -> Iterator[tuple[str, IPv4Addres
 
 
 def _check_gateway(root: Values, problems: Problems) -> None:
-    network = root.get(table.NETWORK)
-    if network is None or not network.given(table.GATEWAY):
+    network = root.get(table_network.NETWORK)
+    if network is None or not network.given(table_network.GATEWAY):
         return
-    where = network.at(table.GATEWAY)
-    if not network.given(table.ADDRESSES):
+    where = network.at(table_network.GATEWAY)
+    if not network.given(table_network.ADDRESSES):
         problems.add(where, "has no effect without addresses", "with DHCP the gateway comes from there: take it out")
         return
-    gateway, subnet = network.get(table.GATEWAY), network.get(table.SUBNET)
+    gateway, subnet = network.get(table_network.GATEWAY), network.get(table_network.SUBNET)
     if gateway is not None and subnet is not None and not _usable(gateway, subnet):
         problems.add(where, f"{gateway} is not in the subnet {subnet}", _usable_hint(subnet))
 
 
 def _check_vip(root: Values, problems: Problems) -> None:
-    control_plane, network = root.get(table.CONTROL_PLANE), root.get(table.NETWORK)
-    vip = control_plane.get(table.VIP) if control_plane is not None and control_plane.given(table.VIP) else None
+    control_plane, network = root.get(table.CONTROL_PLANE), root.get(table_network.NETWORK)
+    vip = (
+        control_plane.get(table_pools.VIP)
+        if control_plane is not None and control_plane.given(table_pools.VIP)
+        else None
+    )
     if vip is None:
         return
-    if not vip.given(table.VIP_ADDRESS):
+    if not vip.given(table_pools.VIP_ADDRESS):
         problems.add(vip.where, "needs its address", "such as vip: 192.168.1.40")
         return
-    address = vip.get(table.VIP_ADDRESS)
+    address = vip.get(table_pools.VIP_ADDRESS)
     if address is None or network is None:
         return
-    where, subnet, addresses = vip.at(table.VIP_ADDRESS), network.get(table.SUBNET), network.get(table.ADDRESSES)
+    where, subnet, addresses = (
+        vip.at(table_pools.VIP_ADDRESS),
+        network.get(table_network.SUBNET),
+        network.get(table_network.ADDRESSES),
+    )
     if subnet is not None and not _usable(address, subnet):
         problems.add(where, f"{address} is not in the machines' subnet {subnet}", _usable_hint(subnet))
     if addresses is not None and address in addresses:
@@ -150,12 +158,12 @@ class _Network:
 
 
 def _check_networks_apart(root: Values, problems: Problems) -> None:
-    network, k3s = root.get(table.NETWORK), root.get(table.K3S)
+    network, k3s = root.get(table_network.NETWORK), root.get(table.K3S)
     if network is None or k3s is None:
         return
     pods = _network(k3s, table.CLUSTER_CIDR, _K3S_PODS)
     services = _network(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
-    subnet = _network(network, table.SUBNET, None)
+    subnet = _network(network, table_network.SUBNET, None)
     for one, other in ((pods, services), (pods, subnet), (services, subnet)):
         if one.network is None or other.network is None or not one.network.overlaps(other.network):
             continue

@@ -8,8 +8,9 @@ from bootstrap.inventory import forms
 from bootstrap.inventory.kinds import Boolean, Choice, Integer, Number, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
 from bootstrap.inventory.table_backup import BACKUP
+from bootstrap.inventory.table_network import NETWORK
+from bootstrap.inventory.table_pools import CONTROL_PLANE_SECTION, COUNT, POOL
 from bootstrap.model.cluster import CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
-from bootstrap.model.machine import Taint
 
 DEFAULT_CLUSTER: Final = "homelab"
 DEFAULT_TEMPLATE_TAG: Final = "homelab-k8s-template"
@@ -17,102 +18,6 @@ _K3S: Final = K3sSpec()
 _SSH: Final = SshSpec()
 _SIZING: Final = SizingSpec()
 
-
-def _taint_identity(taint: Taint) -> tuple[str, str]:
-    return taint.key, taint.effect
-
-
-CORES: Final = Field(
-    name="cores",
-    kind=Integer(minimum=1, maximum=512),
-    default=2,
-    example=4,
-    doc="vCPUs of each machine; at most what its Proxmox node has.",
-)
-MEMORY: Final = Field(
-    name="memory",
-    kind=Size(minimum=512, maximum=16 * 1024 * 1024),
-    default="2GiB",
-    example="4GiB",
-    doc="RAM of each machine; never ballooned.",
-)
-DISK: Final = Field(
-    name="disk",
-    kind=Size(minimum=1, maximum=128 * 1024, gib=True),
-    default="20GiB",
-    example="40GiB",
-    doc="System disk of each machine, in whole GiB; at least the template's.",
-)
-CPU: Final = Field(
-    name="cpu",
-    kind=forms.CPU_TYPE,
-    default_doc="host, or the best that all Proxmox nodes in use share",
-    example="x86-64-v2-AES",
-    doc="Proxmox CPU type.",
-)
-LABELS: Final = Field(
-    name="labels",
-    kind=MapOf(key=forms.LABEL_KEY, value=forms.LABEL_VALUE),
-    default_doc="none",
-    example={"disk": "ssd"},
-    doc="Kubernetes labels; values such as true and 1 in quotes.",
-)
-TAINTS: Final = Field(
-    name="taints",
-    kind=ListOf(item=forms.TAINT, same=_taint_identity, what="taint's key with this effect"),
-    default_doc="none",
-    example=["gpu=true:NoSchedule"],
-    doc="Kubernetes taints, key=value:EFFECT; effects NoSchedule, PreferNoSchedule, NoExecute.",
-)
-POOL_PVE_NODES: Final = Field(
-    name="nodes",
-    kind=ListOf(item=forms.PVE_NODE_NAME),
-    default_doc="those of proxmox.nodes",
-    example=["pve1"],
-    doc="Proxmox nodes that machines of the pool may go to.",
-)
-POOL_STORAGE: Final = Field(
-    name="storage",
-    kind=forms.STORAGE_NAME,
-    default_doc="that of proxmox.storage",
-    example="fast-zfs",
-    doc="Storage for full clones of the pool; linked ones stay on the template's.",
-)
-_MACHINE: Final = (CORES, MEMORY, DISK, CPU, LABELS, TAINTS, POOL_PVE_NODES, POOL_STORAGE)
-SERVERS: Final = Field(
-    name="count",
-    kind=Integer(minimum=1, maximum=7, odd=True),
-    default=1,
-    example=3,
-    doc="Servers; more than one have embedded etcd.",
-)
-COUNT: Final = Field(
-    name="count", kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Machines of the pool."
-)
-VIP_ADDRESS: Final = Field(
-    name="address", kind=forms.ADDRESS, example="192.168.1.40", doc="In the machines' network and free."
-)
-VIP_ROUTER_ID: Final = Field(
-    name="router_id",
-    kind=Integer(minimum=1, maximum=255),
-    default_doc="made from the cluster's name",
-    example=51,
-    doc="VRRP's virtual router id, for networks where other keepaliveds run.",
-)
-VIP: Final = Field(
-    name="vip",
-    kind=Short(
-        section=Section(
-            doc="An address of the API's own, which follows a living server.", fields=(VIP_ADDRESS, VIP_ROUTER_ID)
-        ),
-        keys=(("str", VIP_ADDRESS),),
-    ),
-    default_doc="none: the first server's address is the API's",
-    example="192.168.1.40",
-    doc="An address of the API's own, which follows a living server; a plain address will do.",
-)
-CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE, VIP))
-POOL: Final = Section(doc="A pool of k3s agents.", fields=(COUNT, *_MACHINE))
 
 TOKEN_ENV: Final = Field(name="env", kind=forms.ENV_NAME, example="PROXMOX_VE_API_TOKEN", doc="Environment variable.")
 TOKEN_FILE: Final = Field(
@@ -227,47 +132,6 @@ TEMPLATE: Final = Field(
     default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}",
     example="debian-12-k3s",
     doc="The cloud-init template to clone; a plain word is its name, a plain number its vmid.",
-)
-
-BRIDGE: Final = Field(
-    name="bridge", kind=forms.BRIDGE, default_doc="the template's", example="vmbr0", doc="Proxmox bridge of net0."
-)
-VLAN: Final = Field(name="vlan", kind=Integer(minimum=1, maximum=4094), default_doc="none", example=30, doc="VLAN tag.")
-ADDRESSES: Final = Field(
-    name="addresses",
-    kind=forms.ADDRESS_RANGE,
-    default_doc="DHCP",
-    example="192.168.1.50-192.168.1.80",
-    doc="Fixed addresses, handed out from the first upwards; needs subnet.",
-)
-SUBNET: Final = Field(
-    name="subnet",
-    kind=forms.NETWORK,
-    default_doc="any",
-    example="192.168.1.0/24",
-    doc="The network the machines are in; only addresses in it count as theirs.",
-)
-GATEWAY: Final = Field(
-    name="gateway",
-    kind=forms.ADDRESS,
-    default_doc="none",
-    example="192.168.1.1",
-    doc="Default route, with addresses only.",
-)
-DNS: Final = Field(
-    name="dns",
-    kind=ListOf(item=forms.ADDRESS),
-    default_doc="DHCP's, else the Proxmox node's",
-    example=["192.168.1.1"],
-    doc="DNS servers.",
-)
-SEARCH: Final = Field(
-    name="search", kind=forms.DOMAIN, default_doc="none", example="home.arpa", doc="DNS search domain."
-)
-NETWORK: Final = Field(
-    name="network",
-    kind=Section(doc="How machines are connected.", fields=(BRIDGE, VLAN, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH)),
-    doc="How machines are connected.",
 )
 
 SSH_USER: Final = Field(

@@ -21,7 +21,8 @@ from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.reference import BEGIN, renewed
 from bootstrap.inventory.schema import render_schema, schema
 from bootstrap.inventory.shapes import Field, Section, section_of
-from bootstrap.inventory.table import POOL, ROOT
+from bootstrap.inventory.table import ROOT
+from bootstrap.inventory.table_pools import POOL
 from tests.unit.inventory.kit import SECRET, Load, Told
 
 REPOSITORY = Path(__file__).parents[3]
