@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from bootstrap.errors import (
@@ -20,7 +21,7 @@ from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import VmRecord
+from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.planning.versions import is_newer
@@ -28,6 +29,9 @@ from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+LOOK_AGAIN_S = 5.0
+"""How often the guest agent is asked again where a machine is that has told its address and takes no login."""
 
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
@@ -56,7 +60,7 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     vm = owned_vm(step.machine, context)
     address = _await_address(vm, step.machine, lane, context)
     host_key = _await_host_key(vm, step.machine, lane, context)
-    shell = _await_login(step.machine, address, host_key, lane, context)
+    shell = _await_login(step.machine, vm, address, host_key, lane, context)
     try:
         _await_cloud_init(shell, step.machine, lane, context)
         told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
@@ -100,13 +104,7 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
             return NotYet(error.details or error.brief)
         context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
-        vip = context.spec.vip
-        chosen = choose_address(
-            interfaces,
-            mac=vm.mac,
-            subnet=context.spec.network.subnet,
-            besides=(vip.address,) if vip else (),
-        )
+        chosen = _own_address(interfaces, vm, context)
         if isinstance(chosen, str):
             return NotYet(chosen)
         if static is not None and chosen != static:
@@ -124,6 +122,34 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
         return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
     finally:
         context.pacing.left(name, vm.pve_node)
+
+
+def _own_address(interfaces: Iterable[GuestInterface], vm: VmRecord, context: RunContext) -> IPv4Address | str:
+    vip = context.spec.vip
+    return choose_address(
+        interfaces,
+        mac=vm.mac,
+        subnet=context.spec.network.subnet,
+        besides=(vip.address,) if vip else (),
+    )
+
+
+def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: list[str], context: RunContext) -> None:
+    """Look again where a machine is that does not take us in.
+
+    Raises:
+        SshUnreachableError: It has another address by now.
+        GuestError: It is off again.
+    """
+    try:
+        interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+    except AgentNotRunningError as error:
+        _check_power(name, vm, error, off)
+        return
+    off.clear()
+    now = _own_address(interfaces, vm, context)
+    if isinstance(now, IPv4Address) and now != address:
+        raise SshUnreachableError(f"{name} has the address {now} now, no longer {address}")
 
 
 def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
@@ -171,9 +197,12 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
 
 
 def _await_login(
-    name: MachineName, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
 ) -> GuestShell:
     user = context.spec.ssh.user
+    clock = context.ports.clock
+    looked_s = [clock.now_s()]
+    off: list[str] = []
     last: list[SshUnreachableError] = []
     fresh = context.findings.started_s.get(name) is not None
     refusals: list[str] = []
@@ -189,6 +218,9 @@ def _await_login(
             return NotYet(str(error))
         except SshUnreachableError as error:
             last[:] = [error]
+            if clock.now_s() - looked_s[0] >= LOOK_AGAIN_S:
+                looked_s[0] = clock.now_s()
+                _check_place(name, vm, address, off, context)
             return NotYet(str(error))
 
     condition = Condition(
