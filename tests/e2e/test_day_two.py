@@ -25,7 +25,7 @@ from tests.e2e.workload import DEPLOYMENT, REPLICAS, apply, available, budget, k
 
 pytestmark = pytest.mark.container
 
-OLD, NEW = "v1.33.3+k3s1", "v1.34.1+k3s1"
+OLD, NEW = "v1.33.7+k3s3", "v1.34.1+k3s1"
 INVENTORY = f"""
 cluster: lab
 control_plane: {{cores: 1, memory: 1GiB, disk: 8GiB, vip: {VIP}}}
