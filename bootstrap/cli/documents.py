@@ -49,6 +49,8 @@ def plan_document(plan: Plan) -> Document:
                 "cores": machine.spec.cores,
                 "memory_mib": machine.spec.memory_mib,
                 "disk_gib": machine.spec.disk_gib,
+                "mac": machine.spec.mac,
+                "address": str(machine.spec.address) if machine.spec.address else None,
                 "pve_node": machine.place.pve_node,
                 "vmid": machine.place.vmid,
                 "action": machine.action,

@@ -12,6 +12,7 @@ from bootstrap.model.cluster import (
     ClusterSpec,
     HostKeyPolicy,
     K3sSpec,
+    MacPolicy,
     NetworkSpec,
     PlacementSpec,
     S3Spec,
@@ -113,6 +114,7 @@ def _network(values: Values) -> NetworkSpec:
         subnet=subnet,
         dns=values.get(table_network.DNS) or (),
         search=values.get(table_network.SEARCH),
+        macs=MacPolicy(values.sure(table_network.MACS)),
     )
 
 

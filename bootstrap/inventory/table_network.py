@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrap.inventory import forms
-from bootstrap.inventory.kinds import Integer
+from bootstrap.inventory.kinds import Choice, Integer
 from bootstrap.inventory.shapes import Field, ListOf, Section
+from bootstrap.model.cluster import MacPolicy
 
 BRIDGE: Final = Field(
     name="bridge", kind=forms.BRIDGE, default_doc="the template's", example="vmbr0", doc="Proxmox bridge of net0."
@@ -43,8 +44,17 @@ DNS: Final = Field(
 SEARCH: Final = Field(
     name="search", kind=forms.DOMAIN, default_doc="none", example="home.arpa", doc="DNS search domain."
 )
+MACS: Final = Field(
+    name="macs",
+    kind=Choice(options=tuple(MacPolicy)),
+    default=MacPolicy.PROXMOX.value,
+    example="stable",
+    doc="MAC addresses of new machines: made up by Proxmox, or from cluster and machine name, for DHCP reservations.",
+)
 NETWORK: Final = Field(
     name="network",
-    kind=Section(doc="How machines are connected.", fields=(BRIDGE, VLAN, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH)),
+    kind=Section(
+        doc="How machines are connected.", fields=(BRIDGE, VLAN, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH, MACS)
+    ),
     doc="How machines are connected.",
 )

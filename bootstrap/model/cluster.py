@@ -31,6 +31,15 @@ class HostKeyPolicy(StrEnum):
     """Where the token may not read files in guests: the first key seen is taken, said aloud."""
 
 
+class MacPolicy(StrEnum):
+    """Where the MAC addresses of new machines come from."""
+
+    PROXMOX = "proxmox"
+    """Proxmox makes one up for each clone."""
+    STABLE = "stable"
+    """They follow from the cluster's and the machine's name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemplateRef:
     """How the template is found: exactly one of the three is given."""
@@ -85,6 +94,7 @@ class NetworkSpec:
         subnet: Only addresses in here count as a machine's own; None accepts any of net0's.
         dns: DNS servers; empty leaves it to DHCP or to Proxmox's default (the host's).
         search: DNS search domain, or None.
+        macs: Where net0's MAC addresses come from.
     """
 
     bridge: str | None = None
@@ -93,6 +103,7 @@ class NetworkSpec:
     subnet: IPv4Network | None = None
     dns: tuple[IPv4Address, ...] = ()
     search: str | None = None
+    macs: MacPolicy = MacPolicy.PROXMOX
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,12 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
+from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
 
 
@@ -47,7 +49,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     Raises:
         PreflightError: The range is used up.
     """
-    macs = {kept.name: kept.mac for kept in spec.kept}
+    macs = _macs(spec, observed)
     machines = tuple(
         MachineSpec(
             name=name,
@@ -61,7 +63,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             taints=pool.taints,
             pve_nodes=pool.pve_nodes,
             storage=pool.storage,
-            mac=macs.get(name),
+            mac=macs[name] if name in macs else wanted_mac(spec, name),
         )
         for pool in spec.pools
         for name in names(spec, pool, observed)
@@ -69,6 +71,13 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     if spec.network.addresses is None:
         return machines
     return _with_addresses(machines, spec, spec.network.addresses, observed)
+
+
+def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None]:
+    """The MAC addresses of machines that have been made, and of those that come back as they were."""
+    macs = {kept.name: kept.mac for kept in spec.kept if kept.mac is not None}
+    made = (vm for vm in observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
+    return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, spec.name) and vm.record}
 
 
 def _with_addresses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -32,7 +33,8 @@ class FakeVm:
 
     @property
     def mac(self) -> str:
-        return "BC:24:11:00:{:02X}:{:02X}".format(*divmod(int(self.vmid) % 65536, 256))
+        found = re.match(r"virtio=([0-9A-F:]{17}),", str(self.settings.get("net0", "")))
+        return found[1] if found else "BC:24:11:00:{:02X}:{:02X}".format(*divmod(int(self.vmid) % 65536, 256))
 
     @property
     def address(self) -> IPv4Address:
@@ -56,7 +58,7 @@ class FakeVm:
             disk="scsi0",
             disk_gib=self.disk_gib,
             mac=self.mac,
-            net0=f"virtio={self.mac},bridge=vmbr0",
+            net0=str(self.settings.get("net0", f"virtio={self.mac},bridge=vmbr0")),
             onboot=bool(self.settings.get("onboot", 0)),
             smbios_uuid=self.smbios_uuid,
         )

@@ -214,3 +214,8 @@ def test_sizes_are_exact(number: int, unit: str, space: str) -> None:
 )
 def test_no_machine_name_is_longer_than_a_host_name_may_be(cluster: str, pool: str, number: int) -> None:
     assert len(f"{cluster}-{pool}-{number}") <= 63
+
+
+@pytest.mark.parametrize(("text", "policy"), [("", "proxmox"), ("network: {macs: stable}", "stable")])
+def test_proxmox_makes_mac_addresses_up_unless_the_inventory_says_otherwise(load: Load, text: str, policy: str) -> None:
+    assert load(f"cluster: demo\n{text}").spec.network.macs == policy
