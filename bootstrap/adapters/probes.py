@@ -59,13 +59,17 @@ class NetworkProbes:
             raise HomelabError(f"{address}:{port} shows no certificate", details=str(error)) from error
 
     def answers(self, address: IPv4Address) -> bool:
-        """See `Probes.answers`. Who refuses the port is there; who drops it still has to answer ARP, if near."""
+        """See `Probes.answers`. Who refuses the port is there; who drops it still has to answer ARP, if near.
+
+        An ARP answer that the kernel had before proves nothing: it keeps those of machines that are gone for minutes.
+        """
+        known = _has_neighbour(address)
         try:
             socket.create_connection((str(address), 22), timeout=_HERE_TIMEOUT_S).close()
         except ConnectionRefusedError:
             return True
         except OSError:
-            return _has_neighbour(address)
+            return not known and _has_neighbour(address)
         return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version
@@ -44,6 +45,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     wanted = with_counts(settled(spec, observed), dict(wish.counts))
     check_privileges(wanted, ports, observed)
     check_vip(wanted, ports, observed)
+    observed = with_conflicts(wanted, ports, observed)
     pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
     version = choose_version(wanted, ports, observed)
     return plan_scale(wanted, observed, pools=pools, version=version, rules=wish.rules)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding, snapshot_of
 from bootstrap.commands.run import RunOptions
@@ -47,6 +48,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     if work:
         check_privileges(spec, ports, observed)
         check_vip(spec, ports, observed)
+        observed = with_conflicts(spec, ports, observed)
     version = choose_version(spec, ports, observed, resolved=resolved) if work else ""
     restore = snapshot_of(rebuild) if rebuild is not None and work else None
     return plan_up(spec, observed, version=version, restore=restore)

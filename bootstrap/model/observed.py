@@ -169,6 +169,7 @@ class Observed:
         kube_problem: Why not, in one line.
         vip_holder: The running machine that has the API's own address; None where none was seen to.
         addresses: Address of each running machine the guest agent told now.
+        taken: Addresses of the machines' range that somebody who is not ours was found at.
     """
 
     version: PveVersion
@@ -180,3 +181,4 @@ class Observed:
     kube_problem: str = ""
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
+    taken: frozenset[IPv4Address] = frozenset()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
 
-from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec, StaticAddresses
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
@@ -14,6 +12,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
 from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
+from bootstrap.planning.ranges import with_addresses
 
 
 def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
@@ -70,7 +69,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     )
     if spec.network.addresses is None:
         return machines
-    return _with_addresses(machines, spec, spec.network.addresses, observed)
+    return with_addresses(machines, spec, spec.network.addresses, observed)
 
 
 def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None]:
@@ -78,34 +77,6 @@ def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None
     macs = {kept.name: kept.mac for kept in spec.kept if kept.mac is not None}
     made = (vm for vm in observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
     return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, spec.name) and vm.record}
-
-
-def _with_addresses(
-    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
-) -> tuple[MachineSpec, ...]:
-    kept = {vm.record.machine: vm.record.address for vm in observed.vms if is_ours(vm, spec.name) and vm.record}
-    taken = {address for address in kept.values() if address is not None}
-    taken |= {vm.address for vm in observed.vms if vm.address is not None}
-    for known in spec.kept:
-        if known.address is not None and known.address not in taken:
-            kept.setdefault(known.name, known.address)
-            taken.add(known.address)
-    free = (
-        IPv4Address(number)
-        for number in range(int(addresses.first), int(addresses.last) + 1)
-        if IPv4Address(number) not in taken and IPv4Address(number) != addresses.gateway
-    )
-    result = []
-    for machine in machines:
-        address = kept.get(machine.name) or next(free, None)
-        if address is None:
-            raise PreflightError(
-                f"the address range {addresses.first}-{addresses.last} is used up: none is left for {machine.name}",
-                details=f"{len(machines)} machines wanted, {len(taken)} addresses in use",
-                resolution="widen network.addresses in the inventory, or ask for fewer machines",
-            )
-        result.append(replace(machine, address=address))
-    return tuple(result)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from bootstrap.model.cluster import ClusterSpec, MacPolicy
 from bootstrap.model.ids import ClusterName, MachineName
 
 _LOCAL_PREFIX = "02"
-"""Locally administered, unicast (IEEE 802). Proxmox's own BC:24:11 leaves only 24 bits, too few for names not to clash."""
+"""Locally administered, unicast (IEEE 802). Proxmox's own BC:24:11 leaves 24 bits, too few for hashes of names."""
 _HASHED_BYTES = 5
 
 

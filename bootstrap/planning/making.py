@@ -16,6 +16,7 @@ from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.placement import Placement, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.preflight import check_bridges, check_pod_ranges, check_storages
+from bootstrap.planning.ranges import passed_over
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
@@ -94,7 +95,11 @@ class Making:
             placement=placement,
             vmids=_choose_vmids(spec, observed, new),
             cpu_type=common_cpu_type(facts),
-            notes=(*placement.notes, *_full_clone_notes(spec, set(placement.of.values()), templates)),
+            notes=(
+                *placement.notes,
+                *passed_over(new, observed),
+                *_full_clone_notes(spec, set(placement.of.values()), templates),
+            ),
         )
 
     def machine(self, machine: MachineSpec) -> MachineSpec:

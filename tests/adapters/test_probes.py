@@ -107,15 +107,20 @@ def test_who_refuses_a_port_is_there() -> None:
 
 
 def test_nobody_is_at_an_address_that_drops_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def dropped(*_args: object, **_kwargs: object) -> socket.socket:
-        raise TimeoutError("timed out")
-
+    """Nor at one whose ARP answer is from before: the kernel keeps it for minutes after a machine is gone."""
     head = "IP address       HW type     Flags       HW address            Mask     Device\n"
     row = "{}       0x1         {}         bc:24:11:00:00:01     *        eth0\n"
     arp = tmp_path / "arp"
-    arp.write_text(head + row.format("192.0.2.7", "0x2") + row.format("192.0.2.8", "0x0"))
+    arp.write_text(head + row.format("192.0.2.6", "0x2"))
+
+    def dropped(*_args: object, **_kwargs: object) -> socket.socket:
+        rows = [("192.0.2.6", "0x2"), ("192.0.2.7", "0x2"), ("192.0.2.8", "0x0")]
+        arp.write_text(head + "".join(row.format(address, flags) for address, flags in rows))
+        raise TimeoutError("timed out")
+
     monkeypatch.setattr(socket, "create_connection", dropped)
     monkeypatch.setattr("bootstrap.adapters.probes._ARP", arp)
     assert NetworkProbes().answers(IPv4Address("192.0.2.7")), "it answered ARP"
+    assert not NetworkProbes().answers(IPv4Address("192.0.2.6")), "it did before"
     assert not NetworkProbes().answers(IPv4Address("192.0.2.8")), "it did not"
     assert not NetworkProbes().answers(IPv4Address("192.0.2.9")), "it was never asked"

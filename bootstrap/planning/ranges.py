@@ -1,0 +1,112 @@
+"""Hands fixed addresses out: who keeps which, which are free, and which somebody else was found at. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from itertools import islice
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, StaticAddresses
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.model.observed import Observed
+from bootstrap.model.record import is_ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Book:
+    """Who has which address.
+
+    Attributes:
+        kept: Of machines that exist (their records name them) and of those that come back as they were.
+        used: All addresses that a VM has.
+    """
+
+    kept: dict[MachineName, IPv4Address]
+    used: frozenset[IPv4Address]
+
+    @classmethod
+    def of(cls, spec: ClusterSpec, observed: Observed) -> _Book:
+        kept = {
+            vm.record.machine: vm.record.address
+            for vm in observed.vms
+            if is_ours(vm, spec.name) and vm.record and vm.record.address is not None
+        }
+        used = set(kept.values()) | {vm.address for vm in observed.vms if vm.address is not None}
+        for known in spec.kept:
+            if known.address is not None and known.address not in used:
+                kept.setdefault(known.name, known.address)
+                used.add(known.address)
+        return cls(kept=kept, used=frozenset(used))
+
+    def free(self, addresses: StaticAddresses, taken: frozenset[IPv4Address]) -> Iterator[IPv4Address]:
+        """Addresses nobody has, the lowest first."""
+        for number in range(int(addresses.first), int(addresses.last) + 1):
+            address = IPv4Address(number)
+            if address not in self.used and address not in taken and address != addresses.gateway:
+                yield address
+
+
+def with_addresses(
+    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
+) -> tuple[MachineSpec, ...]:
+    """The machines with their fixed addresses: those they have, else the lowest free ones.
+
+    Raises:
+        PreflightError: The range is used up.
+    """
+    book = _Book.of(spec, observed)
+    free = book.free(addresses, observed.taken)
+    result = []
+    for machine in machines:
+        address = book.kept.get(machine.name) or next(free, None)
+        if address is None:
+            raise _used_up(machine, len(machines), book, addresses, observed)
+        result.append(replace(machine, address=address))
+    return tuple(result)
+
+
+def _used_up(
+    machine: MachineSpec, wanted: int, book: _Book, addresses: StaticAddresses, observed: Observed
+) -> PreflightError:
+    details = f"{wanted} machines wanted, {len(book.used)} addresses in use"
+    if observed.taken:
+        details += f"\nsomebody else answers at {_listed(observed.taken)}"
+    return PreflightError(
+        f"the address range {addresses.first}-{addresses.last} is used up: none is left for {machine.name}",
+        details=details,
+        resolution="widen network.addresses in the inventory, or ask for fewer machines",
+    )
+
+
+def candidates(
+    machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed, *, spare: int
+) -> tuple[IPv4Address, ...]:
+    """The addresses that machines without one would get, and `spare` further ones; none where all have theirs.
+
+    Args:
+        machines: All that are wanted.
+        spec: The cluster.
+        observed: What there is.
+        spare: How many more, for those that somebody turns out to have.
+    """
+    if spec.network.addresses is None:
+        return ()
+    book = _Book.of(spec, observed)
+    lacking = sum(machine.name not in book.kept for machine in machines)
+    return tuple(islice(book.free(spec.network.addresses, observed.taken), lacking + spare)) if lacking else ()
+
+
+def passed_over(machines: Sequence[MachineSpec], observed: Observed) -> tuple[str, ...]:
+    """A note on the addresses that new machines would have got, had nobody answered there."""
+    given = [machine.address for machine in machines if machine.address is not None]
+    skipped = [address for address in observed.taken if given and address < max(given)]
+    if not skipped:
+        return ()
+    return (f"somebody else answers at {_listed(skipped)} of network.addresses: no machine gets what is taken",)
+
+
+def _listed(addresses: frozenset[IPv4Address] | Sequence[IPv4Address]) -> str:
+    return ", ".join(map(str, sorted(addresses)))
