@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bootstrap.lab.front.vmconfig import guest_spec
-from bootstrap.lab.guests.base import GuestDriver, GuestError
+from bootstrap.lab.guests.base import GuestDriver, GuestError, LayeredDriver, NoCloudSeed
 
 POLL_S = 0.05
 RETRY_S = 5.0
@@ -51,11 +51,17 @@ class Supervisor:
     Args:
         pve: The front's `FakePve`; only its public `vms` are used.
         driver: What gives the VMs life; None: they have no guests, and power is a flag of the front.
+
+    Attributes:
+        isos: NoCloud seeds on uploaded ISOs, by volume: what a VM with one in a drive boots with.
+        sources: The template that a clone was made of, and whether it is a full one, by the clone's vmid.
     """
 
     def __init__(self, pve: Any, driver: GuestDriver | None) -> None:
         self.pve = pve
         self.driver = driver
+        self.isos: dict[str, NoCloudSeed] = {}
+        self.sources: dict[int, tuple[int, bool]] = {}
         self._guests: dict[int, _Guest] = {}
         self._steps: set[asyncio.Task[None]] = set()
 
@@ -69,7 +75,8 @@ class Supervisor:
         """Start a step for every guest that is out of line and not being worked on."""
         if self.driver is None:
             return
-        machines = {vm.vmid: vm for vm in self.pve.vms if not vm.template}
+        # A template that was a guest keeps its disk: clones stand on it.
+        machines = {vm.vmid: vm for vm in self.pve.vms if not vm.template or vm.vmid in self._guests}
         for vmid in machines.keys() | self._guests.keys():
             guest = self._guests.get(vmid)
             if guest and (guest.lock.locked() or time.monotonic() < guest.retry_at):
@@ -141,8 +148,7 @@ class Supervisor:
         if driver is None:
             return
         if not guest.has_disk:
-            await self._guarded(driver.clone(vm.vmid))
-            guest.has_disk = True
+            await self._make_disk(guest, driver)
         if vm.status == "running" and not guest.on:
             try:
                 await self._start(guest)
@@ -162,14 +168,23 @@ class Supervisor:
         if driver is None:
             return
         if not guest.has_disk:
-            await self._guarded(driver.clone(vm.vmid))
-            guest.has_disk = True
+            await self._make_disk(guest, driver)
         if guest.on and driver.running(vm.vmid):
             return
         vm.apply_pending()
-        await self._guarded(driver.start(guest_spec(vm.vmid, vm.name, vm.config)))
+        await self._guarded(driver.start(guest_spec(vm.vmid, vm.name, vm.config, isos=self.isos)))
         guest.on = True
         _mark_running(vm)
+
+    async def _make_disk(self, guest: _Guest, driver: GuestDriver) -> None:
+        """Clone the guest: from the template's own guest where that was one, else from the lab's system."""
+        vmid = guest.vm.vmid
+        base, full = self.sources.get(vmid, (0, False))
+        if base in self._guests and isinstance(driver, LayeredDriver):
+            await self._guarded(driver.clone_from(vmid, base=base, full=full))
+        else:
+            await self._guarded(driver.clone(vmid))
+        guest.has_disk = True
 
     async def _forget(self, vmid: int, guest: _Guest) -> None:
         if self.driver is not None:

@@ -16,7 +16,7 @@ from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
 from bootstrap.lab.front.seed import render_seed
 from bootstrap.lab.front.tasks import Log, start_task
-from bootstrap.lab.front.vmconfig import bridges_of, mac_of, new_mac, options_of
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, bridges_of, mac_of, new_mac, options_of
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
@@ -164,7 +164,7 @@ class Config:
             else:
                 del vm.config[name]
         for name, value in _changes(call).items():
-            kept = _kept(name, value)
+            kept = self._drive(vm, str(value)) if DRIVE.fullmatch(name) else _kept(name, value)
             if not running or name in AT_ONCE:
                 vm.config[name] = kept
                 vm.pending.pop(name, None)
@@ -173,6 +173,19 @@ class Config:
             else:
                 vm.pending[name] = kept
         vm.name = vm.config.get("name") or f"VM {vm.vmid}"
+
+    def _drive(self, vm: Any, value: str) -> str:
+        """A drive as Proxmox keeps it: a cloud-init drive that is asked for (`local:cloudinit`) gets a volume."""
+        volume, _, rest = value.partition(",")
+        storage, _, wanted = volume.partition(":")
+        if wanted != "cloudinit" or storage not in self.front.pve.storages:
+            return value
+        own = f"{vm.vmid}/vm-{vm.vmid}-cloudinit.qcow2"
+        self.front.pve.storages[storage]["volumes"][own] = {
+            "content": "images", "format": "qcow2", "size": SEED_SIZE, "vmid": vm.vmid, "ctime": 0
+        }  # fmt: skip
+        options = [part for part in rest.split(",") if part and not part.startswith("media=")]
+        return ",".join([f"{storage}:{own}", "media=cdrom", *options])
 
 
 def _changes(call: Call) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.cloning import CloneWork, Cloning
 from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.images import Images
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, bridges_of, format_size, options_of, size_bytes
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, bridges_of, format_size, options_of, size_bytes
 
-SEED_SIZE = 4 * 1024**2
 ONE = "/nodes/{node}/qemu/{vmid}"
 
 
@@ -27,6 +27,7 @@ class Machines:
     def __init__(self, front: Front) -> None:
         self.front = front
         self._cloning = Cloning(front)
+        self._images = Images(front)
         self._after: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -36,11 +37,17 @@ class Machines:
             ("POST", f"{ONE}/clone"): self.clone,
             ("PUT", f"{ONE}/resize"): self.resize,
             ("DELETE", ONE): self.delete,
+            **self._images.handlers(),
         }
 
     async def create(self, call: Call) -> Answer:
         """Create a VM. Tags stay as given (only a later PUT rewrites them), values get their types."""
-        values = {key: value for key, value in call.values.items() if key in call.raw}
+        try:
+            values = self._images.imported(call, {key: call.values[key] for key in call.raw if key in call.values})
+        except TaskError as error:
+            return await failing_task(self.front, call, kind="qmcreate", message=str(error))
+        if self.front.pve.vm(call.vmid) is None:
+            self.front.supervisor.sources.pop(call.vmid, None)
         answer = await self.front.passer.call(call.request, values=values)
         vm = await self._made(answer, call.vmid)
         if vm is not None:
@@ -70,6 +77,8 @@ class Machines:
         for bridge in bridges_of(source.config):
             pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
         self._interfere(call, source, newid)
+        if pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
+            self.front.supervisor.sources[newid] = (source.vmid, bool(call.values.get("full", not source.template)))
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:

@@ -23,9 +23,10 @@ async def parameters_of(request: web.Request) -> dict[str, Any]:
         PlainError: A body on DELETE, malformed JSON, or a content type the API does not take.
     """
     found = _collect(request.query.items())
-    if request.content_type == "multipart/form-data":
-        return found
     body = await request.read()
+    if request.content_type == "multipart/form-data":
+        fields = multipart_fields(body, request.headers["Content-Type"])
+        return found | {key: file or data.decode(errors="replace") for key, (data, file) in fields.items()}
     if request.method == "DELETE" and body:
         raise PlainError(501, "Unexpected content for method 'DELETE'")
     if request.method not in ("POST", "PUT"):
@@ -54,6 +55,22 @@ def proxmox_words(problems: Mapping[str, str]) -> dict[str, str]:
     return {
         name: _NEEDED_BY.sub(r"missing property - '\1' requires this property", text) for name, text in problems.items()
     }
+
+
+def multipart_fields(body: bytes, content_type: str) -> dict[str, tuple[bytes, str]]:
+    """The parts of a multipart/form-data body: name to content and file name (empty where it is no file)."""
+    boundary = content_type.partition("boundary=")[2].strip('"').encode()
+    found: dict[str, tuple[bytes, str]] = {}
+    if not boundary:
+        return found
+    for part in body.split(b"--" + boundary)[1:-1]:
+        head, _, data = part[2:-2].partition(b"\r\n\r\n")
+        text = head.decode(errors="replace")
+        name = re.search(r'[; ]name="([^"]*)"', text)
+        file = re.search(r'filename="([^"]*)"', text)
+        if name is not None:
+            found[name[1]] = (data, file[1] if file else "")
+    return found
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

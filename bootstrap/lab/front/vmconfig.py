@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bootstrap.lab.front.seed import render_seed
-from bootstrap.lab.guests.base import GuestSpec
+from bootstrap.lab.guests.base import GuestSpec, NoCloudSeed
 
 DRIVE = re.compile(r"(ide[0-3]|sata[0-5]|scsi\d{1,2}|virtio\d{1,2}|efidisk0|tpmstate0)")
 NET_MODEL_MAC = re.compile(r"^(?:\w[\w-]*)=([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})$")
+SEED_SIZE = 4 * 1024**2  # of a cloud-init drive
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -96,8 +97,18 @@ def system_disk_gib(config: Mapping[str, Any]) -> int:
     return 0
 
 
-def guest_spec(vmid: int, name: str, config: Mapping[str, Any]) -> GuestSpec:
-    """What the guest of this VM is started with."""
+def seed_of(vmid: int, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudSeed]) -> NoCloudSeed | None:
+    """What cloud-init finds: a cloud-init drive, made from the config, or a NoCloud ISO in a drive; else None."""
+    if has_cloudinit_drive(config):
+        return render_seed(vmid, config)
+    volumes = [str(value).split(",")[0] for key, value in sorted(config.items()) if DRIVE.fullmatch(key)]
+    return next((isos[volume] for volume in volumes if volume in isos), None)
+
+
+def guest_spec(
+    vmid: int, name: str, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudSeed] | None = None
+) -> GuestSpec:
+    """What the guest of this VM is started with; `isos` are the NoCloud ISOs there are, by volume."""
     return GuestSpec(
         vmid=vmid,
         name=name,
@@ -107,5 +118,5 @@ def guest_spec(vmid: int, name: str, config: Mapping[str, Any]) -> GuestSpec:
         memory_mib=memory_mib(config),
         disk_gib=system_disk_gib(config),
         agent_enabled=agent_enabled(config),
-        seed=render_seed(vmid, config) if has_cloudinit_drive(config) else None,
+        seed=seed_of(vmid, config, isos=isos or {}),
     )

@@ -30,6 +30,8 @@ _ROLE = (
     *("VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk", "VM.Config.HWType"),
     *("VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"),
     *("Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "Sys.Audit", "Pool.Audit", "Pool.Allocate"),
+    # For templates: downloads, uploads, and removing what was uploaded.
+    *("Datastore.AllocateTemplate", "Datastore.Allocate", "Sys.AccessNetwork"),
 )
 _AGENT_RIGHTS = {
     8: ("VM.Monitor",),

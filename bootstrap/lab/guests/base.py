@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 class GuestError(Exception):
@@ -126,4 +126,19 @@ class GuestDriver(Protocol):
 
     async def close(self) -> None:
         """Stop and remove all guests, the bridge and the routes; nothing of the lab's is left running."""
+        ...
+
+
+@runtime_checkable
+class LayeredDriver(Protocol):
+    """A `GuestDriver` whose guests can be cloned from what another guest has made of its disk."""
+
+    async def clone_from(self, vmid: int, *, base: int, full: bool) -> None:
+        """Make the guest's disk from that of the guest `base`, which is off for good. No-op when it exists.
+
+        Args:
+            vmid: The new guest.
+            base: The template's guest.
+            full: A copy; else a thin layer, which `base` must outlive.
+        """
         ...

@@ -29,6 +29,9 @@ _LAUNCHER = Path(__file__).parent / "container.sh"
 _SEED = "upper/var/lib/cloud/seed/nocloud"
 """Where cloud-init finds a seed without a drive: this is where the ISO's files go."""
 
+_LOWER = "lower"
+"""File in a guest's directory: the layers below its own that are no part of the lab's template, each with a colon."""
+
 _POWER_OFF = signal.SIGRTMIN + 4
 """systemd(1): what asks PID 1 to power off."""
 
@@ -53,6 +56,22 @@ class ContainerGuests(SupervisedGuests):
         for part in ("work", "root", "run-lab", "upper"):
             make_guest_dir(directory / part)
 
+    async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
+        """A linked clone has the template's upper layer as one more lower one; a full one has a copy of it."""
+        if self._has_disk(directory):
+            return
+        lower = directory / _LOWER
+        if full:
+            # cp keeps what overlayfs writes down: devices for what was removed, extended attributes for directories.
+            await run("cp", "--archive", str(base / "upper"), str(directory / "upper.new"))
+        lower.write_text(_lower_of(base) if full else f"{base / 'upper'}:{_lower_of(base)}", encoding="utf-8")
+        for part in ("work", "root", "run-lab"):
+            make_guest_dir(directory / part)
+        if full:
+            (directory / "upper.new").rename(directory / "upper")
+        else:
+            make_guest_dir(directory / "upper")
+
     def _has_disk(self, directory: Path) -> bool:
         return (directory / "upper").is_dir()
 
@@ -71,7 +90,7 @@ class ContainerGuests(SupervisedGuests):
             env={
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "GUEST_DIR": str(directory),
-                "LOWER_DIRS": self._lower_dirs,
+                "LOWER_DIRS": f"{_lower_of(directory)}{self._lower_dirs}",
             },
         )
         await self._plug_in(spec, launcher)
@@ -102,6 +121,11 @@ class ContainerGuests(SupervisedGuests):
                 os.kill(pid, _POWER_OFF)
             except ProcessLookupError:
                 return
+
+
+def _lower_of(directory: Path) -> str:
+    file = directory / _LOWER
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _write_seed(directory: Path, seed: NoCloudSeed | None) -> None:

@@ -54,9 +54,21 @@ class QemuGuests(SupervisedGuests):
     async def _make_disk(self, directory: Path) -> None:
         if self._image is None:
             raise GuestError("the lab is not prepared")
+        await self._overlay(directory, self._image.disk)
+
+    async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
+        """A linked clone is an overlay of the template's disk; a full one a copy of it, an overlay as well."""
+        disk, fresh = directory / "disk.qcow2", directory / "disk.new"
+        if not full:
+            await self._overlay(directory, base / disk.name)
+        elif not disk.exists():
+            await run("cp", str(base / disk.name), str(fresh))
+            fresh.rename(disk)
+
+    async def _overlay(self, directory: Path, below: Path) -> None:
         disk, fresh = directory / "disk.qcow2", directory / "disk.new"
         if not disk.exists():
-            backing = ("-b", str(self._image.disk), "-F", "qcow2")
+            backing = ("-b", str(below), "-F", "qcow2")
             await run("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(fresh))
             fresh.rename(disk)
 

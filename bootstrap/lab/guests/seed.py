@@ -34,3 +34,27 @@ def write_seed_iso(seed: NoCloudSeed, path: Path) -> None:
         )
     iso.write(str(path))
     iso.close()
+
+
+def read_seed_iso(data: bytes) -> NoCloudSeed | None:
+    """The seed in an ISO image that cloud-init would take for one (labelled `cidata`, with Joliet names); else None."""
+    iso = pycdlib.PyCdlib()
+    try:
+        iso.open_fp(io.BytesIO(data))
+    except pycdlib.pycdlibexception.PyCdlibException:
+        return None
+    try:
+        if iso.pvd.volume_identifier.decode().strip().lower() != "cidata":
+            return None
+        meta, user, network = (_text(iso, name) for name in ("meta-data", "user-data", "network-config"))
+    except pycdlib.pycdlibexception.PyCdlibException:
+        return None  # without meta-data or user-data it is none
+    finally:
+        iso.close()
+    return NoCloudSeed(meta_data=meta, user_data=user, network_config=network)
+
+
+def _text(iso: pycdlib.PyCdlib, name: str) -> str:
+    file = io.BytesIO()
+    iso.get_file_from_iso_fp(file, joliet_path=f"/{name}")
+    return file.getvalue().decode()

@@ -65,6 +65,10 @@ class SupervisedGuests(ABC):
         """Make a guest's disk in its directory; no-op when it is there."""
 
     @abstractmethod
+    async def _make_disk_from(self, directory: Path, base: Path, *, full: bool) -> None:
+        """Make a guest's disk of the one in another guest's directory; no-op when it is there."""
+
+    @abstractmethod
     def _has_disk(self, directory: Path) -> bool:
         """Whether `_make_disk` was done."""
 
@@ -93,6 +97,13 @@ class SupervisedGuests(ABC):
             directory = self._directory(vmid)
             directory.mkdir(parents=True, exist_ok=True)
             await self._make_disk(directory)
+
+    async def clone_from(self, vmid: int, *, base: int, full: bool) -> None:
+        """Make the guest's disk of a template's that was a guest itself; see `LayeredDriver`."""
+        async with self._locks[vmid]:
+            directory = self._directory(vmid)
+            directory.mkdir(parents=True, exist_ok=True)
+            await self._make_disk_from(directory, self._directory(base), full=full)
 
     async def start(self, spec: GuestSpec) -> None:
         """Boot the guest; its seed and network card are in place before its first process starts."""
