@@ -26,6 +26,14 @@ class Cause:
 
 _CAUSES: tuple[tuple[str, Cause], ...] = (
     (
+        r"a restore was begun on this cluster and has not ended",
+        Cause(
+            brief="a restore was begun on this cluster and has not ended: its data has been given up",
+            resolution="run the same `homelab-k8s restore` again",
+            final=True,
+        ),
+    ),
+    (
         r"Node password rejected",
         Cause(
             brief="the server rejects its node password: a machine of this name was in the cluster before",

@@ -32,6 +32,7 @@ from bootstrap.planning.making import (
     ready,
 )
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.snapshots import check_bucket
 from bootstrap.planning.steps import AwaitReady
 from bootstrap.planning.vip_lanes import VipPlan, plan_vip
 
@@ -131,6 +132,8 @@ def arrival_lanes(
     healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
     primary = None if healthy else _primary_server(work)
     servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+    if any(standing in servers for standing in work):
+        check_bucket(spec)  # a server's settings have the bucket's keys
     through = healthy.name if healthy else primary.machine.name if primary else None
     lanes: list[Lane] = []
     vip = VipPlan()
@@ -148,15 +151,10 @@ def arrival_lanes(
     if healthy is not None:
         lacking = next((standing for standing in work if standing.machine.name == healthy.name), None)
         machine = making.machine(lacking.machine) if lacking else healthy
-        further = [LaneStep(step=MarkLeaving(machine=machine.name))] if marks else []
-        further += vip.first
-        if migrates:
-            # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
-            previous = joined(machine.name)
-            further.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(previous,)))
-        if lacking is not None:
-            further.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
-        lanes.append(access_lane(spec, machine, further=tuple(further)))
+        further = _on_healthy(machine, vip, lacks=lacking is not None, marks=marks, migrates=migrates)
+        # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+        previous = joined(machine.name) if migrates else None
+        lanes.append(access_lane(spec, machine, further=further))
     joins = (API_REACHABLE, *vip.joins)
     for standing in work:
         name, is_server = standing.machine.name, standing.machine.role is Role.CONTROL_PLANE
@@ -174,6 +172,19 @@ def arrival_lanes(
         if is_server:
             previous = joined(name)
     return (*lanes, *vip.lanes)
+
+
+def _on_healthy(
+    machine: MachineSpec, vip: VipPlan, *, lacks: bool, marks: bool, migrates: bool
+) -> tuple[LaneStep, ...]:
+    """What is done on the server that the others are reached through, once it has been reached itself."""
+    steps = [LaneStep(step=MarkLeaving(machine=machine.name))] if marks else []
+    steps += vip.first
+    if migrates:
+        steps.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(joined(machine.name),)))
+    if lacks:
+        steps.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
+    return tuple(steps)
 
 
 def _first_step(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -> LaneStep:

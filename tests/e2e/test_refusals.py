@@ -180,7 +180,7 @@ def test_artifacts_that_are_not_there(lab: tuple[LabServer, LabInfo], home: Home
     server, info = lab
     inventory(home, info)
     (home.directory / "k3s" / "k3s").unlink()
-    said = refused(server, home, code=1)
+    said = refused(server, home, code=4)
     assert str(home.directory / "k3s") in said
 
 

@@ -5,6 +5,10 @@
 #              RESTART  1 to restart it where it runs (new settings), else 0
 set -eu
 
+if [ "$UNIT" = k3s ] && [ -e /var/lib/rancher/k3s/server/homelab-k8s-restore ]; then
+    echo "a restore was begun on this cluster and has not ended: run the same homelab-k8s restore again" >&2
+    exit 1
+fi
 echo "time=$(date +%s)"
 systemctl daemon-reload
 systemctl enable --quiet "$UNIT.service"

@@ -22,6 +22,7 @@ from bootstrap.lab.simulated.standin import ServerLife
 DB = f"{k3s.SERVER_DATA}/db"
 SNAPSHOTS = f"{DB}/snapshots"
 MARKER = f"{k3s.SERVER_DATA}/homelab-k8s-restore"
+GIVEN_UP = "a restore was begun on this cluster and has not ended: run the same homelab-k8s restore again"
 PENDING = "/etc/rancher/k3s/.homelab-k8s-restart"
 TLS = f"{k3s.SERVER_DATA}/tls"
 _CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")

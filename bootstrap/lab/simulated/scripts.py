@@ -71,6 +71,8 @@ async def start_k3s(call: Call) -> Outcome:
     """start-k3s.sh."""
     began = f"time={int(call.guest.now())}\n"
     name = call.env["UNIT"]
+    if name == "k3s" and call.guest.disk.path(datastore.MARKER).exists():
+        return Outcome(1, "", f"{datastore.GIVEN_UP}\n")
     unit = _installed(call, name)
     if unit is None:
         return Outcome(1, began, f"Failed to enable unit: Unit file {name}.service does not exist.\n")
