@@ -38,6 +38,7 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
         workers=tuple(_pool(name, Role.WORKER, values, table_pools.COUNT) for name, values in worker_pools(root) or ()),
         clone=CloneMode(root.sure(table.CLONE)),
         onboot=root.sure(table.ONBOOT),
+        labels_from_proxmox=root.sure(table.LABELS_FROM_PROXMOX),
         network=_network(root.sure(table_network.NETWORK)),
         ssh=_ssh(root.sure(table.SSH), places),
         k3s=_k3s(root.sure(table.K3S), places),

@@ -271,6 +271,13 @@ CLONE: Final = Field(
 ONBOOT: Final = Field(
     name="onboot", kind=Boolean(), default=True, example=False, doc="Whether VMs start with their Proxmox node."
 )
+LABELS_FROM_PROXMOX: Final = Field(
+    name="labels_from_proxmox",
+    kind=Boolean(),
+    default=True,
+    example=False,
+    doc="Whether Kubernetes nodes are labelled with their Proxmox node as zone and the cluster as region.",
+)
 CONTROL_PLANE: Final = Field(name="control_plane", kind=CONTROL_PLANE_SECTION, doc="The k3s servers.")
 WORKERS_KIND: Final = Short(section=POOL, keys=(("int", COUNT),))
 WORKERS: Final = Field(
@@ -295,6 +302,7 @@ ROOT: Final = Section(
         TEMPLATE,
         CLONE,
         ONBOOT,
+        LABELS_FROM_PROXMOX,
         NETWORK,
         SSH,
         K3S,

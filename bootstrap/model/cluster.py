@@ -255,6 +255,7 @@ class ClusterSpec:
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
         vip: The API's own address, or None: then it is the first server's.
+        labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
     """
 
@@ -271,6 +272,7 @@ class ClusterSpec:
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     vip: VipSpec | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
+    labels_from_proxmox: bool = True
     kept: tuple[KeptMachine, ...] = ()
 
     @property

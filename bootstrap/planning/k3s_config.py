@@ -13,6 +13,7 @@ import yaml
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.planning.zones import REGION, ZONE
 
 
 def render_config(
@@ -39,14 +40,21 @@ def render_config(
         config |= _server_settings(spec, address, first_with_etcd=etcd and join is None)
         if etcd or join is not None:
             config |= _snapshot_settings(spec.backup)
-    # A kubelet may not give itself a role; those labels are set through the API once it is registered (k3s.md).
-    labels = [f"{key}={value}" for key, value in machine.labels if not key.startswith("node-role.kubernetes.io/")]
+    labels = [f"{key}={value}" for key, value in machine.labels if not _through_api(key)]
     if labels:
         config["node-label"] = labels
     if machine.taints:
         config["node-taint"] = [str(taint) for taint in machine.taints]
     header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"
     return header + yaml.safe_dump(config, default_flow_style=False, sort_keys=False)
+
+
+def _through_api(label: str) -> bool:
+    """Whether a label is set through the API once the node is registered.
+
+    A kubelet may not give itself a role (k3s.md), and would put the zone it was born in back at each start.
+    """
+    return label.startswith("node-role.kubernetes.io/") or label in (ZONE, REGION)
 
 
 def _server_settings(spec: ClusterSpec, address: IPv4Address, *, first_with_etcd: bool) -> dict[str, object]:

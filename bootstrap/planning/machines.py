@@ -13,6 +13,7 @@ from bootstrap.planning.lock import is_marker
 from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
 from bootstrap.planning.ranges import with_addresses
+from bootstrap.planning.zones import with_topology
 
 
 def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
@@ -126,8 +127,13 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     return tuple(
-        Standing(machine=machine, vm=vms.get(machine.name), kube_node=kube_nodes.get(machine.name))
+        Standing(
+            machine=with_topology(spec, machine, vm.pve_node if vm else None),
+            vm=vm,
+            kube_node=kube_nodes.get(machine.name),
+        )
         for machine in wanted_machines(spec, observed)
+        for vm in (vms.get(machine.name),)
     )
 
 

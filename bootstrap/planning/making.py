@@ -32,6 +32,7 @@ from bootstrap.planning.steps import (
     WriteKubeconfig,
 )
 from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.zones import with_topology
 
 API_REACHABLE = Gate("api_reachable")
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -103,8 +104,9 @@ class Making:
         )
 
     def machine(self, machine: MachineSpec) -> MachineSpec:
-        """The machine with its CPU type chosen."""
-        return replace(machine, cpu_type=machine.cpu_type or self.cpu_type)
+        """The machine with its CPU type chosen, and the labels of the place it gets."""
+        placed = with_topology(self.spec, machine, self.placement.of.get(machine.name))
+        return replace(placed, cpu_type=machine.cpu_type or self.cpu_type)
 
     def place(self, standing: Standing) -> VmPlace:
         """Where its VM is or will be."""

@@ -30,4 +30,5 @@ def cluster(servers: int = 1, agents: int = 3) -> ClusterSpec:
         template=TemplateRef(name="debian-12"),
         control_plane=control_plane(servers),
         workers=(workers(agents),) if agents else (),
+        labels_from_proxmox=False,  # what is seen in tests of planning says nothing of places
     )

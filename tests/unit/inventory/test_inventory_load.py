@@ -15,6 +15,7 @@ from bootstrap.model.cluster import (
     ClusterSpec,
     HostKeyPolicy,
     K3sSpec,
+    MacPolicy,
     NetworkSpec,
     PlacementSpec,
     SizingSpec,
@@ -43,6 +44,7 @@ proxmox:
 template: {tag: k3s}
 clone: full
 onboot: false
+labels_from_proxmox: false
 network:
   bridge: vmbr1
   vlan: 30
@@ -51,6 +53,7 @@ network:
   gateway: 192.168.30.1
   dns: [192.168.30.1, 9.9.9.9]
   search: home.arpa
+  macs: stable
 ssh: {user: ops, port: 2222, private_key: keys/id, host_keys: accept-new}
 k3s:
   version: v1.33.3+k3s1
@@ -120,6 +123,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
         template=TemplateRef(tag="k3s"),
         clone=CloneMode.FULL,
         onboot=False,
+        labels_from_proxmox=False,
         control_plane=NodePool(
             name=CONTROL_PLANE_POOL,
             role=Role.CONTROL_PLANE,
@@ -163,6 +167,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
             subnet=subnet,
             dns=(IPv4Address("192.168.30.1"), IPv4Address("9.9.9.9")),
             search="home.arpa",
+            macs=MacPolicy.STABLE,
         ),
         ssh=SshSpec(user="ops", port=2222, private_key=tmp_path / "keys/id", host_keys=HostKeyPolicy.ACCEPT_NEW),
         k3s=K3sSpec(
