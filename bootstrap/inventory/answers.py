@@ -1,0 +1,121 @@
+"""Answers of a dialogue, read as an inventory's values are: one reader, whether they stand in a file or are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Map
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bootstrap.errors import UsageError
+from bootstrap.inventory import table
+from bootstrap.inventory.build import build_endpoint
+from bootstrap.inventory.document import Mapping, Node, Scalar
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.outside import Overrides, apply_overrides
+from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.secret import read_token
+from bootstrap.inventory.shapes import Values
+from bootstrap.model.cluster import TemplateRef
+from bootstrap.model.endpoint import PveEndpoint, TlsSpec
+from bootstrap.model.ids import Vmid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How Proxmox VE is reached, as an inventory says it: with the place of the token's secret, never the secret.
+
+    Attributes:
+        endpoint: As typed; the file gets it with its port.
+        token_id: `user@realm!name`, or None where the secret's place holds that too.
+        token_env: Environment variable with the token. With neither this nor a file it is the default one.
+        token_file: File with the token.
+        tls: How the certificate is checked.
+    """
+
+    endpoint: str
+    token_id: str | None = None
+    token_env: str | None = None
+    token_file: Path | None = None
+    tls: TlsSpec = field(default_factory=TlsSpec)
+
+
+def read_connection(connection: Connection, *, base: Path, environ: Map[str, str]) -> PveEndpoint:
+    """The endpoint with its token.
+
+    Args:
+        connection: What was said.
+        base: What a relative path of the token's file is relative to.
+        environ: Has the token, where no file does.
+
+    Raises:
+        UsageError: With every problem, each under the flag that says otherwise.
+    """
+    problems = Problems()
+    token = _given({"env": ("--token-env", connection.token_env), "file": ("--token-file", connection.token_file)})
+    tls = _given({"fingerprint": ("--fingerprint", connection.tls.fingerprint)})
+    said = _given({"endpoint": ("--endpoint", connection.endpoint), "token_id": ("--token-id", connection.token_id)})
+    sections: dict[str, Node] = {name: node for name, node in (("token", token), ("tls", tls)) if node.entries}
+    places = Places(base=base, environ=environ)
+    values = table.PROXMOX.kind.read(Mapping(entries={**said.entries, **sections}), Where(path="proxmox"), problems)
+    found = read_token(values, places, problems) if values is not None else None
+    _refuse(problems)
+    if values is None or found is None:
+        raise UsageError("there is no API token")
+    return build_endpoint(values, found, places)
+
+
+def parse_endpoint(text: str) -> str:
+    """An endpoint with its port. Raises UsageError."""
+    problems = Problems()
+    tree = _given({"endpoint": ("--endpoint", text)})
+    values = table.PROXMOX.kind.read(tree, Where(path="proxmox"), problems)
+    _refuse(problems)
+    return values.sure(table.ENDPOINT) if values is not None else text
+
+
+def parse_token_id(text: str) -> str:
+    """A token's id, `user@realm!name`. Raises UsageError."""
+    problems = Problems()
+    table.PROXMOX.kind.read(_given({"token_id": ("--token-id", text)}), Where(path="proxmox"), problems)
+    _refuse(problems)
+    return text
+
+
+def check_answers(answers: Overrides) -> Values:
+    """The answers as an inventory's values.
+
+    Raises:
+        UsageError: With every problem, each under its flag.
+    """
+    problems = Problems()
+    values = table.ROOT.read(apply_overrides(Mapping(), answers, problems), Where(path="", line=1), problems)
+    _refuse(problems)
+    if values is None:
+        raise UsageError("these answers make no inventory")
+    return values
+
+
+def parse_template(text: str) -> TemplateRef:
+    """What `--template` means: a name, a vmid in digits, or `tag:NAME`. Raises UsageError."""
+    values = check_answers(Overrides(template=text)).sure(table.TEMPLATE)
+    vmid = values.get(table.TEMPLATE_VMID)
+    return TemplateRef(
+        name=values.get(table.TEMPLATE_NAME),
+        tag=values.get(table.TEMPLATE_TAG),
+        vmid=Vmid(vmid) if vmid is not None else None,
+    )
+
+
+def _given(named: Map[str, tuple[str, object]]) -> Mapping:
+    """Values that were said, each with its flag, so that a problem is told under that."""
+    entries: dict[str, Node] = {
+        name: Scalar(text=str(value), origin=flag) for name, (flag, value) in named.items() if value is not None
+    }
+    return Mapping(entries=entries)
+
+
+def _refuse(problems: Problems) -> None:
+    found = problems.in_order()
+    if found:
+        first, *others = (str(problem) for problem in found)
+        raise UsageError(first, details="\n".join(others))
