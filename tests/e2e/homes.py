@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from bootstrap.lab.guests.choose import why_not
 from tests.bridge import bridge
 
 HERE = Path(__file__).parent
+PROGRAM = str(Path(sys.executable).parent / "homelab-k8s")
 STAND_IN = HERE.parent / "doubles" / "k3s" / "artifacts.py"
 
 
@@ -66,7 +69,7 @@ class Home:
         self, *arguments: str, timeout_s: float = 300, expect: int | None = 0, env: Mapping[str, str] | None = None
     ) -> Result:
         """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment."""
-        command = [str(Path(sys.executable).parent / "homelab-k8s"), *arguments]
+        command = [PROGRAM, *arguments]
         done = subprocess.run(
             command,
             env={**self.environ, **(env or {})},
@@ -81,6 +84,27 @@ class Home:
         if expect is not None:
             assert result.code == expect, f"{' '.join(command)} exited with {result.code}\n{result.out}\n{result.err}"
         return result
+
+    def kill(self, *arguments: str, at: str, env: Mapping[str, str] | None = None) -> None:
+        """Run `homelab-k8s`, and kill it with SIGKILL as soon as it tells of what the regular expression matches."""
+        with subprocess.Popen(
+            [PROGRAM, *arguments, "--progress", "plain"],
+            env={**self.environ, **(env or {})},
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            told = []
+            for text in process.stderr:
+                told.append(text)
+                if re.search(at, text):
+                    process.send_signal(signal.SIGKILL)
+                    break
+        said = "".join(told)
+        assert process.returncode == -signal.SIGKILL, f"{arguments} was never at {at!r}:\n{said}"
 
 
 def _cache() -> Path:

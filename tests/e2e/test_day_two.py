@@ -6,14 +6,9 @@ Each command is killed once in the middle and run again. The tests follow each o
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -48,32 +43,11 @@ def act(home: Home, *command: str, killed_at: str = "", expect: int = 0) -> Resu
     """Run a command that acts; first kill it with SIGKILL as soon as it tells of what `killed_at` matches."""
     line = [*command, *AT_HAND, *([] if command[0] == "up" else ["--yes"])]
     if killed_at:
-        kill(home, line, killed_at)
+        home.kill(*line, at=killed_at)
     began = time.monotonic()
     result = home.run(*line, expect=expect)
     print(f"\n{' '.join(command)}: {time.monotonic() - began:.1f} s")
     return result
-
-
-def kill(home: Home, line: list[str], at: str) -> None:
-    program = str(Path(sys.executable).parent / "homelab-k8s")
-    with subprocess.Popen(
-        [program, *line, "--progress", "plain"],
-        env=home.environ,
-        cwd=home.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        told = []
-        for text in process.stderr:
-            told.append(text)
-            if re.search(at, text):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL, f"{line} was never at {at!r}:\n{''.join(told)}"
 
 
 def machines(home: Home) -> dict[str, str]:
@@ -154,6 +128,15 @@ def test_an_upgrade_is_hardly_noticed(home: Home) -> None:
     assert set(machines(home).values()) == {NEW}
     nothing_left_over(home)
     until(lambda: available(home) == REPLICAS, "the workload")
+
+
+def test_there_is_no_way_back_and_whoever_joins_gets_what_the_servers_run(home: Home) -> None:
+    assert "nothing to do" in act(home, "upgrade", "--to", NEW).out
+    assert "never downgraded" in act(home, "upgrade", "--to", OLD, expect=4).err
+    shutil.rmtree(home.directory / "k3s" / OLD)
+    make_artifacts(home.directory / "k3s" / "v1.35.0+k3s1", version="v1.35.0+k3s1")
+    act(home, "scale", "workers", "2")
+    assert machines(home)["lab-workers-2"] == NEW
 
 
 def test_what_was_deleted_comes_back_from_a_snapshot(home: Home) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bootstrap.errors import PreflightError
 from bootstrap.execution.context import Done
 from bootstrap.execution.runner import Runner
-from bootstrap.model.cluster import ClusterSpec, VipSpec
+from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec, VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, RecordState
 from bootstrap.model.observed import Observed
@@ -24,6 +24,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.replacing import Replacing, plan_replace
 from bootstrap.planning.scale import plan_scale, with_counts
 from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step
+from bootstrap.planning.up import plan_up
 from tests.fakes.clock import SteppingClock
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
@@ -196,3 +197,11 @@ def test_a_replacement_that_was_cut_off_goes_on_with_what_was_marked() -> None:
 def test_a_sqlite_server_cannot_be_replaced() -> None:
     with pytest.raises(PreflightError, match="sqlite"):
         plan_replace(cluster(), small(), Replacing(pool=CONTROL_PLANE_POOL), version=VERSION)
+
+
+def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> None:
+    bucket = S3Spec(endpoint="s3.example", bucket="saved", access_key="", secret_key="")
+    spec = replace(cluster(), backup=BackupSpec(s3=bucket))
+    with pytest.raises(PreflightError, match="keys of the bucket saved"):
+        plan_up(spec, seen(), version=VERSION)
+    assert not scaled(spec, small(), workers=4).empty
