@@ -121,9 +121,11 @@ def check_version(observed: Observed) -> None:
 def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> RightsNeeded:
     """What the token needs rights for."""
     network, storage = spec.network, spec.placement.storage
+    disks = {pool.hardware.data_disk.storage or pool.storage for pool in spec.pools if pool.hardware.data_disk}
     return RightsNeeded(
         templates=templates,
-        storages=(storage,) if storage else (),
+        storages=tuple(sorted(name for name in {storage, *disks} if name)),
+        mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
         bridges=(network.bridge,) if network.bridge else (),
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.inventory import table, table_backup, table_network, table_pools
+from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
 from bootstrap.inventory.checks import worker_pools
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.shapes import Field, Values
@@ -23,6 +23,7 @@ from bootstrap.model.cluster import (
     VipSpec,
 )
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import PoolName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 
@@ -90,7 +91,25 @@ def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> Node
         taints=tuple(sorted(values.get(table_pools.TAINTS) or ())),
         pve_nodes=values.get(table_pools.POOL_PVE_NODES) or (),
         storage=values.get(table_pools.POOL_STORAGE),
+        hardware=_hardware(values),
         stated=frozenset(name for name, field in sizes.items() if values.given(field)),
+    )
+
+
+def _hardware(values: Values) -> Hardware:
+    options = values.sure(table_hardware.DISK_OPTIONS)
+    data = values.get(table_hardware.DATA_DISK) if values.given(table_hardware.DATA_DISK) else None
+    return Hardware(
+        disk_options=DiskOptions(
+            discard=options.get(table_hardware.DISCARD),
+            ssd=options.get(table_hardware.SSD),
+            iothread=options.get(table_hardware.IOTHREAD),
+            cache=options.get(table_hardware.CACHE),
+        ),
+        data_disk=DataDisk(size_gib=data.sure(table_hardware.DATA_SIZE), storage=data.get(table_hardware.DATA_STORAGE))
+        if data is not None
+        else None,
+        mappings=tuple(device.sure(table_hardware.MAPPING) for device in values.get(table_hardware.DEVICES) or ()),
     )
 
 

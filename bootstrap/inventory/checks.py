@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from bootstrap.inventory import table, table_backup, table_network, table_pools
+from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
@@ -26,6 +26,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_addresses(root, problems)
     _check_gateway(root, problems)
     _check_vip(root, problems)
+    _check_pools(root, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
     _check_k3s_source(root, problems)
@@ -145,6 +146,18 @@ def _check_vip(root: Values, problems: Problems) -> None:
     for what, other, _at in _neighbours(root, network):
         if address == other:
             problems.add(where, f"{address} is {what}", "choose one that nobody has")
+
+
+def _check_pools(root: Values, problems: Problems) -> None:
+    control_plane = root.get(table.CONTROL_PLANE)
+    pools = [control_plane] if control_plane is not None else []
+    for pool in (*pools, *(values for _name, values in worker_pools(root) or ())):
+        disk = pool.get(table_hardware.DATA_DISK) if pool.given(table_hardware.DATA_DISK) else None
+        if disk is not None and not disk.given(table_hardware.DATA_SIZE):
+            problems.add(disk.where, "needs its size", "such as data_disk: 200GiB")
+        for device in pool.get(table_hardware.DEVICES) or ():
+            if not device.given(table_hardware.MAPPING):
+                problems.add(device.where, "needs its mapping", "such as {mapping: gpu0}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,15 @@ def _taint_hint(text: str) -> str:
     return f"the effect is one of {effects}" if ":" in text else f"the effect is missing: {text}:NoSchedule"
 
 
+def _mapping_hint(text: str) -> str:
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?", text):
+        return ""
+    return (
+        "a PCI address is only for root@pam, no token may pass it through: make a mapping of it in Proxmox "
+        "(Datacenter, Resource Mappings) and write its name"
+    )
+
+
 def _version_hint(text: str) -> str:
     if re.fullmatch(r"v?[0-9]+\.[0-9]+", text):
         return f"for the newest of a minor version say channel: v{text.lstrip('v')}"
@@ -226,6 +235,12 @@ ADDRESS_RANGE: Final = Text(
 )
 VMID_RANGE: Final = Text(
     label="two vmids, such as 7000-7999", pattern=r"[0-9]{1,10} ?- ?[0-9]{1,10}", parse=_vmid_range, loose=True
+)
+MAPPING: Final = Text(
+    label="the name of a PCI resource mapping, such as gpu0",
+    pattern=r"[A-Za-z][A-Za-z0-9_-]+",
+    parse=_same,
+    explain=_mapping_hint,
 )
 DOMAIN: Final = Text(label="a DNS domain", pattern=_DNS_NAME, parse=_same)
 SAN: Final = Text(

@@ -7,6 +7,7 @@ from typing import Final
 from bootstrap.inventory import forms
 from bootstrap.inventory.kinds import Integer, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
+from bootstrap.inventory.table_hardware import DATA_DISK, DEVICES, DISK_OPTIONS
 from bootstrap.model.machine import Taint
 
 
@@ -70,7 +71,19 @@ POOL_STORAGE: Final = Field(
     example="fast-zfs",
     doc="Storage for full clones of the pool; linked ones stay on the template's.",
 )
-_MACHINE: Final = (CORES, MEMORY, DISK, CPU, LABELS, TAINTS, POOL_PVE_NODES, POOL_STORAGE)
+_MACHINE: Final = (
+    CORES,
+    MEMORY,
+    DISK,
+    CPU,
+    LABELS,
+    TAINTS,
+    POOL_PVE_NODES,
+    POOL_STORAGE,
+    DISK_OPTIONS,
+    DATA_DISK,
+    DEVICES,
+)
 SERVERS: Final = Field(
     name="count",
     kind=Integer(minimum=1, maximum=7, odd=True),

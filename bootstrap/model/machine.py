@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
 
 CONTROL_PLANE_POOL = PoolName("control-plane")
@@ -56,6 +57,7 @@ class NodePool:
         taints: Kubernetes taints, sorted.
         pve_nodes: Proxmox nodes its machines may go to; empty for all that the cluster may use.
         storage: Storage for its full clones, or None for the cluster's.
+        hardware: Its machines' disks and devices.
         stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
             way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
@@ -71,6 +73,7 @@ class NodePool:
     taints: tuple[Taint, ...] = ()
     pve_nodes: tuple[PveNodeName, ...] = ()
     storage: StorageName | None = None
+    hardware: Hardware = field(default_factory=Hardware)
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
@@ -96,6 +99,7 @@ class MachineSpec:
     storage: StorageName | None = None
     address: IPv4Address | None = None
     mac: str | None = None
+    hardware: Hardware = field(default_factory=Hardware)
 
 
 class RecordState(StrEnum):

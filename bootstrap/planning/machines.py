@@ -63,6 +63,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             taints=pool.taints,
             pve_nodes=pool.pve_nodes,
             storage=pool.storage,
+            hardware=pool.hardware,
             mac=macs[name] if name in macs else wanted_mac(spec, name),
         )
         for pool in spec.pools

@@ -15,7 +15,7 @@ from bootstrap.planning.lock import machine_vmids
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.placement import Placement, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
-from bootstrap.planning.preflight import check_bridges, check_pod_ranges, check_storages
+from bootstrap.planning.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
 from bootstrap.planning.ranges import passed_over
 from bootstrap.planning.steps import (
     AwaitGuest,
@@ -85,6 +85,7 @@ class Making:
         templates = usable_templates(spec, observed) if new or unconfigured else {}
         check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
+        check_hardware(spec, observed, templates)
         placement = placement or place(spec, observed, new=new, existing=existing, templates=templates)
         check_bridges(spec, observed, templates, placement.of.values())
         used = set(templates) | {vm.pve_node for vm in existing}

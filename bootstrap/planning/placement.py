@@ -16,6 +16,7 @@ from bootstrap.model.ids import MachineName, PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
 from bootstrap.model.words import count
+from bootstrap.planning.hardware import data_storage
 from bootstrap.planning.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
 
 Rank = Callable[[Capacity, MachineSpec], tuple[float, ...]]
@@ -91,17 +92,23 @@ def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
     return (capacity.free_memory_mib, capacity.free_cores)
 
 
-def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> tuple[int, StorageName | None]:
+def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> Mapping[StorageName, int]:
+    """What the machine's disks take of each storage, in GiB."""
+    storage, gib = template.storage, LINKED_CLONE_GIB
     if clones_full(spec, template):
-        return max(machine.disk_gib, template.disk_gib), machine.storage or spec.placement.storage or template.storage
-    return LINKED_CLONE_GIB, template.storage
+        storage = machine.storage or spec.placement.storage or template.storage
+        gib = max(machine.disk_gib, template.disk_gib)
+    need: dict[StorageName, int] = {storage: gib} if storage is not None else {}
+    if machine.hardware.data_disk is not None:
+        beside = data_storage(spec, machine, template=template.storage)
+        need[beside] = need.get(beside, 0) + machine.hardware.data_disk.size_gib
+    return need
 
 
 def _why_not(spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts) -> tuple[str, ...]:
     if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
         return (f"the pool {machine.pool} is kept to {', '.join(machine.pve_nodes)}",)
-    disk_gib, storage = _need(spec, machine, template)
-    return why_not(capacity, machine, disk_gib=disk_gib, storage=storage)
+    return why_not(capacity, machine, disks_gib=_need(spec, machine, template))
 
 
 def _assign(
@@ -121,18 +128,17 @@ def _assign(
         if not fitting:
             return chosen, room, machine
         best = min(fitting, key=lambda capacity: (rank(capacity, machine), capacity.pve_node))
-        disk_gib, storage = _need(spec, machine, templates[best.pve_node])
-        room[best.pve_node] = _put(best, machine, disk_gib, storage)
+        room[best.pve_node] = _put(best, machine, _need(spec, machine, templates[best.pve_node]))
         chosen[machine.name] = best.pve_node
     return chosen, room, None
 
 
-def _put(capacity: Capacity, machine: MachineSpec, disk_gib: int, storage: StorageName | None) -> Capacity:
+def _put(capacity: Capacity, machine: MachineSpec, disks_gib: Mapping[StorageName, int]) -> Capacity:
     return replace(
         capacity,
         committed_cores=capacity.committed_cores + machine.cores,
         committed_memory_mib=capacity.committed_memory_mib + machine.memory_mib,
-        free_gib=tuple((name, free - disk_gib if name == storage else free) for name, free in capacity.free_gib),
+        free_gib=tuple((name, free - disks_gib.get(name, 0)) for name, free in capacity.free_gib),
         servers=capacity.servers + (machine.role is Role.CONTROL_PLANE),
         machines=capacity.machines + 1,
     )

@@ -9,6 +9,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.planning.hardware import check_disk_options, data_storage
 from bootstrap.planning.placement import clones_full
 
 STORAGE_REMEDY = (
@@ -44,6 +45,31 @@ def storage_problem(storage: StorageFacts | None) -> str:
     if "images" not in storage.content:
         return f"is not for disk images (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
     return ""
+
+
+def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
+    """Refuse disk options that the template's disk cannot have, and data disks that no Proxmox node has a storage for.
+
+    Raises:
+        PreflightError: Nothing was touched.
+    """
+    check_disk_options(spec, templates)
+    for pool in spec.pools:
+        if pool.hardware.data_disk is None or not pool.count or not templates:
+            continue
+        problems = {}
+        for facts in _with(templates, observed):
+            if pool.pve_nodes and facts.name not in pool.pve_nodes:
+                continue
+            name = data_storage(spec, pool, template=templates[facts.name].storage)
+            problem = storage_problem(storage_on(facts, name))
+            problems[facts.name] = f"{name} of {facts.name} {problem}" if problem else ""
+        if problems and all(problems.values()):
+            raise PreflightError(
+                f"there is no storage for the data disks of the pool {pool.name}",
+                details="\n".join(problems.values()),
+                resolution="look at it with `pvesm status` on the Proxmox node, or name another as data_disk's storage",
+            )
 
 
 def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:

@@ -2,11 +2,13 @@
 
 Cores: no machine has more than its Proxmox node; the sum of all guests' may exceed the node's by a ratio.
 Memory is not overcommitted. Linked clones start small: each is counted with the space that k3s, its images
-and its logs are known to fill, not with the disk's nominal size, as thin volumes are meant.
+and its logs are known to fill, not with the disk's nominal size, as thin volumes are meant. Data disks are there to
+be filled, and count with their whole size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bootstrap.model.cluster import SizingSpec
@@ -71,8 +73,14 @@ class Capacity:
         return dict(self.free_gib).get(storage, 0) - self.sizing.storage_reserve_gib if storage else 0
 
 
-def why_not(capacity: Capacity, machine: MachineSpec, *, disk_gib: int, storage: StorageName | None) -> tuple[str, ...]:
-    """Why a machine does not fit on a Proxmox node, each reason with its arithmetic; empty when it fits."""
+def why_not(capacity: Capacity, machine: MachineSpec, *, disks_gib: Mapping[StorageName, int]) -> tuple[str, ...]:
+    """Why a machine does not fit on a Proxmox node, each reason with its arithmetic; empty when it fits.
+
+    Args:
+        capacity: The Proxmox node's room.
+        machine: The machine.
+        disks_gib: What its disks take of each storage.
+    """
     reasons = []
     if machine.cores > capacity.cores:
         reasons.append(
@@ -90,12 +98,17 @@ def why_not(capacity: Capacity, machine: MachineSpec, *, disk_gib: int, storage:
             f"{capacity.memory_mib} in all, less {capacity.sizing.memory_reserve_mib} reserve, "
             f"less {capacity.committed_memory_mib} of guests that run or start with it"
         )
-    if storage is not None and disk_gib > capacity.room_on(storage):
-        free = dict(capacity.free_gib).get(storage)
-        reasons.append(
-            f"storage {storage} is not active there"
-            if free is None
-            else f"{disk_gib} GiB wanted on {storage}, {max(0, capacity.room_on(storage))} GiB left: "
-            f"{free} free, less {capacity.sizing.storage_reserve_gib} reserve"
-        )
+    reasons += _why_not_on_storages(capacity, disks_gib)
     return tuple(reasons)
+
+
+def _why_not_on_storages(capacity: Capacity, disks_gib: Mapping[StorageName, int]) -> Iterator[str]:
+    for storage, disk_gib in disks_gib.items():
+        free = dict(capacity.free_gib).get(storage)
+        if free is None:
+            yield f"storage {storage} is not active there"
+        elif disk_gib > capacity.room_on(storage):
+            yield (
+                f"{disk_gib} GiB wanted on {storage}, {max(0, capacity.room_on(storage))} GiB left: "
+                f"{free} free, less {capacity.sizing.storage_reserve_gib} reserve"
+            )

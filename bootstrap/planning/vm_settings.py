@@ -6,6 +6,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import render_record
+from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
 
 
 def vm_settings(
@@ -22,7 +23,7 @@ def vm_settings(
     Args:
         spec: The cluster.
         machine: Its size; `cpu_type` is chosen.
-        vm: The clone as it is: its MAC address and bridge are kept.
+        vm: The clone as it was made: its MAC address, bridge and volumes are kept.
         record: Goes into the description.
         public_key: `authorized_keys` line for cloud-init's user.
         scsi_controller: The template's `scsihw`; empty is Proxmox's LSI default, which is replaced.
@@ -42,8 +43,10 @@ def vm_settings(
         "tags": ";".join(sorted({OWNER_TAG, spec.name})),
         "description": render_record(record),
     }
-    if not scsi_controller.startswith("virtio-scsi"):
-        settings["scsihw"] = "virtio-scsi-single"
+    controller = scsi_controller_wanted(machine, scsi_controller)
+    if controller is not None:
+        settings["scsihw"] = controller
+    settings |= disk_settings(spec, machine, vm) | device_settings(machine)
     net0 = _net0(spec, vm, machine.mac)
     if net0 is not None:
         settings["net0"] = net0

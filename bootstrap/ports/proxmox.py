@@ -53,12 +53,14 @@ class RightsNeeded:
         storages: Further storages.
         bridges: Further bridges.
         resource_pool: Proxmox resource pool the VMs join, or None.
+        mappings: PCI resource mappings to pass through.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
     """
 
     templates: tuple[TemplateFacts, ...] = ()
     storages: tuple[StorageName, ...] = ()
     bridges: tuple[str, ...] = ()
+    mappings: tuple[str, ...] = ()
     resource_pool: str | None = None
     reads_guest_files: bool = True
 

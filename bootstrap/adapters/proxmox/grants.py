@@ -88,6 +88,9 @@ def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
     ]
     bridges = sorted({*rights.bridges, *(template.bridge for template in templates if template.bridge is not None)})
     found += [Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",)) for bridge in bridges]
+    found += [
+        Need(path=f"/mapping/pci/{name}", say="/mapping/pci", privileges=("Mapping.Use",)) for name in rights.mappings
+    ]
     pve_nodes = sorted({template.pve_node for template in templates})
     found += [Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.Audit",)) for name in pve_nodes]
     return tuple(found)

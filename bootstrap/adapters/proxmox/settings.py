@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bootstrap.adapters.proxmox.configs import tags
+from bootstrap.adapters.proxmox.configs import storage_of, tags, whole_gib
 
 _MASKED = frozenset({"cipassword"})
 """Reads back as asterisks."""
+_NEW_DISK = re.compile(r"([A-Za-z][\w.-]*):(\d+)((?:,.*)?)")
 
 
 def encode(settings: Mapping[str, str | int]) -> dict[str, str | int]:
@@ -46,7 +48,14 @@ def _kept(key: str, asked: str | int, stored: object) -> bool:
         return wanted.rstrip("\n") == has.rstrip("\n")
     if key == "sshkeys":
         return wanted.strip() == unquote(has).strip()
+    new_disk = _NEW_DISK.fullmatch(wanted)
+    if new_disk is not None:  # `local:32` becomes a volume of that storage, `local:7000/vm-7000-disk-1.qcow2,size=32G`
+        return storage_of(has) == new_disk[1] and whole_gib(has) >= int(new_disk[2]) and _options_kept(new_disk[3], has)
     return _parts_kept(wanted, has)
+
+
+def _options_kept(wanted: str, has: str) -> bool:
+    return not wanted or _parts_kept(wanted.removeprefix(","), has)
 
 
 def _parts_kept(wanted: str, has: str) -> bool:

@@ -21,6 +21,7 @@ from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, bridges_of, mac_of, n
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
 _KEY_TYPES = ("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")
+_NEW_DISK = re.compile(r"([A-Za-z][\w.-]*):\d+(?:,|$)")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
@@ -142,6 +143,8 @@ class Config:
         if privilege == "VM.Config.Network":
             for bridge in bridges_of({option: value}):
                 pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
+        if DRIVE.fullmatch(option) and (new := _NEW_DISK.match(value)):
+            pve.require(call.user, f"/storage/{new[1]}", "Datastore.AllocateSpace")
         if privilege == "VM.Config.Disk" and "cloudinit" in value:
             pve.require(call.user, path, "VM.Config.CDROM")
             privilege = "VM.Config.Cloudinit"
@@ -178,7 +181,11 @@ class Config:
         """A drive as Proxmox keeps it: a cloud-init drive that is asked for (`local:cloudinit`) gets a volume."""
         volume, _, rest = value.partition(",")
         storage, _, wanted = volume.partition(":")
-        if wanted != "cloudinit" or storage not in self.front.pve.storages:
+        if storage not in self.front.pve.storages:
+            return value
+        if wanted.isdecimal():
+            return self._new_disk(vm, storage, int(wanted), rest)
+        if wanted != "cloudinit":
             return value
         own = f"{vm.vmid}/vm-{vm.vmid}-cloudinit.qcow2"
         self.front.pve.storages[storage]["volumes"][own] = {
@@ -186,6 +193,15 @@ class Config:
         }  # fmt: skip
         options = [part for part in rest.split(",") if part and not part.startswith("media=")]
         return ",".join([f"{storage}:{own}", "media=cdrom", *options])
+
+    def _new_disk(self, vm: Any, storage: str, gib: int, rest: str) -> str:
+        """`local:32` makes a disk of 32 GiB: a thin one, which takes no room before something is written."""
+        volumes = self.front.pve.storages[storage]["volumes"]
+        number = next(n for n in range(len(volumes) + 2) if f"{vm.vmid}/vm-{vm.vmid}-disk-{n}.qcow2" not in volumes)
+        own = f"{vm.vmid}/vm-{vm.vmid}-disk-{number}.qcow2"
+        volumes[own] = {"content": "images", "format": "qcow2", "size": gib * 1024**3, "vmid": vm.vmid, "ctime": 0}
+        options = sorted(part for part in (*rest.split(","), f"size={gib}G") if part)
+        return ",".join([f"{storage}:{own}", *options])
 
 
 def _changes(call: Call) -> dict[str, Any]:

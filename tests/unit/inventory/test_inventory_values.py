@@ -10,6 +10,8 @@ from bootstrap.inventory.document import Scalar
 from bootstrap.inventory.forms import CLUSTER_NAME, POOL_NAME
 from bootstrap.inventory.kinds import Size
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
+from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import Taint
 from tests.unit.inventory.kit import Load, Told
 
@@ -219,3 +221,46 @@ def test_no_machine_name_is_longer_than_a_host_name_may_be(cluster: str, pool: s
 @pytest.mark.parametrize(("text", "policy"), [("", "proxmox"), ("network: {macs: stable}", "stable")])
 def test_proxmox_makes_mac_addresses_up_unless_the_inventory_says_otherwise(load: Load, text: str, policy: str) -> None:
     assert load(f"cluster: demo\n{text}").spec.network.macs == policy
+
+
+def test_disks_and_devices_of_a_pool(load: Load) -> None:
+    text = """
+workers:
+  disk_options: {discard: true, ssd: true, iothread: false, cache: writeback}
+  data_disk: {size: 200GiB, storage: fast}
+  devices: [{mapping: gpu0}, {mapping: nic1}]
+pools: {small: {data_disk: 10GiB}}
+"""
+    spec = load(text).spec
+    assert spec.control_plane.hardware == Hardware()
+    assert spec.workers[0].hardware == Hardware(
+        disk_options=DiskOptions(discard=True, ssd=True, iothread=False, cache="writeback"),
+        data_disk=DataDisk(size_gib=200, storage=StorageName("fast")),
+        mappings=("gpu0", "nic1"),
+    )
+    assert spec.workers[1].hardware.data_disk == DataDisk(size_gib=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message", "hint"),
+    [
+        (
+            "devices: [{mapping: '01:00.0'}]",
+            "devices[0].mapping",
+            "name of a PCI resource mapping",
+            "only for root@pam",
+        ),
+        ("devices: [{mapping: '0000:01:00'}]", "devices[0].mapping", "PCI resource mapping", "Resource Mappings"),
+        ("devices: [gpu0]", "devices[0]", "must be a mapping, not a single value", "mapping"),
+        ("devices: [{}]", "devices[0]", "needs its mapping", "{mapping: gpu0}"),
+        ("devices: [{mapping: g0}, {mapping: g0}]", "devices[1]", "the mapping is there already", ""),
+        ("data_disk: {storage: fast}", "data_disk", "needs its size", "data_disk: 200GiB"),
+        ("data_disk: 200", "data_disk", "must be a size", "GiB"),
+        ("disk_options: {cache: fast}", "disk_options.cache", "must be one of none, writethrough", ""),
+    ],
+)
+def test_disks_and_devices_that_cannot_be(told: Told, text: str, path: str, message: str, hint: str) -> None:
+    (problem,) = told(f"workers: {{{text}}}")
+    assert problem.path == f"workers.{path}"
+    assert message in problem.message
+    assert hint in problem.hint
