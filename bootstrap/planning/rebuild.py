@@ -17,8 +17,9 @@ from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.keeping_steps import NoteRebuild, SaveIdentity, TakeSnapshot
-from bootstrap.planning.making import access_lane
+from bootstrap.planning.making import ARCHITECTURES, access_lane, fetched
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.steps import FetchK3s
 
 FORMAT = 1
 NOTED = Gate("noted")
@@ -209,15 +210,28 @@ def plan_teardown(
         saves: What is saved first.
     """
     down = plan_down(spec, observed, has_traces=False)
-    note = LaneStep(step=NoteRebuild(cluster=spec.name, note=render_rebuild(rebuild)), opens=(NOTED,))
+    # What the new machines need is here before the old ones go.
+    places = {machine.place.pve_node for machine in down.machines}
+    kinds = {ARCHITECTURES.get(facts.architecture) for facts in observed.pve_nodes if facts.name in places}
+    fetches = tuple(
+        LaneStep(step=FetchK3s(version=rebuild.version, arch=arch), opens=(fetched(rebuild.version, arch),))
+        for arch in sorted(arch for arch in kinds if arch is not None)
+    )
+    fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
+    note = LaneStep(
+        step=NoteRebuild(cluster=spec.name, note=render_rebuild(rebuild)),
+        needs=tuple(gate for step in fetches for gate in step.opens),
+        opens=(NOTED,),
+    )
     going = [_after(lane, NOTED) for lane in down.lanes if lane.name != "traces"]
     if through is None or not saves:
-        lanes = (Lane(name="state", steps=(note,)), *going)
+        lanes = (*fetching, Lane(name="state", steps=(note,)), *going)
     else:
         # One lane a machine: the server that all is saved from goes on in the lane in which it was asked.
         own = next((lane.steps for lane in going if lane.name == through.name), ())
         save = access_lane(spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
-        lanes = (save, *(lane for lane in going if lane.name != through.name))
+        rest = (lane for lane in going if lane.name != through.name)
+        lanes = (*fetching, save, *rest)
     return replace(down, command="rebuild", lanes=lanes)
 
 

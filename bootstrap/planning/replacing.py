@@ -29,7 +29,7 @@ from bootstrap.planning.leaving import (
 )
 from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
 from bootstrap.planning.machines import Standing, needs_work, standings
-from bootstrap.planning.making import Making, fetch_lane, kept, kubeconfig_lane, ready
+from bootstrap.planning.making import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
 from bootstrap.planning.members import Member, members, victims
 from bootstrap.planning.placement import Placement
 from bootstrap.planning.plan import Gate, Lane, Plan
@@ -107,6 +107,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     drains |= {member.name: () for member in dead}
     # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
     unfinished = tuple(ready(standing.machine.name) for standing in arriving if standing.vm is not None)
+    at_hand = tuple(fetched(version, arch) for arch in making.architectures(arriving))
     shown = [making.planned(s, needs_work(s)) if s in arriving else kept(s) for s in present]
     shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
     lanes: tuple[Lane, ...] = ()
@@ -129,7 +130,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
                     member,
                     role=pool.role,
                     rules=wish.rules,
-                    needs=drains[member.name] if member in dead else (*unfinished, *drains[member.name]),
+                    needs=(*at_hand, *(() if member in dead else unfinished), *drains[member.name]),
                 )
                 for member in targets
             ),

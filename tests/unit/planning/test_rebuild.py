@@ -29,7 +29,7 @@ from bootstrap.planning.rebuild import (
     render_rebuild,
     without_machines,
 )
-from bootstrap.planning.steps import DestroyVm, StopVm
+from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
 from bootstrap.planning.up import plan_up
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
@@ -103,6 +103,7 @@ def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
     note = kinds.index(NoteRebuild)
     assert max(kinds.index(TakeSnapshot), kinds.index(SaveIdentity)) < note < kinds.index(StopVm)
     assert kinds.count(DestroyVm) == 3
+    assert kinds.index(FetchK3s) < note
 
 
 def test_what_comes_has_the_old_names_and_numbers() -> None:
