@@ -17,6 +17,7 @@ BRIDGE = ("container", "qemu")
 LONG = ("kills/", "e2e/", "faults/", "lab/")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share the bridge go to one worker, so that the other does not wait for it; else a file stays together.
 
