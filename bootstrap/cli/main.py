@@ -18,6 +18,7 @@ from bootstrap.cli import (
     clusters,
     doctor,
     down,
+    init,
     lab,
     looking,
     reach,
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init", short_help="Look at a Proxmox VE and write a first inventory.")(init.init)
 app.command("up", short_help="Make the cluster as the inventory says.")(up.up)
 app.command("status", short_help="Show machines and Kubernetes nodes.")(status.status)
 app.command("clusters", short_help="List the clusters of this Proxmox VE.")(clusters.clusters)

@@ -1,0 +1,173 @@
+"""`homelab-k8s init`: a short dialogue that ends in an inventory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli.init_steps import DEFAULT_TOKEN_ID, Flags, Steps, check_flags
+from bootstrap.cli.init_text import survey_text, written_text
+from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
+from bootstrap.cli.prompts import Prompts
+from bootstrap.cli.session import Session
+from bootstrap.errors import HomelabError, UsageError
+
+DEFAULT_FILE = Path("homelab-k8s.yaml")
+"""As `bootstrap.inventory.DEFAULT_FILE`, which is too slow to import for `--help`; a test compares them."""
+OLDEST, NEWEST = 8, 9
+
+
+def init(
+    context: typer.Context,
+    *,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="The Proxmox VE API; default PROXMOX_VE_ENDPOINT.")
+    ] = None,
+    token_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="user@realm!name, where the token's place has the secret alone.")
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with the token; default PROXMOX_VE_API_TOKEN."),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="PATH", help="File with the token.")] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(metavar="SHA256", help="Of Proxmox VE's certificate; only that one is taken.")
+    ] = None,
+    accept_fingerprint: Annotated[
+        bool, typer.Option("--accept-fingerprint", help="Pin the certificate that is shown, uncompared.")
+    ] = False,
+    cluster: Annotated[str | None, typer.Option(metavar="NAME", help="The cluster's name.")] = None,
+    workers: Workers = None,
+    control_planes: ControlPlanes = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME|VMID|tag:NAME", help="The template that machines are cloned from.")
+    ] = None,
+    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="The machines' bridge.")] = None,
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="What to write.")] = DEFAULT_FILE,
+    yes: Yes = False,
+    pveum: Annotated[
+        bool, typer.Option("--pveum", help="Print the commands that make role and token in Proxmox VE, and end.")
+    ] = False,
+    pve_version: Annotated[
+        int | None, typer.Option(metavar="8|9", min=OLDEST, max=NEWEST, help="With --pveum: of which Proxmox VE.")
+    ] = None,
+) -> None:
+    """Look at a Proxmox VE, propose a cluster that fits, and write its inventory.
+
+    Asks for what no flag says. With --yes, or where stdin is no terminal, it asks nothing and takes the proposal; what
+    has none must be given then: --endpoint, the token's place, and --fingerprint or --accept-fingerprint.
+    """
+    flags = Flags(
+        endpoint=endpoint,
+        token_id=token_id,
+        token_env=token_env,
+        token_file=token_file,
+        fingerprint=fingerprint,
+        accept_fingerprint=accept_fingerprint,
+        cluster=cluster,
+        workers=workers,
+        control_planes=control_planes,
+        template=template,
+        storage=storage,
+        bridge=bridge,
+    )
+    with Session("init", ports=ports_of(context)) as session:
+        prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
+        if pveum:
+            session.result(_role_text(session, prompts, flags, pve_version))
+            return
+        check_flags(flags)
+        overwrite = _may_write(file, prompts)
+        session.result(_make(session, prompts, flags, file, overwrite=overwrite))
+
+
+def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overwrite: bool) -> str:
+    """Ask, look, propose and write; what to say in the end."""
+    from bootstrap.commands.init import DEFAULT_CLUSTER, draft, refuse_blind
+
+    steps = Steps(session, prompts, flags, base=file.absolute().parent)
+    connection, ports = steps.connect()
+    seen = steps.survey(ports, cluster=flags.cluster)
+    session.view.text(survey_text(seen))
+    refuse_blind(seen)
+    cluster = steps.cluster(seen)
+    if cluster != (flags.cluster or DEFAULT_CLUSTER):
+        # VMs that are named like its machines count, and which those are is known only now.
+        seen = steps.survey(ports, cluster=cluster)
+    drafted = draft(seen, steps.wishes(seen, cluster=cluster), connection)
+    if prompts.asks:
+        session.view.text("\n".join(["", drafted.text, *(f"not yet: {each}" for each in drafted.proposal.problems)]))
+    if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):
+        raise HomelabError("you did not say yes: nothing was written")
+    _write(file, drafted.text, overwrite=overwrite)
+    proposal = drafted.proposal
+    return written_text(proposal.spec, file, proposal.problems, default=DEFAULT_FILE)
+
+
+def _may_write(file: Path, prompts: Prompts) -> bool:
+    """Whether a file that is there is to be overwritten; asked first of all, lest the answers be given in vain.
+
+    Raises:
+        UsageError: It is there and must not be, or its directory is not.
+    """
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"--file: there is no directory {file.absolute().parent}")
+    if not file.exists():
+        return False
+    if not prompts.asks:
+        raise UsageError(
+            f"{file} is there already",
+            resolution="name another with --file, or move it away; it is never overwritten unasked",
+        )
+    if not prompts.agree(f"{file} is there already. Overwrite it?", proposal=False, flag="--file"):
+        raise HomelabError(f"{file} stays as it is", resolution="--file writes another one")
+    return True
+
+
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write the inventory, and the schema beside it where there is none."""
+    from bootstrap.inventory.schema import render_schema
+    from bootstrap.inventory.write import SCHEMA_FILE
+
+    try:
+        with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
+            stream.write(text)
+        schema = file.with_name(SCHEMA_FILE)
+        if not schema.exists():
+            schema.write_text(render_schema(), encoding="utf-8")
+    except OSError as error:
+        raise HomelabError(f"cannot write {file}", details=str(error)) from error
+
+
+def _role_text(session: Session, prompts: Prompts, flags: Flags, version: int | None) -> str:
+    """The commands that make the role and the token."""
+    from bootstrap.adapters.proxmox.role import role_commands
+    from bootstrap.inventory.answers import parse_token_id
+
+    user, _, name = parse_token_id(flags.token_id or DEFAULT_TOKEN_ID).partition("!")
+    if version is None and flags.endpoint is not None:
+        # There is a token already: its rights do not matter, Proxmox VE tells everybody its version.
+        steps = Steps(session, prompts, flags, base=Path.cwd())
+        _, ports = steps.connect()
+        version = steps.survey(ports).observed.version.major
+    if version is None:
+        version = prompts.ask(
+            "Which Proxmox VE? `pveversion` on a Proxmox node tells (8 or 9)", flag="--pve-version", check=_major
+        )
+    lines = (
+        f"# On a Proxmox node of Proxmox VE {version}, as root. The last command shows the token's secret, once.",
+        *role_commands(major=version, user=user, token=name),
+        f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init",
+    )
+    return "\n".join(lines)
+
+
+def _major(text: str) -> int:
+    if text not in (str(OLDEST), str(NEWEST)):
+        raise UsageError(f"{text!r} is neither {OLDEST} nor {NEWEST}")
+    return int(text)

@@ -1,0 +1,152 @@
+"""`init`: looks at a Proxmox VE and drafts the inventory of a first cluster. Reads only; writing is the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bootstrap.errors import PreflightError, UsageError
+from bootstrap.inventory.answers import Connection
+from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
+from bootstrap.model.cluster import PlacementSpec
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.observed import Observed
+from bootstrap.planning.offers import TemplateChoice, template_choices
+from bootstrap.planning.proposal import Proposal, Wishes, propose
+from bootstrap.ports import MissingPrivileges, Ports, RightsNeeded
+
+DEFAULT_CLUSTER = ClusterName("homelab")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a Proxmox VE has, and what keeps the token from more.
+
+    Attributes:
+        templates: Every way to name a template, the best first.
+        missing: What the token lacks for `up` and `down`.
+    """
+
+    observed: Observed
+    templates: tuple[TemplateChoice, ...]
+    missing: tuple[MissingPrivileges, ...]
+
+    @property
+    def blind(self) -> bool:
+        """Whether the token may not see VMs (Proxmox VE's lists are empty then, not refused), and none is seen."""
+        return not self.templates and any("VM.Audit" in lack.privileges for lack in self.missing)
+
+    @property
+    def clusters(self) -> frozenset[str]:
+        """Names of clusters that have machines there."""
+        return frozenset(vm.record.cluster for vm in self.observed.vms if vm.record is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A new inventory.
+
+    Attributes:
+        text: The file.
+        proposal: What it says, and what is against it as things are.
+    """
+
+    text: str
+    proposal: Proposal
+
+
+def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER) -> Survey:
+    """Look at a Proxmox VE.
+
+    Args:
+        ports: Only Proxmox VE is asked.
+        cluster: VMs that are named like its machines are looked at too.
+
+    Raises:
+        HypervisorError: It does not answer, or refuses the token.
+    """
+    facts = ports.hypervisor.observe(cluster=cluster, vmids=PlacementSpec().vmids)
+    observed = Observed(
+        version=facts.version,
+        pve_nodes=facts.pve_nodes,
+        templates=facts.templates,
+        vms=facts.vms,
+        used_vmids=facts.used_vmids,
+    )
+    missing = ports.hypervisor.missing_privileges(RightsNeeded(templates=facts.templates))
+    return Survey(observed=observed, templates=template_choices(observed), missing=missing)
+
+
+def free_name(seen: Survey) -> ClusterName:
+    """A name for a new cluster that none has: `homelab`, else `homelab-2` and so on."""
+    number, name = 1, DEFAULT_CLUSTER
+    while name in seen.clusters:
+        number += 1
+        name = ClusterName(f"{DEFAULT_CLUSTER}-{number}")
+    return name
+
+
+def refuse_blind(seen: Survey) -> None:
+    """Refuse to propose sizes and vmids for a Proxmox VE whose VMs are out of sight.
+
+    Raises:
+        PreflightError: Says how the token comes to its rights.
+    """
+    if seen.blind:
+        raise PreflightError(
+            "this token may not see VMs and templates (VM.Audit): there is nothing to propose from",
+            resolution="give it the rights it lacks, or have role and token made anew: "
+            f"`homelab-k8s init --pveum --pve-version {seen.observed.version.major}`",
+        )
+
+
+def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
+    """Refuse what the Proxmox VE does not have. A template may still come: it is refused only beside others.
+
+    Raises:
+        UsageError: Names the flag, and what there is instead.
+    """
+    observed = seen.observed
+    names, wanted = {str(choice.ref) for choice in seen.templates}, wishes.template
+    if wanted is not None and observed.templates:
+        known = any(
+            wanted.vmid == each.vmid or wanted.name == each.name or (wanted.tag or "").lower() in each.tags
+            for each in observed.templates
+        )
+        _refuse(known, f"--template: there is no template found by {wanted}", names)
+    if wishes.storage is not None:
+        storages = {storage.name for facts in observed.pve_nodes for storage in facts.storages}
+        _refuse(wishes.storage in storages, f"--storage: there is no storage {wishes.storage}", storages)
+    bridges = {bridge for facts in observed.pve_nodes for bridge in facts.bridges}
+    if wishes.bridge is not None and bridges:
+        _refuse(wishes.bridge in bridges, f"--bridge: there is no bridge {wishes.bridge}", bridges)
+
+
+def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
+    if not known:
+        names = ", ".join(sorted(there))
+        raise UsageError(brief, resolution=f"there is: {names}" if names else "this token sees none")
+
+
+def draft(seen: Survey, wishes: Wishes, connection: Connection) -> Draft:
+    """The inventory to propose.
+
+    Raises:
+        UsageError: Something is wished for that is not there.
+        PreflightError: The token sees too little to propose anything.
+    """
+    refuse_blind(seen)
+    refuse_unknown(seen, wishes)
+    proposal = propose(seen.observed, wishes)
+    pinned = connection.tls.fingerprint is not None
+    about_tls = (
+        "The certificate's SHA-256, as `pvenode cert info` prints it; no other certificate is taken."
+        if pinned
+        else "The system's CAs vouch for the certificate; tls: {fingerprint: ...} would pin it."
+    )
+    about_file = (
+        f"Made by `homelab-k8s init` for Proxmox VE {seen.observed.version.text}, and yours to edit: docs/inventory.md "
+        f"has every key, `homelab-k8s doctor` checks the result. {SCHEMA_FILE} is for editors only."
+    )
+    remarks = {**proposal.remarks, "file": (about_file,), "tls": (about_tls,)}
+    return Draft(text=render_inventory(proposal.spec, connection, remarks=remarks), proposal=proposal)
