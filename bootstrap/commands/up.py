@@ -126,7 +126,7 @@ def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> Ri
         templates=templates,
         storages=tuple(sorted(name for name in {storage, *disks} if name)),
         mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
-        bridges=(network.bridge,) if network.bridge else (),
+        bridges=tuple(name for name in (network.bridge, network.storage and network.storage.bridge) if name),
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
     )

@@ -19,6 +19,7 @@ from bootstrap.model.cluster import (
     SizingSpec,
     SshSpec,
     StaticAddresses,
+    StorageNetwork,
     TemplateRef,
     VipSpec,
 )
@@ -135,6 +136,25 @@ def _network(values: Values) -> NetworkSpec:
         dns=values.get(table_network.DNS) or (),
         search=values.get(table_network.SEARCH),
         macs=MacPolicy(values.sure(table_network.MACS)),
+        mtu=values.get(table_network.MTU),
+        storage=_storage_network(values.get(table_network.STORAGE_NETWORK))
+        if values.given(table_network.STORAGE_NETWORK)
+        else None,
+    )
+
+
+def _storage_network(values: Values | None) -> StorageNetwork | None:
+    if values is None:
+        return None
+    addresses, subnet = values.get(table_network.STORAGE_ADDRESSES), values.get(table_network.STORAGE_SUBNET)
+    static = None
+    if addresses is not None and subnet is not None:
+        static = StaticAddresses(first=addresses.first, last=addresses.last, subnet=subnet)
+    return StorageNetwork(
+        bridge=values.sure(table_network.STORAGE_BRIDGE),
+        vlan=values.get(table_network.VLAN),
+        mtu=values.get(table_network.STORAGE_MTU),
+        addresses=static,
     )
 
 

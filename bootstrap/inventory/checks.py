@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
+from bootstrap.inventory.checks_network import check_storage_network
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
@@ -27,6 +28,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_gateway(root, problems)
     _check_vip(root, problems)
     _check_pools(root, problems)
+    check_storage_network(root, machine_count(root), _usable, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
     _check_k3s_source(root, problems)

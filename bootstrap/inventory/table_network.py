@@ -51,10 +51,46 @@ MACS: Final = Field(
     example="stable",
     doc="MAC addresses of new machines: made up by Proxmox, or from cluster and machine name, for DHCP reservations.",
 )
+MTU: Final = Field(
+    name="mtu",
+    kind=Integer(minimum=1, maximum=65520),
+    default_doc="the template's",
+    example=9000,
+    doc="MTU of net0, at most the bridge's; 1 takes the bridge's.",
+)
+STORAGE_BRIDGE: Final = Field(name="bridge", kind=forms.BRIDGE, example="vmbr1", doc="Proxmox bridge of net1.")
+STORAGE_MTU: Final = Field(
+    name="mtu",
+    kind=Integer(minimum=1, maximum=65520),
+    default_doc="Proxmox's, 1500",
+    example=9000,
+    doc="MTU of net1, at most the bridge's; 1 takes the bridge's.",
+)
+STORAGE_ADDRESSES: Final = Field(
+    name="addresses",
+    kind=forms.ADDRESS_RANGE,
+    default_doc="DHCP",
+    example="10.10.0.50-10.10.0.80",
+    doc="Fixed addresses, handed out from the first upwards; needs subnet.",
+)
+STORAGE_SUBNET: Final = Field(
+    name="subnet", kind=forms.NETWORK, default_doc="none", example="10.10.0.0/24", doc="The network of addresses."
+)
+STORAGE_NETWORK: Final = Field(
+    name="storage",
+    kind=Section(
+        doc="A second network device of all machines, net1, for storage's traffic; it has no gateway.",
+        fields=(STORAGE_BRIDGE, VLAN, STORAGE_MTU, STORAGE_ADDRESSES, STORAGE_SUBNET),
+    ),
+    default_doc="none",
+    example={"bridge": "vmbr1", "mtu": 9000, "addresses": "10.10.0.50-10.10.0.80", "subnet": "10.10.0.0/24"},
+    doc="A second network device of all machines, net1, for storage's traffic; it has no gateway.",
+)
 NETWORK: Final = Field(
     name="network",
     kind=Section(
-        doc="How machines are connected.", fields=(BRIDGE, VLAN, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH, MACS)
+        doc="How machines are connected.",
+        fields=(BRIDGE, VLAN, MTU, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH, MACS, STORAGE_NETWORK),
     ),
     doc="How machines are connected.",
 )

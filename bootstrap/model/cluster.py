@@ -84,6 +84,23 @@ class StaticAddresses:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StorageNetwork:
+    """A second network of all machines, on net1, for storage's traffic.
+
+    Attributes:
+        bridge: Proxmox bridge.
+        vlan: VLAN tag 1-4094, or None.
+        mtu: MTU of net1; 1 takes the bridge's, None is Proxmox's default.
+        addresses: Fixed addresses, without a gateway, or None for DHCP.
+    """
+
+    bridge: str
+    vlan: int | None = None
+    mtu: int | None = None
+    addresses: StaticAddresses | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
     """How machines are connected.
 
@@ -95,6 +112,8 @@ class NetworkSpec:
         dns: DNS servers; empty leaves it to DHCP or to Proxmox's default (the host's).
         search: DNS search domain, or None.
         macs: Where net0's MAC addresses come from.
+        mtu: MTU of net0; 1 takes the bridge's, None keeps the template's.
+        storage: A second network for storage's traffic, or None.
     """
 
     bridge: str | None = None
@@ -104,6 +123,8 @@ class NetworkSpec:
     dns: tuple[IPv4Address, ...] = ()
     search: str | None = None
     macs: MacPolicy = MacPolicy.PROXMOX
+    mtu: int | None = None
+    storage: StorageNetwork | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

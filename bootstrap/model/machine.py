@@ -84,6 +84,7 @@ class MachineSpec:
     Attributes:
         address: A fixed one, or None where DHCP gives one.
         mac: The MAC address net0 is to have, in upper case, or None to keep the one its clone was given.
+        storage_address: A fixed one of the storage network, for net1.
     """
 
     name: MachineName
@@ -99,6 +100,7 @@ class MachineSpec:
     storage: StorageName | None = None
     address: IPv4Address | None = None
     mac: str | None = None
+    storage_address: IPv4Address | None = None
     hardware: Hardware = field(default_factory=Hardware)
 
 

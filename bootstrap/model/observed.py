@@ -103,6 +103,7 @@ class VmRecord:
         uptime_s: Seconds since power-on.
         disk_gib: Size of the system disk, 0 where unknown.
         address: The fixed address in ipconfig0, or None.
+        storage_address: The fixed address in ipconfig1, or None.
         drives: Every drive but CD-ROMs: config key and value, such as `local:7000/vm-7000-disk-0.qcow2,size=20G`.
     """
 
@@ -124,6 +125,7 @@ class VmRecord:
     net0: str | None = None
     uptime_s: int = 0
     address: IPv4Address | None = None
+    storage_address: IPv4Address | None = None
     drives: tuple[tuple[str, str], ...] = ()
 
 

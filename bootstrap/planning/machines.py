@@ -12,7 +12,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
 from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
-from bootstrap.planning.ranges import with_addresses
+from bootstrap.planning.ranges import with_addresses, with_storage_addresses
 from bootstrap.planning.zones import with_topology
 
 
@@ -69,6 +69,9 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
         for pool in spec.pools
         for name in names(spec, pool, observed)
     )
+    storage = spec.network.storage
+    if storage is not None and storage.addresses is not None:
+        machines = with_storage_addresses(machines, spec, storage.addresses, observed)
     if spec.network.addresses is None:
         return machines
     return with_addresses(machines, spec, spec.network.addresses, observed)

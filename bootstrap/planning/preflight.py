@@ -77,6 +77,11 @@ def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:
     return spec.network.bridge or template.bridge or _FIRST_BRIDGE
 
 
+def _bridges(spec: ClusterSpec, template: TemplateFacts) -> tuple[str, ...]:
+    storage = spec.network.storage
+    return (bridge_of(spec, template), *((storage.bridge,) if storage else ()))
+
+
 def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:
     """What is wrong with a bridge on a Proxmox node; empty where it is there, or the token may not list them."""
     if not facts.bridges or bridge in facts.bridges:
@@ -116,7 +121,9 @@ def check_bridges(spec: ClusterSpec, observed: Observed, templates: Templates, c
     problems = [
         problem
         for facts in _with(templates, observed)
-        if facts.name in used and (problem := bridge_problem(facts, bridge_of(spec, templates[facts.name])))
+        if facts.name in used
+        for bridge in _bridges(spec, templates[facts.name])
+        if (problem := bridge_problem(facts, bridge))
     ]
     if problems:
         raise PreflightError("the machines' bridge is missing", details="\n".join(problems), resolution=BRIDGE_REMEDY)

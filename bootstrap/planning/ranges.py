@@ -10,7 +10,7 @@ from itertools import islice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec
+from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 
@@ -65,6 +65,35 @@ def with_addresses(
         if address is None:
             raise _used_up(machine, len(machines), book, addresses, observed)
         result.append(replace(machine, address=address))
+    return tuple(result)
+
+
+def with_storage_addresses(
+    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
+) -> tuple[MachineSpec, ...]:
+    """The machines with their fixed addresses of the storage network; one made without such a network has none.
+
+    Raises:
+        PreflightError: The range is used up.
+    """
+    made = {
+        vm.record.machine: vm.storage_address
+        for vm in observed.vms
+        if is_ours(vm, spec.name) and vm.record and vm.record.state is not RecordState.CLONING
+    }
+    used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
+    free = _Book(kept={}, used=used).free(addresses, frozenset())
+    result = []
+    for machine in machines:
+        address = made[machine.name] if machine.name in made else next(free, None)
+        if address is None and machine.name not in made:
+            raise PreflightError(
+                f"the storage network's range {addresses.first}-{addresses.last} is used up: none is left for "
+                f"{machine.name}",
+                details=f"{len(machines)} machines wanted, {len(used)} addresses in use",
+                resolution="widen network.storage.addresses in the inventory, or ask for fewer machines",
+            )
+        result.append(replace(machine, storage_address=address))
     return tuple(result)
 
 

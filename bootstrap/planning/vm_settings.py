@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from bootstrap.model.cluster import ClusterSpec
+from ipaddress import IPv4Address
+
+from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import render_record
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
+from bootstrap.planning.macs import stable_mac
 
 
 def vm_settings(
@@ -39,7 +42,7 @@ def vm_settings(
         "ciuser": spec.ssh.user,
         "sshkeys": public_key.strip(),
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
-        "ipconfig0": _ipconfig(spec, machine),
+        "ipconfig0": _ipconfig(spec.network.addresses, machine.address),
         "tags": ";".join(sorted({OWNER_TAG, spec.name})),
         "description": render_record(record),
     }
@@ -50,6 +53,10 @@ def vm_settings(
     net0 = _net0(spec, vm, machine.mac)
     if net0 is not None:
         settings["net0"] = net0
+    storage = spec.network.storage
+    if storage is not None:
+        settings["net1"] = _net1(spec, machine, storage)
+        settings["ipconfig1"] = _ipconfig(storage.addresses, machine.storage_address)
     if spec.network.dns:
         settings["nameserver"] = " ".join(str(server) for server in spec.network.dns)
     if spec.network.search:
@@ -57,16 +64,26 @@ def vm_settings(
     return settings
 
 
-def _ipconfig(spec: ClusterSpec, machine: MachineSpec) -> str:
-    addresses = spec.network.addresses
-    if machine.address is None or addresses is None:
+def _ipconfig(addresses: StaticAddresses | None, address: IPv4Address | None) -> str:
+    if address is None or addresses is None:
         return "ip=dhcp"
     gateway = f",gw={addresses.gateway}" if addresses.gateway else ""
-    return f"ip={machine.address}/{addresses.subnet.prefixlen}{gateway}"
+    return f"ip={address}/{addresses.subnet.prefixlen}{gateway}"
+
+
+def _net1(spec: ClusterSpec, machine: MachineSpec, storage: StorageNetwork) -> str:
+    """The second network device; a template's own, if it has one, gives way."""
+    stable = spec.network.macs is MacPolicy.STABLE
+    parts = [f"virtio={stable_mac(spec.name, machine.name, nic=1)}" if stable else "virtio", f"bridge={storage.bridge}"]
+    if storage.mtu is not None:
+        parts.append(f"mtu={storage.mtu}")
+    if storage.vlan is not None:
+        parts.append(f"tag={storage.vlan}")
+    return ",".join(parts)
 
 
 def _net0(spec: ClusterSpec, vm: VmRecord, mac: str | None) -> str | None:
-    """The net0 value, or None where the clone's own is right: VirtIO, on the bridge and VLAN wanted.
+    """The net0 value, or None where the clone's own is right: VirtIO, on the bridge and VLAN wanted, with the MTU.
 
     The MAC address stays unless another one is wanted: Proxmox would make a new one where none is given.
     """
@@ -75,12 +92,13 @@ def _net0(spec: ClusterSpec, vm: VmRecord, mac: str | None) -> str | None:
     options = {key: value for key, value in parts}
     models = [key for key in options if options[key].count(":") == 5]
     bridge = spec.network.bridge or options.get("bridge", "vmbr0")
-    kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "macaddr")}
+    kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "mtu", "macaddr")}
     model = f"virtio={mac}" if mac else "virtio"
     wanted = {"bridge": bridge, **kept}
     tag = str(spec.network.vlan) if spec.network.vlan is not None else options.get("tag")
-    if tag is not None:
-        wanted["tag"] = tag
-    if mac == vm.mac and models == ["virtio"] and options.get("bridge") == bridge and options.get("tag") == tag:
+    mtu = str(spec.network.mtu) if spec.network.mtu is not None else options.get("mtu")
+    wanted |= {key: value for key, value in (("mtu", mtu), ("tag", tag)) if value is not None}
+    right = {"bridge": bridge, "tag": tag, "mtu": mtu}
+    if mac == vm.mac and models == ["virtio"] and all(options.get(key) == value for key, value in right.items()):
         return None
     return ",".join([model, *(f"{key}={value}" for key, value in wanted.items())])

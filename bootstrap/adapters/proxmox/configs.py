@@ -68,6 +68,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         net0=config.get("net0"),
         uptime_s=int(row.get("uptime") or 0),
         address=address(config.get("ipconfig0")),
+        storage_address=address(config.get("ipconfig1")),
         drives=tuple(sorted(drives(config).items())),
     )
 

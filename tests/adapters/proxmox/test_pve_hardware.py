@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.settings import not_kept
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role
+from bootstrap.planning.macs import stable_mac
 from bootstrap.planning.vm_settings import vm_settings
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, Lab
 from tests.fakes.specs import cluster
@@ -83,6 +85,22 @@ def test_a_device_comes_by_its_mapping_with_the_machine_type_it_needs(
     assert config["machine"] == "q35"
     assert config["hostpci0"] == "mapping=gpu0,pcie=1"
     assert config["hostpci1"] == "mapping=nic1,pcie=1"
+
+
+def test_a_second_network_device_is_set_and_its_address_read_back(
+    lab: Lab, hypervisor: ProxmoxHypervisor, vm: Vmid
+) -> None:
+    net = IPv4Network("10.10.0.0/24")
+    static = StaticAddresses(first=net[5], last=net[9], subnet=net)
+    storage = StorageNetwork(bridge="vmbr0", vlan=7, mtu=9000, addresses=static)
+    spec = replace(cluster(), network=NetworkSpec(mtu=1400, macs=MacPolicy.STABLE, storage=storage))
+    mac = stable_mac(spec.name, NAME)
+    configure(hypervisor, vm, replace(MACHINE, mac=mac, storage_address=net[5]), spec)
+    config = lab.pve.vm(vm).config
+    assert {f"virtio={mac}", "bridge=vmbr0", "mtu=1400"} <= set(config["net0"].split(","))
+    assert {f"virtio={stable_mac(spec.name, NAME, nic=1)}", "mtu=9000", "tag=7"} <= set(config["net1"].split(","))
+    there = hypervisor.read_vm(vm, pve_node=PVE1)
+    assert (there.mac, there.storage_address) == (mac, net[5])
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,60 @@ def test_files_under_home_are_found(load: Load, tmp_path: Path) -> None:
     (home / "id").write_text("-----BEGIN RSA PRIVATE KEY-----\n", encoding="utf-8")
     inventory = load("ssh: {private_key: ~/id}\n", environ={**ENVIRON, "HOME": str(home)})
     assert inventory.spec.ssh.private_key == home / "id"
+
+
+STORAGE = "network: {{subnet: 192.168.1.0/24, storage: {{{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message", "hint"),
+    [
+        ("network: {mtu: 100}", "network.mtu", "100 is too small for IPv4", "from 576"),
+        (STORAGE.format("bridge: vmbr1, mtu: 575"), "network.storage.mtu", "575 is too small for IPv4", "1 for the"),
+        (STORAGE.format("vlan: 7"), "network.storage", "needs its bridge", "vmbr1"),
+        (
+            STORAGE.format("bridge: vmbr1, addresses: 10.10.0.5-10.10.0.9"),
+            "network.storage.addresses",
+            "need the subnet",
+            "10.10.0.0/24",
+        ),
+        (
+            STORAGE.format("bridge: vmbr1, addresses: 10.10.0.5-10.10.1.9, subnet: 10.10.0.0/24"),
+            "network.storage.addresses",
+            "leaves the subnet 10.10.0.0/24",
+            "",
+        ),
+        (
+            STORAGE.format("bridge: vmbr1, addresses: 10.10.0.5-10.10.0.6, subnet: 10.10.0.0/24") + "\nworkers: 2",
+            "network.storage.addresses",
+            "2 addresses for 3 machines",
+            "widen",
+        ),
+        (
+            STORAGE.format("bridge: vmbr1, subnet: 192.168.0.0/16"),
+            "network.storage.subnet",
+            "overlaps network.subnet 192.168.1.0/24",
+            "",
+        ),
+        (
+            STORAGE.format("bridge: vmbr1, subnet: 10.42.7.0/24"),
+            "network.storage.subnet",
+            "overlaps k3s.cluster_cidr 10.42.0.0/16",
+            "",
+        ),
+    ],
+)
+def test_storage_networks_that_cannot_be(told: Told, text: str, path: str, message: str, hint: str) -> None:
+    (problem,) = told(text)
+    assert problem.path == path
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_a_storage_network_reaches_the_specification(load: Load) -> None:
+    text = "bridge: vmbr1, vlan: 7, mtu: 9000, addresses: 10.10.0.5-10.10.0.9, subnet: 10.10.0.0/24"
+    storage = load(STORAGE.format(text)).spec.network.storage
+    assert storage is not None
+    assert storage.addresses is not None
+    assert (storage.bridge, storage.vlan, storage.mtu) == ("vmbr1", 7, 9000)
+    assert (str(storage.addresses.first), str(storage.addresses.last)) == ("10.10.0.5", "10.10.0.9")

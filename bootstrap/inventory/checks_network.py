@@ -1,0 +1,78 @@
+"""Whether a storage network and the MTUs of the inventory make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+
+from bootstrap.inventory import table, table_network
+from bootstrap.inventory.problems import Problems
+from bootstrap.inventory.shapes import Field, Values
+
+_SMALLEST_MTU = 576
+"""What every IPv4 host must take (RFC 791); 1 is Proxmox's word for the bridge's own."""
+
+Usable = Callable[[IPv4Address, IPv4Network], bool]
+
+
+def check_mtu(section: Values, key: Field[int], problems: Problems) -> None:
+    """Note an MTU that no IPv4 network can have."""
+    mtu = section.get(key)
+    if mtu is not None and 1 < mtu < _SMALLEST_MTU:
+        problems.add(
+            section.at(key), f"{mtu} is too small for IPv4", f"from {_SMALLEST_MTU}, or 1 for the bridge's own"
+        )
+
+
+def check_storage_network(root: Values, machines: int | None, usable: Usable, problems: Problems) -> None:
+    """Note what is wrong with `network.storage`.
+
+    Args:
+        root: The inventory.
+        machines: How many there are to be, or None where that is not known.
+        usable: Whether a host of a network may have an address.
+        problems: Takes what is wrong.
+    """
+    network = root.get(table_network.NETWORK)
+    if network is None:
+        return
+    check_mtu(network, table_network.MTU, problems)
+    storage = network.get(table_network.STORAGE_NETWORK) if network.given(table_network.STORAGE_NETWORK) else None
+    if storage is None:
+        return
+    check_mtu(storage, table_network.STORAGE_MTU, problems)
+    if not storage.given(table_network.STORAGE_BRIDGE):
+        problems.add(storage.where, "needs its bridge", "such as bridge: vmbr1")
+    _check_addresses(storage, machines, usable, problems)
+    _check_apart(root, network, storage, problems)
+
+
+def _check_addresses(storage: Values, machines: int | None, usable: Usable, problems: Problems) -> None:
+    addresses, where = storage.get(table_network.STORAGE_ADDRESSES), storage.at(table_network.STORAGE_ADDRESSES)
+    if addresses is None:
+        return
+    if not storage.given(table_network.STORAGE_SUBNET):
+        guess = IPv4Network((addresses.first, 24), strict=False)
+        problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
+    subnet = storage.get(table_network.STORAGE_SUBNET)
+    if subnet is not None and not (usable(addresses.first, subnet) and usable(addresses.last, subnet)):
+        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}")
+    if machines is not None and len(addresses) < machines:
+        problems.add(where, f"{len(addresses)} addresses for {machines} machines", "widen the range")
+
+
+def _check_apart(root: Values, network: Values, storage: Values, problems: Problems) -> None:
+    """Two interfaces in one network: the guest would answer through either of them."""
+    subnet, k3s = storage.get(table_network.STORAGE_SUBNET), root.get(table.K3S)
+    others = [("network.subnet", network.get(table_network.SUBNET))]
+    if k3s is not None:
+        others += [
+            (f"k3s.{key.name}", k3s.get(key) if k3s.given(key) else default)
+            for key, default in (
+                (table.CLUSTER_CIDR, IPv4Network("10.42.0.0/16")),
+                (table.SERVICE_CIDR, IPv4Network("10.43.0.0/16")),
+            )
+        ]
+    for name, other in others:
+        if subnet is not None and other is not None and subnet.overlaps(other):
+            problems.add(storage.at(table_network.STORAGE_SUBNET), f"{subnet} overlaps {name} {other}")
