@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bootstrap.cli.init_steps import DEFAULT_TOKEN_ID, Flags, Steps, check_flags
-from bootstrap.cli.init_text import survey_text, written_text
 from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
-from bootstrap.cli.prompts import Prompts
 from bootstrap.cli.session import Session
 from bootstrap.errors import HomelabError, UsageError
+
+if TYPE_CHECKING:
+    from bootstrap.cli.init_steps import Flags
+    from bootstrap.cli.prompts import Prompts
 
 DEFAULT_FILE = Path("homelab-k8s.yaml")
 """As `bootstrap.inventory.DEFAULT_FILE`, which is too slow to import for `--help`; a test compares them."""
@@ -62,6 +63,10 @@ def init(
     Asks for what no flag says. With --yes, or where stdin is no terminal, it asks nothing and takes the proposal; what
     has none must be given then: --endpoint, the token's place, and --fingerprint or --accept-fingerprint.
     """
+    # Imported where they are used: together they cost `--help` more than any other command does.
+    from bootstrap.cli.init_steps import Flags, check_flags
+    from bootstrap.cli.prompts import Prompts
+
     flags = Flags(
         endpoint=endpoint,
         token_id=token_id,
@@ -88,6 +93,8 @@ def init(
 
 def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overwrite: bool) -> str:
     """Ask, look, propose and write; what to say in the end."""
+    from bootstrap.cli.init_steps import Steps
+    from bootstrap.cli.init_text import survey_text, written_text
     from bootstrap.commands.init import DEFAULT_CLUSTER, draft, refuse_blind
 
     steps = Steps(session, prompts, flags, base=file.absolute().parent)
@@ -147,6 +154,7 @@ def _write(file: Path, text: str, *, overwrite: bool) -> None:
 def _role_text(session: Session, prompts: Prompts, flags: Flags, version: int | None) -> str:
     """The commands that make the role and the token."""
     from bootstrap.adapters.proxmox.role import role_commands
+    from bootstrap.cli.init_steps import DEFAULT_TOKEN_ID, Steps
     from bootstrap.inventory.answers import parse_token_id
 
     user, _, name = parse_token_id(flags.token_id or DEFAULT_TOKEN_ID).partition("!")
