@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from bootstrap.inventory import Inventory
     from bootstrap.model.ids import PoolName
     from bootstrap.planning.plan import Plan
+    from bootstrap.planning.recipes import TemplateVm
     from bootstrap.planning.replacing import Replacing
+    from bootstrap.planning.template_build import BuildWish
     from bootstrap.ports import Ports
 
 
@@ -249,6 +251,38 @@ class Homelab:
         from bootstrap.commands.rotate import run_rotate
 
         return run_rotate(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
+
+    def templates(self) -> tuple[TemplateVm, ...]:
+        """The templates that this tool has made, and builds under way. Reads only."""
+        from bootstrap.commands.template import list_templates
+
+        return list_templates(self.ports)
+
+    def plan_template(self, wish: BuildWish) -> Plan:
+        """What `template build` would do. Touches nothing. Raises PreflightError where it cannot be done."""
+        from bootstrap.commands.template import prepare_build
+
+        return prepare_build(self._inventory.spec, self.ports, wish)
+
+    def build_template(
+        self, plan: Plan, wish: BuildWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+    ) -> Report:
+        """Carry out a plan of `plan_template`. Raises HomelabError where it failed; the same again continues."""
+        from bootstrap.commands.template import run_build
+
+        return run_build(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def plan_prune_templates(self) -> Plan:
+        """Which templates nobody needs. Touches nothing."""
+        from bootstrap.commands.template import prepare_prune
+
+        return prepare_prune(self._inventory.spec, self.ports)
+
+    def prune_templates(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
+        """Carry out a plan of `plan_prune_templates`. Raises HomelabError where something could not be removed."""
+        from bootstrap.commands.template import run_prune
+
+        return run_prune(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     @property
     def snapshot_directory(self) -> Path:

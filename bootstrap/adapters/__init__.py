@@ -50,4 +50,5 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         markers=hypervisor.markers,
         processes=LocalProcesses(),
         probes=NetworkProbes(),
+        templates=hypervisor.templates,
     )

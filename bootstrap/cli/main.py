@@ -29,6 +29,7 @@ from bootstrap.cli import (
     rotate,
     scale,
     status,
+    template,
     up,
     upgrade,
 )
@@ -66,6 +67,7 @@ app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Show where a run's time went, as a page.")(report.report)
 app.command("schema")(looking.schema)
+app.add_typer(template.app, name="template", short_help="Make templates with k3s baked in.")
 app.add_typer(lab.app, name="lab", short_help="Proxmox VE in a box, for trying things out.")
 
 

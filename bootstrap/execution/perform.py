@@ -11,6 +11,7 @@ from bootstrap.execution import (
     identity_steps,
     k3s_steps,
     leaving_steps,
+    template_steps,
     upgrade_steps,
     vip_steps,
     vm_steps,
@@ -54,6 +55,19 @@ from bootstrap.planning.steps import (
     StopVm,
     WriteKubeconfig,
 )
+from bootstrap.planning.template_steps import (
+    AwaitBuilder,
+    BakeGuest,
+    CleanGuest,
+    FetchImage,
+    MakeBuilder,
+    RemoveIso,
+    RemoveTemplate,
+    SealTemplate,
+    StartBuilder,
+    TemplateStep,
+    UploadSeed,
+)
 
 
 def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
@@ -95,7 +109,7 @@ def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 -
             return _keep(step, lane, context)
 
 
-def _keep(step: KeepingStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
+def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
     match step:
         case MarkLeaving():
             return leaving_steps.mark_leaving(step, lane, context)
@@ -133,5 +147,31 @@ def _keep(step: KeepingStep, lane: str, context: RunContext) -> Done:  # noqa: C
             return identity_steps.save_identity(step, lane, context)
         case NoteRebuild():
             return cluster_steps.note_rebuild(step, lane, context)
+        case _:
+            return _make_template(step, lane, context)
+
+
+def _make_template(step: TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
+    match step:
+        case FetchImage():
+            return template_steps.fetch_image(step, lane, context)
+        case UploadSeed():
+            return template_steps.upload_seed(step, lane, context)
+        case MakeBuilder():
+            return template_steps.make_builder(step, lane, context)
+        case StartBuilder():
+            return template_steps.start_builder(step, lane, context)
+        case AwaitBuilder():
+            return template_steps.await_builder(step, lane, context)
+        case BakeGuest():
+            return template_steps.bake_guest(step, lane, context)
+        case CleanGuest():
+            return template_steps.clean_guest(step, lane, context)
+        case SealTemplate():
+            return template_steps.seal_template(step, lane, context)
+        case RemoveIso():
+            return template_steps.remove_iso(step, lane, context)
+        case RemoveTemplate():
+            return template_steps.remove_template(step, lane, context)
         case _:
             assert_never(step)

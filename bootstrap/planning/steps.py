@@ -12,6 +12,7 @@ from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageNa
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
 from bootstrap.planning.keeping_steps import KeepingStep
+from bootstrap.planning.template_steps import TemplateStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,4 +204,5 @@ Step = (
     | DestroyVm
     | ForgetCluster
     | KeepingStep
+    | TemplateStep
 )

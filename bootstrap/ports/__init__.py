@@ -30,6 +30,7 @@ from bootstrap.ports.proxmox import (
     RightsNeeded,
     Warn,
 )
+from bootstrap.ports.templates import BuilderRequest, SeedRequest, TemplateMaker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +47,13 @@ class Ports:
     markers: Markers
     processes: Processes
     probes: Probes
+    templates: TemplateMaker
 
 
 __all__ = [
     "Artifact",
     "ArtifactSource",
+    "BuilderRequest",
     "CertificateFacts",
     "Clock",
     "CloneRequest",
@@ -73,6 +76,8 @@ __all__ = [
     "Processes",
     "PveFacts",
     "RightsNeeded",
+    "SeedRequest",
     "StateStore",
+    "TemplateMaker",
     "Warn",
 ]

@@ -12,6 +12,7 @@ from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.adapters.proxmox.images import ProxmoxTemplates
 from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, InterruptedRunError, TaskFailedError, VmNotFoundError
@@ -36,6 +37,7 @@ class ProxmoxHypervisor:
 
     Attributes:
         markers: Marker VMs, over the same connections.
+        templates: Images and templates, over the same connections.
     """
 
     def __init__(self, api: Api, tasks: Tasks, *, cloning: Cloning, stop: threading.Event) -> None:
@@ -44,6 +46,7 @@ class ProxmoxHypervisor:
         self._cloning = cloning
         self._stop = stop
         self.markers = ProxmoxMarkers(api, tasks)
+        self.templates = ProxmoxTemplates(api, tasks)
         self._guard = threading.Lock()
         self._version: PveVersion | None = None
         self._names: dict[Vmid, str] = {}

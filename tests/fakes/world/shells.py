@@ -76,6 +76,17 @@ class FakeShell(DataScripts):
     def _cloud_init_result(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return "done=1\nstatus=done\n"
 
+    def _bake(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        assert self.vm.k3s_sha256 == env["SHA256"] or "k3s.bin" in self.sent
+        self.vm.k3s_sha256 = env["SHA256"]
+        self.world.log(f"bake {self.vm.name}")
+        return "warning=something is not there\nchanged=1\n"
+
+    def _clean(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.log(f"clean {self.vm.name}")
+        self.world.refuses_key.add(self.vm.name)
+        return "cleaned=1\n"
+
     def _install_k3s(self, env: dict[str, str], files: dict[str, str]) -> str:
         assert self.vm.k3s_sha256 == env["SHA256"] or "k3s.bin" in self.sent
         changed = self.vm.k3s_sha256 != env["SHA256"] or any(

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
-from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
@@ -21,6 +21,7 @@ from tests.fakes.world.kube import FakeKubeApis
 from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.shells import FakeShells
+from tests.fakes.world.templates import FakeTemplates
 from tests.fakes.world.vm import FakeVm
 from tests.fakes.world.workloads import Workloads
 
@@ -47,6 +48,10 @@ class World:
         no_release: Why k3s cannot be had.
         channels: What k3s's channels point to; one that is not there is no channel, but for `stable`.
         releases: Checksum of each k3s binary that was fetched to its version.
+        volumes: Images and ISOs on the storages of a Proxmox node.
+        converted: VMs that are templates now.
+        users: Template to the linked clones that stand on it.
+        keeps_volumes: Whether the token may not remove volumes.
         directory: Where state items go that a program wants as files.
         answer: How a user's command ends, from the machine's name and the command.
         observe_error: What a look at Proxmox VE ends in.
@@ -95,6 +100,10 @@ class World:
     )
     on_look: Callable[[], None] = lambda: None
     on_call: Callable[[str], None] = lambda _call: None
+    volumes: set[tuple[PveNodeName, str]] = field(default_factory=set)
+    converted: set[Vmid] = field(default_factory=set)
+    users: dict[Vmid, tuple[str, ...]] = field(default_factory=dict)
+    keeps_volumes: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def log(self, call: str) -> None:
@@ -132,4 +141,5 @@ class World:
             markers=FakeMarkers(self),
             processes=FakeProcesses(self, self.who, self.pid),
             probes=FakeProbes(self),
+            templates=FakeTemplates(self),
         )

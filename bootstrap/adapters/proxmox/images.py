@@ -1,0 +1,202 @@
+"""The `TemplateMaker` port on a real Proxmox VE (or the lab's)."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+from urllib.parse import quote
+
+from bootstrap.adapters import images
+from bootstrap.adapters.iso import seed_iso
+from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.planning.recipes import TEMPLATE_TAG, CloudImage, TemplateVm, parse_template
+from bootstrap.ports import Warn
+from bootstrap.ports.templates import BuilderRequest, SeedRequest
+
+_THREADS = 4
+_STANDS_ON = re.compile(r"(?:^|[:/])base(?:vol)?-(\d+)-[^/]*/")
+"""A linked clone's volume: `local:9000/base-9000-disk-0.qcow2/201/vm-201-disk-0.qcow2`. LVM-thin's name no base: they
+stand alone, and so does the template's removal."""
+_OLD = re.compile(r"^(?:content|filename): ", re.MULTILINE)
+
+Row = Mapping[str, Any]
+
+
+class _Upload(io.BytesIO):
+    """Bytes with a file name, which proxmoxer sends as a file."""
+
+    def __init__(self, data: bytes, name: str) -> None:
+        super().__init__(data)
+        self.name = name
+
+
+class ProxmoxTemplates:
+    """Implements `bootstrap.ports.templates.TemplateMaker`; safe to use from many threads."""
+
+    def __init__(self, api: Api, tasks: Tasks) -> None:
+        self._api = api
+        self._tasks = tasks
+
+    def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
+        """See `TemplateMaker.find_image`."""
+        return images.find_image(text, arch=arch, checksum=checksum)
+
+    def templates(self) -> tuple[TemplateVm, ...]:
+        """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
+        rows = self._api.get("nodes", what="list the Proxmox nodes")
+        online = [PveNodeName(str(row["node"])) for row in rows if row.get("status") != "offline"]
+        with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
+            listed = [pair for pairs in pool.map(self._list, online) for pair in pairs]
+            read = list(pool.map(lambda pair: (*pair, self._config(int(pair[1]["vmid"]), pair[0])), listed))
+        users = _users((row, config) for _, row, config in read)
+        found = (_template(pve_node, row, config, users) for pve_node, row, config in read)
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.vmid))
+
+    def volumes(self, pve_node: PveNodeName, storage: StorageName, *, content: str) -> frozenset[str]:
+        """See `TemplateMaker.volumes`."""
+        path = f"nodes/{pve_node}/storage/{storage}/content"
+        rows = self._api.get(path, what=f"list {storage} on {pve_node}", content=content)
+        return frozenset(str(row["volid"]) for row in rows)
+
+    def download(self, image: CloudImage, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
+        """See `TemplateMaker.download`. A file that is there with the right checksum is not fetched again."""
+        what = f"fetch {image.url} into {storage} on {pve_node}"
+        parameters: dict[str, str | int] = {"url": image.url, "filename": image.file_name, "content": "import"}
+        if image.checksum:
+            parameters |= {"checksum": image.checksum, "checksum-algorithm": image.algorithm}
+        try:
+            self._run("post", f"nodes/{pve_node}/storage/{storage}/download-url", what, pve_node, parameters, warn)
+        except HypervisorError as error:
+            if _OLD.search(error.details):
+                error.resolution = (
+                    "this Proxmox VE does not take images as import content yet (8.4 does): bring the image onto a "
+                    f"storage some other way, as {image.file_name}, and name it: --image STORAGE:import/NAME.qcow2; or "
+                    "update Proxmox VE"
+                )
+            raise
+
+    def upload_seed(self, seed: SeedRequest, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
+        """See `TemplateMaker.upload_seed`."""
+        what = f"upload {seed.file_name} to {storage} on {pve_node}"
+        path = f"nodes/{pve_node}/storage/{storage}/upload"
+        data = seed_iso(seed)
+
+        def send() -> None:
+            parameters = cast("Mapping[str, str | int]", {"content": "iso", "filename": _Upload(data, seed.file_name)})
+            self._tasks.run("post", path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
+
+        self._api.retry(send)
+
+    def create(self, request: BuilderRequest, *, warn: Warn) -> None:
+        """See `TemplateMaker.create`."""
+        parameters: dict[str, str | int] = {
+            **request.settings,
+            "vmid": request.vmid,
+            "name": request.name,
+            "description": request.description,
+            "tags": ";".join(request.tags),
+            "scsi0": f"{request.storage}:0,import-from={request.image},discard=on",
+            "ide2": f"{request.seed},media=cdrom",
+            "boot": "order=scsi0",
+        }
+        if request.resource_pool is not None:
+            parameters["pool"] = request.resource_pool
+        what = f"make VM {request.vmid} ({request.name}) on {request.pve_node} of {request.image}"
+        self._run("post", f"nodes/{request.pve_node}/qemu", what, request.pve_node, parameters, warn)
+
+    def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
+        """See `TemplateMaker.describe`."""
+        self._put(vmid, pve_node, {"description": description}, f"write the description of VM {vmid} on {pve_node}")
+
+    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, storage: StorageName, description: str) -> None:
+        """See `TemplateMaker.seal`. The ISO is no more than a reference, so nothing is left of it in the config."""
+        what = f"give VM {vmid} on {pve_node} a cloud-init drive"
+        self._put(vmid, pve_node, {"ide2": f"{storage}:cloudinit", "description": description}, what)
+        config = self._api.get(_path(vmid, pve_node), what=f"read back VM {vmid} on {pve_node}")
+        if configs.cloud_init_drive(config) != "ide2":
+            raise HypervisorError(f"cannot {what}", details=f"ide2 is {config.get('ide2')}")
+
+    def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `TemplateMaker.convert`."""
+        what = f"make a template of VM {vmid} on {pve_node}"
+        try:
+            self._run("post", f"nodes/{pve_node}/qemu/{vmid}/template", what, pve_node, {}, warn)
+        except HypervisorError as error:
+            if "convert a template to a template" not in error.details:
+                raise
+        config = self._api.get(_path(vmid, pve_node), what=f"read back VM {vmid} on {pve_node}")
+        if not config.get("template"):
+            raise HypervisorError(f"cannot {what}", details="the task ended well, but it is no template")
+
+    def remove_volume(self, volume: str, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `TemplateMaker.remove_volume`."""
+        storage = volume.partition(":")[0]
+        path = f"nodes/{pve_node}/storage/{storage}/content/{quote(volume, safe='')}"
+        self._run("delete", path, f"remove {volume} on {pve_node}", pve_node, {}, warn)
+
+    def _put(self, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], what: str) -> None:
+        path = _path(vmid, pve_node)
+        self._api.retry(lambda: self._api.send("put", path, what=what, parameters=parameters))
+
+    def _run(
+        self, method: str, path: str, what: str, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
+    ) -> None:
+        self._api.retry(
+            lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
+        )
+
+    def _list(self, pve_node: PveNodeName) -> list[tuple[PveNodeName, Row]]:
+        rows = _if_allowed(lambda: self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}"), [])
+        return [(pve_node, row) for row in rows]
+
+    def _config(self, vmid: int, pve_node: PveNodeName) -> Row:
+        what = f"read the config of {vmid} on {pve_node}"
+        config: Row = _if_allowed(lambda: self._api.get(_path(Vmid(vmid), pve_node), what=what), {})
+        return config
+
+
+def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """A reading; what the token may not see, or what is gone meanwhile, depends on nothing of ours that we know of."""
+    try:
+        return read()
+    except (PermissionDeniedError, VmNotFoundError):
+        return otherwise
+
+
+def _users(read: Iterable[tuple[Row, Row]]) -> dict[int, list[str]]:
+    """Templates' vmids, each with the VMs whose disks stand on its own."""
+    found: dict[int, list[str]] = {}
+    for row, config in read:
+        volumes = [configs.volume(drive) for drive in configs.drives(config).values()]
+        for base in {int(on[1]) for on in map(_STANDS_ON.search, volumes) if on}:
+            found.setdefault(base, []).append(f"{row['vmid']} ({config.get('name') or row.get('name') or '-'})")
+    return found
+
+
+def _template(pve_node: PveNodeName, row: Row, config: Row, users: Mapping[int, Iterable[str]]) -> TemplateVm | None:
+    """The template, or the builder, that a VM is; None for others, those that lost our tag among them."""
+    vmid = int(row["vmid"])
+    record = parse_template(str(config.get("description") or ""), vmid=vmid)
+    if record is None or TEMPLATE_TAG not in configs.tags(config.get("tags")):
+        return None
+    return TemplateVm(
+        vmid=Vmid(vmid),
+        name=str(config.get("name") or ""),
+        pve_node=pve_node,
+        template=bool(config.get("template")),
+        running=row.get("status") == "running",
+        record=record,
+        users=tuple(users.get(vmid, ())),
+        smbios_uuid=(configs.properties(config.get("smbios1")).get("uuid") or "").lower() or None,
+    )
+
+
+def _path(vmid: Vmid, pve_node: PveNodeName) -> str:
+    return f"nodes/{pve_node}/qemu/{vmid}/config"

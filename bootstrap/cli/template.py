@@ -1,0 +1,236 @@
+"""`homelab-k8s template`: builds templates with k3s in them, lists them, and removes those nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Document, Output
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, working
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+    from bootstrap.planning.recipes import TemplateVm
+
+_HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")
+
+Image = Annotated[
+    str,
+    typer.Option(
+        metavar="IMAGE",
+        help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https address, or a volume on the Proxmox "
+        "storage (local:import/x.qcow2).",
+    ),
+]
+Checksum = Annotated[str, typer.Option(metavar="SUM", help="The image's: sha256:... or sha512:...")]
+PveNodes = Annotated[
+    list[str] | None, typer.Option("--pve-node", metavar="NAME", help="Build there only; may be given several times.")
+]
+Storage = Annotated[str | None, typer.Option("--storage", metavar="NAME", help="Where the template's disk goes.")]
+ImageStorage = Annotated[str | None, typer.Option("--image-storage", metavar="NAME", help="Where the image goes.")]
+IsoStorage = Annotated[
+    str | None, typer.Option("--iso-storage", metavar="NAME", help="Where our ISO is while it is built.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Build one where the same template is already.")]
+
+app = typer.Typer(
+    help="Templates with k3s baked in.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
+
+
+@app.command("build", short_help="Build the template that is missing.")
+def build(
+    context: typer.Context,
+    *,
+    image: Image = "debian-13",
+    checksum: Checksum = "",
+    pve_node: PveNodes = None,
+    storage: Storage = None,
+    image_storage: ImageStorage = None,
+    iso_storage: IsoStorage = None,
+    again: Again = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Build a template from a cloud image, with the inventory's k3s in it, on each Proxmox node that needs one.
+
+    Its name and tags carry a hash of what it is made of; where that template is already, nothing is done. An
+    interrupted build is continued by the same command.
+    """
+    from bootstrap.inventory import Overrides
+    from bootstrap.model.ids import PveNodeName, StorageName
+    from bootstrap.planning.template_build import BuildWish
+
+    wish = BuildWish(
+        image=image,
+        checksum=checksum,
+        pve_nodes=tuple(map(PveNodeName, pve_node or ())),
+        disk_storage=StorageName(storage) if storage else None,
+        image_storage=StorageName(image_storage) if image_storage else None,
+        iso_storage=StorageName(iso_storage) if iso_storage else None,
+        again=again,
+    )
+    with working(
+        "template-build",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            lambda: work.homelab.plan_template(wish),
+            lambda plan, /, *, sink, options: work.homelab.build_template(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+        )
+        if ended is not None:
+            work.result(lambda: _built(ended), lambda: _built_document(ended))
+
+
+@app.command("list", short_help="List our templates and who uses them.")
+def list_(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """List the templates that this tool has made, and the VMs whose disks stand on theirs (linked clones)."""
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
+    ) as work:
+        found = work.look(work.homelab.templates)
+        work.result(lambda: templates_text(found), lambda: templates_document(found))
+
+
+@app.command("prune", short_help="Remove templates that nobody uses; asks first.")
+def prune(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Remove templates of ours that have no linked clones and are not the newest of their image on their Proxmox node.
+
+    What dead builds left goes too.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "template-prune",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            work.homelab.plan_prune_templates,
+            work.homelab.prune_templates,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(lambda: _pruned(ended), lambda: _pruned_document(ended))
+
+
+def templates_text(found: Sequence[TemplateVm]) -> str:
+    """A table."""
+    if not found:
+        return "no template of ours: `homelab-k8s template build` makes one"
+    return tables.render_table(_HEADINGS, [_cells(one) for one in found])
+
+
+def _cells(one: TemplateVm) -> tuple[str, ...]:
+    record = one.record
+    state = "ready" if one.template else f"being built ({record.state.value})"
+    users = ", ".join(one.users) or "-"
+    return (one.name, str(one.vmid), one.pve_node, record.image, record.k3s, state, users)
+
+
+def templates_document(found: Sequence[TemplateVm]) -> Document:
+    """The templates; `format` grows when a key changes its meaning or goes."""
+    return {
+        "format": 1,
+        "templates": [
+            {
+                "name": one.name,
+                "vmid": one.vmid,
+                "pve_node": one.pve_node,
+                "image": one.record.image,
+                "k3s": one.record.k3s,
+                "recipe": one.record.recipe,
+                "ready": one.template,
+                "used_by": list(one.users),
+            }
+            for one in found
+        ],
+    }
+
+
+def _built(ended: Ended) -> str:
+    from bootstrap.planning.template_build import builds_of
+
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return "nothing to do: " + "; ".join(plan.notes)
+    names = [f"{build.name} ({build.vmid} on {build.pve_node})" for build in builds_of(plan)]
+    phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
+    made = f"built {', '.join(names)}" if names else "tidied up"
+    closing = "\n`homelab-k8s up` takes it unless the inventory names another template" if names else ""
+    return f"{made} in {tables.seconds(report.took_s)}{phases}{closing}"
+
+
+def _built_document(ended: Ended) -> Document:
+    from bootstrap.planning.template_build import builds_of
+
+    built = [
+        {"name": build.name, "vmid": build.vmid, "pve_node": build.pve_node, "recipe": build.recipe.hash}
+        for build in builds_of(ended.plan)
+    ]
+    return documents.kept_document(ended.plan, ended.report, built=built)
+
+
+def _gone(plan: Plan) -> list[str]:
+    from bootstrap.planning.template_build import removals
+
+    return [f"{step.name} ({step.vmid} on {step.pve_node})" for step in removals(plan)]
+
+
+def _question(plan: Plan) -> Question | None:
+    gone = _gone(plan)
+    return Question(f"This removes {', '.join(gone)} for good.") if gone else None
+
+
+def _pruned(ended: Ended) -> str:
+    if ended.report is None:
+        return "nothing to remove" + "".join(f"\n{note}" for note in ended.plan.notes)
+    return f"removed {', '.join(_gone(ended.plan)) or 'leftovers'} in {tables.seconds(ended.report.took_s)}"
+
+
+def _pruned_document(ended: Ended) -> Document:
+    return documents.kept_document(ended.plan, ended.report, removed=_gone(ended.plan))

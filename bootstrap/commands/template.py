@@ -1,0 +1,134 @@
+"""`template build|list|prune`: templates made by the tool, each named by what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.errors import HomelabError
+from bootstrap.events import EventSink, Told, Warned
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.observed import Observed
+from bootstrap.planning.making import ARCHITECTURES
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint
+from bootstrap.planning.template_build import (
+    BuildWish,
+    TemplatesSeen,
+    build_nodes,
+    plan_build,
+    plan_prune,
+    removals,
+)
+from bootstrap.ports import Ports
+
+
+def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
+    """All templates of ours, of whichever cluster, and builds under way. Reads only."""
+    return ports.templates.templates()
+
+
+def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
+    """Find out what the template is made of, and plan what is missing. Touches nothing.
+
+    Raises:
+        PreflightError: It cannot be done.
+        ArtifactError: A checksum or the k3s version cannot be had.
+    """
+    observed = _observe(spec, ports)
+    arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
+    recipe = Recipe(image=_image(wish, arch, ports), k3s=ports.artifacts.resolve(spec.k3s))
+    return plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
+
+
+def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
+    """See which templates nobody needs. Touches nothing."""
+    observed = _observe(spec, ports)
+    return plan_prune(spec, observed, _see(spec, observed, ports))
+
+
+def run_build(
+    plan: Plan, spec: ClusterSpec, ports: Ports, wish: BuildWish, *, sink: EventSink, options: RunOptions
+) -> Report:
+    """Carry a plan of `prepare_build` out, as the only one who acts on this vmid range.
+
+    Raises:
+        ClusterBusyError: Somebody else does; nothing was touched.
+        HomelabError: A build failed; the command again goes on with it, or starts it anew.
+    """
+    return _run(plan, spec, ports, again=lambda: prepare_build(spec, ports, wish), sink=sink, options=options)
+
+
+def run_prune(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+    """Carry a plan of `prepare_prune` out; what has got a user since stays.
+
+    Raises:
+        ClusterBusyError: Somebody else acts on this vmid range; nothing was touched.
+        HomelabError: Something could not be removed.
+    """
+    return _run(plan, spec, ports, again=lambda: prepare_prune(spec, ports), sink=sink, options=options)
+
+
+def _run(
+    plan: Plan, spec: ClusterSpec, ports: Ports, *, again: Callable[[], Plan], sink: EventSink, options: RunOptions
+) -> Report:
+    # Builds take vmids of the cluster's range, so the cluster's lock keeps two of them, and `up`, apart.
+    with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+        fresh = again()
+        _check_losses(plan, fresh)
+        if fresh.lanes != plan.lanes:
+            sink(Told(message="the templates have changed since the plan was made: it was made anew"))
+        for note in fresh.notes:
+            sink(Warned(subject="templates", message=note))
+        report = run_plan(fresh, spec, ports, token="", sink=sink, options=options)
+    lock.check()
+    report.raise_failures()
+    return report
+
+
+def _check_losses(plan: Plan, fresh: Plan) -> None:
+    """Refuse to remove what was not shown."""
+    new = [step.name for step in removals(fresh) if step not in removals(plan)]
+    if new:
+        raise HomelabError(
+            "the templates have changed since the plan was made: now others would go; nothing was removed",
+            details=", ".join(new),
+            resolution=f"run `homelab-k8s {plan.command}` again to see and confirm that",
+        )
+
+
+def _image(wish: BuildWish, arch: str, ports: Ports) -> CloudImage:
+    return image_of_volume(wish.image) or ports.templates.find_image(wish.image, arch=arch, checksum=wish.checksum)
+
+
+def _observe(spec: ClusterSpec, ports: Ports) -> Observed:
+    facts = ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
+    return Observed(
+        version=facts.version,
+        pve_nodes=facts.pve_nodes,
+        templates=facts.templates,
+        vms=facts.vms,
+        used_vmids=facts.used_vmids,
+    )
+
+
+def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:
+    nodes = [f for f in observed.pve_nodes if f.online and f.name in (spec.placement.pve_nodes or (f.name,))]
+    shared: set[StorageName] = set()
+    isos: list[tuple[PveNodeName, str]] = []
+    for facts in nodes:
+        for storage in facts.storages:
+            if not storage.active or "iso" not in storage.content or storage.name in shared:
+                continue
+            if storage.shared:
+                shared.add(storage.name)
+            volumes = ports.templates.volumes(facts.name, storage.name, content="iso")
+            isos += [(facts.name, volume) for volume in sorted(volumes)]
+    return TemplatesSeen(
+        templates=ports.templates.templates(),
+        isos=tuple(isos),
+        key=key_fingerprint(ports.shells.public_key),
+    )

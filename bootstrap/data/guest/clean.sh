@@ -1,0 +1,28 @@
+#!/bin/sh
+# Takes out of a VM that is to become a template what must differ between machines, and what nobody needs. After it
+# nobody can log in until cloud-init has run anew.
+set -eu
+
+# Each is somebody's: cloud-init makes them anew (keys, network, user), systemd the machine-id.
+cloud-init clean --logs
+rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init /etc/systemd/network/10-cloud-init-*.network
+rm -f /etc/ssh/ssh_host_*
+rm -f /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys
+rm -f /root/.bash_history /home/*/.bash_history
+# Empty, not gone: systemd then makes one and keeps it (machine-id(5)).
+: >/etc/machine-id
+rm -f /var/lib/dbus/machine-id
+rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases /var/lib/systemd/network/* 2>/dev/null || :
+if command -v apt-get >/dev/null 2>&1; then
+    apt-get clean
+    rm -rf /var/lib/apt/lists/*
+fi
+rm -rf /var/log/journal/* /tmp/* /var/tmp/* 2>/dev/null || :
+find /var/log -type f -exec truncate --size 0 {} +
+# The scripts' own directory, which this one runs from.
+rm -rf /root/.homelab-k8s /home/*/.homelab-k8s
+if command -v fstrim >/dev/null 2>&1; then
+    fstrim / >/dev/null 2>&1 || :
+fi
+sync
+echo cleaned=1

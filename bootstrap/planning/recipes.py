@@ -1,0 +1,211 @@
+"""What a template is made of, and the record of it in its VM's description: a recipe's hash names it. Pure.
+
+Template of homelab-k8s: debian-13 with k3s v1.34.1+k3s1. Without the next line it is no longer kept by it.
+homelab-k8s-template: {"format":1,"recipe":"5d41402a",...}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.planning.lock import lock_vmid
+
+MARK = "homelab-k8s-template:"
+FORMAT = 1
+RECIPE_VERSION = 1
+"""Counts up when `bake.sh`, `clean.sh` or the builder's settings make another template of the same image."""
+TEMPLATE_TAG = "homelab-k8s-template"
+"""What an inventory that names no template looks for."""
+HASH_TAG = "hk8s-"
+_NAME = "hk8s"
+_VOLUME = re.compile(r"(?P<storage>[A-Za-z][A-Za-z0-9._-]*):(?P<name>(?:import|\d+)/[^\s,]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudImage:
+    """A cloud image: something to download, or a volume that is on a Proxmox storage already.
+
+    Attributes:
+        name: What people call it: `debian-13`; part of the template's name, so letters, digits, dots and dashes.
+        url: Where Proxmox VE fetches it; empty for a volume.
+        checksum: Lower-case hex, or empty where nobody knows it.
+        algorithm: Of the checksum: `sha256`, `sha512`; empty without one.
+        volume: `local:import/debian.qcow2`, or empty.
+    """
+
+    name: str
+    url: str = ""
+    checksum: str = ""
+    algorithm: str = ""
+    volume: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells its content from other images'."""
+        return self.checksum or self.volume or self.url
+
+    @property
+    def file_name(self) -> str:
+        """What its download is called on a storage: Proxmox VE tells an image's form by the name's end."""
+        digest = hashlib.sha256(self.key.encode()).hexdigest()[:12]
+        found = re.search(r"\.(raw|vmdk)$", self.url)
+        return f"{_NAME}-{self.name}-{digest}.{found[1] if found else 'qcow2'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a template is made of; two of the same hash are the same."""
+
+    image: CloudImage
+    k3s: str
+
+    @property
+    def hash(self) -> str:
+        """Eight hex digits."""
+        text = json.dumps([RECIPE_VERSION, self.image.key, self.k3s])
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def template_name(self) -> str:
+        """The template's name in Proxmox VE."""
+        return f"{_NAME}-{self.image.name.replace('.', '-')}-{self.hash}"
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The template's tags."""
+        return tuple(sorted((TEMPLATE_TAG, f"{HASH_TAG}{self.hash}")))
+
+
+class BuildState(StrEnum):
+    """How far a template has come."""
+
+    BUILDING = "building"
+    """Its VM is there; it may boot and be baked, any number of times."""
+    CLEANING = "cleaning"
+    """Keys and identity are being removed: nobody can log in any more, so a build that died here starts anew."""
+    CLEANED = "cleaned"
+    """All is in it; it only has to be powered off, sealed and converted."""
+    SEALED = "sealed"
+    """As CLEANED, with the cloud-init drive in place of our ISO."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateRecord:
+    """What a description says of a template, or of the VM that is to become one.
+
+    Attributes:
+        recipe: The recipe's hash.
+        image: The image's name.
+        k3s: The k3s version baked in.
+        vmid: Part of it, so that a copy somebody makes of it is not taken for ours.
+        key: Fingerprint of the SSH key that the VM was made with: no other one can log in to go on.
+        made: When the build began, in Unix seconds by the clock of who began it.
+    """
+
+    recipe: str
+    image: str
+    k3s: str
+    state: BuildState
+    vmid: Vmid
+    key: str
+    made: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateVm:
+    """A template of ours, or a VM that is to become one, as Proxmox VE has it.
+
+    Attributes:
+        template: Whether it has been converted.
+        users: VMs whose disks stand on its own, as `vmid (name)`; linked clones.
+        smbios_uuid: UUID in smbios1, lower case, or None.
+    """
+
+    vmid: Vmid
+    name: str
+    pve_node: PveNodeName
+    template: bool
+    running: bool
+    record: TemplateRecord
+    users: tuple[str, ...] = ()
+    smbios_uuid: str | None = None
+
+
+def image_of_volume(text: str) -> CloudImage | None:
+    """The image that a volume id names (`local:import/debian.qcow2`); None where the text is none."""
+    found = _VOLUME.fullmatch(text)
+    if found is None:
+        return None
+    stem = found["name"].rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return CloudImage(name=slug(stem), volume=text)
+
+
+def slug(text: str) -> str:
+    """A text as a part of a VM's name: letters, digits, dashes, at most 40."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "image"
+
+
+def key_fingerprint(public_key: str) -> str:
+    """A short fingerprint of an `authorized_keys` line, its comment left out."""
+    return hashlib.sha256(" ".join(public_key.split()[:2]).encode()).hexdigest()[:16]
+
+
+def render_template(record: TemplateRecord) -> str:
+    """The description text that holds a record."""
+    body = {
+        "format": FORMAT,
+        "recipe": record.recipe,
+        "image": record.image,
+        "k3s": record.k3s,
+        "state": record.state.value,
+        "vmid": record.vmid,
+        "key": record.key,
+        "made": record.made,
+    }
+    sentence = (
+        f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
+        "Without the next line it is no longer kept by it."
+    )
+    return f"{sentence}\n{MARK} {json.dumps(body, separators=(',', ':'))}"
+
+
+def parse_template(description: str, *, vmid: int) -> TemplateRecord | None:
+    """The record in the description of the VM `vmid`; None where there is none, or it is another VM's."""
+    line = next((line for line in description.splitlines() if line.startswith(MARK)), None)
+    if line is None:
+        return None
+    try:
+        body = json.loads(line.removeprefix(MARK))
+        if not isinstance(body, dict) or body.get("format") != FORMAT or int(body["vmid"]) != vmid:
+            return None
+        return TemplateRecord(
+            recipe=str(body["recipe"]),
+            image=str(body["image"]),
+            k3s=str(body["k3s"]),
+            state=BuildState(body["state"]),
+            vmid=Vmid(int(body["vmid"])),
+            key=str(body["key"]),
+            made=int(body["made"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def template_vmid(vmids: VmidRange, used: Iterable[int], templates: Iterable[int]) -> Vmid | None:
+    """A free vmid for a new template, higher than the others' where that can be; None where all are taken.
+
+    `up` takes the highest of several templates. Machines take the lowest free vmids of the range and templates those of
+    its last tenth, so that neither is in the other's way; the very last is the lock's.
+    """
+    taken, end = set(used), lock_vmid(vmids)
+    first = max(vmids.first, end - max(1, (vmids.last - vmids.first + 1) // 10))
+    after = max((vmid for vmid in templates if vmid in range(vmids.first, end)), default=first - 1) + 1
+    candidates = (*range(max(first, after), end), *range(first, end), *range(vmids.first, first))
+    return next((Vmid(vmid) for vmid in candidates if vmid not in taken), None)

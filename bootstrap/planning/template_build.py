@@ -1,0 +1,271 @@
+"""Plans templates: which are to be built, on which Proxmox node and storages, and which may go. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import Observed, PveNodeFacts
+from bootstrap.planning.making import ARCHITECTURES, fetched
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.recipes import BuildState, Recipe, TemplateVm, template_vmid
+from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.template_steps import (
+    AwaitBuilder,
+    BakeGuest,
+    CleanGuest,
+    FetchImage,
+    MakeBuilder,
+    RemoveIso,
+    RemoveTemplate,
+    SealTemplate,
+    StartBuilder,
+    TemplateBuild,
+    TemplateStep,
+    UploadSeed,
+)
+
+TIDIED = Gate("leftovers_gone")
+_ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-(\d+)\.iso")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplatesSeen:
+    """What there is of templates.
+
+    Attributes:
+        templates: Ours, and VMs that are to become ones.
+        isos: NoCloud ISOs of ours, by Proxmox node.
+        key: Fingerprint of our SSH key.
+    """
+
+    templates: tuple[TemplateVm, ...]
+    isos: tuple[tuple[PveNodeName, str], ...]
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildWish:
+    """What `template build` was told; storages that are None are chosen.
+
+    Attributes:
+        pve_nodes: Where; empty for all the inventory allows.
+        again: Whether to build where a template of the same recipe is.
+    """
+
+    image: str = "debian-13"
+    checksum: str = ""
+    pve_nodes: tuple[PveNodeName, ...] = ()
+    disk_storage: StorageName | None = None
+    image_storage: StorageName | None = None
+    iso_storage: StorageName | None = None
+    again: bool = False
+
+
+def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple[PveNodeFacts, ...]:
+    """The Proxmox nodes that are to have the template, all of one architecture.
+
+    Raises:
+        PreflightError: None of them is online.
+    """
+    names = wish.pve_nodes or spec.placement.pve_nodes
+    online = [facts for facts in observed.pve_nodes if facts.online and (not names or facts.name in names)]
+    missing = sorted(set(names) - {facts.name for facts in online})
+    if not online or (wish.pve_nodes and missing):
+        raise PreflightError(
+            f"no Proxmox node {', '.join(missing)} is online" if missing else "no Proxmox node is online",
+            details=f"online: {', '.join(f.name for f in observed.pve_nodes if f.online) or 'none'}",
+            resolution="bring it up, or name another with --pve-node",
+        )
+    return tuple(facts for facts in online if facts.architecture == online[0].architecture)
+
+
+def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: BuildWish, seen: TemplatesSeen) -> Plan:
+    """Plan the builds that are missing, those that were begun, and the removal of what dead ones left.
+
+    Raises:
+        PreflightError: No storage fits, or no vmid is free.
+    """
+    notes: list[str] = []
+    builds: list[TemplateBuild] = []
+    used = set(observed.used_vmids)
+    have = {one.pve_node: one for one in seen.templates if one.template and one.record.recipe == recipe.hash}
+    shared = _shared_storages(observed)
+    for facts in build_nodes(spec, observed, wish):
+        there = have.get(facts.name) or next(
+            (one for one in have.values() if _storage(spec, facts, "images", wish.disk_storage) in shared), None
+        )
+        if there is not None and not wish.again:
+            notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
+            continue
+        build = _build(spec, observed, recipe, wish, seen, facts, used)
+        used.add(build.vmid)
+        builds.append(build)
+        if build.disk_storage in shared:
+            break  # one for all
+    lanes = [_tidy_lane(spec, seen, keep=builds)]
+    if builds:
+        arch = builds[0].arch
+        fetch = LaneStep(step=FetchK3s(version=recipe.k3s, arch=arch), opens=(fetched(recipe.k3s, arch),))
+        needs = (TIDIED,) if lanes[0].steps else ()
+        lanes += [Lane(name="k3s", steps=(fetch,)), *(_build_lane(build, needs=needs) for build in builds)]
+    return _plan("template build", spec, observed, [lane for lane in lanes if lane.steps], notes)
+
+
+def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Plan:
+    """Plan the removal of templates that nobody uses and that a newer one of the same image stands in for."""
+    newest: dict[tuple[PveNodeName, str], TemplateVm] = {}
+    made = [one for one in seen.templates if one.template]
+    for one in sorted(made, key=lambda one: (one.record.made, one.vmid)):
+        newest[one.pve_node, one.record.image] = one
+    old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
+    notes = [f"{one.name} ({one.vmid}) stays: {', '.join(one.users)} stand on it" for one in old if one.users]
+    lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
+    tidy = _tidy_lane(spec, seen, keep=())
+    return _plan("template prune", spec, observed, [*lanes, *([tidy] if tidy.steps else [])], notes)
+
+
+def removals(plan: Plan) -> tuple[RemoveTemplate, ...]:
+    """The VMs that go by a plan."""
+    return tuple(step.step for lane in plan.lanes for step in lane.steps if isinstance(step.step, RemoveTemplate))
+
+
+def builds_of(plan: Plan) -> tuple[TemplateBuild, ...]:
+    """The templates that a plan makes."""
+    return tuple(step.step.build for lane in plan.lanes for step in lane.steps if isinstance(step.step, SealTemplate))
+
+
+def _plan(command: str, spec: ClusterSpec, observed: Observed, lanes: Iterable[Lane], notes: Sequence[str]) -> Plan:
+    return Plan(
+        command=command,
+        cluster=spec.name,
+        machines=(),
+        lanes=tuple(lanes),
+        notes=tuple(notes),
+        reserved_vmids=observed.used_vmids,
+        vmids=spec.placement.vmids,
+    )
+
+
+def _build(
+    spec: ClusterSpec,
+    observed: Observed,
+    recipe: Recipe,
+    wish: BuildWish,
+    seen: TemplatesSeen,
+    facts: PveNodeFacts,
+    used: set[Vmid],
+) -> TemplateBuild:
+    begun = next(
+        (one for one in seen.templates if one.pve_node == facts.name and _goes_on(one, spec, recipe, seen)), None
+    )
+    vmids = spec.placement.vmids
+    vmid = begun.vmid if begun else template_vmid(vmids, used, (one.vmid for one in seen.templates))
+    if vmid is None:
+        raise PreflightError(
+            f"no vmid of {vmids.first}-{vmids.last} is free for a template", resolution="widen proxmox.vmids"
+        )
+    return TemplateBuild(
+        recipe=recipe,
+        pve_node=facts.name,
+        vmid=vmid,
+        arch=ARCHITECTURES.get(facts.architecture, "amd64"),
+        disk_storage=_storage(spec, facts, "images", wish.disk_storage),
+        image_storage=None if recipe.image.volume else _storage(spec, facts, "import", wish.image_storage),
+        iso_storage=_storage(spec, facts, "iso", wish.iso_storage),
+        bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), "vmbr0"),
+        vlan=spec.network.vlan,
+        address=_free_address(spec, observed, taken=len(used - observed.used_vmids)),
+    )
+
+
+def _goes_on(one: TemplateVm, spec: ClusterSpec, recipe: Recipe, seen: TemplatesSeen) -> bool:
+    """Whether a build that was begun can be gone on with; see `BuildState`."""
+    record = one.record
+    if one.template or one.vmid not in spec.placement.vmids or record.recipe != recipe.hash:
+        return False
+    if record.state is BuildState.BUILDING:
+        return record.key == seen.key
+    return record.state is not BuildState.CLEANING
+
+
+def _free_address(spec: ClusterSpec, observed: Observed, *, taken: int) -> IPv4Address | None:
+    """An address for a while: from the end of the range, where machines come last. None with DHCP."""
+    addresses = spec.network.addresses
+    if addresses is None:
+        return None
+    used = {vm.address for vm in observed.vms} | {addresses.gateway}
+    numbers = range(int(addresses.last), int(addresses.first) - 1, -1)
+    free = [address for address in map(IPv4Address, numbers) if address not in used]
+    if len(free) <= taken:
+        raise PreflightError(
+            f"no address of {addresses.first}-{addresses.last} is free to build a template with",
+            resolution="widen network.addresses",
+        )
+    return free[taken]
+
+
+def _shared_storages(observed: Observed) -> frozenset[StorageName]:
+    return frozenset(storage.name for facts in observed.pve_nodes for storage in facts.storages if storage.shared)
+
+
+def _storage(spec: ClusterSpec, facts: PveNodeFacts, content: str, wanted: StorageName | None) -> StorageName:
+    """A storage of a Proxmox node for a kind of content: the one asked for, the inventory's, or the roomiest."""
+    fits = {one.name: one for one in facts.storages if one.active and content in one.content}
+    if wanted is not None and wanted in fits:
+        return wanted
+    if wanted is None and content == "images" and spec.placement.storage in fits:
+        return fits[spec.placement.storage].name
+    if wanted is not None or not fits:
+        raise PreflightError(
+            f"storage {wanted} of {facts.name} does not take {content} content"
+            if wanted
+            else f"no storage of {facts.name} takes {content} content",
+            details="\n".join(f"{one.name}: {', '.join(sorted(one.content))}" for one in facts.storages),
+            resolution=f"as root on {facts.name}: pvesm set STORAGE --content ... (what it has, and {content}); or "
+            "name another storage" + ("; import content needs Proxmox VE 8.2" if content == "import" else ""),
+        )
+    return max(fits.values(), key=lambda one: (one.free_gib, one.name)).name
+
+
+def _build_lane(build: TemplateBuild, *, needs: tuple[Gate, ...]) -> Lane:
+    kinds: tuple[Callable[..., TemplateStep], ...] = (FetchImage, UploadSeed, MakeBuilder, StartBuilder, AwaitBuilder)
+    first, *others = [kind(build=build) for kind in kinds]
+    return Lane(
+        name=build.key,
+        steps=(
+            LaneStep(step=first, needs=needs),
+            *(LaneStep(step=step) for step in others),
+            LaneStep(step=BakeGuest(build=build), needs=(fetched(build.recipe.k3s, build.arch),)),
+            LaneStep(step=CleanGuest(build=build)),
+            LaneStep(step=SealTemplate(build=build)),
+            LaneStep(step=RemoveIso(pve_node=build.pve_node, volume=build.iso)),
+        ),
+    )
+
+
+def _tidy_lane(spec: ClusterSpec, seen: TemplatesSeen, *, keep: Sequence[TemplateBuild]) -> Lane:
+    """What dead builds left in our vmid range, where nobody else builds while we hold the cluster's lock."""
+    kept = {build.vmid for build in keep}
+    vmids = spec.placement.vmids
+    steps: list[RemoveTemplate | RemoveIso] = [
+        _removal(one) for one in seen.templates if not one.template and one.vmid in vmids and one.vmid not in kept
+    ]
+    for pve_node, volume in seen.isos:
+        found = _ISO.fullmatch(volume)
+        if found and int(found[1]) in vmids and int(found[1]) not in kept:
+            steps.append(RemoveIso(pve_node=pve_node, volume=volume))
+    last = len(steps) - 1
+    return Lane(
+        name="leftovers",
+        steps=tuple(LaneStep(step=step, opens=(TIDIED,) if n == last else ()) for n, step in enumerate(steps)),
+    )
+
+
+def _removal(one: TemplateVm) -> RemoveTemplate:
+    return RemoveTemplate(vmid=one.vmid, pve_node=one.pve_node, name=one.name, recipe=one.record.recipe)
