@@ -16,7 +16,7 @@ from tests.bridge import bridge
 from tests.kills.cluster import Ended, KillableCluster, killable_cluster
 
 SEED = 20260501
-RANDOM_KILLS = 180
+RANDOM_KILLS = 145
 FOREIGN = {"somebody-elses": 7001, "demo-workers-9": 7950}
 """One sits on a vmid of ours, one has a name like ours."""
 
