@@ -192,8 +192,18 @@ def _sizing(values: Values) -> SizingSpec:
 
 
 def _placement(values: Values) -> PlacementSpec:
+    nodes = [
+        (
+            node.sure(table.PVE_NODE_NAME),
+            node.sure(table.PVE_NODE_WEIGHT),
+            node.sure(table.PVE_NODE_MAINTENANCE),
+        )
+        for node in values.get(table.PVE_NODES) or ()
+    ]
     return PlacementSpec(
-        pve_nodes=values.get(table.PVE_NODES) or (),
+        pve_nodes=tuple(name for name, _, maintenance in nodes if not maintenance),
+        weights=tuple((name, weight) for name, weight, _ in nodes if weight != 1),
+        maintenance=tuple(name for name, _, maintenance in nodes if maintenance),
         storage=values.get(table.STORAGE),
         resource_pool=values.get(table.RESOURCE_POOL),
         vmids=values.sure(table.VMIDS),

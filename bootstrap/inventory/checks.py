@@ -28,6 +28,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_gateway(root, problems)
     _check_vip(root, problems)
     _check_pools(root, problems)
+    _check_pve_nodes(root, problems)
     check_storage_network(root, machine_count(root), _usable, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
@@ -160,6 +161,19 @@ def _check_pools(root: Values, problems: Problems) -> None:
         for device in pool.get(table_hardware.DEVICES) or ():
             if not device.given(table_hardware.MAPPING):
                 problems.add(device.where, "needs its mapping", "such as {mapping: gpu0}")
+
+
+def _check_pve_nodes(root: Values, problems: Problems) -> None:
+    proxmox = root.get(table.PROXMOX)
+    nodes = proxmox.get(table.PVE_NODES) if proxmox is not None else None
+    if proxmox is None or not nodes:
+        return
+    for node in nodes:
+        if not node.given(table.PVE_NODE_NAME):
+            problems.add(node.where, "needs its name", "such as {name: pve1, weight: 2}")
+    if all(node.get(table.PVE_NODE_MAINTENANCE) for node in nodes):
+        hint = "name those, too, that machines may go to"
+        problems.add(proxmox.at(table.PVE_NODES), "all of them are in maintenance", hint)
 
 
 @dataclass(frozen=True, kw_only=True)

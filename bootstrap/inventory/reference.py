@@ -50,6 +50,8 @@ def _tables(path: str, section: Section) -> Iterator[str]:
         inner = section_of(each.kind)
         if inner is not None:
             yield from _tables(_join(path, each.name), inner)
+        elif isinstance(each.kind, ListOf) and (item := section_of(each.kind.item)) is not None:
+            yield from _tables(f"{_join(path, each.name)}[]", item)
 
 
 def _value(each: Field[Any], path: str) -> str:
@@ -59,6 +61,9 @@ def _value(each: Field[Any], path: str) -> str:
     if inner is None:
         kind = each.kind
         match kind:
+            case ListOf() if section_of(kind.item) is not None:
+                name = _join(path, each.name)
+                return f"a list, see [`{name}[]`](#{name.replace('.', '')})"
             case ListOf():
                 return _cell(f"a list of: {kind.item.words()}")
             case MapOf():

@@ -6,11 +6,12 @@ from typing import Final
 
 from bootstrap.inventory import forms
 from bootstrap.inventory.kinds import Boolean, Choice, Integer, Number, Size
-from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
+from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short, Values
 from bootstrap.inventory.table_backup import BACKUP
 from bootstrap.inventory.table_network import NETWORK
 from bootstrap.inventory.table_pools import CONTROL_PLANE_SECTION, COUNT, POOL
 from bootstrap.model.cluster import CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
+from bootstrap.model.ids import PveNodeName
 
 DEFAULT_CLUSTER: Final = "homelab"
 DEFAULT_TEMPLATE_TAG: Final = "homelab-k8s-template"
@@ -80,12 +81,43 @@ TLS: Final = Field(
     default_doc="PROXMOX_VE_FINGERPRINT or PROXMOX_VE_INSECURE, else the system's CAs",
     doc=TLS_SECTION.doc,
 )
+PVE_NODE_NAME: Final = Field(name="name", kind=forms.PVE_NODE_NAME, example="pve1", doc="Its name.")
+PVE_NODE_WEIGHT: Final = Field(
+    name="weight",
+    kind=Integer(minimum=1, maximum=100),
+    default=1,
+    example=2,
+    doc="How much its free memory counts where machines are spread.",
+)
+PVE_NODE_MAINTENANCE: Final = Field(
+    name="maintenance",
+    kind=Boolean(),
+    default=False,
+    example=True,
+    doc="Whether it gets no new machines for the time being; those that are there stay.",
+)
+
+
+def _pve_node_name(values: Values) -> PveNodeName | None:
+    return values.get(PVE_NODE_NAME)
+
+
 PVE_NODES: Final = Field(
     name="nodes",
-    kind=ListOf(item=forms.PVE_NODE_NAME),
+    kind=ListOf(
+        item=Short(
+            section=Section(
+                doc="A Proxmox node that machines may go to; a plain word is its name.",
+                fields=(PVE_NODE_NAME, PVE_NODE_WEIGHT, PVE_NODE_MAINTENANCE),
+            ),
+            keys=(("str", PVE_NODE_NAME),),
+        ),
+        same=_pve_node_name,
+        what="name",
+    ),
     default_doc="all that are online",
-    example=["pve1", "pve2"],
-    doc="Proxmox nodes that machines may go to.",
+    example=["pve1", {"name": "pve2", "weight": 2}],
+    doc="Proxmox nodes that machines may go to, by name or with a weight.",
 )
 STORAGE: Final = Field(
     name="storage",

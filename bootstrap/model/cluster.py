@@ -239,12 +239,16 @@ class PlacementSpec:
 
     Attributes:
         pve_nodes: Allowed Proxmox nodes, or empty for all that are online.
+        weights: How much a Proxmox node's free memory counts when machines are spread; 1 where it is not named.
+        maintenance: Proxmox nodes that get no new machines for the time being; none of them is in `pve_nodes`.
         storage: Storage for full clones and new disks, or None for the template's.
         resource_pool: Proxmox resource pool the VMs join, or None.
         vmids: Range of vmids that is ours.
     """
 
     pve_nodes: tuple[PveNodeName, ...] = ()
+    weights: tuple[tuple[PveNodeName, int], ...] = ()
+    maintenance: tuple[PveNodeName, ...] = ()
     storage: StorageName | None = None
     resource_pool: str | None = None
     vmids: VmidRange = field(default_factory=lambda: VmidRange(first=Vmid(7000), last=Vmid(7999)))

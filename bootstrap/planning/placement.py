@@ -1,8 +1,8 @@
 """Puts machines on Proxmox nodes: pure, repeatable, and with reasons where it cannot.
 
-Servers spread (fewest servers first), workers go where most memory is free; names break ties, so the same
-input gives the same answer. Machines that exist stay where they are. Should spreading leave one machine
-without a place though the sum would fit, the machines are packed tightly instead.
+Servers spread (fewest servers first), workers go where most memory is free, times the Proxmox node's weight; names
+break ties, so the same input gives the same answer. Machines that exist stay where they are. Should spreading leave
+one machine without a place though the sum would fit, the machines are packed tightly instead.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def place(
     Raises:
         CapacityError: Not all fit; details tell per Proxmox node why not.
     """
+    weights = dict(spec.placement.weights)
     start = [
-        _with_existing(Capacity.of(facts, spec.sizing), existing)
+        replace(_with_existing(Capacity.of(facts, spec.sizing), existing), weight=weights.get(facts.name, 1))
         for facts in observed.pve_nodes
         if facts.name in templates
     ]
@@ -66,7 +67,7 @@ def place(
     for order, rank in attempts:
         chosen, after, refused = _assign(spec, start, order, rank, templates)
         if refused is None:
-            return Placement(of=chosen, notes=_notes(start, after))
+            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new)))
         refusals.append((refused, after))
     raise _does_not_fit(spec, templates, len(new), *refusals[0])
 
@@ -85,7 +86,7 @@ def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity
 
 def _spread(capacity: Capacity, machine: MachineSpec) -> tuple[float, ...]:
     servers = capacity.servers if machine.role is Role.CONTROL_PLANE else 0
-    return (servers, -capacity.free_memory_mib, capacity.machines)
+    return (servers, -capacity.free_memory_mib * capacity.weight, capacity.machines)
 
 
 def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
@@ -157,6 +158,19 @@ def _notes(before: Sequence[Capacity], after: Mapping[PveNodeName, Capacity]) ->
     return tuple(notes)
 
 
+def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> tuple[str, ...]:
+    """One line for each Proxmox node that would count if it were up and not in maintenance."""
+    if not new:
+        return ()
+    resting = spec.placement.maintenance
+    allowed = spec.placement.pve_nodes or [facts.name for facts in observed.pve_nodes]
+    offline = [facts.name for facts in observed.pve_nodes if not facts.online and facts.name in allowed]
+    return (
+        *(f"{name} is in maintenance (proxmox.nodes): no new machine goes there" for name in resting),
+        *(f"{name} is offline: no new machine goes there" for name in offline),
+    )
+
+
 def _does_not_fit(
     spec: ClusterSpec,
     templates: Mapping[PveNodeName, TemplateFacts],
@@ -170,6 +184,7 @@ def _does_not_fit(
         planned = f" (with {capacity.machines} of our machines on it)" if capacity.machines else ""
         reasons = _why_not(spec, capacity, refused, templates[name])
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
+    lines += [f"{name}: in maintenance, says proxmox.nodes" for name in spec.placement.maintenance]
     return CapacityError(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
         f"{count(wanted, 'new machine')} wanted, nothing was created",

@@ -32,6 +32,7 @@ class Capacity:
         cores: Its logical CPUs.
         committed_cores, committed_memory_mib: Of guests that run or start with it, and machines planned so far.
         free_gib: Space per storage, planned clones already taken off.
+        weight: How much its free memory counts when machines are spread.
         servers, machines: How many of our servers and of our machines are on it.
     """
 
@@ -43,6 +44,7 @@ class Capacity:
     free_gib: tuple[tuple[StorageName, int], ...]
     servers: int = 0
     machines: int = 0
+    weight: int = 1
     sizing: SizingSpec = field(default_factory=SizingSpec)
 
     @classmethod

@@ -190,3 +190,27 @@ def test_a_storage_network_reaches_the_specification(load: Load) -> None:
     assert storage.addresses is not None
     assert (storage.bridge, storage.vlan, storage.mtu) == ("vmbr1", 7, 9000)
     assert (str(storage.addresses.first), str(storage.addresses.last)) == ("10.10.0.5", "10.10.0.9")
+
+
+def test_proxmox_nodes_by_name_with_weight_and_in_maintenance(load: Load) -> None:
+    text = "proxmox: {nodes: [pve1, {name: pve2, weight: 3}, {name: pve3, maintenance: true}]}"
+    placement = load(text).spec.placement
+    assert placement.pve_nodes == ("pve1", "pve2")
+    assert placement.weights == (("pve2", 3),)
+    assert placement.maintenance == ("pve3",)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "path", "message", "hint"),
+    [
+        ("[{weight: 2}]", "proxmox.nodes[0]", "needs its name", "{name: pve1"),
+        ("[{name: pve1, maintenance: true}]", "proxmox.nodes", "all of them are in maintenance", "may go to"),
+        ("[pve1, {name: pve1}]", "proxmox.nodes[1]", "the name is there already", ""),
+        ("[{name: pve1, weight: 0}]", "proxmox.nodes[0].weight", "a whole number from 1 to 100", ""),
+    ],
+)
+def test_proxmox_nodes_that_cannot_be(told: Told, nodes: str, path: str, message: str, hint: str) -> None:
+    (problem,) = told(f"proxmox: {{nodes: {nodes}}}")
+    assert problem.path == path
+    assert message in problem.message
+    assert hint in problem.hint

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,10 +16,12 @@ from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
 from bootstrap.planning.cpu import LEVELS, common_cpu_type
+from bootstrap.planning.machines import standings
+from bootstrap.planning.making import Making
 from bootstrap.planning.placement import Placement, place
 from bootstrap.planning.sizing import LINKED_CLONE_GIB
-from tests.fakes.specs import cluster
-from tests.fakes.world import TEMPLATE
+from tests.fakes.specs import cluster, workers
+from tests.fakes.world import TEMPLATE, pve_node
 
 LOCAL = StorageName("local")
 
@@ -235,3 +239,52 @@ def test_existing_machines_that_are_off_count_as_committed() -> None:
     )
     with pytest.raises(CapacityError, match="demo-workers-1"):
         place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), templates=templates_on((facts,)))
+
+
+def three_pve_nodes(*, offline: str = "") -> Observed:
+    facts = [replace(pve_node(name), online=name != offline) for name in ("pve1", "pve2", "pve3")]
+    templates = [replace(TEMPLATE, pve_node=each.name, vmid=Vmid(9000 + turn)) for turn, each in enumerate(facts)]
+    return replace(observed_of(tuple(facts)), templates=tuple(templates))
+
+
+def planned(spec: ClusterSpec, observed: Observed) -> Making:
+    return Making.of(spec, observed, standings(spec, observed))
+
+
+def placed(spec: ClusterSpec, **placement: Any) -> ClusterSpec:
+    return replace(spec, placement=replace(spec.placement, **placement))
+
+
+def test_workers_prefer_the_heavier_proxmox_node_until_its_room_times_weight_is_used() -> None:
+    """Of 32 GiB each has 31 to give. After the server and four workers pve1's 13 count as 26: pve2 with 31 is next."""
+    spec = replace(cluster(), workers=(workers(6, memory_mib=4096, cores=1),))
+    spec = placed(spec, pve_nodes=(PveNodeName("pve1"), PveNodeName("pve2")), weights=((PveNodeName("pve1"), 2),))
+    weighted = Counter(planned(spec, three_pve_nodes()).placement.of.values())
+    level = Counter(planned(placed(spec, weights=()), three_pve_nodes()).placement.of.values())
+    assert weighted == {"pve1": 5, "pve2": 2}
+    assert level == {"pve1": 4, "pve2": 3}
+
+
+def test_weights_do_not_bring_servers_together() -> None:
+    spec = placed(cluster(servers=3, agents=0), weights=((PveNodeName("pve1"), 100),))
+    assert sorted(planned(spec, three_pve_nodes()).placement.of.values()) == ["pve1", "pve2", "pve3"]
+
+
+def test_a_proxmox_node_in_maintenance_gets_nothing_and_that_is_said() -> None:
+    names = (PveNodeName("pve1"), PveNodeName("pve3"))
+    spec = placed(cluster(servers=3), pve_nodes=names, maintenance=(PveNodeName("pve2"),))
+    making = planned(spec, three_pve_nodes())
+    assert set(making.placement.of.values()) == set(names)
+    assert "pve2 is in maintenance (proxmox.nodes): no new machine goes there" in making.notes
+    crowded = replace(spec, workers=(workers(1, memory_mib=99_999),))
+    with pytest.raises(CapacityError) as refused:
+        planned(crowded, three_pve_nodes())
+    assert "pve2: in maintenance, says proxmox.nodes" in refused.value.details
+
+
+def test_a_proxmox_node_that_is_offline_is_left_out_and_that_is_said() -> None:
+    making = planned(cluster(servers=3), three_pve_nodes(offline="pve1"))
+    assert set(making.placement.of.values()) == {"pve2", "pve3"}
+    assert making.notes == ("pve1 is offline: no new machine goes there",)
+    elsewhere = placed(cluster(), pve_nodes=(PveNodeName("pve2"),))
+    assert planned(elsewhere, three_pve_nodes(offline="pve1")).notes == ()
