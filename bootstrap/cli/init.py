@@ -112,8 +112,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
     if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):
         raise HomelabError("you did not say yes: nothing was written")
     _write(file, drafted.text, overwrite=overwrite)
-    proposal = drafted.proposal
-    return written_text(proposal.spec, file, proposal.problems, default=DEFAULT_FILE)
+    return written_text(drafted.proposal, file, default=DEFAULT_FILE)
 
 
 def _may_write(file: Path, prompts: Prompts) -> bool:

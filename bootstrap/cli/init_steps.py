@@ -339,6 +339,7 @@ def _any_spec() -> ClusterSpec:
     """What adapters are connected with before there is an inventory."""
     from bootstrap.commands.init import DEFAULT_CLUSTER
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
-    from bootstrap.planning.offers import ANY_POOL, TEMPLATE_TAG
+    from bootstrap.planning.offers import ANY_POOL
+    from bootstrap.planning.recipes import TEMPLATE_TAG
 
     return ClusterSpec(name=DEFAULT_CLUSTER, template=TemplateRef(tag=TEMPLATE_TAG), control_plane=ANY_POOL)

@@ -11,14 +11,14 @@ from bootstrap.cli.tables import counted, memory, render_table
 
 if TYPE_CHECKING:
     from bootstrap.commands.init import Survey
-    from bootstrap.model.cluster import ClusterSpec
     from bootstrap.model.observed import PveNodeFacts, StorageFacts
     from bootstrap.planning.offers import TemplateChoice
+    from bootstrap.planning.proposal import Proposal
 
 MAKE_ONE = """\
-There is no template yet. `up` needs one with cloud-init and the guest agent; it can be made
-after this, and the inventory asks for one with the tag homelab-k8s-template. On the Proxmox
-node, as root: the README's step 3, "A template", has the commands."""
+There is no template yet: `homelab-k8s template build` makes one, with k3s baked in, once the
+inventory is written. By hand it is the README's step 3; the tag homelab-k8s-template is what the
+inventory asks for."""
 
 
 def survey_text(seen: Survey) -> str:
@@ -48,18 +48,20 @@ def missing_text(seen: Survey) -> str:
     return f"The token lacks rights that `up` needs:\n{lacks}\n→ as root on a Proxmox node:\n{remedies}"
 
 
-def written_text(spec: ClusterSpec, file: Path, problems: tuple[str, ...], *, default: Path) -> str:
+def written_text(proposal: Proposal, file: Path, *, default: Path) -> str:
     """What was written, what `up` would refuse as things are, and the next commands."""
+    spec = proposal.spec
     pools = ", ".join(
         f"{counted(pool.count, noun)} ({counted(pool.cores, 'core')}, {memory(pool.memory_mib)})"
         for pool, noun in ((spec.control_plane, "server"), *((each, "worker") for each in spec.workers))
         if pool.count
     )
     lines = [f"{file}: {spec.name}, {pools}, template {spec.template}"]
-    for problem in problems:
+    for problem in proposal.problems:
         lines.append(f"not yet: {problem}")
     which = [] if file == default else ["-i", str(file)]
-    commands = (["doctor", *which], ["up", "--dry-run", *which], ["up", *which])
+    build = [] if proposal.has_template else [["template", "build", *which]]
+    commands = (*build, ["doctor", *which], ["up", "--dry-run", *which], ["up", *which])
     nexts = [shlex.join(["homelab-k8s", *command]) for command in commands]
     return "\n".join([*lines, f"next: {nexts[0]}", *(f"then: {line}" for line in nexts[1:])])
 

@@ -11,10 +11,8 @@ from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.preflight import storage_on, storage_problem
+from bootstrap.planning.recipes import TEMPLATE_TAG
 from bootstrap.planning.templates import usable_templates
-
-TEMPLATE_TAG = "homelab-k8s-template"
-"""What an inventory that names no template means."""
 
 BLOCK = 1000
 FIRST_BLOCK = 7000

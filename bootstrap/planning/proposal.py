@@ -16,7 +16,6 @@ from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.offers import (
-    TEMPLATE_TAG,
     common_bridges,
     common_storages,
     free_vmids,
@@ -24,6 +23,7 @@ from bootstrap.planning.offers import (
     with_stand_ins,
 )
 from bootstrap.planning.preflight import bridge_of, bridge_problem
+from bootstrap.planning.recipes import TEMPLATE_TAG
 from bootstrap.planning.sizing import Capacity
 from bootstrap.planning.templates import usable_templates
 from bootstrap.planning.up import plan_up
@@ -56,11 +56,13 @@ class Proposal:
     Attributes:
         remarks: Reasons by the inventory's key, as `bootstrap.inventory.write` takes them.
         problems: What `up` would refuse, as things are now.
+        has_template: Whether there is a template that machines can be made of; else one is to be built first.
     """
 
     spec: ClusterSpec
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    has_template: bool = True
 
 
 def propose(observed: Observed, wishes: Wishes) -> Proposal:
@@ -91,7 +93,7 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
         "workers": (),
     }
     missing = () if here else (_no_template(observed, template),)
-    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *problems))
+    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *problems), has_template=bool(here))
 
 
 def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:

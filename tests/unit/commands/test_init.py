@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.cli.init_text import written_text
 from bootstrap.commands.init import draft, free_name, survey
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.homelab import Homelab
@@ -66,6 +67,10 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
     assert "template: {tag: homelab-k8s-template}\n" in drafted.text
     assert "# None was found; this means any template with our tag.\n" in drafted.text
     assert drafted.proposal.problems == ("there is no template that this token can see",)
+    file = Path("homelab-k8s.yaml")
+    assert "\nnext: homelab-k8s template build\nthen: homelab-k8s doctor\n" in written_text(
+        drafted.proposal, file, default=file
+    )
 
 
 @pytest.mark.parametrize(
