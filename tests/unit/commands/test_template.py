@@ -1,0 +1,259 @@
+"""`template`: built by steps that can each be the last, listed, and removed when nobody needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_build, run_prune
+from bootstrap.errors import HomelabError, HypervisorError, PreflightError
+from bootstrap.events import Event, Warned
+from bootstrap.model.cluster import StaticAddresses
+from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.model.observed import StorageFacts
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.recipes import BuildState
+from bootstrap.planning.template_build import BuildWish, builds_of
+from tests.fakes.specs import cluster
+from tests.fakes.world import PVE1, FakeVm, World, pve_node
+
+SPEC = cluster()
+WISH = BuildWish()
+EVERYTHING = StorageFacts(
+    name=StorageName("local"),
+    kind="dir",
+    shared=False,
+    active=True,
+    content=frozenset({"images", "iso", "import"}),
+    free_gib=500,
+)
+
+
+def world_of(*names: str, storage: StorageFacts = EVERYTHING) -> World:
+    world = World()
+    world.pve_nodes = [replace(pve_node(name), storages=(storage,)) for name in names or ("pve1",)]
+    return world
+
+
+def build(world: World, wish: BuildWish = WISH, *, sink: Callable[[Event], None] = lambda _event: None) -> Plan:
+    plan = prepare_build(SPEC, world.ports, wish)
+    if not plan.empty:
+        run_build(plan, SPEC, world.ports, wish, sink=sink, options=RunOptions())
+    return plan
+
+
+def prune(world: World) -> Plan:
+    plan = prepare_prune(SPEC, world.ports)
+    if not plan.empty:
+        run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    return plan
+
+
+def isos(world: World) -> list[str]:
+    return [volume for _, volume in world.volumes if ":iso/" in volume]
+
+
+def test_a_template_is_built_in_order_and_nothing_else_is_left() -> None:
+    world = world_of()
+    build(world)
+    (made,) = list_templates(world.ports)
+    assert (made.template, made.running, made.record.state) == (True, False, BuildState.SEALED)
+    assert world.vms[made.vmid].settings["ide2"] == "local:cloudinit"
+    assert isos(world) == []
+    assert list(world.vms) == [made.vmid]
+    acts = [call.split()[0] for call in world.journal]
+    assert acts == [
+        *("download", "upload", "create", "start", "upload", "bake", "describe", "clean", "describe", "stop"),
+        *("seal", "convert", "remove"),
+    ]
+
+
+def test_where_it_is_already_nothing_is_done() -> None:
+    world = world_of()
+    build(world)
+    again = prepare_build(SPEC, world.ports, WISH)
+    assert again.empty
+    assert "is that template already" in again.notes[0]
+    assert len(builds_of(prepare_build(SPEC, world.ports, replace(WISH, again=True)))) == 1
+
+
+def test_the_token_of_a_cluster_is_not_made_for_it() -> None:
+    world = world_of()
+    build(world)
+    assert world.state == {}
+
+
+def calls_of_a_build() -> list[str]:
+    world = world_of()
+    build(world)
+    return world.journal
+
+
+@pytest.mark.parametrize("number", range(len(calls_of_a_build())))
+@pytest.mark.parametrize("other_key", [False, True])
+def test_one_that_dies_after_any_act_is_finished_or_started_clean(number: int, other_key: bool) -> None:
+    """The error comes after the act, as where the process is killed right then; another computer has another key."""
+    world = world_of()
+
+    def die(_call: str) -> None:
+        if len(world.journal) == number + 1:
+            raise HypervisorError("died")
+
+    world.on_call = die
+    with pytest.raises(HomelabError):
+        build(world)
+    world.on_call = lambda _call: None
+    ports = world.ports
+    if other_key:
+        ports = replace(ports, shells=replace(ports.shells, public_key="ssh-ed25519 BBBBother"))  # type: ignore[type-var]
+    plan = prepare_build(SPEC, ports, WISH)
+    if not plan.empty:
+        run_build(plan, SPEC, ports, WISH, sink=lambda _event: None, options=RunOptions())
+    (made,) = list_templates(ports)
+    assert made.template
+    assert world.vms[made.vmid].k3s_sha256
+    assert list(world.vms) == [made.vmid]
+    assert isos(world) == []
+    assert prepare_build(SPEC, ports, WISH).empty
+
+
+def test_one_cut_off_before_it_is_cleaned_goes_on_with_its_vm() -> None:
+    world = world_of()
+    world.broken_scripts.add("bake.sh")
+    with pytest.raises(HomelabError, match=r"bake\.sh"):
+        build(world)
+    vmid = list_templates(world.ports)[0].vmid
+    world.broken_scripts.clear()
+    world.journal.clear()
+    build(world)
+    assert list_templates(world.ports)[0].vmid == vmid
+    assert not any(call.startswith(("create", "download", "destroy")) for call in world.journal)
+
+
+def test_each_pve_node_with_storage_of_its_own_gets_one_and_a_shared_storage_serves_all() -> None:
+    world = world_of("pve1", "pve2")
+    build(world)
+    assert sorted(one.pve_node for one in list_templates(world.ports)) == ["pve1", "pve2"]
+    shared = world_of("pve1", "pve2", storage=replace(EVERYTHING, shared=True))
+    build(shared)
+    assert [one.pve_node for one in list_templates(shared.ports)] == ["pve1"]
+    assert prepare_build(SPEC, shared.ports, WISH).empty
+
+
+def test_only_one_pve_node_that_is_asked_for() -> None:
+    world = world_of("pve1", "pve2")
+    build(world, replace(WISH, pve_nodes=(PveNodeName("pve2"),)))
+    assert [one.pve_node for one in list_templates(world.ports)] == ["pve2"]
+    with pytest.raises(PreflightError, match="pve9"):
+        prepare_build(SPEC, world.ports, replace(WISH, pve_nodes=(PveNodeName("pve9"),)))
+
+
+def test_a_storage_that_takes_no_images_to_import_is_named_with_what_to_do() -> None:
+    world = world_of(storage=replace(EVERYTHING, content=frozenset({"images", "iso"})))
+    with pytest.raises(PreflightError, match="no storage of pve1 takes import content") as caught:
+        prepare_build(SPEC, world.ports, WISH)
+    assert "pvesm set" in caught.value.resolution
+
+
+def test_an_image_that_is_there_needs_no_such_storage_and_no_download() -> None:
+    world = world_of(storage=replace(EVERYTHING, content=frozenset({"images", "iso"})))
+    world.volumes.add((PVE1, "local:import/mine.qcow2"))
+    build(world, replace(WISH, image="local:import/mine.qcow2"))
+    assert list_templates(world.ports)[0].name.startswith("hk8s-mine-")
+    assert not any(call.startswith("download") for call in world.journal)
+
+
+def test_an_image_that_is_not_there_is_said() -> None:
+    with pytest.raises(HomelabError, match=r"there is no local:import/mine\.qcow2 on pve1"):
+        build(world_of(), replace(WISH, image="local:import/mine.qcow2"))
+
+
+def test_with_fixed_addresses_it_takes_the_last_that_is_free() -> None:
+    network = IPv4Network("192.0.2.0/24")
+    addresses = StaticAddresses(
+        first=IPv4Address("192.0.2.10"),
+        last=IPv4Address("192.0.2.20"),
+        subnet=network,
+        gateway=IPv4Address("192.0.2.20"),
+    )
+    spec = replace(SPEC, network=replace(SPEC.network, addresses=addresses))
+    world = world_of("pve1", "pve2")
+    plan = prepare_build(spec, world.ports, WISH)
+    assert [str(one.address) for one in builds_of(plan)] == ["192.0.2.19", "192.0.2.18"]
+
+
+def test_a_vmid_that_somebody_took_meanwhile_is_left_alone() -> None:
+    world = world_of()
+    vmid = builds_of(prepare_build(SPEC, world.ports, WISH))[0].vmid
+
+    def take(call: str) -> None:
+        if call.startswith("download"):
+            world.vms[vmid] = FakeVm(vmid=vmid, name="precious", pve_node=PVE1)
+
+    world.on_call = take
+    with pytest.raises(HomelabError, match=f"vmid {vmid} is precious"):
+        build(world)
+    assert world.vms[vmid].name == "precious"
+
+
+def test_what_is_not_there_is_a_warning() -> None:
+    said: list[Event] = []
+    build(world_of(), sink=said.append)
+    assert any(isinstance(event, Warned) and "something is not there" in event.message for event in said)
+
+
+def test_a_token_that_may_not_remove_the_iso_leaves_it_and_says_so() -> None:
+    said: list[Event] = []
+    world = world_of()
+    world.keeps_volumes = True
+    build(world, sink=said.append)
+    assert len(isos(world)) == 1
+    assert any(isinstance(event, Warned) and "no secret" in event.message for event in said)
+
+
+def three_generations() -> tuple[World, list[Vmid]]:
+    world = world_of()
+    for _ in range(3):
+        build(world, replace(WISH, again=True))
+    return world, sorted(world.vms)
+
+
+def test_prune_keeps_the_newest_and_those_in_use() -> None:
+    world, vmids = three_generations()
+    world.users[vmids[0]] = ("7001 (demo-cp-1)",)
+    plan = prune(world)
+    assert sorted(world.vms) == [vmids[0], vmids[2]]
+    assert plan.notes == (f"{world.vms[vmids[0]].name} ({vmids[0]}) stays: 7001 (demo-cp-1) stand on it",)
+    assert prepare_prune(SPEC, world.ports).empty
+
+
+def test_prune_leaves_one_that_got_a_clone_since_it_was_planned() -> None:
+    world, vmids = three_generations()
+    plan = prepare_prune(SPEC, world.ports)
+    world.users[vmids[1]] = ("7001 (demo-cp-1)",)
+    run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert sorted(world.vms) == vmids[1:]
+
+
+def test_prune_of_images_is_by_image() -> None:
+    world = world_of()
+    build(world)
+    build(world, replace(WISH, image="debian-12"))
+    assert prepare_prune(SPEC, world.ports).empty
+
+
+def test_prune_removes_what_a_dead_build_left_in_our_range_and_no_other() -> None:
+    world = world_of()
+    world.broken_scripts.add("bake.sh")
+    with pytest.raises(HomelabError):
+        build(world)
+    stranger = FakeVm(vmid=Vmid(7500), name="precious", pve_node=PVE1)
+    world.vms[stranger.vmid] = stranger
+    world.volumes.add((PVE1, "local:iso/hk8s-00000000-5000.iso"))
+    prune(world)
+    assert list(world.vms) == [stranger.vmid]
+    assert isos(world) == ["local:iso/hk8s-00000000-5000.iso"]
