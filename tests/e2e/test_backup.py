@@ -21,6 +21,8 @@ STATE = "state/homelab-k8s"
 PRECIOUS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "precious", "namespace": "default"}}
 INVENTORY = """
 cluster: lab
+control_plane: {{cores: 1, memory: 1GiB, disk: 8GiB}}
+workers: {{cores: 1, memory: 1GiB, disk: 8GiB}}
 backup:
   s3: {{endpoint: "{endpoint}", bucket: saved, insecure: true, access_key_env: SAVED_ID, secret_key_env: SAVED_SECRET}}
 """
