@@ -13,6 +13,7 @@ from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
 from bootstrap.planning.machines import machine_of, wanted_machines
 from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.zones import with_topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,10 @@ def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ..
     """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order."""
     wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
     found = [
-        Present(machine=wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm=vm)
+        Present(
+            machine=with_topology(spec, wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm.pve_node),
+            vm=vm,
+        )
         for vm in observed.vms
         if vm.record and is_ours(vm, spec.name) and vm.record.state is not RecordState.CLONING
     ]
