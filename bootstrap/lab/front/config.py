@@ -197,8 +197,9 @@ class Config:
     def _new_disk(self, vm: Any, storage: str, gib: int, rest: str) -> str:
         """`local:32` makes a disk of 32 GiB: a thin one, which takes no room before something is written."""
         volumes = self.front.pve.storages[storage]["volumes"]
-        number = next(n for n in range(len(volumes) + 2) if f"{vm.vmid}/vm-{vm.vmid}-disk-{n}.qcow2" not in volumes)
-        own = f"{vm.vmid}/vm-{vm.vmid}-disk-{number}.qcow2"
+        names = (f"{vm.vmid}/vm-{vm.vmid}-disk-{number}.qcow2" for number in range(len(volumes) + 1))
+        # A linked clone's volume is called `9000/base-9000-disk-0.qcow2/7000/vm-7000-disk-0.qcow2`.
+        own = next(name for name in names if not any(volume.endswith(name) for volume in volumes))
         volumes[own] = {"content": "images", "format": "qcow2", "size": gib * 1024**3, "vmid": vm.vmid, "ctime": 0}
         options = sorted(part for part in (*rest.split(","), f"size={gib}G") if part)
         return ",".join([f"{storage}:{own}", *options])

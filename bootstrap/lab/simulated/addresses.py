@@ -69,10 +69,15 @@ class AddressSlot:
 
 
 def static_address(spec: GuestSpec) -> IPv4Address | None:
-    """The first static IPv4 address of a seed's network config; None: DHCP, or no seed."""
+    """net0's static IPv4 address in a seed's network config; None: DHCP, or no seed.
+
+    Further network devices are there in the config alone: a simulated guest listens at one address.
+    """
     if spec.seed is None:
         return None
     for entry in (yaml.safe_load(spec.seed.network_config) or {}).get("config") or ():
+        if str(entry.get("mac_address", "")).upper() != spec.mac:
+            continue
         for subnet in entry.get("subnets") or ():
             found = re.match(r"\d+(?:\.\d+){3}", str(subnet.get("address", "")))
             if subnet.get("type") == "static" and found:

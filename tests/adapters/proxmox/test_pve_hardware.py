@@ -61,7 +61,7 @@ def test_a_data_disk_is_made_read_back_and_goes_with_its_vm(lab: Lab, hypervisor
     data = DataDisk(size_gib=50, storage=StorageName("local"))
     configure(hypervisor, vm, replace(MACHINE, hardware=Hardware(data_disk=data, disk_options=DiskOptions(ssd=True))))
     drive = dict(hypervisor.read_vm(vm, pve_node=PVE1).drives)["scsi1"]
-    assert drive.startswith("local:7001/vm-7001-disk-")
+    assert drive.startswith("local:7001/vm-7001-disk-1.qcow2,"), "the system disk is number 0"
     assert {"size=50G", "ssd=1"} <= set(drive.split(","))
     volume = drive.split(",")[0].partition(":")[2]
     assert volume in lab.pve.storages["local"]["volumes"]
