@@ -327,7 +327,8 @@ def prepare_guest(step: PrepareGuest, _lane: str, context: RunContext) -> Done:
     facts = context.findings.guests.need(step.machine)
     if facts.active_state == "active":
         return Done(changed=False)
-    if is_newer(facts.k3s_version, step.version):
+    # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
+    if facts.active_state and is_newer(facts.k3s_version, step.version):
         return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
     artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
     if facts.k3s_sha256 == artifact.sha256:

@@ -173,7 +173,7 @@ def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401
 def _users(read: Iterable[tuple[Row, Row]]) -> dict[int, list[str]]:
     """Templates' vmids, each with the VMs whose disks stand on its own."""
     found: dict[int, list[str]] = {}
-    for row, config in read:
+    for row, config in sorted(read, key=lambda pair: int(pair[0]["vmid"])):
         volumes = [configs.volume(drive) for drive in configs.drives(config).values()]
         for base in {int(on[1]) for on in map(_STANDS_ON.search, volumes) if on}:
             found.setdefault(base, []).append(f"{row['vmid']} ({config.get('name') or row.get('name') or '-'})")

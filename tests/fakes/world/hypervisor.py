@@ -88,6 +88,7 @@ class FakeHypervisor:
                 vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
             )
             vm.tags = "homelab-k8s-template"
+            vm.k3s_sha256 = world.baked
             world.vms[request.vmid] = vm
         world.on_call(f"cloned {request.name}")
 

@@ -67,6 +67,7 @@ class FakeShell(DataScripts):
         time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))
         return (
             f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
+            f"k3s_version={self.world.releases.get(self.vm.k3s_sha256, '')}\n"
             f"time={time_s}\n"
         )
 

@@ -50,6 +50,7 @@ class World:
         releases: Checksum of each k3s binary that was fetched to its version.
         volumes: Images and ISOs on the storages of a Proxmox node.
         converted: VMs that are templates now.
+        baked: Checksum of the k3s binary that clones of the template have, empty for none.
         users: Template to the linked clones that stand on it.
         keeps_volumes: Whether the token may not remove volumes.
         directory: Where state items go that a program wants as files.
@@ -103,6 +104,7 @@ class World:
     volumes: set[tuple[PveNodeName, str]] = field(default_factory=set)
     converted: set[Vmid] = field(default_factory=set)
     users: dict[Vmid, tuple[str, ...]] = field(default_factory=dict)
+    baked: str = ""
     keeps_volumes: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
 

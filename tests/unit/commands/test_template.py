@@ -10,6 +10,7 @@ import pytest
 
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_build, run_prune
+from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import StaticAddresses
@@ -257,3 +258,18 @@ def test_prune_removes_what_a_dead_build_left_in_our_range_and_no_other() -> Non
     prune(world)
     assert list(world.vms) == [stranger.vmid]
     assert isos(world) == ["local:iso/hk8s-00000000-5000.iso"]
+
+
+@pytest.mark.parametrize(
+    ("baked", "uploads"), [("v1.33.3+k3s1", False), ("v1.33.4+k3s1", True), ("v1.33.2+k3s1", True)]
+)
+def test_machines_run_the_k3s_that_is_asked_for_and_get_it_only_where_the_template_has_another(
+    baked: str, uploads: bool
+) -> None:
+    """A newer one too: the binary came with the template, and no data of its version is there."""
+    world = World()
+    world.baked = world.ports.artifacts.fetch(SPEC.k3s, version=baked, arch="amd64").sha256
+    wanted = world.ports.artifacts.fetch(SPEC.k3s, version="v1.33.3+k3s1", arch="amd64").sha256
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert {vm.k3s_sha256 for vm in world.vms.values()} == {wanted}
+    assert any(call.startswith("upload") for call in world.journal) is uploads
