@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import PreflightError
@@ -96,14 +96,16 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
     used = set(observed.used_vmids)
     have = {one.pve_node: one for one in seen.templates if one.template and one.record.recipe == recipe.hash}
     shared = _shared_storages(observed)
-    for facts in build_nodes(spec, observed, wish):
+    for place, facts in enumerate(build_nodes(spec, observed, wish)):
         there = have.get(facts.name) or next(
             (one for one in have.values() if _storage(spec, facts, "images", wish.disk_storage) in shared), None
         )
         if there is not None and not wish.again:
             notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
             continue
-        build = _build(spec, observed, recipe, wish, seen, facts, used)
+        build = replace(
+            _build(spec, recipe, wish, seen, facts, used), address=_free_address(spec, observed, place=place)
+        )
         used.add(build.vmid)
         builds.append(build)
         if build.disk_storage in shared:
@@ -154,7 +156,6 @@ def _plan(command: str, spec: ClusterSpec, observed: Observed, lanes: Iterable[L
 
 def _build(
     spec: ClusterSpec,
-    observed: Observed,
     recipe: Recipe,
     wish: BuildWish,
     seen: TemplatesSeen,
@@ -180,7 +181,6 @@ def _build(
         iso_storage=_storage(spec, facts, "iso", wish.iso_storage),
         bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), "vmbr0"),
         vlan=spec.network.vlan,
-        address=_free_address(spec, observed, taken=len(used - observed.used_vmids)),
     )
 
 
@@ -194,20 +194,23 @@ def _goes_on(one: TemplateVm, spec: ClusterSpec, recipe: Recipe, seen: Templates
     return record.state is not BuildState.CLEANING
 
 
-def _free_address(spec: ClusterSpec, observed: Observed, *, taken: int) -> IPv4Address | None:
-    """An address for a while: from the end of the range, where machines come last. None with DHCP."""
+def _free_address(spec: ClusterSpec, observed: Observed, *, place: int) -> IPv4Address | None:
+    """An address for a while: from the end of the range, where machines come last. None with DHCP.
+
+    By the Proxmox node's place among those that build, so that a build that goes on has the one it began with.
+    """
     addresses = spec.network.addresses
     if addresses is None:
         return None
     used = {vm.address for vm in observed.vms} | {addresses.gateway}
     numbers = range(int(addresses.last), int(addresses.first) - 1, -1)
     free = [address for address in map(IPv4Address, numbers) if address not in used]
-    if len(free) <= taken:
+    if len(free) <= place:
         raise PreflightError(
             f"no address of {addresses.first}-{addresses.last} is free to build a template with",
             resolution="widen network.addresses",
         )
-    return free[taken]
+    return free[place]
 
 
 def _shared_storages(observed: Observed) -> frozenset[StorageName]:

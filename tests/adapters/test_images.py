@@ -92,7 +92,7 @@ def read(data: bytes) -> tuple[str, dict[str, str]]:
     """Label and texts of an ISO, as cloud-init finds them."""
     iso = pycdlib.PyCdlib()
     iso.open_fp(io.BytesIO(data))
-    texts = {}
+    texts: dict[str, str] = {}
     for name in ("meta-data", "user-data", "network-config"):
         for way in ("joliet_path", "rr_path"):
             file = io.BytesIO()

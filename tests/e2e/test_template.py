@@ -94,7 +94,7 @@ def test_nothing_that_is_one_machine_s_own_is_in_it(home: Home) -> None:
     ):
         assert [path for path in root.glob(pattern) if path.is_file()] == []
     written = [path.name for path in (root / "var/log").rglob("*") if path.is_file() and path.stat().st_size]
-    assert written in ([], ["wtmp"]) 
+    assert written in ([], ["wtmp"])
 
 
 def test_machines_of_it_get_nothing_uploaded_and_are_told_apart(home: Home) -> None:
