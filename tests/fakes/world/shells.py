@@ -84,8 +84,8 @@ class FakeShell(DataScripts):
         return "warning=something is not there\nchanged=1\n"
 
     def _clean(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.refuses_key.add(self.vm.name)  # first: who is killed right then has no key there any more
         self.world.log(f"clean {self.vm.name}")
-        self.world.refuses_key.add(self.vm.name)
         return "cleaned=1\n"
 
     def _install_k3s(self, env: dict[str, str], files: dict[str, str]) -> str:
