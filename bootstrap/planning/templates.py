@@ -80,8 +80,8 @@ def _no_template(
     return PreflightError(
         f"no template found by {spec.template}",
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
-        resolution="`homelab-k8s template build` makes one; or set `template:` in the inventory to a name, {tag: ...} or "
-        "{vmid: ...} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
+        resolution="`homelab-k8s template build` makes one; or set `template:` in the inventory to a name, {tag: ...} "
+        "or {vmid: ...} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
     )
 
 
