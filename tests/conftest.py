@@ -6,31 +6,43 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Speed is measured in benchmarks; a busy machine is no failure.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 
 ROOT = Path(__file__).parent
-BRIDGE = ("container", "qemu")
-"""Markers of tests whose lab needs the one bridge of this machine (tests/bridge.py)."""
+BRIDGE = (
+    "e2e/test_backup.py",
+    "e2e/test_container.py",
+    "e2e/test_day_two.py",
+    "e2e/test_qemu.py",
+    "e2e/test_template.py",
+    "e2e/test_vip.py",
+    "lab/guests/",
+)
+"""Files whose labs need the one bridge of this machine (tests/bridge.py) all the time."""
 LONG = ("kills/", "e2e/", "faults/", "lab/")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the bridge go to one worker, so that the other does not wait for it; else a file stays together.
-
-    They come first, and then files that wait long, so that no worker is left with one of them at the end.
-    """
-    for item in items:
-        path = item.path.relative_to(ROOT).as_posix()
-        shared = any(item.get_closest_marker(name) for name in BRIDGE)
-        item.add_marker(pytest.mark.xdist_group("bridge" if shared else path))
-    items.sort(key=_rank)
+    """Files that share the bridge come first, then those that wait long: no worker is left with one at the end."""
+    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).as_posix()))
 
 
-def _rank(item: pytest.Item) -> int:
-    if any(item.get_closest_marker(name) for name in BRIDGE):
-        return 0
-    return 1 if item.path.relative_to(ROOT).as_posix().startswith(LONG) else 2
+def _rank(path: str) -> int:
+    return 0 if path.startswith(BRIDGE) else 1 if path.startswith(LONG) else 2
+
+
+class ByFileAndBridge(LoadScopeScheduling):  # type: ignore[misc]
+    """A file goes to one worker as a whole, and all that share the bridge to the same: nobody waits for it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0].removeprefix("tests/")
+        return "bridge" if path.startswith(BRIDGE) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileAndBridge:
+    """Have pytest-xdist deal the tests out so."""
+    return ByFileAndBridge(config, log)
