@@ -77,9 +77,9 @@ class Prompts:
                 return proposal
 
     def _read(self, text: str) -> str:
-        self.stderr.write(text)
-        self.stderr.flush()
         try:
+            self.stderr.write(text)
+            self.stderr.flush()
             typed = self.stdin.readline()
         except KeyboardInterrupt:
             typed = ""
