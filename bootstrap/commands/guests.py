@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -10,6 +12,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.execution.guest_steps import HOST_KEY_FILE
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.checks_live import GuestSeen
@@ -35,10 +38,7 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
     name = vm.record.machine
     measures = etcd and vm.record.role is Role.CONTROL_PLANE
     try:
-        shell = ports.shells.connect(
-            name, address, user=spec.ssh.user, host_key=host_key(vm, spec, ports), timeout_s=_LOGIN_TIMEOUT_S
-        )
-        try:
+        with logged_in(vm, address, spec, ports) as shell:
             began_s = ports.processes.unix_s()
             facts = parse_lines(shell.run(GuestScript(name="facts.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
             ours_s = (began_s + ports.processes.unix_s()) / 2
@@ -48,10 +48,20 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
                 clock_s=_ahead_s(facts, ours_s),
             )
             return _with_disk(seen, shell) if measures else seen
-        finally:
-            shell.close()
     except HomelabError as error:
         return GuestSeen(machine=name, problem=str(error))
+
+
+@contextmanager
+def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> Iterator[GuestShell]:
+    """A login on a machine of ours that runs, its host key pinned. Raises HomelabError."""
+    name = vm.record.machine if vm.record else MachineName(vm.name)
+    key = host_key(vm, spec, ports)
+    shell = ports.shells.connect(name, address, user=spec.ssh.user, host_key=key, timeout_s=_LOGIN_TIMEOUT_S)
+    try:
+        yield shell
+    finally:
+        shell.close()
 
 
 def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:

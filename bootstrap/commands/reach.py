@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bootstrap.commands.guests import host_key
+from bootstrap.commands.guests import host_key, logged_in
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
@@ -25,7 +25,6 @@ OWN_KEY = "id_ed25519"
 """The state item with the key pair that is made where the inventory names none."""
 
 _THREADS = 32
-_LOGIN_TIMEOUT_S = 10.0
 _LOGS_TIMEOUT_S = 60.0
 _AGO = re.compile(r"\d+ ?(?:s|m|min|h|d|w)")
 
@@ -286,12 +285,8 @@ def _ask(
     name = record.machine
     try:
         address = _address(vm, record, spec, ports)
-        key = host_key(vm, spec, ports)
-        shell = ports.shells.connect(name, address, user=spec.ssh.user, host_key=key, timeout_s=_LOGIN_TIMEOUT_S)
-        try:
+        with logged_in(vm, address, spec, ports) as shell:
             return Answer(machine=name, outcome=shell.command(command, timeout_s=timeout_s))
-        finally:
-            shell.close()
     except HomelabError as error:
         return Answer(machine=name, problem=str(error).removeprefix(f"{name}: ").removeprefix(f"{name} "))
 

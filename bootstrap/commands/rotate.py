@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
-from bootstrap.commands.snapshots import logged_in
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError
-from bootstrap.execution.guest_steps import HOST_KEY_FILE
 from bootstrap.execution.scripts import parse_lines
-from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, VmRecord
@@ -22,10 +20,9 @@ from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.kubeconfig import with_server
 from bootstrap.planning.snapshots import NOTE, TOKEN, in_bucket, made_at, newest_first, parse_note, snapshot_at
-from bootstrap.ports import GuestScript, GuestShell, Ports
+from bootstrap.ports import GuestScript, Ports
 
 _THREADS = 8
-_LOGIN_TIMEOUT_S = 10.0
 _SCRIPT_TIMEOUT_S = 30.0
 _ON_SERVER = "file:///var/lib/rancher/k3s/server/db/snapshots/"
 
@@ -124,18 +121,3 @@ def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapsh
         return ()
     finally:
         kube.close()
-
-
-@contextmanager
-def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> Iterator[GuestShell]:
-    """A login on a machine of ours that runs, its host key pinned. Raises HomelabError."""
-    host_key = None
-    if spec.ssh.host_keys is not HostKeyPolicy.ACCEPT_NEW:
-        text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
-        host_key = " ".join(text.split()[:2])
-    name = vm.record.machine if vm.record else MachineName(vm.name)
-    shell = ports.shells.connect(name, address, user=spec.ssh.user, host_key=host_key, timeout_s=_LOGIN_TIMEOUT_S)
-    try:
-        yield shell
-    finally:
-        shell.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import PreflightError
@@ -10,7 +10,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving
 from bootstrap.planning.machines import machine_of
@@ -146,9 +145,3 @@ def marked(observed: Observed, names: Collection[MachineName], state: RecordStat
 def leaving_members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
     """Machines of a pool that an earlier command has marked to go."""
     return tuple(member for member in members(spec, pool, observed) if member.leaving)
-
-
-def extra_machines(spec: ClusterSpec, observed: Observed, pools: Sequence[NodePool]) -> tuple[VmRecord, ...]:
-    """Machines of ours whose pool the inventory does not know any more."""
-    known = {pool.name for pool in pools}
-    return tuple(vm for vm in observed.vms if vm.record and is_ours(vm, spec.name) and vm.record.pool not in known)

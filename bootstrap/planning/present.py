@@ -9,7 +9,8 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.bare import bare_plan
+from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import machine_of, wanted_machines
 from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
@@ -83,13 +84,4 @@ def plan_on(
         )
         for each in machines
     )
-    return Plan(
-        command=command,
-        cluster=spec.name,
-        machines=planned,
-        lanes=lanes,
-        notes=notes,
-        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
-    )
+    return bare_plan(command, spec, observed, machines=planned, lanes=lanes, notes=notes)

@@ -16,6 +16,7 @@ from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.access import needed_server
+from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import strangers_notes
 from bootstrap.planning.leaving import (
     DrainRules,
@@ -27,7 +28,7 @@ from bootstrap.planning.leaving import (
     out_of_kubernetes,
     why_goes,
 )
-from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
 from bootstrap.planning.members import Member, members, victims
@@ -135,17 +136,13 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
                 for member in targets
             ),
         )
-    return Plan(
-        command="replace",
-        cluster=spec.name,
+    return bare_plan(
+        "replace",
+        spec,
+        observed,
         machines=tuple(shown),
         lanes=lanes,
         notes=(*_notes(turns.surge, wish, new, later), *making.notes, *strangers_notes(spec, observed)),
-        reserved_vmids=observed.used_vmids
-        | {lock_vmid(spec.placement.vmids)}
-        | {machine.place.vmid for machine in shown},
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
     )
 
 

@@ -11,6 +11,7 @@ from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import needed_server
+from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import strangers_notes
 from bootstrap.planning.keeping_steps import Reclaim
 from bootstrap.planning.leaving import (
@@ -23,7 +24,7 @@ from bootstrap.planning.leaving import (
     out_of_kubernetes,
     why_goes,
 )
-from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.members import Member, members, staying
@@ -84,9 +85,9 @@ def plan_scale(
         if standing.machine.pool in pools and (standing.machine.name in reclaimed or needs_work(standing))
     ]
     going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
-    base = _base(spec, observed)
+    strangers = strangers_notes(spec, observed)
     if not work and not going:
-        return replace(base, machines=_shown(all_standings, (), ()))
+        return bare_plan("scale", spec, observed, machines=_shown(all_standings, (), ()), notes=strangers)
     servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
     check_quorum(spec, observed, going=servers_going)
     needed_server(spec, observed, besides=(*servers_going, *reclaimed))
@@ -110,13 +111,7 @@ def plan_scale(
         *(_reclaim_lane(name) for name in reclaimed),
         *_departures(going, rules),
     )
-    return replace(
-        base,
-        machines=planned,
-        lanes=lanes,
-        notes=(*making.notes, *base.notes),
-        reserved_vmids=base.reserved_vmids | {machine.place.vmid for machine in planned},
-    )
+    return bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *strangers))
 
 
 def _check_joinable(
@@ -135,19 +130,6 @@ def _check_joinable(
             details=f"{', '.join(new)} would have to wait for it",
             resolution=f"`homelab-k8s up` brings it back, or `homelab-k8s replace {dead[0]}` puts another in its place",
         )
-
-
-def _base(spec: ClusterSpec, observed: Observed) -> Plan:
-    return Plan(
-        command="scale",
-        cluster=spec.name,
-        machines=(),
-        lanes=(),
-        notes=strangers_notes(spec, observed),
-        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
-    )
 
 
 def _to_reclaim(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, S3Spec
@@ -134,11 +134,6 @@ def snapshot_at(path: Path, *, size: int, note: SnapshotNote | None) -> Snapshot
     """A file of this computer as a snapshot."""
     made = datetime.fromtimestamp(note.made_s, tz=UTC) if note else made_at(path.name)
     return Snapshot(name=path.name, machine=None, location=str(path), size=size, made=made)
-
-
-def name_in(location: str) -> str:
-    """The file's name in a location."""
-    return PurePosixPath(location).name
 
 
 def needed_bucket(spec: ClusterSpec) -> S3Spec:

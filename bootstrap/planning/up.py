@@ -6,7 +6,6 @@ Nothing is removed and nothing that works is touched; what would have to go is n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from bootstrap.errors import PreflightError
@@ -15,9 +14,10 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import healthy_server
+from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import notes_on_drift
 from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot
-from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import (
     API_REACHABLE,
@@ -53,18 +53,8 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
     reasons = {standing.machine.name: _reason(standing, observed) for standing in all_standings}
     work = [standing for standing in all_standings if reasons[standing.machine.name]]
     drift = notes_on_drift(spec, observed, all_standings)
-    base = Plan(
-        command="up",
-        cluster=spec.name,
-        machines=(),
-        lanes=(),
-        notes=drift,
-        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
-    )
     if not work:
-        return replace(base, machines=tuple(kept(standing) for standing in all_standings))
+        return bare_plan("up", spec, observed, machines=tuple(map(kept, all_standings)), notes=drift)
     check_datastore(spec, observed)
     making = Making.of(spec, observed, all_standings)
     check_lock_place(spec, observed.vms)
@@ -77,9 +67,7 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
         kubeconfig_lane(spec),
         *arrival_lanes(making, all_standings, work, version, restore=restore),
     )
-    notes = (*making.notes, *drift)
-    reserved = base.reserved_vmids | {machine.place.vmid for machine in planned}
-    return replace(base, machines=planned, lanes=lanes, notes=notes, reserved_vmids=reserved)
+    return bare_plan("up", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *drift))
 
 
 def _reason(standing: Standing, observed: Observed) -> str:

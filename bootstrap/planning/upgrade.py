@@ -6,7 +6,7 @@ A machine that runs a rung's release is passed over: that is how an upgrade that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
@@ -16,9 +16,10 @@ from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.access import needed_server
+from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.climbing import Climber, Climbing, interrupted
 from bootstrap.planning.leaving import DrainRules
-from bootstrap.planning.lock import check_lock_place, lock_vmid, marker_of
+from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
@@ -170,21 +171,13 @@ def plan_upgrade(
         snapshot=f"before-{target}".replace("+", "-") if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
-    base = Plan(
-        command="upgrade",
-        cluster=spec.name,
-        machines=tuple(_planned(climber, climbing, observed) for climber in start.climbers),
-        lanes=(),
-        notes=_strange_notes(start, observed, target),
-        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)},
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
-    )
+    machines = tuple(_planned(climber, climbing, observed) for climber in start.climbers)
+    strange = _strange_notes(start, observed, target)
     if not climbing.working:
-        return base
+        return bare_plan("upgrade", spec, observed, machines=machines, notes=strange)
     check_lock_place(spec, observed.vms)
-    notes = (_way(start.lowest, rungs), *climbing.notes, *base.notes, *_inventory_notes(spec, target))
-    return replace(base, lanes=climbing.lanes(spec), notes=notes)
+    notes = (_way(start.lowest, rungs), *climbing.notes, *strange, *_inventory_notes(spec, target))
+    return bare_plan("upgrade", spec, observed, machines=machines, lanes=climbing.lanes(spec), notes=notes)
 
 
 def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName]:
