@@ -95,6 +95,11 @@ def test_a_backup_is_on_the_server_and_here_and_only_the_user_can_read_it(cluste
     assert cluster.token() not in result.err
 
 
+def test_secrets_are_encrypted_from_the_first_start(cluster: Cluster) -> None:
+    asked = ("--machine", "lab-cp-1", "--lab", "--", "sudo", "k3s", "secrets-encrypt", "status")
+    assert "Encryption Status: Enabled" in cluster.home.run("exec", *asked).out
+
+
 def test_what_was_deleted_since_is_back_after_a_restore(cluster: Cluster) -> None:
     cluster.lose_it()
     cluster.run("restore", "latest", "--yes")
