@@ -8,11 +8,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bootstrap.adapters.artifacts.download import Downloader
 from bootstrap.errors import ArtifactError, PreflightError
-from bootstrap.planning.recipes import CloudImage, slug
+from bootstrap.planning.recipes import CloudImage, image_name
 
 _CHECKSUM = re.compile(r"(sha256|sha512):([0-9a-f]{64}|[0-9a-f]{128})")
 _LENGTHS = {"sha256": 64, "sha512": 128}
@@ -31,8 +30,7 @@ def find_image(text: str, *, arch: str, checksum: str, downloader: Downloader | 
     """See `TemplateMaker.find_image`."""
     algorithm, digest = _checksum(checksum)
     if text.startswith(("https://", "http://")):
-        name = slug(urlsplit(text).path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
-        return CloudImage(name=name, url=text, checksum=digest, algorithm=algorithm)
+        return CloudImage(name=image_name(text), url=text, checksum=digest, algorithm=algorithm)
     known = catalogue()
     if text not in known:
         raise PreflightError(

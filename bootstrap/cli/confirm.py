@@ -22,10 +22,12 @@ class Question:
     Attributes:
         consequence: What happens, as a sentence: `This removes 3 machines for good.`
         by_name: Whether the cluster's name has to be typed, which is for what loses data; else `y`.
+        otherwise: What somebody can do who does not want that.
     """
 
     consequence: str
     by_name: bool = False
+    otherwise: str = ""
 
 
 def confirm(plan: Plan, question: Question) -> None:
@@ -42,7 +44,7 @@ def confirm(plan: Plan, question: Question) -> None:
         raise UsageError(
             f"{plan.command} of {plan.cluster} asks first, and stdin is no terminal",
             details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
-            resolution="give --yes to have it done without being asked",
+            resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
         )
     try:
         sys.stderr.write(f"{table}\n\n" if table else "")
@@ -58,4 +60,4 @@ def confirm(plan: Plan, question: Question) -> None:
     if question.by_name and answer != plan.cluster:
         raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
     if not question.by_name and answer.lower() not in YES:
-        raise HomelabError("you did not say yes: nothing was touched")
+        raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from bootstrap.planning.proposal import Proposal
 
 MAKE_ONE = """\
-There is no template yet: `homelab-k8s template build` makes one, with k3s baked in, once the
-inventory is written. By hand it is the README's step 3; the tag homelab-k8s-template is what the
-inventory asks for."""
+There is no template yet: `homelab-k8s up` builds one of Debian's cloud image, with k3s baked in,
+and asks first. docs/templates.md has how to make one by hand."""
 
 
 def survey_text(seen: Survey) -> str:
@@ -60,8 +59,7 @@ def written_text(proposal: Proposal, file: Path, *, default: Path) -> str:
     for problem in proposal.problems:
         lines.append(f"not yet: {problem}")
     which = [] if file == default else ["-i", str(file)]
-    build = [] if proposal.has_template else [["template", "build", *which]]
-    commands = (*build, ["doctor", *which], ["up", "--dry-run", *which], ["up", *which])
+    commands = (["doctor", *which], ["up", "--dry-run", *which], ["up", *which])
     nexts = [shlex.join(["homelab-k8s", *command]) for command in commands]
     return "\n".join([*lines, f"next: {nexts[0]}", *(f"then: {line}" for line in nexts[1:])])
 

@@ -55,7 +55,8 @@ def plan_text(plan: Plan) -> str:
         parts += ["", plan_table(plan)]
     parts += _lanes(plan)
     for following in plan.follows:
-        parts += ["", "and then", "", plan_table(following), *_lanes(following)]
+        others = ["", plan_table(following)] if following.machines != plan.machines else []
+        parts += ["", "and then", *others, *_lanes(following)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
     parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]

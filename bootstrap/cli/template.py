@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 _HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")
 
 Image = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="IMAGE",
         help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https address, or a volume on the Proxmox "
-        "storage (local:import/x.qcow2).",
+        "storage (local:import/x.qcow2); otherwise the inventory's, else debian-13.",
     ),
 ]
-Checksum = Annotated[str, typer.Option(metavar="SUM", help="The image's: sha256:... or sha512:...")]
+Checksum = Annotated[str | None, typer.Option(metavar="SUM", help="The image's: sha256:... or sha512:...")]
 PveNodes = Annotated[
     list[str] | None, typer.Option("--pve-node", metavar="NAME", help="Build there only; may be given several times.")
 ]
@@ -48,8 +48,8 @@ app = typer.Typer(
 def build(
     context: typer.Context,
     *,
-    image: Image = "debian-13",
-    checksum: Checksum = "",
+    image: Image = None,
+    checksum: Checksum = None,
     pve_node: PveNodes = None,
     storage: Storage = None,
     image_storage: ImageStorage = None,
@@ -70,18 +70,10 @@ def build(
     interrupted build is continued by the same command.
     """
     from bootstrap.inventory import Overrides
+    from bootstrap.model.cluster import DEFAULT_IMAGE
     from bootstrap.model.ids import PveNodeName, StorageName
     from bootstrap.planning.template_build import BuildWish
 
-    wish = BuildWish(
-        image=image,
-        checksum=checksum,
-        pve_nodes=tuple(map(PveNodeName, pve_node or ())),
-        disk_storage=StorageName(storage) if storage else None,
-        image_storage=StorageName(image_storage) if image_storage else None,
-        iso_storage=StorageName(iso_storage) if iso_storage else None,
-        again=again,
-    )
     with working(
         "template-build",
         context,
@@ -91,6 +83,16 @@ def build(
         progress=progress,
         output=output,
     ) as work:
+        ref = work.homelab.inventory.spec.template
+        wish = BuildWish(
+            image=image or ref.image or DEFAULT_IMAGE,
+            checksum=(ref.checksum if image is None else "") if checksum is None else checksum,
+            pve_nodes=tuple(map(PveNodeName, pve_node or ())),
+            disk_storage=StorageName(storage) if storage else None,
+            image_storage=StorageName(image_storage) if image_storage else None,
+            iso_storage=StorageName(iso_storage) if iso_storage else None,
+            again=again,
+        )
         ended = work.act(
             lambda: work.homelab.plan_template(wish),
             lambda plan, /, *, sink, options: work.homelab.build_template(plan, wish, sink=sink, options=options),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import (
     Cluster,
@@ -29,6 +30,7 @@ from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
+    from bootstrap.planning.plan import Plan
 
 Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each.")]
 Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Of each, such as 4GiB.")]
@@ -51,7 +53,10 @@ def up(
     control_plane_memory: Size = None,
     control_plane_disk: Size = None,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The template: its name, its vmid, or tag:NAME.")
+        str | None, typer.Option(metavar="NAME", help="The template: its name, its vmid, tag:NAME or image:NAME.")
+    ] = None,
+    template_build: Annotated[
+        str | None, typer.Option(metavar="MODE", help="auto: build the template that is missing. never: do not.")
     ] = None,
     clone: Annotated[str | None, typer.Option(metavar="MODE", help="linked or full.")] = None,
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None,
@@ -75,7 +80,7 @@ def up(
     trace: Trace = None,
     dry_run: DryRun = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Taken for scripts' sake: up only adds and never asks.")
+        bool, typer.Option("--yes", "-y", help="Do not ask before a template is built; nothing else is asked.")
     ] = False,
     lab: Lab = False,
     guests: LabGuests = None,
@@ -83,7 +88,6 @@ def up(
     output: OutputForm = Output.TEXT,
 ) -> None:
     """Make the cluster as the inventory says: what is missing is made, what is broken repaired, nothing removed."""
-    del yes
     from bootstrap.inventory import Overrides
 
     overrides = Overrides(
@@ -97,6 +101,7 @@ def up(
         control_plane_memory=control_plane_memory,
         control_plane_disk=control_plane_disk,
         template=template,
+        template_build=template_build,
         clone=clone,
         storage=storage,
         vmids=vmids,
@@ -122,11 +127,27 @@ def up(
         ended = work.act(
             work.homelab.plan_up,
             work.homelab.up,
-            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
             kubeconfig=target,
         )
         if ended is not None:
             _tell(work, ended, target)
+
+
+def _question(plan: Plan) -> Question | None:
+    """Building a template takes minutes and room: that is asked, all else `up` just does."""
+    from bootstrap.planning.template_build import builds_of
+
+    builds = builds_of(plan)
+    if not builds:
+        return None
+    where = ", ".join(build.pve_node for build in builds)
+    recipe = builds[0].recipe
+    return Question(
+        f"First a template is built on {where}, of {recipe.image.name} with k3s {recipe.k3s}; that takes some minutes.",
+        otherwise="`--template-build never` takes templates that are there; `template:` in the inventory names one",
+    )
 
 
 def _target(kubeconfig: str | None, output: Output) -> KubeconfigTarget:

@@ -23,6 +23,7 @@ from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
 from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.template_wants import with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
 from bootstrap.ports import EndpointFacts, Ports
@@ -71,9 +72,9 @@ class _Doctor:
             ("token", ("tls",), self._token),
             ("version", ("token",), lambda: checks.check_version(self._observed)),
             ("privileges", ("token",), self._privileges),
-            ("template", ("token",), lambda: checks.check_template(self._spec, self._observed)),
-            ("storage", ("template",), lambda: checks.check_storages(self._spec, self._observed)),
-            ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._observed)),
+            ("template", ("token",), lambda: checks.check_template(self._spec, self._foreseen)),
+            ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
+            ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._foreseen)),
             ("capacity", ("template",), self._capacity),
             ("addresses", ("capacity",), self._addresses),
             ("k3s", (), self._k3s),
@@ -117,8 +118,13 @@ class _Doctor:
         return settled(self._inventory_spec, self._observed)
 
     @cached_property
+    def _foreseen(self) -> Observed:
+        """With the templates that `up` would build."""
+        return with_planned(self._spec, self._observed)
+
+    @cached_property
     def _plan(self) -> Plan:
-        return plan_up(self._spec, self._observed, version="")
+        return plan_up(self._spec, self._foreseen, version="")
 
     @cached_property
     def _servers(self) -> tuple[str, ...]:

@@ -110,7 +110,10 @@ def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
     names, wanted = {str(choice.ref) for choice in seen.templates}, wishes.template
     if wanted is not None and observed.templates:
         known = any(
-            wanted.vmid == each.vmid or wanted.name == each.name or (wanted.tag or "").lower() in each.tags
+            wanted.image is not None
+            or wanted.vmid == each.vmid
+            or wanted.name == each.name
+            or (wanted.tag or "").lower() in each.tags
             for each in observed.templates
         )
         _refuse(known, f"--template: there is no template found by {wanted}", names)

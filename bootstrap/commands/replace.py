@@ -7,7 +7,7 @@ from dataclasses import replace
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
-from bootstrap.commands.up import check_privileges, check_version, choose_version
+from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
@@ -34,7 +34,8 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     check_version(observed)
     spec = settled(spec, observed)
     check_privileges(spec, ports, observed)
-    return plan_replace(spec, observed, _with_pool(spec, observed, wish), version=choose_version(spec, ports, observed))
+    version = choose_version(spec, ports, observed)
+    return plan_replace(with_k3s(spec, version), observed, _with_pool(spec, observed, wish), version=version)
 
 
 def run_replace(

@@ -9,7 +9,7 @@ from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
-from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version
+from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
@@ -48,7 +48,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     observed = with_conflicts(wanted, ports, observed)
     pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
     version = choose_version(wanted, ports, observed)
-    return plan_scale(wanted, observed, pools=pools, version=version, rules=wish.rules)
+    return plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
 
 
 def run_scale(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.rights import check_rights
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.making import ARCHITECTURES
@@ -19,11 +20,13 @@ from bootstrap.planning.template_build import (
     BuildWish,
     TemplatesSeen,
     build_nodes,
+    builds_of,
     plan_build,
     plan_prune,
     removals,
 )
-from bootstrap.ports import Ports
+from bootstrap.planning.template_steps import TemplateBuild
+from bootstrap.ports import BuildRights, Ports, RightsNeeded
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
@@ -39,9 +42,42 @@ def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
         ArtifactError: A checksum or the k3s version cannot be had.
     """
     observed = _observe(spec, ports)
+    return builds_for(spec, ports, observed, wish, version=ports.artifacts.resolve(spec.k3s))
+
+
+def builds_for(spec: ClusterSpec, ports: Ports, observed: Observed, wish: BuildWish, *, version: str) -> Plan:
+    """The builds that are missing, with a k3s version in them; that the token may do it is checked. Touches nothing.
+
+    Raises:
+        PreflightError: It cannot be done.
+        ArtifactError: The image's checksum cannot be had.
+    """
     arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
-    recipe = Recipe(image=_image(wish, arch, ports), k3s=ports.artifacts.resolve(spec.k3s))
-    return plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
+    recipe = Recipe(image=_image(wish, arch, ports), k3s=version)
+    plan = plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
+    _check_rights(spec, ports, builds_of(plan))
+    return plan
+
+
+def _check_rights(spec: ClusterSpec, ports: Ports, builds: Sequence[TemplateBuild]) -> None:
+    """Refuse early what the token's missing rights would break halfway."""
+    if builds:
+        check_rights(ports, rights_to_build(spec, builds), what="building a template")
+
+
+def rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild]) -> RightsNeeded:
+    """What the token needs rights for."""
+    files = {build.iso_storage for build in builds} | {build.image_storage for build in builds if build.image_storage}
+    return RightsNeeded(
+        resource_pool=spec.placement.resource_pool,
+        reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+        builds=BuildRights(
+            disks=tuple(sorted({build.disk_storage for build in builds})),
+            files=tuple(sorted(files)),
+            bridges=tuple(sorted({build.bridge for build in builds})),
+            downloads_on=tuple(sorted({build.pve_node for build in builds if build.image_storage})),
+        ),
+    )
 
 
 def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:

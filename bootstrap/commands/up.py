@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding, snapshot_of
+from bootstrap.commands.rights import check_rights
 from bootstrap.commands.run import RunOptions
-from bootstrap.errors import ArtifactError, PermissionDeniedError, PreflightError
-from bootstrap.events import EventSink
+from bootstrap.commands.template import builds_for
+from bootstrap.errors import ArtifactError, HomelabError, PreflightError
+from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.record import is_ours
-from bootstrap.model.words import count
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.template_build import builds_of
+from bootstrap.planning.template_wants import wanted_builds, with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
 from bootstrap.planning.versions import parse_version
@@ -49,9 +53,36 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
         check_privileges(spec, ports, observed)
         check_vip(spec, ports, observed)
         observed = with_conflicts(spec, ports, observed)
-    version = choose_version(spec, ports, observed, resolved=resolved) if work else ""
-    restore = snapshot_of(rebuild) if rebuild is not None and work else None
-    return plan_up(spec, observed, version=version, restore=restore)
+    if not work:
+        return plan_up(spec, observed, version="")
+    version = choose_version(spec, ports, observed, resolved=resolved)
+    restore = snapshot_of(rebuild) if rebuild is not None else None
+    return _with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
+
+
+def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
+    """The spec, of several templates preferring the one that holds this k3s."""
+    return replace(spec, template=replace(spec.template, k3s=version))
+
+
+def _with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version: str, restore: Path | None) -> Plan:
+    """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
+    foreseen = with_planned(spec, observed)
+    plan = plan_up(spec, foreseen, version=version, restore=restore)
+    wish = wanted_builds(spec, foreseen, plan)
+    if wish is None:
+        return plan
+    builds = builds_for(spec, ports, observed, wish, version=version)
+    if not builds_of(builds):
+        raise PreflightError(
+            f"the template of {wish.image} with k3s {version} is there, but no machine can be made of it",
+            details="\n".join(builds.notes),
+            resolution="look at it in Proxmox, or build another: `homelab-k8s template build --again`",
+        )
+    notes = dict.fromkeys((*builds.notes, *plan.notes))
+    return replace(
+        builds, command="up", machines=plan.machines, notes=tuple(notes), marked=plan.marked, follows=(plan,)
+    )
 
 
 def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -64,14 +95,23 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
     """
     resolved = _version_of(plan)
-    report = run_locked(
-        plan,
-        rebuilding(spec, ports),
-        ports,
-        again=lambda: prepare_up(spec, ports, resolved=resolved),
-        sink=sink,
-        options=options,
-    )
+
+    def again() -> Plan:
+        return prepare_up(spec, ports, resolved=resolved)
+
+    report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options)
+    if plan.follows:
+        plan = again()
+        if builds_of(plan):
+            raise HomelabError(
+                "the template was built and is missing again",
+                resolution="look into Proxmox's task log for who removes it",
+            )
+        if not plan.empty:
+            sink(Told(message="the templates are there; now the machines"))
+            report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options).after(
+                report
+            )
     finish_rebuild(spec.name, ports)
     return report
 
@@ -164,13 +204,4 @@ def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> Non
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    try:
-        missing = ports.hypervisor.missing_privileges(rights_needed(spec, matching_templates(spec, observed)))
-    except PermissionDeniedError:
-        return  # a token that may not even ask about itself: each step tells what it lacks
-    if missing:
-        raise PreflightError(
-            f"the API token lacks privileges that `up` needs, on {count(len(missing), 'path')}",
-            details="\n".join(map(str, missing)),
-            resolution="as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
-        )
+    check_rights(ports, rights_needed(spec, matching_templates(spec, observed)), what="`up`")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
@@ -60,6 +60,19 @@ class Report:
     steps: tuple[StepRecord, ...]
     took_s: float
     interrupted: bool
+
+    def after(self, earlier: Report) -> Report:
+        """This run with one that went well before it, as one."""
+        later = tuple(
+            replace(step, began_s=step.began_s + earlier.took_s, ended_s=step.ended_s + earlier.took_s)
+            for step in self.steps
+        )
+        return replace(
+            self,
+            outcomes=(*earlier.outcomes, *self.outcomes),
+            steps=(*earlier.steps, *later),
+            took_s=earlier.took_s + self.took_s,
+        )
 
     def of(self, status: LaneStatus) -> tuple[LaneOutcome, ...]:
         """The lanes that ended so."""

@@ -96,13 +96,14 @@ def check_answers(answers: Overrides) -> Values:
 
 
 def parse_template(text: str) -> TemplateRef:
-    """What `--template` means: a name, a vmid in digits, or `tag:NAME`. Raises UsageError."""
+    """What `--template` means: a name, a vmid in digits, `tag:NAME` or `image:NAME`. Raises UsageError."""
     values = check_answers(Overrides(template=text)).sure(table.TEMPLATE)
     vmid = values.get(table.TEMPLATE_VMID)
     return TemplateRef(
         name=values.get(table.TEMPLATE_NAME),
         tag=values.get(table.TEMPLATE_TAG),
         vmid=Vmid(vmid) if vmid is not None else None,
+        image=values.get(table.TEMPLATE_IMAGE),
     )
 
 

@@ -7,7 +7,9 @@ from bootstrap.inventory.checks import worker_pools
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.shapes import Field, Values
 from bootstrap.model.cluster import (
+    DEFAULT_IMAGE,
     BackupSpec,
+    BuildPolicy,
     CloneMode,
     ClusterSpec,
     HostKeyPolicy,
@@ -67,14 +69,19 @@ def build_endpoint(proxmox: Values, token: ApiToken, places: Places) -> PveEndpo
 
 
 def _template(root: Values) -> TemplateRef:
-    if not root.given(table.TEMPLATE):
-        return TemplateRef(tag=table.DEFAULT_TEMPLATE_TAG)
     template = root.sure(table.TEMPLATE)
-    vmid = template.get(table.TEMPLATE_VMID)
+    build = BuildPolicy(template.sure(table.TEMPLATE_BUILD))
+    name, tag = template.get(table.TEMPLATE_NAME), template.get(table.TEMPLATE_TAG)
+    vmid, image = template.get(table.TEMPLATE_VMID), template.get(table.TEMPLATE_IMAGE)
+    if name is None and tag is None and vmid is None and image is None:
+        return TemplateRef(tag=table.DEFAULT_TEMPLATE_TAG, image=DEFAULT_IMAGE, build=build)
     return TemplateRef(
-        name=template.get(table.TEMPLATE_NAME),
-        tag=template.get(table.TEMPLATE_TAG),
+        name=name,
+        tag=tag,
         vmid=Vmid(vmid) if vmid is not None else None,
+        image=image,
+        checksum=template.get(table.TEMPLATE_CHECKSUM) or "",
+        build=build,
     )
 
 

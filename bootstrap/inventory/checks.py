@@ -15,6 +15,7 @@ from bootstrap.inventory.files import Places, check_ca_file, check_directory, ch
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.shapes import Field, Values
+from bootstrap.model.cluster import BuildPolicy
 from bootstrap.model.ids import PoolName
 
 WORKERS_POOL: Final = PoolName("workers")
@@ -32,6 +33,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     check_storage_network(root, machine_count(root), _usable, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
+    _check_template(root, problems)
     _check_k3s_source(root, problems)
     _check_bucket(root, problems)
     _check_files(root, places, problems)
@@ -220,6 +222,21 @@ def _check_vmids(root: Values, problems: Problems) -> None:
             proxmox.at(table.VMIDS),
             f"{_amount(size, 'vmid', 's')} for {_amount(wanted, 'machine', 's')}",
             "widen the range",
+        )
+
+
+def _check_template(root: Values, problems: Problems) -> None:
+    template = root.get(table.TEMPLATE)
+    if template is None or template.given(table.TEMPLATE_IMAGE):
+        return
+    if template.given(table.TEMPLATE_CHECKSUM):
+        problems.add(template.at(table.TEMPLATE_CHECKSUM), "is an image's, and none is named", "name it as image")
+    named = any(map(template.given, (table.TEMPLATE_NAME, table.TEMPLATE_TAG, table.TEMPLATE_VMID)))
+    if named and template.given(table.TEMPLATE_BUILD) and template.get(table.TEMPLATE_BUILD) == BuildPolicy.AUTO:
+        problems.add(
+            template.at(table.TEMPLATE_BUILD),
+            "a template that somebody else made cannot be built",
+            "name an image instead, such as image: debian-13",
         )
 
 

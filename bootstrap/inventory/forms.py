@@ -216,6 +216,15 @@ POOL_ID: Final = Text(
 )
 VM_NAME: Final = Text(label="a VM's name", pattern=_DNS_NAME, parse=_same)
 TAG: Final = Text(label="a Proxmox tag", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", parse=_same)
+IMAGE: Final = Text(
+    label="an image's name (debian-13), an https address, or a volume (local:import/x.qcow2)",
+    pattern=rf"[a-z0-9][a-z0-9.-]*|https?://{_HOST}(?::[0-9]{{1,5}})?/[^\s?#]+|"
+    r"[A-Za-z][A-Za-z0-9._-]*:(?:import|[0-9]+)/[^\s,]+",
+    parse=_same,
+)
+CHECKSUM: Final = Text(
+    label="sha256: or sha512: and its hex digits", pattern=r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", parse=_same
+)
 CPU_TYPE: Final = Text(
     label="a Proxmox CPU type, such as host or x86-64-v2-AES", pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*", parse=_same
 )

@@ -13,7 +13,7 @@ from typing import Final
 
 from bootstrap.inventory.document import Mapping, Node, Scalar
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.table import WORKERS, WORKERS_KIND
+from bootstrap.inventory.table import TEMPLATE, TEMPLATE_KIND, WORKERS, WORKERS_KIND
 from bootstrap.model.endpoint import PveEndpoint
 
 ENV_ENDPOINT: Final = "PROXMOX_VE_ENDPOINT"
@@ -34,7 +34,8 @@ class Overrides:
     under `--worker-cores`, and so on.
 
     Attributes:
-        template: A template's name, its vmid in digits, or `tag:NAME`.
+        template: A template's name, its vmid in digits, `tag:NAME` or `image:NAME`.
+        template_build: `auto` or `never`.
         endpoint: A ready endpoint (the lab's) instead of all the inventory and the environment say of one.
     """
 
@@ -48,6 +49,7 @@ class Overrides:
     control_plane_memory: str | None = None
     control_plane_disk: str | None = None
     template: str | None = None
+    template_build: str | None = None
     clone: str | None = None
     storage: str | None = None
     vmids: str | None = None
@@ -72,6 +74,7 @@ _PATHS: Final[dict[str, tuple[str, ...]]] = {
     "control_plane_cores": ("control_plane", "cores"),
     "control_plane_memory": ("control_plane", "memory"),
     "control_plane_disk": ("control_plane", "disk"),
+    "template_build": ("template", "build"),
     "clone": ("clone",),
     "storage": ("proxmox", "storage"),
     "vmids": ("proxmox", "vmids"),
@@ -90,6 +93,10 @@ _GIVES_WAY: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 """What the file says that a flag makes void, since both together would contradict each other."""
 
 
+_SHORT: Final = {WORKERS.name: WORKERS_KIND, TEMPLATE.name: TEMPLATE_KIND}
+"""Sections that may be written as one value."""
+
+
 def flag_of(name: str) -> str:
     """The flag of a field of `Overrides`: `worker_cores` -> `--worker-cores`."""
     return "--" + name.replace("_", "-")
@@ -102,12 +109,12 @@ def apply_overrides(root: Mapping, overrides: Overrides, problems: Problems) -> 
     for name in given:
         for path in _GIVES_WAY.get(name, ()):
             root = _drop(root, path)
+    if overrides.template is not None:
+        root = _put(root, ("template",), _template(overrides.template))
     for name, value in given.items():
         if name in _PATHS:
             text = str(value.absolute()) if isinstance(value, Path) else str(value)
             root = _put(root, _PATHS[name], Scalar(text=text, origin=flag_of(name)))
-    if overrides.template is not None:
-        root = _put(root, ("template",), _template(overrides.template))
     return root
 
 
@@ -148,8 +155,9 @@ def _boolean(text: str) -> str:
 
 
 def _template(text: str) -> Mapping:
-    if text.startswith("tag:"):
-        name, text = "tag", text.removeprefix("tag:")
+    kind, colon, rest = text.partition(":")
+    if colon and kind in ("tag", "image"):
+        name, text = kind, rest
     else:
         name = "vmid" if text.isascii() and text.isdigit() else "name"
     return Mapping(entries={name: Scalar(text=text, origin="--template")}, lines={name: None})
@@ -178,8 +186,8 @@ def _put(root: Mapping, path: tuple[str, ...], node: Node) -> Mapping:
     name, *rest = path
     if rest:
         below = root.entries.get(name, Mapping())
-        if name == WORKERS.name:
-            below = WORKERS_KIND.expand(below)
+        if name in _SHORT:
+            below = _SHORT[name].expand(below)
         if not isinstance(below, Mapping):
             return root
         node = _put(below, tuple(rest), node)

@@ -10,7 +10,7 @@ from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short, Val
 from bootstrap.inventory.table_backup import BACKUP
 from bootstrap.inventory.table_network import NETWORK
 from bootstrap.inventory.table_pools import CONTROL_PLANE_SECTION, COUNT, POOL
-from bootstrap.model.cluster import CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
+from bootstrap.model.cluster import DEFAULT_IMAGE, BuildPolicy, CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
 from bootstrap.model.ids import PveNodeName
 
 DEFAULT_CLUSTER: Final = "homelab"
@@ -150,18 +150,40 @@ TEMPLATE_TAG: Final = Field(name="tag", kind=forms.TAG, example="k3s-template", 
 TEMPLATE_VMID: Final = Field(
     name="vmid", kind=Integer(minimum=100, maximum=forms.MAX_VMID), example=9000, doc="Its vmid."
 )
+TEMPLATE_IMAGE: Final = Field(
+    name="image",
+    kind=forms.IMAGE,
+    default_doc=f"{DEFAULT_IMAGE}, where no template has the tag {DEFAULT_TEMPLATE_TAG}",
+    example="debian-13",
+    doc="The cloud image that a template of ours is made of: debian-13, debian-12, ubuntu-24.04, ubuntu-26.04, an "
+    "https address, or a volume on the Proxmox storage.",
+)
+TEMPLATE_CHECKSUM: Final = Field(
+    name="checksum",
+    kind=forms.CHECKSUM,
+    default_doc="the publisher's",
+    example="sha256:" + "0123456789abcdef" * 4,
+    doc="The image's checksum.",
+)
+TEMPLATE_BUILD: Final = Field(
+    name="build",
+    kind=Choice(options=tuple(BuildPolicy)),
+    default=BuildPolicy.AUTO.value,
+    example="never",
+    doc="Whether `up` builds the template of `image` where it is missing; it asks first.",
+)
+TEMPLATE_KIND: Final = Short(
+    section=Section(
+        doc="The cloud-init template: by name, tag or vmid one that is there, or by image one that is made.",
+        fields=(TEMPLATE_NAME, TEMPLATE_TAG, TEMPLATE_VMID, TEMPLATE_IMAGE, TEMPLATE_CHECKSUM, TEMPLATE_BUILD),
+        exclusive=("name", "tag", "vmid", "image"),
+    ),
+    keys=(("str", TEMPLATE_NAME), ("int", TEMPLATE_VMID)),
+)
 TEMPLATE: Final = Field(
     name="template",
-    kind=Short(
-        section=Section(
-            doc="The cloud-init template, by one of the three.",
-            fields=(TEMPLATE_NAME, TEMPLATE_TAG, TEMPLATE_VMID),
-            exclusive=("name", "tag", "vmid"),
-            needs_one=True,
-        ),
-        keys=(("str", TEMPLATE_NAME), ("int", TEMPLATE_VMID)),
-    ),
-    default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}",
+    kind=TEMPLATE_KIND,
+    default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}, and {{image: {DEFAULT_IMAGE}}} where none has it",
     example="debian-12-k3s",
     doc="The cloud-init template to clone; a plain word is its name, a plain number its vmid.",
 )

@@ -107,6 +107,8 @@ def _pool(pool: NodePool) -> Iterator[str]:
 def _template(template: TemplateRef) -> str:
     if template.vmid is not None:
         return f"{{vmid: {template.vmid}}}"
+    if template.image is not None:
+        return f"{{image: {_text(template.image)}}}"
     return f"{{tag: {_text(template.tag)}}}" if template.tag is not None else _text(template.name or "")
 
 

@@ -14,6 +14,10 @@ RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
 
 
+DEFAULT_IMAGE = "debian-13"
+"""What templates of ours are made of, unless somebody says otherwise."""
+
+
 class CloneMode(StrEnum):
     """How VMs are made from the template."""
 
@@ -40,19 +44,41 @@ class MacPolicy(StrEnum):
     """They follow from the cluster's and the machine's name."""
 
 
+class BuildPolicy(StrEnum):
+    """Whether `up` builds a template that is missing."""
+
+    AUTO = "auto"
+    """Yes, asked first."""
+    NEVER = "never"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemplateRef:
-    """How the template is found: exactly one of the three is given."""
+    """How the template is found: by exactly one of name, tag and vmid, or by what it is made of.
+
+    Attributes:
+        image: A cloud image as `template build` takes it: what templates of ours are made of. Beside a tag it is what
+            is built where no template at all has that tag.
+        checksum: The image's, as `sha256:HEX`; empty for the publisher's.
+        build: Whether one of `image` is built where it is missing.
+        k3s: The version that machines will get, once that is known: of several templates the one that holds it is best.
+    """
 
     name: str | None = None
     tag: str | None = None
     vmid: Vmid | None = None
+    image: str | None = None
+    checksum: str = ""
+    build: BuildPolicy = BuildPolicy.AUTO
+    k3s: str = ""
 
     def __str__(self) -> str:
         """As the user would say it."""
         if self.vmid is not None:
             return f"vmid {self.vmid}"
-        return f"tag {self.tag}" if self.tag is not None else f"{self.name}"
+        if self.tag is not None:
+            return f"tag {self.tag}"
+        return f"image {self.image}" if self.image is not None else f"{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

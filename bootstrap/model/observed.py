@@ -13,6 +13,10 @@ OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
 
 
+NEVER_LINKED = frozenset({"lvm", "iscsi", "iscsidirect"})
+"""Storage kinds whose plugins have no linked clones; all others have where the volume is a base volume."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PveVersion:
     """Proxmox VE's version, such as 8.4 or 9.0."""
@@ -72,6 +76,11 @@ class TemplateFacts:
         cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
         bridge: The bridge of net0, or None without net0.
         scsi_controller: `scsihw`, empty for Proxmox's default (an LSI controller).
+        image: Name of the cloud image it was made of by us; empty for templates that others made.
+        k3s: The k3s version that is baked in, empty likewise.
+        recipe: Hash of all it was made of, empty likewise.
+        planned: It is not there yet: this is what it will be.
+        begun: Planned, and an earlier run has begun to build it.
     """
 
     vmid: Vmid
@@ -86,6 +95,11 @@ class TemplateFacts:
     cloud_init_drive: str | None
     bridge: str | None
     scsi_controller: str = ""
+    image: str = ""
+    k3s: str = ""
+    recipe: str = ""
+    planned: bool = False
+    begun: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

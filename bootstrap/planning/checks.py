@@ -99,6 +99,14 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
         PreflightError: It is not.
     """
     templates = usable_templates(spec, observed)
+    planned = sorted(name for name, template in templates.items() if template.planned)
+    if len(planned) == len(templates):
+        return warning(
+            "template",
+            f"there is none of {spec.template.image} on {', '.join(planned)}",
+            "`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand",
+        )
+    templates = {name: template for name, template in templates.items() if not template.planned}
     full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
     named = ", ".join(
         f"{template.name} (vmid {template.vmid} on {name})" for name, template in sorted(templates.items())

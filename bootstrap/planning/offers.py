@@ -12,7 +12,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.preflight import storage_on, storage_problem
 from bootstrap.planning.recipes import TEMPLATE_TAG
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.templates import matching_templates, usable_templates
 
 BLOCK = 1000
 FIRST_BLOCK = 7000
@@ -43,10 +43,13 @@ class TemplateChoice:
 def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
     """Every way to name a template: those that serve most Proxmox nodes first, unusable ones last.
 
-    A tag is a choice only where it serves more Proxmox nodes than any name does.
+    Templates of ours are named by their image, since a newer one has another name. A tag is a choice only where it
+    serves more Proxmox nodes than anything else does.
     """
     templates = observed.templates
-    named = [_choice(observed, TemplateRef(name=name)) for name in sorted({each.name for each in templates})]
+    refs = [TemplateRef(image=image) for image in sorted({each.image for each in templates if each.image})]
+    refs += [TemplateRef(name=name) for name in sorted({each.name for each in templates if not each.image})]
+    named = [_choice(observed, ref) for ref in refs]
     most = max((len(choice.pve_nodes) for choice in named), default=0)
     tags = sorted({tag for each in templates for tag in each.tags})
     tagged = [_choice(observed, TemplateRef(tag=tag)) for tag in tags]
@@ -118,11 +121,11 @@ def with_stand_ins(spec: ClusterSpec, observed: Observed) -> Observed:
 
 def _choice(observed: Observed, ref: TemplateRef) -> TemplateChoice:
     spec = ClusterSpec(name=ClusterName("any"), template=ref, control_plane=ANY_POOL)
-    matching = [each for each in observed.templates if ref.name == each.name or ref.tag in each.tags]
+    matching = matching_templates(spec, observed)
     choice = TemplateChoice(
         ref=ref,
         pve_nodes=(),
-        newest=max(each.vmid for each in matching),
+        newest=max((each.vmid for each in matching), default=Vmid(0)),
         ours=all(TEMPLATE_TAG in each.tags for each in matching),
     )
     try:

@@ -1,8 +1,9 @@
 """Puts machines on Proxmox nodes: pure, repeatable, and with reasons where it cannot.
 
 Servers spread (fewest servers first), workers go where most memory is free, times the Proxmox node's weight; names
-break ties, so the same input gives the same answer. Machines that exist stay where they are. Should spreading leave
-one machine without a place though the sum would fit, the machines are packed tightly instead.
+break ties, so the same input gives the same answer. A Proxmox node that has to be given the template first comes after
+others, unless it has much more room or the servers are spread by it. Machines that exist stay where they are. Should
+spreading leave one machine without a place though the sum would fit, the machines are packed tightly instead.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.hardware import data_storage
 from bootstrap.planning.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
+
+TEMPLATE_WAIT_MIB = 8192
+"""How much more free memory a Proxmox node without the template must have than one that has it to be worth the minutes
+that its template takes."""
 
 Rank = Callable[[Capacity, MachineSpec], tuple[float, ...]]
 
@@ -57,7 +62,10 @@ def place(
     """
     weights = dict(spec.placement.weights)
     start = [
-        replace(_with_existing(Capacity.of(facts, spec.sizing), existing), weight=weights.get(facts.name, 1))
+        replace(
+            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), templates),
+            weight=weights.get(facts.name, 1),
+        )
         for facts in observed.pve_nodes
         if facts.name in templates
     ]
@@ -84,13 +92,27 @@ def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity
     )
 
 
+def _with_template(capacity: Capacity, templates: Mapping[PveNodeName, TemplateFacts]) -> Capacity:
+    """The room beside a template that is yet to come, and what waiting for it is worth.
+
+    Several are made side by side, so where no Proxmox node has one yet it costs nobody more time than the others. What
+    was begun is finished, so that a run that was cut off ends as it would have.
+    """
+    here = templates[capacity.pve_node]
+    if not here.planned:
+        return capacity
+    wait = not here.begun and any(not template.planned for template in templates.values())
+    room = tuple((name, free - here.disk_gib if name == here.storage else free) for name, free in capacity.free_gib)
+    return replace(capacity, free_gib=room, wait_mib=TEMPLATE_WAIT_MIB if wait else 0)
+
+
 def _spread(capacity: Capacity, machine: MachineSpec) -> tuple[float, ...]:
     servers = capacity.servers if machine.role is Role.CONTROL_PLANE else 0
-    return (servers, -capacity.free_memory_mib * capacity.weight, capacity.machines)
+    return (servers, capacity.wait_mib - capacity.free_memory_mib * capacity.weight, capacity.machines)
 
 
 def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
-    return (capacity.free_memory_mib, capacity.free_cores)
+    return (capacity.wait_mib, capacity.free_memory_mib, capacity.free_cores)
 
 
 def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> Mapping[StorageName, int]:
@@ -142,6 +164,7 @@ def _put(capacity: Capacity, machine: MachineSpec, disks_gib: Mapping[StorageNam
         free_gib=tuple((name, free - disks_gib.get(name, 0)) for name, free in capacity.free_gib),
         servers=capacity.servers + (machine.role is Role.CONTROL_PLANE),
         machines=capacity.machines + 1,
+        wait_mib=0,
     )
 
 

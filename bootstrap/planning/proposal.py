@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bootstrap.errors import CapacityError, PreflightError
-from bootstrap.model.cluster import ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
+from bootstrap.model.cluster import DEFAULT_IMAGE, ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, TemplateFacts
@@ -23,8 +23,8 @@ from bootstrap.planning.offers import (
     with_stand_ins,
 )
 from bootstrap.planning.preflight import bridge_of, bridge_problem
-from bootstrap.planning.recipes import TEMPLATE_TAG
 from bootstrap.planning.sizing import Capacity
+from bootstrap.planning.template_wants import with_planned
 from bootstrap.planning.templates import usable_templates
 from bootstrap.planning.up import plan_up
 
@@ -56,13 +56,11 @@ class Proposal:
     Attributes:
         remarks: Reasons by the inventory's key, as `bootstrap.inventory.write` takes them.
         problems: What `up` would refuse, as things are now.
-        has_template: Whether there is a template that machines can be made of; else one is to be built first.
     """
 
     spec: ClusterSpec
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
-    has_template: bool = True
 
 
 def propose(observed: Observed, wishes: Wishes) -> Proposal:
@@ -80,11 +78,12 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
     here = _usable(bare, observed)
     placed, about_storage = _with_storage(bare, observed, here)
     linked, about_bridge = _with_bridge(placed, observed, here)
-    # With no template yet, sizes are tried as if each Proxmox node had one.
-    stage = observed if here else with_stand_ins(linked, observed)
+    # Sizes are tried as if each Proxmox node had the template, where it is ours to build or where none has one yet.
+    builds = template.image is not None
+    stage = with_planned(linked, observed) if builds else observed if here else with_stand_ins(linked, observed)
     spec, about_sizes, problems = _sized(linked, stage, wishes, disk_gib=_disk_gib(here.values()))
     remarks = {
-        "nodes": _about_pve_nodes(observed, here),
+        "nodes": _about_pve_nodes(observed, here, builds=builds),
         "storage": about_storage,
         "vmids": _about_vmids(vmids, machines),
         "template": about_template,
@@ -92,8 +91,8 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
         "control_plane": about_sizes,
         "workers": (),
     }
-    missing = () if here else (_no_template(observed, template),)
-    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *problems), has_template=bool(here))
+    missing = () if here or builds else (_no_template(observed, template),)
+    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *problems))
 
 
 def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
@@ -104,14 +103,16 @@ def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, Templ
 
 
 def _template(observed: Observed, wishes: Wishes) -> tuple[TemplateRef, tuple[str, ...]]:
-    naming = "A plain word is a template's name; {tag: ...} and {vmid: ...} work too."
+    naming = "A plain word is a template's name; {image: ...}, {tag: ...} and {vmid: ...} work too."
     if wishes.template is not None:
         return wishes.template, (naming,)
     choices = template_choices(observed)
     usable = [choice for choice in choices if not choice.problem]
     if not usable:
-        found = "None that can be used was found; this" if choices else "None was found; this"
-        return TemplateRef(tag=TEMPLATE_TAG), (f"{found} means any template with our tag.",)
+        found = "None that can be used was found" if choices else "None was found"
+        return TemplateRef(image=DEFAULT_IMAGE), (
+            f"{found}: `up` builds one of this cloud image, with k3s in it, and asks first.",
+        )
     others = ", ".join(str(choice.ref) for choice in usable[1:])
     return usable[0].ref, (f"{naming} Also here: {others}." if others else naming,)
 
@@ -224,11 +225,14 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f}".removesuffix(".0") + " GiB"
 
 
-def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFacts]) -> tuple[str, ...]:
+def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFacts], *, builds: bool) -> tuple[str, ...]:
     online = sorted(facts.name for facts in observed.pve_nodes if facts.online)
-    said = f"Machines go to the Proxmox nodes that have the template ({', '.join(sorted(here))})." if here else ""
     without = [name for name in online if name not in here] if here else []
-    lacking = f"Without it: {', '.join(without)}." if without else ""
+    first = "rather " if builds and without else ""
+    said = (
+        f"Machines go {first}to the Proxmox nodes that have the template ({', '.join(sorted(here))})." if here else ""
+    )
+    lacking = f"Without it{' until a machine goes there' if builds else ''}: {', '.join(without)}." if without else ""
     example = f"To keep to some of them: nodes: [{', '.join(online)}]" if len(online) > 1 else ""
     return tuple(filter(None, (said, lacking, example)))
 

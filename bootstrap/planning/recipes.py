@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import PveNodeName, Vmid
@@ -145,6 +146,32 @@ def image_of_volume(text: str) -> CloudImage | None:
         return None
     stem = found["name"].rsplit("/", 1)[-1].rsplit(".", 1)[0]
     return CloudImage(name=slug(stem), volume=text)
+
+
+def known_hash(image: str, checksum: str, k3s: str) -> str | None:
+    """The hash of a recipe; None where only the image's publisher knows its checksum.
+
+    Args:
+        image: A name of the catalogue, an address or a volume.
+        checksum: `sha256:HEX` or `sha512:HEX`, or empty.
+        k3s: The version.
+    """
+    digest = checksum.rpartition(":")[2].lower()
+    found = image_of_volume(image)
+    if found is None and not digest and not image.startswith(("https://", "http://")):
+        return None
+    made_of = found or CloudImage(name=image_name(image), url=image, checksum=digest)
+    return Recipe(image=made_of, k3s=k3s).hash
+
+
+def image_name(text: str) -> str:
+    """What the image is called that somebody names so: `debian-13`, an address or a volume."""
+    volume = image_of_volume(text)
+    if volume is not None:
+        return volume.name
+    if text.startswith(("https://", "http://")):
+        return slug(urlsplit(text).path.rsplit("/", 1)[-1].rsplit(".", 1)[0])
+    return text
 
 
 def slug(text: str) -> str:

@@ -33,6 +33,7 @@ class Capacity:
         committed_cores, committed_memory_mib: Of guests that run or start with it, and machines planned so far.
         free_gib: Space per storage, planned clones already taken off.
         weight: How much its free memory counts when machines are spread.
+        wait_mib: What its free memory counts less by, until a machine is put on it: it has no template yet.
         servers, machines: How many of our servers and of our machines are on it.
     """
 
@@ -45,6 +46,7 @@ class Capacity:
     servers: int = 0
     machines: int = 0
     weight: int = 1
+    wait_mib: int = 0
     sizing: SizingSpec = field(default_factory=SizingSpec)
 
     @classmethod

@@ -217,6 +217,11 @@ def _shared_storages(observed: Observed) -> frozenset[StorageName]:
     return frozenset(storage.name for facts in observed.pve_nodes for storage in facts.storages if storage.shared)
 
 
+def build_storage(spec: ClusterSpec, facts: PveNodeFacts) -> StorageName:
+    """Where a template's disk goes on a Proxmox node, if nobody says otherwise. Raises PreflightError: nowhere."""
+    return _storage(spec, facts, "images", None)
+
+
 def _storage(spec: ClusterSpec, facts: PveNodeFacts, content: str, wanted: StorageName | None) -> StorageName:
     """A storage of a Proxmox node for a kind of content: the one asked for, the inventory's, or the roomiest."""
     fits = {one.name: one for one in facts.storages if one.active and content in one.content}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec, TemplateRef
+from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.planning.recipes import TEMPLATE_TAG, image_name, known_hash
 
 
 def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
@@ -22,8 +23,8 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     if not here:
         raise _no_template(spec, observed, matching, allowed)
     chosen: dict[PveNodeName, TemplateFacts] = {}
-    for template in sorted(here, key=lambda facts: facts.vmid):
-        chosen[template.pve_node] = template  # the highest vmid wins: the one made last
+    for template in sorted(here, key=lambda facts: (is_asked_for(spec.template, facts), facts.vmid)):
+        chosen[template.pve_node] = template  # the one that is asked for wins; else the highest vmid, made last
     for template in chosen.values():
         _check(template)
     return chosen
@@ -32,6 +33,19 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
 def matching_templates(spec: ClusterSpec, observed: Observed) -> tuple[TemplateFacts, ...]:
     """All templates the inventory may mean, usable or not, on any Proxmox node."""
     return tuple(template for template in observed.templates if _matches(spec.template, template))
+
+
+def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
+    """Whether a template is of the image and the k3s that are asked for, as far as can be told without a publisher.
+
+    Publishers put new images in place of old ones all the time: unless the inventory names a checksum, an older image
+    of that name will do.
+    """
+    if ref.image is None or template.image != image_name(ref.image):
+        return False
+    if template.planned or not ref.k3s:
+        return True
+    return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
 
 
 def _allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
@@ -59,6 +73,8 @@ def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
         return template.vmid == wanted.vmid
     if wanted.tag is not None:
         return wanted.tag.lower() in template.tags
+    if wanted.image is not None:
+        return TEMPLATE_TAG in template.tags and template.image == image_name(wanted.image)
     return template.name == wanted.name
 
 
@@ -77,10 +93,12 @@ def _no_template(
             details=f"allowed and online: {', '.join(sorted(allowed))}\ntemplates seen:\n{seen}",
             resolution="make the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
         )
+    ours = spec.template.image is not None and spec.template.build is BuildPolicy.AUTO
     return PreflightError(
         f"no template found by {spec.template}",
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
-        resolution="`homelab-k8s template build` makes one; or set `template:` in the inventory to a name, {tag: ...} "
+        resolution=f"`homelab-k8s template build` makes one{', and so does `up`' if ours else ''}; "
+        "or set `template:` in the inventory to a name, {tag: ...} "
         "or {vmid: ...} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
     )
 

@@ -21,6 +21,7 @@ from bootstrap.ports.local import (
     StateStore,
 )
 from bootstrap.ports.proxmox import (
+    BuildRights,
     CloneRequest,
     Hypervisor,
     Marker,
@@ -53,6 +54,7 @@ class Ports:
 __all__ = [
     "Artifact",
     "ArtifactSource",
+    "BuildRights",
     "BuilderRequest",
     "CertificateFacts",
     "Clock",

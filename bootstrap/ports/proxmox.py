@@ -45,6 +45,23 @@ class CloneRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BuildRights:
+    """What building templates needs rights for.
+
+    Attributes:
+        disks: Storages of their disks.
+        files: Storages of images and ISOs.
+        bridges: Their bridges.
+        downloads_on: Proxmox nodes that are to download an image.
+    """
+
+    disks: tuple[StorageName, ...] = ()
+    files: tuple[StorageName, ...] = ()
+    bridges: tuple[str, ...] = ()
+    downloads_on: tuple[PveNodeName, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RightsNeeded:
     """What a token's rights are needed for.
 
@@ -55,6 +72,7 @@ class RightsNeeded:
         resource_pool: Proxmox resource pool the VMs join, or None.
         mappings: PCI resource mappings to pass through.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
+        builds: What templates are built with, or None where none is.
     """
 
     templates: tuple[TemplateFacts, ...] = ()
@@ -63,6 +81,7 @@ class RightsNeeded:
     mappings: tuple[str, ...] = ()
     resource_pool: str | None = None
     reads_guest_files: bool = True
+    builds: BuildRights | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

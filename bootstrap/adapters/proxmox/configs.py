@@ -12,16 +12,15 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import TemplateFacts, VmRecord
+from bootstrap.model.observed import NEVER_LINKED, TemplateFacts, VmRecord
 from bootstrap.model.record import parse_record
+from bootstrap.planning.recipes import parse_template
 
 Config = Mapping[str, Any]
 
 _DRIVE_KEY = re.compile(r"(?:ide[0-3]|sata[0-5]|scsi\d+|virtio\d+|efidisk0|tpmstate0)")
 _SYSTEM_DISKS = ("scsi0", "virtio0", "sata0", "ide0")
 _BASE_VOLUME = re.compile(r"(?:^|[:/])base(?:vol)?-\d+-[^/]*$")
-_NEVER_LINKED = frozenset({"lvm", "iscsi", "iscsidirect"})
-"""Storage kinds whose plugins have no linked clones; all others have where the volume is a base volume."""
 _UNIT_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _GIB = 1024**3
 
@@ -30,6 +29,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
     """A template's facts from its config, its row in the VM list, and the kinds of the storages by name."""
     disk = system_disk(config)
     network = properties(config.get("net0"))
+    record = parse_template(str(config.get("description") or ""), vmid=int(row["vmid"]))
     return TemplateFacts(
         vmid=Vmid(int(row["vmid"])),
         name=str(config.get("name") or row.get("name") or ""),
@@ -43,6 +43,9 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         cloud_init_drive=cloud_init_drive(config),
         bridge=network.get("bridge"),
         scsi_controller=str(config.get("scsihw") or ""),
+        image=record.image if record else "",
+        k3s=record.k3s if record else "",
+        recipe=record.recipe if record else "",
     )
 
 
@@ -168,7 +171,7 @@ def linkable(config: Config, *, kinds: Mapping[str, str]) -> bool:
     """Whether every drive can be cloned linked: base volumes, on storages that know linked clones."""
     known = drives(config)
     return bool(known) and all(
-        _BASE_VOLUME.search(volume(drive)) and name is not None and kinds.get(name, "") not in _NEVER_LINKED
+        _BASE_VOLUME.search(volume(drive)) and name is not None and kinds.get(name, "") not in NEVER_LINKED
         for drive in known.values()
         for name in (storage_of(drive),)
     )

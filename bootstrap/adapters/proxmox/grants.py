@@ -7,11 +7,11 @@ its user, so every grant names both.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bootstrap.model.observed import PveVersion
-from bootstrap.ports import RightsNeeded
+from bootstrap.ports import BuildRights, RightsNeeded
 
 ROLE = "homelab-k8s"
 """The role our documentation has the user make."""
@@ -31,6 +31,8 @@ GUEST_PRIVILEGES = (
 """For VMs of ours: clone into, configure, grow, start, stop and destroy."""
 
 TEMPLATE_PRIVILEGES = ("VM.Audit", "VM.Clone")
+BUILDER_PRIVILEGES = ("VM.Config.CDROM", "VM.Clone")
+"""For VMs of ours that become templates: our ISO in their drive, and clones of them."""
 AGENT_UNRESTRICTED = "VM.GuestAgent.Unrestricted"
 NETWORK_ZONE = "/sdn/zones/localnetwork"
 """Where Proxmox VE keeps the rights to plain bridges."""
@@ -91,9 +93,36 @@ def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
     found += [
         Need(path=f"/mapping/pci/{name}", say="/mapping/pci", privileges=("Mapping.Use",)) for name in rights.mappings
     ]
+    if rights.builds is not None:
+        found += _build_needs(rights.builds, guests=guests)
     pve_nodes = sorted({template.pve_node for template in templates})
     found += [Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.Audit",)) for name in pve_nodes]
     return tuple(found)
+
+
+def _build_needs(builds: BuildRights, *, guests: str) -> Iterator[Need]:
+    """What making templates takes beside it: images, ISOs, a CD-ROM drive, and clones of what is yet to be.
+
+    Sys.AccessNetwork lets Proxmox VE download into import content (8.4 and newer; older ones cannot).
+    """
+    yield Need(path=guests, say=guests, privileges=BUILDER_PRIVILEGES)
+    for storage in builds.disks:
+        yield Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
+    for storage in builds.files:
+        yield Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateTemplate",))
+    for bridge in builds.bridges:
+        yield Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",))
+    for name in builds.downloads_on:
+        yield Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.AccessNetwork",))
+
+
+def build_needs() -> tuple[Need, ...]:
+    """What making templates takes, on the widest paths."""
+    return (
+        Need(path="/vms", say="/vms", privileges=BUILDER_PRIVILEGES),
+        Need(path="/storage", say="/storage", privileges=("Datastore.AllocateTemplate",)),
+        Need(path="/nodes", say="/nodes", privileges=("Sys.AccessNetwork",)),
+    )
 
 
 def blind_needs() -> tuple[Need, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.adapters.proxmox.grants import ROLE, Need, blind_needs, needs
+from bootstrap.adapters.proxmox.grants import ROLE, Need, blind_needs, build_needs, needs
 from bootstrap.model.observed import PveVersion
 from bootstrap.ports import RightsNeeded
 
@@ -10,7 +10,7 @@ from bootstrap.ports import RightsNeeded
 def role_needs(major: int) -> tuple[Need, ...]:
     """What the tool needs of a Proxmox VE of a major version, on the widest paths that are wanted for it."""
     version = PveVersion(major=major, minor=0, text=str(major))
-    return (*needs(RightsNeeded(), version=version), *blind_needs())
+    return (*needs(RightsNeeded(), version=version), *blind_needs(), *build_needs())
 
 
 def role_commands(*, major: int, user: str, token: str) -> tuple[str, ...]:

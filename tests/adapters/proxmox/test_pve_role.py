@@ -9,7 +9,7 @@ import pytest
 
 from bootstrap.adapters.proxmox.role import role_commands
 from bootstrap.model.ids import ClusterName, StorageName
-from bootstrap.ports import RightsNeeded
+from bootstrap.ports import BuildRights, RightsNeeded
 from tests.adapters.proxmox.pve_lab import VMIDS, Lab
 
 
@@ -31,7 +31,9 @@ def test_what_the_commands_grant_is_enough_and_each_right_is_needed(
     paths, privileges = granted(role_commands(major=version, user="homelab@pve", token="k8s"))
     templates = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS).templates
     assert templates
-    rights = RightsNeeded(templates=templates, storages=(StorageName("fast"),), bridges=("vmbr0",))
+    local = StorageName("local")
+    builds = BuildRights(disks=(local,), files=(local,), bridges=("vmbr0",), downloads_on=(templates[0].pve_node,))
+    rights = RightsNeeded(templates=templates, storages=(StorageName("fast"),), bridges=("vmbr0",), builds=builds)
 
     def missing() -> tuple[str, ...]:
         return tuple(map(str, hypervisor.missing_privileges(rights)))

@@ -33,7 +33,7 @@ class FakeHypervisor:
         if world.observe_error is not None:
             raise world.observe_error
         with world.lock:
-            records = [vm.record() for vm in world.vms.values()]
+            records = [vm.record() for vm in world.vms.values() if vm.vmid not in world.converted]
             running = [vm for vm in records if vm.running or vm.onboot]
         nodes = [
             replace(
@@ -47,7 +47,7 @@ class FakeHypervisor:
         return PveFacts(
             version=PveVersion(major=9, minor=0, text="9.0"),
             pve_nodes=tuple(nodes),
-            templates=tuple(world.templates),
+            templates=(*world.templates, *world.made_templates()),
             vms=tuple(
                 vm for vm in records if vm.vmid in vmids or vm.record is not None or vm.name.startswith(f"{cluster}-")
             ),
@@ -60,7 +60,7 @@ class FakeHypervisor:
         return tuple(vm for vm in records if OWNER_TAG in vm.tags)
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
-        return self.world.missing
+        return self.world.missing + (self.world.missing_to_build if rights.builds else ())
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         with self.world.lock:
@@ -88,7 +88,8 @@ class FakeHypervisor:
                 vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
             )
             vm.tags = "homelab-k8s-template"
-            vm.k3s_sha256 = world.baked
+            source = world.vms.get(request.template)
+            vm.k3s_sha256 = source.k3s_sha256 if source else world.baked
             world.vms[request.vmid] = vm
         world.on_call(f"cloned {request.name}")
 

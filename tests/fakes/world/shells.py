@@ -31,7 +31,7 @@ class FakeShells:
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FakeShell:
         vm = self.world.by_address(address)
-        if vm.name in self.world.refuses_key:
+        if vm.name in self.world.refuses_key or vm.cleaned:
             raise KeyRefusedError(f"{machine}: cannot log in", details="the machine refused our SSH key")
         assert host_key is None or host_key == f"ssh-ed25519 AAAA{vm.vmid}"
         return FakeShell(self.world, vm)
@@ -84,7 +84,7 @@ class FakeShell(DataScripts):
         return "warning=something is not there\nchanged=1\n"
 
     def _clean(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        self.world.refuses_key.add(self.vm.name)  # first: who is killed right then has no key there any more
+        self.vm.cleaned = True  # first: who is killed right then has no key there any more
         self.world.log(f"clean {self.vm.name}")
         return "cleaned=1\n"
 

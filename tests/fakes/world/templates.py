@@ -73,7 +73,6 @@ class FakeTemplates:
             vm.description, vm.tags = request.description, ";".join(request.tags)
             vm.settings = {**request.settings, "ide2": request.seed}
             world.vms[request.vmid] = vm
-            world.refuses_key.discard(request.name)  # another one of that name was cleaned
         world.log(f"create {request.name}")
 
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:

@@ -28,6 +28,7 @@ class FakeVm:
     smbios_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     boots: int = 0
     k3s_sha256: str = ""
+    cleaned: bool = False
     unit: str = ""
     files: dict[str, str] = field(default_factory=dict)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
 from tests.fakes.world.datastore import Datastore
@@ -37,7 +38,7 @@ class World:
         refuses_key: Machine names whose sshd refuses our key.
         taken_while_cloning: Vmids that somebody takes between look and clone.
         broken_units: Machine name to the journal its k3s unit loops with.
-        missing: What the token lacks.
+        missing, missing_to_build: What the token lacks, and what it lacks besides to build templates.
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
         endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
             API's certificate has left, addresses that somebody has.
@@ -82,6 +83,7 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     missing: tuple[MissingPrivileges, ...] = ()
+    missing_to_build: tuple[MissingPrivileges, ...] = ()
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
     answering: set[IPv4Address] = field(default_factory=set)
@@ -112,6 +114,25 @@ class World:
         with self.lock:
             self.journal.append(call)
         self.on_call(call)
+
+    def made_templates(self) -> tuple[TemplateFacts, ...]:
+        """The templates that were built."""
+        with self.lock:
+            made = [vm for vmid, vm in sorted(self.vms.items()) if vmid in self.converted]
+        found = [(vm, parse_template(vm.description, vmid=vm.vmid)) for vm in made]
+        return tuple(
+            replace(
+                TEMPLATE,
+                vmid=vm.vmid,
+                name=vm.name,
+                pve_node=vm.pve_node,
+                tags=frozenset(vm.tags.split(";")),
+                image=record.image if record else "",
+                k3s=record.k3s if record else "",
+                recipe=record.recipe if record else "",
+            )
+            for vm, record in found
+        )
 
     def vm_named(self, name: str) -> FakeVm | None:
         return next((vm for vm in self.vms.values() if vm.name == name), None)

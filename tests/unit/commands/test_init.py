@@ -64,13 +64,11 @@ def test_a_token_that_sees_no_vm_gets_no_proposal() -> None:
 
 def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
     drafted = draft(survey(World(templates=[]).ports), WISHES, PINNED)
-    assert "template: {tag: homelab-k8s-template}\n" in drafted.text
-    assert "# None was found; this means any template with our tag.\n" in drafted.text
-    assert drafted.proposal.problems == ("there is no template that this token can see",)
+    assert "template: {image: debian-13}\n" in drafted.text
+    assert "# None was found: `up` builds one of this cloud image, with k3s in it, and asks first.\n" in drafted.text
+    assert drafted.proposal.problems == ()
     file = Path("homelab-k8s.yaml")
-    assert "\nnext: homelab-k8s template build\nthen: homelab-k8s doctor\n" in written_text(
-        drafted.proposal, file, default=file
-    )
+    assert "\nnext: homelab-k8s doctor\n" in written_text(drafted.proposal, file, default=file)
 
 
 @pytest.mark.parametrize(

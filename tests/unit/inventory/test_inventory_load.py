@@ -89,7 +89,7 @@ def test_the_environment_alone_gives_one_server_and_one_worker(tmp_path: Path, m
     )
     assert inventory.spec == ClusterSpec(
         name=ClusterName("homelab"),
-        template=TemplateRef(tag="homelab-k8s-template"),
+        template=TemplateRef(tag="homelab-k8s-template", image="debian-13"),
         control_plane=server,
         workers=(replace(server, name=PoolName("workers"), role=Role.WORKER),),
     ), "the table's defaults and the model's are the same"

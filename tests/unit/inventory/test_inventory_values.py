@@ -121,7 +121,19 @@ FINGERPRINT = ":".join(["AB"] * 32)
             "keep one",
         ),
         ("template: {name: a, vmid: 900}", "template.vmid", "name and vmid exclude each other", "keep one"),
-        ("template: {}", "template", "needs one of name, tag, vmid", ""),
+        ("template: {name: a, image: b}", "template.image", "name and image exclude each other", "keep one"),
+        (
+            "template: {image: B_c}",
+            "template.image",
+            "must be an image's name (debian-13), an https address, or a volume (local:import/x.qcow2), not 'B_c'",
+            "",
+        ),
+        (
+            "template: {tag: a, build: auto}",
+            "template.build",
+            "a template that somebody else made cannot be built",
+            "name an image instead, such as image: debian-13",
+        ),
         ("template: 99", "template", "must be a whole number from 100 to 999999999, not 99", ""),
         ("template: a_b", "template", "must be a VM's name, not 'a_b'", ""),
         # network

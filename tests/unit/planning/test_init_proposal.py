@@ -147,16 +147,24 @@ def test_an_unusable_template_is_listed_last_with_its_reason_and_never_proposed(
     assert propose(seen, WISHES).spec.template == TemplateRef(name="good")
 
 
-def test_with_unusable_templates_alone_the_inventory_asks_for_our_tag_and_says_so() -> None:
+def test_with_unusable_templates_alone_one_of_ours_is_to_be_built() -> None:
     proposal = propose(observed(template("bad", on="pve1", vmid=9100, agent_enabled=False)), WISHES)
-    assert proposal.spec.template == TemplateRef(tag="homelab-k8s-template")
-    assert proposal.problems == ("no template can be used by tag homelab-k8s-template",)
+    assert proposal.spec.template == TemplateRef(image="debian-13")
+    assert "None that can be used was found: `up` builds one" in proposal.remarks["template"][0]
+    assert proposal.problems == ()
+
+
+def test_templates_of_ours_are_named_by_their_image() -> None:
+    ours = replace(template("hk8s-debian-13-1", on="pve1", vmid=9100), image="debian-13")
+    assert propose(observed(ours), WISHES).spec.template == TemplateRef(image="debian-13")
 
 
 def test_without_any_template_sizes_are_proposed_all_the_same() -> None:
     proposal = propose(observed(pve_nodes=(pve_node(memory_gib=64),)), WISHES)
     assert proposal.spec.workers[0].memory_mib == 8192
-    assert proposal.problems == ("there is no template that this token can see",)
+    assert proposal.problems == ()
+    named = propose(observed(pve_nodes=(pve_node(memory_gib=64),)), replace(WISHES, template=TemplateRef(name="x")))
+    assert named.problems == ("there is no template that this token can see",)
 
 
 def test_full_clones_get_the_roomiest_storage_that_all_nodes_have() -> None:
