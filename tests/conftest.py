@@ -18,6 +18,7 @@ BRIDGE = (
     "e2e/test_container.py",
     "e2e/test_day_two.py",
     "e2e/test_qemu.py",
+    "e2e/test_several_nodes.py",
     "e2e/test_template.py",
     "e2e/test_vip.py",
     "lab/guests/",

@@ -69,7 +69,7 @@ def _with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
     foreseen = with_planned(spec, observed)
     plan = plan_up(spec, foreseen, version=version, restore=restore)
-    wish = wanted_builds(spec, foreseen, plan)
+    wish = wanted_builds(spec, plan)
     if wish is None:
         return plan
     builds = builds_for(spec, ports, observed, wish, version=version)

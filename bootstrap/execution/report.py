@@ -80,12 +80,14 @@ class Report:
 
     @property
     def phases(self) -> tuple[tuple[str, float], ...]:
-        """Each phase with the wall time from its first start to its last end, in order of appearance."""
-        spans: dict[str, tuple[float, float]] = {}
+        """Each phase with the wall time during which a step of it ran, in order of appearance."""
+        took_s: dict[str, float] = {}
+        until_s: dict[str, float] = {}
         for step in sorted(self.steps, key=lambda step: step.began_s):
-            began_s, ended_s = spans.get(step.phase, (step.began_s, step.ended_s))
-            spans[step.phase] = (min(began_s, step.began_s), max(ended_s, step.ended_s))
-        return tuple((phase, ended_s - began_s) for phase, (began_s, ended_s) in spans.items())
+            counted_s = until_s.get(step.phase, step.began_s)
+            took_s[step.phase] = took_s.get(step.phase, 0.0) + max(0.0, step.ended_s - max(step.began_s, counted_s))
+            until_s[step.phase] = max(counted_s, step.ended_s)
+        return tuple(took_s.items())
 
     @property
     def longest_lane(self) -> tuple[str, float] | None:

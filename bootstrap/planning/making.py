@@ -270,6 +270,7 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
         storage=storage,
         locks=_lock_name(making.observed, place_of.pve_node, storage or template.storage),
         resource_pool=making.spec.placement.resource_pool,
+        after_build=template.planned,
     )
     disk = template.disk or ""
     return (clone, ConfigureVm(machine=machine, disk=disk, scsi_controller=template.scsi_controller), start)

@@ -37,6 +37,7 @@ class CloneVm:
         vmid: Where to try first; a taken one is passed over.
         storage: Where a full clone goes; None: where the template is.
         locks: The storage whose lock it takes, for taking turns; with its Proxmox node unless it is shared.
+        after_build: The template is built first, and `template` stands for its vmid: for showing only.
     """
 
     phase: ClassVar[str] = "clone"
@@ -48,11 +49,13 @@ class CloneVm:
     storage: StorageName | None = None
     locks: str
     resource_pool: str | None = None
+    after_build: bool = False
 
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        return f"clone template {self.template} to {self.vmid} on {self.pve_node}"
+        template = "the new template" if self.after_build else f"template {self.template}"
+        return f"clone {template} to {self.vmid} on {self.pve_node}"
 
 
 @dataclass(frozen=True, kw_only=True)

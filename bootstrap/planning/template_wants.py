@@ -66,11 +66,10 @@ def _is_build(vm: VmRecord) -> bool:
     return vm.record is None and TEMPLATE_TAG in vm.tags
 
 
-def wanted_builds(spec: ClusterSpec, foreseen: Observed, plan: Plan) -> BuildWish | None:
+def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildWish | None:
     """What has to be built before a plan made of what `with_planned` gave can be carried out; None: nothing."""
-    planned = {template.vmid for template in foreseen.templates if template.planned}
     steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
-    pve_nodes = {step.pve_node for step in steps if isinstance(step, CloneVm) and step.template in planned}
+    pve_nodes = {step.pve_node for step in steps if isinstance(step, CloneVm) and step.after_build}
     if not pve_nodes or spec.template.image is None:
         return None
     return BuildWish(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))

@@ -113,7 +113,7 @@ def _cache() -> Path:
 
 
 @contextmanager
-def lab_home(kind: str) -> Iterator[Home]:
+def lab_home(kind: str, *, pve_nodes: int = 1) -> Iterator[Home]:
     """A home with a lab of one kind of guests; nothing of it is left afterwards.
 
     Its path is short, as users' are: a guest agent's socket is below it, and paths of sockets end at 107 bytes.
@@ -122,13 +122,13 @@ def lab_home(kind: str) -> Iterator[Home]:
     if reason is not None:
         pytest.skip(reason)
     with bridge(), tempfile.TemporaryDirectory(prefix="hk8s-") as directory:
-        yield from _lab_in(Path(directory), kind)
+        yield from _lab_in(Path(directory), kind, pve_nodes=pve_nodes)
 
 
-def _lab_in(directory: Path, kind: str) -> Iterator[Home]:
+def _lab_in(directory: Path, kind: str, *, pve_nodes: int) -> Iterator[Home]:
     home = Home(directory)
     subprocess.run([sys.executable, str(STAND_IN), str(directory / "k3s")], check=True, capture_output=True)
-    home.run("lab", "start", "--guests", kind, timeout_s=600)
+    home.run("lab", "start", "--guests", kind, "--pve-nodes", str(pve_nodes), timeout_s=600)
     try:
         yield home
     finally:

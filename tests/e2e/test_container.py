@@ -46,8 +46,26 @@ class Api:
         with urllib.request.urlopen(request, context=self._context, timeout=30) as answer:
             return json.load(answer)["data"]
 
-    def vms(self) -> dict[int, str]:
-        listed = self.call("GET", "/nodes/pve1/qemu")
+    def fault(self, word: str, **values: str) -> None:
+        """Have something wrong with the lab."""
+        self._lab("POST", {"fault": word, **values})
+
+    def mend(self) -> None:
+        """Have nothing wrong with it any more."""
+        self._lab("DELETE")
+
+    def _lab(self, method: str, body: dict[str, str] | None = None) -> None:
+        request = urllib.request.Request(
+            self._base.replace("/api2/json", "/lab/faults"),
+            data=json.dumps(body).encode() if body else None,
+            method=method,
+            headers={"Authorization": f"PVEAPIToken={self._token}"},
+        )
+        with urllib.request.urlopen(request, context=self._context, timeout=30):
+            pass
+
+    def vms(self, pve_node: str = "pve1") -> dict[int, str]:
+        listed = self.call("GET", f"/nodes/{pve_node}/qemu")
         assert isinstance(listed, list)
         return {vm["vmid"]: vm["name"] for vm in listed if not vm.get("template")}
 
