@@ -45,7 +45,8 @@ def init(
     workers: Workers = None,
     control_planes: ControlPlanes = None,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="The template that machines are cloned from.")
+        str | None,
+        typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="The template that machines are cloned from."),
     ] = None,
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
     bridge: Annotated[str | None, typer.Option(metavar="NAME", help="The machines' bridge.")] = None,
