@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from benchmarks import table
+from benchmarks.baked import baked
 from benchmarks.clones import clones
 from benchmarks.others import others
 from benchmarks.starting import starting
@@ -33,6 +34,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 EXTRA: Mapping[str, Benchmark] = {
     "others-simulated-50": partial(others, guests="simulated", machines=50, loop=False),
+    "baked-container": partial(baked, guests="container"),
+    "baked-qemu": partial(baked, guests="qemu", rounds=1),
 }
 """Run by name only: they would make all together too long."""
 
