@@ -7,7 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
-WORK = ".homelab-k8s"
+_LARGE = 65_536
+"""Bytes above which a file is worth sharing."""
 
 
 class BlobStore:
@@ -46,6 +47,13 @@ class Disk:
     def make(self) -> None:
         """Make it as a fresh clone has it: empty."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def make_from(self, other: Disk) -> None:
+        """Make it as another one is."""
+        shutil.copytree(other.root, self.root, dirs_exist_ok=True)
+        for path in self.root.rglob("*"):
+            if path.is_file() and path.stat().st_size > _LARGE:
+                self.blobs.share(path)
 
     def remove(self) -> None:
         """Remove it."""

@@ -136,7 +136,7 @@ class SimulatedGuest:
             key = asyncssh.import_private_key(text)
         self.agent.files[f"{HOST_KEY}.pub"] = key.export_public_key()
         told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
-        self.user = str(told.get("user", "debian"))
+        self.user = _user(told.get("user", "debian"))
         keys = (str(line).split() for line in told.get("ssh_authorized_keys") or ())
         self.keys = frozenset(" ".join(fields[:2]) for fields in keys)
         return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
@@ -167,3 +167,8 @@ class SimulatedGuest:
 
     def _unit(self, name: str) -> Unit:
         return Unit(name, launch=lambda unit: launch(self, unit), scale=self.world.delays.scale, clock=self.now)
+
+
+def _user(told: object) -> str:
+    """cloud-init's `user`: a name, or a mapping that has one."""
+    return str(told.get("name", "debian")) if isinstance(told, dict) else str(told)

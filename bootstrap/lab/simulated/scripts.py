@@ -10,15 +10,15 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.lab.simulated import datastore, k3s, keepalived
+from bootstrap.lab.simulated import baking, datastore, k3s, keepalived
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
+from bootstrap.lab.simulated.installing import put_binary, put_images
 from bootstrap.lab.simulated.standin import API_PORT, NotStandInError
 from bootstrap.lab.simulated.units import Unit
 
 UNITS = "/etc/systemd/system"
 BIN = "/usr/local/bin"
-IMAGES = "/var/lib/rancher/k3s/agent/images"
 DISK_FREE_MIB = 6_000
 LOOK_S = 0.25
 _ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -175,6 +175,7 @@ EFFECTS: dict[str, Effect] = {
     "start-k3s.sh": start_k3s,
     "unit-state.sh": unit_state,
     "vip-state.sh": vip_state,
+    **baking.EFFECTS,
     **datastore.EFFECTS,
 }
 """What the simulation knows."""
@@ -200,15 +201,10 @@ def _install(call: Call) -> Outcome:
         return Outcome(1, err=f"this machine is installed as the other role: {there} is there\n")
     if guest.struck("disk-full"):
         return Outcome(1, err=f"mv: error writing '{BIN}/.k3s.new': No space left on device\n")
-    problem, changed = _put_binary(call)
+    problem, changed = put_binary(call)
     if problem:
         return Outcome(1, err=f"{problem}\n")
-    for image in sorted((here / "images").glob("*")):
-        target = guest.disk.path(f"{IMAGES}/{image.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        image.replace(target)
-        guest.disk.blobs.share(target)
-        changed = True
+    changed = put_images(call) or changed
     uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
     wanted = {
         "k3s-killall.sh": f"{BIN}/k3s-killall.sh",
@@ -221,23 +217,6 @@ def _install(call: Call) -> Outcome:
         if (here / name).exists() or name not in ("service.env", "config.yaml"):
             changed = guest.disk.put(here / name, target_name) or changed
     return Outcome(out=f"changed={int(changed)}\n")
-
-
-def _put_binary(call: Call) -> tuple[str, bool]:
-    """Install the binary that was sent; returns a problem and whether anything changed."""
-    guest, sent, wanted = call.guest, call.directory / "k3s.bin", call.env["SHA256"]
-    target = guest.disk.path(k3s.BINARY)
-    if target.is_file() and sha256_of(target) == wanted:
-        return "", False
-    if not sent.is_file():
-        return f"the k3s binary was not sent and {k3s.BINARY} is not the one wanted ({wanted})", False
-    found = sha256_of(sent)
-    if found != wanted:
-        return f"the k3s binary arrived damaged: sha256 is {found}, not {wanted}", False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sent.replace(target)
-    guest.disk.blobs.share(target)
-    return "", True
 
 
 def _installed(call: Call, unit: str) -> Unit | None:

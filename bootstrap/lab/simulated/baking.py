@@ -1,0 +1,38 @@
+"""The effects of the scripts that make a template of a guest."""
+
+from __future__ import annotations
+
+from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.installing import put_binary, put_images
+
+_PUT = {
+    "bake-sysctl.conf": "/etc/sysctl.d/90-homelab-k8s.conf",
+    "bake-modules.conf": "/etc/modules-load.d/homelab-k8s.conf",
+    "bake-cloud.cfg": "/etc/cloud/cloud.cfg.d/99-homelab-k8s.cfg",
+}
+_OWN = ("/etc/ssh/ssh_host_ed25519_key", "/etc/machine-id", "/sys/class/dmi/id/product_uuid")
+
+
+async def bake(call: Call) -> Outcome:
+    """bake.sh, where the image has all packages already."""
+    problem, changed = put_binary(call)
+    if problem:
+        return Outcome(1, err=f"{problem}\n")
+    changed = put_images(call) or changed
+    for name, target in _PUT.items():
+        changed = call.guest.disk.put(call.directory / name, target) or changed
+    return Outcome(out=f"changed={int(changed)}\n")
+
+
+async def clean(call: Call) -> Outcome:
+    """clean.sh: after it nobody can log in until it has booted anew."""
+    guest = call.guest
+    for name in _OWN:
+        guest.disk.path(name).unlink(missing_ok=True)
+    guest.keys = frozenset()
+    for path in call.directory.iterdir():
+        path.unlink()
+    return Outcome(out="cleaned=1\n")
+
+
+EFFECTS: dict[str, Effect] = {"bake.sh": bake, "clean.sh": clean}
