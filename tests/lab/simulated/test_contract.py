@@ -118,13 +118,13 @@ def journal(guest: Guest, unit: str = "k3s-agent") -> str:
 def test_a_guest_that_becomes_a_template(guests: Guests, k3s: Path) -> None:
     guest = guests.start(201)
     eventually("cloud-init", lambda: guest.run("cloud-init-result.sh") == {"done": "1", "status": "done"})
-    sums = {"SHA256": sha256_of(k3s), "LOCK_S": "60"}
-    status, words = guest.refusal("bake.sh", **sums)
+    wanted = sha256_of(k3s)
+    status, words = guest.refusal("bake.sh", SHA256=wanted, LOCK_S="60")
     assert (status, "the k3s binary was not sent" in words) == (1, True)
     guest.shell.upload(k3s, name="k3s.bin")
-    assert guest.run("bake.sh", **sums)["changed"] == "1"
-    assert guest.run("facts.sh", UNIT="k3s")["k3s_sha256"] == sums["SHA256"]
-    assert guest.run("bake.sh", **sums)["changed"] == "0"
+    assert guest.run("bake.sh", SHA256=wanted, LOCK_S="60")["changed"] == "1"
+    assert guest.run("facts.sh", UNIT="k3s")["k3s_sha256"] == wanted
+    assert guest.run("bake.sh", SHA256=wanted, LOCK_S="60")["changed"] == "0"
     assert guest.run("clean.sh")["cleaned"] == "1"
     with pytest.raises(SshUnreachableError):
         guest.connect(host_key=None)
