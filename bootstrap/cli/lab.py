@@ -39,6 +39,9 @@ app = typer.Typer(
 def start_command(
     guests: Annotated[Guests, typer.Option("--guests", help="What gives its VMs life.")] = Guests.AUTO,
     pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="How many Proxmox nodes it shows.")] = 1,
+    shared_storage: Annotated[
+        bool, typer.Option("--shared-storage", help="All its Proxmox nodes have their storage together.")
+    ] = False,
     time_scale: Annotated[
         float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated guests.")
     ] = 1.0,
@@ -65,6 +68,7 @@ def start_command(
         options = _options()(
             guests=guests.value,
             pve_nodes=pve_nodes,
+            shared_storage=shared_storage,
             time_scale=time_scale,
             seed=seed,
             delays=delays,

@@ -82,6 +82,7 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
     record = _record(step.machine, context, vmid, RecordState.CLONING)
     request = CloneRequest(
         template=step.template,
+        template_node=step.template_node,
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,

@@ -30,6 +30,7 @@ class LabOptions:
         cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.
         memory_mib: Memory of each Proxmox node; None: what this machine has, and 512 GiB with simulated guests.
         storage_gib: Room of the storage `local` when the lab starts; None: 100, and 16384 with simulated guests.
+        shared_storage: Whether the Proxmox nodes have the storage `local` together; then one of them has the template.
         time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
             10 s, a silent agent's 3 s) and for what simulated guests do. 0 runs every task before its request is
             answered, and guests take no time.
@@ -46,6 +47,7 @@ class LabOptions:
     cores: int | None = None
     memory_mib: int | None = None
     storage_gib: int | None = None
+    shared_storage: bool = False
     time_scale: float = 1.0
     delays: str = ""
     seed: int = 0

@@ -72,6 +72,7 @@ class TemplateFacts:
         disk: Config key of the system disk, such as `scsi0`; None where it has no disk.
         disk_gib: Its size, rounded up.
         storage: Where the system disk is.
+        storages: Where any of its drives is, the cloud-init drive among them.
         linkable: Whether linked clones of it are possible (a base volume on a storage that can).
         cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
         bridge: The bridge of net0, or None without net0.
@@ -95,6 +96,7 @@ class TemplateFacts:
     cloud_init_drive: str | None
     bridge: str | None
     scsi_controller: str = ""
+    storages: frozenset[StorageName] = frozenset()
     image: str = ""
     k3s: str = ""
     recipe: str = ""
@@ -200,3 +202,8 @@ class Observed:
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
     taken: frozenset[IPv4Address] = frozenset()
+
+    @property
+    def shared_storages(self) -> frozenset[StorageName]:
+        """Storages that Proxmox nodes have together, their room too."""
+        return frozenset(storage.name for facts in self.pve_nodes for storage in facts.storages if storage.shared)

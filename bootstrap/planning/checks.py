@@ -108,8 +108,9 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
         )
     templates = {name: template for name, template in templates.items() if not template.planned}
     full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
+    by_vmid = {template.vmid: template for template in templates.values()}
     named = ", ".join(
-        f"{template.name} (vmid {template.vmid} on {name})" for name, template in sorted(templates.items())
+        f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
     )
     says = f"{named}: guest agent on, cloud-init drive there"
     if full:

@@ -264,6 +264,7 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
     clone = CloneVm(
         machine=machine,
         template=template.vmid,
+        template_node=template.pve_node,
         pve_node=place_of.pve_node,
         vmid=place_of.vmid,
         full=full,

@@ -73,7 +73,7 @@ def place(
     attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
     refusals = []
     for order, rank in attempts:
-        chosen, after, refused = _assign(spec, start, order, rank, templates)
+        chosen, after, refused = _assign(spec, start, order, rank, templates, shared=observed.shared_storages)
         if refused is None:
             return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new)))
         refusals.append((refused, after))
@@ -140,6 +140,8 @@ def _assign(
     order: Sequence[MachineSpec],
     rank: Rank,
     templates: Mapping[PveNodeName, TemplateFacts],
+    *,
+    shared: frozenset[StorageName],
 ) -> tuple[dict[MachineName, PveNodeName], dict[PveNodeName, Capacity], MachineSpec | None]:
     room = {capacity.pve_node: capacity for capacity in start}
     chosen: dict[MachineName, PveNodeName] = {}
@@ -151,9 +153,20 @@ def _assign(
         if not fitting:
             return chosen, room, machine
         best = min(fitting, key=lambda capacity: (rank(capacity, machine), capacity.pve_node))
-        room[best.pve_node] = _put(best, machine, _need(spec, machine, templates[best.pve_node]))
+        need = _need(spec, machine, templates[best.pve_node])
+        room[best.pve_node] = _put(best, machine, need)
+        elsewhere = {name: gib for name, gib in need.items() if name in shared}
+        for name, capacity in room.items():
+            if elsewhere and name != best.pve_node:
+                room[name] = replace(capacity, free_gib=_less(capacity.free_gib, elsewhere))
         chosen[machine.name] = best.pve_node
     return chosen, room, None
+
+
+def _less(
+    free_gib: tuple[tuple[StorageName, int], ...], taken_gib: Mapping[StorageName, int]
+) -> tuple[tuple[StorageName, int], ...]:
+    return tuple((name, free - taken_gib.get(name, 0)) for name, free in free_gib)
 
 
 def _put(capacity: Capacity, machine: MachineSpec, disks_gib: Mapping[StorageName, int]) -> Capacity:
@@ -161,7 +174,7 @@ def _put(capacity: Capacity, machine: MachineSpec, disks_gib: Mapping[StorageNam
         capacity,
         committed_cores=capacity.committed_cores + machine.cores,
         committed_memory_mib=capacity.committed_memory_mib + machine.memory_mib,
-        free_gib=tuple((name, free - disks_gib.get(name, 0)) for name, free in capacity.free_gib),
+        free_gib=_less(capacity.free_gib, disks_gib),
         servers=capacity.servers + (machine.role is Role.CONTROL_PLANE),
         machines=capacity.machines + 1,
         wait_mib=0,

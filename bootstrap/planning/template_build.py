@@ -95,7 +95,7 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
     builds: list[TemplateBuild] = []
     used = set(observed.used_vmids)
     have = {one.pve_node: one for one in seen.templates if one.template and one.record.recipe == recipe.hash}
-    shared = _shared_storages(observed)
+    shared = observed.shared_storages
     for place, facts in enumerate(build_nodes(spec, observed, wish)):
         there = have.get(facts.name) or next(
             (one for one in have.values() if _storage(spec, facts, "images", wish.disk_storage) in shared), None
@@ -211,10 +211,6 @@ def _free_address(spec: ClusterSpec, observed: Observed, *, place: int) -> IPv4A
             resolution="widen network.addresses",
         )
     return free[place]
-
-
-def _shared_storages(observed: Observed) -> frozenset[StorageName]:
-    return frozenset(storage.name for facts in observed.pve_nodes for storage in facts.storages if storage.shared)
 
 
 def build_storage(spec: ClusterSpec, facts: PveNodeFacts) -> StorageName:

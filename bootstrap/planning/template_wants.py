@@ -106,6 +106,7 @@ def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFact
         cloud_init_drive="ide2",
         bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), None),
         scsi_controller="virtio-scsi-single",
+        storages=frozenset({storage.name}),
         image=image,
         k3s=spec.template.k3s,
         planned=True,

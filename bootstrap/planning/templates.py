@@ -7,27 +7,49 @@ from collections.abc import Mapping
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.recipes import TEMPLATE_TAG, image_name, known_hash
 
 
 def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
-    """The template to clone, for each allowed Proxmox node that is online and has it.
+    """The template to clone, for each allowed Proxmox node that is online and has it, or can clone another node's.
+
+    A template whose drives are all on shared storage can be cloned to any Proxmox node (`target` of the clone call,
+    which Proxmox VE refuses for local storage: "can't clone VM to node ... (VM uses local storage)").
 
     Raises:
         PreflightError: There is none, or it cannot become a machine of ours; says what to do.
     """
     allowed = _allowed_pve_nodes(spec, observed)
     matching = matching_templates(spec, observed)
-    here = [template for template in matching if template.pve_node in allowed]
-    if not here:
-        raise _no_template(spec, observed, matching, allowed)
     chosen: dict[PveNodeName, TemplateFacts] = {}
-    for template in sorted(here, key=lambda facts: (is_asked_for(spec.template, facts), facts.vmid)):
-        chosen[template.pve_node] = template  # the one that is asked for wins; else the highest vmid, made last
+    for facts in observed.pve_nodes:
+        within_reach = [
+            template for template in matching if facts.name in allowed and _reaches(template, facts, observed)
+        ]
+        if within_reach:
+            # The one that is asked for wins, then the node's own; else the highest vmid, made last.
+            chosen[facts.name] = max(
+                within_reach,
+                key=lambda one: (is_asked_for(spec.template, one), one.pve_node == facts.name, one.vmid),
+            )
+    if not chosen:
+        raise _no_template(spec, observed, matching, allowed)
     for template in chosen.values():
         _check(template)
     return chosen
+
+
+def _reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:
+    """Whether a template can be cloned to a Proxmox node: it is there, or all that it is on is shared with it."""
+    if template.pve_node == facts.name:
+        return True
+    home = next((each for each in observed.pve_nodes if each.name == template.pve_node), None)
+    if home is None or not home.online or not template.storages:
+        return False
+    shared = {storage.name for storage in home.storages if storage.shared}
+    active = {storage.name for storage in facts.storages if storage.active}
+    return template.storages <= shared & active
 
 
 def matching_templates(spec: ClusterSpec, observed: Observed) -> tuple[TemplateFacts, ...]:

@@ -8,6 +8,7 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.failures import AnswerLostError
 from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TransientError, VmidTakenError, VmNotFoundError
+from bootstrap.model.ids import PveNodeName
 from bootstrap.ports import Clock, CloneRequest, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
@@ -36,7 +37,7 @@ class Cloning:
         Raises:
             VmidTakenError: The vmid belongs to somebody else.
         """
-        path = f"nodes/{request.pve_node}/qemu/{request.template}/clone"
+        path = f"nodes/{request.template_node}/qemu/{request.template}/clone"
         parameters = _parameters(request)
         lost = False
 
@@ -45,7 +46,9 @@ class Cloning:
             if lost and self._made(request, what=what):
                 return
             try:
-                self._tasks.run("post", path, what=what, pve_node=request.pve_node, parameters=parameters, warn=warn)
+                self._tasks.run(
+                    "post", path, what=what, pve_node=request.template_node, parameters=parameters, warn=warn
+                )
             except AnswerLostError:
                 lost = True
                 raise
@@ -90,10 +93,20 @@ class Cloning:
         return NotYet(f"the VM is locked ({lock})") if lock else True
 
     def _look(self, request: CloneRequest) -> str | None:
-        """The config lock of our VM, empty where it has none; None where there is no VM or not ours."""
-        path = f"nodes/{request.pve_node}/qemu/{request.vmid}/config"
+        """The config lock of our VM, empty where it has none; None where there is no VM or not ours.
+
+        A clone to another Proxmox node is on the template's until it is done (`PVE/API2/Qemu.pm`, clone_vm).
+        """
+        for pve_node in dict.fromkeys((request.pve_node, request.template_node)):
+            found = self._look_on(request, pve_node)
+            if found is not None:
+                return found
+        return None
+
+    def _look_on(self, request: CloneRequest, pve_node: PveNodeName) -> str | None:
+        path = f"nodes/{pve_node}/qemu/{request.vmid}/config"
         try:
-            config = self._api.get(path, what=f"look for VM {request.vmid} on {request.pve_node}")
+            config = self._api.get(path, what=f"look for VM {request.vmid} on {pve_node}")
         except VmNotFoundError:
             return None
         ours = (request.description.rstrip("\n"), str(request.name))
@@ -110,6 +123,8 @@ def _parameters(request: CloneRequest) -> dict[str, str | int]:
         "description": request.description,
         "full": int(request.full),
     }
+    if request.template_node != request.pve_node:
+        parameters["target"] = request.pve_node
     if request.full and request.storage is not None:
         parameters["storage"] = request.storage
     if request.resource_pool is not None:

@@ -43,6 +43,11 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         cloud_init_drive=cloud_init_drive(config),
         bridge=network.get("bridge"),
         scsi_controller=str(config.get("scsihw") or ""),
+        storages=frozenset(
+            name
+            for key, drive in config.items()
+            if _DRIVE_KEY.fullmatch(key) and (name := storage_of(drive)) is not None
+        ),
         image=record.image if record else "",
         k3s=record.k3s if record else "",
         recipe=record.recipe if record else "",

@@ -70,13 +70,15 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
         "path": "/var/lib/vz",
         "content": "backup,images,import,iso,rootdir,snippets,vztmpl",
         "active": 1,
+        "shared": int(options.shared_storage),
         "files": set(),
         "volumes": {},
         "avail": options.room_gib * GIB,
     }
     for offset, name in enumerate(node_names(options)):
         pve.add_node(name)
-        _add_template(pve, vmid=FIRST_TEMPLATE + offset, pve_node=name)
+        if not (offset and options.shared_storage):
+            _add_template(pve, vmid=FIRST_TEMPLATE + offset, pve_node=name)
     tokens = Tokens(homelab=str(uuid.uuid4()), no_rights=str(uuid.uuid4()), root=str(uuid.uuid4()))
     pve.apitokens.update({HOMELAB: tokens.homelab, NO_RIGHTS: tokens.no_rights, ROOT: tokens.root})
     pve.grant(HOMELAB, "/", *_ROLE, *_AGENT_RIGHTS[options.pve_version])

@@ -193,6 +193,12 @@ async def _running_loop() -> asyncio.AbstractEventLoop:
 
 def clone_request(**changes: Any) -> CloneRequest:
     request = CloneRequest(
-        template=TEMPLATE, pve_node=PVE1, vmid=VM, name=NAME, description="who: {}\nline 2\n", full=False
+        template=TEMPLATE,
+        template_node=PVE1,
+        pve_node=PVE1,
+        vmid=VM,
+        name=NAME,
+        description="who: {}\nline 2\n",
+        full=False,
     )
     return replace(request, **changes)

@@ -19,7 +19,7 @@ from bootstrap.errors import (
     TaskFailedError,
     TransientError,
 )
-from bootstrap.model.ids import ClusterName, MachineName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, VMIDS, Lab, Relay, clone_request, token
 
 LOCKED = "can't lock file '/var/lock/qemu-server/lock-7001.conf' - got timeout"
@@ -124,6 +124,17 @@ def test_a_clone_whose_answer_is_lost_is_known_even_if_it_shows_late(
     relayed.clone(clone_request(), warn=lab.warnings.append)
     assert lab.requests("POST", "/clone") == 2
     assert lab.pve.vm(VM).config["name"] == NAME
+
+
+def test_a_clone_to_another_node_whose_answer_is_lost_is_found(
+    lab: Lab, relayed: ProxmoxHypervisor, relay: Relay
+) -> None:
+    lab.pve.add_node("pve2")
+    lab.pve.storages["local"]["shared"] = 1
+    relay.lose = "answer"
+    relayed.clone(clone_request(pve_node=PveNodeName("pve2")), warn=lab.warnings.append)
+    assert lab.pve.vm(VM).node == "pve2"
+    assert lab.requests("POST", "/clone") == 1
 
 
 def test_a_clone_whose_request_is_lost_is_asked_for_again(lab: Lab, relayed: ProxmoxHypervisor, relay: Relay) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, TaskFailedError, VmidTakenError, VmNotFoundError
-from bootstrap.model.ids import MachineName, StorageName, Vmid
-from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, Lab, clone_request
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
+from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, VMIDS, Lab, clone_request
 
+PVE2 = PveNodeName("pve2")
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5+/= me@desk"
 
 
@@ -30,6 +31,24 @@ def test_a_full_clone_goes_to_the_storage_asked_for(lab: Lab, hypervisor: Proxmo
     lab.pve.storages["local2"] = {**lab.pve.storages["local"], "files": set(), "volumes": {}}
     hypervisor.clone(clone_request(full=True, storage=StorageName("local2")), warn=lab.warnings.append)
     assert lab.pve.vm(VM).config["scsi0"].startswith("local2:7001/vm-7001-disk-0")
+
+
+def test_a_template_on_shared_storage_is_cloned_to_another_node(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab(pve_nodes=2, shared_storage=True)
+    hypervisor = lab.connect()
+    hypervisor.clone(clone_request(pve_node=PVE2), warn=lab.warnings.append)
+    assert lab.pve.vm(VM).node == PVE2
+    assert "base-9000-disk-0" in lab.pve.vm(VM).config["scsi0"]
+    hypervisor.start(VM, pve_node=PVE2, warn=lab.warnings.append)
+    facts = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
+    assert [template.pve_node for template in facts.templates] == [PVE1]
+    assert facts.templates[0].storages == {"local"}
+
+
+def test_one_on_local_storage_is_not(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab(pve_nodes=2)
+    with pytest.raises(HypervisorError, match=r"can't clone VM to node 'pve2' \(VM uses local storage\)"):
+        lab.connect().clone(clone_request(pve_node=PVE2), warn=lab.warnings.append)
 
 
 def test_a_clone_joins_its_resource_pool(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:

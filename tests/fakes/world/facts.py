@@ -30,6 +30,7 @@ TEMPLATE = TemplateFacts(
     cloud_init_drive="ide2",
     bridge="vmbr0",
     scsi_controller="virtio-scsi-single",
+    storages=frozenset({LOCAL}),
 )
 
 

@@ -89,6 +89,15 @@ class FakeHypervisor:
             )
             vm.tags = "homelab-k8s-template"
             source = world.vms.get(request.template)
+            home = next(
+                (one for one in (*world.templates, *world.made_templates()) if one.vmid == request.template), None
+            )
+            assert home is not None
+            assert home.pve_node == request.template_node
+            facts = next(each for each in world.pve_nodes if each.name == request.template_node)
+            shared = {storage.name for storage in facts.storages if storage.shared}
+            if request.template_node != request.pve_node and not home.storages <= shared:
+                raise HypervisorError(f"can't clone VM to node '{request.pve_node}' (VM uses local storage)")
             vm.k3s_sha256 = source.k3s_sha256 if source else world.baked
             world.vms[request.vmid] = vm
         world.on_call(f"cloned {request.name}")

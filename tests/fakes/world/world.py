@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
-from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.recipes import parse_template
@@ -127,6 +127,7 @@ class World:
                 name=vm.name,
                 pve_node=vm.pve_node,
                 tags=frozenset(vm.tags.split(";")),
+                storages=frozenset({StorageName(str(vm.settings["ide2"]).partition(":")[0])}),
                 image=record.image if record else "",
                 k3s=record.k3s if record else "",
                 recipe=record.recipe if record else "",

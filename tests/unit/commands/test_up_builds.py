@@ -84,9 +84,12 @@ def test_no_template_is_built_where_no_machine_goes() -> None:
     assert len(built_on(prepare_up(replace(cluster(servers=1, agents=0), template=IMAGE), world.ports))) == 1
 
 
-def test_one_on_shared_storage_is_enough() -> None:
-    world = world_of("pve1", storage=replace(EVERYTHING, shared=True))
+def test_one_on_shared_storage_is_enough_for_all() -> None:
+    world = world_of("pve1", "pve2", "pve3", storage=replace(EVERYTHING, shared=True))
     assert built_on(up(world)) == ["pve1"]
+    machines = [vm.pve_node for vm in world.vms.values() if vm.vmid not in world.converted]
+    assert set(machines) == {"pve1", "pve2", "pve3"}
+    assert prepare_up(SPEC, world.ports).empty
 
 
 def test_a_node_that_has_the_template_comes_first_until_another_has_much_more_room() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.errors import CapacityError
-from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec
+from bootstrap.errors import CapacityError, PreflightError
+from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec, TemplateRef
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
@@ -20,6 +20,7 @@ from bootstrap.planning.machines import standings
 from bootstrap.planning.making import Making
 from bootstrap.planning.placement import Placement, place
 from bootstrap.planning.sizing import LINKED_CLONE_GIB
+from bootstrap.planning.templates import usable_templates
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import TEMPLATE, pve_node
 
@@ -288,3 +289,35 @@ def test_a_proxmox_node_that_is_offline_is_left_out_and_that_is_said() -> None:
     assert making.notes == ("pve1 is offline: no new machine goes there",)
     elsewhere = placed(cluster(), pve_nodes=(PveNodeName("pve2"),))
     assert planned(elsewhere, three_pve_nodes(offline="pve1")).notes == ()
+
+
+@given(machine_lists(), st.integers(0, 120), st.integers(1, 4))
+def test_the_room_of_a_shared_storage_is_counted_once(
+    machines: tuple[MachineSpec, ...], free_gib: int, nodes: int
+) -> None:
+    shared = StorageFacts(
+        name=LOCAL, kind="nfs", shared=True, active=True, content=frozenset({"images"}), free_gib=free_gib
+    )
+    pve_nodes = tuple(
+        replace(pve_node(f"pve{n}", cores=64, memory_gib=512), storages=(shared,)) for n in range(1, nodes + 1)
+    )
+    room_gib = free_gib - SizingSpec().storage_reserve_gib
+    result = try_to_place(cluster(), pve_nodes, machines)
+    assert isinstance(result, CapacityError) == (len(machines) * LINKED_CLONE_GIB > room_gib)
+
+
+def test_a_template_on_shared_storage_reaches_all_that_have_it_and_no_other() -> None:
+    shared = StorageFacts(name=LOCAL, kind="nfs", shared=True, active=True, content=frozenset({"images"}), free_gib=100)
+    nodes = tuple(replace(pve_node(f"pve{n}"), storages=(shared,)) for n in (1, 2, 3))
+    spec = replace(cluster(), template=TemplateRef(name=TEMPLATE.name))
+    seen = replace(observed_of(nodes), templates=(TEMPLATE,))
+    assert set(usable_templates(spec, seen)) == {"pve1", "pve2", "pve3"}
+    asleep = replace(seen, pve_nodes=(*nodes[:2], replace(nodes[2], storages=(replace(shared, active=False),))))
+    assert set(usable_templates(spec, asleep)) == {"pve1", "pve2"}
+    local_seed = replace(TEMPLATE, storages=frozenset({LOCAL, StorageName("local-lvm")}))
+    assert set(usable_templates(spec, replace(seen, templates=(local_seed,)))) == {"pve1"}
+    own = replace(TEMPLATE, vmid=Vmid(8999), pve_node=PveNodeName("pve2"))
+    assert usable_templates(spec, replace(seen, templates=(TEMPLATE, own)))[PveNodeName("pve2")] is own
+    home_down = replace(seen, pve_nodes=(replace(nodes[0], online=False, storages=()), *nodes[1:]))
+    with pytest.raises(PreflightError):
+        usable_templates(spec, home_down)
