@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bootstrap.inventory import Inventory
     from bootstrap.model.ids import PoolName
     from bootstrap.planning.plan import Plan
+    from bootstrap.planning.rebalance import Respread
     from bootstrap.planning.recipes import TemplateVm
     from bootstrap.planning.replacing import Replacing
     from bootstrap.planning.template_build import BuildWish
@@ -297,6 +298,16 @@ class Homelab:
         from bootstrap.commands.status import cluster_status
 
         return cluster_status(self._inventory.spec, self.ports)
+
+    def plan_rebalance(self) -> Respread:
+        """Which machines a re-spread over the Proxmox nodes would move. Reads only.
+
+        Raises:
+            PreflightError: There is no template that machines could be made of.
+        """
+        from bootstrap.commands.rebalance import prepare_rebalance
+
+        return prepare_rebalance(self._inventory.spec, self.ports)
 
     def clusters(self) -> tuple[ClusterSummary, ...]:
         """All clusters of this Proxmox VE, and those that this computer knows. Reads only."""

@@ -22,6 +22,7 @@ from bootstrap.cli import (
     lab,
     looking,
     reach,
+    rebalance,
     rebuild,
     replace,
     report,
@@ -55,6 +56,7 @@ app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doct
 app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
 app.command("rebuild", short_help="Tear the cluster down and build it again; asks first.")(rebuild.rebuild)
 app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)
+app.command("rebalance", short_help="Show what a re-spread over the Proxmox nodes would move.")(rebalance.rebalance)
 app.command("upgrade", short_help="Bring every machine to a newer k3s.")(upgrade.upgrade)
 app.command("backup", short_help="Take a snapshot of the cluster's data.")(backup.backup)
 app.command("backups", short_help="List the snapshots.")(backup.backups)

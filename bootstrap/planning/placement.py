@@ -60,15 +60,7 @@ def place(
     Raises:
         CapacityError: Not all fit; details tell per Proxmox node why not.
     """
-    weights = dict(spec.placement.weights)
-    start = [
-        replace(
-            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), templates),
-            weight=weights.get(facts.name, 1),
-        )
-        for facts in observed.pve_nodes
-        if facts.name in templates
-    ]
+    start = rooms(spec, observed, existing, templates)
     by_need = sorted(new, key=lambda machine: (-machine.memory_mib, -machine.cores))
     attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
     refusals = []
@@ -78,6 +70,24 @@ def place(
             return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new)))
         refusals.append((refused, after))
     raise _does_not_fit(spec, templates, len(new), *refusals[0])
+
+
+def rooms(
+    spec: ClusterSpec,
+    observed: Observed,
+    existing: Sequence[VmRecord],
+    templates: Mapping[PveNodeName, TemplateFacts],
+) -> list[Capacity]:
+    """The room of each Proxmox node that machines may go to, before any new one is put on it; see `place`."""
+    weights = dict(spec.placement.weights)
+    return [
+        replace(
+            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), templates),
+            weight=weights.get(facts.name, 1),
+        )
+        for facts in observed.pve_nodes
+        if facts.name in templates
+    ]
 
 
 def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity:

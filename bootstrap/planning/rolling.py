@@ -78,14 +78,16 @@ def _placed(
         if vm is not None:
             here.remove(vm)
             if vm.running or vm.onboot:  # those are in the Proxmox node's committed sums
-                observed = _changed(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+                observed = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
         place_of = place(spec, observed, new=[machine], existing=here, templates=templates).of[machine.name]
         chosen[machine.name] = place_of
-        observed = _changed(observed, place_of, machine.cores, machine.memory_mib)
+        observed = with_commitment(observed, place_of, machine.cores, machine.memory_mib)
     return chosen
 
 
-def _changed(observed: Observed, name: PveNodeName, cores: int, memory_mib: int) -> Observed:
+def with_commitment(observed: Observed, name: PveNodeName, cores: int, memory_mib: int) -> Observed:
+    """What is seen, with that much more given to guests of a Proxmox node, or less."""
+
     def facts(pve_node: PveNodeFacts) -> PveNodeFacts:
         if pve_node.name != name:
             return pve_node

@@ -1,0 +1,96 @@
+"""`homelab-k8s rebalance`: which machines a re-spread would move, and the commands that move them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.documents import Document, Output
+from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.tables import render_table
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import working
+
+if TYPE_CHECKING:
+    from bootstrap.planning.rebalance import Respread
+
+FORMAT = 1
+_HEADINGS = ("MACHINE", "ROLE", "FROM", "TO", "WHY")
+
+
+def rebalance(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="What it does anyway: it shows, and touches nothing.")
+    ] = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Show which machines a re-spread over the Proxmox nodes would move, and the commands that move them.
+
+    A machine moves by giving way to a fresh clone on another Proxmox node, which is what `replace` does.
+    """
+    del dry_run
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "rebalance",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        found = work.look(work.homelab.plan_rebalance)
+        options = (["-i", str(inventory)] if inventory else []) + (["--lab"] if lab else [])
+        work.result(lambda: _text(found, options), lambda: _document(found, options))
+
+
+def _text(found: Respread, options: list[str]) -> str:
+    notes = [f"- {note}" for note in found.notes]
+    if not found.moves:
+        return "\n".join(["the machines are spread as well as they can be", *notes])
+    rows = [(move.machine, move.role.value, move.origin, move.target, move.why) for move in found.moves]
+    commands = list(_commands(found, options))
+    return "\n".join(
+        [
+            render_table(_HEADINGS, rows),
+            *notes,
+            "",
+            *(f"{'next' if n == 0 else 'then'}: {c}" for n, c in enumerate(commands)),
+        ]
+    )
+
+
+def _commands(found: Respread, options: list[str]) -> Iterator[str]:
+    """One for each pool, in the moves' order."""
+    for pool in dict.fromkeys(move.pool for move in found.moves):
+        machines = [move.machine for move in found.moves if move.pool == pool]
+        yield shlex.join(["homelab-k8s", "replace", *options, *machines])
+
+
+def _document(found: Respread, options: list[str]) -> Document:
+    return {
+        "format": FORMAT,
+        "moves": [
+            {
+                "machine": move.machine,
+                "pool": move.pool,
+                "role": move.role.value,
+                "from": move.origin,
+                "to": move.target,
+                "why": move.why,
+            }
+            for move in found.moves
+        ],
+        "commands": list(_commands(found, options)),
+        "notes": list(found.notes),
+    }

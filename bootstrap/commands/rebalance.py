@@ -1,0 +1,21 @@
+"""`rebalance`: what a re-spread of the machines over the Proxmox nodes would move."""
+
+from __future__ import annotations
+
+from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.up import check_version
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.machines import settled
+from bootstrap.planning.rebalance import Respread, plan_respread
+from bootstrap.ports import Ports
+
+
+def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> Respread:
+    """Observe and plan. Touches nothing.
+
+    Raises:
+        PreflightError: There is no template that machines could be made of.
+    """
+    observed = observe_cluster(spec, ports)
+    check_version(observed)
+    return plan_respread(settled(spec, observed), observed)
