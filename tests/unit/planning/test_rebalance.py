@@ -105,4 +105,4 @@ def test_after_the_moves_there_is_nothing_left_to_move(servers: int, agents: int
     after = [moved.get(each.record.machine, each.pve_node) for each in machines(spec, places) if each.record]
     assert respread(spec, [str(place) for place in after]).moves == ()
     on = Counter(after[:servers])
-    assert max(on.values()) - min((on[name] for name in (PVE1, PVE2, PVE3))) <= 1
+    assert max(on.values()) - min(on[name] for name in (PVE1, PVE2, PVE3)) <= 1
