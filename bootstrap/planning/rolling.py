@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
-from bootstrap.model.machine import MachineSpec
+from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts, VmRecord
 from bootstrap.planning.placement import place
 
@@ -81,8 +81,23 @@ def _placed(
                 observed = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
         place_of = place(spec, observed, new=[machine], existing=here, templates=templates).of[machine.name]
         chosen[machine.name] = place_of
+        here.append(_placeholder(spec, machine, place_of))
         observed = with_commitment(observed, place_of, machine.cores, machine.memory_mib)
     return chosen
+
+
+def _placeholder(spec: ClusterSpec, machine: MachineSpec, pve_node: PveNodeName) -> VmRecord:
+    """A machine that is to come, as those after it see it: servers keep apart from it too."""
+    vmid = spec.placement.vmids.first
+    record = MachineRecord(
+        cluster=spec.name,
+        machine=machine.name,
+        role=machine.role,
+        pool=machine.pool,
+        vmid=vmid,
+        state=RecordState.CLONING,
+    )
+    return VmRecord(vmid=vmid, name=machine.name, pve_node=pve_node, running=True, record=record)
 
 
 def with_commitment(observed: Observed, name: PveNodeName, cores: int, memory_mib: int) -> Observed:

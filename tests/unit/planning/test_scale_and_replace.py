@@ -182,6 +182,14 @@ def test_the_server_that_all_goes_through_is_marked_and_leaves_by_a_second_plan(
     assert any("leaves last" in note for note in plan.notes)
 
 
+def test_successors_of_servers_keep_apart_from_each_other_too() -> None:
+    spec = cluster(servers=3, agents=0)
+    crowded = seen(*(vm(control_plane(3), number) for number in (1, 2, 3)), pve_nodes=3, etcd=True)
+    wish = Replacing(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-3"), MachineName("demo-cp-2")))
+    plan = plan_replace(spec, crowded, wish, version=VERSION)
+    assert {machine.place.pve_node for machine in plan.machines if machine.action == "create"} == {"pve2", "pve3"}
+
+
 def test_a_replacement_that_was_cut_off_goes_on_with_what_was_marked() -> None:
     observed = seen(
         vm(control_plane(), 1),
