@@ -161,12 +161,13 @@ def check_version(observed: Observed) -> None:
 def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> RightsNeeded:
     """What the token needs rights for."""
     network, storage = spec.network, spec.placement.storage
+    bridges = {network.bridge, network.storage and network.storage.bridge, *(p.network.bridge for p in spec.pools)}
     disks = {pool.hardware.data_disk.storage or pool.storage for pool in spec.pools if pool.hardware.data_disk}
     return RightsNeeded(
         templates=templates,
         storages=tuple(sorted(name for name in {storage, *disks} if name)),
         mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
-        bridges=tuple(name for name in (network.bridge, network.storage and network.storage.bridge) if name),
+        bridges=tuple(sorted(name for name in bridges if name)),
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
     )

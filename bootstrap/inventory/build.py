@@ -28,7 +28,7 @@ from bootstrap.model.cluster import (
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import PoolName, Vmid
-from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
+from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, PoolNetwork, Role
 
 
 def build_spec(root: Values, places: Places) -> ClusterSpec:
@@ -100,8 +100,13 @@ def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> Node
         pve_nodes=values.get(table_pools.POOL_PVE_NODES) or (),
         storage=values.get(table_pools.POOL_STORAGE),
         hardware=_hardware(values),
+        network=_pool_network(values.sure(table_network.POOL_NETWORK)),
         stated=frozenset(name for name, field in sizes.items() if values.given(field)),
     )
+
+
+def _pool_network(values: Values) -> PoolNetwork:
+    return PoolNetwork(bridge=values.get(table_network.POOL_BRIDGE), vlan=values.get(table_network.POOL_VLAN))
 
 
 def _hardware(values: Values) -> Hardware:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
-from bootstrap.inventory.checks_network import check_storage_network
+from bootstrap.inventory.checks_network import check_pool_networks, check_storage_network
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
@@ -155,8 +155,10 @@ def _check_vip(root: Values, problems: Problems) -> None:
 
 def _check_pools(root: Values, problems: Problems) -> None:
     control_plane = root.get(table.CONTROL_PLANE)
-    pools = [control_plane] if control_plane is not None else []
-    for pool in (*pools, *(values for _name, values in worker_pools(root) or ())):
+    servers = [control_plane] if control_plane is not None else []
+    pools = (*servers, *(values for _name, values in worker_pools(root) or ()))
+    check_pool_networks(root, pools, problems)
+    for pool in pools:
         disk = pool.get(table_hardware.DATA_DISK) if pool.given(table_hardware.DATA_DISK) else None
         if disk is not None and not disk.given(table_hardware.DATA_SIZE):
             problems.add(disk.where, "needs its size", "such as data_disk: 200GiB")

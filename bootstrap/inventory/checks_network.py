@@ -1,8 +1,8 @@
-"""Whether a storage network and the MTUs of the inventory make sense."""
+"""Whether a storage network, pools' own networks and the MTUs of the inventory make sense."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from bootstrap.inventory import table, table_network
@@ -45,6 +45,23 @@ def check_storage_network(root: Values, machines: int | None, usable: Usable, pr
         problems.add(storage.where, "needs its bridge", "such as bridge: vmbr1")
     _check_addresses(storage, machines, usable, problems)
     _check_apart(root, network, storage, problems)
+
+
+def check_pool_networks(root: Values, pools: Iterable[Values], problems: Problems) -> None:
+    """Note pools in a VLAN of their own where all addresses are of one network."""
+    network = root.get(table_network.NETWORK)
+    if network is None or not network.given(table_network.ADDRESSES):
+        return
+    for pool in pools:
+        own = pool.get(table_network.POOL_NETWORK)
+        vlan = own.get(table_network.POOL_VLAN) if own is not None else None
+        if own is None or vlan is None or vlan == network.get(table_network.VLAN):
+            continue
+        problems.add(
+            own.at(table_network.POOL_VLAN),
+            f"VLAN {vlan} is another network than that of network.addresses",
+            "leave it out, or leave network.addresses out: DHCP serves each VLAN its own",
+        )
 
 
 def _check_addresses(storage: Values, machines: int | None, usable: Usable, problems: Problems) -> None:

@@ -58,6 +58,27 @@ MTU: Final = Field(
     example=9000,
     doc="MTU of net0, at most the bridge's; 1 takes the bridge's.",
 )
+POOL_BRIDGE: Final = Field(
+    name="bridge",
+    kind=forms.BRIDGE,
+    default_doc="that of network.bridge",
+    example="vmbr1",
+    doc="Proxmox bridge or SDN vnet of the pool's machines; network.vlan does not count there.",
+)
+POOL_VLAN: Final = Field(
+    name="vlan",
+    kind=Integer(minimum=1, maximum=4094),
+    default_doc="that of network.vlan, or none where bridge is given",
+    example=40,
+    doc="VLAN tag of the pool's machines.",
+)
+POOL_NETWORK: Final = Field(
+    name="network",
+    kind=Section(doc="Where the pool's machines are connected.", fields=(POOL_BRIDGE, POOL_VLAN)),
+    default_doc="that of all machines",
+    example={"bridge": "vmbr1", "vlan": 40},
+    doc="Where the pool's machines are connected, if not where all are; all machines must reach each other.",
+)
 STORAGE_BRIDGE: Final = Field(name="bridge", kind=forms.BRIDGE, example="vmbr1", doc="Proxmox bridge of net1.")
 STORAGE_MTU: Final = Field(
     name="mtu",

@@ -8,6 +8,7 @@ from bootstrap.inventory import forms
 from bootstrap.inventory.kinds import Integer, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
 from bootstrap.inventory.table_hardware import DATA_DISK, DEVICES, DISK_OPTIONS
+from bootstrap.inventory.table_network import POOL_NETWORK
 from bootstrap.model.machine import Taint
 
 
@@ -83,6 +84,7 @@ _MACHINE: Final = (
     DISK_OPTIONS,
     DATA_DISK,
     DEVICES,
+    POOL_NETWORK,
 )
 SERVERS: Final = Field(
     name="count",

@@ -43,6 +43,19 @@ class Taint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoolNetwork:
+    """Where a pool's machines have net0, if not where all have it.
+
+    Attributes:
+        bridge: Proxmox bridge or vnet; with one named, the cluster's VLAN tag does not count, since it is of another.
+        vlan: VLAN tag 1-4094.
+    """
+
+    bridge: str | None = None
+    vlan: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodePool:
     """Machines of one kind.
 
@@ -58,6 +71,7 @@ class NodePool:
         pve_nodes: Proxmox nodes its machines may go to; empty for all that the cluster may use.
         storage: Storage for its full clones, or None for the cluster's.
         hardware: Its machines' disks and devices.
+        network: Their bridge and VLAN, where these are the pool's own.
         stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
             way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
@@ -74,6 +88,7 @@ class NodePool:
     pve_nodes: tuple[PveNodeName, ...] = ()
     storage: StorageName | None = None
     hardware: Hardware = field(default_factory=Hardware)
+    network: PoolNetwork = field(default_factory=PoolNetwork)
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
@@ -102,6 +117,7 @@ class MachineSpec:
     mac: str | None = None
     storage_address: IPv4Address | None = None
     hardware: Hardware = field(default_factory=Hardware)
+    network: PoolNetwork = field(default_factory=PoolNetwork)
 
 
 class RecordState(StrEnum):

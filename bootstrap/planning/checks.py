@@ -15,8 +15,8 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
     BRIDGE_REMEDY,
     STORAGE_REMEDY,
-    bridge_of,
     bridge_problem,
+    bridges_of,
     storage_of,
     storage_on,
     storage_problem,
@@ -144,12 +144,20 @@ def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
 
 
 def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
-    """Whether the bridge machines are put on is on each Proxmox node that may get some."""
-    in_use = tuple((facts, bridge_of(spec, template)) for facts, template in _in_use(spec, observed))
+    """Whether each bridge that machines are put on is on each Proxmox node that may get some."""
+    in_use = tuple(
+        dict.fromkeys(
+            (facts, bridge)
+            for facts, template in _in_use(spec, observed)
+            for pool in spec.pools
+            if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
+            for bridge in bridges_of(spec, template, pool)
+        )
+    )
     lacking = [problem for facts, bridge in in_use if (problem := bridge_problem(facts, bridge))]
     if lacking:
         return failed("bridges", "\n".join(lacking), BRIDGE_REMEDY)
-    unknown = [facts.name for facts, _ in in_use if not facts.bridges]
+    unknown = dict.fromkeys(facts.name for facts, _ in in_use if not facts.bridges)
     if unknown:
         return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
     return ok("bridges", ", ".join(f"{bridge} on {facts.name}" for facts, bridge in in_use))

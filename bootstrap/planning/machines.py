@@ -64,6 +64,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             pve_nodes=pool.pve_nodes,
             storage=pool.storage,
             hardware=pool.hardware,
+            network=pool.network,
             mac=macs[name] if name in macs else wanted_mac(spec, name),
         )
         for pool in spec.pools

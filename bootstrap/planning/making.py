@@ -87,7 +87,8 @@ class Making:
         check_storages(spec, observed, templates)
         check_hardware(spec, observed, templates)
         placement = placement or place(spec, observed, new=new, existing=existing, templates=templates)
-        check_bridges(spec, observed, templates, placement.of.values())
+        places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
+        check_bridges(spec, observed, templates, places)
         used = set(templates) | {vm.pve_node for vm in existing}
         facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
         return cls(

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.machine import MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.hardware import check_disk_options, data_storage
 from bootstrap.planning.placement import clones_full
@@ -16,7 +17,9 @@ STORAGE_REMEDY = (
     "look at it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can name "
     "another"
 )
-BRIDGE_REMEDY = "make the bridge there, or name one that is there as network.bridge in the inventory"
+BRIDGE_REMEDY = (
+    "make the bridge there, or name one that is there as network.bridge (or the pool's network) in the inventory"
+)
 DEFAULT_CLUSTER_CIDR = IPv4Network("10.42.0.0/16")
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
@@ -72,14 +75,22 @@ def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) 
             )
 
 
-def bridge_of(spec: ClusterSpec, template: TemplateFacts) -> str:
-    """The bridge a machine of this template is on."""
-    return spec.network.bridge or template.bridge or _FIRST_BRIDGE
+def bridge_of(spec: ClusterSpec, template: TemplateFacts, of: MachineSpec | NodePool | None = None) -> str:
+    """The bridge a machine of this template is on; without `of`, one of a pool that names none itself."""
+    return (of and of.network.bridge) or spec.network.bridge or template.bridge or _FIRST_BRIDGE
 
 
-def _bridges(spec: ClusterSpec, template: TemplateFacts) -> tuple[str, ...]:
+def vlan_of(spec: ClusterSpec, of: MachineSpec | NodePool) -> int | None:
+    """The VLAN tag a machine is to have: the cluster's is not for pools on a bridge of their own."""
+    if of.network.vlan is not None or of.network.bridge is not None:
+        return of.network.vlan
+    return spec.network.vlan
+
+
+def bridges_of(spec: ClusterSpec, template: TemplateFacts, of: MachineSpec | NodePool) -> tuple[str, ...]:
+    """The bridges of all network devices of a machine of this template."""
     storage = spec.network.storage
-    return (bridge_of(spec, template), *((storage.bridge,) if storage else ()))
+    return (bridge_of(spec, template, of), *((storage.bridge,) if storage else ()))
 
 
 def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:
@@ -109,24 +120,32 @@ def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) 
         )
 
 
-def check_bridges(spec: ClusterSpec, observed: Observed, templates: Templates, chosen: Iterable[PveNodeName]) -> None:
+def check_bridges(
+    spec: ClusterSpec, observed: Observed, templates: Templates, places: Iterable[tuple[MachineSpec, PveNodeName]]
+) -> None:
     """Refuse where a Proxmox node that gets a machine lacks its bridge.
 
     A VM on a missing bridge is made all right, and then does not start (PVE 8.4, observed).
 
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        templates: The template of each Proxmox node.
+        places: New machines, and where each goes.
+
     Raises:
         PreflightError: Names each such Proxmox node and the bridges it has.
     """
-    used = set(chosen)
+    there = {facts.name: facts for facts in _with(templates, observed)}
     problems = [
-        problem
-        for facts in _with(templates, observed)
-        if facts.name in used
-        for bridge in _bridges(spec, templates[facts.name])
-        if (problem := bridge_problem(facts, bridge))
+        bridge_problem(there[pve_node], bridge)
+        for machine, pve_node in places
+        if pve_node in there
+        for bridge in bridges_of(spec, templates[pve_node], machine)
     ]
-    if problems:
-        raise PreflightError("the machines' bridge is missing", details="\n".join(problems), resolution=BRIDGE_REMEDY)
+    told = [problem for problem in dict.fromkeys(problems) if problem]
+    if told:
+        raise PreflightError("the machines' bridge is missing", details="\n".join(told), resolution=BRIDGE_REMEDY)
 
 
 def _with(templates: Templates, observed: Observed) -> Iterable[PveNodeFacts]:

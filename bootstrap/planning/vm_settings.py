@@ -10,6 +10,7 @@ from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import render_record
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.planning.macs import stable_mac
+from bootstrap.planning.preflight import vlan_of
 
 
 def vm_settings(
@@ -50,7 +51,7 @@ def vm_settings(
     if controller is not None:
         settings["scsihw"] = controller
     settings |= disk_settings(spec, machine, vm) | device_settings(machine)
-    net0 = _net0(spec, vm, machine.mac)
+    net0 = _net0(spec, vm, machine)
     if net0 is not None:
         settings["net0"] = net0
     storage = spec.network.storage
@@ -82,20 +83,23 @@ def _net1(spec: ClusterSpec, machine: MachineSpec, storage: StorageNetwork) -> s
     return ",".join(parts)
 
 
-def _net0(spec: ClusterSpec, vm: VmRecord, mac: str | None) -> str | None:
+def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
     """The net0 value, or None where the clone's own is right: VirtIO, on the bridge and VLAN wanted, with the MTU.
 
-    The MAC address stays unless another one is wanted: Proxmox would make a new one where none is given.
+    The MAC address stays unless another one is wanted: Proxmox would make a new one where none is given. The template's
+    VLAN tag is of the template's bridge, and goes with it.
     """
-    mac = mac or vm.mac
+    mac = machine.mac or vm.mac
     parts = [part.split("=", 1) for part in (vm.net0 or "").split(",") if "=" in part]
     options = {key: value for key, value in parts}
     models = [key for key in options if options[key].count(":") == 5]
-    bridge = spec.network.bridge or options.get("bridge", "vmbr0")
+    bridge = machine.network.bridge or spec.network.bridge or options.get("bridge", "vmbr0")
     kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "mtu", "macaddr")}
     model = f"virtio={mac}" if mac else "virtio"
     wanted = {"bridge": bridge, **kept}
-    tag = str(spec.network.vlan) if spec.network.vlan is not None else options.get("tag")
+    vlan = vlan_of(spec, machine)
+    own_tag = options.get("tag") if bridge == options.get("bridge") else None
+    tag = str(vlan) if vlan is not None else own_tag
     mtu = str(spec.network.mtu) if spec.network.mtu is not None else options.get("mtu")
     wanted |= {key: value for key, value in (("mtu", mtu), ("tag", tag)) if value is not None}
     right = {"bridge": bridge, "tag": tag, "mtu": mtu}

@@ -89,6 +89,6 @@ def test_a_range_that_is_used_up_is_told() -> None:
 def test_its_bridge_must_be_there_and_the_token_may_use_it() -> None:
     spec = spec_of(PLAIN)
     with pytest.raises(PreflightError) as refused:
-        check_bridges(spec, seen(), {PVE1: TEMPLATE}, [PveNodeName("pve1")])
+        check_bridges(spec, seen(), {PVE1: TEMPLATE}, [(SERVER, PVE1)])
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
     assert rights_needed(spec, ()).bridges == ("vmbr1",)
