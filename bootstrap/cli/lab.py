@@ -60,6 +60,9 @@ def start_command(
             "--memory", metavar="SIZE", help="Of each Proxmox node; default this machine's, simulated 512GiB."
         ),
     ] = None,
+    vnet: Annotated[
+        str, typer.Option("--vnet", metavar="NAME", help="An SDN vnet besides the bridge vmbr0; default none.")
+    ] = "",
     output: OutputForm = Output.TEXT,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
@@ -74,6 +77,7 @@ def start_command(
             delays=delays,
             cores=cores,
             memory_mib=_mib(memory) if memory is not None else None,
+            vnet=vnet,
         )
         info = _start(session, options)
         session.result(_text(info) if output is Output.TEXT else render(_document(info), output))

@@ -166,7 +166,7 @@ class _Doctor:
         return ok("token", f"{self._endpoint.token} is accepted")
 
     def _privileges(self) -> Check:
-        rights = rights_needed(self._spec, matching_templates(self._spec, self._observed))
+        rights = rights_needed(self._spec, matching_templates(self._spec, self._observed), self._observed)
         missing = self._ports.hypervisor.missing_privileges(rights)
         self._blind = any("VM.Audit" in lack.privileges and lack.path.startswith(("/vms", "/pool")) for lack in missing)
         if missing:

@@ -55,20 +55,21 @@ def builds_for(spec: ClusterSpec, ports: Ports, observed: Observed, wish: BuildW
     arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
     recipe = Recipe(image=_image(wish, arch, ports), k3s=version)
     plan = plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
-    _check_rights(spec, ports, builds_of(plan))
+    _check_rights(spec, ports, builds_of(plan), vnets=observed.vnets)
     return plan
 
 
-def _check_rights(spec: ClusterSpec, ports: Ports, builds: Sequence[TemplateBuild]) -> None:
+def _check_rights(spec: ClusterSpec, ports: Ports, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> None:
     """Refuse early what the token's missing rights would break halfway."""
     if builds:
-        check_rights(ports, rights_to_build(spec, builds), what="building a template")
+        check_rights(ports, rights_to_build(spec, builds, vnets=vnets), what="building a template")
 
 
-def rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild]) -> RightsNeeded:
+def rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> RightsNeeded:
     """What the token needs rights for."""
     files = {build.iso_storage for build in builds} | {build.image_storage for build in builds if build.image_storage}
     return RightsNeeded(
+        vnets=vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
         builds=BuildRights(

@@ -158,7 +158,7 @@ def check_version(observed: Observed) -> None:
         )
 
 
-def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> RightsNeeded:
+def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...], observed: Observed) -> RightsNeeded:
     """What the token needs rights for."""
     network, storage = spec.network, spec.placement.storage
     bridges = {network.bridge, network.storage and network.storage.bridge, *(p.network.bridge for p in spec.pools)}
@@ -168,6 +168,7 @@ def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...]) -> Ri
         storages=tuple(sorted(name for name in {storage, *disks} if name)),
         mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
         bridges=tuple(sorted(name for name in bridges if name)),
+        vnets=observed.vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
     )
@@ -205,4 +206,4 @@ def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> Non
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    check_rights(ports, rights_needed(spec, matching_templates(spec, observed)), what="`up`")
+    check_rights(ports, rights_needed(spec, matching_templates(spec, observed), observed), what="`up`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields
 from ipaddress import ip_address
 from typing import Any
@@ -37,6 +38,7 @@ class LabOptions:
         delays: Changes to how long things take with simulated guests (`bootstrap.lab.delays`):
             `agent=10..14,clone=0.3`, or `none`.
         seed: Of what is drawn between a delay's bounds: the same seed gives the same delays.
+        vnet: Name of an SDN vnet in the zone `lab`, on the same wire as the bridge vmbr0; empty: none.
     """
 
     guests: str = "auto"
@@ -51,6 +53,7 @@ class LabOptions:
     time_scale: float = 1.0
     delays: str = ""
     seed: int = 0
+    vnet: str = ""
 
     @property
     def room_gib(self) -> int:
@@ -74,6 +77,8 @@ class LabOptions:
             found.append(f"cores: {self.cores} is less than 1")
         if self.memory_mib is not None and self.memory_mib < 512:
             found.append(f"memory_mib: {self.memory_mib} is less than 512")
+        if self.vnet and not re.fullmatch("[a-z][a-z0-9]{0,7}", self.vnet):
+            found.append(f"vnet: {self.vnet!r} is no name of a vnet: at most 8 small letters and digits")
         return (*found, *self._problems_of_time())
 
     def _problems_of_time(self) -> tuple[str, ...]:

@@ -39,6 +39,14 @@ class StorageFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Vnet:
+    """An SDN vnet on a Proxmox node; a machine's network device may have a VLAN tag there only if it is VLAN-aware."""
+
+    name: str
+    vlan_aware: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PveNodeFacts:
     """A Proxmox node.
 
@@ -46,7 +54,8 @@ class PveNodeFacts:
         cores: Logical CPUs (`maxcpu`): the most one VM may have.
         cpu_flags: CPU flags as /proc/cpuinfo names them.
         architecture: As `uname -m` names it: x86_64 or aarch64.
-        bridges: Names of bridges; empty where the token may not list them.
+        bridges: Names of bridges, SDN vnets among them; empty where the token may not list them.
+        vnets: Those of them that are SDN vnets.
         committed_cores: vCPUs of all running or on-boot guests that are not templates.
         committed_memory_mib: Their configured RAM.
     """
@@ -59,6 +68,7 @@ class PveNodeFacts:
     cpu_flags: frozenset[str] = frozenset()
     architecture: str = "x86_64"
     bridges: frozenset[str] = frozenset()
+    vnets: tuple[Vnet, ...] = ()
     storages: tuple[StorageFacts, ...] = ()
     committed_cores: int = 0
     committed_memory_mib: int = 0
@@ -202,6 +212,11 @@ class Observed:
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
     taken: frozenset[IPv4Address] = frozenset()
+
+    @property
+    def vnets(self) -> frozenset[str]:
+        """The SDN vnets of all Proxmox nodes."""
+        return frozenset(vnet.name for pve_node in self.pve_nodes for vnet in pve_node.vnets)
 
     @property
     def shared_storages(self) -> frozenset[StorageName]:

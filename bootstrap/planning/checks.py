@@ -13,10 +13,9 @@ from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
-    BRIDGE_REMEDY,
     STORAGE_REMEDY,
-    bridge_problem,
     bridges_of,
+    network_problems,
     storage_of,
     storage_on,
     storage_problem,
@@ -145,22 +144,30 @@ def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
 
 def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
     """Whether each bridge that machines are put on is on each Proxmox node that may get some."""
-    in_use = tuple(
-        dict.fromkeys(
-            (facts, bridge)
-            for facts, template in _in_use(spec, observed)
-            for pool in spec.pools
-            if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
-            for bridge in bridges_of(spec, template, pool)
-        )
+    in_use = [
+        (facts, template, pool)
+        for facts, template in _in_use(spec, observed)
+        for pool in spec.pools
+        if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
+    ]
+    wrong = dict(
+        problem for facts, template, pool in in_use for problem in network_problems(spec, facts, template, pool)
     )
-    lacking = [problem for facts, bridge in in_use if (problem := bridge_problem(facts, bridge))]
-    if lacking:
-        return failed("bridges", "\n".join(lacking), BRIDGE_REMEDY)
-    unknown = dict.fromkeys(facts.name for facts, _ in in_use if not facts.bridges)
+    if wrong:
+        return failed("bridges", "\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
+    unknown = dict.fromkeys(facts.name for facts, _, _ in in_use if not facts.bridges)
     if unknown:
         return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
-    return ok("bridges", ", ".join(f"{bridge} on {facts.name}" for facts, bridge in in_use))
+    found = dict.fromkeys(
+        f"{_kind(facts, bridge)}{bridge} on {facts.name}"
+        for facts, template, pool in in_use
+        for bridge in bridges_of(spec, template, pool)
+    )
+    return ok("bridges", ", ".join(found))
+
+
+def _kind(facts: PveNodeFacts, bridge: str) -> str:
+    return "vnet " if any(vnet.name == bridge for vnet in facts.vnets) else ""
 
 
 def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:

@@ -88,9 +88,14 @@ def common_storages(pve_nodes: Iterable[PveNodeFacts]) -> tuple[StorageFacts, ..
 
 
 def common_bridges(pve_nodes: Iterable[PveNodeFacts]) -> tuple[str, ...]:
-    """The bridges that all of these Proxmox nodes have; those whose bridges the token may not list count for all."""
-    listed = [each.bridges for each in pve_nodes if each.bridges]
-    return tuple(sorted(frozenset.intersection(*listed))) if listed else ()
+    """The bridges that all of these Proxmox nodes have, plain ones before SDN vnets.
+
+    Proxmox nodes whose bridges the token may not list count for all.
+    """
+    listed = [each for each in pve_nodes if each.bridges]
+    vnets = {vnet.name for each in listed for vnet in each.vnets}
+    common = frozenset.intersection(*(each.bridges for each in listed)) if listed else frozenset[str]()
+    return tuple(sorted(common, key=lambda name: (name in vnets, name)))
 
 
 def with_stand_ins(spec: ClusterSpec, observed: Observed) -> Observed:

@@ -18,8 +18,10 @@ STORAGE_REMEDY = (
     "another"
 )
 BRIDGE_REMEDY = (
-    "make the bridge there, or name one that is there as network.bridge (or the pool's network) in the inventory"
+    "make the bridge there, or name one that is there as network.bridge (or in the pool's network) in the inventory; "
+    "an SDN vnet is seen only with SDN.Use on /sdn/zones/ZONE/VNET"
 )
+TAG_REMEDY = "leave vlan out: such a vnet has the tag its zone gives it; or make the vnet VLAN-aware in Proxmox"
 DEFAULT_CLUSTER_CIDR = IPv4Network("10.42.0.0/16")
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
@@ -100,6 +102,29 @@ def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:
     return f"{facts.name} has no bridge {bridge}; it has {', '.join(sorted(facts.bridges))}"
 
 
+def tag_problem(facts: PveNodeFacts, bridge: str, vlan: int | None) -> str:
+    """What is wrong with a VLAN tag on a bridge; empty where nothing is.
+
+    Proxmox refuses to start a VM with a tag on a vnet that is not VLAN-aware: "vm vlans are not allowed on vnet"
+    (PVE::Network::SDN::Zones::Plugin, tap_plug).
+    """
+    if vlan is None or not any(vnet.name == bridge and not vnet.vlan_aware for vnet in facts.vnets):
+        return ""
+    return f"{bridge} on {facts.name} is an SDN vnet, which takes no VLAN tag of its machines (vlan: {vlan})"
+
+
+def network_problems(
+    spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts, of: MachineSpec | NodePool
+) -> tuple[tuple[str, str], ...]:
+    """What is wrong with the networks of such a machine on a Proxmox node, each with what to do."""
+    storage = spec.network.storage
+    devices = [(bridge_of(spec, template, of), vlan_of(spec, of))]
+    devices += [(storage.bridge, storage.vlan)] if storage else []
+    found = [(bridge_problem(facts, bridge), BRIDGE_REMEDY) for bridge, _ in devices]
+    found += [(tag_problem(facts, bridge, vlan), TAG_REMEDY) for bridge, vlan in devices]
+    return tuple((problem, remedy) for problem, remedy in found if problem)
+
+
 def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
     """Refuse where no Proxmox node has a storage that takes disks; where some have, machines go there.
 
@@ -123,7 +148,7 @@ def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) 
 def check_bridges(
     spec: ClusterSpec, observed: Observed, templates: Templates, places: Iterable[tuple[MachineSpec, PveNodeName]]
 ) -> None:
-    """Refuse where a Proxmox node that gets a machine lacks its bridge.
+    """Refuse where a Proxmox node that gets a machine lacks its bridge, or has it as a vnet that takes no VLAN tag.
 
     A VM on a missing bridge is made all right, and then does not start (PVE 8.4, observed).
 
@@ -134,18 +159,21 @@ def check_bridges(
         places: New machines, and where each goes.
 
     Raises:
-        PreflightError: Names each such Proxmox node and the bridges it has.
+        PreflightError: Names each such Proxmox node and what it has.
     """
     there = {facts.name: facts for facts in _with(templates, observed)}
-    problems = [
-        bridge_problem(there[pve_node], bridge)
+    found = [
+        problem
         for machine, pve_node in places
         if pve_node in there
-        for bridge in bridges_of(spec, templates[pve_node], machine)
+        for problem in network_problems(spec, there[pve_node], templates[pve_node], machine)
     ]
-    told = [problem for problem in dict.fromkeys(problems) if problem]
-    if told:
-        raise PreflightError("the machines' bridge is missing", details="\n".join(told), resolution=BRIDGE_REMEDY)
+    if found:
+        raise PreflightError(
+            "the machines' bridge is missing" if found[0][1] == BRIDGE_REMEDY else "the machines' VLAN cannot be",
+            details="\n".join(dict.fromkeys(problem for problem, _ in found)),
+            resolution="; ".join(dict.fromkeys(remedy for _, remedy in found)),
+        )
 
 
 def _with(templates: Templates, observed: Observed) -> Iterable[PveNodeFacts]:

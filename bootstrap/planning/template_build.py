@@ -12,6 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import Observed, PveNodeFacts
 from bootstrap.planning.making import ARCHITECTURES, fetched
+from bootstrap.planning.offers import common_bridges
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.recipes import BuildState, Recipe, TemplateVm, template_vmid
 from bootstrap.planning.steps import FetchK3s
@@ -179,7 +180,7 @@ def _build(
         disk_storage=_storage(spec, facts, "images", wish.disk_storage),
         image_storage=None if recipe.image.volume else _storage(spec, facts, "import", wish.image_storage),
         iso_storage=_storage(spec, facts, "iso", wish.iso_storage),
-        bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), "vmbr0"),
+        bridge=spec.network.bridge or next(iter(common_bridges([facts])), "vmbr0"),
         vlan=spec.network.vlan,
     )
 

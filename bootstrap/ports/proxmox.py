@@ -72,6 +72,7 @@ class RightsNeeded:
         templates: Templates to clone; their Proxmox nodes, storages and bridges count too.
         storages: Further storages.
         bridges: Further bridges.
+        vnets: Bridges that are SDN vnets, as far as the token sees them.
         resource_pool: Proxmox resource pool the VMs join, or None.
         mappings: PCI resource mappings to pass through.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
@@ -81,6 +82,7 @@ class RightsNeeded:
     templates: tuple[TemplateFacts, ...] = ()
     storages: tuple[StorageName, ...] = ()
     bridges: tuple[str, ...] = ()
+    vnets: frozenset[str] = frozenset()
     mappings: tuple[str, ...] = ()
     resource_pool: str | None = None
     reads_guest_files: bool = True

@@ -35,7 +35,7 @@ BUILDER_PRIVILEGES = ("VM.Config.CDROM", "VM.Clone")
 """For VMs of ours that become templates: our ISO in their drive, and clones of them."""
 AGENT_UNRESTRICTED = "VM.GuestAgent.Unrestricted"
 NETWORK_ZONE = "/sdn/zones/localnetwork"
-"""Where Proxmox VE keeps the rights to plain bridges."""
+"""Where Proxmox VE keeps the rights to plain bridges; those to a vnet are below its own zone."""
 
 Held = Mapping[str, Mapping[str, int]]
 """`GET /access/permissions`: path to privilege to whether it holds below the path too."""
@@ -70,10 +70,21 @@ def agent_privileges(version: PveVersion, *, reads_files: bool) -> tuple[str, ..
     return ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead") if reads_files else ("VM.GuestAgent.Audit",)
 
 
-def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
+def bridges_of(rights: RightsNeeded) -> tuple[str, ...]:
+    """All bridges and vnets that machines and templates are put on."""
+    of_templates = {template.bridge for template in rights.templates if template.bridge is not None}
+    return tuple(sorted({*rights.bridges, *of_templates, *(rights.builds.bridges if rights.builds else ())}))
+
+
+def needs(rights: RightsNeeded, *, version: PveVersion, zones: Mapping[str, str] | None = None) -> tuple[Need, ...]:
     """All that `up` and `down` need, the paths in a fixed order.
 
     A linked clone's disk is on the template's storage, so that counts as well as `rights.storages`.
+
+    Args:
+        rights: What for.
+        version: Decides what the guest-agent calls need.
+        zones: The zone of each SDN vnet that the token may read the configuration of.
     """
     templates = rights.templates
     guests = f"/pool/{rights.resource_pool}" if rights.resource_pool else "/vms"
@@ -88,8 +99,7 @@ def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
         Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
         for storage in sorted({*rights.storages, *on_template})
     ]
-    bridges = sorted({*rights.bridges, *(template.bridge for template in templates if template.bridge is not None)})
-    found += [Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",)) for bridge in bridges]
+    found += _network_needs(rights, zones or {})
     found += [
         Need(path=f"/mapping/pci/{name}", say="/mapping/pci", privileges=("Mapping.Use",)) for name in rights.mappings
     ]
@@ -98,6 +108,22 @@ def needs(rights: RightsNeeded, *, version: PveVersion) -> tuple[Need, ...]:
     pve_nodes = sorted({template.pve_node for template in templates})
     found += [Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.Audit",)) for name in pve_nodes]
     return tuple(found)
+
+
+def _network_needs(rights: RightsNeeded, zones: Mapping[str, str]) -> Iterator[Need]:
+    """SDN.Use on each bridge and vnet.
+
+    A vnet is shown to who has SDN.Audit or SDN.Use on it, and its configuration to who has SDN.Audit or SDN.Allocate
+    (PVE::Network::SDN::get_local_vnets, PVE::API2::Network::SDN::Vnets): one shown without its zone may be used.
+    """
+    for bridge in bridges_of(rights):
+        if bridge in zones:
+            zone = f"/sdn/zones/{zones[bridge]}"
+        elif bridge in rights.vnets:
+            continue
+        else:
+            zone = NETWORK_ZONE
+        yield Need(path=f"{zone}/{bridge}", say=zone, privileges=("SDN.Use",))
 
 
 def _build_needs(builds: BuildRights, *, guests: str) -> Iterator[Need]:
@@ -110,8 +136,6 @@ def _build_needs(builds: BuildRights, *, guests: str) -> Iterator[Need]:
         yield Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
     for storage in builds.files:
         yield Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateTemplate",))
-    for bridge in builds.bridges:
-        yield Need(path=f"{NETWORK_ZONE}/{bridge}", say=NETWORK_ZONE, privileges=("SDN.Use",))
     for name in builds.downloads_on:
         yield Need(path=f"/nodes/{name}", say="/nodes", privileges=("Sys.AccessNetwork",))
 

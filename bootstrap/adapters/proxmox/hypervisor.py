@@ -74,7 +74,7 @@ class ProxmoxHypervisor:
                 held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
                 lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
 
-        look(grants.needs(rights, version=self._read_version()))
+        look(grants.needs(rights, version=self._read_version(), zones=self._zones(rights)))
         if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
             look(grants.blind_needs())
         return tuple(
@@ -86,6 +86,13 @@ class ProxmoxHypervisor:
             for path, names in lacking.items()
             if names
         )
+
+    def _zones(self, rights: RightsNeeded) -> Mapping[str, str]:
+        """The zone of each SDN vnet that machines are put on; of none where the token may not read it."""
+        if rights.vnets.isdisjoint(grants.bridges_of(rights)):
+            return {}
+        rows = self._api.get("cluster/sdn/vnets", what="list the SDN vnets")
+        return {str(row["vnet"]): str(row["zone"]) for row in rows if row.get("zone")}
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""

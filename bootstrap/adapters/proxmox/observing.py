@@ -19,7 +19,7 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord
+from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord, Vnet
 from bootstrap.ports import PveFacts
 
 _THREADS = 4
@@ -141,9 +141,15 @@ def _read_node(api: Api, row: Row) -> _NodeReading:
         online=True,
         status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
         storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
-        networks=tuple(_if_allowed(lambda: api.get(f"{base}/network", what=f"list the networks of {name}"), [])),
+        networks=_networks(api, name),
         guests=(*_list_guests(api, name, "qemu"), *_list_guests(api, name, "lxc")),
     )
+
+
+def _networks(api: Api, name: PveNodeName) -> tuple[Row, ...]:
+    """Bridges and SDN vnets: without `any_bridge` Proxmox VE leaves the vnets out (PVE::API2::Network, index)."""
+    what = f"list the networks of {name}"
+    return tuple(_if_allowed(lambda: api.get(f"nodes/{name}/network", what=what, type="any_bridge"), []))
 
 
 def _list_guests(api: Api, name: PveNodeName, kind: str) -> Iterable[_Guest]:
@@ -220,6 +226,11 @@ def _facts(reading: _NodeReading, guests: Iterable[_Guest]) -> PveNodeFacts:
         cpu_flags=frozenset(str(cpu.get("flags") or "").split()),
         architecture=str(kernel.get("machine") or "x86_64"),
         bridges=frozenset(str(row["iface"]) for row in reading.networks if row.get("type") in _BRIDGES),
+        vnets=tuple(
+            Vnet(name=str(row["iface"]), vlan_aware=bool(int(row.get("vlanaware") or 0)))
+            for row in sorted(reading.networks, key=lambda row: str(row["iface"]))
+            if row.get("type") == "vnet"
+        ),
         storages=tuple(sorted((_storage(row) for row in reading.storages), key=lambda storage: storage.name)),
         committed_cores=sum(int(guest.row.get("cpus") or 0) for guest in committed),
         committed_memory_mib=sum(int(guest.row.get("maxmem") or 0) for guest in committed) // _MIB,

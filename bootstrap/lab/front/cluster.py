@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.vmconfig import memory_mib
 
 MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.0.10/2606ac8500000000"}
+
+SHOWS_VNETS = ("any_bridge", "include_sdn", "vnet")
+"""Filters with which Proxmox VE lists SDN vnets too; without a filter it does not (PVE::API2::Network, index)."""
 
 
 class Cluster:
@@ -29,6 +33,7 @@ class Cluster:
             ("GET", "/nodes/{node}/status"): self.status,
             ("GET", "/nodes/{node}/network"): self.network,
             ("GET", "/cluster/resources"): self.resources,
+            ("GET", "/cluster/sdn/vnets"): self.vnets,
         }
 
     async def nodes(self, call: Call) -> Answer:
@@ -104,7 +109,13 @@ class Cluster:
         )
         wanted = call.values.get("type")
         rows = [row for row in ([eth, bridge] if sees else [eth]) if _is_wanted(row, wanted)]
+        if wanted in SHOWS_VNETS:
+            rows += sdn.local_vnets(self.front, call.user)
         return Answer(rows)
+
+    async def vnets(self, call: Call) -> Answer:
+        """The configuration of SDN vnets, of those the caller may audit."""
+        return Answer(sdn.vnet_configs(self.front, call.user))
 
     def _with_usage(self, call: Call, item: Mapping[str, Any]) -> dict[str, Any]:
         """A node's entry with real figures; without Sys.Audit, and of a node that is off, only its name."""
@@ -136,7 +147,7 @@ class Cluster:
 
 
 def _is_wanted(row: Mapping[str, Any], wanted: str | None) -> bool:
-    if wanted is None:
+    if wanted in (None, "include_sdn"):
         return True
     kinds = ("bridge",) if wanted in ("any_bridge", "any_local_bridge", "bridge") else (wanted,)
     return row["type"] in kinds

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
@@ -142,7 +143,7 @@ class Config:
         value = str(call.values.get(option, ""))
         if privilege == "VM.Config.Network":
             for bridge in bridges_of({option: value}):
-                pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
+                sdn.require_use(self.front, call.user, bridge)
         if DRIVE.fullmatch(option) and (new := _NEW_DISK.match(value)):
             pve.require(call.user, f"/storage/{new[1]}", "Datastore.AllocateSpace")
         if privilege == "VM.Config.Disk" and "cloudinit" in value:

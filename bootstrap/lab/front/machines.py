@@ -10,6 +10,7 @@ from typing import Any
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.cloning import CloneWork, Cloning
 from bootstrap.lab.front.context import Front
@@ -75,7 +76,7 @@ class Machines:
             _refuse_linked_clone(source)
         self._refuse_other_node(source, call.values.get("target"))
         for bridge in bridges_of(source.config):
-            pve.require(call.user, f"/sdn/zones/localnetwork/{bridge}", "SDN.Use")
+            sdn.require_use(self.front, call.user, bridge)
         self._interfere(call, source, newid)
         if pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
             self.front.supervisor.sources[newid] = (source.vmid, bool(call.values.get("full", not source.template)))

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import bridges_of, memory_mib, vcpus
+from bootstrap.lab.front.vmconfig import memory_mib, vcpus
 from bootstrap.lab.guests.base import GuestError
 
-BRIDGES = ("vmbr0",)
+_NET = re.compile(r"net\d+")
 NOT_DOWN = "VM quit/powerdown failed - got timeout"
 NO_CONFIG_ON_NODE = "unable to find configuration file for VM {vmid} on node '{node}'"
 
@@ -132,9 +134,10 @@ class Power:
         if memory_mib(config) * MIB > capacity.memory_bytes:
             log("kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory")
             raise TaskError("start failed: QEMU exited with code 1")
-        for bridge in bridges_of(config):
-            if bridge not in BRIDGES:
-                log(f"bridge '{bridge}' does not exist")
+        for key in sorted(config):
+            problem = sdn.why_not_plugged(self.front, str(config[key])) if _NET.fullmatch(key) else ""
+            if problem:
+                log(problem)
                 raise TaskError("start failed: QEMU exited with code 1")
 
     async def _ask_to_power_off(self, vm: Any, call: Call, log: Log) -> None:

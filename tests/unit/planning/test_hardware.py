@@ -118,5 +118,5 @@ def test_options_that_the_templates_disk_cannot_have_are_refused(disk: str, opti
 
 def test_the_token_needs_rights_for_storages_and_mappings() -> None:
     spec = with_pool(Hardware(data_disk=DataDisk(size_gib=1, storage=FAST), mappings=("gpu0",)))
-    rights = rights_needed(spec, ())
+    rights = rights_needed(spec, (), seen())
     assert (rights.storages, rights.mappings) == ((FAST,), ("gpu0",))

@@ -11,9 +11,11 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import PoolNetwork
+from bootstrap.model.observed import Vnet
 from bootstrap.planning.checks import Verdict, check_bridges
 from bootstrap.planning.machines import standings
 from bootstrap.planning.making import Making
+from bootstrap.planning.offers import common_bridges
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster, workers
 from tests.unit.planning.test_texts import MAC, SERVER, VM, settings
@@ -67,4 +69,25 @@ def test_doctor_looks_at_the_bridges_of_all_pools() -> None:
 
 
 def test_the_token_must_be_allowed_the_bridges_of_all_pools() -> None:
-    assert rights_needed(spec_of(PoolNetwork(bridge="vmbr1")), ()).bridges == ("vmbr1",)
+    assert rights_needed(spec_of(PoolNetwork(bridge="vmbr1")), (), seen()).bridges == ("vmbr1",)
+
+
+def test_a_vnet_takes_no_vlan_tag_unless_it_is_vlan_aware() -> None:
+    spec = spec_of(PoolNetwork(bridge="lan", vlan=40))
+    facts = replace(seen().pve_nodes[0], bridges=frozenset({"vmbr0", "lan"}))
+    plain = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=False),)),))
+    with pytest.raises(PreflightError, match="VLAN cannot be") as refused:
+        Making.of(spec, plain, standings(spec, plain))
+    assert refused.value.details == "lan on pve1 is an SDN vnet, which takes no VLAN tag of its machines (vlan: 40)"
+    assert refused.value.resolution.startswith("leave vlan out: ")
+    assert check_bridges(spec, plain).says == refused.value.details
+    aware = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=True),)),))
+    assert Making.of(spec, aware, standings(spec, aware)).placement.of
+    assert check_bridges(spec, aware).says == "vmbr0 on pve1, vnet lan on pve1"
+
+
+def test_plain_bridges_are_proposed_before_vnets() -> None:
+    facts = replace(
+        seen().pve_nodes[0], bridges=frozenset({"alan", "vmbr0"}), vnets=(Vnet(name="alan", vlan_aware=False),)
+    )
+    assert common_bridges([facts]) == ("vmbr0", "alan")

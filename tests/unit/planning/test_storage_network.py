@@ -10,7 +10,6 @@ import pytest
 from bootstrap.commands.up import rights_needed
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
-from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.machines import wanted_machines
@@ -91,4 +90,4 @@ def test_its_bridge_must_be_there_and_the_token_may_use_it() -> None:
     with pytest.raises(PreflightError) as refused:
         check_bridges(spec, seen(), {PVE1: TEMPLATE}, [(SERVER, PVE1)])
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
-    assert rights_needed(spec, ()).bridges == ("vmbr1",)
+    assert rights_needed(spec, (), seen()).bridges == ("vmbr1",)

@@ -1,0 +1,62 @@
+"""The lab's SDN: at most one vnet, in a zone of its own, on the very wire that vmbr0 is.
+
+What is listed to whom is Proxmox VE's (PVE::Network::SDN::get_local_vnets, PVE::API2::Network::SDN::Vnets).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.vmconfig import options_of
+
+ZONE: Final = "lab"
+"""A simple zone; its vnet is not VLAN-aware."""
+BRIDGE: Final = "vmbr0"
+
+
+def bridges(front: Front) -> tuple[str, ...]:
+    """All that a network device can be on."""
+    return (BRIDGE, front.options.vnet) if front.options.vnet else (BRIDGE,)
+
+
+def path_of(front: Front, bridge: str) -> str:
+    """Where the rights to a bridge or vnet are kept."""
+    zone = ZONE if bridge and bridge == front.options.vnet else "localnetwork"
+    return f"/sdn/zones/{zone}/{bridge}"
+
+
+def why_not_plugged(front: Front, net: str) -> str:
+    """Why a network device cannot be plugged in when its VM starts; empty where it can."""
+    options = options_of(net)
+    bridge = options.get("bridge", "")
+    if bridge and bridge not in bridges(front):
+        return f"bridge '{bridge}' does not exist"
+    if bridge and bridge == front.options.vnet and "tag" in options:
+        return f"vm vlans are not allowed on vnet {bridge}"
+    return ""
+
+
+def local_vnets(front: Front, user: str) -> list[dict[str, Any]]:
+    """Rows of `/nodes/{node}/network` for who may audit or use the vnet."""
+    name = front.options.vnet
+    if not name or not _allowed(front, user, name, "SDN.Audit", "SDN.Use"):
+        return []
+    return [{"active": "1", "comments": None, "iface": name, "ipam": 0, "type": "vnet", "vlanaware": 0}]
+
+
+def vnet_configs(front: Front, user: str) -> list[dict[str, Any]]:
+    """Rows of `/cluster/sdn/vnets` for who may audit or change the vnet; SDN.Use alone is not enough."""
+    name = front.options.vnet
+    if not name or not _allowed(front, user, name, "SDN.Audit", "SDN.Allocate"):
+        return []
+    return [{"digest": "0" * 40, "type": "vnet", "vnet": name, "zone": ZONE}]
+
+
+def require_use(front: Front, user: str, bridge: str) -> None:
+    """Refuse who may not use a bridge or vnet. Raises PveError."""
+    front.pve.require(user, path_of(front, bridge), "SDN.Use")
+
+
+def _allowed(front: Front, user: str, vnet: str, *privileges: str) -> bool:
+    return any(front.pve.allowed(user, path_of(front, vnet), privilege) for privilege in privileges)
