@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Generic, TypeVar
 
 from bootstrap.model.ids import MachineName, Vmid
@@ -63,6 +63,7 @@ class GuestFacts:
     """A guest as it was found.
 
     Attributes:
+        address6: Its IPv6 address; None in a cluster without.
         arch: amd64 or arm64.
         k3s_sha256: Checksum of its k3s binary, empty without one.
         k3s_version: What that says of itself; empty where it says nothing, being damaged.
@@ -70,6 +71,7 @@ class GuestFacts:
     """
 
     address: IPv4Address
+    address6: IPv6Address | None = None
     arch: str
     machine_id: str
     k3s_sha256: str

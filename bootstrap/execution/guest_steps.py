@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.errors import (
     AgentNotRunningError,
@@ -23,6 +23,7 @@ from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.dual_stack import own_address6
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.planning.versions import is_newer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
@@ -38,6 +39,8 @@ KEY_REFUSALS = 10
 
 OFF_LOOKS = 3
 """How often in a row a machine that was started is seen powered off before that is believed."""
+
+_ADVERTISED = " (of IPv6 too: does the network's router advertise a prefix)"
 
 CLOCK_OFF_S = 60.0
 """Certificates that k3s makes are valid from now on: to a machine whose clock is behind they are not valid yet."""
@@ -58,7 +61,7 @@ def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
 
 def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     vm = owned_vm(step.machine, context)
-    address = _await_address(vm, step.machine, lane, context)
+    address, address6 = _await_addresses(vm, step.machine, lane, context)
     host_key = _await_host_key(vm, step.machine, lane, context)
     shell = _await_login(step.machine, vm, address, host_key, lane, context)
     try:
@@ -72,10 +75,10 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     )
     context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
-    facts = parse_facts(told, address=address)
+    facts = parse_facts(told, address=address, address6=address6)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)
-    return Done(changed=False, note=str(address))
+    return Done(changed=False, note=f"{address}, {address6}" if address6 is not None else str(address))
 
 
 def _unit(vm: VmRecord) -> str:
@@ -86,12 +89,14 @@ def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str
     return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
 
 
-def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> IPv4Address:
+def _await_addresses(
+    vm: VmRecord, name: MachineName, lane: str, context: RunContext
+) -> tuple[IPv4Address, IPv6Address | None]:
     static = vm.record.address if vm.record else None
     off: list[str] = []
     clock = context.ports.clock
 
-    def poll() -> IPv4Address | NotYet:
+    def poll() -> tuple[IPv4Address, IPv6Address | None] | NotYet:
         asked_s = clock.now_s()
         reason = context.pacing.why_not_yet(name, vm.pve_node, now_s=asked_s)
         if reason:
@@ -109,14 +114,16 @@ def _await_address(vm: VmRecord, name: MachineName, lane: str, context: RunConte
             return NotYet(chosen)
         if static is not None and chosen != static:
             return NotYet(f"it has {chosen}, not {static} as configured")
-        return chosen
+        chosen6 = own_address6(interfaces, vm, context.spec.network.ipv6)
+        return NotYet(chosen6) if isinstance(chosen6, str) else (chosen, chosen6)
 
     condition = Condition(
         what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
         poll=poll,
         every_s=0.25,
         resolution=f"look at its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
-        f"does it get an address? On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
+        f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
+        f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
     )
     try:
         return wait_for(condition, context.patience(lane, context.timeouts.agent_s))

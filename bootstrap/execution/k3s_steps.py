@@ -140,7 +140,7 @@ def install(
     """Put binary, settings and unit in place; whether anything changed."""
     guest = context.findings.guests.need(machine.name)
     artifact = context.findings.prepared.get(machine.name)
-    config = render_config(context.spec, machine, address=guest.address, etcd=etcd, join=join)
+    config = render_config(context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join)
     script = GuestScript(
         name="install-k3s.sh",
         env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest.k3s_sha256, guest.active_state, artifact))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.execution.findings import GuestFacts
 
@@ -23,7 +23,7 @@ def parse_lines(text: str) -> dict[str, list[str]]:
     return found
 
 
-def parse_facts(text: str, *, address: IPv4Address) -> GuestFacts:
+def parse_facts(text: str, *, address: IPv4Address, address6: IPv6Address | None = None) -> GuestFacts:
     """What `facts.sh` printed."""
     lines = parse_lines(text)
 
@@ -32,6 +32,7 @@ def parse_facts(text: str, *, address: IPv4Address) -> GuestFacts:
 
     return GuestFacts(
         address=address,
+        address6=address6,
         arch=one("arch"),
         machine_id=one("machine_id"),
         k3s_sha256=one("k3s_sha256"),

@@ -40,7 +40,8 @@ def upgrade_k3s(step: UpgradeK3s, lane: str, context: RunContext) -> Done:
 def _facts(machine: MachineSpec, shell: GuestShell, context: RunContext) -> GuestFacts:
     """The guest as it is now: on a second rung it is not what it was at the beginning."""
     known = context.findings.guests.need(machine.name)
-    return parse_facts(run_script(shell, "facts.sh", context, UNIT=machine.role.unit), address=known.address)
+    told = run_script(shell, "facts.sh", context, UNIT=machine.role.unit)
+    return parse_facts(told, address=known.address, address6=known.address6)
 
 
 def _put_binary(machine: MachineSpec, shell: GuestShell, context: RunContext, *, sha256: str) -> None:

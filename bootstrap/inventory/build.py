@@ -28,6 +28,7 @@ from bootstrap.model.cluster import (
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import PoolName, Vmid
+from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, PoolNetwork, Role
 
 
@@ -152,7 +153,20 @@ def _network(values: Values) -> NetworkSpec:
         storage=_storage_network(values.get(table_network.STORAGE_NETWORK))
         if values.given(table_network.STORAGE_NETWORK)
         else None,
+        ipv6=_ipv6(values.get(table_network.IPV6)) if values.given(table_network.IPV6) else None,
     )
+
+
+def _ipv6(values: Values | None) -> IPv6Spec | None:
+    if values is None:
+        return None
+    addresses, subnet = values.get(table_network.IPV6_ADDRESSES), values.get(table_network.IPV6_SUBNET)
+    static = None
+    if addresses is not None and subnet is not None:
+        static = StaticAddresses6(
+            first=addresses.first, last=addresses.last, subnet=subnet, gateway=values.get(table_network.IPV6_GATEWAY)
+        )
+    return IPv6Spec(method=IPv6Method(values.sure(table_network.IPV6_METHOD)), subnet=subnet, addresses=static)
 
 
 def _storage_network(values: Values | None) -> StorageNetwork | None:
@@ -182,6 +196,7 @@ def _ssh(values: Values, places: Places) -> SshSpec:
 
 def _k3s(values: Values, places: Places) -> K3sSpec:
     artifacts = values.get(table.ARTIFACTS)
+    pods, services = values.get(table.CLUSTER_CIDR), values.get(table.SERVICE_CIDR)
     return K3sSpec(
         version=values.get(table.VERSION),
         channel=values.sure(table.CHANNEL),
@@ -190,8 +205,10 @@ def _k3s(values: Values, places: Places) -> K3sSpec:
         channels_url=values.sure(table.CHANNELS_URL),
         tls_san=values.get(table.TLS_SAN) or (),
         disable=values.get(table.DISABLE) or (),
-        cluster_cidr=values.get(table.CLUSTER_CIDR),
-        service_cidr=values.get(table.SERVICE_CIDR),
+        cluster_cidr=pods.v4 if pods is not None else None,
+        service_cidr=services.v4 if services is not None else None,
+        cluster_cidr6=pods.v6 if pods is not None else None,
+        service_cidr6=services.v6 if services is not None else None,
     )
 
 

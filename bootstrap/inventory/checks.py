@@ -10,8 +10,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
+from bootstrap.inventory.checks_ipv6 import check_ipv6
 from bootstrap.inventory.checks_network import check_pool_networks, check_storage_network
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
+from bootstrap.inventory.forms6 import Cidrs
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.shapes import Field, Values
@@ -31,6 +33,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_pools(root, problems)
     _check_pve_nodes(root, problems)
     check_storage_network(root, machine_count(root), _usable, problems)
+    check_ipv6(root, problems)
     _check_networks_apart(root, problems)
     _check_vmids(root, problems)
     _check_template(root, problems)
@@ -194,9 +197,10 @@ def _check_networks_apart(root: Values, problems: Problems) -> None:
     network, k3s = root.get(table_network.NETWORK), root.get(table.K3S)
     if network is None or k3s is None:
         return
-    pods = _network(k3s, table.CLUSTER_CIDR, _K3S_PODS)
-    services = _network(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
-    subnet = _network(network, table_network.SUBNET, None)
+    pods = _cidr(k3s, table.CLUSTER_CIDR, _K3S_PODS)
+    services = _cidr(k3s, table.SERVICE_CIDR, _K3S_SERVICES)
+    key = table_network.SUBNET
+    subnet = _Network(name=key.name, network=network.get(key), where=network.at(key), given=network.given(key))
     for one, other in ((pods, services), (pods, subnet), (services, subnet)):
         if one.network is None or other.network is None or not one.network.overlaps(other.network):
             continue
@@ -206,10 +210,10 @@ def _check_networks_apart(root: Values, problems: Problems) -> None:
         problems.add(where, message, "choose networks that are apart")
 
 
-def _network(section: Values, key: Field[IPv4Network], default: IPv4Network | None) -> _Network:
-    given = section.given(key)
-    network = section.get(key) if given else default
-    return _Network(name=key.name, network=network, where=section.at(key), given=given)
+def _cidr(k3s: Values, key: Field[Cidrs], default: IPv4Network) -> _Network:
+    found, given = k3s.get(key), k3s.given(key)
+    network = found.v4 if found is not None else None if given else default
+    return _Network(name=key.name, network=network, where=k3s.at(key), given=given)
 
 
 def _check_vmids(root: Values, problems: Problems) -> None:

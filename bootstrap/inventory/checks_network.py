@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from bootstrap.inventory import table, table_network
+from bootstrap.inventory.forms6 import Cidrs
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.shapes import Field, Values
 
@@ -83,13 +84,14 @@ def _check_apart(root: Values, network: Values, storage: Values, problems: Probl
     subnet, k3s = storage.get(table_network.STORAGE_SUBNET), root.get(table.K3S)
     others = [("network.subnet", network.get(table_network.SUBNET))]
     if k3s is not None:
-        others += [
-            (f"k3s.{key.name}", k3s.get(key) if k3s.given(key) else default)
-            for key, default in (
-                (table.CLUSTER_CIDR, IPv4Network("10.42.0.0/16")),
-                (table.SERVICE_CIDR, IPv4Network("10.43.0.0/16")),
-            )
-        ]
+        for key, default in ((table.CLUSTER_CIDR, "10.42.0.0/16"), (table.SERVICE_CIDR, "10.43.0.0/16")):
+            given = k3s.get(key)
+            others.append((f"k3s.{key.name}", given.v4 if given is not None else _unless(k3s, key, default)))
     for name, other in others:
         if subnet is not None and other is not None and subnet.overlaps(other):
             problems.add(storage.at(table_network.STORAGE_SUBNET), f"{subnet} overlaps {name} {other}")
+
+
+def _unless(section: Values, key: Field[Cidrs], default: str) -> IPv4Network | None:
+    """The default of a key that is not given; None for one that is given and wrong."""
+    return None if section.given(key) else IPv4Network(default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bootstrap.inventory import forms
+from bootstrap.inventory import forms, forms6
 from bootstrap.inventory.kinds import Boolean, Choice, Integer, Number, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short, Values
 from bootstrap.inventory.table_backup import BACKUP
@@ -257,17 +257,17 @@ DISABLE: Final = Field(
 )
 CLUSTER_CIDR: Final = Field(
     name="cluster_cidr",
-    kind=forms.NETWORK,
-    default_doc="k3s's 10.42.0.0/16",
+    kind=forms6.CIDRS,
+    default_doc="k3s's 10.42.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
     example="10.52.0.0/16",
-    doc="Network of the pods.",
+    doc="Network of the pods; with IPv6 two, the IPv4 one first.",
 )
 SERVICE_CIDR: Final = Field(
     name="service_cidr",
-    kind=forms.NETWORK,
-    default_doc="k3s's 10.43.0.0/16",
+    kind=forms6.CIDRS,
+    default_doc="k3s's 10.43.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
     example="10.53.0.0/16",
-    doc="Network of the services.",
+    doc="Network of the services; with IPv6 two, the IPv4 one first.",
 )
 K3S: Final = Field(
     name="k3s",

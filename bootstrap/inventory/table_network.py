@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from bootstrap.inventory import forms
+from bootstrap.inventory import forms, forms6
 from bootstrap.inventory.kinds import Choice, Integer
-from bootstrap.inventory.shapes import Field, ListOf, Section
+from bootstrap.inventory.shapes import Field, ListOf, Section, Short
 from bootstrap.model.cluster import MacPolicy
+from bootstrap.model.ipv6 import IPv6Method
 
 BRIDGE: Final = Field(
     name="bridge", kind=forms.BRIDGE, default_doc="the template's", example="vmbr0", doc="Proxmox bridge of net0."
@@ -107,11 +108,51 @@ STORAGE_NETWORK: Final = Field(
     example={"bridge": "vmbr1", "mtu": 9000, "addresses": "10.10.0.50-10.10.0.80", "subnet": "10.10.0.0/24"},
     doc="A second network device of all machines, net1, for storage's traffic; it has no gateway.",
 )
+IPV6_METHOD: Final = Field(
+    name="method",
+    kind=Choice(options=tuple(IPv6Method)),
+    default=IPv6Method.AUTO.value,
+    example="auto",
+    doc="Where addresses come from: router advertisements (auto) or DHCPv6.",
+)
+IPV6_SUBNET: Final = Field(
+    name="subnet",
+    kind=forms6.NETWORK6,
+    default_doc="any",
+    example="fd12:3456:789a::/64",
+    doc="The IPv6 network the machines are in; only addresses in it count as theirs.",
+)
+IPV6_ADDRESSES: Final = Field(
+    name="addresses",
+    kind=forms6.ADDRESS_RANGE6,
+    default_doc="none",
+    example="fd12:3456:789a::50-fd12:3456:789a::80",
+    doc="Fixed addresses instead; a machine has the one at its place in network.addresses. Needs subnet.",
+)
+IPV6_GATEWAY: Final = Field(
+    name="gateway",
+    kind=forms6.ADDRESS6,
+    default_doc="what routers advertise",
+    example="fe80::1",
+    doc="IPv6 default route, with addresses only.",
+)
+IPV6: Final = Field(
+    name="ipv6",
+    kind=Short(
+        section=Section(
+            doc="IPv6 besides IPv4 (dual stack).", fields=(IPV6_METHOD, IPV6_SUBNET, IPV6_ADDRESSES, IPV6_GATEWAY)
+        ),
+        keys=(("str", IPV6_METHOD),),
+    ),
+    default_doc="none: IPv4 alone",
+    example="auto",
+    doc="IPv6 besides IPv4 (dual stack), for clusters made from now on; a plain method will do.",
+)
 NETWORK: Final = Field(
     name="network",
     kind=Section(
         doc="How machines are connected.",
-        fields=(BRIDGE, VLAN, MTU, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH, MACS, STORAGE_NETWORK),
+        fields=(BRIDGE, VLAN, MTU, ADDRESSES, SUBNET, GATEWAY, DNS, SEARCH, MACS, STORAGE_NETWORK, IPV6),
     ),
     doc="How machines are connected.",
 )

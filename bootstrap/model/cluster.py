@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
+from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import NodePool
 
 RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
@@ -140,6 +141,7 @@ class NetworkSpec:
         macs: Where net0's MAC addresses come from.
         mtu: MTU of net0; 1 takes the bridge's, None keeps the template's.
         storage: A second network for storage's traffic, or None.
+        ipv6: IPv6 besides IPv4, or None for IPv4 alone.
     """
 
     bridge: str | None = None
@@ -151,6 +153,7 @@ class NetworkSpec:
     macs: MacPolicy = MacPolicy.PROXMOX
     mtu: int | None = None
     storage: StorageNetwork | None = None
+    ipv6: IPv6Spec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +186,7 @@ class K3sSpec:
         tls_san: Further names and addresses for the API's certificate.
         disable: k3s components to leave out: traefik, servicelb, metrics-server, local-storage, coredns.
         cluster_cidr, service_cidr: None keeps k3s's 10.42.0.0/16 and 10.43.0.0/16.
+        cluster_cidr6, service_cidr6: Their IPv6 side, where `network.ipv6` is on; None makes them from the name.
     """
 
     version: str | None = None
@@ -194,6 +198,8 @@ class K3sSpec:
     disable: tuple[str, ...] = ()
     cluster_cidr: IPv4Network | None = None
     service_cidr: IPv4Network | None = None
+    cluster_cidr6: IPv6Network | None = None
+    service_cidr6: IPv6Network | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

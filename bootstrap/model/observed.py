@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineRecord, Taint
@@ -130,6 +130,7 @@ class VmRecord:
         disk_gib: Size of the system disk, 0 where unknown.
         address: The fixed address in ipconfig0, or None.
         storage_address: The fixed address in ipconfig1, or None.
+        ip6: What ipconfig0 says of IPv6: `auto`, `dhcp` or an address with its prefix; None for nothing.
         drives: Every drive but CD-ROMs: config key and value, such as `local:7000/vm-7000-disk-0.qcow2,size=20G`.
     """
 
@@ -152,6 +153,7 @@ class VmRecord:
     uptime_s: int = 0
     address: IPv4Address | None = None
     storage_address: IPv4Address | None = None
+    ip6: str | None = None
     drives: tuple[tuple[str, str], ...] = ()
 
 
@@ -162,6 +164,7 @@ class GuestInterface:
     name: str
     mac: str
     addresses: tuple[IPv4Address, ...]
+    addresses6: tuple[IPv6Address, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

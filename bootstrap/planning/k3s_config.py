@@ -6,13 +6,15 @@ in the environment file alone, mode 0600, where upstream's installer puts it too
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 import yaml
 
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.planning.dual_stack import network_settings
 from bootstrap.planning.zones import REGION, ZONE
 
 
@@ -21,6 +23,7 @@ def render_config(
     machine: MachineSpec,
     *,
     address: IPv4Address,
+    address6: IPv6Address | None = None,
     etcd: bool,
     join: IPv4Address | None,
 ) -> str:
@@ -30,14 +33,16 @@ def render_config(
         spec: The cluster.
         machine: The machine.
         address: The machine's own address.
+        address6: Its IPv6 address, in a cluster with both families.
         etcd: For the first server: start embedded etcd instead of sqlite.
         join: The server to join, or None for the first server.
     """
-    config: dict[str, object] = {"node-name": str(machine.name), "node-ip": str(address)}
+    own = [str(each) for each in (address, address6) if each is not None]
+    config: dict[str, object] = {"node-name": str(machine.name), "node-ip": ",".join(own)}
     if join is not None:
         config["server"] = f"https://{join}:6443"
     if machine.role is Role.CONTROL_PLANE:
-        config |= _server_settings(spec, address, first_with_etcd=etcd and join is None)
+        config |= _server_settings(spec, own, first_with_etcd=etcd and join is None)
         if etcd or join is not None:
             config |= _snapshot_settings(spec.backup)
     labels = [f"{key}={value}" for key, value in machine.labels if not _through_api(key)]
@@ -57,22 +62,18 @@ def _through_api(label: str) -> bool:
     return label.startswith("node-role.kubernetes.io/") or label in (ZONE, REGION)
 
 
-def _server_settings(spec: ClusterSpec, address: IPv4Address, *, first_with_etcd: bool) -> dict[str, object]:
+def _server_settings(spec: ClusterSpec, own: Sequence[str], *, first_with_etcd: bool) -> dict[str, object]:
     """Settings that k3s wants to be the same on all servers, but for cluster-init."""
     k3s = spec.k3s
     settings: dict[str, object] = {
-        "tls-san": [str(address), *((str(spec.vip.address),) if spec.vip else ()), *k3s.tls_san],
+        "tls-san": [*own, *((str(spec.vip.address),) if spec.vip else ()), *k3s.tls_san],
         "secrets-encryption": True,
     }
     if first_with_etcd:
         settings["cluster-init"] = True
     if k3s.disable:
         settings["disable"] = list(k3s.disable)
-    if k3s.cluster_cidr is not None:
-        settings["cluster-cidr"] = str(k3s.cluster_cidr)
-    if k3s.service_cidr is not None:
-        settings["service-cidr"] = str(k3s.service_cidr)
-    return settings
+    return settings | network_settings(spec)
 
 
 def _snapshot_settings(backup: BackupSpec) -> dict[str, object]:

@@ -11,6 +11,7 @@ from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.planning.cpu import common_cpu_type
+from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.lock import machine_vmids
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.placement import Placement, clones_full, place
@@ -83,6 +84,7 @@ class Making:
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
         unconfigured = any(vm.record and vm.record.state is RecordState.CLONING for vm in existing)
         templates = usable_templates(spec, observed) if new or unconfigured else {}
+        check_families(spec, observed)
         check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
         check_hardware(spec, observed, templates)

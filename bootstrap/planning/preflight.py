@@ -10,6 +10,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.planning.dual_stack import NODE_PREFIX, NODE_PREFIX6, cluster_networks
 from bootstrap.planning.hardware import check_disk_options, data_storage
 from bootstrap.planning.placement import clones_full
 
@@ -22,7 +23,6 @@ BRIDGE_REMEDY = (
     "an SDN vnet is seen only with SDN.Use on /sdn/zones/ZONE/VNET"
 )
 TAG_REMEDY = "leave vlan out: such a vnet has the tag its zone gives it; or make the vnet VLAN-aware in Proxmox"
-DEFAULT_CLUSTER_CIDR = IPv4Network("10.42.0.0/16")
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
 
@@ -183,13 +183,16 @@ def _with(templates: Templates, observed: Observed) -> Iterable[PveNodeFacts]:
 def check_pod_ranges(spec: ClusterSpec, machines: int) -> None:
     """Refuse more machines than k3s has pod ranges for: those beyond never become Ready.
 
-    k3s gives each node a /24 of the cluster CIDR, 10.42.0.0/16 by default (k3s documentation), so 256 nodes.
+    k3s gives each node a /24 of the cluster CIDR, 10.42.0.0/16 by default (k3s documentation), so 256 nodes; and a /64
+    of its IPv6 side.
     """
-    cidr = spec.k3s.cluster_cidr or DEFAULT_CLUSTER_CIDR
-    ranges = 2 ** max(0, 24 - cidr.prefixlen)
-    if machines > ranges:
-        raise PreflightError(
-            f"{machines} machines are wanted, but the cluster's pod network {cidr} has room for {ranges}",
-            details="k3s gives each node a /24 of it",
-            resolution="set a wider k3s.cluster_cidr before the cluster is first built, such as 10.128.0.0/12",
-        )
+    for cidr in cluster_networks(spec).pods:
+        length = NODE_PREFIX if isinstance(cidr, IPv4Network) else NODE_PREFIX6
+        ranges = 2 ** max(0, length - cidr.prefixlen)
+        if machines > ranges:
+            wider = "10.128.0.0/12" if isinstance(cidr, IPv4Network) else "one of a shorter prefix"
+            raise PreflightError(
+                f"{machines} machines are wanted, but the cluster's pod network {cidr} has room for {ranges}",
+                details=f"k3s gives each node a /{length} of it",
+                resolution=f"set a wider k3s.cluster_cidr before the cluster is first built, such as {wider}",
+            )

@@ -16,6 +16,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.access import healthy_server
 from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import notes_on_drift
+from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
@@ -49,6 +50,7 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
     Raises:
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
+    check_families(spec, observed)
     all_standings = standings(spec, observed)
     reasons = {standing.machine.name: _reason(standing, observed) for standing in all_standings}
     work = [standing for standing in all_standings if reasons[standing.machine.name]]

@@ -77,6 +77,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         uptime_s=int(row.get("uptime") or 0),
         address=address(config.get("ipconfig0")),
         storage_address=address(config.get("ipconfig1")),
+        ip6=properties(config.get("ipconfig0")).get("ip6"),
         drives=tuple(sorted(drives(config).items())),
     )
 

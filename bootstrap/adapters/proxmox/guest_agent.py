@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
 from bootstrap.errors import AgentNotRunningError
@@ -26,6 +26,7 @@ def parse_interfaces(answer: Any, *, what: str) -> tuple[GuestInterface, ...]:  
             name=str(row.get("name", "")),
             mac=str(row.get("hardware-address") or "").upper(),
             addresses=tuple(address for part in row.get("ip-addresses") or () for address in _ipv4(part)),
+            addresses6=tuple(address for part in row.get("ip-addresses") or () for address in _ipv6(part)),
         )
         for row in rows
     )
@@ -36,6 +37,15 @@ def _ipv4(part: Mapping[str, Any]) -> tuple[IPv4Address, ...]:
         return ()
     try:
         return (IPv4Address(str(part.get("ip-address"))),)
+    except AddressValueError:
+        return ()
+
+
+def _ipv6(part: Mapping[str, Any]) -> tuple[IPv6Address, ...]:
+    if part.get("ip-address-type") != "ipv6":
+        return ()
+    try:
+        return (IPv6Address(str(part.get("ip-address")).partition("%")[0]),)
     except AddressValueError:
         return ()
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Interface
-from typing import Any
+from ipaddress import IPv4Interface, IPv6Network
+from typing import Any, Final
 from urllib.parse import unquote
 
 from bootstrap.lab.guests.base import NoCloudSeed
+
+ADVERTISED: Final = IPv6Network("fd00:1ab:0:1::/64")
+"""The prefix of the lab's network; unique local, and routed by nobody."""
 
 
 def render_seed(vmid: int, config: Mapping[str, Any], *, host_nameservers: tuple[str, ...] = ()) -> NoCloudSeed:
@@ -28,6 +31,29 @@ def render_seed(vmid: int, config: Mapping[str, Any], *, host_nameservers: tuple
     network = render_network_config(config, host_nameservers=host_nameservers)
     instance = hashlib.sha1((user + network).encode(), usedforsecurity=False).hexdigest()
     return NoCloudSeed(meta_data=f"instance-id: {instance}\n", user_data=user, network_config=network)
+
+
+def with_advertised(vmid: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config in which IPv6 addresses of a router or a DHCPv6 server are written out.
+
+    The lab's network has neither: what SLAAC would make of the prefix `ADVERTISED` and the MAC address, guests get as
+    a fixed address.
+    """
+    changed = dict(config)
+    for key in config:
+        index = key.removeprefix("ipconfig")
+        if index == key or f"net{index}" not in config:
+            continue
+        mac = str(config[f"net{index}"]).split(",")[0].partition("=")[2]
+        for word, address in (("auto", ADVERTISED[_interface_id(mac)]), ("dhcp", ADVERTISED[vmid])):
+            changed[key] = re.sub(rf"\bip6={word}\b", f"ip6={address}/64", str(changed[key]))
+    return changed
+
+
+def _interface_id(mac: str) -> int:
+    """The lower 64 bits that SLAAC makes from a MAC address (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    return int.from_bytes(bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]]), "big")
 
 
 def render_user_data(vmid: int, config: Mapping[str, Any]) -> str:

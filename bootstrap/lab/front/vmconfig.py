@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from bootstrap.lab.front.seed import render_seed
+from bootstrap.lab.front.seed import render_seed, with_advertised
 from bootstrap.lab.guests.base import GuestSpec, NoCloudSeed
 
 DRIVE = re.compile(r"(ide[0-3]|sata[0-5]|scsi\d{1,2}|virtio\d{1,2}|efidisk0|tpmstate0)")
@@ -100,7 +100,7 @@ def system_disk_gib(config: Mapping[str, Any]) -> int:
 def seed_of(vmid: int, config: Mapping[str, Any], *, isos: Mapping[str, NoCloudSeed]) -> NoCloudSeed | None:
     """What cloud-init finds: a cloud-init drive, made from the config, or a NoCloud ISO in a drive; else None."""
     if has_cloudinit_drive(config):
-        return render_seed(vmid, config)
+        return render_seed(vmid, with_advertised(vmid, config))
     volumes = [str(value).split(",")[0] for key, value in sorted(config.items()) if DRIVE.fullmatch(key)]
     return next((isos[volume] for volume in volumes if volume in isos), None)
 

@@ -26,6 +26,7 @@ class AnsweringAgent:
         address: IPv4 address of its eth0; None: it has none yet.
         prefix: Length of that address's network prefix.
         more_addresses: Further IPv4 addresses of eth0, each a network of its own (/32).
+        addresses6: IPv6 addresses of eth0 with their prefix lengths, in the order told.
         files: What `file-read` finds and `file-write` changes.
         programs: What `exec` runs: command line to exit code, standard output, standard error.
         handles: Files the agent has open: path, mode and position.
@@ -36,6 +37,7 @@ class AnsweringAgent:
     address: str | None = None
     prefix: int = 16
     more_addresses: set[str] = field(default_factory=set)
+    addresses6: tuple[tuple[str, int], ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
     programs: dict[tuple[str, ...], tuple[int, str, str]] = field(default_factory=dict)
     handles: dict[int, tuple[str, str, int]] = field(default_factory=dict)
@@ -71,8 +73,10 @@ class AnsweringAgent:
         eth0: dict[str, Any] = {"name": "eth0", "hardware-address": self.mac.lower()}
         if self.address:  # without an address the key is missing
             told = [(self.address, self.prefix), *((more, 32) for more in sorted(self.more_addresses))]
+            rows = [("ipv4", address, prefix) for address, prefix in told]
+            rows += [("ipv6", address, prefix) for address, prefix in self.addresses6]
             eth0["ip-addresses"] = [
-                {"ip-address": address, "ip-address-type": "ipv4", "prefix": prefix} for address, prefix in told
+                {"ip-address": address, "ip-address-type": kind, "prefix": prefix} for kind, address, prefix in rows
             ]
         return [{"name": "lo", "hardware-address": "00:00:00:00:00:00", "ip-addresses": [loopback]}, eth0]
 

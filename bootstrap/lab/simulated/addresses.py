@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import re
 import socket
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Interface
+from typing import Any
 
 import yaml
 
@@ -73,13 +74,25 @@ def static_address(spec: GuestSpec) -> IPv4Address | None:
 
     Further network devices are there in the config alone: a simulated guest listens at one address.
     """
-    if spec.seed is None:
-        return None
-    for entry in (yaml.safe_load(spec.seed.network_config) or {}).get("config") or ():
-        if str(entry.get("mac_address", "")).upper() != spec.mac:
-            continue
-        for subnet in entry.get("subnets") or ():
-            found = re.match(r"\d+(?:\.\d+){3}", str(subnet.get("address", "")))
-            if subnet.get("type") == "static" and found:
-                return IPv4Address(found[0])
+    for subnet in _subnets(spec):
+        found = re.match(r"\d+(?:\.\d+){3}", str(subnet.get("address", "")))
+        if subnet.get("type") == "static" and found:
+            return IPv4Address(found[0])
     return None
+
+
+def addresses6(spec: GuestSpec) -> tuple[IPv6Interface, ...]:
+    """net0's IPv6 addresses by a seed's network config: link-local first, as the kernel tells them; none without.
+
+    Nobody can be reached there: they are told and no more.
+    """
+    told = [subnet for subnet in _subnets(spec) if subnet.get("type") == "static6"]
+    link_local = IPv6Interface("fe80::1234:56ff:fe78:9abc/64")
+    return (link_local, *(IPv6Interface(str(subnet.get("address"))) for subnet in told)) if told else ()
+
+
+def _subnets(spec: GuestSpec) -> list[dict[str, Any]]:
+    """What a seed's network config says of net0; nothing without a seed."""
+    entries = (yaml.safe_load(spec.seed.network_config) or {}).get("config") or () if spec.seed else ()
+    own = [entry for entry in entries if str(entry.get("mac_address", "")).upper() == spec.mac]
+    return [subnet for entry in own for subnet in entry.get("subnets") or ()]

@@ -14,7 +14,7 @@ import yaml
 from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.guests.answers import AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec
-from bootstrap.lab.simulated.addresses import SSH_PORT
+from bootstrap.lab.simulated.addresses import SSH_PORT, addresses6
 from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.k3s import launch
 from bootstrap.lab.simulated.sshd import Sshd
@@ -111,6 +111,7 @@ class SimulatedGuest:
         self.agent_up = True
         await self.wait("address")
         self.agent.address = str(address)
+        self.agent.addresses6 = tuple((str(each.ip), each.network.prefixlen) for each in addresses6(spec))
         self.world.network.power(address, on=True)
         host_key = self._first_boot(spec)
         await self.wait("sshd")

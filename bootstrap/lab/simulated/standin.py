@@ -293,7 +293,11 @@ class AgentProcess:
             self._tell(module.log_line("fatal", str(error)))
             return 1
         while True:
-            pause_s = await loop.run_in_executor(self._threads, resident.step)
+            try:
+                pause_s = await loop.run_in_executor(self._threads, resident.step)
+            except module.Fatal as error:
+                self._tell(module.log_line("fatal", str(error)))
+                return 1
             if pause_s and not self._joined:
                 pause_s = max(pause_s * self._scale, RETRY_LEAST_S)
             elif self._joined and resident.kubelet.held():

@@ -533,6 +533,20 @@ class Machine:
         self.password = read_or_make(etc / "node/password", lambda: secrets.token_hex(16))
 
 
+def check_families(pods: list[str], services: list[str], node_ips: list[str]) -> None:
+    """Refuse networks and addresses whose families do not go together, in k3s's words (pkg/agent/run.go, run)."""
+
+    def families(texts: list[str]) -> set[int]:
+        return {ipaddress.ip_interface(text).version for text in texts}
+
+    rest = "must share the same IP version (IPv4, IPv6 or dual-stack)"
+    shown = f"Error: cluster-cidr: [{' '.join(pods)}] and"
+    if families(pods) != families(services):
+        raise Fatal(f"{shown} service-cidr: [{' '.join(services)}], {rest}")
+    if not families(pods) <= families(node_ips):
+        raise Fatal(f"{shown} node-ip: [{' '.join(node_ips)}], {rest}")
+
+
 # --- certificates ------------------------------------------------------------------------------------------------
 
 
@@ -1581,9 +1595,9 @@ def scale_behind(pods: list[Obj], store: Store) -> tuple[int, str]:
 class Api:
     """The object API of one server. `call` is the whole of it, for HTTP and for the server's own use alike."""
 
-    def __init__(self, store: Store, cluster: Cluster, cluster_cidr: str) -> None:
+    def __init__(self, store: Store, cluster: Cluster, pods: list[str]) -> None:
         self.store, self.cluster = store, cluster
-        self.pod_network = ipaddress.ip_network(cluster_cidr, strict=False)
+        self.pod_networks = [ipaddress.ip_network(cidr, strict=False) for cidr in pods]
 
     def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
         """One request that is not a watch. Errors come back as Status objects."""
@@ -1756,9 +1770,9 @@ class Api:
         """What the API server and the controllers fill in."""
         if plural == "nodes":
             spec = obj.setdefault("spec", {})
-            range_ = spec.get("podCIDR") or self._pod_cidr()
-            if range_:
-                spec["podCIDR"], spec["podCIDRs"] = range_, [range_]
+            ranges = spec.get("podCIDRs") or self._pod_cidrs()
+            if ranges:
+                spec["podCIDR"], spec["podCIDRs"] = ranges[0], ranges
             spec["taints"] = node_taints(obj)
             if not spec["taints"]:
                 del spec["taints"]
@@ -1776,10 +1790,14 @@ class Api:
             obj.setdefault("status", {}).setdefault("phase", "Pending")
             admit_pod(obj["spec"])
 
-    def _pod_cidr(self) -> str:
-        """A range for one more node's pods; "" where cluster-cidr has none left (256 in the default /16)."""
-        used = {node.get("spec", {}).get("podCIDR") for node in self.store.all("nodes")}
-        return next((str(net) for net in self.pod_network.subnets(new_prefix=24) if str(net) not in used), "")
+    def _pod_cidrs(self) -> list[str]:
+        """A range of each family for one more node's pods; none where one has none left (256 in the default /16)."""
+        used = {cidr for node in self.store.all("nodes") for cidr in node.get("spec", {}).get("podCIDRs", [])}
+        found = []
+        for network in self.pod_networks:
+            each = map(str, network.subnets(new_prefix=24 if network.version == 4 else 64))
+            found.append(next((cidr for cidr in each if cidr not in used), ""))
+        return found if all(found) else []
 
     def _delete(self, resource: Resource, old: Obj, grace_s: int | None = None) -> list[Edit]:
         meta = old["metadata"]
@@ -3206,6 +3224,9 @@ class Server:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.machine = Machine(options)
+        self.pods = options.many("cluster-cidr") or ["10.42.0.0/16"]
+        self.services = options.many("service-cidr") or ["10.43.0.0/16"]
+        check_families(self.pods, self.services, self.machine.addresses)
         self.port = int(options.one("https-listen-port", "6443"))
         self.data = options.data / "server"
         self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -3259,7 +3280,7 @@ class Server:
         self._certificates()
         self._credentials(token)
         self.cluster = self._cluster()
-        self.api = Api(self.store, self.cluster, self.options.one("cluster-cidr", "10.42.0.0/16").split(",")[0])
+        self.api = Api(self.store, self.cluster, self.pods)
         self.snapshots = Snapshots(self.options, self.machine.name, self.api)
         if isinstance(self.cluster, Etcd):
             refuse_downgrade(self.store.note("version"), f"etcd's data in {self.data / 'db/etcd'}")
@@ -3607,13 +3628,12 @@ class Server:
 
     def _agent_config(self) -> Obj:
         defaults = {
-            "cluster-cidr": "10.42.0.0/16",
-            "service-cidr": "10.43.0.0/16",
             "cluster-domain": "cluster.local",
             "cluster-dns": "10.43.0.10",
             "flannel-backend": "vxlan",
         }
-        return {name: self.options.one(name, default) for name, default in defaults.items()}
+        networks = {"cluster-cidr": ",".join(self.pods), "service-cidr": ",".join(self.services)}
+        return networks | {name: self.options.one(name, default) for name, default in defaults.items()}
 
     def apiservers(self) -> list[str]:
         members = [
@@ -3797,7 +3817,7 @@ class Agent:
         while True:
             problem = "failed to retrieve configuration from server"
             try:
-                self._must("GET", "/v1-k3s/config", None, headers)
+                self._check(json.loads(self._must("GET", "/v1-k3s/config", None, headers)))
                 problem = str(certificate)
                 pem = self._must("POST", "/v1-k3s/client-kubelet.crt", request, csr_headers)
                 write_file(certificate, pem, 0o644)
@@ -3806,6 +3826,9 @@ class Agent:
                 text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
                 log("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
             LIFE.pause(5)
+
+    def _check(self, told: Obj) -> None:
+        check_families(told["cluster-cidr"].split(","), told["service-cidr"].split(","), self.machine.addresses)
 
     def _must(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         """A supervisor's answer; its refusals are ValueErrors. k3s names its local balancer in them."""
@@ -3923,6 +3946,7 @@ class Resident:
             server = self._server()
             if self._token.password not in server.passwords["node"]:
                 raise ValueError("https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized")
+            check_families(server.pods, server.services, machine.addresses)
             problem = str(self.kubelet.options.data / "agent/client-kubelet.crt")
             refusal = server.check_node_password(machine.name, machine.password)
             if refusal:

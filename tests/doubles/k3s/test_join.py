@@ -125,3 +125,34 @@ def test_token_in_the_environment_and_in_a_file(machines: Machines) -> None:
     cluster = Cluster(server)
     eventually(lambda: set(cluster.ready()) == {"s1", "a1", "a2"}, "all have joined")
     cluster.close()
+
+
+def test_networks_and_addresses_of_different_families_are_refused(machines: Machines) -> None:
+    """k3s's own words: pkg/agent/run.go; users meet them in k3s#5781 and k3s#11735."""
+    alone = machines.add("s1")
+    alone.configure(cluster_cidr="10.42.0.0/16,fd42::/56", service_cidr="10.43.0.0/16,fd43::/112")
+    done = alone.run("server")
+    assert done.returncode == 1
+    own = f"node-ip: [{alone.address}], must share the same IP version (IPv4, IPv6 or dual-stack)"
+    assert f"cluster-cidr: [10.42.0.0/16 fd42::/56] and {own}" in done.stderr
+    alone.configure(cluster_cidr="10.42.0.0/16,fd42::/56", node_ip=f"{alone.address},fd00::1")
+    assert "and service-cidr: [10.43.0.0/16], must share the same IP version" in alone.run("server").stderr
+
+
+def test_a_dual_stack_node_has_two_addresses_and_two_ranges_and_single_ones_stay_out(machines: Machines) -> None:
+    server = machines.add("s1")
+    networks = {"cluster_cidr": "10.42.0.0/16,fd42::/56", "service_cidr": "10.43.0.0/16,fd43::/112"}
+    server.configure(bind_address=server.address, node_ip=f"{server.address},fd00::1", **networks)
+    server.start("server")
+    server.up()
+    cluster = Cluster(server)
+    (node,) = cluster.core.list_node().items
+    assert [(a.type, a.address) for a in node.status.addresses][:2] == [
+        ("InternalIP", server.address),
+        ("InternalIP", "fd00::1"),
+    ]
+    assert node.spec.pod_cidrs == ["10.42.0.0/24", "fd42::/64"]
+    agent = machines.agent("a1", server)
+    agent.logs("must share the same IP version")
+    eventually(lambda: agent.exit_code() == 1, "the agent ends")
+    cluster.close()

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 import yaml
 
-from bootstrap.lab.front.seed import render_network_config, render_seed, render_user_data
+from bootstrap.lab.front.seed import render_network_config, render_seed, render_user_data, with_advertised
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICBTY/6URO0LElLcfjh4isAgHN8kwna7nLohTvfPS27Q lab"
 QUOTED = KEY.replace(" ", "%20").replace("/", "%2F")
@@ -108,3 +108,13 @@ def test_the_instance_changes_with_the_contents() -> None:
     assert seed.meta_data == f"instance-id: {digest}\n"
     assert render_seed(1, config) == seed
     assert render_seed(1, config | {"ciuser": "b"}).meta_data != seed.meta_data
+
+
+@pytest.mark.parametrize(
+    ("word", "address"), [("auto", "fd00:1ab:0:1:be24:11ff:fec3:396b"), ("dhcp", "fd00:1ab:0:1::1b58")]
+)
+def test_guests_get_what_a_router_would_advertise(word: str, address: str) -> None:
+    config = {"net0": "virtio=BC:24:11:C3:39:6B,bridge=vmbr0", "ipconfig0": f"ip=dhcp,ip6={word}"}
+    (interface,) = yaml.safe_load(render_network_config(with_advertised(7000, config)))["config"]
+    assert interface["subnets"] == [{"type": "dhcp4"}, {"type": "static6", "address": f"{address}/64"}]
+    assert with_advertised(7000, {"net0": config["net0"], "ipconfig0": "ip=dhcp"})["ipconfig0"] == "ip=dhcp"
