@@ -21,16 +21,13 @@ _AT_ONCE = 256
 
 
 def with_conflicts(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
-    """What was observed, and which addresses of the range somebody answers at. Reads only.
+    """What was observed, and which addresses of our ranges somebody answers at. Reads only.
 
-    Only what new machines would get is asked, and nothing on a loopback network: there this computer answers itself
-    (the lab's simulated guests).
+    Only what new machines would get is asked.
 
     Raises:
-        PreflightError: The range is too small even if nobody else has any of it.
+        PreflightError: A range is too small even if nobody else has any of it.
     """
-    if spec.network.addresses is None or spec.network.addresses.first.is_loopback:
-        return observed
     machines = wanted_machines(spec, observed)
     asked: set[IPv4Address] = set()
     for _ in range(_ROUNDS):
@@ -45,6 +42,8 @@ def with_conflicts(spec: ClusterSpec, ports: Ports, observed: Observed) -> Obser
 
 
 def _answering(addresses: Collection[IPv4Address], ports: Ports) -> frozenset[IPv4Address]:
+    if not addresses:
+        return frozenset()
     with ThreadPoolExecutor(max_workers=min(len(addresses), _AT_ONCE), thread_name_prefix="conflicts") as pool:
         answers = pool.map(ports.probes.answers, addresses)
         return frozenset(address for address, there in zip(addresses, answers, strict=True) if there)

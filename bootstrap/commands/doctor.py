@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.status import status_of
@@ -23,6 +24,7 @@ from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
 from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.ranges import has_ranges, passed_over
 from bootstrap.planning.template_wants import with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
@@ -181,14 +183,13 @@ class _Doctor:
         return checks.check_capacity(self._spec, self._observed, self._plan)
 
     def _addresses(self) -> Check:
-        if self._spec.network.addresses is None:
+        if not has_ranges(self._spec):
             return skipped("addresses", "machines get theirs by DHCP")
-        free = [
-            machine.spec.address
-            for machine in self._plan.machines
-            if machine.action == "create" and machine.spec.address is not None
-        ]
-        return checks_live.check_addresses(free, tuple(filter(self._ports.probes.answers, free)))
+        observed = with_conflicts(self._spec, self._ports, self._foreseen)
+        # As `up` would give them out: what somebody has is passed over.
+        planned = plan_up(self._spec, observed, version="").machines
+        new = [machine.spec for machine in planned if machine.action == "create"]
+        return checks_live.check_addresses(new, passed_over(new, self._spec, observed))
 
     def _k3s(self) -> Check:
         known = self._done["token"].verdict is Verdict.OK

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
@@ -17,7 +18,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.machines import settled
 from bootstrap.planning.members import members
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.replacing import Replacing, plan_replace
+from bootstrap.planning.replacing import Replacing, plan_replace, seen_after
 from bootstrap.ports import Ports
 
 _ROUNDS = 3
@@ -34,8 +35,11 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     check_version(observed)
     spec = settled(spec, observed)
     check_privileges(spec, ports, observed)
+    wish = _with_pool(spec, observed, wish)
+    taken = with_conflicts(spec, ports, seen_after(spec, observed, wish)).taken
+    observed = replace(observed, taken=taken)
     version = choose_version(spec, ports, observed)
-    return plan_replace(with_k3s(spec, version), observed, _with_pool(spec, observed, wish), version=version)
+    return plan_replace(with_k3s(spec, version), observed, wish, version=version)
 
 
 def run_replace(

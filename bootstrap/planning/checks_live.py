@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from itertools import groupby
 
 from bootstrap.errors import few_lines
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.checks import Check, failed, ok, skipped, warning
 
 CLOCK_WARN_S = 5.0
@@ -45,18 +47,34 @@ class GuestSeen:
     problem: str = ""
 
 
-def check_addresses(free: Sequence[IPv4Address], answering: Sequence[IPv4Address]) -> Check:
-    """Whether the addresses that `up` would hand out next are free, as far as can be known from here."""
-    if answering:
-        return failed(
-            "addresses",
-            f"somebody has {', '.join(map(str, answering))} already, which `up` would give to new machines",
-            "narrow network.addresses in the inventory to what is free, and keep it out of the DHCP server's range",
-        )
-    if not free:
+def check_addresses(new: Sequence[MachineSpec], passed_over: Sequence[str]) -> Check:
+    """Whether the addresses that `up` would hand out next are free, as far as can be known from here.
+
+    Args:
+        new: The machines that would be made, with the addresses they would get.
+        passed_over: A sentence for each range of which some are taken.
+    """
+    next_ = [
+        address for machine in new for address in (machine.address, machine.storage_address) if address is not None
+    ]
+    if not next_:
         return ok("addresses", "no new address is needed")
-    ends = f"{free[0]}" if len(free) == 1 else f"{free[0]} to {free[-1]}"
-    return ok("addresses", f"nobody answers at the {len(free)} that are next ({ends})")
+    free = f"nobody answers at the {len(next_)} that are next ({', '.join(_ranges(next_))})"
+    if passed_over:
+        return warning(
+            "addresses",
+            "\n".join((*passed_over, f"`up` passes them over; {free}")),
+            "narrow the range in the inventory to what is free, and keep it out of what the DHCP server hands out",
+        )
+    return ok("addresses", free)
+
+
+def _ranges(addresses: Sequence[IPv4Address]) -> Iterator[str]:
+    """Runs of neighbours, such as `192.0.2.50 to 192.0.2.53`."""
+    ordered = sorted(addresses)
+    for _, run in groupby(enumerate(ordered), key=lambda pair: int(pair[1]) - pair[0]):
+        ends = [address for _, address in run]
+        yield str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:

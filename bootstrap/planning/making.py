@@ -102,7 +102,7 @@ class Making:
             cpu_type=common_cpu_type(facts),
             notes=(
                 *placement.notes,
-                *passed_over(new, observed),
+                *passed_over(new, spec, observed),
                 *_full_clone_notes(spec, set(placement.of.values()), templates),
             ),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from itertools import islice
@@ -76,13 +76,9 @@ def with_storage_addresses(
     Raises:
         PreflightError: The range is used up.
     """
-    made = {
-        vm.record.machine: vm.storage_address
-        for vm in observed.vms
-        if is_ours(vm, spec.name) and vm.record and vm.record.state is not RecordState.CLONING
-    }
+    made = _on_storage(spec, observed)
     used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
-    free = _Book(kept={}, used=used).free(addresses, frozenset())
+    free = _Book(kept={}, used=used).free(addresses, observed.taken)
     result = []
     for machine in machines:
         address = made[machine.name] if machine.name in made else next(free, None)
@@ -90,7 +86,7 @@ def with_storage_addresses(
             raise PreflightError(
                 f"the storage network's range {addresses.first}-{addresses.last} is used up: none is left for "
                 f"{machine.name}",
-                details=f"{len(machines)} machines wanted, {len(used)} addresses in use",
+                details=f"{len(machines)} machines wanted, {len(used)} addresses in use{_others(addresses, observed)}",
                 resolution="widen network.storage.addresses in the inventory, or ask for fewer machines",
             )
         result.append(replace(machine, storage_address=address))
@@ -100,9 +96,7 @@ def with_storage_addresses(
 def _used_up(
     machine: MachineSpec, wanted: int, book: _Book, addresses: StaticAddresses, observed: Observed
 ) -> PreflightError:
-    details = f"{wanted} machines wanted, {len(book.used)} addresses in use"
-    if observed.taken:
-        details += f"\nsomebody else answers at {_listed(observed.taken)}"
+    details = f"{wanted} machines wanted, {len(book.used)} addresses in use{_others(addresses, observed)}"
     return PreflightError(
         f"the address range {addresses.first}-{addresses.last} is used up: none is left for {machine.name}",
         details=details,
@@ -110,32 +104,77 @@ def _used_up(
     )
 
 
+def _others(addresses: StaticAddresses, observed: Observed) -> str:
+    taken = _within(addresses, observed.taken)
+    return f"\nsomebody else answers at {_listed(taken)}" if taken else ""
+
+
+def _on_storage(spec: ClusterSpec, observed: Observed) -> dict[MachineName, IPv4Address | None]:
+    """The machines that have been made, with their address of the storage network; one made without it has none."""
+    return {
+        vm.record.machine: vm.storage_address
+        for vm in observed.vms
+        if is_ours(vm, spec.name) and vm.record and vm.record.state is not RecordState.CLONING
+    }
+
+
 def candidates(
     machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed, *, spare: int
 ) -> tuple[IPv4Address, ...]:
     """The addresses that machines without one would get, and `spare` further ones; none where all have theirs.
 
+    Those of the storage network too; none of a loopback network, where this computer answers itself (the lab's
+    simulated guests).
+
     Args:
         machines: All that are wanted.
         spec: The cluster.
         observed: What there is.
-        spare: How many more, for those that somebody turns out to have.
+        spare: How many more of each range, for those that somebody turns out to have.
     """
-    if spec.network.addresses is None:
-        return ()
-    book = _Book.of(spec, observed)
-    lacking = sum(machine.name not in book.kept for machine in machines)
-    return tuple(islice(book.free(spec.network.addresses, observed.taken), lacking + spare)) if lacking else ()
+    found: list[IPv4Address] = []
+    own, storage = spec.network.addresses, _storage_range(spec)
+    if own is not None:
+        book = _Book.of(spec, observed)
+        lacking = sum(machine.name not in book.kept for machine in machines)
+        found += islice(book.free(own, observed.taken), lacking + spare if lacking else 0)
+    if storage is not None:
+        used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
+        lacking = sum(machine.name not in _on_storage(spec, observed) for machine in machines)
+        free = _Book(kept={}, used=used).free(storage, observed.taken)
+        found += islice(free, lacking + spare if lacking else 0)
+    return tuple(address for address in found if not address.is_loopback)
 
 
-def passed_over(machines: Sequence[MachineSpec], observed: Observed) -> tuple[str, ...]:
+def has_ranges(spec: ClusterSpec) -> bool:
+    """Whether machines have fixed addresses of any network."""
+    return spec.network.addresses is not None or _storage_range(spec) is not None
+
+
+def _storage_range(spec: ClusterSpec) -> StaticAddresses | None:
+    return spec.network.storage.addresses if spec.network.storage is not None else None
+
+
+def passed_over(machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     """A note on the addresses that new machines would have got, had nobody answered there."""
-    given = [machine.address for machine in machines if machine.address is not None]
-    skipped = [address for address in observed.taken if given and address < max(given)]
-    if not skipped:
-        return ()
-    return (f"somebody else answers at {_listed(skipped)} of network.addresses: no machine gets what is taken",)
+    storage = _storage_range(spec)
+    ranges = (
+        ("network.addresses", spec.network.addresses, [machine.address for machine in machines]),
+        ("network.storage.addresses", storage, [machine.storage_address for machine in machines]),
+    )
+    notes = []
+    for name, addresses, all_given in ranges:
+        given = [address for address in all_given if address is not None]
+        taken = _within(addresses, observed.taken) if addresses is not None and given else ()
+        skipped = [address for address in taken if address < max(given)]
+        if skipped:
+            notes.append(f"somebody else answers at {_listed(skipped)} of {name}: no machine gets what is taken")
+    return tuple(notes)
 
 
-def _listed(addresses: frozenset[IPv4Address] | Sequence[IPv4Address]) -> str:
+def _within(addresses: StaticAddresses, taken: Iterable[IPv4Address]) -> tuple[IPv4Address, ...]:
+    return tuple(sorted(address for address in taken if addresses.first <= address <= addresses.last))
+
+
+def _listed(addresses: Iterable[IPv4Address]) -> str:
     return ", ".join(map(str, sorted(addresses)))

@@ -146,6 +146,13 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     )
 
 
+def seen_after(spec: ClusterSpec, observed: Observed, wish: Replacing) -> Observed:
+    """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
+    pool = next(pool for pool in spec.pools if pool.name == wish.pool)
+    targets, later = _targets(spec, pool, observed, wish)
+    return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)
+
+
 def _targets(
     spec: ClusterSpec, pool: NodePool, observed: Observed, wish: Replacing
 ) -> tuple[tuple[Member, ...], tuple[Member, ...]]:

@@ -8,13 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from bootstrap.commands.replace import prepare_replace
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses
+from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.replacing import Replacing
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 
@@ -57,6 +59,28 @@ def test_machines_that_are_there_answer_at_their_own_addresses() -> None:
     assert prepare_up(spec, world.ports).empty
     plan = prepare_scale(spec, world.ports, ScaleWish(counts={PoolName("workers"): 4}))
     assert given(plan) == [address(number) for number in (50, 51, 52, 53, 55)]
+
+
+def test_successors_of_replaced_machines_get_no_address_that_is_taken() -> None:
+    world, spec = World(), static(50, 60)
+    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    world.answering |= {address(54), address(56)}
+    plan = prepare_replace(spec, world.ports, Replacing(pool=PoolName("workers")))
+    new = [machine.spec.address for machine in plan.machines if machine.action == "create"]
+    assert new == [address(55), address(57), address(58)]
+    assert any("somebody else answers at 192.0.2.54, 192.0.2.56" in note for note in plan.notes)
+
+
+def test_addresses_of_the_storage_network_are_asked_too() -> None:
+    net = IPv4Network("198.51.100.0/24")
+    storage = StorageNetwork(bridge="vmbr0", addresses=StaticAddresses(first=net[5], last=net[9], subnet=net))
+    spec = replace(cluster(agents=1), network=NetworkSpec(storage=storage))
+    plan = prepare_up(spec, World(answering={net[5], net[7]}).ports)
+    assert [machine.spec.storage_address for machine in plan.machines] == [net[6], net[8]]
+    assert "somebody else answers at 198.51.100.5, 198.51.100.7 of network.storage.addresses" in "\n".join(plan.notes)
+    with pytest.raises(PreflightError, match=r"storage network's range .* is used up") as refused:
+        prepare_up(spec, World(answering={net[number] for number in range(6, 10)}).ports)
+    assert "somebody else answers at 198.51.100.6, 198.51.100.7" in refused.value.details
 
 
 @dataclass
