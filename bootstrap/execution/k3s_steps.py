@@ -147,6 +147,8 @@ def install(
         secret_files=(("config.yaml", config), ("service.env", render_environment(token))),
     )
     lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
+    if guest.address6 is not None:
+        run_script(shell, "accept-ra.sh", context, ADDRESS=str(guest.address6))
     return lines.get("changed") == ["1"]
 
 

@@ -153,6 +153,11 @@ async def install_vip(call: Call) -> Outcome:
     return Outcome(out=f"changed={int(changed)}\n")
 
 
+async def accept_ra(_call: Call) -> Outcome:
+    """accept-ra.sh: as under systemd-networkd, which takes router advertisements itself."""
+    return Outcome(out="changed=0\n")
+
+
 async def vip_state(call: Call) -> Outcome:
     """vip-state.sh."""
     guest = call.guest
@@ -164,6 +169,7 @@ async def vip_state(call: Call) -> Outcome:
 
 
 EFFECTS: dict[str, Effect] = {
+    "accept-ra.sh": accept_ra,
     "cloud-init-result.sh": cloud_init_result,
     "facts.sh": facts,
     "install-k3s.sh": install_k3s,

@@ -63,6 +63,10 @@ def test_what_fails_where_nothing_is_installed(guests: Guests, k3s: Path) -> Non
     assert guest.refusal("install-k3s.sh", ROLE="master", SHA256="")[0] == 1
 
 
+def test_router_advertisements_are_systemd_networkds_business(guests: Guests) -> None:
+    assert guests.start(201).run("accept-ra.sh", ADDRESS="fd00::1") == {"changed": "0"}
+
+
 def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     server = guests.start(201)
     assert install(server, k3s, "server") == {"changed": "1"}
