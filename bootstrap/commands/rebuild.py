@@ -17,6 +17,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import needed_server
+from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
@@ -63,6 +64,8 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
     observed = observe_cluster(spec, ports)
     check_version(observed)
     check_privileges(spec, ports, observed)
+    if wish.snapshot is not None or wish.latest_to is not None:
+        check_families(spec, observed)  # the data has its nodes and services with their address families
     rebuild = under_way or _begin(spec, ports, observed, wish)
     # What was noted is here already: the note comes after it.
     saves = under_way is None and (wish.keep_identity or wish.latest_to is not None)

@@ -251,3 +251,25 @@ def test_no_property_string_breaks_the_reading(config: dict[str, object]) -> Non
 def test_an_error_of_the_guest_agent_itself_is_told() -> None:
     with pytest.raises(AgentNotRunningError, match="disabled"):
         parse_interfaces({"result": {"error": {"desc": "The command is disabled"}}}, what="ask")
+
+
+def test_addresses_of_both_families_are_told_apart() -> None:
+    """The form of a Proxmox VE 8.4's answer; a scope after the address is dropped."""
+    rows = [
+        {"ip-address": "192.0.2.50", "ip-address-type": "ipv4", "prefix": 24},
+        {"ip-address": "fe80::be24:11ff:fe00:1%eth0", "ip-address-type": "ipv6", "prefix": 64},
+        {"ip-address": "fd00::50", "ip-address-type": "ipv6", "prefix": 64},
+        {"ip-address": "nonsense", "ip-address-type": "ipv6", "prefix": 64},
+    ]
+    told = {"result": [{"name": "eth0", "hardware-address": "bc:24:11:00:00:01", "ip-addresses": rows}]}
+    (eth0,) = parse_interfaces(told, what="ask")
+    assert list(map(str, eth0.addresses)) == ["192.0.2.50"]
+    assert list(map(str, eth0.addresses6)) == ["fe80::be24:11ff:fe00:1", "fd00::50"]
+
+
+@pytest.mark.parametrize(
+    ("ipconfig", "ip6"),
+    [("ip=dhcp,ip6=auto", "auto"), ("ip6=fd00::50/64,gw6=fe80::1,ip=192.0.2.50/24", "fd00::50/64"), ("ip=dhcp", None)],
+)
+def test_what_a_vm_has_of_ipv6(ipconfig: str, ip6: str | None) -> None:
+    assert configs.vm_record({"ipconfig0": ipconfig}, row={"vmid": 7000}, pve_node=PVE1).ip6 == ip6

@@ -1,0 +1,57 @@
+"""A cluster's address families stay what they are, whichever verb is asked; only `rebuild` begins anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
+from bootstrap.commands.replace import prepare_replace
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec, NetworkSpec
+from bootstrap.model.ids import PoolName
+from bootstrap.model.ipv6 import IPv6Spec
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.replacing import Replacing
+from bootstrap.ports import Ports
+from tests.fakes.specs import cluster
+from tests.fakes.world import World
+
+WORKERS = PoolName("workers")
+BOTH = replace(cluster(agents=1), network=NetworkSpec(ipv6=IPv6Spec()))
+Prepare = Callable[[ClusterSpec, Ports], Plan]
+
+
+@pytest.fixture
+def world() -> World:
+    """A cluster with IPv4 alone."""
+    world, spec = World(), cluster(agents=1)
+    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    world.journal.clear()
+    return world
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        prepare_up,
+        lambda spec, ports: prepare_scale(spec, ports, ScaleWish(counts={WORKERS: 2})),
+        lambda spec, ports: prepare_replace(spec, ports, Replacing(pool=WORKERS)),
+        lambda spec, ports: prepare_rebuild(spec, ports, RebuildWish(snapshot=Path("/snapshots/one"))),
+    ],
+    ids=["up", "scale", "replace", "rebuild --restore"],
+)
+def test_no_verb_adds_a_family_to_a_cluster(world: World, prepare: Prepare) -> None:
+    with pytest.raises(PreflightError, match="demo was made for IPv4 alone, and the inventory wants IPv6 too"):
+        prepare(BOTH, world.ports)
+    assert world.journal == []
+
+
+def test_rebuild_without_data_does(world: World) -> None:
+    assert prepare_rebuild(BOTH, world.ports, RebuildWish()).follows
