@@ -147,7 +147,8 @@ class FakeHypervisor:
             raise AgentNotRunningError(f"{vm.name}: no answer", details="QEMU guest agent is not running")
         loopback = GuestInterface(name="lo", mac="00:00:00:00:00:00", addresses=(IPv4Address("127.0.0.1"),))
         pods = GuestInterface(name="cni0", mac="0A:00:00:00:00:01", addresses=(IPv4Address("10.42.0.1"),))
-        return (loopback, pods, GuestInterface(name="eth0", mac=vm.mac, addresses=(vm.address,)))
+        eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=(vm.address,), addresses6=vm.addresses6)
+        return (loopback, pods, eth0)
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
         return f"ssh-ed25519 AAAA{vmid} root@guest\n"

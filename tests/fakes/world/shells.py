@@ -99,6 +99,10 @@ class FakeShell(DataScripts):
             self.world.log(f"install {self.vm.name}")
         return f"changed={int(changed)}\n"
 
+    def _accept_ra(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.log(f"accept-ra {self.vm.name} {env['ADDRESS']}")
+        return "changed=0\n"
+
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = yaml.safe_load(self.vm.files["config.yaml"])
         if MARKER in self.vm.files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.observed import VmRecord
@@ -27,6 +27,7 @@ class FakeVm:
     disk_gib: int = 3
     smbios_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     boots: int = 0
+    asked: int = 0
     k3s_sha256: str = ""
     cleaned: bool = False
     unit: str = ""
@@ -43,6 +44,20 @@ class FakeVm:
         if static != "dhcp":
             return IPv4Address(static.split("/")[0])
         return IPv4Address("192.0.2.0") + int(self.vmid) % 200 + 10
+
+    @property
+    def ip6(self) -> str | None:
+        found = re.search(r"\bip6=([^,]+)", str(self.settings.get("ipconfig0", "")))
+        return found[1] if found else None
+
+    @property
+    def addresses6(self) -> tuple[IPv6Address, ...]:
+        """Link-local at once, one of a prefix from the third time on that it is asked."""
+        if self.ip6 is None:
+            return ()
+        self.asked += 1
+        own = IPv6Address("fd00::") + int(self.vmid)
+        return (IPv6Address("fe80::1"), own) if self.asked > 2 else (IPv6Address("fe80::1"),)
 
     def record(self) -> VmRecord:
         record = parse_record(self.description)
@@ -62,4 +77,5 @@ class FakeVm:
             net0=str(self.settings.get("net0", f"virtio={self.mac},bridge=vmbr0")),
             onboot=bool(self.settings.get("onboot", 0)),
             smbios_uuid=self.smbios_uuid,
+            ip6=self.ip6,
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
 from bootstrap.commands.replace import prepare_replace
@@ -51,6 +52,19 @@ def test_no_verb_adds_a_family_to_a_cluster(world: World, prepare: Prepare) -> N
     with pytest.raises(PreflightError, match="demo was made for IPv4 alone, and the inventory wants IPv6 too"):
         prepare(BOTH, world.ports)
     assert world.journal == []
+
+
+def test_machines_are_waited_for_until_they_have_an_ipv6_address_and_keep_it() -> None:
+    world = World()
+    plan = prepare_up(BOTH, world.ports)
+    run_up(plan, BOTH, world.ports, sink=lambda _event: None, options=RunOptions())
+    own = {vm.name: (str(vm.address), f"fd00::{int(vm.vmid):x}") for vm in world.vms.values()}
+    told = {vm.name: yaml.safe_load(vm.files["config.yaml"])["node-ip"] for vm in world.vms.values()}
+    assert told == {name: ",".join(pair) for name, pair in own.items()}
+    assert sorted(call for call in world.journal if call.startswith("accept-ra")) == [
+        f"accept-ra {name} {address6}" for name, (_, address6) in sorted(own.items())
+    ]
+    assert prepare_up(BOTH, world.ports).empty
 
 
 def test_rebuild_without_data_does(world: World) -> None:
