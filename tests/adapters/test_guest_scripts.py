@@ -197,15 +197,15 @@ class TestCloudInit:
         machine.put_command("cloud-init", "#!/bin/sh\n")
         began = time.monotonic()
         assert machine.run("cloud-init-result.sh", WITHIN_S="1").stdout == "done=0\n"
-        assert 1 <= time.monotonic() - began < 4
+        assert 1 <= time.monotonic() - began < 30
 
     def test_its_end_is_noticed(self, machine: Machine) -> None:
         machine.put_command("cloud-init", "#!/bin/sh\n")
         timer = threading.Timer(0.6, lambda: self.put(machine, errors=[], stage={}))
         timer.start()
         began = time.monotonic()
-        assert machine.run("cloud-init-result.sh", WITHIN_S="20").stdout == "done=1\nstatus=done\n"
-        assert 0.5 < time.monotonic() - began < 5
+        assert machine.run("cloud-init-result.sh", WITHIN_S="120").stdout == "done=1\nstatus=done\n"
+        assert 0.5 < time.monotonic() - began < 60
         timer.join()
 
     def test_it_went_well(self, machine: Machine) -> None:
@@ -363,18 +363,18 @@ class TestUnit:
         timer = threading.Timer(0.6, lambda: machine.answer.write_text("ActiveState=active\n"))
         timer.start()
         began = time.monotonic()
-        assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S="20")) == [("active_state", "active")]
-        assert 0.5 < time.monotonic() - began < 5
+        assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S="120")) == [("active_state", "active")]
+        assert 0.5 < time.monotonic() - began < 60
         timer.join()
 
-    @pytest.mark.parametrize(("state", "least_s", "most_s"), [("activating", 1.0, 4.0), ("failed", 0.0, 0.9)])
+    @pytest.mark.parametrize(("state", "within_s", "least_s"), [("activating", 1, 1.0), ("failed", 120, 0.0)])
     def test_a_unit_is_looked_at_for_so_long_and_only_while_it_activates(
-        self, machine: Machine, state: str, least_s: float, most_s: float
+        self, machine: Machine, state: str, within_s: int, least_s: float
     ) -> None:
         machine.answer.write_text(f"ActiveState={state}\n")
         began = time.monotonic()
-        assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S="1")) == [("active_state", state)]
-        assert least_s <= time.monotonic() - began < most_s
+        assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S=str(within_s))) == [("active_state", state)]
+        assert least_s <= time.monotonic() - began < 60
 
     def test_the_journal_is_asked_for_its_end(self, machine: Machine) -> None:
         machine.put_command("journalctl", '#!/bin/sh\necho "$@"\n')

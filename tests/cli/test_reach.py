@@ -37,7 +37,7 @@ def ssh(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ssh_takes_the_place_of_the_process(tmp_path: Path) -> None:
     args = ("ssh", "cp-1", "--cluster", "demo", "--progress", "quiet", "--", "ls", "-l", "a b")
     with started("reached", *args) as process:
-        out, told = process.communicate(timeout=20)
+        out, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (7, "")
     assert out.startswith('<-p><22><-o><IdentityFile="state files/demo/id_ed25519"><-o><IdentitiesOnly=yes>')
     assert out.endswith("<debian@192.0.2.10><--><ls -l 'a b'>\n")
@@ -49,14 +49,14 @@ def test_ssh_takes_the_place_of_the_process(tmp_path: Path) -> None:
 def test_a_closed_pipe_ends_ssh_as_it_would_without_us() -> None:
     """Python ignores SIGPIPE, and a program it starts would, too."""
     with started("reached", "ssh", "cp-1", "--cluster", "demo", "--", "kill") as process:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert process.returncode == -13
 
 
 @pytest.mark.usefixtures("ssh")
 def test_logs_that_follow_are_left_to_ssh() -> None:
     with started("reached", "logs", "workers-1", "--cluster", "demo", "-f", "-n", "3") as process:
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 7
     assert out.endswith("<sudo -n journalctl --no-pager --unit k3s-agent --lines 3 --follow>\n")
 

@@ -120,7 +120,7 @@ def test_watching_without_a_terminal_appends_what_changed_and_ends_with_0(state:
         first = json.loads(process.stdout.readline())
         assert [machine["name"] for machine in first["machines"]] == ["demo-cp-1", "demo-workers-1"]
         process.send_signal(number)
-        out, told = process.communicate(timeout=20)
+        out, told = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "")
     assert "Traceback" not in told
     assert "error" not in told

@@ -897,8 +897,8 @@ class Etcd:
 
     kind = "etcd"
 
-    def __init__(self, *, store: Store, member: str, pki: Pki) -> None:
-        self.store, self.id = store, member
+    def __init__(self, *, store: Store, member: str, pki: Pki, give_up_s: float) -> None:
+        self.store, self.id, self.give_up_s = store, member, give_up_s
         self.lock = threading.RLock()
         self.leader = ""
         self.had_quorum = False
@@ -1104,7 +1104,7 @@ class Etcd:
             self._elect(living)
         else:
             self.leader = ""
-            if self.had_quorum and time.monotonic() - self._quorum_at > QUORUM_LOST_EXIT_S:
+            if self.had_quorum and time.monotonic() - self._quorum_at > self.give_up_s:
                 die("leader election lost for k3s-etcd: etcdserver: no leader")
         if self.is_leader:
             self._lead()
@@ -3563,7 +3563,10 @@ class Server:
         if self._database().parent.name != "member":
             return Solo(self.store)
         self.pki.make_leaf("peer", "etcd/peer-ca", "/CN=etcd-peer", "clientAuth")
-        return Etcd(store=self.store, member=self._member_name()[1], pki=self.pki)
+        give_up_s = self.options.argument(
+            "kube-controller-manager-arg", "leader-elect-renew-deadline", QUORUM_LOST_EXIT_S
+        )
+        return Etcd(store=self.store, member=self._member_name()[1], pki=self.pki, give_up_s=give_up_s)
 
     def _member_name(self) -> tuple[str, str]:
         """The name of this member of etcd, made at the first need, and its id."""

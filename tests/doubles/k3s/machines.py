@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,17 +20,21 @@ PROGRAM = Path(__file__).with_name("k3s.py")
 KUBECTL = Path(sys.executable).with_name("kubectl")
 TOKEN = "open-sesame"
 
-_networks = itertools.count(os.getpid() % 200 * 40)  # another /24 of loopback for each set of machines
+PATIENCE_S = 60.0
+"""What is waited for comes within a second or two; how long a busy machine may take over it is nobody's concern."""
+
+PATIENT = ["leader-elect-renew-deadline=60s"]
+"""For servers: one that has lost its majority ends after 2 s, and here is no systemd that starts it again."""
 
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], what: str, timeout_s: float = 15) -> T:
-    """Wait until `check` gives something true, and return it."""
-    deadline = time.monotonic() + timeout_s
+def eventually(check: Callable[[], T], what: str, *, told: Callable[[], str] = str) -> T:
+    """Wait until `check` gives something true, and return it; where it never does, say what was `told` meanwhile."""
+    deadline = time.monotonic() + PATIENCE_S
     while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.05)
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:g} s: {what}\n{told()}"
+        time.sleep(0.02)
     return found
 
 
@@ -45,7 +51,10 @@ class Machine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def configure(self, **settings: object) -> None:
-        base = {"node-name": self.name, "node-ip": self.address, "token": TOKEN}
+        """Write its settings: these beside those that all have; None takes one away."""
+        base: dict[str, object] = {"node-name": self.name, "node-ip": self.address, "token": TOKEN}
+        if "bind_address" in settings:
+            base["kube-controller-manager-arg"] = PATIENT
         path = self.root / "etc/rancher/k3s/config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         merged = base | {key.replace("_", "-"): value for key, value in settings.items()}
@@ -70,7 +79,7 @@ class Machine:
             capture_output=True,
             text=True,
             env=self.environment(**environment),
-            timeout=20,
+            timeout=PATIENCE_S,
             check=False,
         )
 
@@ -82,7 +91,7 @@ class Machine:
     def terminate(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(5)
+        return self.process.wait(PATIENCE_S)
 
     def exit_code(self) -> int | None:
         assert self.process is not None
@@ -92,14 +101,27 @@ class Machine:
     def log(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
-    def logs(self, text: str, times: int = 1, timeout_s: float = 15) -> None:
+    def tail(self) -> str:
+        """The end of the journal, and whether the process lives."""
+        lines = self.log.splitlines()[-25:]
+        return "\n".join([f"{self.name}, exit code {self.exit_code()}, its journal ends with:", *lines])
+
+    def logs(self, text: str, times: int = 1) -> None:
         """Wait for this text in the journal."""
-        eventually(lambda: self.log.count(text) >= times, f"{text!r} {times} times in the journal", timeout_s)
+        what = f"{text!r} {times} times in the journal"
+        eventually(lambda: self.log.count(text) >= times, what, told=self.tail)
 
     def up(self) -> None:
         """Wait until k3s is up; tells the journal if it ended instead."""
-        eventually(lambda: "is up and running" in self.log or self.exit_code() is not None, "k3s is up")
+        eventually(lambda: "is up and running" in self.log or self.exit_code() is not None, "k3s is up", told=self.tail)
         assert self.exit_code() is None, self.log
+
+    def ends(self, what: str) -> int:
+        """Wait until the process has ended by itself, and return its exit code."""
+        eventually(lambda: self.exit_code() is not None, what, told=self.tail)
+        code = self.exit_code()
+        assert code is not None
+        return code
 
     def restart(self, command: str = "server") -> None:
         """Stop it, start it, and wait until it is up again."""
@@ -109,13 +131,36 @@ class Machine:
         self.logs("is up and running", times=times + 1)
 
 
+HOLDER_PORT = 26443
+_networks = itertools.count(os.getpid() * 61)
+
+
+def claim_network() -> tuple[socket.socket, str]:
+    """Another /24 of loopback for each set of machines, and the socket that keeps all other processes off it.
+
+    They are in 127.32.0.0/11: simulated guests (bootstrap/lab/simulated/addresses.py) live above.
+    """
+    for number in itertools.islice(_networks, 32 * 250):
+        network = f"127.{32 + number // 250 % 32}.{number % 250}"
+        holder = socket.socket()
+        try:
+            holder.bind((f"{network}.1", HOLDER_PORT))
+            holder.listen(1)
+        except OSError as error:
+            holder.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        return holder, network
+    raise AssertionError("all networks for machines are taken")
+
+
 class Machines:
     """All machines of one test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        number = next(_networks) % 16000
-        self.network = f"127.{64 + number // 250}.{number % 250}"
+        self._holder, self.network = claim_network()
         self.all: list[Machine] = []
 
     def add(self, name: str) -> Machine:
@@ -143,6 +188,7 @@ class Machines:
         for machine in self.all:
             if machine.process is not None:
                 machine.kill()
+        self._holder.close()
 
 
 class Cluster:
@@ -174,7 +220,7 @@ class Cluster:
             [str(KUBECTL), "--kubeconfig", str(self.server.kubeconfig), *words],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/ranc
 
 def test_agent_with_a_wrong_token_goes_on_trying(machines: Machines) -> None:
     agent = machines.agent("a1", machines.server("s1"), token="wrong")
-    agent.logs("/v1-k3s/config: 401 Unauthorized", times=2, timeout_s=8)
+    agent.logs("/v1-k3s/config: 401 Unauthorized", times=2)
     assert agent.exit_code() is None
     assert "invalid username/password combination" in machines.all[0].log
 
@@ -50,7 +50,7 @@ def test_node_password_holds_a_name_until_its_node_is_deleted(machines: Machines
     again.logs(REJECTED)
     assert again.exit_code() is None
     cluster.kubectl("delete", "node", "a1")
-    again.logs("is up and running", timeout_s=8)
+    again.logs("is up and running")
     cluster.wait_ready("a1")
     cluster.close()
 

@@ -17,7 +17,7 @@ from kubernetes import client
 from tests.doubles import s3
 from tests.doubles.k3s import k3s
 from tests.doubles.k3s.machines import TOKEN, Cluster, Machine, Machines, eventually
-from tests.doubles.k3s.test_life import etcd_server
+from tests.doubles.k3s.test_life import SHORT_LIVED, etcd_server
 
 RESET = (
     "Managed etcd cluster membership has been reset, restart without --cluster-reset flag now. Backup and delete "
@@ -248,13 +248,13 @@ def test_reset_restores_a_snapshot_and_the_others_join_anew(machines: Machines) 
 
 
 def test_plain_reset_makes_the_last_server_the_only_member(machines: Machines) -> None:
-    first = etcd_server(machines, "s1")
+    first = etcd_server(machines, "s1", kube_controller_manager_arg=SHORT_LIVED)
     second = etcd_server(machines, "s2", first)
     cluster = Cluster(first)
     make_map(cluster, "kept")
     cluster.close()
     second.kill()
-    eventually(lambda: first.exit_code() is not None, "one of two is no majority", 8)
+    first.ends("one of two is no majority")
     done = first.run("server", "--cluster-reset")
     assert done.returncode == 0, done.stderr
     first.start("server")

@@ -64,8 +64,12 @@ def test_each_pve_node_has_a_lock_of_its_own(slow: Lab) -> None:
         assert [slow.ended(upid)["exitstatus"] for upid in upids] == ["OK"] * len(where)
         return time.monotonic() - began
 
-    spread = time_of("pve1", "pve2", "pve1", "pve2", first=201)
-    assert spread < 0.8 * time_of("pve1", "pve1", "pve1", "pve1", first=211)
+    def is_quicker_on_two(first: int) -> bool:
+        spread = time_of("pve1", "pve2", "pve1", "pve2", first=first)
+        return spread < 0.8 * time_of("pve1", "pve1", "pve1", "pve1", first=first + 10)
+
+    # What else this machine does is measured with it: once in three times is enough, and never happens with one lock.
+    assert any(is_quicker_on_two(first) for first in (201, 231, 261))
 
 
 def test_more_clones_than_fit_in_ten_seconds_fail_and_leave_nothing(slow: Lab) -> None:

@@ -49,7 +49,7 @@ def run(scenario: Scenario) -> None:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    for _ in range(200):
+    for _ in range(3000):
         if true():
             return
         await asyncio.sleep(0.02)

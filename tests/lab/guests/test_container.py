@@ -46,7 +46,7 @@ async def _life_of_two(guests: ContainerGuests, key: Path, public_key: str) -> N
         for spec in (static, leased)
     ]
     await asyncio.gather(*(log_in(address, key, timeout_s=60) for address in addresses))
-    assert time.monotonic() - began < 45
+    assert time.monotonic() - began < 120
     assert addresses[0] == "198.19.0.21"
     assert addresses[1].startswith("198.19.1")
 

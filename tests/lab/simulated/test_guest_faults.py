@@ -67,7 +67,7 @@ def test_a_wait_in_a_script_takes_the_labs_own_seconds(simulated: Guests, faults
     delays.scale = 0.05
     began = time.monotonic()
     assert guest.run("cloud-init-result.sh", WITHIN_S="10") == {"done": "0"}
-    assert 0.5 <= time.monotonic() - began < 5
+    assert 0.5 <= time.monotonic() - began < 10
     simulated.driver.guests[201].cloud_init_done = True  # type: ignore[attr-defined]
     assert guest.run("cloud-init-result.sh", WITHIN_S="6000") == {"done": "1", "status": "done"}
 

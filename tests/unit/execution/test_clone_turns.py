@@ -99,6 +99,7 @@ class Rig:
         self.interrupted: list[str] = []
         self.go_on = threading.Semaphore(0)
         self.threads: list[threading.Thread] = []
+        self.done: list[str] = []
 
     def start(self, name: str, *, full: bool = True, urgent: bool = False, storage: str = "pve1/local") -> None:
         def work() -> None:
@@ -106,21 +107,35 @@ class Rig:
             try:
                 with turn:
                     self.inside.append(name)
-                    assert self.go_on.acquire(timeout=10)
+                    assert self.go_on.acquire(timeout=60)
             except InterruptedRunError:
                 self.interrupted.append(name)
+            self.done.append(name)
 
         thread = threading.Thread(target=work)
         self.threads.append(thread)
         thread.start()
-        time.sleep(0.02)
+        self.settle(done=0)
+
+    def settle(self, *, done: int) -> None:
+        """Wait until so many have ended, and all others are inside or in the line."""
+        deadline = time.monotonic() + 60
+        while not (len(self.done) >= done and self._is_settled()):
+            assert time.monotonic() < deadline, f"inside {self.inside}, done {self.done}"
+            time.sleep(0.001)
+
+    def _is_settled(self) -> bool:
+        lines = list(self.turns._lines.values())
+        in_flight, waiting = sum(line.in_flight for line in lines), sum(len(line.waiters) for line in lines)
+        all_have_come = len(self.done) + in_flight + waiting == len(self.threads)
+        return all_have_come and len(self.inside) + len(self.interrupted) == len(self.done) + in_flight
 
     def finish(self, permits: int) -> None:
-        for _ in range(permits):
+        for number in range(permits):
             self.go_on.release()
-            time.sleep(0.02)
+            self.settle(done=number + 1)
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
         assert not any(thread.is_alive() for thread in self.threads)
 
 
