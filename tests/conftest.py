@@ -21,27 +21,42 @@ BRIDGE = (
     "e2e/test_several_nodes.py",
     "e2e/test_template.py",
     "e2e/test_vip.py",
-    "lab/guests/",
+    "kills/test_container_kills.py",
 )
 """Files whose labs need the one bridge of this machine (tests/bridge.py) all the time."""
-LONG = ("kills/", "e2e/", "faults/", "lab/")
+GUESTS = ("lab/guests/",)
+"""Those that need the other bridge, which guests without a lab have (tests/lab/guests/machines.py), ..."""
+GUESTS_TOO = ("lab/simulated/", "[container]")
+"""... and which tests of other files need as well: where they are, and how their names end."""
+LONG = ("kills/", "faults/", "e2e/", "lab/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that share the bridge come first, then those that wait long: no worker is left with one at the end."""
-    items.sort(key=lambda item: _rank(item.path.relative_to(ROOT).as_posix()))
+    """What takes longest comes first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: _rank(item.nodeid))
 
 
-def _rank(path: str) -> int:
-    return 0 if path.startswith(BRIDGE) else 1 if path.startswith(LONG) else 2
+def _rank(nodeid: str) -> int:
+    scope = _scope(nodeid)
+    if scope in ("bridge", "guests"):
+        return ("bridge", "guests").index(scope) * 2
+    return 1 if scope.startswith(LONG[:2]) else 3 if scope.startswith(LONG) else 4
+
+
+def _scope(nodeid: str) -> str:
+    """What goes to one worker as a whole: a file, or all tests that would wait for each other."""
+    path = nodeid.partition("::")[0].removeprefix("tests/")
+    if path.startswith(BRIDGE):
+        return "bridge"
+    needs_guests = path.startswith(GUESTS) or (path.startswith(GUESTS_TOO[0]) and nodeid.endswith(GUESTS_TOO[1]))
+    return "guests" if needs_guests else path
 
 
 class ByFileAndBridge(LoadScopeScheduling):  # type: ignore[misc]
-    """A file goes to one worker as a whole, and all that share the bridge to the same: nobody waits for it."""
+    """A file goes to one worker as a whole, and all that share a bridge to the same: nobody waits for it."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0].removeprefix("tests/")
-        return "bridge" if path.startswith(BRIDGE) else path
+        return _scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFileAndBridge:

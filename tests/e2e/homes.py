@@ -138,7 +138,12 @@ def _lab_in(directory: Path, kind: str, *, pve_nodes: int) -> Iterator[Home]:
 
 def leftovers(home: Home) -> list[str]:
     """What a lab might have left on this machine: its bridge, route, namespaces, mounts and files."""
-    marks = ("hklab", str(home.directory), "unreachable 198.18.0.0/15")
+    return leftovers_of(home, "hklab", "unreachable 198.18.0.0/15")
+
+
+def leftovers_of(home: Home, *marks: str) -> list[str]:
+    """What has the home or one of the marks in its name; a lab without a bridge leaves others their bridge."""
+    marks = (*marks, str(home.directory))
     found = []
     for command in (["ip", "-o", "link"], ["ip", "netns"], ["ip", "route"], ["cat", "/proc/mounts"]):
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

@@ -221,7 +221,7 @@ def killable_cluster(directory: Path, *, guests: str, servers: int, agents: int)
     }
     before = {key: os.environ.get(key) for key in changed}
     os.environ.update(changed)
-    make_artifacts(directory / "k3s")
+    make_artifacts(directory / "k3s", ready_delay_s=0.1 if guests == "simulated" else 0.7)
     try:
         scale = 0.01 if guests == "simulated" else 1.0
         info = control.start(LabOptions(guests=guests, time_scale=scale, port=0), progress=lambda _line: None)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("k3s.py")
 DEFAULT_VERSION = "v1.33.3+k3s1"
+DEFAULT_READY_DELAY_S = 0.7
 BINARY_NAMES = {"amd64": "k3s", "arm64": "k3s-arm64"}
 
 
@@ -24,6 +25,7 @@ def make_artifacts(
     version: str = DEFAULT_VERSION,
     arch: Iterable[str] = ("amd64", "arm64"),
     images: bool = False,
+    ready_delay_s: float = DEFAULT_READY_DELAY_S,
 ) -> Path:
     """Write the files of one release.
 
@@ -32,13 +34,14 @@ def make_artifacts(
         version: What `k3s --version` and the nodes say, such as `v1.33.3+k3s1`.
         arch: Which architectures; each binary refuses to run on another.
         images: Whether to add `k3s-airgap-images-ARCH.tar` too: true tar files that hold no image.
+        ready_delay_s: How long a node is NotReady after it has registered.
 
     Returns:
         The directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in arch:
-        files = {BINARY_NAMES[name]: render_program(version=version, arch=name)}
+        files = {BINARY_NAMES[name]: render_program(version=version, arch=name, ready_delay_s=ready_delay_s)}
         if images:
             files[f"k3s-airgap-images-{name}.tar"] = empty_images()
         for file_name, data in files.items():
@@ -49,12 +52,13 @@ def make_artifacts(
     return directory
 
 
-def render_program(*, version: str, arch: str) -> bytes:
-    """The program with its version and architecture written in. Raises ValueError if their places are gone."""
+def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_READY_DELAY_S) -> bytes:
+    """The program with its version, architecture and delay written in. Raises ValueError if their places are gone."""
     text = PROGRAM.read_text()
     for before, after in (
         (f'\nVERSION = "{DEFAULT_VERSION}"\n', f'\nVERSION = "{version}"\n'),
         ('\nBUILT_FOR = ""', f'\nBUILT_FOR = "{arch}"'),
+        (f"\nREADY_DELAY_S = {DEFAULT_READY_DELAY_S} ", f"\nREADY_DELAY_S = {ready_delay_s} "),
     ):
         if text.count(before) != 1:
             raise ValueError(f"{PROGRAM} has no single line {before!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.k3s.artifacts import make_artifacts
-from tests.e2e.homes import Home, leftovers
+from tests.e2e.homes import Home, leftovers_of
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home
     finally:
         home.run("lab", "stop")
-    assert leftovers(home) == []
+    assert leftovers_of(home) == []
 
 
 def test_up_builds_a_cluster_that_kubectl_sees_ready(home: Home) -> None:

@@ -1,0 +1,13 @@
+"""`up` and `down` killed with SIGKILL at random instants, then run again."""
+
+from __future__ import annotations
+
+from tests.kills.cluster import KillableCluster
+from tests.kills.sweeps import random_kills, time_of
+
+RANDOM_KILLS = 145
+
+
+def test_up_and_down_killed_at_random_instants(simulated: KillableCluster) -> None:
+    up_s, down_s = time_of(simulated, "up"), time_of(simulated, "down")
+    random_kills(simulated, kills=RANDOM_KILLS, up_s=up_s, down_s=down_s)
