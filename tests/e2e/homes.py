@@ -70,16 +70,19 @@ class Home:
     ) -> Result:
         """Run `homelab-k8s` with these arguments, and with `env` besides the home's own environment."""
         command = [PROGRAM, *arguments]
-        done = subprocess.run(
-            command,
-            env={**self.environ, **(env or {})},
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env={**self.environ, **(env or {})},
+                cwd=self.directory,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"{error}; it had said:\n{_text(error.stdout)}\n{_text(error.stderr)}") from None
         result = Result(code=done.returncode, out=done.stdout, err=done.stderr)
         if expect is not None:
             assert result.code == expect, f"{' '.join(command)} exited with {result.code}\n{result.out}\n{result.err}"
@@ -105,6 +108,11 @@ class Home:
                     break
         said = "".join(told)
         assert process.returncode == -signal.SIGKILL, f"{arguments} was never at {at!r}:\n{said}"
+
+
+def _text(said: bytes | str | None) -> str:
+    """What a command that took too long has said: bytes, whatever was asked for."""
+    return said.decode(errors="replace") if isinstance(said, bytes) else said or ""
 
 
 def _cache() -> Path:
