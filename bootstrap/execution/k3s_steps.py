@@ -8,6 +8,7 @@ from bootstrap.errors import ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.identity import inherit
+from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
@@ -116,7 +117,12 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
         resolution=f"kubectl describe node {machine.name} tells what is missing",
     )
     kube_node = wait_for(condition, patience)
-    changed = kube.set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints)
+    changed = once_it_answers(
+        lambda: kube.set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints),
+        what=f"Kubernetes to label {machine.name}",
+        lane=lane,
+        context=context,
+    )
     return Done(changed=changed, note=kube_node.version)
 
 

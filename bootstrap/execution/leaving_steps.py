@@ -11,6 +11,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.drain import evict_all
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.k3s_steps import CLUSTER
+from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState
@@ -35,11 +36,10 @@ def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
     return Done(changed=_write_state(vm, RecordState.LEAVING, step.machine, context))
 
 
-def reclaim(step: Reclaim, _lane: str, context: RunContext) -> Done:
+def reclaim(step: Reclaim, lane: str, context: RunContext) -> Done:
     """Have the machine in service again. The record comes last: until then it says that there is something to do."""
     vm = owned_vm(step.machine, context)
-    kube = context.findings.access.need(CLUSTER).kube
-    changed = _set_schedulable(step.machine, kube)
+    changed = _set_schedulable(step.machine, lane, context)
     if vm.record is not None and vm.record.state is RecordState.LEAVING:
         changed = _write_state(vm, RecordState.MADE, step.machine, context) or changed
     return Done(changed=changed)
@@ -48,22 +48,25 @@ def reclaim(step: Reclaim, _lane: str, context: RunContext) -> Done:
 def drain(step: Drain, lane: str, context: RunContext) -> Done:
     """Have the node cordoned and its pods gone; on any failure it is as schedulable as before we came."""
     kube = context.findings.access.need(CLUSTER).kube
-    kube_node = _kube_node(step.machine, kube)
+    what = f"Kubernetes to cordon {step.machine}"
+    kube_node = once_it_answers(lambda: _kube_node(step.machine, kube), what=what, lane=lane, context=context)
     if kube_node is None:
         return Done(changed=False, note="Kubernetes has no such node")
     with ExitStack() as undo:
         if not kube_node.unschedulable or _is_leaving(step.machine, context):
             # A killed run has left the node of a leaving machine cordoned: that was us, too.
             undo.callback(_uncordon_again, step.machine, lane, context)
-        cordoned = kube.set_unschedulable(step.machine, unschedulable=True)
+        cordoned = once_it_answers(
+            lambda: kube.set_unschedulable(step.machine, unschedulable=True), what=what, lane=lane, context=context
+        )
         drained = evict_all(step, kube, context.patience(lane, step.timeout_s))
         undo.pop_all()
     return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
 
 
-def uncordon(step: Uncordon, _lane: str, context: RunContext) -> Done:
+def uncordon(step: Uncordon, lane: str, context: RunContext) -> Done:
     """Have the node take pods again."""
-    return Done(changed=_set_schedulable(step.machine, context.findings.access.need(CLUSTER).kube))
+    return Done(changed=_set_schedulable(step.machine, lane, context))
 
 
 def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Done:
@@ -142,9 +145,14 @@ def _kube_node(name: MachineName, kube: KubeApi) -> KubeNode | None:
     return next((kube_node for kube_node in kube.kube_nodes() if kube_node.name == name), None)
 
 
-def _set_schedulable(name: MachineName, kube: KubeApi) -> bool:
+def _set_schedulable(name: MachineName, lane: str, context: RunContext) -> bool:
     """Have a node uncordoned, if there is one; whether anything changed."""
-    return _kube_node(name, kube) is not None and kube.set_unschedulable(name, unschedulable=False)
+    kube = context.findings.access.need(CLUSTER).kube
+
+    def act() -> bool:
+        return _kube_node(name, kube) is not None and kube.set_unschedulable(name, unschedulable=False)
+
+    return once_it_answers(act, what=f"Kubernetes to uncordon {name}", lane=lane, context=context)
 
 
 def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:

@@ -37,6 +37,10 @@ class FakeKube:
         servers = [vm for vm in self.world.vms.values() if vm.running and vm.unit == "k3s"]
         if not any(vm.address == self.address for vm in servers):
             raise KubeUnreachableError(f"no Kubernetes API on {self.address}", details="Connection refused")
+        with self.world.lock:
+            if self.world.hiccups:
+                self.world.hiccups -= 1
+                raise KubeUnreachableError("the Kubernetes API is not ready", details="etcdserver: request timed out")
 
     def ready(self) -> bool:
         return any(vm.running and vm.unit == "k3s" and vm.address == self.address for vm in self.world.vms.values())
@@ -58,6 +62,7 @@ class FakeKube:
         return node
 
     def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+        self._check()
         with self.world.lock:
             node = self.world.kube_nodes[name]
             after = replace(

@@ -58,6 +58,7 @@ class World:
         answer: How a user's command ends, from the machine's name and the command.
         observe_error: What a look at Proxmox VE ends in.
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
+        hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
         snapshots: What k3s tells of its snapshots.
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
@@ -70,6 +71,7 @@ class World:
     workloads: Workloads = field(default_factory=Workloads)
     datastore: Datastore = field(default_factory=Datastore)
     held_nodes: set[str] = field(default_factory=set)
+    hiccups: int = 0
     snapshots: tuple[Snapshot, ...] = ()
     clock: SteppingClock = field(default_factory=SteppingClock)
     journal: list[str] = field(default_factory=list)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootstrap.errors import DrainError, InterruptedRunError, KubeUnreachableError
+from bootstrap.errors import DeadlineError, DrainError, InterruptedRunError
 from bootstrap.events import Warned
 from bootstrap.execution.context import Done
 from bootstrap.execution.drain import DEAD_AFTER_S, is_evictable
+from bootstrap.execution.kube_patience import ANSWER_S
 from bootstrap.model.workloads import Pod
-from bootstrap.planning.keeping_steps import Drain, MarkLeaving, Uncordon
+from bootstrap.planning.keeping_steps import Drain, MarkLeaving, Reclaim, Uncordon
 from tests.fakes.world.workloads import FakeBudget, FakePod
 from tests.unit.execution.leaving_stage import CP1, W1, W2, Stage, pod
 
@@ -201,10 +202,20 @@ class TestDraining:
         warnings = [event.message for event in stage.events if isinstance(event, Warned)]
         assert [f"kubectl uncordon {W1}" in message for message in warnings] == [True]
 
-    def test_an_api_that_does_not_answer_at_first_is_an_error(self, stage: Stage) -> None:
+    def test_an_api_that_does_not_answer_at_all_is_an_error(self, stage: Stage) -> None:
         stage.vm(CP1).running = False
-        with pytest.raises(KubeUnreachableError):
+        with pytest.raises(DeadlineError, match=f"Kubernetes to cordon {W1}") as caught:
             stage.perform(Drain(machine=W1))
+        assert "no Kubernetes API on" in caught.value.details
+        assert stage.world.clock.now_s() <= 2 * ANSWER_S
+
+    @pytest.mark.parametrize("hiccups", [1, 2, 5])
+    def test_etcd_that_has_no_leader_for_a_moment_fails_nothing(self, stage: Stage, hiccups: int) -> None:
+        for step in (Drain(machine=W1), Uncordon(machine=W1), Reclaim(machine=W1)):
+            stage.world.hiccups = hiccups
+            stage.perform(step)
+            assert stage.world.hiccups == 0
+        assert stage.schedulable()
 
     def test_uncordoning_is_done_once(self, stage: Stage) -> None:
         stage.perform(Drain(machine=W1))
