@@ -25,6 +25,7 @@ from bootstrap.planning.machines import settled
 from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.ranges import has_ranges, passed_over
+from bootstrap.planning.sources import all_bases
 from bootstrap.planning.template_wants import with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
@@ -113,7 +114,7 @@ class _Doctor:
 
     @cached_property
     def _observed(self) -> Observed:
-        return observe_cluster(self._inventory_spec, self._ports)
+        return observe_cluster(self._inventory_spec, self._ports, patient=False)
 
     @cached_property
     def _spec(self) -> ClusterSpec:
@@ -168,7 +169,12 @@ class _Doctor:
         return ok("token", f"{self._endpoint.token} is accepted")
 
     def _privileges(self) -> Check:
-        rights = rights_needed(self._spec, matching_templates(self._spec, self._observed), self._observed)
+        rights = rights_needed(
+            self._spec,
+            matching_templates(self._spec, self._observed),
+            self._observed,
+            tuple(all_bases(self._spec, self._observed)),
+        )
         missing = self._ports.hypervisor.missing_privileges(rights)
         self._blind = any("VM.Audit" in lack.privileges and lack.path.startswith(("/vms", "/pool")) for lack in missing)
         if missing:

@@ -13,9 +13,10 @@ from bootstrap.execution.guest_steps import HOST_KEY_FILE
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
+from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.checks_live import GuestSeen
+from bootstrap.planning.machines import login_user
 from bootstrap.ports import GuestScript, GuestShell, Ports
 
 _THREADS = 16
@@ -57,7 +58,7 @@ def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Port
     """A login on a machine of ours that runs, its host key pinned. Raises HomelabError."""
     name = vm.record.machine if vm.record else MachineName(vm.name)
     key = host_key(vm, spec, ports)
-    shell = ports.shells.connect(name, address, user=spec.ssh.user, host_key=key, timeout_s=_LOGIN_TIMEOUT_S)
+    shell = ports.shells.connect(name, address, user=login_user(spec, vm), host_key=key, timeout_s=_LOGIN_TIMEOUT_S)
     try:
         yield shell
     finally:
@@ -65,13 +66,13 @@ def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Port
 
 
 def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
-    """A machine's SSH host key as its guest agent tells it; None where the inventory says to take any.
+    """A machine's SSH host key as its guest agent tells it; None of containers, and where any is to be taken.
 
     Raises:
         PermissionDeniedError: The token may not read files in guests.
         AgentNotRunningError: No answer.
     """
-    if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+    if vm.kind is MachineKind.LXC or spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
     text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
     return " ".join(text.split()[:2])

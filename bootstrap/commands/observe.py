@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -10,31 +11,72 @@ from typing import TypeVar
 from bootstrap.errors import (
     AgentNotConfiguredError,
     AgentNotRunningError,
+    DeadlineError,
     KubernetesError,
     PermissionDeniedError,
     TransientError,
 )
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
+from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.kubeconfig import with_server
 from bootstrap.ports import KubeApi, Ports, PveFacts
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
 Answer = TypeVar("Answer")
 
+_MADE_WITHIN_S = 60.0
+_LOOK_S = 0.5
 
-def observe_cluster(spec: ClusterSpec, ports: Ports) -> Observed:
-    """Everything planning may know. Reads only."""
-    facts = ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
+
+def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
+    """Everything planning may know. Reads only.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        patient: Wait for containers that are being made in our range of vmids: whose they are shows only then, and
+            whoever acts has to know (a killed run's container is still being made).
+    """
+    facts = _when_made(spec, ports) if patient else _facts(spec, ports)
     running = [vm for vm in facts.vms if is_ours(vm, spec.name) and vm.running]
     interfaces = _interfaces(ports, running)
     addresses = _addresses(spec, running, interfaces)
     kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
     observed = _observed(facts, addresses, kube_nodes, problem)
-    return replace(observed, vip_holder=_vip_holder(spec, interfaces))
+    wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
+    ostemplates = ports.hypervisor.ostemplates() if wants_containers else ()
+    return replace(observed, vip_holder=_vip_holder(spec, interfaces), ostemplates=ostemplates)
+
+
+def _facts(spec: ClusterSpec, ports: Ports) -> PveFacts:
+    return ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
+
+
+def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
+    seen: list[PveFacts] = []
+
+    def poll() -> PveFacts | NotYet:
+        seen[:] = [_facts(spec, ports)]
+        vmids = [vm.vmid for vm in seen[0].vms if vm.vmid in spec.placement.vmids and _is_being_made(vm)]
+        return NotYet(f"vmid {vmids[0]} is still being made") if vmids else seen[0]
+
+    condition = Condition(what="containers that are being made", poll=poll, every_s=_LOOK_S)
+    clock = ports.clock
+    patience = Patience(
+        clock=clock, deadline_s=clock.now_s() + _MADE_WITHIN_S, stop=threading.Event(), say=lambda *_told: None
+    )
+    try:
+        return wait_for(condition, patience)
+    except DeadlineError:
+        return seen[0]  # it may be anybody's, stuck for days: it is left alone, and its vmid passed over
+
+
+def _is_being_made(vm: VmRecord) -> bool:
+    return vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None
 
 
 def _observed(
@@ -65,12 +107,14 @@ def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tupl
     found: dict[MachineName, tuple[GuestInterface, ...]] = {}
     silent: set[str] = set()
     for vm in running:
-        if vm.record is None or vm.pve_node in silent:
+        asks_agent = vm.kind is MachineKind.VM
+        if vm.record is None or (asks_agent and vm.pve_node in silent):
             continue
         try:
             found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
         except (AgentNotRunningError, TransientError):
-            silent.add(vm.pve_node)
+            if asks_agent:
+                silent.add(vm.pve_node)
             continue
         except (AgentNotConfiguredError, PermissionDeniedError):
             continue  # the run meets the same answer and says what to do about it

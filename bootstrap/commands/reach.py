@@ -19,6 +19,7 @@ from bootstrap.model.machine import MachineRecord
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.machines import login_user
 from bootstrap.ports import CommandOutcome, Ports
 
 OWN_KEY = "id_ed25519"
@@ -129,14 +130,14 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
     address = _address(vm, record, spec, ports)
     key = host_key(vm, spec, ports)
     # A file per VM: two commands at once do not write the same one, and a machine made anew has another.
-    item = f"known_hosts.{vm.smbios_uuid or vm.vmid}"
+    item = f"known_hosts.{vm.smbios_uuid or '-'.join([str(vm.vmid), (vm.mac or '').replace(':', '')])}"
     if key is not None or ports.state.read(spec.name, item) is None:
         ports.state.write(spec.name, item, f"{record.machine} {key}\n" if key is not None else "")
     return Login(
         machine=record.machine,
         address=address,
         port=spec.ssh.port,
-        user=spec.ssh.user,
+        user=login_user(spec, vm),
         private_key=private_key,
         known_hosts=ports.state.path(spec.name, item),
         pinned=key is not None,
@@ -186,13 +187,13 @@ def run_everywhere(
 
 def journal_command(name: str, spec: ClusterSpec, ports: Ports, wish: LogsWish) -> tuple[MachineName, str]:
     """The machine meant, and the command line that shows its journal there. Raises UsageError."""
-    _, record = find_machine(name, _machines(spec, ports), spec.name)
+    vm, record = find_machine(name, _machines(spec, ports), spec.name)
     parts = ["journalctl", "--no-pager", "--unit", wish.unit or record.role.unit, "--lines", str(wish.lines)]
     if wish.since:
         parts += ["--since", f"-{wish.since}" if _AGO.fullmatch(wish.since) else wish.since]
     if wish.follow:
         parts.append("--follow")
-    sudo = [] if spec.ssh.user == "root" else ["sudo", "-n"]
+    sudo = [] if login_user(spec, vm) == "root" else ["sudo", "-n"]
     return record.machine, shlex.join([*sudo, *parts])
 
 

@@ -154,7 +154,7 @@ class ClusterStatus:
 
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
-    observed = observe_cluster(spec, ports)
+    observed = observe_cluster(spec, ports, patient=False)
     found = status_of(spec, observed)
     servers = server_addresses(spec, observed)
     certificate = _certificate(servers, ports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.record import is_ours
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
+from bootstrap.planning.placement import ContainerBase
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.sources import all_bases
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.template_build import builds_of
 from bootstrap.planning.template_wants import wanted_builds, with_planned
@@ -158,19 +162,25 @@ def check_version(observed: Observed) -> None:
         )
 
 
-def rights_needed(spec: ClusterSpec, templates: tuple[TemplateFacts, ...], observed: Observed) -> RightsNeeded:
-    """What the token needs rights for."""
+def rights_needed(
+    spec: ClusterSpec,
+    templates: tuple[TemplateFacts, ...],
+    observed: Observed,
+    bases: Collection[ContainerBase] = (),
+) -> RightsNeeded:
+    """What the token needs rights for, to clone `templates` and to make containers of `bases`."""
     network, storage = spec.network, spec.placement.storage
     bridges = {network.bridge, network.storage and network.storage.bridge, *(p.network.bridge for p in spec.pools)}
     disks = {pool.hardware.data_disk.storage or pool.storage for pool in spec.pools if pool.hardware.data_disk}
     return RightsNeeded(
         templates=templates,
-        storages=tuple(sorted(name for name in {storage, *disks} if name)),
+        storages=tuple(sorted(name for name in {storage, *disks, *(base.storage for base in bases)} if name)),
         mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
         bridges=tuple(sorted(name for name in bridges if name)),
         vnets=observed.vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+        ostemplate_storages=tuple(sorted({StorageName(base.ostemplate.partition(":")[0]) for base in bases})),
     )
 
 
@@ -206,4 +216,5 @@ def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> Non
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    check_rights(ports, rights_needed(spec, matching_templates(spec, observed), observed), what="`up`")
+    rights = rights_needed(spec, matching_templates(spec, observed), observed, tuple(all_bases(spec, observed)))
+    check_rights(ports, rights, what="`up`")

@@ -112,7 +112,7 @@ class Findings:
         self._reserved = plan.reserved_vmids
         self._lock = threading.Lock()
         for machine in plan.machines:
-            if machine.place.smbios_uuid is not None:
+            if machine.place.identity is not None:
                 self.places.put(machine.spec.name, machine.place)
 
     def next_vmid(self) -> Vmid | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.errors import (
@@ -21,9 +22,11 @@ from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.dual_stack import own_address6
+from bootstrap.planning.machines import login_user
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.planning.versions import is_newer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
@@ -71,7 +74,7 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
         shell.close()
         raise
     lasting = LastingShell(
-        shell, connect=lambda: _login(step.machine, address, host_key, context), warn=context.warn(lane)
+        shell, connect=lambda: _login(step.machine, vm, address, host_key, context), warn=context.warn(lane)
     )
     context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
@@ -125,6 +128,12 @@ def _await_addresses(
         f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
         f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
     )
+    if vm.kind is MachineKind.LXC:
+        condition = replace(
+            condition,
+            what=f"the container {name} (vmid {vm.vmid} on {vm.pve_node}) to have an address",
+            resolution=f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a",
+        )
     try:
         return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
     finally:
@@ -161,7 +170,7 @@ def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: lis
 
 def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
     """Raise GuestError for a machine that was started and is off again: it would be waited for in vain."""
-    if f"VM {vm.vmid} is not running" not in error.details:
+    if not any(f"{word} {vm.vmid} is not running" in error.details for word in ("VM", "CT")):
         off.clear()
         return
     off.append(error.details)
@@ -175,6 +184,8 @@ def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, o
 
 
 def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
+    if vm.kind is MachineKind.LXC:
+        return None  # nobody can be asked for it: the plan has said so
     if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         context.warn(lane)(f"the SSH host key of {name} is taken on trust (ssh.host_keys: accept-new)")
         return None
@@ -206,7 +217,7 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
 def _await_login(
     name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
 ) -> GuestShell:
-    user = context.spec.ssh.user
+    user = login_user(context.spec, vm)
     clock = context.ports.clock
     looked_s = [clock.now_s()]
     off: list[str] = []
@@ -216,7 +227,7 @@ def _await_login(
 
     def poll() -> GuestShell | NotYet:
         try:
-            return _login(name, address, host_key, context)
+            return _login(name, vm, address, host_key, context)
         except KeyRefusedError as error:
             last[:] = [error]
             refusals.append(error.details)
@@ -244,8 +255,10 @@ def _await_login(
         raise
 
 
-def _login(name: MachineName, address: IPv4Address, host_key: str | None, context: RunContext) -> GuestShell:
-    user = context.spec.ssh.user
+def _login(
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, context: RunContext
+) -> GuestShell:
+    user = login_user(context.spec, vm)
     return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
 
 

@@ -43,6 +43,7 @@ from bootstrap.planning.steps import (
     AwaitReady,
     CloneVm,
     ConfigureVm,
+    CreateContainer,
     DestroyVm,
     FetchK3s,
     ForgetCluster,
@@ -79,8 +80,8 @@ def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 -
     match step:
         case FetchK3s():
             return guest_steps.fetch_k3s(step, lane, context)
-        case CloneVm():
-            return vm_steps.clone_vm(step, lane, context)
+        case CloneVm() | CreateContainer():
+            return vm_steps.make_vm(step, lane, context)
         case ConfigureVm():
             return vm_steps.configure_vm(step, lane, context)
         case StartVm():

@@ -12,23 +12,24 @@ from bootstrap.errors import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import is_ours, render_record
+from bootstrap.planning.container_settings import container_settings
 from bootstrap.planning.machines import why_stranger
 from bootstrap.planning.plan import VmPlace
-from bootstrap.planning.steps import CloneVm, ConfigureVm, DestroyVm, StartVm, StopVm
+from bootstrap.planning.steps import CloneVm, ConfigureVm, CreateContainer, DestroyVm, StartVm, StopVm
 from bootstrap.planning.vm_settings import vm_settings
-from bootstrap.ports import CloneRequest
+from bootstrap.ports import CloneRequest, ContainerRequest
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 
-def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
-    """Have the machine's VM: adopt what an earlier run left, else clone, passing over taken vmids."""
+def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> Done:
+    """Have the machine's VM or container: adopt what an earlier run left, else make it, passing over taken vmids."""
     vmid: Vmid | None = step.vmid
     while vmid is not None:
         try:
-            there = _look_or_clone(step, vmid, lane, context)
+            there = _look_or_make(step, vmid, lane, context)
         except VmidTakenError as taken:
             context.warn(lane)(f"vmid {vmid} was taken meanwhile; trying the next ({taken})")
             vmid = context.findings.next_vmid()
@@ -49,11 +50,11 @@ def clone_vm(step: CloneVm, lane: str, context: RunContext) -> Done:
     )
 
 
-def _look_or_clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> VmRecord | None:
-    """The VM that is there already; None where it was cloned now."""
+def _look_or_make(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> VmRecord | None:
+    """The VM that is there already; None where it was made now."""
     turn = context.clones.turn(
         step.locks,
-        full=step.full,
+        full=isinstance(step, CreateContainer) or step.full,
         urgent=step.machine.role is Role.CONTROL_PLANE,
         clock=context.ports.clock,
         stop=context.stop,
@@ -63,11 +64,14 @@ def _look_or_clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) ->
         there = _look(vmid, step, context)
         taken.measured = there is None
         if there is None:
-            _clone(step, vmid, lane, context)
+            if isinstance(step, CreateContainer):
+                _create(step, vmid, lane, context)
+            else:
+                _clone(step, vmid, lane, context)
     return there
 
 
-def _look(vmid: Vmid, step: CloneVm, context: RunContext) -> VmRecord | None:
+def _look(vmid: Vmid, step: CloneVm | CreateContainer, context: RunContext) -> VmRecord | None:
     try:
         return context.ports.hypervisor.read_vm(vmid, pve_node=step.pve_node)
     except VmNotFoundError:
@@ -94,6 +98,27 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
     context.ports.hypervisor.clone(request, warn=context.warn(lane))
 
 
+def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
+    """Its record says at once that it is made: nothing is left to configure, and there is none before it is whole."""
+    settings = container_settings(
+        context.spec,
+        step.machine,
+        ostemplate=step.ostemplate,
+        storage=step.storage,
+        bridge=step.bridge,
+        public_key=context.ports.shells.public_key,
+    )
+    request = ContainerRequest(
+        pve_node=step.pve_node,
+        vmid=vmid,
+        name=step.machine.name,
+        description=render_record(_record(step.machine, context, vmid, RecordState.MADE)),
+        settings=settings,
+        resource_pool=step.resource_pool,
+    )
+    context.ports.hypervisor.create_container(request, warn=context.warn(lane))
+
+
 def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: RecordState) -> MachineRecord:
     return MachineRecord(
         cluster=context.spec.name,
@@ -106,8 +131,9 @@ def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: Record
     )
 
 
-def _settle(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
-    """Wait until the clone is whole (an earlier run's may still be under way) and note where it is."""
+def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
+    """Wait until it is whole (an earlier run's may still be under way) and note where it is."""
+    what, tool = ("the container", "pct") if isinstance(step, CreateContainer) else ("the clone of", "qm")
     name = step.machine.name
 
     def unlocked() -> VmRecord | NotYet:
@@ -115,13 +141,13 @@ def _settle(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
         return NotYet(f"VM is locked ({vm.lock})") if vm.lock else vm
 
     condition = Condition(
-        what=f"the clone of {name} (vmid {vmid} on {step.pve_node})",
+        what=f"{what} {name} (vmid {vmid} on {step.pve_node})",
         poll=unlocked,
         every_s=0.5,
-        resolution=f"if no clone task runs any more, on {step.pve_node}: qm unlock {vmid} && qm destroy {vmid}",
+        resolution=f"if no task makes it any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy {vmid}",
     )
     vm = wait_for(condition, context.patience(lane, context.timeouts.lock_s))
-    place = VmPlace(machine=name, pve_node=step.pve_node, vmid=vmid, smbios_uuid=vm.smbios_uuid)
+    place = VmPlace(machine=name, pve_node=step.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
 
 
@@ -165,7 +191,8 @@ def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
         context.warn(lane)(f"{error}; but the VM runs")
     started_s = context.ports.clock.now_s()
     context.findings.started_s.put_first(step.machine, started_s)
-    context.pacing.started(step.machine, vm.pve_node, at_s=started_s)
+    if vm.kind is MachineKind.VM:
+        context.pacing.started(step.machine, vm.pve_node, at_s=started_s)
     return Done()
 
 
@@ -205,8 +232,9 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
         why = why_stranger(vm)
     elif vm.name != name:
         why = f"it is {vm.name} now"
-    elif vm.smbios_uuid != place.smbios_uuid:
-        why = f"its SMBIOS UUID is {vm.smbios_uuid}, not {place.smbios_uuid}: another VM took the vmid"
+    elif vm.identity != place.identity:
+        what = "SMBIOS UUID" if vm.kind is MachineKind.VM else "identity"
+        why = f"its {what} is {vm.identity}, not {place.identity}: another one took the vmid"
     if why:
         raise NotOursError(
             f"{name}: vmid {vm.vmid} on {vm.pve_node} is not ours (any more) and was left alone",

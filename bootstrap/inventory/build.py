@@ -29,7 +29,7 @@ from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import PoolName, Vmid
 from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
-from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, PoolNetwork, Role
+from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineKind, NodePool, PoolNetwork, Role
 
 
 def build_spec(root: Values, places: Places) -> ClusterSpec:
@@ -102,6 +102,8 @@ def _pool(name: PoolName, role: Role, values: Values, count: Field[int]) -> Node
         storage=values.get(table_pools.POOL_STORAGE),
         hardware=_hardware(values),
         network=_pool_network(values.sure(table_network.POOL_NETWORK)),
+        kind=MachineKind(values.sure(table_pools.MACHINE)),
+        ostemplate=values.get(table_pools.OSTEMPLATE),
         stated=frozenset(name for name, field in sizes.items() if values.given(field)),
     )
 

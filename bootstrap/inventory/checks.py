@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
 from bootstrap.inventory.checks_ipv6 import check_ipv6
+from bootstrap.inventory.checks_machines import check_machines
 from bootstrap.inventory.checks_network import check_pool_networks, check_storage_network
 from bootstrap.inventory.files import Places, check_ca_file, check_directory, check_private_key
 from bootstrap.inventory.forms6 import Cidrs
@@ -31,6 +32,7 @@ def check(root: Values, places: Places, problems: Problems) -> None:
     _check_gateway(root, problems)
     _check_vip(root, problems)
     _check_pools(root, problems)
+    check_machines(root.get(table.CONTROL_PLANE), tuple(values for _name, values in worker_pools(root) or ()), problems)
     _check_pve_nodes(root, problems)
     check_storage_network(root, machine_count(root), _usable, problems)
     check_ipv6(root, problems)

@@ -245,6 +245,11 @@ ADDRESS_RANGE: Final = Text(
 VMID_RANGE: Final = Text(
     label="two vmids, such as 7000-7999", pattern=r"[0-9]{1,10} ?- ?[0-9]{1,10}", parse=_vmid_range, loose=True
 )
+OSTEMPLATE: Final = Text(
+    label="a container template, such as debian-13-standard or local:vztmpl/NAME.tar.zst",
+    pattern=r"(?:[A-Za-z][A-Za-z0-9_.-]*:vztmpl/)?[A-Za-z0-9][A-Za-z0-9_.+~-]*",
+    parse=_same,
+)
 MAPPING: Final = Text(
     label="the name of a PCI resource mapping, such as gpu0",
     pattern=r"[A-Za-z][A-Za-z0-9_-]+",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from bootstrap.inventory import forms
-from bootstrap.inventory.kinds import Integer, Size
+from bootstrap.inventory.kinds import Choice, Integer, Size
 from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short
 from bootstrap.inventory.table_hardware import DATA_DISK, DEVICES, DISK_OPTIONS
 from bootstrap.inventory.table_network import POOL_NETWORK
-from bootstrap.model.machine import Taint
+from bootstrap.model.machine import MachineKind, Taint
 
 
 def _taint_identity(taint: Taint) -> tuple[str, str]:
@@ -70,7 +70,21 @@ POOL_STORAGE: Final = Field(
     kind=forms.STORAGE_NAME,
     default_doc="that of proxmox.storage",
     example="fast-zfs",
-    doc="Storage for full clones of the pool; linked ones stay on the template's.",
+    doc="Storage for full clones and containers of the pool; linked clones stay on the template's.",
+)
+MACHINE: Final = Field(
+    name="machine",
+    kind=Choice(options=tuple(kind.value for kind in MachineKind)),
+    default=MachineKind.VM.value,
+    example=MachineKind.LXC.value,
+    doc="vm, or lxc for containers: lighter, and with limits (see docs/lxc.md); servers are always VMs.",
+)
+OSTEMPLATE: Final = Field(
+    name="ostemplate",
+    kind=forms.OSTEMPLATE,
+    default_doc="the newest debian-13-standard",
+    example="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
+    doc="Template of containers: a volume, or a name whose newest version is taken.",
 )
 _MACHINE: Final = (
     CORES,
@@ -85,6 +99,8 @@ _MACHINE: Final = (
     DATA_DISK,
     DEVICES,
     POOL_NETWORK,
+    MACHINE,
+    OSTEMPLATE,
 )
 SERVERS: Final = Field(
     name="count",

@@ -26,6 +26,7 @@ from bootstrap.lab.front.agent import Agent
 from bootstrap.lab.front.certs import Certificate, make_certificate
 from bootstrap.lab.front.cluster import Cluster
 from bootstrap.lab.front.config import Config
+from bootstrap.lab.front.containers import Containers
 from bootstrap.lab.front.context import Front, measure_capacity
 from bootstrap.lab.front.gateway import Gateway
 from bootstrap.lab.front.machines import Machines
@@ -155,7 +156,10 @@ class LabServer:
             faults=self.faults,
             delays=lab_delays(self.options) if self.options.guests == "simulated" else Delays(NONE),
         )
-        parts = (Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front))
+        parts = (
+            *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
+            Containers(front),
+        )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
         version = self.options.pve_version
         return Gateway(pve=self.pve, passer=passer, pve_version=version, own=own, faults=self.faults, master=ROOT)

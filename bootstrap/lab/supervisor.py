@@ -1,4 +1,4 @@
-"""Keeps guests in line with the front: a VM that runs there has a guest that runs here.
+"""Keeps guests in line with the front: a VM or container that runs there has a guest that runs here.
 
 Power requests of the API come through `power_on` and `power_off`, so that a task ends when its guest is
 really on or off. Whatever else changes a VM (a delete, a rollback, a test that sets a state, a guest that
@@ -12,12 +12,16 @@ import asyncio
 import functools
 import logging
 import time
+import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from bootstrap.lab.front.vmconfig import guest_spec
-from bootstrap.lab.guests.base import GuestDriver, GuestError, LayeredDriver, NoCloudSeed
+from fakepve.lxc import FakeCt
+
+from bootstrap.lab.front.vmconfig import container_spec, guest_spec
+from bootstrap.lab.guests.base import GuestDriver, GuestError, GuestSpec, LayeredDriver, NoCloudSeed
 
 POLL_S = 0.05
 RETRY_S = 5.0
@@ -31,7 +35,7 @@ class _Guest:
     """What the supervisor knows of one guest.
 
     Attributes:
-        vm: The front's VM it belongs to; another object with the same vmid is another VM.
+        vm: The front's VM or container it belongs to; another object with the same vmid is another VM.
         has_disk: Whether the driver has cloned it.
         on: Whether the supervisor has powered it on.
         lock: Held while the driver works on this vmid, so that its steps come one after another.
@@ -49,12 +53,13 @@ class Supervisor:
     """Guests of a driver behind the VMs of a fakepve. All methods belong to one event loop.
 
     Args:
-        pve: The front's `FakePve`; only its public `vms` are used.
+        pve: The front's `FakePve`; only its public `vms` and `cts` are used.
         driver: What gives the VMs life; None: they have no guests, and power is a flag of the front.
 
     Attributes:
         isos: NoCloud seeds on uploaded ISOs, by volume: what a VM with one in a drive boots with.
         sources: The template that a clone was made of, and whether it is a full one, by the clone's vmid.
+        made: What a container's create request had that fakepve does not keep: root's keys; and its machine's UUID.
     """
 
     def __init__(self, pve: Any, driver: GuestDriver | None) -> None:
@@ -62,6 +67,7 @@ class Supervisor:
         self.driver = driver
         self.isos: dict[str, NoCloudSeed] = {}
         self.sources: dict[int, tuple[int, bool]] = {}
+        self.made: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
         self._guests: dict[int, _Guest] = {}
         self._steps: set[asyncio.Task[None]] = set()
 
@@ -76,7 +82,8 @@ class Supervisor:
         if self.driver is None:
             return
         # A template that was a guest keeps its disk: clones stand on it.
-        machines = {vm.vmid: vm for vm in self.pve.vms if not vm.template or vm.vmid in self._guests}
+        there = (*self.pve.vms, *self.pve.cts)
+        machines = {vm.vmid: vm for vm in there if not vm.template or vm.vmid in self._guests}
         for vmid in machines.keys() | self._guests.keys():
             guest = self._guests.get(vmid)
             if guest and (guest.lock.locked() or time.monotonic() < guest.retry_at):
@@ -132,7 +139,7 @@ class Supervisor:
         return self._guests.setdefault(vm.vmid, _Guest(vm))
 
     async def _bring_in_line(self, vmid: int) -> None:
-        vm = self.pve.vm(vmid)
+        vm = self.pve.guest(vmid)
         if vm is None:
             guest = self._guests.get(vmid)
             if guest is not None:
@@ -171,10 +178,16 @@ class Supervisor:
             await self._make_disk(guest, driver)
         if guest.on and driver.running(vm.vmid):
             return
-        vm.apply_pending()
-        await self._guarded(driver.start(guest_spec(vm.vmid, vm.name, vm.config, isos=self.isos)))
+        _apply_pending(vm)
+        await self._guarded(driver.start(self._spec(vm)))
         guest.on = True
         _mark_running(vm)
+
+    def _spec(self, vm: Any) -> GuestSpec:
+        if not isinstance(vm, FakeCt):
+            return guest_spec(vm.vmid, vm.name, vm.config, isos=self.isos)
+        keys, machine_uuid = self.made.setdefault(vm, ("", str(uuid.uuid4())))
+        return container_spec(vm.vmid, vm.config, keys=keys, machine_uuid=machine_uuid)
 
     async def _make_disk(self, guest: _Guest, driver: GuestDriver) -> None:
         """Clone the guest: from the template's own guest where that was one, else from the lab's system."""
@@ -216,8 +229,21 @@ class Supervisor:
             guest.retry_at = time.monotonic() + RETRY_S
 
 
+def _apply_pending(vm: Any) -> None:
+    """What was changed while it ran holds from its next start on."""
+    if not isinstance(vm, FakeCt):
+        vm.apply_pending()
+        return
+    for key, value in vm.pending.items():
+        if value is None:
+            vm.config.pop(key, None)
+        else:
+            vm.config[key] = value
+    vm.pending.clear()
+
+
 def _mark_running(vm: Any) -> None:
-    vm.apply_pending()
+    _apply_pending(vm)
     vm.status = vm.qmpstatus = "running"
     vm.started_at = time.time()
 

@@ -29,6 +29,14 @@ class Role(StrEnum):
         return "k3s" if self is Role.CONTROL_PLANE else "k3s-agent"
 
 
+class MachineKind(StrEnum):
+    """What a machine is in Proxmox VE."""
+
+    VM = "vm"
+    LXC = "lxc"
+    """A container: it shares its Proxmox node's kernel."""
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Taint:
     """A Kubernetes taint; `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
@@ -72,6 +80,9 @@ class NodePool:
         storage: Storage for its full clones, or None for the cluster's.
         hardware: Its machines' disks and devices.
         network: Their bridge and VLAN, where these are the pool's own.
+        kind: What its machines are; servers are VMs.
+        ostemplate: Of containers: the template's volume (`local:vztmpl/NAME.tar.zst`) or the beginning of its name,
+            whose newest version is meant; None for Debian's.
         stated: Which of count, cores, memory_mib and disk_gib the user said. The others are defaults, which give
             way to what is there: `up --workers 3` needs no file for a later `status` to know of three.
     """
@@ -89,12 +100,14 @@ class NodePool:
     storage: StorageName | None = None
     hardware: Hardware = field(default_factory=Hardware)
     network: PoolNetwork = field(default_factory=PoolNetwork)
+    kind: MachineKind = MachineKind.VM
+    ostemplate: str | None = None
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineSpec:
-    """One machine we want. Sizes, places and storage as in its `NodePool`.
+    """One machine we want. Sizes, places, kind and storage as in its `NodePool`.
 
     Attributes:
         address: A fixed one, or None where DHCP gives one.
@@ -118,6 +131,8 @@ class MachineSpec:
     storage_address: IPv4Address | None = None
     hardware: Hardware = field(default_factory=Hardware)
     network: PoolNetwork = field(default_factory=PoolNetwork)
+    kind: MachineKind = MachineKind.VM
+    ostemplate: str | None = None
 
 
 class RecordState(StrEnum):

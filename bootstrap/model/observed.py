@@ -7,7 +7,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.machine import MachineRecord, Taint
+from bootstrap.model.machine import MachineKind, MachineRecord, Taint
 
 OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
@@ -115,8 +115,28 @@ class TemplateFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OsTemplate:
+    """A template that containers are made of, as one Proxmox node sees it; `volume` as in `local:vztmpl/x.tar.zst`."""
+
+    pve_node: PveNodeName
+    volume: str
+
+    @property
+    def storage(self) -> StorageName:
+        """The storage it is on."""
+        return StorageName(self.volume.partition(":")[0])
+
+    @property
+    def file_name(self) -> str:
+        """As in `debian-13-standard_13.1-2_amd64.tar.zst`."""
+        return self.volume.rpartition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VmRecord:
-    """A VM Proxmox has, with the record in its description if there is one.
+    """A VM or a container Proxmox has, with the record in its description if there is one.
+
+    Of a container `disk` is `rootfs`, and it has neither `smbios_uuid` nor `cpu_type`.
 
     Attributes:
         running: `status` is running (paused counts).
@@ -132,6 +152,7 @@ class VmRecord:
         storage_address: The fixed address in ipconfig1, or None.
         ip6: What ipconfig0 says of IPv6: `auto`, `dhcp` or an address with its prefix; None for nothing.
         drives: Every drive but CD-ROMs: config key and value, such as `local:7000/vm-7000-disk-0.qcow2,size=20G`.
+        kind: VM or container.
     """
 
     vmid: Vmid
@@ -155,6 +176,18 @@ class VmRecord:
     storage_address: IPv4Address | None = None
     ip6: str | None = None
     drives: tuple[tuple[str, str], ...] = ()
+    kind: MachineKind = MachineKind.VM
+
+    @property
+    def identity(self) -> str | None:
+        """What tells this very VM from another one of the same vmid.
+
+        A VM's SMBIOS UUID, which Proxmox VE makes anew for each. Containers have no such thing: for them it is net0's
+        MAC address, which is made anew as well, unless the inventory wants MAC addresses to be stable.
+        """
+        if self.kind is MachineKind.VM:
+            return self.smbios_uuid
+        return f"net0 {self.mac or 'without a MAC address'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +236,7 @@ class Observed:
         vip_holder: The running machine that has the API's own address; None where none was seen to.
         addresses: Address of each running machine the guest agent told now.
         taken: Addresses of the machines' range that somebody who is not ours was found at.
+        ostemplates: Templates of containers; looked for only where a pool is to have containers.
     """
 
     version: PveVersion
@@ -215,6 +249,7 @@ class Observed:
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
     taken: frozenset[IPv4Address] = frozenset()
+    ostemplates: tuple[OsTemplate, ...] = ()
 
     @property
     def vnets(self) -> frozenset[str]:

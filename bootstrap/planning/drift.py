@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.machines import Standing, strangers, surplus, why_stranger
@@ -17,6 +17,7 @@ def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequenc
     """One line for each difference that `up` does not touch."""
     return (
         *_sizes(observed, all_standings),
+        *_kinds(spec, all_standings),
         *_surplus(spec, observed),
         *_cordoned(spec, observed),
         *_versions(spec, observed),
@@ -62,6 +63,19 @@ def _sizes(observed: Observed, all_standings: Sequence[Standing]) -> Iterator[st
             yield f"{text}: `homelab-k8s rebuild --restore latest`"
         else:
             yield f"{text}: `homelab-k8s replace {name}`"
+
+
+def _kinds(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[str]:
+    """Machines that are VMs where the inventory says containers, or the other way round."""
+    wanted = {pool.name: pool.kind for pool in spec.pools}
+    words = {MachineKind.VM: "a VM", MachineKind.LXC: "a container"}
+    for standing in all_standings:
+        machine = standing.machine
+        if standing.vm is not None and standing.vm.kind is not wanted[machine.pool]:
+            yield (
+                f"{machine.name} is {words[standing.vm.kind]}, and the inventory says machine: {wanted[machine.pool]}: "
+                f"`homelab-k8s replace {machine.name}`"
+            )
 
 
 def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:

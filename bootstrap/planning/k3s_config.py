@@ -13,9 +13,14 @@ import yaml
 
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.planning.dual_stack import network_settings
 from bootstrap.planning.zones import REGION, ZONE
+
+IN_CONTAINER = ("feature-gates=KubeletInUserNamespace=true",)
+"""What the kubelet needs in an unprivileged container: it then goes on without /dev/kmsg and without setting the host's
+sysctls (Kubernetes documentation, kubelet-in-userns). k3s gives it so to itself in its rootless mode alone (k3s-io/k3s
+#4249), and what kube-proxy needs there, no conntrack settings, always (k3s: pkg/daemons/agent/agent_linux.go)."""
 
 
 def render_config(
@@ -48,6 +53,8 @@ def render_config(
     labels = [f"{key}={value}" for key, value in machine.labels if not _through_api(key)]
     if labels:
         config["node-label"] = labels
+    if machine.kind is MachineKind.LXC:
+        config["kubelet-arg"] = list(IN_CONTAINER)
     if machine.taints:
         config["node-taint"] = [str(taint) for taint in machine.taints]
     header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"

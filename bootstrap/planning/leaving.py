@@ -92,7 +92,7 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
     vm = member.vm
     if vm is None or vm.record is None:
         return None
-    place = VmPlace(machine=member.name, pve_node=vm.pve_node, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
+    place = VmPlace(machine=member.name, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
     return PlannedMachine(spec=machine_of(vm, vm.record), place=place, action="destroy", reason=reason)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, MachineSpec, NodePool, RecordState
+from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
@@ -14,6 +14,9 @@ from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
 from bootstrap.planning.ranges import with_addresses, with_storage_addresses
 from bootstrap.planning.zones import with_topology
+
+MACHINE_LABEL = "homelab-k8s/machine"
+"""The Kubernetes label of machines that are no VMs."""
 
 
 def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
@@ -59,12 +62,14 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             memory_mib=pool.memory_mib,
             disk_gib=pool.disk_gib,
             cpu_type=pool.cpu_type,
-            labels=pool.labels,
+            labels=_labels(pool),
             taints=pool.taints,
             pve_nodes=pool.pve_nodes,
             storage=pool.storage,
             hardware=pool.hardware,
             network=pool.network,
+            kind=pool.kind,
+            ostemplate=pool.ostemplate,
             mac=macs[name] if name in macs else wanted_mac(spec, name),
         )
         for pool in spec.pools
@@ -76,6 +81,13 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     if spec.network.addresses is None:
         return machines
     return with_addresses(machines, spec, spec.network.addresses, observed)
+
+
+def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
+    """The pool's labels; containers tell what they are, so that pods can keep away from them."""
+    if pool.kind is MachineKind.VM:
+        return pool.labels
+    return tuple(sorted(({MACHINE_LABEL: pool.kind.value} | dict(pool.labels)).items()))
 
 
 def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None]:
@@ -133,13 +145,21 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     return tuple(
         Standing(
-            machine=with_topology(spec, machine, vm.pve_node if vm else None),
+            machine=_as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=kube_nodes.get(machine.name),
         )
         for machine in wanted_machines(spec, observed)
         for vm in (vms.get(machine.name),)
     )
+
+
+def _as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
+    """A machine that exists stays what it is, whatever its pool says by now; `replace` makes the other of it."""
+    if vm is None or vm.kind is machine.kind:
+        return machine
+    labels = tuple(label for label in machine.labels if label[0] != MACHINE_LABEL)
+    return replace(machine, kind=vm.kind, labels=labels)
 
 
 def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
@@ -152,8 +172,14 @@ def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
         memory_mib=vm.memory_mib,
         disk_gib=vm.disk_gib,
         cpu_type=vm.cpu_type,
+        kind=vm.kind,
         address=record.address,
     )
+
+
+def login_user(spec: ClusterSpec, vm: VmRecord) -> str:
+    """Who logs in: containers have no cloud-init to make the inventory's user, and their key is root's."""
+    return "root" if vm.kind is MachineKind.LXC else spec.ssh.user
 
 
 def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:

@@ -8,21 +8,23 @@ from dataclasses import dataclass, replace
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.lock import machine_vmids
 from bootstrap.planning.machines import Standing, needs_work
-from bootstrap.planning.placement import Placement, clones_full, place
+from bootstrap.planning.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
-from bootstrap.planning.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
+from bootstrap.planning.preflight import bridge_of, check_bridges, check_hardware, check_pod_ranges, check_storages
 from bootstrap.planning.ranges import passed_over
+from bootstrap.planning.sources import sources_for
 from bootstrap.planning.steps import (
     AwaitGuest,
     AwaitReady,
     CloneVm,
     ConfigureVm,
+    CreateContainer,
     FetchK3s,
     InitServer,
     JoinAgent,
@@ -32,7 +34,7 @@ from bootstrap.planning.steps import (
     Step,
     WriteKubeconfig,
 )
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.zones import with_topology
 
 API_REACHABLE = Gate("api_reachable")
@@ -60,7 +62,7 @@ class Making:
 
     spec: ClusterSpec
     observed: Observed
-    templates: Mapping[PveNodeName, TemplateFacts]
+    sources: Sources
     placement: Placement
     vmids: Mapping[MachineName, Vmid]
     cpu_type: str
@@ -83,33 +85,37 @@ class Making:
         new = [standing.machine for standing in all_standings if standing.vm is None]
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
         unconfigured = any(vm.record and vm.record.state is RecordState.CLONING for vm in existing)
-        templates = usable_templates(spec, observed) if new or unconfigured else {}
+        sources = sources_for(spec, observed, new, clones=unconfigured)
+        templates = sources.templates
         check_families(spec, observed)
         check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
         check_hardware(spec, observed, templates)
-        placement = placement or place(spec, observed, new=new, existing=existing, templates=templates)
+        placement = placement or place(spec, observed, new=new, existing=existing, sources=sources)
         places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
         check_bridges(spec, observed, templates, places)
-        used = set(templates) | {vm.pve_node for vm in existing}
+        used = sources.pve_nodes | {vm.pve_node for vm in existing}
         facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
         return cls(
             spec=spec,
             observed=observed,
-            templates=templates,
+            sources=sources,
             placement=placement,
             vmids=_choose_vmids(spec, observed, new),
             cpu_type=common_cpu_type(facts),
             notes=(
                 *placement.notes,
                 *passed_over(new, spec, observed),
-                *_full_clone_notes(spec, set(placement.of.values()), templates),
+                *_full_clone_notes(spec, _clones_on(new, placement), templates),
+                *_container_notes(new),
             ),
         )
 
     def machine(self, machine: MachineSpec) -> MachineSpec:
         """The machine with its CPU type chosen, and the labels of the place it gets."""
         placed = with_topology(self.spec, machine, self.placement.of.get(machine.name))
+        if machine.kind is MachineKind.LXC:
+            return placed
         return replace(placed, cpu_type=machine.cpu_type or self.cpu_type)
 
     def place(self, standing: Standing) -> VmPlace:
@@ -118,7 +124,7 @@ class Making:
         if standing.vm is None:
             return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
         vm = standing.vm
-        return VmPlace(machine=name, pve_node=vm.pve_node, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
+        return VmPlace(machine=name, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
 
     def planned(self, standing: Standing, reason: str) -> PlannedMachine:
         """How the plan shows a machine that needs work."""
@@ -146,7 +152,7 @@ def kept(standing: Standing) -> PlannedMachine:
         machine=standing.machine.name,
         pve_node=standing.vm.pve_node,
         vmid=standing.vm.vmid,
-        smbios_uuid=standing.vm.smbios_uuid,
+        identity=standing.vm.identity,
     )
     return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason="")
 
@@ -159,6 +165,20 @@ def _full_clone_notes(
         f"on storage {templates[name].storage}"
         for name in sorted(used)
         if clones_full(spec, templates[name]) and not templates[name].linkable
+    )
+
+
+def _clones_on(new: Sequence[MachineSpec], placement: Placement) -> set[PveNodeName]:
+    """The Proxmox nodes that get VMs."""
+    return {placement.of[machine.name] for machine in new if machine.kind is MachineKind.VM}
+
+
+def _container_notes(new: Sequence[MachineSpec]) -> tuple[str, ...]:
+    pools = dict.fromkeys(machine.pool for machine in new if machine.kind is MachineKind.LXC)
+    return tuple(
+        f"{pool}: containers have no guest agent to tell their SSH host keys, which are taken on trust; and not all "
+        "that runs in VMs runs in them (docs/lxc.md)"
+        for pool in pools
     )
 
 
@@ -256,7 +276,10 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
     start = StartVm(machine=machine.name)
     if standing.vm is not None and standing.made:
         return () if standing.vm.running else (start,)
-    template = making.templates.get(place_of.pve_node)
+    source = making.sources.of(machine, place_of.pve_node)
+    if isinstance(source, ContainerBase):
+        return (_container_step(making, machine, place_of, source), start)
+    template = source
     if template is None:
         raise PreflightError(
             f"{machine.name} is half-made on {place_of.pve_node}, where there is no usable template any more",
@@ -278,6 +301,25 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
     )
     disk = template.disk or ""
     return (clone, ConfigureVm(machine=machine, disk=disk, scsi_controller=template.scsi_controller), start)
+
+
+def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, base: ContainerBase) -> CreateContainer:
+    return CreateContainer(
+        machine=machine,
+        pve_node=place_of.pve_node,
+        vmid=place_of.vmid,
+        ostemplate=base.ostemplate,
+        storage=base.storage,
+        bridge=bridge_of(making.spec, _template_on(making, place_of.pve_node), machine),
+        locks=_lock_name(making.observed, place_of.pve_node, base.storage),
+        resource_pool=making.spec.placement.resource_pool,
+    )
+
+
+def _template_on(making: Making, pve_node: PveNodeName) -> TemplateFacts | None:
+    """The VM template on a Proxmox node: where no bridge is named, containers are on the same one as VMs."""
+    seen = [template for template in matching_templates(making.spec, making.observed) if template.pve_node == pve_node]
+    return max(seen, key=lambda template: template.vmid, default=None)
 
 
 def _lock_name(observed: Observed, pve_node: PveNodeName, storage: StorageName | None) -> str:

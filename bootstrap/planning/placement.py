@@ -9,12 +9,12 @@ spreading leave one machine without a place though the sum would fit, the machin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import CloneMode, ClusterSpec
-from bootstrap.model.ids import MachineName, PveNodeName, StorageName
-from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.ids import MachineName, PoolName, PveNodeName, StorageName
+from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.hardware import data_storage
@@ -35,6 +35,41 @@ class Placement:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class ContainerBase:
+    """What a pool's containers are made of on one Proxmox node; `storage` is for their root file systems."""
+
+    ostemplate: str
+    storage: StorageName
+
+
+Bases = Mapping[PoolName, Mapping[PveNodeName, ContainerBase]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What machines can be made of, by Proxmox node.
+
+    Attributes:
+        templates: For VMs: the template that is cloned.
+        bases: For containers, pool by pool.
+    """
+
+    templates: Mapping[PveNodeName, TemplateFacts]
+    bases: Bases = field(default_factory=dict)
+
+    @property
+    def pve_nodes(self) -> frozenset[PveNodeName]:
+        """The Proxmox nodes that have any."""
+        return frozenset(self.templates).union(*self.bases.values())
+
+    def of(self, machine: MachineSpec, pve_node: PveNodeName) -> TemplateFacts | ContainerBase | None:
+        """What a machine is made of on a Proxmox node, or None where there is nothing."""
+        if machine.kind is MachineKind.LXC:
+            return self.bases.get(machine.pool, {}).get(pve_node)
+        return self.templates.get(pve_node)
+
+
 def clones_full(spec: ClusterSpec, template: TemplateFacts) -> bool:
     """Whether machines of this template are full clones: asked for, or linked ones cannot be."""
     return spec.clone is CloneMode.FULL or not template.linkable
@@ -46,7 +81,7 @@ def place(
     *,
     new: Sequence[MachineSpec],
     existing: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
 ) -> Placement:
     """Choose a Proxmox node for each new machine.
 
@@ -55,38 +90,38 @@ def place(
         observed: The Proxmox nodes.
         new: Machines that have no VM yet, in order.
         existing: VMs of ours that are there.
-        templates: The template on each Proxmox node that may be used.
+        sources: What they can be made of on each Proxmox node that may be used.
 
     Raises:
         CapacityError: Not all fit; details tell per Proxmox node why not.
     """
-    start = rooms(spec, observed, existing, templates)
+    start = rooms(spec, observed, existing, sources)
     by_need = sorted(new, key=lambda machine: (-machine.memory_mib, -machine.cores))
     attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
     refusals = []
     for order, rank in attempts:
-        chosen, after, refused = _assign(spec, start, order, rank, templates, shared=observed.shared_storages)
+        chosen, after, refused = _assign(spec, start, order, rank, sources, shared=observed.shared_storages)
         if refused is None:
             return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new)))
         refusals.append((refused, after))
-    raise _does_not_fit(spec, templates, len(new), *refusals[0])
+    raise _does_not_fit(spec, sources, len(new), *refusals[0])
 
 
 def rooms(
     spec: ClusterSpec,
     observed: Observed,
     existing: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
 ) -> list[Capacity]:
     """The room of each Proxmox node that machines may go to, before any new one is put on it; see `place`."""
     weights = dict(spec.placement.weights)
     return [
         replace(
-            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), templates),
+            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), sources.templates),
             weight=weights.get(facts.name, 1),
         )
         for facts in observed.pve_nodes
-        if facts.name in templates
+        if facts.name in sources.pve_nodes
     ]
 
 
@@ -108,8 +143,8 @@ def _with_template(capacity: Capacity, templates: Mapping[PveNodeName, TemplateF
     Several are made side by side, so where no Proxmox node has one yet it costs nobody more time than the others. What
     was begun is finished, so that a run that was cut off ends as it would have.
     """
-    here = templates[capacity.pve_node]
-    if not here.planned:
+    here = templates.get(capacity.pve_node)
+    if here is None or not here.planned:
         return capacity
     wait = not here.begun and any(not template.planned for template in templates.values())
     room = tuple((name, free - here.disk_gib if name == here.storage else free) for name, free in capacity.free_gib)
@@ -125,8 +160,12 @@ def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
     return (capacity.wait_mib, capacity.free_memory_mib, capacity.free_cores)
 
 
-def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> Mapping[StorageName, int]:
-    """What the machine's disks take of each storage, in GiB."""
+def _need(
+    spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts | ContainerBase
+) -> Mapping[StorageName, int]:
+    """What the machine's disks take of each storage, in GiB. A container's is no clone and counts as a whole."""
+    if isinstance(template, ContainerBase):
+        return {template.storage: machine.disk_gib}
     storage, gib = template.storage, LINKED_CLONE_GIB
     if clones_full(spec, template):
         storage = machine.storage or spec.placement.storage or template.storage
@@ -138,7 +177,9 @@ def _need(spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts) -> M
     return need
 
 
-def _why_not(spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts) -> tuple[str, ...]:
+def _why_not(
+    spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts | ContainerBase
+) -> tuple[str, ...]:
     if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
         return (f"the pool {machine.pool} is kept to {', '.join(machine.pve_nodes)}",)
     return why_not(capacity, machine, disks_gib=_need(spec, machine, template))
@@ -149,7 +190,7 @@ def _assign(
     start: Sequence[Capacity],
     order: Sequence[MachineSpec],
     rank: Rank,
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
     *,
     shared: frozenset[StorageName],
 ) -> tuple[dict[MachineName, PveNodeName], dict[PveNodeName, Capacity], MachineSpec | None]:
@@ -158,12 +199,13 @@ def _assign(
     for machine in order:
         fitting = []
         for capacity in room.values():
-            if not _why_not(spec, capacity, machine, templates[capacity.pve_node]):
-                fitting.append(capacity)
+            source = sources.of(machine, capacity.pve_node)
+            if source is not None and not _why_not(spec, capacity, machine, source):
+                fitting.append((capacity, source))
         if not fitting:
             return chosen, room, machine
-        best = min(fitting, key=lambda capacity: (rank(capacity, machine), capacity.pve_node))
-        need = _need(spec, machine, templates[best.pve_node])
+        best, source = min(fitting, key=lambda pair: (rank(pair[0], machine), pair[0].pve_node))
+        need = _need(spec, machine, source)
         room[best.pve_node] = _put(best, machine, need)
         elsewhere = {name: gib for name, gib in need.items() if name in shared}
         for name, capacity in room.items():
@@ -219,7 +261,7 @@ def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec])
 
 def _does_not_fit(
     spec: ClusterSpec,
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
     wanted: int,
     refused: MachineSpec,
     room: Mapping[PveNodeName, Capacity],
@@ -228,7 +270,10 @@ def _does_not_fit(
     for name in sorted(room):
         capacity = room[name]
         planned = f" (with {capacity.machines} of our machines on it)" if capacity.machines else ""
-        reasons = _why_not(spec, capacity, refused, templates[name])
+        source = sources.of(refused, name)
+        if source is None:
+            continue
+        reasons = _why_not(spec, capacity, refused, source)
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
     lines += [f"{name}: in maintenance, says proxmox.nodes" for name in spec.placement.maintenance]
     return CapacityError(

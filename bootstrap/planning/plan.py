@@ -49,13 +49,13 @@ class VmPlace:
     """Which VM a machine is, as seen when planning; its identity is checked again before it is destroyed.
 
     Attributes:
-        smbios_uuid: UUID in smbios1 as seen, or None for a VM that is yet to be cloned.
+        identity: `VmRecord.identity` as seen, or None for a VM that is yet to be made.
     """
 
     machine: MachineName
     pve_node: PveNodeName
     vmid: Vmid
-    smbios_uuid: str | None = None
+    identity: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,14 +41,20 @@ def storage_on(facts: PveNodeFacts, name: StorageName | None) -> StorageFacts | 
     return next((storage for storage in facts.storages if storage.name == name), None)
 
 
-def storage_problem(storage: StorageFacts | None) -> str:
-    """What keeps disks from a storage, room apart, as it reads after its name; empty where nothing does."""
+def storage_problem(storage: StorageFacts | None, *, content: str = "images", what: str = "disk images") -> str:
+    """What keeps disks from a storage, room apart, as it reads after its name; empty where nothing does.
+
+    Args:
+        storage: The storage, or None where there is none of the name.
+        content: The content it must be for, in Proxmox's word.
+        what: The same, for the user.
+    """
     if storage is None:
         return "is not there, or this token may not see it"
     if not storage.active:
         return "is not active"
-    if "images" not in storage.content:
-        return f"is not for disk images (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
+    if content not in storage.content:
+        return f"is not for {what} (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
     return ""
 
 
@@ -77,9 +83,9 @@ def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) 
             )
 
 
-def bridge_of(spec: ClusterSpec, template: TemplateFacts, of: MachineSpec | NodePool | None = None) -> str:
+def bridge_of(spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool | None = None) -> str:
     """The bridge a machine of this template is on; without `of`, one of a pool that names none itself."""
-    return (of and of.network.bridge) or spec.network.bridge or template.bridge or _FIRST_BRIDGE
+    return (of and of.network.bridge) or spec.network.bridge or (template.bridge if template else None) or _FIRST_BRIDGE
 
 
 def vlan_of(spec: ClusterSpec, of: MachineSpec | NodePool) -> int | None:
@@ -89,7 +95,7 @@ def vlan_of(spec: ClusterSpec, of: MachineSpec | NodePool) -> int | None:
     return spec.network.vlan
 
 
-def bridges_of(spec: ClusterSpec, template: TemplateFacts, of: MachineSpec | NodePool) -> tuple[str, ...]:
+def bridges_of(spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool) -> tuple[str, ...]:
     """The bridges of all network devices of a machine of this template."""
     storage = spec.network.storage
     return (bridge_of(spec, template, of), *((storage.bridge,) if storage else ()))
@@ -114,7 +120,7 @@ def tag_problem(facts: PveNodeFacts, bridge: str, vlan: int | None) -> str:
 
 
 def network_problems(
-    spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts, of: MachineSpec | NodePool
+    spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts | None, of: MachineSpec | NodePool
 ) -> tuple[tuple[str, str], ...]:
     """What is wrong with the networks of such a machine on a Proxmox node, each with what to do."""
     storage = spec.network.storage
@@ -161,12 +167,12 @@ def check_bridges(
     Raises:
         PreflightError: Names each such Proxmox node and what it has.
     """
-    there = {facts.name: facts for facts in _with(templates, observed)}
+    there = {facts.name: facts for facts in observed.pve_nodes}
     found = [
         problem
         for machine, pve_node in places
         if pve_node in there
-        for problem in network_problems(spec, there[pve_node], templates[pve_node], machine)
+        for problem in network_problems(spec, there[pve_node], templates.get(pve_node), machine)
     ]
     if found:
         raise PreflightError(

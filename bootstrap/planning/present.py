@@ -77,7 +77,7 @@ def plan_on(
                 machine=each.machine.name,
                 pve_node=each.vm.pve_node,
                 vmid=each.vm.vmid,
-                smbios_uuid=each.vm.smbios_uuid,
+                identity=each.vm.identity,
             ),
             action="keep",
             reason=concerned if each.machine.name in named else "",

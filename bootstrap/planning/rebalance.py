@@ -7,18 +7,18 @@ placement would put its successor on another Proxmox node, and that is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
-from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
+from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.machines import Standing, standings
-from bootstrap.planning.placement import place, rooms
+from bootstrap.planning.placement import Sources, place, rooms
 from bootstrap.planning.rolling import with_commitment
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.sources import sources_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     Raises:
         PreflightError: There is no template that machines could be made of.
     """
-    templates = usable_templates(spec, observed)
     there = [standing for standing in standings(spec, observed) if _is_made(standing)]
+    sources = sources_for(spec, observed, [standing.machine for standing in there], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
     movable = [standing for standing in there if standing.vm is not None and standing.vm.pve_node not in offline]
     existing = [standing.vm for standing in there if standing.vm is not None]
@@ -69,7 +69,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
         for standing in sorted(movable, key=_order):
             if standing.machine.name in done or standing.vm is None:
                 continue
-            found = _move(spec, seen, standing.machine, standing.vm, existing, templates)
+            found = _move(spec, seen, standing.machine, standing.vm, existing, sources)
             if found is None:
                 continue
             gone = with_commitment(seen, standing.vm.pve_node, -standing.vm.cores, -standing.vm.memory_mib)
@@ -97,18 +97,18 @@ def _move(
     machine: MachineSpec,
     vm: VmRecord,
     existing: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
 ) -> Move | None:
     """Where a machine's successor would stand once it has gone; None: where it stands, or hardly better."""
     others = [each for each in existing if each is not vm and each.vmid != vm.vmid]
     without = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
     try:
-        target = place(spec, without, new=[machine], existing=others, templates=templates).of[machine.name]
+        target = place(spec, without, new=[machine], existing=others, sources=sources).of[machine.name]
     except CapacityError:
         return None
     if target == vm.pve_node:
         return None
-    why = _why(spec, without, machine, vm, others, templates, target)
+    why = _why(spec, without, machine, vm, others, sources, target)
     if not why:
         return None
     return Move(machine=machine.name, pool=machine.pool, role=machine.role, origin=vm.pve_node, target=target, why=why)
@@ -120,13 +120,13 @@ def _why(
     machine: MachineSpec,
     vm: VmRecord,
     others: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
     target: PveNodeName,
 ) -> str:
     """What is better on the target; empty where it is too little for the trouble."""
     if vm.pve_node in spec.placement.maintenance:
         return f"{vm.pve_node} is in maintenance"
-    by_name = {capacity.pve_node: capacity for capacity in rooms(spec, without, others, templates)}
+    by_name = {capacity.pve_node: capacity for capacity in rooms(spec, without, others, sources)}
     here, there = by_name.get(vm.pve_node), by_name[target]
     if here is None:
         return f"{vm.pve_node} is not among the Proxmox nodes that the inventory allows, or has no template"

@@ -35,7 +35,7 @@ from bootstrap.planning.members import Member, members, victims
 from bootstrap.planning.placement import Placement
 from bootstrap.planning.plan import Gate, Lane, Plan
 from bootstrap.planning.rolling import plan_turns
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.sources import sources_for
 from bootstrap.planning.up import arrival_lanes
 
 
@@ -87,7 +87,6 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     new = [standing for standing in arriving if standing.vm is None]
     paired = _paired([*targets, *later], new)
     at_once = 1 if is_server else max(wish.at_once, 1)
-    templates = usable_templates(spec, observed) if new else {}
     existing = [standing.vm for standing in all_standings if standing.vm is not None]
     turns = plan_turns(
         spec,
@@ -95,7 +94,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
         new=[standing.machine for standing in new],
         old=[member.vm if member else None for _, member in paired],
         existing=[*existing, *(member.vm for member in (*targets, *later) if member.vm is not None)],
-        templates=templates,
+        sources=sources_for(spec, observed, [standing.machine for standing in new]),
         at_once=at_once,
         surge=wish.surge,
     )

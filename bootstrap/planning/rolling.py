@@ -9,8 +9,8 @@ from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
-from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts, VmRecord
-from bootstrap.planning.placement import place
+from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
+from bootstrap.planning.placement import Sources, place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ def plan_turns(
     new: Sequence[MachineSpec],
     old: Sequence[VmRecord | None],
     existing: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
     at_once: int,
     surge: bool,
 ) -> Turns:
@@ -45,7 +45,7 @@ def plan_turns(
         new: Machines to come, in order.
         old: What each replaces; None where that has no VM, or where nothing goes for it.
         existing: VMs of ours that are there now.
-        templates: The template on each Proxmox node that may be used.
+        sources: What they can be made of on each Proxmox node that may be used.
         at_once: How many are replaced at the same time.
         surge: Whether new ones come first where there is room.
 
@@ -54,7 +54,7 @@ def plan_turns(
     """
     for lead in (at_once, 0) if surge else (0,):
         try:
-            return Turns(of=_placed(spec, observed, new, old, existing, templates, behind=lead), surge=lead > 0)
+            return Turns(of=_placed(spec, observed, new, old, existing, sources, behind=lead), surge=lead > 0)
         except CapacityError:
             if lead == 0:
                 raise
@@ -67,7 +67,7 @@ def _placed(
     new: Sequence[MachineSpec],
     old: Sequence[VmRecord | None],
     existing: Sequence[VmRecord],
-    templates: Mapping[PveNodeName, TemplateFacts],
+    sources: Sources,
     *,
     behind: int,
 ) -> dict[MachineName, PveNodeName]:
@@ -79,7 +79,7 @@ def _placed(
             here.remove(vm)
             if vm.running or vm.onboot:  # those are in the Proxmox node's committed sums
                 observed = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
-        place_of = place(spec, observed, new=[machine], existing=here, templates=templates).of[machine.name]
+        place_of = place(spec, observed, new=[machine], existing=here, sources=sources).of[machine.name]
         chosen[machine.name] = place_of
         here.append(_placeholder(spec, machine, place_of))
         observed = with_commitment(observed, place_of, machine.cores, machine.memory_mib)

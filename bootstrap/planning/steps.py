@@ -61,6 +61,38 @@ class CloneVm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CreateContainer:
+    """Have the machine's container, whole: unlike a clone it is configured by the very request that makes it.
+
+    Attributes:
+        vmid: Where to try first; a taken one is passed over.
+        ostemplate: Volume it is made of.
+        storage: Where its root file system goes.
+        bridge: The bridge net0 is on.
+        locks: The storage whose lock it takes, for taking turns.
+    """
+
+    phase: ClassVar[str] = "create"
+    machine: MachineSpec
+    pve_node: PveNodeName
+    vmid: Vmid
+    ostemplate: str
+    storage: StorageName
+    bridge: str
+    locks: str
+    resource_pool: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        size = self.machine
+        return (
+            f"create container {self.vmid} on {self.pve_node}: {count(size.cores, 'core')}, {size.memory_mib} MiB, "
+            f"{size.disk_gib} GiB on {self.storage}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConfigureVm:
     """Have the VM's hardware, cloud-init and record as wanted, and its disk of the wanted size."""
 
@@ -196,6 +228,7 @@ class ForgetCluster:
 Step = (
     FetchK3s
     | CloneVm
+    | CreateContainer
     | ConfigureVm
     | StartVm
     | AwaitGuest

@@ -20,7 +20,7 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     Raises:
         PreflightError: There is none, or it cannot become a machine of ours; says what to do.
     """
-    allowed = _allowed_pve_nodes(spec, observed)
+    allowed = allowed_pve_nodes(spec, observed)
     matching = matching_templates(spec, observed)
     chosen: dict[PveNodeName, TemplateFacts] = {}
     for facts in observed.pve_nodes:
@@ -70,7 +70,8 @@ def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
     return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
 
 
-def _allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
+def allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
+    """The Proxmox nodes that machines may go to: online, and allowed. Raises PreflightError where there is none."""
     online = {facts.name for facts in observed.pve_nodes if facts.online}
     known = {facts.name for facts in observed.pve_nodes}
     unknown = [name for name in spec.placement.pve_nodes if name not in known]

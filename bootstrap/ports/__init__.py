@@ -23,6 +23,7 @@ from bootstrap.ports.local import (
 from bootstrap.ports.proxmox import (
     BuildRights,
     CloneRequest,
+    ContainerRequest,
     Hypervisor,
     Marker,
     Markers,
@@ -60,6 +61,7 @@ __all__ = [
     "Clock",
     "CloneRequest",
     "CommandOutcome",
+    "ContainerRequest",
     "EndpointFacts",
     "GuestInterface",
     "GuestScript",

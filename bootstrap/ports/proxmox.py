@@ -8,7 +8,7 @@ from typing import Protocol
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import GuestInterface, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
+from bootstrap.model.observed import GuestInterface, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
 
 Warn = Callable[[str], None]
 """Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""
@@ -65,6 +65,23 @@ class BuildRights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContainerRequest:
+    """A container, whole.
+
+    Attributes:
+        description: Goes in with the request, as all else does.
+        settings: Parameters of the request besides, such as `ostemplate`, `rootfs` and `net0`.
+    """
+
+    pve_node: PveNodeName
+    vmid: Vmid
+    name: MachineName
+    description: str
+    settings: Mapping[str, str | int]
+    resource_pool: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RightsNeeded:
     """What a token's rights are needed for.
 
@@ -77,6 +94,7 @@ class RightsNeeded:
         mappings: PCI resource mappings to pass through.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
         builds: What templates are built with, or None where none is.
+        ostemplate_storages: Storages with templates that containers are made of.
     """
 
     templates: tuple[TemplateFacts, ...] = ()
@@ -87,6 +105,7 @@ class RightsNeeded:
     resource_pool: str | None = None
     reads_guest_files: bool = True
     builds: BuildRights | None = None
+    ostemplate_storages: tuple[StorageName, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,21 +122,28 @@ class MissingPrivileges:
 
 
 class Hypervisor(Protocol):
-    """Proxmox VE. Every method that starts a Proxmox task awaits it."""
+    """Proxmox VE. Every method that starts a Proxmox task awaits it.
+
+    VMs and containers alike: which of the two a vmid is, is known from the readings and from what was made here.
+    """
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
         """Read everything planning needs. Reads only.
 
-        `vms` holds each VM (no templates) that lies in `vmids`, carries our tag, has a record, or is named
-        `<cluster>-...`.
+        `vms` holds each VM and container (no templates) that lies in `vmids`, carries our tag, has a record, or is
+        named `<cluster>-...`.
         """
         ...
 
     def machines(self) -> tuple[VmRecord, ...]:
-        """All VMs that carry our tag, of whichever cluster, markers too. Reads their configs and no others.
+        """All VMs and containers that carry our tag, of whichever cluster, markers too. Reads no others' configs.
 
         Of VMs on Proxmox nodes that are offline nothing but name, vmid and tags is known.
         """
+        ...
+
+    def ostemplates(self) -> tuple[OsTemplate, ...]:
+        """The templates of containers, of all Proxmox nodes that are online; those alone that the token may see."""
         ...
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
@@ -130,6 +156,10 @@ class Hypervisor(Protocol):
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """Clone a template. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
+        ...
+
+    def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
+        """Make a container. Raises VmidTakenError when somebody has taken the vmid meanwhile."""
         ...
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
@@ -159,9 +189,11 @@ class Hypervisor(Protocol):
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """Ask the guest agent for the interfaces. At most one such call is in flight per Proxmox node.
 
+        Of a container Proxmox VE tells them itself.
+
         Raises:
             AgentNotConfiguredError: Final.
-            AgentNotRunningError: The guest still boots.
+            AgentNotRunningError: The guest still boots; the container is off.
         """
         ...
 

@@ -1,27 +1,30 @@
-"""Clones, the one request that must not be sent twice blindly: a second one would meet the first one's VM."""
+"""Clones and new containers, the requests that must not be sent twice blindly: a second one would meet the first's."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.failures import AnswerLostError
 from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TransientError, VmidTakenError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName
-from bootstrap.ports import Clock, CloneRequest, Warn
+from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+Request = CloneRequest | ContainerRequest
 
 
 class Cloning:
-    """Clones templates; a clone whose answer was lost is looked for before it is asked for again.
+    """Clones templates and creates containers; one whose answer was lost is looked for before it is asked for again.
 
     Args:
         api: The Proxmox VE API.
         tasks: Awaits its tasks.
         clock: For the pauses.
         stop: Ends waits early.
-        timeout_s: How long a clone may take whose task nobody can name.
+        timeout_s: How long it may take where nobody can name the task.
     """
 
     def __init__(self, api: Api, tasks: Tasks, *, clock: Clock, stop: threading.Event, timeout_s: float) -> None:
@@ -38,7 +41,43 @@ class Cloning:
             VmidTakenError: The vmid belongs to somebody else.
         """
         path = f"nodes/{request.template_node}/qemu/{request.template}/clone"
-        parameters = _parameters(request)
+        try:
+            self._make(request, path, _parameters(request), runs_on=request.template_node, what=what, warn=warn)
+        except VmNotFoundError as error:
+            error.resolution = (
+                f"somebody has removed the template {request.template}: put it back, or name another in the "
+                "inventory (template)"
+            )
+            raise
+
+    def create(self, request: ContainerRequest, *, what: str, warn: Warn) -> None:
+        """Make a container and await it.
+
+        Raises:
+            VmidTakenError: The vmid belongs to somebody else.
+        """
+        parameters: dict[str, str | int] = {
+            **request.settings,
+            "vmid": request.vmid,
+            "hostname": request.name,
+            "description": request.description,
+        }
+        if request.resource_pool is not None:
+            parameters["pool"] = request.resource_pool
+        path = f"nodes/{request.pve_node}/lxc"
+        self._make(request, path, parameters, runs_on=request.pve_node, what=what, warn=warn)
+
+    def _make(
+        self,
+        request: Request,
+        path: str,
+        parameters: Mapping[str, str | int],
+        *,
+        runs_on: PveNodeName,
+        what: str,
+        warn: Warn,
+    ) -> None:
+        """Send the request; its task is one of the Proxmox node `runs_on`."""
         lost = False
 
         def attempt() -> None:
@@ -46,17 +85,9 @@ class Cloning:
             if lost and self._made(request, what=what):
                 return
             try:
-                self._tasks.run(
-                    "post", path, what=what, pve_node=request.template_node, parameters=parameters, warn=warn
-                )
+                self._tasks.run("post", path, what=what, pve_node=runs_on, parameters=parameters, warn=warn)
             except AnswerLostError:
                 lost = True
-                raise
-            except VmNotFoundError as error:
-                error.resolution = (
-                    f"somebody has removed the template {request.template}: put it back, or name another in the "
-                    "inventory (template)"
-                )
                 raise
             except VmidTakenError:
                 # Our own lost request can have taken it, and its VM may only have appeared after we looked.
@@ -65,11 +96,11 @@ class Cloning:
 
         self._api.retry(attempt)
 
-    def _made(self, request: CloneRequest, *, what: str) -> bool:
-        """Whether the VM is there and ours, by its description and name; waits until its clone task is done.
+    def _made(self, request: Request, *, what: str) -> bool:
+        """Whether the VM is there and ours, by its description and name; waits until its task is done.
 
         Raises:
-            TransientError: It was ours and vanished: the clone failed and was cleaned up.
+            TransientError: It was ours and vanished: the task failed and was cleaned up.
         """
         if self._look(request) is None:
             return False
@@ -83,34 +114,38 @@ class Cloning:
             ),
         )
         if not found:
-            raise TransientError(f"cannot {what}", details="the clone vanished before it was done")
+            raise TransientError(f"cannot {what}", details="it vanished before it was done")
         return True
 
-    def _poll(self, request: CloneRequest) -> bool | NotYet:
+    def _poll(self, request: Request) -> bool | NotYet:
         lock = self._look(request)
         if lock is None:
             return False
         return NotYet(f"the VM is locked ({lock})") if lock else True
 
-    def _look(self, request: CloneRequest) -> str | None:
+    def _look(self, request: Request) -> str | None:
         """The config lock of our VM, empty where it has none; None where there is no VM or not ours.
 
         A clone to another Proxmox node is on the template's until it is done (`PVE/API2/Qemu.pm`, clone_vm).
         """
-        for pve_node in dict.fromkeys((request.pve_node, request.template_node)):
+        places = [request.pve_node, *([request.template_node] if isinstance(request, CloneRequest) else [])]
+        for pve_node in dict.fromkeys(places):
             found = self._look_on(request, pve_node)
             if found is not None:
                 return found
         return None
 
-    def _look_on(self, request: CloneRequest, pve_node: PveNodeName) -> str | None:
-        path = f"nodes/{pve_node}/qemu/{request.vmid}/config"
+    def _look_on(self, request: Request, pve_node: PveNodeName) -> str | None:
+        kind, key = ("qemu", "name") if isinstance(request, CloneRequest) else ("lxc", "hostname")
+        path = f"nodes/{pve_node}/{kind}/{request.vmid}/config"
         try:
             config = self._api.get(path, what=f"look for VM {request.vmid} on {pve_node}")
         except VmNotFoundError:
             return None
+        if kind == "lxc" and config.get("lock") == "create" and "description" not in config:
+            return "create"  # whose it is shows when it is made: until then there is nothing but the lock
         ours = (request.description.rstrip("\n"), str(request.name))
-        if (str(config.get("description") or "").rstrip("\n"), str(config.get("name") or "")) != ours:
+        if (str(config.get("description") or "").rstrip("\n"), str(config.get(key) or "")) != ours:
             return None
         return str(config.get("lock") or "")
 

@@ -61,10 +61,10 @@ _EVERYWHERE = (
     ),
     _known(r"no quorum", TransientError, "`pvecm status` on the Proxmox node tells which Proxmox nodes are missing"),
     _known(
-        r"VM is locked \(",
+        r"(?:VM|CT) is locked \(",
         HypervisorError,
-        "wait for the task that locked it; if there is none any more, run `qm unlock VMID` as root on the Proxmox node "
-        "(no API token may)",
+        "wait for the task that locked it; if there is none any more, run `qm unlock VMID` (`pct unlock` where it is a "
+        "container) as root on the Proxmox node (no API token may)",
     ),
     _known(r"protection mode enabled", HypervisorError, "remove the VM's protection flag first, if that is meant"),
     _known(

@@ -99,6 +99,11 @@ def needs(rights: RightsNeeded, *, version: PveVersion, zones: Mapping[str, str]
         Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.AllocateSpace",))
         for storage in sorted({*rights.storages, *on_template})
     ]
+    found += [
+        # Either right on the storage lets a token make containers of its templates (PVE::Storage: check_volume_access).
+        Need(path=f"/storage/{storage}", say=f"/storage/{storage}", privileges=("Datastore.Audit",))
+        for storage in rights.ostemplate_storages
+    ]
     found += _network_needs(rights, zones or {})
     found += [
         Need(path=f"/mapping/pci/{name}", say="/mapping/pci", privileges=("Mapping.Use",)) for name in rights.mappings
@@ -170,11 +175,14 @@ def lacking(need: Need, held: Held) -> tuple[str, ...]:
         return need.privileges
     deepest = max(on_the_way, key=len)
     here = {name for name, below in held[deepest].items() if below or deepest == need.path}
-    return tuple(
-        name
-        for name in need.privileges
-        if name not in here and not (name.startswith("VM.GuestAgent.") and AGENT_UNRESTRICTED in here)
-    )
+    return tuple(name for name in need.privileges if name not in here and not _covered(name, here))
+
+
+def _covered(name: str, here: set[str]) -> bool:
+    """Whether another privilege does as well."""
+    if name == "Datastore.Audit":
+        return "Datastore.AllocateSpace" in here
+    return name.startswith("VM.GuestAgent.") and AGENT_UNRESTRICTED in here
 
 
 def _leads_to(path: str, target: str) -> bool:

@@ -8,23 +8,42 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs, grants, guest_agent, observing
+from bootstrap.adapters.proxmox import configs, containers, grants, guest_agent, observing
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.images import ProxmoxTemplates
 from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
 from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.errors import HypervisorError, InterruptedRunError, TaskFailedError, VmNotFoundError
+from bootstrap.errors import (
+    AgentNotRunningError,
+    HypervisorError,
+    InterruptedRunError,
+    PermissionDeniedError,
+    TaskFailedError,
+    VmNotFoundError,
+)
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
-from bootstrap.model.observed import PveVersion, VmRecord
-from bootstrap.ports import CloneRequest, GuestInterface, MissingPrivileges, PveFacts, RightsNeeded, Warn
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import OsTemplate, PveVersion, VmRecord
+from bootstrap.ports import (
+    CloneRequest,
+    ContainerRequest,
+    GuestInterface,
+    MissingPrivileges,
+    PveFacts,
+    RightsNeeded,
+    Warn,
+)
 
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
 _SHRINKING = "shrinking disks is not supported"
+
+_WORDS = {MachineKind.VM: "qemu", MachineKind.LXC: "lxc"}
+"""Proxmox VE's own, in paths."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +69,7 @@ class ProxmoxHypervisor:
         self._guard = threading.Lock()
         self._version: PveVersion | None = None
         self._names: dict[Vmid, str] = {}
+        self._containers: set[Vmid] = set()
         # An unanswered call holds one of the Proxmox node's three API workers for 3 s.
         self._agent_calls: defaultdict[PveNodeName, threading.Lock] = defaultdict(threading.Lock)
 
@@ -57,13 +77,21 @@ class ProxmoxHypervisor:
         """See `Hypervisor.observe`. `/cluster/resources` is read only for offline Proxmox nodes."""
         facts = observing.observe(self._api, version=self._read_version(), cluster=cluster, vmids=vmids)
         with self._guard:
-            self._names.update({vm.vmid: vm.name for vm in facts.vms})
             self._names.update({template.vmid: template.name for template in facts.templates})
+        for vm in facts.vms:
+            self._learn(vm.vmid, vm.name, vm.kind)
         return facts
 
     def machines(self) -> tuple[VmRecord, ...]:
         """See `Hypervisor.machines`. Proxmox VE's own lists tell the tags, so that strangers' configs are not read."""
-        return observing.machines(self._api)
+        found = observing.machines(self._api)
+        for vm in found:
+            self._learn(vm.vmid, vm.name, vm.kind)
+        return found
+
+    def ostemplates(self) -> tuple[OsTemplate, ...]:
+        """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
+        return containers.list_ostemplates(self._api)
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
@@ -97,18 +125,25 @@ class ProxmoxHypervisor:
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""
         what = f"read {self._label(vmid, pve_node)}"
-        base = _path(vmid, pve_node)
+        base, kind = self._path(vmid, pve_node), self._kind(vmid)
         config = self._api.get(f"{base}/config", what=what)
         status = self._api.get(f"{base}/status/current", what=what)
-        record = configs.vm_record(config, row={"vmid": vmid, **status}, pve_node=pve_node)
-        self._learn(vmid, record.name)
+        read = configs.vm_record if kind is MachineKind.VM else containers.container_record
+        record = read(config, row={"vmid": vmid, **status}, pve_node=pve_node)
+        self._learn(vmid, record.name, kind)
         return record
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """See `Hypervisor.clone`."""
-        self._learn(request.vmid, request.name)
+        self._learn(request.vmid, request.name, MachineKind.VM)
         what = f"clone template {request.template} to {self._label(request.vmid, request.pve_node)}"
         self._cloning.clone(request, what=what, warn=warn)
+
+    def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
+        """See `Hypervisor.create_container`."""
+        self._learn(request.vmid, request.name, MachineKind.LXC)
+        label = self._label(request.vmid, request.pve_node)
+        self._cloning.create(request, what=f"create {label} of {request.settings.get('ostemplate')}", warn=warn)
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
         """See `Hypervisor.configure`. What was written is read back.
@@ -118,7 +153,7 @@ class ProxmoxHypervisor:
         """
         label = self._label(vmid, pve_node)
         what = f"configure {label}"
-        path = f"{_path(vmid, pve_node)}/config"
+        path = f"{self._path(vmid, pve_node)}/config"
         encoded = vm_settings.encode(settings)
         self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
         wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
@@ -137,7 +172,7 @@ class ProxmoxHypervisor:
         what = f"grow {disk} of {label} to {size_gib} GiB"
         parameters = {"disk": disk, "size": f"{size_gib}G"}
         try:
-            self._run("put", f"{_path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
+            self._run("put", f"{self._path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
         except HypervisorError as error:
             # It is larger already: no look before, since who calls this has just seen that it is smaller.
             if _SHRINKING not in error.details:
@@ -152,6 +187,10 @@ class ProxmoxHypervisor:
             self._power("start", vmid, pve_node, {}, warn)
         except TaskFailedError as error:
             if "already running" not in error.exit_status:
+                raise
+        except HypervisorError as error:
+            # Of a container the request itself is refused (pve-container: API2/LXC/Status.pm).
+            if f"CT {vmid} already running" not in error.details:
                 raise
 
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
@@ -168,16 +207,18 @@ class ProxmoxHypervisor:
         """See `Hypervisor.destroy`. Disks that the VM's config does not name are left alone."""
         label = self._label(vmid, pve_node)
         try:
-            self._run("delete", _path(vmid, pve_node), f"destroy {label}", pve_node, {"purge": 1}, warn)
+            self._run("delete", self._path(vmid, pve_node), f"destroy {label}", pve_node, {"purge": 1}, warn)
         except VmNotFoundError as error:
             logger.info("%s", error)
         # Not by its config: a token with rights on a pool alone gets a 403 for a VM that is gone.
-        rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"check that {label} is gone")
+        rows = self._api.get(f"nodes/{pve_node}/{_WORDS[self._kind(vmid)]}", what=f"check that {label} is gone")
         if any(int(row["vmid"]) == vmid for row in rows):
             raise HypervisorError(f"cannot destroy {label}", details="the task ended well, but the VM is still listed")
 
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """See `Hypervisor.guest_interfaces`."""
+        if self._kind(vmid) is MachineKind.LXC:
+            return self._container_interfaces(vmid, pve_node)
         what = f"read the addresses of {self._label(vmid, pve_node)} from its guest agent"
         answer = self._ask_agent("network-get-interfaces", vmid, pve_node, what, {})
         return guest_agent.parse_interfaces(answer, what=what)
@@ -186,6 +227,22 @@ class ProxmoxHypervisor:
         """See `Hypervisor.read_guest_file`."""
         what = f"read {path} of {self._label(vmid, pve_node)} through its guest agent"
         return guest_agent.parse_file(self._ask_agent("file-read", vmid, pve_node, what, {"file": path}), what=what)
+
+    def _container_interfaces(self, vmid: Vmid, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
+        """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself."""
+        what = f"read the addresses of {self._label(vmid, pve_node)}"
+        try:
+            rows = self._api.get(f"{self._path(vmid, pve_node)}/interfaces", what=what)
+        except (PermissionDeniedError, VmNotFoundError):
+            raise
+        except HypervisorError as error:
+            if self.read_vm(vmid, pve_node=pve_node).running:
+                raise AgentNotRunningError(f"cannot {what}", details=error.details) from error
+            rows = None
+        found = containers.parse_interfaces(rows)
+        if found is None:
+            raise AgentNotRunningError(f"cannot {what}", details=f"CT {vmid} is not running")
+        return found
 
     def close(self) -> None:
         """Close the connections to Proxmox VE. Whoever made this calls it; it is no part of the port."""
@@ -196,7 +253,7 @@ class ProxmoxHypervisor:
     ) -> Any:  # noqa: ANN401 - JSON of any shape
         with self._guard:
             lock = self._agent_calls[pve_node]
-        path = f"{_path(vmid, pve_node)}/agent/{command}"
+        path = f"{self._path(vmid, pve_node)}/agent/{command}"
 
         def attempt() -> Any:  # noqa: ANN401 - JSON of any shape
             with lock:
@@ -213,14 +270,14 @@ class ProxmoxHypervisor:
         try:
             self._power(verb, vmid, pve_node, parameters, warn)
         except HypervisorError as error:
-            if f"VM {vmid} not running" not in error.details:
+            if not any(f"{word} {vmid} not running" in error.details for word in ("VM", "CT")):
                 raise
 
     def _power(
         self, verb: str, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
     ) -> None:
         what = f"{verb} {self._label(vmid, pve_node)}"
-        self._run("post", f"{_path(vmid, pve_node)}/status/{verb}", what, pve_node, parameters, warn)
+        self._run("post", f"{self._path(vmid, pve_node)}/status/{verb}", what, pve_node, parameters, warn)
 
     def _run(
         self,
@@ -238,7 +295,7 @@ class ProxmoxHypervisor:
 
     def _disk_gib(self, vmid: Vmid, pve_node: PveNodeName, disk: str) -> int:
         label = self._label(vmid, pve_node)
-        config = self._api.get(f"{_path(vmid, pve_node)}/config", what=f"read the disks of {label}")
+        config = self._api.get(f"{self._path(vmid, pve_node)}/config", what=f"read the disks of {label}")
         if disk not in config:
             raise HypervisorError(f"{label} has no disk {disk}")
         return configs.whole_gib(config[disk])
@@ -249,15 +306,24 @@ class ProxmoxHypervisor:
         return self._version
 
     def _label(self, vmid: Vmid, pve_node: PveNodeName) -> str:
-        """How errors name a VM: `VM 7001 (demo-cp-1) on pve1`."""
+        """How errors name a VM or container: `VM 7001 (demo-cp-1) on pve1`, `CT 7002 (demo-light-1) on pve1`."""
         with self._guard:
             name = self._names.get(vmid)
-        return f"VM {vmid} ({name}) on {pve_node}" if name else f"VM {vmid} on {pve_node}"
+            word = "CT" if vmid in self._containers else "VM"
+        return f"{word} {vmid} ({name}) on {pve_node}" if name else f"{word} {vmid} on {pve_node}"
 
-    def _learn(self, vmid: Vmid, name: MachineName | str) -> None:
+    def _learn(self, vmid: Vmid, name: MachineName | str, kind: MachineKind) -> None:
         with self._guard:
             self._names[vmid] = name
+            if kind is MachineKind.LXC:
+                self._containers.add(vmid)
+            else:
+                self._containers.discard(vmid)
 
+    def _kind(self, vmid: Vmid) -> MachineKind:
+        """What a vmid is, as far as is known: one that nobody has told of is asked for as a VM, and not found."""
+        with self._guard:
+            return MachineKind.LXC if vmid in self._containers else MachineKind.VM
 
-def _path(vmid: Vmid, pve_node: PveNodeName) -> str:
-    return f"nodes/{pve_node}/qemu/{vmid}"
+    def _path(self, vmid: Vmid, pve_node: PveNodeName) -> str:
+        return f"nodes/{pve_node}/{_WORDS[self._kind(vmid)]}/{vmid}"

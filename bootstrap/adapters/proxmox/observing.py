@@ -7,6 +7,7 @@ says which vmids and names are taken.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable
@@ -14,17 +15,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox import configs, containers
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord, Vnet
 from bootstrap.ports import PveFacts
 
 _THREADS = 4
 """Configs are read by Proxmox VE's front process; more at once would only take it from others."""
 _BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
+_KINDS = ("qemu", "lxc")
 _MIB = 1024**2
 _GIB = 1024**3
 
@@ -49,6 +52,12 @@ class _Guest:
     @property
     def template(self) -> bool:
         return bool(self.row.get("template") or (self.config or {}).get("template"))
+
+    @property
+    def record(self) -> VmRecord:
+        """It as a value."""
+        read = configs.vm_record if self.kind == "qemu" else containers.container_record
+        return read(self.config or {}, row=self.row, pve_node=self.pve_node)
 
     @property
     def committed(self) -> bool:
@@ -87,16 +96,12 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         listed = [guest for reading in bare for guest in reading.guests]
         guests = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
     away = tuple(_away(api, {reading.name for reading in bare if not reading.online}))
-    here = tuple(guest for guest in guests if guest.kind == "qemu" and guest.config is not None)
-    records = [
-        configs.vm_record(guest.config or {}, row=guest.row, pve_node=guest.pve_node)
-        for guest in here
-        if not guest.template
-    ]
+    here = tuple(guest for guest in guests if guest.config is not None)
+    records = [guest.record for guest in here if not guest.template]
     return PveFacts(
         version=version,
         pve_nodes=tuple(sorted((_facts(reading, guests) for reading in bare), key=lambda facts: facts.name)),
-        templates=_templates(bare, here),
+        templates=_templates(bare, (guest for guest in here if guest.kind == "qemu")),
         vms=tuple(
             sorted(
                 (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids)),
@@ -108,21 +113,19 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
 
 
 def machines(api: Api) -> tuple[VmRecord, ...]:
-    """The VMs that carry our tag; see `Hypervisor.machines`."""
+    """The VMs and containers that carry our tag; see `Hypervisor.machines`."""
     rows = api.get("nodes", what="list the Proxmox nodes")
     offline = {PveNodeName(str(row["node"])) for row in rows if row.get("status") == "offline"}
     online = [name for row in rows if (name := PveNodeName(str(row["node"]))) not in offline]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-machines") as pool:
         listed = [
-            guest for guests in pool.map(lambda name: list(_list_guests(api, name, "qemu")), online) for guest in guests
+            guest
+            for guests in pool.map(lambda each: list(_list_guests(api, *each)), itertools.product(online, _KINDS))
+            for guest in guests
         ]
         tagged = [guest for guest in listed if OWNER_TAG in configs.tags(guest.row.get("tags")) and not guest.template]
         read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
-    records = [
-        configs.vm_record(guest.config, row=guest.row, pve_node=guest.pve_node)
-        for guest in read
-        if guest.config is not None
-    ]
+    records = [guest.record for guest in read if guest.config is not None]
     away = [vm for vm in _away(api, offline) if OWNER_TAG in vm.tags]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
 
@@ -142,7 +145,7 @@ def _read_node(api: Api, row: Row) -> _NodeReading:
         status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
         storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
         networks=_networks(api, name),
-        guests=(*_list_guests(api, name, "qemu"), *_list_guests(api, name, "lxc")),
+        guests=tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind)),
     )
 
 
@@ -188,6 +191,7 @@ def _away(api: Api, offline: set[PveNodeName]) -> Iterable[VmRecord]:
                 pve_node=PveNodeName(str(row["node"])),
                 running=False,
                 tags=configs.tags(row.get("tags")),
+                kind=MachineKind.LXC if row.get("type") == "lxc" else MachineKind.VM,
             )
 
 

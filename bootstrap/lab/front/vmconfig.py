@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
 from bootstrap.lab.front.seed import render_seed, with_advertised
-from bootstrap.lab.guests.base import GuestSpec, NoCloudSeed
+from bootstrap.lab.guests.base import ContainerSetup, GuestSpec, NoCloudSeed
 
 DRIVE = re.compile(r"(ide[0-3]|sata[0-5]|scsi\d{1,2}|virtio\d{1,2}|efidisk0|tpmstate0)")
 NET_MODEL_MAC = re.compile(r"^(?:\w[\w-]*)=([0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5})$")
@@ -120,3 +121,35 @@ def guest_spec(
         agent_enabled=agent_enabled(config),
         seed=seed_of(vmid, config, isos=isos or {}),
     )
+
+
+def container_spec(vmid: int, config: Mapping[str, Any], *, keys: str, machine_uuid: str) -> GuestSpec:
+    """What the guest of a container is started with.
+
+    Args:
+        vmid: Its id.
+        config: As the API shows it.
+        keys: root's `authorized_keys`, as the create request had them.
+        machine_uuid: Makes the machine id; a container has no SMBIOS.
+    """
+    net0, root = options_of(str(config.get("net0", ""))), options_of(str(config.get("rootfs", "")))
+    return GuestSpec(
+        vmid=vmid,
+        name=str(config.get("hostname") or f"CT{vmid}"),
+        mac=net0.get("hwaddr", "").upper(),
+        smbios_uuid=machine_uuid,
+        cores=int(config.get("cores") or 1),
+        memory_mib=int(config.get("memory") or 512),
+        disk_gib=-(-size_bytes(root.get("size", "")) // _UNITS["G"]),
+        agent_enabled=False,
+        seed=None,
+        setup=ContainerSetup(keys=keys, address=_interface(net0.get("ip", "")), gateway=_gateway(net0.get("gw", ""))),
+    )
+
+
+def _interface(text: str) -> IPv4Interface | None:
+    return IPv4Interface(text) if "/" in text else None
+
+
+def _gateway(text: str) -> IPv4Address | None:
+    return IPv4Address(text) if text else None

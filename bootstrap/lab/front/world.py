@@ -22,6 +22,7 @@ FIRST_TEMPLATE = 9000
 TEMPLATE_NAME = "debian-12-k3s"
 TEMPLATE_DISK_GIB = 3
 STORAGE = "local"
+OSTEMPLATE = "debian-13-standard_13.1-2_amd64.tar.zst"
 GIB = 1024**3
 VERSIONS = {8: ("8.4.21", "8.4"), 9: ("9.0.10", "9.0")}
 
@@ -75,6 +76,10 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
         "volumes": {},
         "avail": options.room_gib * GIB,
     }
+    # Whatever it is called: containers of the lab have the lab's own system, as VMs have.
+    pve.storages[STORAGE]["volumes"][f"vztmpl/{OSTEMPLATE}"] = {
+        "content": "vztmpl", "format": "tzst", "size": 130 * 1024**2, "ctime": int(time.time())
+    }  # fmt: skip
     for offset, name in enumerate(node_names(options)):
         pve.add_node(name)
         if not (offset and options.shared_storage):

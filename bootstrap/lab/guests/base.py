@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Any, Protocol, runtime_checkable
 
 
@@ -50,6 +50,21 @@ class NoCloudSeed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContainerSetup:
+    """What Proxmox VE writes into a container's own files, which has no cloud-init (pve-container: PVE::LXC::Setup).
+
+    Attributes:
+        keys: root's `authorized_keys`.
+        address: eth0's, with its prefix; None for DHCP.
+        gateway: Default route with a fixed address, or None.
+    """
+
+    keys: str
+    address: IPv4Interface | None = None
+    gateway: IPv4Address | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuestSpec:
     """What a guest needs to know of its VM when it starts.
 
@@ -63,6 +78,7 @@ class GuestSpec:
         disk_gib: Size of the system disk (0: as the template's).
         agent_enabled: Whether the VM's `agent` option is on (without it there is no channel to qemu-ga).
         seed: cloud-init seed, or None for a VM without a cloud-init drive.
+        setup: Of a Proxmox container; None of a VM.
     """
 
     vmid: int
@@ -74,6 +90,7 @@ class GuestSpec:
     disk_gib: int
     agent_enabled: bool
     seed: NoCloudSeed | None
+    setup: ContainerSetup | None = None
 
 
 class GuestDriver(Protocol):
@@ -126,6 +143,24 @@ class GuestDriver(Protocol):
 
     async def close(self) -> None:
         """Stop and remove all guests, the bridge and the routes; nothing of the lab's is left running."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """A network interface as seen from outside of its guest; the MAC address in lower case."""
+
+    name: str
+    mac: str
+    addresses: tuple[IPv4Interface, ...]
+
+
+@runtime_checkable
+class ContainerDriver(Protocol):
+    """A `GuestDriver` whose guests can be Proxmox's containers: no agent in them is needed to see their network."""
+
+    async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
+        """The interfaces of a guest that runs; none where they cannot be seen yet."""
         ...
 
 

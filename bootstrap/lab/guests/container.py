@@ -7,16 +7,19 @@ namespaces of its own. Mounts and network namespace belong to the guest's first 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import shutil
 import signal
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 from bootstrap.lab.guests.agent import AgentSocket
-from bootstrap.lab.guests.base import GuestError, GuestSpec, NoCloudSeed
+from bootstrap.lab.guests.base import GuestError, GuestSpec, Interface, NoCloudSeed
 from bootstrap.lab.guests.oci import render_config
 from bootstrap.lab.guests.seed import seed_files
+from bootstrap.lab.guests.setup import set_up
 from bootstrap.lab.guests.supervised import SupervisedGuests
 from bootstrap.lab.guests.tools import run, tool_path
 from bootstrap.lab.template.layers import apply_layer, make_guest_dir
@@ -79,6 +82,8 @@ class ContainerGuests(SupervisedGuests):
         socket = directory / "run-lab" / "qga.sock"
         socket.unlink(missing_ok=True)
         await asyncio.to_thread(_write_seed, directory / _SEED, spec.seed)
+        if spec.setup is not None:
+            await set_up(directory / "upper", spec, spec.setup)
         (directory / "config.json").write_text(render_config(spec, directory=directory), encoding="utf-8")
         launcher = await self._spawn(
             spec.vmid,
@@ -111,16 +116,44 @@ class ContainerGuests(SupervisedGuests):
         stdin.write(b"go\n")
         stdin.close()
 
-    async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:
+    async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
+        """See `ContainerDriver.interfaces`: read in the guest's network namespace."""
+        pid = self._first_process(vmid)
+        if pid is None:
+            return ()
         try:
-            pid = int((directory / "pid").read_text(encoding="ascii"))
+            told = json.loads(await run("nsenter", "--target", str(pid), "--net", "ip", "-json", "address"))
+        except GuestError:
+            return ()  # it has ended meanwhile
+        return tuple(
+            Interface(
+                name=str(row["ifname"]),
+                mac=str(row.get("address", "")),
+                addresses=tuple(
+                    IPv4Interface(f"{one['local']}/{one['prefixlen']}")
+                    for one in row.get("addr_info", ())
+                    if one.get("family") == "inet" and one.get("local")
+                ),
+            )
+            for row in told
+        )
+
+    def _first_process(self, vmid: int) -> int | None:
+        """The guest's PID 1, by its number here; None where there is none yet."""
+        try:
+            pid = int((self._directory(vmid) / "pid").read_text(encoding="ascii"))
         except (FileNotFoundError, ValueError):
+            return None
+        return pid if pid in self._cgroups.pids(str(vmid)) else None
+
+    async def _ask_to_power_off(self, vmid: int, directory: Path) -> None:  # noqa: ARG002 - the base class's contract
+        pid = self._first_process(vmid)
+        if pid is None:
             return  # not that far into its boot: the deadline decides
-        if pid in self._cgroups.pids(str(vmid)):
-            try:
-                os.kill(pid, _POWER_OFF)
-            except ProcessLookupError:
-                return
+        try:
+            os.kill(pid, _POWER_OFF)
+        except ProcessLookupError:
+            return
 
 
 def _lower_of(directory: Path) -> str:

@@ -74,6 +74,8 @@ def static_address(spec: GuestSpec) -> IPv4Address | None:
 
     Further network devices are there in the config alone: a simulated guest listens at one address.
     """
+    if spec.setup is not None and spec.setup.address is not None:
+        return spec.setup.address.ip
     for subnet in _subnets(spec):
         found = re.match(r"\d+(?:\.\d+){3}", str(subnet.get("address", "")))
         if subnet.get("type") == "static" and found:

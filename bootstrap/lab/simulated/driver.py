@@ -13,7 +13,7 @@ from typing import Any
 
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec
+from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, Interface
 from bootstrap.lab.simulated.addresses import SSH_PORT, AddressSlot
 from bootstrap.lab.simulated.disk import BlobStore, Disk
 from bootstrap.lab.simulated.guest import SimulatedGuest
@@ -114,6 +114,11 @@ class SimulatedGuests:
         if answering is None:
             raise AgentSilentError(f"guest {vmid} does not answer")
         return answering.answer(command, arguments)
+
+    async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
+        """See `ContainerDriver.interfaces`."""
+        guest = self.guests.get(vmid)
+        return guest.interfaces() if guest is not None and guest.on else ()
 
     async def close(self) -> None:
         """See `GuestDriver.close`."""

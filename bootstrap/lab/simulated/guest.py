@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import time
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 import asyncssh
 import yaml
 
 from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.guests.answers import AnsweringAgent
-from bootstrap.lab.guests.base import GuestSpec
+from bootstrap.lab.guests.base import GuestSpec, Interface
 from bootstrap.lab.simulated.addresses import SSH_PORT, addresses6
 from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.k3s import launch
@@ -105,7 +105,7 @@ class SimulatedGuest:
         address = self.address
         if address is None:
             return
-        await self.wait("agent")
+        await self.wait("agent" if spec.setup is None else "container_boot")
         prefix = self.world.slot.network.prefixlen
         self.agent = AnsweringAgent(mac=spec.mac, files={"/etc/hostname": f"{spec.name}\n".encode()}, prefix=prefix)
         self.agent_up = True
@@ -120,25 +120,28 @@ class SimulatedGuest:
         for unit in self.units.values():
             if unit.enabled:
                 unit.start()
-        await self.wait("cloud_init")
-        self.cloud_init_done = not self.struck("cloud-init-hangs")
+        if spec.setup is None:
+            await self.wait("cloud_init")
+            self.cloud_init_done = not self.struck("cloud-init-hangs")
         await self._suffer(host_key)
 
     def _first_boot(self, spec: GuestSpec) -> asyncssh.SSHKey:
-        """What cloud-init writes before sshd starts: host key, login user and keys, names."""
+        """What cloud-init, or Proxmox VE itself, writes before sshd starts: host key, login user and keys, names."""
         text = self.disk.read(HOST_KEY)
         if text is None:
             key = asyncssh.generate_private_key("ssh-ed25519")
             self.disk.write(HOST_KEY, key.export_private_key().decode())
             self.disk.path(HOST_KEY).chmod(0o600)
             self.disk.write("/etc/machine-id", self.machine_id + "\n")
-            self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
+            if spec.setup is None:  # a container sees its Proxmox node's
+                self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
         else:
             key = asyncssh.import_private_key(text)
         self.agent.files[f"{HOST_KEY}.pub"] = key.export_public_key()
         told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
-        self.user = _user(told.get("user", "debian"))
-        keys = (str(line).split() for line in told.get("ssh_authorized_keys") or ())
+        self.user = _user(told.get("user", "debian")) if spec.setup is None else "root"
+        lines = (told.get("ssh_authorized_keys") or ()) if spec.setup is None else spec.setup.keys.splitlines()
+        keys = (str(line).split() for line in lines)
         self.keys = frozenset(" ".join(fields[:2]) for fields in keys)
         return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
 
@@ -159,6 +162,16 @@ class SimulatedGuest:
             await asyncio.sleep(fails.number("after_s"))
             self._boot = None
             await self.power_off()
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        """What is seen of its network from outside."""
+        if self.spec is None or not self.agent.mac:
+            return ()
+        addresses = (IPv4Interface(f"{self.agent.address}/{self.agent.prefix}"),) if self.agent.address else ()
+        return (
+            Interface(name="lo", mac="00:00:00:00:00:00", addresses=(IPv4Interface("127.0.0.1/8"),)),
+            Interface(name="eth0", mac=self.spec.mac.lower(), addresses=addresses),
+        )
 
     def answering(self) -> AnsweringAgent | None:
         """What the guest agent answers with now; None: it is silent."""

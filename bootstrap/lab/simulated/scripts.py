@@ -49,6 +49,8 @@ async def facts(call: Call) -> Outcome:
 
 async def cloud_init_result(call: Call) -> Outcome:
     """cloud-init-result.sh."""
+    if call.guest.spec is not None and call.guest.spec.setup is not None:  # templates of containers come without it
+        return _printed({"done": 1, "status": "disabled"})
     await _until(lambda: call.guest.cloud_init_done, call)
     if not call.guest.cloud_init_done:
         return Outcome(out="done=0\n")

@@ -16,8 +16,9 @@ from bootstrap.errors import (
 )
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.observed import OWNER_TAG, GuestInterface, PveVersion, VmRecord
-from bootstrap.ports import CloneRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveVersion, VmRecord
+from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class FakeHypervisor:
         with self.world.lock:
             records = [vm.record() for vm in self.world.vms.values()]
         return tuple(vm for vm in records if OWNER_TAG in vm.tags)
+
+    def ostemplates(self) -> tuple[OsTemplate, ...]:
+        return self.world.ostemplates
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing + (self.world.missing_to_build if rights.builds else ())
@@ -101,6 +105,22 @@ class FakeHypervisor:
             vm.k3s_sha256 = source.k3s_sha256 if source else world.baked
             world.vms[request.vmid] = vm
         world.on_call(f"cloned {request.name}")
+
+    def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
+        world = self.world
+        world.log(f"create {request.name}")
+        with world.lock:
+            if request.vmid in world.vms:
+                raise VmidTakenError(f"vmid {request.vmid} is taken")
+            vm = FakeVm(
+                vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
+            )
+            vm.kind = MachineKind.LXC
+            vm.settings.update(request.settings)
+            vm.tags = str(request.settings["tags"])
+            vm.disk_gib = int(str(request.settings["rootfs"]).rpartition(":")[2])
+            world.vms[request.vmid] = vm
+        world.on_call(f"created {request.name}")
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
         with self.world.lock:

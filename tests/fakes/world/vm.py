@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.record import parse_record
 
@@ -32,15 +33,17 @@ class FakeVm:
     cleaned: bool = False
     unit: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    kind: MachineKind = MachineKind.VM
 
     @property
     def mac(self) -> str:
-        found = re.match(r"virtio=([0-9A-F:]{17}),", str(self.settings.get("net0", "")))
+        found = re.search(r"(?:virtio|hwaddr)=([0-9A-F:]{17}),", str(self.settings.get("net0", "")))
         return found[1] if found else "BC:24:11:00:{:02X}:{:02X}".format(*divmod(int(self.vmid) % 65536, 256))
 
     @property
     def address(self) -> IPv4Address:
-        static = str(self.settings.get("ipconfig0", "ip=dhcp")).split(",")[0].removeprefix("ip=")
+        told = re.search(r"(?:^|,)ip=([^,]+)", str(self.settings.get("ipconfig0") or self.settings.get("net0", "")))
+        static = told[1] if told else "dhcp"
         if static != "dhcp":
             return IPv4Address(static.split("/")[0])
         return IPv4Address("192.0.2.0") + int(self.vmid) % 200 + 10
@@ -71,11 +74,12 @@ class FakeVm:
             record=record,
             cores=int(self.settings.get("cores", 1)),
             memory_mib=int(self.settings.get("memory", 512)),
-            disk="scsi0",
+            disk="scsi0" if self.kind is MachineKind.VM else "rootfs",
             disk_gib=self.disk_gib,
             mac=self.mac,
             net0=str(self.settings.get("net0", f"virtio={self.mac},bridge=vmbr0")),
             onboot=bool(self.settings.get("onboot", 0)),
-            smbios_uuid=self.smbios_uuid,
+            smbios_uuid=self.smbios_uuid if self.kind is MachineKind.VM else None,
+            kind=self.kind,
             ip6=self.ip6,
         )

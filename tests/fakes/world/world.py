@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import KubeNode, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
@@ -66,6 +66,7 @@ class World:
 
     pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
+    ostemplates: tuple[OsTemplate, ...] = ()
     vms: dict[Vmid, FakeVm] = field(default_factory=dict)
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=Workloads)

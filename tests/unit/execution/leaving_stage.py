@@ -49,7 +49,7 @@ class Stage:
         )
         findings = Findings(plan)
         for vm in self.world.vms.values():
-            place = VmPlace(machine=MachineName(vm.name), pve_node=PVE1, vmid=vm.vmid, smbios_uuid=vm.smbios_uuid)
+            place = VmPlace(machine=MachineName(vm.name), pve_node=PVE1, vmid=vm.vmid, identity=vm.smbios_uuid)
             findings.places.put(place.machine, place)
         address = self.vm(CP1).address
         kubeconfig = KUBECONFIG % address

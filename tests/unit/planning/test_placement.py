@@ -14,11 +14,11 @@ from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec, TemplateRef
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
-from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
+from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts
 from bootstrap.planning.cpu import LEVELS, common_cpu_type
 from bootstrap.planning.machines import standings
 from bootstrap.planning.making import Making
-from bootstrap.planning.placement import Placement, place
+from bootstrap.planning.placement import Placement, Sources, place
 from bootstrap.planning.sizing import LINKED_CLONE_GIB
 from bootstrap.planning.templates import usable_templates
 from tests.fakes.specs import cluster, workers
@@ -86,15 +86,15 @@ def observed_of(pve_nodes: tuple[PveNodeFacts, ...]) -> Observed:
     return Observed(version=PveVersion(major=9, minor=0, text="9.0"), pve_nodes=pve_nodes, templates=())
 
 
-def templates_on(pve_nodes: tuple[PveNodeFacts, ...]) -> dict[PveNodeName, TemplateFacts]:
-    return {facts.name: replace(TEMPLATE, pve_node=facts.name) for facts in pve_nodes}
+def templates_on(pve_nodes: tuple[PveNodeFacts, ...]) -> Sources:
+    return Sources(templates={facts.name: replace(TEMPLATE, pve_node=facts.name) for facts in pve_nodes})
 
 
 def try_to_place(
     spec: ClusterSpec, pve_nodes: tuple[PveNodeFacts, ...], machines: tuple[MachineSpec, ...]
 ) -> Placement | CapacityError:
     try:
-        return place(spec, observed_of(pve_nodes), new=machines, existing=(), templates=templates_on(pve_nodes))
+        return place(spec, observed_of(pve_nodes), new=machines, existing=(), sources=templates_on(pve_nodes))
     except CapacityError as error:
         return error
 
@@ -239,7 +239,7 @@ def test_existing_machines_that_are_off_count_as_committed() -> None:
         memory_mib=3072,
     )
     with pytest.raises(CapacityError, match="demo-workers-1"):
-        place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), templates=templates_on((facts,)))
+        place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), sources=templates_on((facts,)))
 
 
 def three_pve_nodes(*, offline: str = "") -> Observed:

@@ -1,0 +1,149 @@
+"""Containers (`/nodes/{node}/lxc`): fakepve keeps them, and here they get real guests.
+
+What is not answered here is fakepve's own answer: listing, config, deletion.
+"""
+# ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from fakepve import PveError, TaskError
+
+from bootstrap.lab.front import sdn
+from bootstrap.lab.front.call import Answer, Call, Handler
+from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.tasks import Log, start_task
+from bootstrap.lab.guests.base import ContainerDriver, GuestError, Interface
+
+ONE = "/nodes/{node}/lxc/{vmid}"
+NET = re.compile(r"net\d+")
+NOT_DOWN = "container did not stop"
+
+
+class Containers:
+    """The life of containers."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """What this part answers or mends."""
+        return {
+            ("POST", "/nodes/{node}/lxc"): self.create,
+            ("POST", f"{ONE}/status/start"): self.start,
+            ("POST", f"{ONE}/status/stop"): self.stop,
+            ("POST", f"{ONE}/status/shutdown"): self.shutdown,
+            ("GET", f"{ONE}/interfaces"): self.interfaces,
+        }
+
+    async def create(self, call: Call) -> Answer:
+        """Create a container. Its key goes into the guest at its first start: fakepve checks it and forgets it."""
+        driver, pve, delays = self.front.supervisor.driver, self.front.pve, self.front.delays
+        if driver is not None and not isinstance(driver, ContainerDriver):
+            raise PveError(
+                500,
+                f"unable to create CT {call.vmid} - this lab's guests are of the kind {driver.kind} and cannot be "
+                "containers: start it with --guests container or simulated",
+            )
+        pve.ct_secs["create"] = delays.lab_s("container_create", call.vmid)
+        answer = await self.front.passer.call(call.request)
+        ct = pve.ct(call.vmid)
+        if ct is not None:  # else its task has failed already
+            self.front.supervisor.made[ct] = (str(call.values.get("ssh-public-keys", "")), str(uuid.uuid4()))
+            ct.start_secs = delays.lab_s("start", ct.vmid)
+            ct.stop_secs = delays.lab_s("stop", ct.vmid)
+            ct.shutdown_secs = delays.lab_s("shutdown", ct.vmid)
+        return answer
+
+    async def start(self, call: Call) -> Answer:
+        """Start a container; one that runs is refused at once, unlike a VM (`API2/LXC/Status.pm`)."""
+        ct = self._ct(call)
+        if ct is None or ct.ha_managed:
+            return await self.front.passer.call(call.request)
+        if ct.status == "running":
+            raise PveError(500, f"CT {ct.vmid} already running")
+
+        async def body(_log: Log) -> None:
+            if ct.template:
+                raise TaskError("you can't start a CT if it's a template")
+            if ct.lock and ct.lock != "mounted":
+                raise TaskError(f"CT is locked ({ct.lock})")
+            for key in sorted(key for key in ct.config if NET.fullmatch(key)):
+                problem = sdn.why_not_plugged(self.front, str(ct.config[key]))
+                if problem:
+                    raise TaskError(problem)
+            await self.front.pve.pause(ct.start_secs)
+            if ct.start_error:
+                raise TaskError(ct.start_error)
+            try:
+                await self.front.supervisor.power_on(ct)
+            except GuestError as error:
+                raise TaskError(f"startup for container '{ct.vmid}' failed: {error}") from error
+
+        return Answer(await start_task(self.front, call, kind="vzstart", vmid=ct.vmid, body=body, vm=ct))
+
+    async def stop(self, call: Call) -> Answer:
+        """Pull the plug."""
+        ct = self._running(call)
+
+        async def body(_log: Log) -> None:
+            await self.front.pve.pause(ct.stop_secs)
+            await self._power_off(ct, graceful_s=0.0)
+
+        return Answer(await start_task(self.front, call, kind="vzstop", vmid=ct.vmid, body=body, vm=ct))
+
+    async def shutdown(self, call: Call) -> Answer:
+        """Ask the container to power off, for `timeout` seconds (Proxmox's default is 60)."""
+        ct = self._running(call)
+        pve = self.front.pve
+        timeout_s = int(call.values.get("timeout", pve.shutdown_default_timeout))
+
+        async def body(_log: Log) -> None:
+            await pve.pause(min(ct.shutdown_secs, timeout_s))
+            if ct.shutdown_secs > timeout_s and not int(call.values.get("forceStop", 0)):
+                raise TaskError(NOT_DOWN)
+            await self._power_off(ct, graceful_s=float(timeout_s))
+
+        return Answer(await start_task(self.front, call, kind="vzshutdown", vmid=ct.vmid, body=body, vm=ct))
+
+    async def interfaces(self, call: Call) -> Answer:
+        """What Proxmox sees of a container's network, from outside; nothing of one that is off."""
+        ct = self._ct(call)
+        driver: object = self.front.supervisor.driver
+        if ct is None or not isinstance(driver, ContainerDriver):
+            return await self.front.passer.call(call.request)
+        if ct.status != "running":
+            return Answer()
+        return Answer([_shown(interface) for interface in await driver.interfaces(ct.vmid)])
+
+    def _ct(self, call: Call) -> Any:
+        ct = self.front.pve.ct(call.vmid)
+        return ct if ct is not None and ct.node == call.pve_node else None
+
+    def _running(self, call: Call) -> Any:
+        ct = self._ct(call)
+        if ct is None or ct.status != "running":
+            raise PveError(500, f"CT {call.vmid} not running")
+        return ct
+
+    async def _power_off(self, ct: Any, *, graceful_s: float) -> None:
+        try:
+            await self.front.supervisor.power_off(ct, graceful_s=graceful_s)
+        except GuestError as error:
+            raise TaskError(str(error)) from error
+
+
+def _shown(interface: Interface) -> dict[str, Any]:
+    """As `PVE::LXC::get_interfaces` tells it; addresses of one kind beside the list are the last ones."""
+    row: dict[str, Any] = {"name": interface.name, "hwaddr": interface.mac, "hardware-address": interface.mac}
+    row["ip-addresses"] = [
+        {"ip-address-type": "inet", "ip-address": str(address.ip), "prefix": str(address.network.prefixlen)}
+        for address in interface.addresses
+    ]
+    if interface.addresses:
+        row["inet"] = str(interface.addresses[-1])
+    return row
