@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import requests
 import yaml
@@ -29,6 +30,7 @@ from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+from bootstrap.model.machine import MachineKind
 from bootstrap.planning.replacing import Replacing
 from bootstrap.planning.scale import with_counts
 from tests.doubles.k3s.artifacts import make_artifacts
@@ -55,7 +57,9 @@ class Ended:
 class KillableCluster:
     """The cluster `demo` in a running lab."""
 
-    def __init__(self, info: LabInfo, directory: Path, *, servers: int, agents: int) -> None:
+    def __init__(
+        self, info: LabInfo, directory: Path, *, servers: int, agents: int, kind: MachineKind = MachineKind.VM
+    ) -> None:
         self._info = info
         self._kubeconfig = directory / "kubeconfig"
         self._certificate = str(directory / "lab" / "lab.crt")
@@ -65,6 +69,7 @@ class KillableCluster:
         plain = cluster(servers, agents)
         self.spec: ClusterSpec = replace(
             plain,
+            workers=tuple(replace(pool, kind=kind) for pool in plain.workers),
             template=TemplateRef(name="debian-12-k3s"),
             ssh=replace(plain.ssh, port=info.ssh_port),
             network=replace(plain.network, subnet=IPv4Network(info.network)),
@@ -176,17 +181,20 @@ class KillableCluster:
         return answer.json()["data"]
 
     def vms(self) -> dict[str, int]:
-        """All VMs but templates, by name; two of one name are an error."""
-        listed = self.call("GET", "/nodes/pve1/qemu")
-        assert isinstance(listed, list)
+        """All VMs but templates, and all containers, by name; two of one name are an error."""
+        listed = [guest for kind in ("qemu", "lxc") for guest in self._listed(f"/nodes/pve1/{kind}")]
         names = [vm["name"] for vm in listed if not vm.get("template")]
         assert len(names) == len(set(names)), f"two VMs of one name: {sorted(names)}"
         return {vm["name"]: vm["vmid"] for vm in listed if not vm.get("template")}
 
+    def _listed(self, path: str) -> list[dict[str, Any]]:
+        listed = self.call("GET", path)
+        assert isinstance(listed, list)
+        return listed
+
     def volume_owners(self) -> set[int]:
         """Vmids that own a volume."""
-        content = self.call("GET", "/nodes/pve1/storage/local/content")
-        assert isinstance(content, list)
+        content = self._listed("/nodes/pve1/storage/local/content")
         return {int(volume["vmid"]) for volume in content if volume.get("vmid")}
 
     def status(self, *, workers: int | None = None) -> tuple[tuple[str, str, bool | None], ...]:
@@ -212,7 +220,9 @@ class KillableCluster:
 
 
 @contextmanager
-def killable_cluster(directory: Path, *, guests: str, servers: int, agents: int) -> Iterator[KillableCluster]:
+def killable_cluster(
+    directory: Path, *, guests: str, servers: int, agents: int, kind: MachineKind = MachineKind.VM
+) -> Iterator[KillableCluster]:
     """A lab of its own with a cluster that does not exist yet, and two VMs that are somebody else's."""
     changed = {
         "HOME": str(directory),
@@ -226,7 +236,7 @@ def killable_cluster(directory: Path, *, guests: str, servers: int, agents: int)
         scale = 0.01 if guests == "simulated" else 1.0
         info = control.start(LabOptions(guests=guests, time_scale=scale, port=0), progress=lambda _line: None)
         try:
-            yield KillableCluster(info, directory, servers=servers, agents=agents)
+            yield KillableCluster(info, directory, servers=servers, agents=agents, kind=kind)
         finally:
             control.stop()
     finally:

@@ -1,0 +1,49 @@
+"""The same with workers that are containers: whatever was cut off, none is left over, and none is made twice.
+
+Containers are nobody's while Proxmox VE makes them, since their record comes with the end of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bootstrap.model.machine import MachineKind
+from tests.kills.cluster import KillableCluster, killable_cluster
+from tests.kills.test_kills import FOREIGN, SEED, check_down, check_up, check_workers, finish, random_kills, sweep
+
+RANDOM_KILLS = 25
+
+
+@pytest.fixture(scope="module")
+def lxc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableCluster]:
+    directory = tmp_path_factory.mktemp("k")
+    with killable_cluster(directory, guests="simulated", servers=1, agents=2, kind=MachineKind.LXC) as cluster:
+        for name, vmid in FOREIGN.items():
+            cluster.call("POST", "/nodes/pve1/qemu", vmid=vmid, name=name, memory=512)
+        yield cluster
+
+
+def test_up_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
+    kills = sweep(lxc, "up", "down", check_up, every=2)
+    print(f"\nup: {kills} kills")
+    assert kills >= 10, "a server, two agents, and the lanes for k3s and the kubeconfig have that many steps"
+
+
+def test_down_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
+    finish(lxc, "up")
+    kills = sweep(lxc, "down", "up", check_down, every=2)
+    assert kills >= 3
+    finish(lxc, "down")
+
+
+def test_scale_to_nothing_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
+    finish(lxc, "up")
+    kills = sweep(lxc, "scale 0", "scale 2", check_workers(0), every=3)
+    assert kills >= 2
+    finish(lxc, "down")
+
+
+def test_up_and_down_killed_at_random_instants(lxc: KillableCluster) -> None:
+    random_kills(lxc, kills=RANDOM_KILLS, seed=SEED, longest_s=1.2)
