@@ -11,10 +11,11 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Interface
 from typing import Any
 
 from bootstrap.lab.guests.answers import AnsweringAgent
-from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec
+from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, Interface
 
 
 @dataclass(kw_only=True)
@@ -96,6 +97,14 @@ class MemoryGuests:
     async def close(self) -> None:
         """Forget all guests."""
         self.guests.clear()
+
+    async def interfaces(self, vmid: int) -> tuple[Interface, ...]:
+        """See `ContainerDriver.interfaces`; nothing of one that is off or still boots."""
+        guest = self.guests.get(vmid)
+        if guest is None or not guest.on or time.monotonic() < guest.agent_from:
+            return ()
+        addresses = (IPv4Interface(f"{guest.address}/{guest.prefix}"),) if guest.address else ()
+        return (Interface(name="eth0", mac=guest.mac.lower(), addresses=addresses),)
 
     async def agent(self, vmid: int, command: str, arguments: Mapping[str, Any] | None = None) -> Any:
         """Answer as qemu-ga does.

@@ -11,9 +11,9 @@ import pytest
 
 from bootstrap.model.machine import MachineKind
 from tests.kills.cluster import KillableCluster, killable_cluster
-from tests.kills.test_kills import FOREIGN, SEED, check_down, check_up, check_workers, finish, random_kills, sweep
+from tests.kills.test_kills import FOREIGN, SEED, check_down, check_up, finish, random_kills, sweep
 
-RANDOM_KILLS = 25
+RANDOM_KILLS = 8
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +25,16 @@ def lxc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableCluster]:
         yield cluster
 
 
-def test_up_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
-    kills = sweep(lxc, "up", "down", check_up, every=2)
+def test_up_killed_at_step_boundaries(lxc: KillableCluster) -> None:
+    kills = sweep(lxc, "up", "down", check_up, every=4)
     print(f"\nup: {kills} kills")
-    assert kills >= 10, "a server, two agents, and the lanes for k3s and the kubeconfig have that many steps"
+    assert kills >= 5, "a server, two agents, and the lanes for k3s and the kubeconfig have four times that many steps"
 
 
-def test_down_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
+def test_down_killed_at_step_boundaries(lxc: KillableCluster) -> None:
     finish(lxc, "up")
-    kills = sweep(lxc, "down", "up", check_down, every=2)
-    assert kills >= 3
-    finish(lxc, "down")
-
-
-def test_scale_to_nothing_killed_at_every_step_boundary(lxc: KillableCluster) -> None:
-    finish(lxc, "up")
-    kills = sweep(lxc, "scale 0", "scale 2", check_workers(0), every=3)
-    assert kills >= 2
+    kills = sweep(lxc, "down", "up", check_down, every=4)
+    assert kills >= 1
     finish(lxc, "down")
 
 

@@ -11,7 +11,7 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
 from bootstrap.model.ids import ClusterName, PoolName, Vmid
-from bootstrap.model.machine import MachineRecord, RecordState, Role
+from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import PveVersion
 from bootstrap.model.record import render_record
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, TEMPLATE, VM, VMIDS, Lab, clone_request, token
@@ -117,7 +117,7 @@ def test_containers_count_and_hold_their_vmids(lab: Lab, hypervisor: ProxmoxHype
     facts = hypervisor.observe(cluster=DEMO, vmids=VMIDS)
     assert 7300 in facts.used_vmids
     assert facts.pve_nodes[0].committed_memory_mib == 512
-    assert facts.vms == ()
+    assert [(vm.vmid, vm.kind, vm.record) for vm in facts.vms] == [(7300, MachineKind.LXC, None)]
 
 
 def test_an_offline_node_is_told_and_its_vmids_are_known(start_lab: Callable[..., Lab]) -> None:

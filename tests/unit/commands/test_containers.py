@@ -1,0 +1,133 @@
+"""Clusters with containers over an in-memory world: made, adopted, waited for, never mistaken, gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.guests import host_key
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import NotOursError
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import OsTemplate
+from bootstrap.planning.machines import login_user
+from tests.fakes.clock import SteppingClock
+from tests.fakes.specs import cluster, workers
+from tests.fakes.world import PVE1, FakeVm, World, pve_node
+
+SPEC = replace(cluster(1, 1), workers=(*cluster(1, 1).workers, replace(workers(1, name="light"), kind=MachineKind.LXC)))
+LIGHT = "demo-light-1"
+
+
+def world() -> World:
+    made = World()
+    facts = pve_node()
+    storages = tuple(replace(one, content=one.content | {"rootdir"}) for one in facts.storages)
+    made.pve_nodes = [replace(facts, storages=storages)]
+    made.ostemplates = (OsTemplate(pve_node=PVE1, volume="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"),)
+    return made
+
+
+def up(here: World) -> None:
+    ports = here.ports
+    run_up(prepare_up(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+
+
+def down(here: World) -> None:
+    ports = here.ports
+    run_down(prepare_down(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+
+
+def container(here: World) -> FakeVm:
+    found = here.vm_named(LIGHT)
+    assert found is not None
+    return found
+
+
+def test_up_makes_vms_and_containers_and_down_leaves_neither() -> None:
+    here = world()
+    up(here)
+    assert sorted(here.kube_nodes) == ["demo-cp-1", LIGHT, "demo-workers-1"]
+    assert container(here).kind is MachineKind.LXC
+    assert "KubeletInUserNamespace" in container(here).files["config.yaml"]
+    assert prepare_up(SPEC, here.ports).empty
+    down(here)
+    assert not here.vms
+
+
+def test_a_container_that_a_killed_run_has_made_is_adopted() -> None:
+    here = world()
+    up(here)
+    made = container(here)
+    del here.kube_nodes[MachineName(LIGHT)]
+    made.running, made.unit = False, ""
+    here.journal.clear()
+    up(here)
+    assert not [call for call in here.journal if call.startswith("create")]
+    assert f"start {LIGHT}" in here.journal
+    assert here.kube_nodes[MachineName(LIGHT)].ready
+
+
+def half_born(here: World) -> FakeVm:
+    """A container as it is while Proxmox VE makes it: a lock, and neither record nor name."""
+    vm = FakeVm(vmid=Vmid(7002), name="CT7002", pve_node=PVE1, lock="create", kind=MachineKind.LXC)
+    here.vms[vm.vmid] = vm
+    return vm
+
+
+def test_a_container_that_is_still_being_made_is_waited_for_and_not_made_twice() -> None:
+    here = world()
+    up(here)
+    made = container(here)
+    whole = (made.name, made.description, made.tags)
+    made.name, made.description, made.tags, made.lock = "CT7002", "", "", "create"
+    del here.kube_nodes[MachineName(LIGHT)]
+    made.running, made.unit = False, ""
+    here.journal.clear()
+
+    class Birth(SteppingClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.now_s() > 20 and made.lock:
+                (made.name, made.description, made.tags), made.lock = whole, None
+
+    here.clock = Birth()
+    up(here)
+    assert [vm.name for vm in here.vms.values()].count(LIGHT) == 1
+    assert not [call for call in here.journal if call.startswith("create")]
+
+
+def test_one_that_stays_so_is_nobodys_and_its_vmid_is_passed_over() -> None:
+    here = world()
+    stuck = half_born(here)
+    up(here)
+    assert container(here).vmid == 7003
+    assert (stuck.lock, stuck.name) == ("create", "CT7002")
+    down(here)
+    assert list(here.vms.values()) == [stuck]
+
+
+def test_another_container_on_the_vmid_is_left_alone() -> None:
+    """Our record, name, tag and vmid, but another network card: somebody has restored or rebuilt it meanwhile."""
+    here = world()
+    up(here)
+    plan = prepare_down(SPEC, here.ports)
+    container(here).settings["net0"] = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:FF:FF:FF,ip=dhcp"
+    with pytest.raises(NotOursError, match="is not ours \\(any more\\) and was left alone"):
+        run_down(plan, SPEC, here.ports, sink=lambda _event: None, options=RunOptions())
+    assert container(here).running
+
+
+def test_the_login_is_roots_and_nobody_is_asked_for_the_host_key() -> None:
+    here = world()
+    up(here)
+    vm = container(here).record()
+    assert login_user(SPEC, vm) == "root"
+    assert host_key(vm, SPEC, here.ports) is None
+    other = here.vm_named("demo-workers-1")
+    assert other is not None
+    assert login_user(SPEC, other.record()) == SPEC.ssh.user
