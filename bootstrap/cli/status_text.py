@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bootstrap.cli.tables import age_text, counted, memory, render_table
+from bootstrap.cli.tables import age_text, counted, memory, render_table, role_text
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
@@ -35,7 +35,7 @@ def status_text(status: ClusterStatus, *, wide: bool = False) -> str:
 def _cells(machine: MachineStatus) -> tuple[str, ...]:
     return (
         machine.name,
-        machine.role,
+        role_text(machine.role, machine.kind),
         machine.pve_node or "-",
         str(machine.vmid or "-"),
         str(machine.address or "-"),

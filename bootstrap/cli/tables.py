@@ -10,6 +10,7 @@ from bootstrap.reporting.texts import seconds as seconds
 
 if TYPE_CHECKING:
     from bootstrap.execution.report import Report
+    from bootstrap.model.machine import MachineKind, Role
     from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
 
@@ -44,7 +45,7 @@ def plan_table(plan: Plan) -> str:
         spec = machine.spec
         wanted = (str(spec.cores), memory(spec.memory_mib), f"{spec.disk_gib} GiB") if sizes else ()
         place = (machine.place.pve_node, str(machine.place.vmid))
-        rows.append((spec.name, spec.role, *wanted, *place, _action(machine)))
+        rows.append((spec.name, role_text(spec.role, spec.kind), *wanted, *place, _action(machine)))
     return render_table(("MACHINE", "ROLE", *sizes, "PVE NODE", "VMID", "ACTION"), rows)
 
 
@@ -88,6 +89,11 @@ def times_lines(report: Report) -> list[str]:
 def step_text(phase: str, title: str) -> str:
     """`boot: wait for the guest`; the phase is left out where the title begins with it."""
     return title if title.startswith(phase) else f"{phase}: {title}"
+
+
+def role_text(role: Role, kind: MachineKind) -> str:
+    """`worker`, or `worker (lxc)` of a container."""
+    return str(role) if kind == "vm" else f"{role} ({kind})"
 
 
 def _action(machine: PlannedMachine) -> str:

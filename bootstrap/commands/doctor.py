@@ -15,7 +15,7 @@ from bootstrap.errors import HomelabError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.machine import Role
+from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning import checks, checks_live
@@ -78,7 +78,8 @@ class _Doctor:
             ("template", ("token",), lambda: checks.check_template(self._spec, self._foreseen)),
             ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
             ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._foreseen)),
-            ("capacity", ("template",), self._capacity),
+            *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
+            ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
             ("k3s", (), self._k3s),
             ("lock", ("token",), self._lock),
@@ -184,6 +185,13 @@ class _Doctor:
                 "as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
             )
         return ok("privileges", "the token has all that `up` and `down` need")
+
+    @property
+    def _wants_containers(self) -> bool:
+        return any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools)
+
+    def _containers(self) -> Check:
+        return checks.check_containers(self._spec, self._observed)
 
     def _capacity(self) -> Check:
         return checks.check_capacity(self._spec, self._observed, self._plan)

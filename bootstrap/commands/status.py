@@ -13,7 +13,7 @@ from bootstrap.commands.rebuilding import read_rebuild
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
-from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
@@ -44,6 +44,7 @@ class MachineStatus:
         cordoned: Whether no new pods come to it.
         leaving: Whether it is on its way out of the cluster.
         holds_vip: Whether it has the API's own address now.
+        kind: VM or container.
         os_image: What its Kubernetes node says it runs, such as `Debian GNU/Linux 12 (bookworm)`.
     """
 
@@ -65,6 +66,7 @@ class MachineStatus:
     cordoned: bool = False
     leaving: bool = False
     holds_vip: bool = False
+    kind: MachineKind = MachineKind.VM
     os_image: str = ""
 
 
@@ -190,7 +192,7 @@ def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[Standing, ...]) -
     for standing in wanted:
         machine = standing.machine
         row = _row(machine.name, machine.role, machine.pool, standing.vm, kube.get(machine.name), observed)
-        yield replace(row, wanted=machine, differs=differing_sizes(standing))
+        yield replace(row, wanted=machine, kind=machine.kind, differs=differing_sizes(standing))
     names = {standing.machine.name for standing in wanted}
     for vm in observed.vms:
         record = vm.record
@@ -227,6 +229,7 @@ def _row(
         return row
     return replace(
         row,
+        kind=vm.kind,
         pve_node=vm.pve_node,
         vmid=vm.vmid,
         address=address or vm.address,

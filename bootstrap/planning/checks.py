@@ -9,6 +9,7 @@ from enum import StrEnum
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
@@ -21,6 +22,7 @@ from bootstrap.planning.preflight import (
     storage_problem,
 )
 from bootstrap.planning.sizing import Capacity
+from bootstrap.planning.sources import container_bases
 from bootstrap.planning.templates import usable_templates
 
 OLDEST_MAJOR = 8
@@ -121,6 +123,21 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
             "template there",
         )
     return ok("template", f"{says}, disk can be cloned linked")
+
+
+def check_containers(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether what containers are made of is there, for each pool of them.
+
+    Raises:
+        PreflightError: It is not.
+    """
+    lines = [
+        f"{pool.name}: {base.ostemplate} on {name}, root file systems on {base.storage}"
+        for pool in spec.pools
+        if pool.kind is MachineKind.LXC
+        for name, base in container_bases(spec, observed, pool).items()
+    ]
+    return ok("containers", "\n".join(lines))
 
 
 def check_storages(spec: ClusterSpec, observed: Observed) -> Check:

@@ -145,7 +145,7 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     return tuple(
         Standing(
-            machine=_as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
+            machine=as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=kube_nodes.get(machine.name),
         )
@@ -154,7 +154,7 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     )
 
 
-def _as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
+def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
     """A machine that exists stays what it is, whatever its pool says by now; `replace` makes the other of it."""
     if vm is None or vm.kind is machine.kind:
         return machine

@@ -11,7 +11,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.lock import check_lock_place
-from bootstrap.planning.machines import machine_of, wanted_machines
+from bootstrap.planning.machines import as_it_is, machine_of, wanted_machines
 from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.zones import with_topology
@@ -35,7 +35,9 @@ def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ..
     wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
     found = [
         Present(
-            machine=with_topology(spec, wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm.pve_node),
+            machine=with_topology(
+                spec, as_it_is(wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm), vm.pve_node
+            ),
             vm=vm,
         )
         for vm in observed.vms
