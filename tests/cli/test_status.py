@@ -84,6 +84,7 @@ def test_status_as_json_keeps_its_form(run: Run) -> None:
         "name": "demo-cp-1",
         "role": "control-plane",
         "pool": "control-plane",
+        "machine": "vm",
         "pve_node": "pve1",
         "vmid": 7000,
         "address": "192.0.2.10",
