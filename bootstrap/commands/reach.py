@@ -129,8 +129,7 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
         )
     address = _address(vm, record, spec, ports)
     key = host_key(vm, spec, ports)
-    # A file per VM: two commands at once do not write the same one, and a machine made anew has another.
-    item = f"known_hosts.{vm.smbios_uuid or '-'.join([str(vm.vmid), (vm.mac or '').replace(':', '')])}"
+    item = known_hosts_item(vm)
     if key is not None or ports.state.read(spec.name, item) is None:
         ports.state.write(spec.name, item, f"{record.machine} {key}\n" if key is not None else "")
     return Login(
@@ -142,6 +141,16 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
         known_hosts=ports.state.path(spec.name, item),
         pinned=key is not None,
     )
+
+
+def known_hosts_item(vm: VmRecord) -> str:
+    """The state item with a machine's host key.
+
+    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
+    a vmid and a MAC address to be told by.
+    """
+    mac = (vm.mac or "none").replace(":", "").lower()
+    return f"known_hosts.{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"
 
 
 def run_everywhere(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.guests import host_key
+from bootstrap.commands.reach import known_hosts_item
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import NotOursError
@@ -122,12 +125,15 @@ def test_another_container_on_the_vmid_is_left_alone() -> None:
     assert container(here).running
 
 
-def test_the_login_is_roots_and_nobody_is_asked_for_the_host_key() -> None:
+def test_the_login_is_roots_and_nobody_is_asked_for_the_host_key(tmp_path: Path) -> None:
     here = world()
     up(here)
     vm = container(here).record()
     assert login_user(SPEC, vm) == "root"
     assert host_key(vm, SPEC, here.ports) is None
+    item = known_hosts_item(vm)
+    DirectoryStateStore(tmp_path).write(SPEC.name, item, "")
+    assert item != known_hosts_item(replace(vm, mac="BC:24:11:FF:FF:FF"))
     other = here.vm_named("demo-workers-1")
     assert other is not None
     assert login_user(SPEC, other.record()) == SPEC.ssh.user
