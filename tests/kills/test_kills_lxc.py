@@ -11,9 +11,9 @@ import pytest
 
 from bootstrap.model.machine import MachineKind
 from tests.kills.cluster import KillableCluster, killable_cluster
-from tests.kills.test_kills import FOREIGN, SEED, check_down, check_up, finish, random_kills, sweep
+from tests.kills.test_kills import FOREIGN, SEED, check_up, random_kills, sweep
 
-RANDOM_KILLS = 8
+RANDOM_KILLS = 6
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +26,9 @@ def lxc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillableCluster]:
 
 
 def test_up_killed_at_step_boundaries(lxc: KillableCluster) -> None:
-    kills = sweep(lxc, "up", "down", check_up, every=4)
+    kills = sweep(lxc, "up", "down", check_up, every=6)
     print(f"\nup: {kills} kills")
-    assert kills >= 5, "a server, two agents, and the lanes for k3s and the kubeconfig have four times that many steps"
-
-
-def test_down_killed_at_step_boundaries(lxc: KillableCluster) -> None:
-    finish(lxc, "up")
-    kills = sweep(lxc, "down", "up", check_down, every=4)
-    assert kills >= 1
-    finish(lxc, "down")
+    assert kills >= 3, "a server, two agents, and the lanes for k3s and the kubeconfig have six times that many steps"
 
 
 def test_up_and_down_killed_at_random_instants(lxc: KillableCluster) -> None:

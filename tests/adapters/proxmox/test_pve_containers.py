@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,8 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.containers import parse_interfaces
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
+from bootstrap.lab.guests.base import LabNetwork
+from bootstrap.lab.guests.qemu import QemuGuests
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG
@@ -188,3 +191,12 @@ def test_a_strangers_container_in_our_range_is_seen_and_not_ours(lab: Lab, hyper
     (vm,) = [seen for seen in hypervisor.observe(cluster=DEMO, vmids=VMIDS).vms if seen.vmid == 7050]
     assert (vm.name, vm.kind, vm.record, vm.running) == ("nas", MachineKind.LXC, None, True)
     assert VM not in [vm.vmid]
+
+
+def test_a_lab_of_qemu_guests_says_that_it_has_no_containers(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
+    lab.server.supervisor.driver = QemuGuests(Path("/nonexistent"), LabNetwork())
+    with pytest.raises(HypervisorError) as raised:
+        hypervisor.create_container(request(), warn=lab.warnings.append)
+    lab.server.supervisor.driver = lab.guests
+    assert "start it with --guests container or simulated" in raised.value.details
+    assert lab.pve.ct(CT) is None
