@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PveNodeName, StorageName
-from bootstrap.model.machine import MachineKind, NodePool
+from bootstrap.model.ipv6 import IPv6Spec
+from bootstrap.model.machine import MachineKind, NodePool, PoolNetwork
 from bootstrap.model.observed import Observed, OsTemplate, PveNodeFacts, StorageFacts
 from bootstrap.planning.container_settings import container_settings
 from bootstrap.planning.drift import notes_on_drift
@@ -233,3 +234,13 @@ def test_a_containers_network_is_what_a_vms_would_be() -> None:
     assert str(told["net1"]).startswith("name=eth1,bridge=vmbr1,hwaddr=02:")
     assert "mtu" not in str(told["net1"]), "1 is a VM's word: of a container Proxmox VE refuses it"
     assert (told["nameserver"], told["searchdomain"]) == ("192.0.2.2", "home.arpa")
+
+
+def test_a_container_has_its_pools_bridge_and_vlan_and_ipv6_as_vms_have() -> None:
+    pool = replace(light(), network=PoolNetwork(bridge="vmbr5"))
+    spec = replace(mixed(), workers=(pool,), network=NetworkSpec(bridge="vmbr0", vlan=12, ipv6=IPv6Spec()))
+    machine = wanted_machines(spec, observed())[1]
+    told = container_settings(
+        spec, machine, ostemplate="x", storage=StorageName("tank"), bridge="vmbr5", public_key="ssh-ed25519 AAAA"
+    )
+    assert told["net0"] == "name=eth0,bridge=vmbr5,ip=dhcp,ip6=auto", "the cluster's VLAN is not of this bridge"
