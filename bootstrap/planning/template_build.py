@@ -30,6 +30,7 @@ from bootstrap.planning.template_steps import (
     TemplateStep,
     UploadSeed,
 )
+from bootstrap.planning.templates import reaches
 
 TIDIED = Gate("leftovers_gone")
 _ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-(\d+)\.iso")
@@ -95,22 +96,18 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
     notes: list[str] = []
     builds: list[TemplateBuild] = []
     used = set(observed.used_vmids)
-    have = {one.pve_node: one for one in seen.templates if one.template and one.record.recipe == recipe.hash}
-    shared = observed.shared_storages
     for place, facts in enumerate(build_nodes(spec, observed, wish)):
-        there = have.get(facts.name) or next(
-            (one for one in have.values() if _storage(spec, facts, "images", wish.disk_storage) in shared), None
-        )
-        if there is not None and not wish.again:
+        there = None if wish.again else _that_serves(facts, observed, recipe, seen)
+        if there is not None:
             notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
             continue
+        if any(_serves(build, facts, observed) for build in builds):
+            continue  # one for all that have its storage
         build = replace(
             _build(spec, recipe, wish, seen, facts, used), address=_free_address(spec, observed, place=place)
         )
         used.add(build.vmid)
         builds.append(build)
-        if build.disk_storage in shared:
-            break  # one for all
     lanes = [_tidy_lane(spec, seen, keep=builds)]
     if builds:
         arch = builds[0].arch
@@ -118,6 +115,20 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
         needs = (TIDIED,) if lanes[0].steps else ()
         lanes += [Lane(name="k3s", steps=(fetch,)), *(_build_lane(build, needs=needs) for build in builds)]
     return _plan("template build", spec, observed, [lane for lane in lanes if lane.steps], notes)
+
+
+def _that_serves(facts: PveNodeFacts, observed: Observed, recipe: Recipe, seen: TemplatesSeen) -> TemplateVm | None:
+    """A template of the recipe that machines of a Proxmox node can be cloned from; its own first."""
+    by_vmid = {template.vmid: template for template in observed.templates}
+    have = [one for one in seen.templates if one.template and one.record.recipe == recipe.hash]
+    within_reach = [one for one in have if one.vmid in by_vmid and reaches(by_vmid[one.vmid], facts, observed)]
+    return min(within_reach, key=lambda one: (one.pve_node != facts.name, one.vmid), default=None)
+
+
+def _serves(build: TemplateBuild, facts: PveNodeFacts, observed: Observed) -> bool:
+    """Whether a template that is being built is on storage that another Proxmox node has as well."""
+    active = {storage.name for storage in facts.storages if storage.active}
+    return build.disk_storage in observed.shared_storages & active
 
 
 def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Plan:

@@ -25,7 +25,7 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     chosen: dict[PveNodeName, TemplateFacts] = {}
     for facts in observed.pve_nodes:
         within_reach = [
-            template for template in matching if facts.name in allowed and _reaches(template, facts, observed)
+            template for template in matching if facts.name in allowed and reaches(template, facts, observed)
         ]
         if within_reach:
             # The one that is asked for wins, then the node's own; else the highest vmid, made last.
@@ -40,7 +40,7 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     return chosen
 
 
-def _reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:
+def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:
     """Whether a template can be cloned to a Proxmox node: it is there, or all that it is on is shared with it."""
     if template.pve_node == facts.name:
         return True

@@ -7,20 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import StorageFacts
+from bootstrap.model.ids import PveNodeName, Vmid
 from tests.cli.conftest import Run
 from tests.fakes.world import TEMPLATE, World, pve_node
+from tests.fakes.world.facts import EVERYTHING
 
 DEMO = ("--cluster", "demo")
-EVERYTHING = StorageFacts(
-    name=StorageName("local"),
-    kind="dir",
-    shared=False,
-    active=True,
-    content=frozenset({"images", "iso", "import"}),
-    free_gib=500,
-)
 
 
 @pytest.fixture

@@ -2,42 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.homes import Home, lab_home
+from tests.e2e.images import SHA512, served_image
 from tests.e2e.test_container import Api, kubectl
 
 pytestmark = pytest.mark.container
 
-IMAGE = b"whatever is imported, the lab's guests boot its own system"
 PVE_NODES = ("pve1", "pve2", "pve3")
 ZONE = "topology.kubernetes.io/zone"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where this machine serves an image."""
-    directory = tmp_path_factory.mktemp("images")
-    (directory / "debian.qcow2").write_bytes(IMAGE)
-    with HTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(directory))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/debian.qcow2"
-        server.shutdown()
-        thread.join()
+    with served_image(tmp_path_factory.mktemp("images")) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +60,7 @@ def test_init_writes_an_inventory_that_has_the_template_built(home: Home, env: M
     file = home.directory / "homelab-k8s.yaml"
     written = file.read_text()
     assert f'template: {{image: "{image}"}}' in written
-    checksum = hashlib.sha256(IMAGE).hexdigest()
-    file.write_text(written.replace(f'image: "{image}"', f'image: "{image}", checksum: "sha256:{checksum}"'))
+    file.write_text(written.replace(f'image: "{image}"', f'image: "{image}", checksum: "{SHA512}"'))
     assert "`homelab-k8s up` builds it" in home.run("doctor", env=env).out
 
 

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.homes import Home, lab_home
+from tests.e2e.images import SHA512, served_image
 from tests.e2e.test_container import Api
 
 pytestmark = pytest.mark.container
-
-IMAGE = b"whatever is imported, the lab's guests boot its own system"
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +27,8 @@ def home() -> Iterator[Home]:
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
     """The command that builds the template of an image that this machine serves."""
-    directory = tmp_path_factory.mktemp("images")
-    (directory / "debian.qcow2").write_bytes(IMAGE)
-    with HTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(directory))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/debian.qcow2"
-        checksum = f"sha512:{hashlib.sha512(IMAGE).hexdigest()}"
-        yield ("template", "build", "--lab", "--image", url, "--checksum", checksum)
-        server.shutdown()
-        thread.join()
+    with served_image(tmp_path_factory.mktemp("images")) as url:
+        yield ("template", "build", "--lab", "--image", url, "--checksum", SHA512)
 
 
 def volumes(home: Home, content: str) -> list[str]:

@@ -17,6 +17,10 @@ ENDPOINT = EndpointFacts(
 STORAGE = StorageFacts(
     name=LOCAL, kind="dir", shared=False, active=True, content=frozenset({"images", "iso"}), free_gib=500
 )
+EVERYTHING = StorageFacts(
+    name=LOCAL, kind="dir", shared=False, active=True, content=frozenset({"images", "iso", "import"}), free_gib=500
+)
+"""A storage that templates can be built with."""
 TEMPLATE = TemplateFacts(
     vmid=Vmid(9000),
     name="debian-12",

@@ -21,17 +21,10 @@ from bootstrap.planning.recipes import BuildState
 from bootstrap.planning.template_build import BuildWish, builds_of
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World, pve_node
+from tests.fakes.world.facts import EVERYTHING
 
 SPEC = cluster()
 WISH = BuildWish()
-EVERYTHING = StorageFacts(
-    name=StorageName("local"),
-    kind="dir",
-    shared=False,
-    active=True,
-    content=frozenset({"images", "iso", "import"}),
-    free_gib=500,
-)
 
 
 def world_of(*names: str, storage: StorageFacts = EVERYTHING) -> World:
@@ -143,6 +136,26 @@ def test_each_pve_node_with_storage_of_its_own_gets_one_and_a_shared_storage_ser
     build(shared)
     assert [one.pve_node for one in list_templates(shared.ports)] == ["pve1"]
     assert prepare_build(SPEC, shared.ports, WISH).empty
+
+
+def test_a_template_serves_only_where_its_own_storage_is_whatever_else_is_shared() -> None:
+    """pve1 has local storage alone, pve2 and pve3 a roomier one that they share."""
+    together = replace(EVERYTHING, name=StorageName("nfs"), shared=True, free_gib=900)
+    world = world_of("pve1", "pve2", "pve3")
+    world.pve_nodes[1:] = [replace(each, storages=(EVERYTHING, together)) for each in world.pve_nodes[1:]]
+    build(world, replace(WISH, pve_nodes=(PVE1,)))
+    build(world)
+    assert sorted(one.pve_node for one in list_templates(world.ports)) == ["pve1", "pve2"]
+    assert prepare_build(SPEC, world.ports, WISH).empty
+
+
+def test_one_on_shared_storage_does_not_keep_a_pve_node_without_that_storage_from_its_own() -> None:
+    together = replace(EVERYTHING, name=StorageName("nfs"), shared=True, free_gib=900)
+    world = world_of("pve1", "pve2", "pve3")
+    world.pve_nodes[:2] = [replace(each, storages=(EVERYTHING, together)) for each in world.pve_nodes[:2]]
+    build(world)
+    assert sorted(one.pve_node for one in list_templates(world.ports)) == ["pve1", "pve3"]
+    assert prepare_build(SPEC, world.ports, WISH).empty
 
 
 def test_only_one_pve_node_that_is_asked_for() -> None:

@@ -13,23 +13,15 @@ from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, K3sSpec, TemplateRef
-from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.template_build import builds_of
 from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE, World, pve_node
-from tests.fakes.world.facts import VERSION
+from tests.fakes.world.facts import EVERYTHING, VERSION
 
-EVERYTHING = StorageFacts(
-    name=StorageName("local"),
-    kind="dir",
-    shared=False,
-    active=True,
-    content=frozenset({"images", "iso", "import"}),
-    free_gib=500,
-)
 IMAGE = TemplateRef(image="debian-13")
 SPEC = replace(cluster(servers=1, agents=2), template=IMAGE)
 
