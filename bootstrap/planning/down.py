@@ -57,6 +57,6 @@ def _lane(machine: MachineName) -> Lane:
 
 
 def _planned(vm: VmRecord, record: MachineRecord) -> PlannedMachine:
-    place = VmPlace(machine=record.machine, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
+    place = VmPlace.of(record.machine, vm)
     state = "running" if vm.running else "powered off"
     return PlannedMachine(spec=machine_of(vm, record), place=place, action="destroy", reason=state)

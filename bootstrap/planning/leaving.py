@@ -92,7 +92,7 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
     vm = member.vm
     if vm is None or vm.record is None:
         return None
-    place = VmPlace(machine=member.name, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
+    place = VmPlace.of(member.name, vm)
     return PlannedMachine(spec=machine_of(vm, vm.record), place=place, action="destroy", reason=reason)
 
 

@@ -123,8 +123,7 @@ class Making:
         name = standing.machine.name
         if standing.vm is None:
             return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
-        vm = standing.vm
-        return VmPlace(machine=name, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
+        return VmPlace.of(name, standing.vm)
 
     def planned(self, standing: Standing, reason: str) -> PlannedMachine:
         """How the plan shows a machine that needs work."""
@@ -148,12 +147,7 @@ def kept(standing: Standing) -> PlannedMachine:
     """How the plan shows a machine that stays as it is."""
     if standing.vm is None:  # cannot be: a machine without VM needs work
         raise AssertionError(standing)
-    place_of = VmPlace(
-        machine=standing.machine.name,
-        pve_node=standing.vm.pve_node,
-        vmid=standing.vm.vmid,
-        identity=standing.vm.identity,
-    )
+    place_of = VmPlace.of(standing.machine.name, standing.vm)
     return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason="")
 
 

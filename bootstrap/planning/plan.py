@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec
+from bootstrap.model.observed import VmRecord
 from bootstrap.planning.steps import Step
 
 
@@ -56,6 +57,11 @@ class VmPlace:
     pve_node: PveNodeName
     vmid: Vmid
     identity: str | None = None
+
+    @classmethod
+    def of(cls, machine: MachineName, vm: VmRecord) -> VmPlace:
+        """The VM that a machine was seen to be."""
+        return cls(machine=machine, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
 
 
 @dataclass(frozen=True, kw_only=True)

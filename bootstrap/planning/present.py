@@ -75,12 +75,7 @@ def plan_on(
     planned = tuple(
         PlannedMachine(
             spec=each.machine,
-            place=VmPlace(
-                machine=each.machine.name,
-                pve_node=each.vm.pve_node,
-                vmid=each.vm.vmid,
-                identity=each.vm.identity,
-            ),
+            place=VmPlace.of(each.machine.name, each.vm),
             action="keep",
             reason=concerned if each.machine.name in named else "",
         )

@@ -197,7 +197,7 @@ def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName
 def _planned(climber: Climber, climbing: Climbing, observed: Observed) -> PlannedMachine:
     machine = climber.machine
     vm = next(vm for vm in observed.vms if vm.record and vm.record.machine == machine.name)
-    place = VmPlace(machine=machine.name, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
+    place = VmPlace.of(machine.name, vm)
     turns = climbing.turns_of(climber)
     if not turns:
         return PlannedMachine(spec=machine, place=place, action="keep", reason="")
