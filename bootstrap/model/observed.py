@@ -90,6 +90,7 @@ class TemplateFacts:
         image: Name of the cloud image it was made of by us; empty for templates that others made.
         k3s: The k3s version that is baked in, empty likewise.
         recipe: Hash of all it was made of, empty likewise.
+        recipe_version: Version of how it was made, 0 likewise.
         planned: It is not there yet: this is what it will be.
         begun: Planned, and an earlier run has begun to build it.
     """
@@ -110,6 +111,7 @@ class TemplateFacts:
     image: str = ""
     k3s: str = ""
     recipe: str = ""
+    recipe_version: int = 0
     planned: bool = False
     begun: bool = False
 

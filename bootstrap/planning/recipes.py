@@ -108,6 +108,7 @@ class TemplateRecord:
         vmid: Part of it, so that a copy somebody makes of it is not taken for ours.
         key: Fingerprint of the SSH key that the VM was made with: no other one can log in to go on.
         made: When the build began, in Unix seconds by the clock of who began it.
+        version: The `RECIPE_VERSION` it was made by.
     """
 
     recipe: str
@@ -117,6 +118,7 @@ class TemplateRecord:
     vmid: Vmid
     key: str
     made: int
+    version: int = RECIPE_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +197,7 @@ def render_template(record: TemplateRecord) -> str:
         "vmid": record.vmid,
         "key": record.key,
         "made": record.made,
+        "version": record.version,
     }
     sentence = (
         f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
@@ -220,6 +223,7 @@ def parse_template(description: str, *, vmid: int) -> TemplateRecord | None:
             vmid=Vmid(int(body["vmid"])),
             key=str(body["key"]),
             made=int(body["made"]),
+            version=int(body.get("version", 1)),
         )
     except (ValueError, KeyError, TypeError):
         return None

@@ -8,7 +8,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
-from bootstrap.planning.recipes import TEMPLATE_TAG, image_name, known_hash
+from bootstrap.planning.recipes import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
 
 
 def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
@@ -67,6 +67,8 @@ def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
         return False
     if template.planned or not ref.k3s:
         return True
+    if template.recipe_version != RECIPE_VERSION:
+        return False
     return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
 
 

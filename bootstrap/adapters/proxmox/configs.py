@@ -51,6 +51,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         image=record.image if record else "",
         k3s=record.k3s if record else "",
         recipe=record.recipe if record else "",
+        recipe_version=record.version if record else 0,
     )
 
 

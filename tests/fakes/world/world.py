@@ -134,6 +134,7 @@ class World:
                 image=record.image if record else "",
                 k3s=record.k3s if record else "",
                 recipe=record.recipe if record else "",
+                recipe_version=record.version if record else 0,
             )
             for vm, record in found
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from bootstrap.model.cluster import BuildPolicy, ClusterSpec, K3sSpec, TemplateR
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.recipes import RECIPE_VERSION
 from bootstrap.planning.template_build import builds_of
 from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import cluster
@@ -116,6 +118,18 @@ def test_the_k3s_that_machines_get_counts() -> None:
     run(world, plan, SPEC)
     (newest,) = [template for template in world.made_templates() if template.k3s == VERSION]
     assert newest.vmid == max(world.converted)
+
+
+def test_a_template_that_an_older_recipe_made_is_made_anew() -> None:
+    world = world_of()
+    up(world, replace(SPEC, workers=()))
+    world.kube_nodes.clear()
+    world.vms = {vmid: vm for vmid, vm in world.vms.items() if vmid in world.converted}
+    assert builds_of(prepare_up(SPEC, world.ports)) == ()
+    for vm in world.vms.values():
+        older = vm.description.replace(f'"version":{RECIPE_VERSION}', '"version":0')
+        vm.description = re.sub('"recipe":"[0-9a-f]{8}"', '"recipe":"00000000"', older)
+    assert len(built_on(prepare_up(SPEC, world.ports))) == 1
 
 
 def test_with_never_it_says_what_makes_one() -> None:
