@@ -318,7 +318,13 @@ class TestChanging:
         server.holds_deletes = True
         again = node(W1)
         again["metadata"]["uid"] = "another"
-        timer = after(0.3, lambda: server.put(again))
+
+        def register() -> None:
+            while not any(request.startswith("DELETE ") for request in server.requests):
+                time.sleep(0.01)
+            server.put(again)
+
+        timer = after(0.0, register)
         began = time.monotonic()
         api.delete_kube_node(W1, timeout_s=60)
         assert time.monotonic() - began < 30

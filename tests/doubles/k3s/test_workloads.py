@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,9 @@ def test_deployment_replaces_scales_rolls_and_takes_its_pods_along(
 ) -> None:
     apply(cluster, tmp_path, space, workload("Deployment", "web", replicas=2))
     first = running(cluster, space, 2)
+    # Kubernetes counts a pod's age in whole seconds.
+    made_at_s = max(pod.metadata.creation_timestamp.timestamp() for pod in first)
+    eventually(lambda: time.time() >= made_at_s + 1, "the next second")
     cluster.core.delete_namespaced_pod(first[0].metadata.name, space)
     second = eventually(
         lambda: [p for p in running(cluster, space, 2) if p.metadata.uid not in {q.metadata.uid for q in first}],
