@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.observed import Observed
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.plan import Plan
 from bootstrap.ports import Ports
@@ -16,14 +16,7 @@ from bootstrap.ports import Ports
 
 def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
     """See what is ours, half-made machines too. Touches nothing."""
-    facts = ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
-    observed = Observed(
-        version=facts.version,
-        pve_nodes=facts.pve_nodes,
-        templates=facts.templates,
-        vms=facts.vms,
-        used_vmids=facts.used_vmids,
-    )
+    observed = observe_proxmox(spec, ports)
     has_traces = any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
     return plan_down(spec, observed, has_traces=has_traces)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bootstrap.commands.observe import seen_by_proxmox
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.inventory.answers import Connection
 from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
@@ -66,13 +67,7 @@ def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER) -> Survey:
         HypervisorError: It does not answer, or refuses the token.
     """
     facts = ports.hypervisor.observe(cluster=cluster, vmids=PlacementSpec().vmids)
-    observed = Observed(
-        version=facts.version,
-        pve_nodes=facts.pve_nodes,
-        templates=facts.templates,
-        vms=facts.vms,
-        used_vmids=facts.used_vmids,
-    )
+    observed = seen_by_proxmox(facts)
     missing = ports.hypervisor.missing_privileges(RightsNeeded(templates=facts.templates))
     return Survey(observed=observed, templates=template_choices(observed), missing=missing)
 

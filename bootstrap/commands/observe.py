@@ -41,15 +41,38 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         patient: Wait for containers that are being made in our range of vmids: whose they are shows only then, and
             whoever acts has to know (a killed run's container is still being made).
     """
-    facts = _when_made(spec, ports) if patient else _facts(spec, ports)
-    running = [vm for vm in facts.vms if is_ours(vm, spec.name) and vm.running]
+    seen = observe_proxmox(spec, ports, patient=patient)
+    running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
     interfaces = _interfaces(ports, running)
     addresses = _addresses(spec, running, interfaces)
     kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
-    observed = _observed(facts, addresses, kube_nodes, problem)
     wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
     ostemplates = ports.hypervisor.ostemplates() if wants_containers else ()
-    return replace(observed, vip_holder=_vip_holder(spec, interfaces), ostemplates=ostemplates)
+    return replace(
+        seen,
+        kube_nodes=kube_nodes,
+        kube_problem=problem,
+        addresses=tuple(sorted(addresses.items())),
+        vip_holder=_vip_holder(spec, interfaces),
+        ostemplates=ostemplates,
+    )
+
+
+def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
+    """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
+    return seen_by_proxmox(_when_made(spec, ports) if patient else _facts(spec, ports))
+
+
+def seen_by_proxmox(facts: PveFacts) -> Observed:
+    """A reading of Proxmox VE as planning knows it; nothing is known of Kubernetes."""
+    return Observed(
+        version=facts.version,
+        pve_nodes=facts.pve_nodes,
+        templates=facts.templates,
+        # Proxmox VE lists them in any order, and another one each time.
+        vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
+        used_vmids=facts.used_vmids,
+    )
 
 
 def _facts(spec: ClusterSpec, ports: Ports) -> PveFacts:
@@ -77,25 +100,6 @@ def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
 
 def _is_being_made(vm: VmRecord) -> bool:
     return vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None
-
-
-def _observed(
-    facts: PveFacts,
-    addresses: dict[MachineName, IPv4Address],
-    kube_nodes: tuple[KubeNode, ...] | None,
-    problem: str,
-) -> Observed:
-    return Observed(
-        version=facts.version,
-        pve_nodes=facts.pve_nodes,
-        templates=facts.templates,
-        # Proxmox VE lists them in any order, and another one each time.
-        vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
-        used_vmids=facts.used_vmids,
-        kube_nodes=kube_nodes,
-        kube_problem=problem,
-        addresses=tuple(sorted(addresses.items())),
-    )
 
 
 def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tuple[GuestInterface, ...]]:

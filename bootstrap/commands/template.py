@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.rights import check_rights
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import HomelabError
@@ -41,7 +42,7 @@ def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
         PreflightError: It cannot be done.
         ArtifactError: A checksum or the k3s version cannot be had.
     """
-    observed = _observe(spec, ports)
+    observed = observe_proxmox(spec, ports, patient=False)
     return builds_for(spec, ports, observed, wish, version=ports.artifacts.resolve(spec.k3s))
 
 
@@ -55,17 +56,13 @@ def builds_for(spec: ClusterSpec, ports: Ports, observed: Observed, wish: BuildW
     arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
     recipe = Recipe(image=_image(wish, arch, ports), k3s=version)
     plan = plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
-    _check_rights(spec, ports, builds_of(plan), vnets=observed.vnets)
+    builds = builds_of(plan)
+    if builds:
+        check_rights(ports, _rights_to_build(spec, builds, vnets=observed.vnets), what="building a template")
     return plan
 
 
-def _check_rights(spec: ClusterSpec, ports: Ports, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> None:
-    """Refuse early what the token's missing rights would break halfway."""
-    if builds:
-        check_rights(ports, rights_to_build(spec, builds, vnets=vnets), what="building a template")
-
-
-def rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> RightsNeeded:
+def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnets: frozenset[str]) -> RightsNeeded:
     """What the token needs rights for."""
     files = {build.iso_storage for build in builds} | {build.image_storage for build in builds if build.image_storage}
     return RightsNeeded(
@@ -83,7 +80,7 @@ def rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnets
 
 def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
     """See which templates nobody needs. Touches nothing."""
-    observed = _observe(spec, ports)
+    observed = observe_proxmox(spec, ports, patient=False)
     return plan_prune(spec, observed, _see(spec, observed, ports))
 
 
@@ -139,17 +136,6 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
 
 def _image(wish: BuildWish, arch: str, ports: Ports) -> CloudImage:
     return image_of_volume(wish.image) or ports.templates.find_image(wish.image, arch=arch, checksum=wish.checksum)
-
-
-def _observe(spec: ClusterSpec, ports: Ports) -> Observed:
-    facts = ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
-    return Observed(
-        version=facts.version,
-        pve_nodes=facts.pve_nodes,
-        templates=facts.templates,
-        vms=facts.vms,
-        used_vmids=facts.used_vmids,
-    )
 
 
 def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:

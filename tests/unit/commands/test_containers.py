@@ -82,8 +82,8 @@ def half_born(here: World) -> FakeVm:
     return vm
 
 
-def test_a_container_that_is_still_being_made_is_waited_for_and_not_made_twice() -> None:
-    here = world()
+def being_born(here: World) -> None:
+    """As if `up` had been killed while Proxmox VE made its container, which takes until second 20."""
     up(here)
     made = container(here)
     whole = (made.name, made.description, made.tags)
@@ -99,6 +99,18 @@ def test_a_container_that_is_still_being_made_is_waited_for_and_not_made_twice()
                 (made.name, made.description, made.tags), made.lock = whole, None
 
     here.clock = Birth()
+
+
+def test_down_waits_for_a_container_that_is_still_being_made_and_removes_it() -> None:
+    here = world()
+    being_born(here)
+    down(here)
+    assert not here.vms
+
+
+def test_a_container_that_is_still_being_made_is_waited_for_and_not_made_twice() -> None:
+    here = world()
+    being_born(here)
     up(here)
     assert [vm.name for vm in here.vms.values()].count(LIGHT) == 1
     assert not [call for call in here.journal if call.startswith("create")]
