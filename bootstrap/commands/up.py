@@ -52,13 +52,11 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) 
     observed = observe_cluster(spec, ports)
     spec = settled(spec, observed)
     check_version(observed)
-    work = any(needs_work(standing) for standing in standings(spec, observed))
-    if work:
-        check_privileges(spec, ports, observed)
-        check_vip(spec, ports, observed)
-        observed = with_conflicts(spec, ports, observed)
-    if not work:
+    if not any(needs_work(standing) for standing in standings(spec, observed)):
         return plan_up(spec, observed, version="")
+    check_privileges(spec, ports, observed)
+    check_vip(spec, ports, observed)
+    observed = with_conflicts(spec, ports, observed)
     version = choose_version(spec, ports, observed, resolved=resolved)
     restore = snapshot_of(rebuild) if rebuild is not None else None
     return _with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
