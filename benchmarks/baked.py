@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 from benchmarks.labs import INVENTORY, Lab, lab
@@ -16,6 +11,7 @@ from benchmarks.table import Table
 from bootstrap.lab.guests.choose import why_not
 from bootstrap.lab.options import LabOptions
 from bootstrap.reporting.run import RecordedRun
+from tests.e2e.images import served_image
 
 TITLE = "k3s in the template"
 IMAGES_MIB = 200
@@ -38,7 +34,9 @@ def baked(name: str, *, guests: str, rounds: int = ROUNDS) -> list[Table]:
         return [Table(title=TITLE, headings=_HEADINGS, rows=((guests, f"left out: {reason}", "", "", "", repeat),))]
     with lab(LabOptions(guests=guests, port=0)) as running:
         _add_images(running.home / "k3s")
-        with _served(running.home / "www") as url:
+        directory = running.home / "www"
+        directory.mkdir()
+        with served_image(directory) as url:
             plain = _median(running, "debian-12-k3s", rounds)
             built = running.homelab("template", "build", "--lab", "--image", url, "--progress", "quiet")
             ready = _median(running, "tag:homelab-k8s-template", rounds)
@@ -76,23 +74,3 @@ def _add_images(artifacts: Path) -> None:
     file.write_bytes(data)
     sums = artifacts / "sha256sum-amd64.txt"
     sums.write_text(f"{sums.read_text()}{hashlib.sha256(data).hexdigest()}  {file.name}\n")
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def _served(directory: Path) -> Iterator[str]:
-    """The address of an image; whatever it is, the lab's guests boot their own system."""
-    directory.mkdir()
-    (directory / "debian.qcow2").write_bytes(b"any image")
-    with HTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(directory))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/debian.qcow2"
-        finally:
-            server.shutdown()
-            thread.join()
