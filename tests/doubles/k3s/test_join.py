@@ -146,6 +146,7 @@ def test_a_dual_stack_node_has_two_addresses_and_two_ranges_and_single_ones_stay
     server.start("server")
     server.up()
     cluster = Cluster(server)
+    cluster.wait_ready("s1")
     (node,) = cluster.core.list_node().items
     assert [(a.type, a.address) for a in node.status.addresses][:2] == [
         ("InternalIP", server.address),
