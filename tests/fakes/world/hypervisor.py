@@ -17,7 +17,7 @@ from bootstrap.errors import (
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveVersion, VmRecord
+from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, VmRecord
 from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
 from tests.fakes.world.vm import FakeVm
 
@@ -46,7 +46,7 @@ class FakeHypervisor:
             for facts in world.pve_nodes
         ]
         return PveFacts(
-            version=PveVersion(major=9, minor=0, text="9.0"),
+            version=world.version,
             pve_nodes=tuple(nodes),
             templates=(*world.templates, *world.made_templates()),
             vms=tuple(
@@ -167,7 +167,8 @@ class FakeHypervisor:
             raise AgentNotRunningError(f"{vm.name}: no answer", details="QEMU guest agent is not running")
         loopback = GuestInterface(name="lo", mac="00:00:00:00:00:00", addresses=(IPv4Address("127.0.0.1"),))
         pods = GuestInterface(name="cni0", mac="0A:00:00:00:00:01", addresses=(IPv4Address("10.42.0.1"),))
-        eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=(vm.address,), addresses6=vm.addresses6)
+        shared = (self.world.vip,) if vm.holds_vip and self.world.vip is not None else ()
+        eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=(*shared, vm.address), addresses6=vm.addresses6)
         return (loopback, pods, eth0)
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:

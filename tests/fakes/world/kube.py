@@ -82,6 +82,7 @@ class FakeKube:
             return
         with self.world.lock:
             self.world.kube_nodes.pop(name, None)
+            self.world.node_passwords.pop(name, None)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
         self._check()

@@ -107,14 +107,24 @@ class FakeShell(DataScripts):
         config = yaml.safe_load(self.vm.files["config.yaml"])
         if MARKER in self.vm.files:
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
+        if env["UNIT"] == "k3s" and "server" not in config and "token" not in self.vm.files:
+            self.world.node_passwords.clear()  # a first server without data begins a cluster
         if env["RESTART"] == "1":
             self.world.log(f"restart {self.vm.name}")
             self.vm.unit = ""
-        if self.vm.name not in self.world.broken_units:
+        if self.vm.name not in self.world.broken_units and self._password_fits():
             if not self.vm.unit:  # One that runs does not register again.
                 self._register(config, server=env["UNIT"] == "k3s")
             self.vm.unit = env["UNIT"]
+            if self.vm.unit == "k3s":
+                self.vm.files.setdefault("token", self._environment_token())  # server/token, written at the first start
         return "time=0\n"
+
+    def _password_fits(self) -> bool:
+        """Whether the node password is the one that Kubernetes has; each machine makes its own at its first start."""
+        with self.world.lock:
+            known = self.world.node_passwords.setdefault(self.vm.name, self.vm.smbios_uuid)
+        return known == self.vm.smbios_uuid
 
     def _register(self, config: Mapping[str, object], *, server: bool) -> None:
         name = MachineName(str(config["node-name"]))
@@ -138,7 +148,8 @@ class FakeShell(DataScripts):
         return f"active_state={state}\nsub_state=running\nrestarts=0\nresult=success\n"
 
     def _journal(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        return self.world.broken_units.get(self.vm.name, "")
+        rejected = "" if self._password_fits() else f"Node password rejected, duplicate hostname {self.vm.name}"
+        return self.world.broken_units.get(self.vm.name, rejected)
 
     def _readyz(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         if self.vm.unit != "k3s":
@@ -146,11 +157,24 @@ class FakeShell(DataScripts):
         return "ok\n"
 
     def _read_token(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        if self.vm.unit != "k3s":
+        if "token" not in self.vm.files:
             raise ScriptError(f"{self.vm.name}: read-token.sh failed", status=1, details="No such file")
-        own = self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
-        token = self.vm.files.get("token", own)  # A rotation changes it before the unit's environment does.
-        return f"K10{'ab' * 32}::server:{token}\n"
+        return f"K10{'ab' * 32}::server:{self.vm.files['token']}\n"
+
+    def _vip_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        active = "active" if "keepalived.conf" in self.vm.files else ""
+        return f"interface=eth0\nactive_state={active}\nholder={int(self.vm.holds_vip)}\n"
+
+    def _install_vip(self, _env: dict[str, str], files: dict[str, str]) -> str:
+        changed = any(self.vm.files.get(name) != text for name, text in files.items())
+        self.vm.files.update(files)
+        with self.world.lock:
+            if files and not any(vm.holds_vip and vm.running for vm in self.world.vms.values()):
+                self.vm.holds_vip = True
+        return f"changed={int(changed)}\n"
+
+    def _environment_token(self) -> str:
+        return self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return yaml.safe_dump(

@@ -34,6 +34,7 @@ class FakeVm:
     unit: str = ""
     files: dict[str, str] = field(default_factory=dict)
     kind: MachineKind = MachineKind.VM
+    holds_vip: bool = False
 
     @property
     def mac(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
@@ -32,6 +32,7 @@ class World:
     """The state of everything outside, and the switches for what goes wrong.
 
     Attributes:
+        version: Proxmox VE's.
         journal: Each acting call, as `verb name`, in order.
         fail_clone: Machine names whose clone task fails.
         silent: Machine names whose guest agent never answers.
@@ -57,6 +58,8 @@ class World:
         directory: Where state items go that a program wants as files.
         answer: How a user's command ends, from the machine's name and the command.
         observe_error: What a look at Proxmox VE ends in.
+        node_passwords: Name of a Kubernetes node to the machine (SMBIOS UUID) whose node password Kubernetes keeps.
+        vip: The API's own address; the machine that has `holds_vip` names it before its own.
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
         hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
         snapshots: What k3s tells of its snapshots.
@@ -64,6 +67,7 @@ class World:
         on_look: Called at each look at a marker VM.
     """
 
+    version: PveVersion = PveVersion(major=9, minor=0, text="9.0")
     pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
     ostemplates: tuple[OsTemplate, ...] = ()
@@ -71,6 +75,7 @@ class World:
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=Workloads)
     datastore: Datastore = field(default_factory=Datastore)
+    node_passwords: dict[str, str] = field(default_factory=dict)
     held_nodes: set[str] = field(default_factory=set)
     hiccups: int = 0
     snapshots: tuple[Snapshot, ...] = ()
@@ -98,6 +103,7 @@ class World:
     channels: dict[str, str] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
     observe_error: HomelabError | None = None
+    vip: IPv4Address | None = None
     who: str = "me@here"
     pid: int = 1
     dead: set[str] = field(default_factory=set)
