@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts
+from bootstrap.model.observed import PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
 PVE1 = PveNodeName("pve1")
 LOCAL = StorageName("local")
+PVE_9 = PveVersion(major=9, minor=0, text="9.0")
 VERSION = "v1.33.3+k3s1"
 FINGERPRINT = ":".join(["AB"] * 32)
 ENDPOINT = EndpointFacts(

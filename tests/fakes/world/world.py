@@ -16,7 +16,7 @@ from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
 from tests.fakes.world.datastore import Datastore
-from tests.fakes.world.facts import ENDPOINT, TEMPLATE, pve_node
+from tests.fakes.world.facts import ENDPOINT, PVE_9, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
 from tests.fakes.world.kube import FakeKubeApis
 from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState
@@ -67,7 +67,7 @@ class World:
         on_look: Called at each look at a marker VM.
     """
 
-    version: PveVersion = PveVersion(major=9, minor=0, text="9.0")
+    version: PveVersion = PVE_9
     pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
     ostemplates: tuple[OsTemplate, ...] = ()

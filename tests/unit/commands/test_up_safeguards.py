@@ -1,7 +1,8 @@
-"""`up` where something old is in the way: an old Proxmox VE, the API's own address, an old node, data of an old token."""
+"""`up` where something old is in the way: an old Proxmox VE, the API's own address, an old node, old data."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -89,5 +90,5 @@ def test_servers_join_one_at_a_time(servers: int, there: int) -> None:
     plan = prepare_up(spec, world.ports)
     joins = [step for lane in plan.lanes for step in lane.steps if isinstance(step.step, JoinServer)]
     assert len(joins) == servers - max(there, 1)
-    for before, after in zip(joins, joins[1:], strict=False):
+    for before, after in itertools.pairwise(joins):
         assert before.opens[0] in after.needs
