@@ -224,12 +224,14 @@ class Size(ScalarKind[int]):
 
     Attributes:
         gib: The value is in GiB and must be whole ones; else it is in MiB.
+        rounds_up: With `gib`: a part of a GiB counts as a whole one and is not refused.
         minimum, maximum: In that unit.
     """
 
     minimum: int
     maximum: int
     gib: bool = False
+    rounds_up: bool = False
 
     def words(self) -> str:
         """See `Kind`."""
@@ -241,9 +243,9 @@ class Size(ScalarKind[int]):
         if not found:
             raise RefusedError(f"must be {self.words()}, not {shown(node.text)}", self._meant(node.text))
         mib = int(found[1]) * _MIB_PER[found[2]]
-        if self.gib and mib % _GIB:
+        if self.gib and mib % _GIB and not self.rounds_up:
             raise RefusedError(f"{node.text} is not a whole number of GiB", f"write {mib // _GIB + 1}GiB")
-        value, unit = (mib // _GIB, "GiB") if self.gib else (mib, "MiB")
+        value, unit = (-(-mib // _GIB), "GiB") if self.gib else (mib, "MiB")
         if not self.minimum <= value <= self.maximum:
             raise RefusedError(
                 f"must be from {self.minimum}{unit} to {self.maximum}{unit}, not {shown(node.text)[1:-1]}"

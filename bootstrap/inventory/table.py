@@ -295,10 +295,10 @@ MEMORY_RESERVE: Final = Field(
 )
 STORAGE_RESERVE: Final = Field(
     name="storage_reserve",
-    kind=Size(minimum=0, maximum=1024 * 1024, gib=True),
+    kind=Size(minimum=0, maximum=1024 * 1024, gib=True, rounds_up=True),
     default=f"{_SIZING.storage_reserve_gib}GiB",
     example="50GiB",
-    doc="Space left free on each storage.",
+    doc="Space left free on each storage; rounded up to whole GiB.",
 )
 SIZING: Final = Field(
     name="sizing",

@@ -273,3 +273,12 @@ def test_problems_of_flags_and_environment_come_after_the_files(told: Told) -> N
         (None, "--workers"),
         (None, "PROXMOX_VE_ENDPOINT"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reserve_gib"),
+    [("0MiB", 0), ("1MiB", 1), ("512MiB", 1), ("1024MiB", 1), ("1500MiB", 2), ("20GiB", 20), ("1TiB", 1024)],
+)
+def test_a_storage_reserve_of_any_size_is_rounded_up(load: Load, text: str, reserve_gib: int) -> None:
+    """Less than what is asked for is never left free."""
+    assert load(f"sizing: {{storage_reserve: {text}}}\n").spec.sizing.storage_reserve_gib == reserve_gib
