@@ -15,6 +15,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Acting, Ended, working
 
 if TYPE_CHECKING:
+    from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.recipes import TemplateVm
 
@@ -55,6 +56,7 @@ def build(
     image_storage: ImageStorage = None,
     iso_storage: IsoStorage = None,
     again: Again = False,
+    yes: Yes = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     timeout: Timeout = None,
@@ -96,7 +98,7 @@ def build(
         ended = work.act(
             lambda: work.homelab.plan_template(wish),
             lambda plan, /, *, sink, options: work.homelab.build_template(plan, wish, sink=sink, options=options),
-            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
         )
         if ended is not None:
             work.result(lambda: _built(ended), lambda: _built_document(ended))
@@ -157,7 +159,7 @@ def prune(
             question=_question,
         )
         if ended is not None:
-            work.result(lambda: _pruned(ended), lambda: _pruned_document(ended))
+            work.result(lambda: pruned_text(ended), lambda: _pruned_document(ended))
 
 
 def templates_text(found: Sequence[TemplateVm]) -> str:
@@ -228,11 +230,24 @@ def _question(plan: Plan) -> Question | None:
     return Question(f"This removes {', '.join(gone)} for good.") if gone else None
 
 
-def _pruned(ended: Ended) -> str:
+def pruned_text(ended: Ended) -> str:
+    """What was removed."""
     if ended.report is None:
         return "nothing to remove" + "".join(f"\n{note}" for note in ended.plan.notes)
-    return f"removed {', '.join(_gone(ended.plan)) or 'leftovers'} in {tables.seconds(ended.report.took_s)}"
+    removed = _removed(ended.plan, ended.report)
+    return f"removed {', '.join(removed) or 'nothing'} in {tables.seconds(ended.report.took_s)}"
+
+
+def _removed(plan: Plan, report: Report) -> list[str]:
+    """What a run has removed; steps that found nothing to do, or were not allowed to, do not count."""
+    changed = {step.title for step in report.steps if step.changed}
+    titles = [step.step.title for lane in plan.lanes for step in lane.steps]
+    return [title.removeprefix("remove ") for title in titles if title in changed]
 
 
 def _pruned_document(ended: Ended) -> Document:
-    return documents.kept_document(ended.plan, ended.report, removed=_gone(ended.plan))
+    return documents.kept_document(
+        ended.plan,
+        ended.report,
+        removed=_gone(ended.plan) if ended.report is None else _removed(ended.plan, ended.report),
+    )

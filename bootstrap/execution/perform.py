@@ -62,7 +62,7 @@ from bootstrap.planning.template_steps import (
     CleanGuest,
     FetchImage,
     MakeBuilder,
-    RemoveIso,
+    RemoveIsos,
     RemoveTemplate,
     SealTemplate,
     StartBuilder,
@@ -170,8 +170,8 @@ def _make_template(step: TemplateStep, lane: str, context: RunContext) -> Done: 
             return template_steps.clean_guest(step, lane, context)
         case SealTemplate():
             return template_steps.seal_template(step, lane, context)
-        case RemoveIso():
-            return template_steps.remove_iso(step, lane, context)
+        case RemoveIsos():
+            return template_steps.remove_isos(step, lane, context)
         case RemoveTemplate():
             return template_steps.remove_template(step, lane, context)
         case _:

@@ -14,6 +14,7 @@ from bootstrap.execution.guest_steps import fetched, send_k3s
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.template_guest import meet_builder
 from bootstrap.model.ids import StorageName
+from bootstrap.model.words import count
 from bootstrap.planning.recipes import (
     BuildState,
     TemplateRecord,
@@ -29,7 +30,7 @@ from bootstrap.planning.template_steps import (
     CleanGuest,
     FetchImage,
     MakeBuilder,
-    RemoveIso,
+    RemoveIsos,
     RemoveTemplate,
     SealTemplate,
     StartBuilder,
@@ -192,18 +193,26 @@ def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
     return Done(note=f"{build.name}, vmid {build.vmid} on {build.pve_node}")
 
 
-def remove_iso(step: RemoveIso, lane: str, context: RunContext) -> Done:
-    """Have the ISO gone. A token that may not remove it leaves it there: it holds no secret."""
+def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
+    """Have the ISOs gone. A token that may not remove them leaves them there: they hold no secret."""
     maker = context.ports.templates
-    storage = StorageName(step.volume.partition(":")[0])
-    if step.volume not in maker.volumes(step.pve_node, storage, content="iso"):
-        return Done(changed=False)
-    try:
-        maker.remove_volume(step.volume, pve_node=step.pve_node, warn=context.warn(lane))
-    except PermissionDeniedError as error:
-        context.warn(lane)(f"{error}; it holds a public key and no secret. {error.resolution}")
-        return Done(changed=False)
-    return Done()
+    removed, refused, why = 0, list[str](), ""
+    for pve_node, volume in step.isos:
+        if volume not in maker.volumes(pve_node, StorageName(volume.partition(":")[0]), content="iso"):
+            continue
+        try:
+            maker.remove_volume(volume, pve_node=pve_node, warn=context.warn(lane))
+            removed += 1
+        except PermissionDeniedError as error:
+            refused.append(f"{volume} on {pve_node}")
+            why = f"{error.brief}. {error.resolution}"
+    if refused and step.reports:
+        context.warn(lane)(
+            f"{count(len(refused), 'ISO')} of template builds stay: {', '.join(refused)}. They hold a public key and "
+            f"no secret. {why}"
+        )
+    stay = f"{count(len(refused), 'ISO')} not removed: the token may not" if refused else ""
+    return Done(changed=removed > 0, note=stay)
 
 
 def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Done:

@@ -22,7 +22,7 @@ from bootstrap.planning.template_steps import (
     CleanGuest,
     FetchImage,
     MakeBuilder,
-    RemoveIso,
+    RemoveIsos,
     RemoveTemplate,
     SealTemplate,
     StartBuilder,
@@ -108,7 +108,7 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
         )
         used.add(build.vmid)
         builds.append(build)
-    lanes = [_tidy_lane(spec, seen, keep=builds)]
+    lanes = [_tidy_lane(spec, seen, keep=builds, reports=False)]
     if builds:
         arch = builds[0].arch
         fetch = LaneStep(step=FetchK3s(version=recipe.k3s, arch=arch), opens=(fetched(recipe.k3s, arch),))
@@ -140,7 +140,7 @@ def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Pl
     old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
     notes = [f"{one.name} ({one.vmid}) stays: {', '.join(one.users)} stand on it" for one in old if one.users]
     lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
-    tidy = _tidy_lane(spec, seen, keep=())
+    tidy = _tidy_lane(spec, seen, keep=(), reports=True)
     return _plan("template prune", spec, observed, [*lanes, *([tidy] if tidy.steps else [])], notes)
 
 
@@ -260,22 +260,25 @@ def _build_lane(build: TemplateBuild, *, needs: tuple[Gate, ...]) -> Lane:
             LaneStep(step=BakeGuest(build=build), needs=(fetched(build.recipe.k3s, build.arch),)),
             LaneStep(step=CleanGuest(build=build)),
             LaneStep(step=SealTemplate(build=build)),
-            LaneStep(step=RemoveIso(pve_node=build.pve_node, volume=build.iso)),
+            LaneStep(step=RemoveIsos(isos=((build.pve_node, build.iso),), reports=False)),
         ),
     )
 
 
-def _tidy_lane(spec: ClusterSpec, seen: TemplatesSeen, *, keep: Sequence[TemplateBuild]) -> Lane:
+def _tidy_lane(spec: ClusterSpec, seen: TemplatesSeen, *, keep: Sequence[TemplateBuild], reports: bool) -> Lane:
     """What dead builds left in our vmid range, where nobody else builds while we hold the cluster's lock."""
     kept = {build.vmid for build in keep}
     vmids = spec.placement.vmids
-    steps: list[RemoveTemplate | RemoveIso] = [
+    steps: list[RemoveTemplate | RemoveIsos] = [
         _removal(one) for one in seen.templates if not one.template and one.vmid in vmids and one.vmid not in kept
     ]
+    by_storage: dict[tuple[PveNodeName, str], list[tuple[PveNodeName, str]]] = {}
     for pve_node, volume in seen.isos:
         found = _ISO.fullmatch(volume)
         if found and int(found[1]) in vmids and int(found[1]) not in kept:
-            steps.append(RemoveIso(pve_node=pve_node, volume=volume))
+            by_storage.setdefault((pve_node, volume.partition(":")[0]), []).append((pve_node, volume))
+    # Rights are a storage's: of what is on one storage all may be removed, or none.
+    steps += [RemoveIsos(isos=tuple(isos), reports=reports) for isos in by_storage.values()]
     last = len(steps) - 1
     return Lane(
         name="leftovers",

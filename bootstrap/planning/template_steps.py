@@ -153,17 +153,22 @@ class SealTemplate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoveIso:
-    """Have a NoCloud ISO of ours gone."""
+class RemoveIsos:
+    """Have NoCloud ISOs of ours gone.
+
+    Attributes:
+        isos: Proxmox node and volume of each.
+        reports: Warn of those that the token may not remove; they hold no secret, so once is enough.
+    """
 
     phase: ClassVar[str] = "tidy"
-    pve_node: PveNodeName
-    volume: str
+    isos: tuple[tuple[PveNodeName, str], ...]
+    reports: bool
 
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        return f"remove {self.volume}"
+        return f"remove {', '.join(volume for _, volume in self.isos)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +196,6 @@ TemplateStep = (
     | BakeGuest
     | CleanGuest
     | SealTemplate
-    | RemoveIso
+    | RemoveIsos
     | RemoveTemplate
 )

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from bootstrap.cli.template import pruned_text
+from bootstrap.cli.work import Ended
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_build, run_prune
 from bootstrap.commands.up import prepare_up, run_up
@@ -220,13 +222,37 @@ def test_what_is_not_there_is_a_warning() -> None:
     assert any(isinstance(event, Warned) and "something is not there" in event.message for event in said)
 
 
-def test_a_token_that_may_not_remove_the_iso_leaves_it_and_says_so() -> None:
-    said: list[Event] = []
+def test_isos_that_the_token_may_not_remove_are_told_once_and_by_prune() -> None:
+    """They hold no secret, and each build leaves one: no reason to warn each time."""
     world = world_of()
     world.keeps_volumes = True
-    build(world, sink=said.append)
-    assert len(isos(world)) == 1
-    assert any(isinstance(event, Warned) and "no secret" in event.message for event in said)
+    said: list[Event] = []
+    for _ in range(3):
+        build(world, replace(WISH, again=True), sink=said.append)
+    assert len(isos(world)) == 3
+    assert not [event for event in said if isinstance(event, Warned) and "ISO" in event.message]
+    before = list_templates(world.ports)
+    plan = prepare_prune(SPEC, world.ports)
+    report = run_prune(plan, SPEC, world.ports, sink=said.append, options=RunOptions())
+    (warning,) = [event.message for event in said if isinstance(event, Warned) and "ISO" in event.message]
+    assert warning.startswith("3 ISOs of template builds stay: ")
+    assert "no secret" in warning
+    assert not [step.title for step in report.steps if step.changed and "iso/" in step.title]
+    gone = [f"{one.name} ({one.vmid})" for one in before if one.vmid not in world.vms]
+    assert pruned_text(Ended(plan=plan, report=report)).startswith(f"removed {', '.join(gone)} in ")
+
+
+def test_prune_removes_the_isos_that_it_may() -> None:
+    world = world_of()
+    world.keeps_volumes = True
+    build(world)
+    world.keeps_volumes = False
+    plan = prepare_prune(SPEC, world.ports)
+    report = run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert isos(world) == []
+    (title,) = [step.title for step in report.steps if step.changed]
+    assert title.startswith("remove local:iso/hk8s-")
+    assert pruned_text(Ended(plan=plan, report=report)).startswith("removed local:iso/hk8s-")
 
 
 def three_generations() -> tuple[World, list[Vmid]]:
