@@ -165,6 +165,10 @@ class AgentNotConfiguredError(HypervisorError):
     """The VM has no guest agent configured: no waiting will help."""
 
 
+class AgentForbidsError(HypervisorError):
+    """The guest agent's own settings do not allow the command: no waiting will help."""
+
+
 class AgentNotRunningError(HypervisorError):
     """The guest agent does not answer; while a machine boots this is normal."""
 

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from bootstrap.errors import (
+    AgentForbidsError,
     AgentNotConfiguredError,
     AgentNotRunningError,
     DeadlineError,
@@ -120,7 +121,7 @@ def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tupl
             if asks_agent:
                 silent.add(vm.pve_node)
             continue
-        except (AgentNotConfiguredError, PermissionDeniedError):
+        except (AgentForbidsError, AgentNotConfiguredError, PermissionDeniedError):
             continue  # the run meets the same answer and says what to do about it
     return found
 

@@ -192,7 +192,7 @@ class Hypervisor(Protocol):
         Of a container Proxmox VE tells them itself.
 
         Raises:
-            AgentNotConfiguredError: Final.
+            AgentNotConfiguredError, AgentForbidsError: Final.
             AgentNotRunningError: The guest still boots; the container is off.
         """
         ...
@@ -202,6 +202,7 @@ class Hypervisor(Protocol):
 
         Raises:
             PermissionDeniedError: The token may not (PVE 9: VM.GuestAgent.FileRead).
+            AgentForbidsError: The guest agent's own settings do not allow it.
             AgentNotRunningError: No answer, or the file is not there yet.
         """
         ...

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bootstrap.adapters.proxmox.grants import mend_grant, parse_refusal
 from bootstrap.errors import (
+    AgentForbidsError,
     AgentNotConfiguredError,
     AgentNotRunningError,
     AuthenticationError,
@@ -88,6 +89,15 @@ _AT_THE_GUEST_AGENT = (
         r"No QEMU guest agent configured",
         AgentNotConfiguredError,
         "switch the template's guest agent on (`qm set VMID --agent enabled=1`) and install qemu-guest-agent in it",
+    ),
+    _known(
+        # QEMU's qapi/qmp-dispatch.c; the second form is that of QEMU before 3.1.
+        r"[Cc]ommand guest-\S+ has been disabled",
+        AgentForbidsError,
+        "allow it in the template's guest agent (guest-network-get-interfaces, guest-file-open, guest-file-read, "
+        "guest-file-close): on RHEL, Rocky and Alma in the line FILTER_RPC_ARGS (before 9.4 BLOCK_RPCS or "
+        "BLACKLIST_RPC) of /etc/sysconfig/qemu-ga, then `systemctl restart qemu-guest-agent`; where only files are "
+        "refused, `ssh: {host_keys: accept-new}` in the inventory does without them",
     ),
     _known(
         r"guest agent is not running|^VM \d+ is not running|^VM \d+ (?:qmp|qga) command 'guest-|^Agent error",

@@ -28,6 +28,7 @@ class FaultKind:
 _GUEST = (
     FaultKind("agent-silent", "guest", "the guest agent never answers"),
     FaultKind("agent-no-address", "guest", "the guest agent answers, but eth0 has no address"),
+    FaultKind("agent-forbids", "guest", "the guest agent tells addresses, but neither files nor programs (as RHEL's)"),
     FaultKind("address-changes", "guest", "eth0 has another address some seconds after boot", {"after_s": 5.0}),
     FaultKind("same-machine-id", "guest", "all machines it fits have one machine-id"),
     FaultKind("cloud-init-error", "guest", "cloud-init ends in an error", {"text": "Failed to run module ssh"}),

@@ -10,6 +10,11 @@ from typing import Any
 
 from bootstrap.lab.guests.base import AgentCommandError
 
+FILES_AND_PROGRAMS = frozenset(
+    f"guest-{name}" for name in ("exec", "exec-status", "file-open", "file-read", "file-write", "file-close")
+)
+"""What the guest agent of RHEL and its kin refuses unless its settings are changed."""
+
 _OS = {
     "id": "debian", "kernel-release": "6.1.0-lab", "kernel-version": "#1 SMP", "machine": "x86_64",
     "name": "Debian GNU/Linux", "pretty-name": "Debian GNU/Linux 12 (bookworm)", "version": "12 (bookworm)",
@@ -27,6 +32,7 @@ class AnsweringAgent:
         prefix: Length of that address's network prefix.
         more_addresses: Further IPv4 addresses of eth0, each a network of its own (/32).
         addresses6: IPv6 addresses of eth0 with their prefix lengths, in the order told.
+        forbidden: Commands that it refuses by its own settings (`--block-rpcs`), as RHEL's does by default.
         files: What `file-read` finds and `file-write` changes.
         programs: What `exec` runs: command line to exit code, standard output, standard error.
         handles: Files the agent has open: path, mode and position.
@@ -38,6 +44,7 @@ class AnsweringAgent:
     prefix: int = 16
     more_addresses: set[str] = field(default_factory=set)
     addresses6: tuple[tuple[str, int], ...] = ()
+    forbidden: frozenset[str] = frozenset()
     files: dict[str, bytes] = field(default_factory=dict)
     programs: dict[tuple[str, ...], tuple[int, str, str]] = field(default_factory=dict)
     handles: dict[int, tuple[str, str, int]] = field(default_factory=dict)
@@ -52,6 +59,8 @@ class AnsweringAgent:
         method = getattr(self, "_" + command.replace("-", "_"), None)
         if method is None:
             raise AgentCommandError(f"The command {command} has not been found")
+        if command in self.forbidden:
+            raise AgentCommandError(f"Command {command} has been disabled: the command is not allowed")
         return method(**{key.replace("-", "_"): value for key, value in (arguments or {}).items()})
 
     def _guest_ping(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import asyncssh
 import yaml
 
 from bootstrap.lab.faults.active import Fault
-from bootstrap.lab.guests.answers import AnsweringAgent
+from bootstrap.lab.guests.answers import FILES_AND_PROGRAMS, AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec, Interface
 from bootstrap.lab.simulated.addresses import SSH_PORT, addresses6
 from bootstrap.lab.simulated.disk import Disk
@@ -177,6 +177,8 @@ class SimulatedGuest:
         """What the guest agent answers with now; None: it is silent."""
         if not self.agent_up or self.spec is None or not self.spec.agent_enabled or self.struck("agent-silent"):
             return None
+        if self.struck("agent-forbids"):
+            return replace(self.agent, forbidden=FILES_AND_PROGRAMS)
         return replace(self.agent, address=None) if self.struck("agent-no-address") else self.agent
 
     def _unit(self, name: str) -> Unit:

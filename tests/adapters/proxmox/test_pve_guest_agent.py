@@ -11,6 +11,7 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import (
+    AgentForbidsError,
     AgentNotConfiguredError,
     AgentNotRunningError,
     InterruptedRunError,
@@ -48,6 +49,24 @@ def test_a_file_is_read(hypervisor: ProxmoxHypervisor, running: Vmid) -> None:
 def test_a_file_that_is_not_there_yet_may_come(hypervisor: ProxmoxHypervisor, running: Vmid) -> None:
     with pytest.raises(AgentNotRunningError, match="failed to open file '/nope'"):
         hypervisor.read_guest_file(running, pve_node=PVE1, path="/nope")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Agent error: Command guest-file-open has been disabled: the command is not allowed",
+        "Agent error: The command guest-file-open has been disabled for this instance",
+        "VM 7001 qga command 'guest-file-open' failed - Command guest-file-open has been disabled",
+    ],
+)
+def test_an_agent_that_may_not_read_files_is_final_and_says_the_way_out(
+    lab: Lab, hypervisor: ProxmoxHypervisor, running: Vmid, text: str
+) -> None:
+    lab.pve.fail("GET", "/agent/file-read", 500, text, times=5)
+    with pytest.raises(AgentForbidsError, match="cannot read /etc/hostname") as raised:
+        hypervisor.read_guest_file(running, pve_node=PVE1, path="/etc/hostname")
+    assert "/etc/sysconfig/qemu-ga" in raised.value.resolution
+    assert lab.requests("GET", "/agent/file-read") == 1
 
 
 def test_a_vm_that_is_off_has_no_agent_running(hypervisor: ProxmoxHypervisor, vm: Vmid) -> None:
