@@ -319,14 +319,31 @@ class TestInstall:
         assert not machine.path("/usr/local/bin/kubectl").exists()
         assert machine.path("/usr/local/bin/ctr").read_text() == "mine"
 
-    def test_uninstall_leaves_only_what_it_says(self, machine: Machine) -> None:
-        self.install(machine, ("k3s.bin", BINARY), ("images/a.tar", "image"))
-        machine.put_file("/etc/rancher/node/password", "0123")
-        machine.put_file("/usr/local/bin/helm", "mine")
+    @pytest.mark.parametrize(("container", "networkd"), [(True, True), (True, False), (False, True)])
+    def test_a_container_does_not_wait_for_networkd(self, machine: Machine, container: bool, networkd: bool) -> None:
+        """Debian 13 holds network-online.target for two minutes there; what a VM waits for is its template's affair."""
+        machine.put_command("systemd-detect-virt", f"#!/bin/sh\nexit {int(not container)}\n")
+        machine.put_command("systemctl", f"#!/bin/sh\n[ $1 != cat ] || exit {int(not networkd)}\n")
+        self.install(machine, ("k3s.bin", BINARY))
+        drop_in = machine.path("/etc/systemd/system/systemd-networkd-wait-online.service.d/homelab-k8s.conf")
+        assert drop_in.exists() == (container and networkd)
+        if drop_in.exists():
+            assert "--any --timeout=10" in drop_in.read_text()
+            assert drop_in.parent.stat().st_mode & 0o777 == 0o755
+            self.uninstall(machine)
+            assert not drop_in.exists()
+
+    def uninstall(self, machine: Machine) -> None:
         # Only this machine's own rules and links are at stake here, so those parts get stand-ins.
         for command in ("ip", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"):
             machine.put_command(command, "#!/bin/sh\nexit 0\n")
         machine.run_command("/usr/local/bin/k3s-agent-uninstall.sh")
+
+    def test_uninstall_leaves_only_what_it_says(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY), ("images/a.tar", "image"))
+        machine.put_file("/etc/rancher/node/password", "0123")
+        machine.put_file("/usr/local/bin/helm", "mine")
+        self.uninstall(machine)
         left = sorted(str(path.relative_to(machine.system)) for path in machine.system.rglob("*") if path.is_file())
         assert left == ["etc/rancher/node/password", "usr/local/bin/helm"]
         assert "stop k3s-agent.service" in machine.calls.read_text()

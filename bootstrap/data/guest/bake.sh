@@ -4,7 +4,7 @@
 # Environment: SHA256  of the k3s binary, lower-case hex
 #              LOCK_S  how many seconds to wait for another apt or dpkg
 # Beside this script: k3s.bin (if it was sent), images/ (air-gap archives, if any were sent).
-# needs: bake-sysctl.conf bake-modules.conf bake-wait-online.conf bake-cloud.cfg
+# needs: bake-sysctl.conf bake-modules.conf wait-online.conf bake-cloud.cfg
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
@@ -118,7 +118,7 @@ put ./bake-sysctl.conf /etc/sysctl.d/90-homelab-k8s.conf
 put ./bake-modules.conf /etc/modules-load.d/homelab-k8s.conf
 put ./bake-cloud.cfg /etc/cloud/cloud.cfg.d/99-homelab-k8s.cfg
 if [ -x /usr/lib/systemd/systemd-networkd-wait-online ]; then
-    put ./bake-wait-online.conf "$WAIT_ONLINE/homelab-k8s.conf"
+    put ./wait-online.conf "$WAIT_ONLINE/homelab-k8s.conf"
 fi
 off apt-daily.timer apt-daily-upgrade.timer man-db.timer snapd.service snapd.socket snapd.seeded.service
 echo "changed=$changed"

@@ -4,12 +4,13 @@
 #              SHA256  of the k3s binary that is to be installed, lower-case hex
 # Beside this script: k3s.bin (if it was sent), config.yaml and service.env (secret; moved away or removed in any
 # case), images/ (air-gap archives, if any were sent).
-# needs: k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh
+# needs: k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
 
 BIN=/usr/local/bin
 UNITS=/etc/systemd/system
+WAIT_ONLINE=$UNITS/systemd-networkd-wait-online.service.d
 changed=0
 
 # What we are done with must not stay, least of all the secrets, however this ends.
@@ -77,6 +78,19 @@ put_images() {
     done
 }
 
+# In a container Proxmox VE writes the network for ifupdown (Debian 13), so networkd has no interface to manage, and its
+# wait-online holds network-online.target, and k3s with it, for two minutes at each start.
+put_wait_online() {
+    if systemd-detect-virt --quiet --container 2>/dev/null &&
+        systemctl cat systemd-networkd-wait-online.service >/dev/null 2>&1; then
+        (
+            umask 022
+            mkdir -p "$WAIT_ONLINE"
+        )
+        put 644 ./wait-online.conf "$WAIT_ONLINE/homelab-k8s.conf"
+    fi
+}
+
 case $ROLE in
     server) unit=k3s other=k3s-agent uninstall=k3s-uninstall.sh ;;
     agent) unit=k3s-agent other=k3s uninstall=k3s-agent-uninstall.sh ;;
@@ -93,6 +107,7 @@ fi
 put_binary
 put_links
 put_images
+put_wait_online
 put 755 ./k3s-killall.sh "$BIN/k3s-killall.sh"
 put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
 put 644 "./$unit.service" "$UNITS/$unit.service"

@@ -17,6 +17,7 @@ if [ -x /usr/local/bin/k3s-killall.sh ]; then
 fi
 systemctl disable --quiet "$unit.service" || :
 rm -f "/etc/systemd/system/$unit.service" "/etc/systemd/system/$unit.service.env"
+rm -f /etc/systemd/system/systemd-networkd-wait-online.service.d/homelab-k8s.conf
 systemctl daemon-reload
 systemctl reset-failed "$unit.service" 2>/dev/null || :
 
