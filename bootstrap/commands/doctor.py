@@ -16,13 +16,12 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind, Role
-from bootstrap.model.observed import Observed
+from bootstrap.model.observed import ARCHITECTURES, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
-from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.ranges import has_ranges, passed_over
 from bootstrap.planning.sources import all_bases

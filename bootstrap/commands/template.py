@@ -13,8 +13,7 @@ from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName
-from bootstrap.model.observed import Observed
-from bootstrap.planning.making import ARCHITECTURES
+from bootstrap.model.observed import ARCHITECTURES, Observed
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint
 from bootstrap.planning.template_build import (

@@ -115,6 +115,7 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
         image=build.image,
         storage=build.disk_storage,
         seed=build.iso,
+        cd_drive=build.cd_drive,
         settings=builder_settings(build),
         resource_pool=context.spec.placement.resource_pool,
     )
@@ -188,7 +189,13 @@ def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
         raise HomelabError(f"{build.name} is {record.state.value}, not clean")
     if record.state is not BuildState.SEALED:
         sealed = render_template(replace(record, state=BuildState.SEALED))
-        maker.seal(build.vmid, pve_node=build.pve_node, storage=build.disk_storage, description=sealed)
+        maker.seal(
+            build.vmid,
+            pve_node=build.pve_node,
+            drive=build.cd_drive,
+            storage=build.disk_storage,
+            description=sealed,
+        )
     maker.convert(build.vmid, pve_node=build.pve_node, warn=context.warn(lane))
     return Done(note=f"{build.name}, vmid {build.vmid} on {build.pve_node}")
 

@@ -13,6 +13,9 @@ OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
 
 
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Words of `uname -m`, and what k3s's releases, cloud images and container templates call the same."""
+
 NEVER_LINKED = frozenset({"lvm", "iscsi", "iscsidirect"})
 """Storage kinds whose plugins have no linked clones; all others have where the volume is a base volume."""
 

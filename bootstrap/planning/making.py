@@ -9,7 +9,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
-from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.lock import machine_vmids
@@ -38,7 +38,6 @@ from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.zones import with_topology
 
 API_REACHABLE = Gate("api_reachable")
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def fetched(version: str, arch: str) -> Gate:

@@ -13,11 +13,11 @@ from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, KeptMachine
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import MachineSpec, NodePool
-from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
+from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.keeping_steps import NoteRebuild, SaveIdentity, TakeSnapshot
-from bootstrap.planning.making import ARCHITECTURES, access_lane, fetched
+from bootstrap.planning.making import access_lane, fetched
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.steps import FetchK3s
 

@@ -9,7 +9,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineKind, MachineSpec, NodePool
-from bootstrap.model.observed import Observed, OsTemplate, PveNodeFacts
+from bootstrap.model.observed import ARCHITECTURES, Observed, OsTemplate, PveNodeFacts
 from bootstrap.planning.placement import Bases, ContainerBase, Sources
 from bootstrap.planning.preflight import storage_on, storage_problem
 from bootstrap.planning.templates import allowed_pve_nodes, usable_templates
@@ -19,7 +19,6 @@ DEFAULT_OSTEMPLATE = "debian-13-standard"
 
 _VERSION = re.compile(r"_(\d[\d.]*)-(\d+)_")
 _ARCH = re.compile(r"[_-](amd64|arm64)\b")
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def sources_for(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], *, clones: bool = False) -> Sources:
@@ -85,7 +84,7 @@ def _wanted(pool: NodePool) -> str:
 
 
 def _matching(pool: NodePool, facts: PveNodeFacts, observed: Observed) -> Iterator[OsTemplate]:
-    wanted, arch = _wanted(pool), _ARCHITECTURES.get(facts.architecture, facts.architecture)
+    wanted, arch = _wanted(pool), ARCHITECTURES.get(facts.architecture, facts.architecture)
     for template in observed.ostemplates:
         name = template.file_name
         named = wanted in (template.volume, name) or name.startswith(f"{wanted}_")

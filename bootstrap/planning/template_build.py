@@ -10,8 +10,8 @@ from ipaddress import IPv4Address
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import Observed, PveNodeFacts
-from bootstrap.planning.making import ARCHITECTURES, fetched
+from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts
+from bootstrap.planning.making import fetched
 from bootstrap.planning.offers import common_bridges
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.recipes import BuildState, Recipe, TemplateVm, template_vmid

@@ -11,6 +11,11 @@ from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.planning.recipes import HASH_TAG, Recipe
 
 
+def cloud_init_key(arch: str) -> str:
+    """Where a CD-ROM can be: QEMU's `virt` machine of arm64 has no IDE; `arch` as k3s's releases name it."""
+    return "scsi1" if arch == "arm64" else "ide2"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TemplateBuild:
     """A template that is to be, and where.
@@ -56,6 +61,11 @@ class TemplateBuild:
         """net0's MAC address: known before the VM is made, since the NoCloud ISO names the card by it."""
         digest = hashlib.sha256(f"{self.name}/{self.vmid}".encode()).digest()
         return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in digest[:3])])  # Proxmox VE's own prefix
+
+    @property
+    def cd_drive(self) -> str:
+        """Config key of the CD-ROM and later of the cloud-init drive."""
+        return cloud_init_key(self.arch)
 
     @property
     def iso_name(self) -> str:

@@ -12,12 +12,13 @@ from dataclasses import replace
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec
 from bootstrap.model.ids import PveNodeName, Vmid
-from bootstrap.model.observed import NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
+from bootstrap.model.observed import ARCHITECTURES, NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import storage_on
 from bootstrap.planning.recipes import TEMPLATE_TAG, image_name
 from bootstrap.planning.steps import CloneVm
 from bootstrap.planning.template_build import BuildWish, build_storage
+from bootstrap.planning.template_steps import cloud_init_key
 from bootstrap.planning.templates import is_asked_for, matching_templates, usable_templates
 
 IMAGE_GIB = 3
@@ -103,7 +104,7 @@ def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFact
         disk_gib=IMAGE_GIB,
         storage=storage.name,
         linkable=storage.kind not in NEVER_LINKED,
-        cloud_init_drive="ide2",
+        cloud_init_drive=cloud_init_key(ARCHITECTURES.get(facts.architecture, "amd64")),
         bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), None),
         scsi_controller="virtio-scsi-single",
         storages=frozenset({storage.name}),

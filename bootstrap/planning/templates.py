@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.recipes import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
+from bootstrap.planning.template_steps import cloud_init_key
 
 
 def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
@@ -35,8 +36,9 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
             )
     if not chosen:
         raise _no_template(spec, observed, matching, allowed)
+    architectures = {facts.name: facts.architecture for facts in observed.pve_nodes}
     for template in chosen.values():
-        _check(template)
+        _check(template, arch=ARCHITECTURES.get(architectures.get(template.pve_node, ""), "amd64"))
     return chosen
 
 
@@ -128,7 +130,7 @@ def _no_template(
     )
 
 
-def _check(template: TemplateFacts) -> None:
+def _check(template: TemplateFacts, *, arch: str) -> None:
     name = f"template {template.name} (vmid {template.vmid} on {template.pve_node})"
     if not template.agent_enabled:
         raise PreflightError(
@@ -141,7 +143,8 @@ def _check(template: TemplateFacts) -> None:
         raise PreflightError(
             f"{name} has no cloud-init drive",
             details="without it Proxmox accepts user, key and address and delivers none of them",
-            resolution=f"on the Proxmox node: qm set {template.vmid} --ide2 {template.storage or 'STORAGE'}:cloudinit",
+            resolution=f"on the Proxmox node: qm set {template.vmid} --{cloud_init_key(arch)} "
+            f"{template.storage or 'STORAGE'}:cloudinit",
         )
     if template.disk is None:
         raise PreflightError(

@@ -12,7 +12,7 @@ from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import ARCHITECTURES, KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.access import needed_server
@@ -21,7 +21,6 @@ from bootstrap.planning.climbing import Climber, Climbing, interrupted
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import machine_of
-from bootstrap.planning.making import ARCHITECTURES
 from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
 from bootstrap.planning.versions import (
     K3sVersion,

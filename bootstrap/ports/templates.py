@@ -20,6 +20,7 @@ class BuilderRequest:
         image: Volume that its disk is made of: `local:import/debian.qcow2`.
         storage: Where its disk goes.
         seed: Volume of the NoCloud ISO in its CD-ROM drive.
+        cd_drive: Config key of that drive, such as `ide2`.
         description: Goes in with the request itself, so that the VM is known as ours from its first instant.
         settings: Further config keys.
     """
@@ -32,6 +33,7 @@ class BuilderRequest:
     image: str
     storage: StorageName
     seed: str
+    cd_drive: str
     settings: Mapping[str, str | int]
     resource_pool: str | None = None
 
@@ -108,8 +110,8 @@ class TemplateMaker(Protocol):
         """Write the VM's description."""
         ...
 
-    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, storage: StorageName, description: str) -> None:
-        """Put a cloud-init drive in the place of the ISO, and write the description with it."""
+    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
+        """Put a cloud-init drive in the place of the ISO (config key `drive`), and write the description with it."""
         ...
 
     def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:

@@ -103,7 +103,7 @@ class ProxmoxTemplates:
             "description": request.description,
             "tags": ";".join(request.tags),
             "scsi0": f"{request.storage}:0,import-from={request.image},discard=on",
-            "ide2": f"{request.seed},media=cdrom",
+            request.cd_drive: f"{request.seed},media=cdrom",
             "boot": "order=scsi0",
         }
         if request.resource_pool is not None:
@@ -115,13 +115,13 @@ class ProxmoxTemplates:
         """See `TemplateMaker.describe`."""
         self._put(vmid, pve_node, {"description": description}, f"write the description of VM {vmid} on {pve_node}")
 
-    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, storage: StorageName, description: str) -> None:
+    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
         """See `TemplateMaker.seal`. The ISO is no more than a reference, so nothing is left of it in the config."""
         what = f"give VM {vmid} on {pve_node} a cloud-init drive"
-        self._put(vmid, pve_node, {"ide2": f"{storage}:cloudinit", "description": description}, what)
+        self._put(vmid, pve_node, {drive: f"{storage}:cloudinit", "description": description}, what)
         config = self._api.get(_path(vmid, pve_node), what=f"read back VM {vmid} on {pve_node}")
-        if configs.cloud_init_drive(config) != "ide2":
-            raise HypervisorError(f"cannot {what}", details=f"ide2 is {config.get('ide2')}")
+        if configs.cloud_init_drive(config) != drive:
+            raise HypervisorError(f"cannot {what}", details=f"{drive} is {config.get(drive)}")
 
     def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `TemplateMaker.convert`."""

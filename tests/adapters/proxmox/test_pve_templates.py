@@ -66,6 +66,7 @@ def request(of: CloudImage, **changes: object) -> BuilderRequest:
         image=f"local:import/{of.file_name}",
         storage=LOCAL,
         seed="local:iso/seed.iso",
+        cd_drive="ide2",
         settings={
             "agent": "enabled=1",
             "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0",
@@ -117,7 +118,7 @@ def test_a_builder_becomes_a_template_and_is_told_with_who_stands_on_it(
     assert (seen.vmid, seen.template, seen.record, seen.users) == (BUILDER, False, RECORD, ())
     sealed = replace(RECORD, state=BuildState.SEALED)
     maker.describe(BUILDER, pve_node=PVE1, description=render_template(replace(RECORD, state=BuildState.CLEANED)))
-    maker.seal(BUILDER, pve_node=PVE1, storage=LOCAL, description=render_template(sealed))
+    maker.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=render_template(sealed))
     maker.convert(BUILDER, pve_node=PVE1, warn=ignore)
     maker.convert(BUILDER, pve_node=PVE1, warn=ignore)
     hypervisor.clone(replace(clone_request(), template=BUILDER), warn=ignore)
@@ -131,7 +132,7 @@ def test_what_is_made_is_a_template_that_machines_can_be_made_of(
     hypervisor: ProxmoxHypervisor, image: CloudImage
 ) -> None:
     made(hypervisor, image)
-    hypervisor.templates.seal(BUILDER, pve_node=PVE1, storage=LOCAL, description=render_template(RECORD))
+    hypervisor.templates.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=render_template(RECORD))
     hypervisor.templates.convert(BUILDER, pve_node=PVE1, warn=ignore)
     facts = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
     template = next(one for one in facts.templates if one.vmid == BUILDER)

@@ -71,7 +71,7 @@ class FakeTemplates:
             assert {(request.pve_node, request.image), (request.pve_node, request.seed)} <= world.volumes
             vm = FakeVm(vmid=request.vmid, name=request.name, pve_node=request.pve_node)
             vm.description, vm.tags = request.description, ";".join(request.tags)
-            vm.settings = {**request.settings, "ide2": request.seed}
+            vm.settings = {**request.settings, request.cd_drive: request.seed}
             world.vms[request.vmid] = vm
         world.log(f"create {request.name}")
 
@@ -80,10 +80,10 @@ class FakeTemplates:
         record = parse_template(description, vmid=vmid)
         self.world.log(f"describe {record.state.value if record else ''}")
 
-    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, storage: StorageName, description: str) -> None:
+    def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
         vm = self.world.vms[vmid]
         vm.description = description
-        vm.settings["ide2"] = f"{storage}:cloudinit"
+        vm.settings[drive] = f"{storage}:cloudinit"
         self.world.log(f"seal {vm.name}")
 
     def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:

@@ -136,7 +136,8 @@ class World:
                 name=vm.name,
                 pve_node=vm.pve_node,
                 tags=frozenset(vm.tags.split(";")),
-                storages=frozenset({StorageName(str(vm.settings["ide2"]).partition(":")[0])}),
+                storages=frozenset({StorageName(str(vm.settings[_cloud_init_drive(vm)]).partition(":")[0])}),
+                cloud_init_drive=_cloud_init_drive(vm),
                 image=record.image if record else "",
                 k3s=record.k3s if record else "",
                 recipe=record.recipe if record else "",
@@ -177,3 +178,7 @@ class World:
             probes=FakeProbes(self),
             templates=FakeTemplates(self),
         )
+
+
+def _cloud_init_drive(vm: FakeVm) -> str:
+    return next(key for key, value in vm.settings.items() if str(value).endswith(":cloudinit"))

@@ -68,6 +68,16 @@ def test_a_template_is_built_in_order_and_nothing_else_is_left() -> None:
     ]
 
 
+def test_on_arm64_no_drive_is_on_ide() -> None:
+    """QEMU's `virt` machine has no such bus, and the VM would not start."""
+    world = world_of()
+    world.pve_nodes = [replace(facts, architecture="aarch64") for facts in world.pve_nodes]
+    build(world)
+    (made,) = list_templates(world.ports)
+    assert world.vms[made.vmid].settings["scsi1"] == "local:cloudinit"
+    assert not [key for key in world.vms[made.vmid].settings if key.startswith("ide")]
+
+
 def test_where_it_is_already_nothing_is_done() -> None:
     world = world_of()
     build(world)
