@@ -16,10 +16,10 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
     STORAGE_REMEDY,
     bridges_of,
+    clone_storage_problem,
     network_problems,
     storage_of,
     storage_on,
-    storage_problem,
 )
 from bootstrap.planning.sizing import Capacity
 from bootstrap.planning.sources import container_bases
@@ -147,7 +147,7 @@ def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
     for facts, template in _in_use(spec, observed):
         name = storage_of(spec, template)
         storage = storage_on(facts, name)
-        problem = storage_problem(storage)
+        problem = clone_storage_problem(spec, facts, template)
         if not problem and storage is not None and storage.free_gib <= reserve_gib:
             problem = f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
         if problem:

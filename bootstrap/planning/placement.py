@@ -8,7 +8,7 @@ spreading leave one machine without a place though the sum would fit, the machin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bootstrap.errors import CapacityError
@@ -75,6 +75,20 @@ def clones_full(spec: ClusterSpec, template: TemplateFacts) -> bool:
     return spec.clone is CloneMode.FULL or not template.linkable
 
 
+def needs_shared(spec: ClusterSpec, template: TemplateFacts, pve_node: PveNodeName) -> bool:
+    """Whether a machine's disk on this Proxmox node can only be on shared storage.
+
+    A full clone of a template of another Proxmox node: "can't clone to non-shared storage" (qemu-server:
+    API2/Qemu.pm, clone_vm).
+    """
+    return template.pve_node != pve_node and clones_full(spec, template)
+
+
+def not_shared(template: TemplateFacts) -> str:
+    """What is said of a storage that is not shared and would have to be, as it reads after its name."""
+    return f"is not shared, and full clones of the template on {template.pve_node} can only go to shared storage"
+
+
 def place(
     spec: ClusterSpec,
     observed: Observed,
@@ -102,7 +116,7 @@ def place(
     for order, rank in attempts:
         chosen, after, refused = _assign(spec, start, order, rank, sources, shared=observed.shared_storages)
         if refused is None:
-            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new)))
+            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new, sources)))
         refusals.append((refused, after))
     raise _does_not_fit(spec, sources, len(new), *refusals[0])
 
@@ -182,6 +196,10 @@ def _why_not(
 ) -> tuple[str, ...]:
     if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
         return (f"the pool {machine.pool} is kept to {', '.join(machine.pve_nodes)}",)
+    if isinstance(template, TemplateFacts) and needs_shared(spec, template, capacity.pve_node):
+        storage = machine.storage or spec.placement.storage or template.storage
+        if storage not in capacity.shared:
+            return (f"{storage} {not_shared(template)}",)
     return why_not(capacity, machine, disks_gib=_need(spec, machine, template))
 
 
@@ -246,8 +264,8 @@ def _notes(before: Sequence[Capacity], after: Mapping[PveNodeName, Capacity]) ->
     return tuple(notes)
 
 
-def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> tuple[str, ...]:
-    """One line for each Proxmox node that would count if it were up and not in maintenance."""
+def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], sources: Sources) -> tuple[str, ...]:
+    """One line for each Proxmox node that would count if it were up, not in maintenance and had the template."""
     if not new:
         return ()
     resting = spec.placement.maintenance
@@ -256,7 +274,24 @@ def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec])
     return (
         *(f"{name} is in maintenance (proxmox.nodes): no new machine goes there" for name in resting),
         *(f"{name} is offline: no new machine goes there" for name in offline),
+        *_without_template(spec, observed, new, sources),
     )
+
+
+def _without_template(
+    spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], sources: Sources
+) -> Iterator[str]:
+    """Where machines could go that is left empty since the template is elsewhere."""
+    vms = [machine for machine in new if machine.kind is MachineKind.VM]
+    homes = ", ".join(sorted({template.pve_node for template in sources.templates.values()}))
+    for facts in observed.pve_nodes:
+        allowed = facts.name in (spec.placement.pve_nodes or (facts.name,))
+        wanted = any(not machine.pve_nodes or facts.name in machine.pve_nodes for machine in vms)
+        if facts.online and allowed and wanted and facts.name not in sources.templates:
+            yield (
+                f"{facts.name} has no template ({spec.template}), and the one of {homes} cannot be cloned to it: no "
+                "new machine goes there; make it there too, or move its disks to shared storage"
+            )
 
 
 def _does_not_fit(

@@ -12,7 +12,7 @@ from bootstrap.model.machine import MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.dual_stack import NODE_PREFIX, NODE_PREFIX6, cluster_networks
 from bootstrap.planning.hardware import check_disk_options, data_storage
-from bootstrap.planning.placement import clones_full
+from bootstrap.planning.placement import clones_full, needs_shared, not_shared
 
 STORAGE_REMEDY = (
     "look at it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can name "
@@ -56,6 +56,15 @@ def storage_problem(storage: StorageFacts | None, *, content: str = "images", wh
     if content not in storage.content:
         return f"is not for {what} (its content: {', '.join(sorted(storage.content)) or 'nothing'})"
     return ""
+
+
+def clone_storage_problem(spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts) -> str:
+    """What keeps the disks of this template's clones on a Proxmox node from their storage; empty where nothing does."""
+    storage = storage_on(facts, storage_of(spec, template))
+    problem = storage_problem(storage)
+    if not problem and storage is not None and not storage.shared and needs_shared(spec, template, facts.name):
+        return not_shared(template)
+    return problem
 
 
 def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
@@ -138,10 +147,9 @@ def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) 
         PreflightError: With the reason for each Proxmox node.
     """
     problems = {
-        facts.name: f"{name} of {facts.name} {problem}" if problem else ""
+        facts.name: f"{storage_of(spec, templates[facts.name])} of {facts.name} {problem}" if problem else ""
         for facts in _with(templates, observed)
-        for name in (storage_of(spec, templates[facts.name]),)
-        for problem in (storage_problem(storage_on(facts, name)),)
+        for problem in (clone_storage_problem(spec, facts, templates[facts.name]),)
     }
     if problems and all(problems.values()):
         raise PreflightError(

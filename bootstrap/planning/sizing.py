@@ -32,6 +32,7 @@ class Capacity:
         cores: Its logical CPUs.
         committed_cores, committed_memory_mib: Of guests that run or start with it, and machines planned so far.
         free_gib: Space per storage, planned clones already taken off.
+        shared: Those of its active storages that it shares with other Proxmox nodes.
         weight: How much its free memory counts when machines are spread.
         wait_mib: What its free memory counts less by, until a machine is put on it: it has no template yet.
         servers, machines: How many of our servers and of our machines are on it.
@@ -43,6 +44,7 @@ class Capacity:
     committed_cores: int
     committed_memory_mib: int
     free_gib: tuple[tuple[StorageName, int], ...]
+    shared: frozenset[StorageName] = frozenset()
     servers: int = 0
     machines: int = 0
     weight: int = 1
@@ -59,6 +61,7 @@ class Capacity:
             committed_cores=facts.committed_cores,
             committed_memory_mib=facts.committed_memory_mib,
             free_gib=tuple((storage.name, storage.free_gib) for storage in facts.storages if storage.active),
+            shared=frozenset(storage.name for storage in facts.storages if storage.active and storage.shared),
             sizing=sizing,
         )
 

@@ -321,3 +321,49 @@ def test_a_template_on_shared_storage_reaches_all_that_have_it_and_no_other() ->
     home_down = replace(seen, pve_nodes=(replace(nodes[0], online=False, storages=()), *nodes[1:]))
     with pytest.raises(PreflightError):
         usable_templates(spec, home_down)
+
+
+def shared_template(*, own: bool = False) -> tuple[ClusterSpec, Observed]:
+    """A template on shared storage of pve1; pve1 and pve2 have it and each a storage `fast` of its own."""
+    shared = StorageFacts(name=LOCAL, kind="nfs", shared=True, active=True, content=frozenset({"images"}), free_gib=500)
+    fast = replace(shared, name=StorageName("fast"), kind="zfspool", shared=False)
+    nodes = tuple(replace(pve_node(f"pve{n}"), storages=(shared, fast)) for n in (1, 2))
+    templates = (TEMPLATE, *([replace(TEMPLATE, pve_node=PveNodeName("pve2"), vmid=Vmid(9001))] if own else []))
+    return cluster(servers=1, agents=3), replace(observed_of(nodes), templates=templates)
+
+
+@pytest.mark.parametrize("pool_says", [False, True])
+def test_full_clones_to_another_proxmox_node_need_shared_storage(pool_says: bool) -> None:
+    """Proxmox VE: "can't clone to non-shared storage 'fast'"."""
+    spec, observed = shared_template()
+    spec = replace(spec, clone=CloneMode.FULL)
+    assert set(planned(spec, observed).placement.of.values()) == {"pve1", "pve2"}
+    name = StorageName("fast")
+    fast = replace(spec, workers=tuple(replace(pool, storage=name) for pool in spec.workers)) if pool_says else spec
+    fast = fast if pool_says else placed(fast, storage=name)
+    places = planned(fast, observed).placement.of
+    assert {places[MachineName(f"demo-workers-{n}")] for n in (1, 2, 3)} == {"pve1"}
+    only = placed(fast, pve_nodes=(PveNodeName("pve2"),))
+    with pytest.raises(PreflightError, match=r"no Proxmox node|no storage for") as refused:
+        planned(only, observed)
+    assert "fast" in refused.value.details
+    assert "not shared, and full clones of the template on pve1" in refused.value.details
+    _, both = shared_template(own=True)
+    assert set(planned(fast, both).placement.of.values()) == {"pve1", "pve2"}
+
+
+def test_linked_clones_stay_on_shared_storage_whatever_storage_is_named() -> None:
+    spec, observed = shared_template()
+    assert set(planned(placed(spec, storage=StorageName("fast")), observed).placement.of.values()) == {"pve1", "pve2"}
+
+
+def test_a_template_on_one_of_several_proxmox_nodes_is_said() -> None:
+    """Everything goes there, which nobody would expect who has three machines."""
+    observed = replace(three_pve_nodes(), templates=(TEMPLATE,))
+    making = planned(cluster(servers=3), observed)
+    assert set(making.placement.of.values()) == {"pve1"}
+    said = [note for note in making.notes if "cannot be cloned to it" in note]
+    assert [note.split()[0] for note in said] == ["pve2", "pve3"]
+    assert "make it there too" in said[0]
+    kept = placed(cluster(servers=3), pve_nodes=(PveNodeName("pve1"),))
+    assert not [note for note in planned(kept, observed).notes if "cannot be cloned" in note]
