@@ -10,7 +10,16 @@ from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, Short, Val
 from bootstrap.inventory.table_backup import BACKUP
 from bootstrap.inventory.table_network import NETWORK
 from bootstrap.inventory.table_pools import CONTROL_PLANE_SECTION, COUNT, POOL
-from bootstrap.model.cluster import DEFAULT_IMAGE, BuildPolicy, CloneMode, HostKeyPolicy, K3sSpec, SizingSpec, SshSpec
+from bootstrap.model.cluster import (
+    DEFAULT_IMAGE,
+    IMAGES,
+    BuildPolicy,
+    CloneMode,
+    HostKeyPolicy,
+    K3sSpec,
+    SizingSpec,
+    SshSpec,
+)
 from bootstrap.model.ids import PveNodeName
 
 DEFAULT_CLUSTER: Final = "homelab"
@@ -155,7 +164,7 @@ TEMPLATE_IMAGE: Final = Field(
     kind=forms.IMAGE,
     default_doc=f"{DEFAULT_IMAGE}, where no template has the tag {DEFAULT_TEMPLATE_TAG}",
     example="debian-13",
-    doc="The cloud image that a template of ours is made of: debian-13, debian-12, ubuntu-24.04, ubuntu-26.04, an "
+    doc=f"The cloud image that a template of ours is made of: {', '.join(IMAGES)}, an "
     "https address, or a volume on the Proxmox storage.",
 )
 TEMPLATE_CHECKSUM: Final = Field(

@@ -15,6 +15,9 @@ RELEASES_URL = "https://github.com/k3s-io/k3s/releases"
 CHANNELS_URL = "https://update.k3s.io/v1-release/channels"
 
 
+IMAGES = ("debian-13", "debian-12", "ubuntu-24.04", "ubuntu-26.04")
+"""The cloud images known by name; `data/images.yaml` says where they are."""
+
 DEFAULT_IMAGE = "debian-13"
 """What templates of ours are made of, unless somebody says otherwise."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec, TemplateRef, VmidRange
+from bootstrap.model.cluster import IMAGES, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
@@ -43,12 +43,13 @@ class TemplateChoice:
 def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
     """Every way to name a template: those that serve most Proxmox nodes first, unusable ones last.
 
-    Templates of ours are named by their image, since a newer one has another name. A tag is a choice only where it
+    Templates of ours are named by their image, since a newer one has another name; but for those of an image that was
+    given as an address or a volume, which a name cannot bring back. A tag is a choice only where it
     serves more Proxmox nodes than anything else does.
     """
     templates = observed.templates
-    refs = [TemplateRef(image=image) for image in sorted({each.image for each in templates if each.image})]
-    refs += [TemplateRef(name=name) for name in sorted({each.name for each in templates if not each.image})]
+    refs = [TemplateRef(image=image) for image in sorted({each.image for each in templates if each.image in IMAGES})]
+    refs += [TemplateRef(name=name) for name in sorted({each.name for each in templates if each.image not in IMAGES})]
     named = [_choice(observed, ref) for ref in refs]
     most = max((len(choice.pve_nodes) for choice in named), default=0)
     tags = sorted({tag for each in templates for tag in each.tags})

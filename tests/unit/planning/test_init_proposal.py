@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootstrap.adapters.images import catalogue
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import TemplateRef
+from bootstrap.model.cluster import IMAGES, TemplateRef
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
 from bootstrap.planning.offers import common_bridges, common_storages, free_vmids, template_choices
@@ -157,6 +158,16 @@ def test_with_unusable_templates_alone_one_of_ours_is_to_be_built() -> None:
 def test_templates_of_ours_are_named_by_their_image() -> None:
     ours = replace(template("hk8s-debian-13-1", on="pve1", vmid=9100), image="debian-13")
     assert propose(observed(ours), WISHES).spec.template == TemplateRef(image="debian-13")
+
+
+def test_templates_of_an_image_that_no_name_stands_for_are_named_themselves() -> None:
+    """`{image: mine}` would be refused by `up` once that template is gone: there is no such image in the catalogue."""
+    ours = replace(template("hk8s-mine-1", on="pve1", vmid=9100), image="mine")
+    assert propose(observed(ours), WISHES).spec.template == TemplateRef(name="hk8s-mine-1")
+
+
+def test_the_names_are_those_of_the_catalogue() -> None:
+    assert tuple(catalogue()) == IMAGES
 
 
 def test_without_any_template_sizes_are_proposed_all_the_same() -> None:
