@@ -10,6 +10,7 @@ from typing import Any
 
 from bootstrap.lab.delays import parse_delays
 
+CONTENT_TYPES = frozenset({"backup", "images", "import", "iso", "none", "rootdir", "snippets", "vztmpl"})
 GUEST_KINDS = ("auto", "container", "qemu", "simulated", "none")
 
 
@@ -32,6 +33,8 @@ class LabOptions:
         memory_mib: Memory of each Proxmox node; None: what this machine has, and 512 GiB with simulated guests.
         storage_gib: Room of the storage `local` when the lab starts; None: 100, and 16384 with simulated guests.
         shared_storage: Whether the Proxmox nodes have the storage `local` together; then one of them has the template.
+        storage_content: Content types of the storage `local`; a stock Proxmox VE has `backup,iso,vztmpl` there, and
+            `import` nowhere.
         time_scale: Real seconds per Proxmox second, for Proxmox's own waits (a refused login's 3 s, a lock's
             10 s, a silent agent's 3 s) and for what simulated guests do. 0 runs every task before its request is
             answered, and guests take no time.
@@ -50,6 +53,7 @@ class LabOptions:
     memory_mib: int | None = None
     storage_gib: int | None = None
     shared_storage: bool = False
+    storage_content: str = "backup,images,import,iso,rootdir,snippets,vztmpl"
     time_scale: float = 1.0
     delays: str = ""
     seed: int = 0
@@ -79,6 +83,9 @@ class LabOptions:
             found.append(f"memory_mib: {self.memory_mib} is less than 512")
         if self.vnet and not re.fullmatch("[a-z][a-z0-9]{0,7}", self.vnet):
             found.append(f"vnet: {self.vnet!r} is no name of a vnet: at most 8 small letters and digits")
+        unknown = sorted(set(self.storage_content.split(",")) - CONTENT_TYPES)
+        if unknown:
+            found.append(f"storage_content: {', '.join(unknown)} is none of {', '.join(sorted(CONTENT_TYPES))}")
         return (*found, *self._problems_of_time())
 
     def _problems_of_time(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from bootstrap.lab.delays import NONE, Delays
 from bootstrap.lab.faults.active import Faults
+from bootstrap.lab.front.access import Access
 from bootstrap.lab.front.agent import Agent
 from bootstrap.lab.front.certs import Certificate, make_certificate
 from bootstrap.lab.front.cluster import Cluster
@@ -32,6 +33,7 @@ from bootstrap.lab.front.gateway import Gateway
 from bootstrap.lab.front.machines import Machines
 from bootstrap.lab.front.passing import Passer
 from bootstrap.lab.front.power import Power
+from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Tasks
 from bootstrap.lab.front.world import (
     HOMELAB,
@@ -67,6 +69,7 @@ class LabServer:
     Attributes:
         pve: The `FakePve`, for tests that cause faults (`pve.fail(...)`, `pve.hold_config_lock(...)`). From another
             thread use `run` for its coroutines.
+        access: Who may do what, for tests that separate a token's privileges or keep an ACL to its path.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class LabServer:
             raise LabError("\n".join(problems))
         self.options = options
         self.pve, self._tokens = build_world(options)
+        self.access = Access(self.pve)
         self.supervisor = Supervisor(self.pve, driver)
         self._network = network
         self._ssh_port = ssh_port
@@ -158,7 +162,7 @@ class LabServer:
         )
         parts = (
             *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
-            Containers(front),
+            *(Containers(front), Tagging(front), self.access),
         )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
         version = self.options.pve_version

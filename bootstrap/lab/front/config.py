@@ -16,8 +16,9 @@ from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
 from bootstrap.lab.front.seed import render_seed
+from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, bridges_of, mac_of, new_mac, options_of
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, mac_of, new_mac, options_of
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
@@ -31,6 +32,7 @@ class Config:
 
     def __init__(self, front: Front) -> None:
         self.front = front
+        self._tagging = Tagging(front)
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """What this part answers."""
@@ -123,6 +125,8 @@ class Config:
         for name in names:
             self._check_right(call, name)
         vm = pve.find(call.pve_node, call.vmid)
+        if "tags" in names:
+            self._tagging.require(call.user, call.vmid, old=vm.config.get("tags"), new=changes.get("tags"))
         if self.front.faults.strike("config-changed", machine=vm.name, vmid=vm.vmid, pve_node=vm.node):
             vm.config["tags"] = ";".join(sorted({*_tags(str(vm.config.get("tags", ""))), "somebody-elses"}))
         digest = call.values.get("digest")
@@ -142,8 +146,7 @@ class Config:
         privilege = privilege_for(option) or "VM.Config.Options"
         value = str(call.values.get(option, ""))
         if privilege == "VM.Config.Network":
-            for bridge in bridges_of({option: value}):
-                sdn.require_use(self.front, call.user, bridge)
+            sdn.require_use(self.front, call.user, {option: value})
         if DRIVE.fullmatch(option) and (new := _NEW_DISK.match(value)):
             pve.require(call.user, f"/storage/{new[1]}", "Datastore.AllocateSpace")
         if privilege == "VM.Config.Disk" and "cloudinit" in value:

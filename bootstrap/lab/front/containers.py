@@ -16,6 +16,7 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler
 from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
 from bootstrap.lab.guests.base import ContainerDriver, GuestError, Interface
 
@@ -29,6 +30,7 @@ class Containers:
 
     def __init__(self, front: Front) -> None:
         self.front = front
+        self._tagging = Tagging(front)
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """What this part answers or mends."""
@@ -49,6 +51,8 @@ class Containers:
                 f"unable to create CT {call.vmid} - this lab's guests are of the kind {driver.kind} and cannot be "
                 "containers: start it with --guests container or simulated",
             )
+        if "tags" in call.raw:  # checked before the container is in its pool (PVE::LXC, check_ct_modify_config_perm)
+            self._tagging.require(call.user, call.vmid, old="", new=call.values["tags"])
         pve.ct_secs["create"] = delays.lab_s("container_create", call.vmid)
         answer = await self.front.passer.call(call.request)
         ct = pve.ct(call.vmid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Front:
         fingerprint: SHA-256 of the certificate the gateway shows.
         faults: What goes wrong.
         delays: How long Proxmox's own work takes; it takes none where VMs have real guests, or none.
+        datacenter: What was set with `PUT /cluster/options`, as it was given.
     """
 
     pve: Any
@@ -77,3 +78,4 @@ class Front:
     fingerprint: str
     faults: Faults
     delays: Delays
+    datacenter: dict[str, Any] = field(default_factory=dict)

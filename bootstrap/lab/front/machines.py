@@ -16,8 +16,9 @@ from bootstrap.lab.front.cloning import CloneWork, Cloning
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.images import Images
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
+from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, bridges_of, format_size, options_of, size_bytes
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, format_size, options_of, size_bytes
 
 ONE = "/nodes/{node}/qemu/{vmid}"
 
@@ -29,6 +30,7 @@ class Machines:
         self.front = front
         self._cloning = Cloning(front)
         self._images = Images(front)
+        self._tagging = Tagging(front)
         self._after: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -42,7 +44,12 @@ class Machines:
         }
 
     async def create(self, call: Call) -> Answer:
-        """Create a VM. Tags stay as given (only a later PUT rewrites them), values get their types."""
+        """Create a VM. Tags stay as given (only a later PUT rewrites them), values get their types.
+
+        Since 9 they are checked before the VM is in its pool, so that a token of the pool may not set them yet.
+        """
+        if "tags" in call.raw and self.front.options.pve_version >= 9:
+            self._tagging.require(call.user, call.vmid, old="", new=call.values["tags"])
         try:
             values = self._images.imported(call, {key: call.values[key] for key in call.raw if key in call.values})
         except TaskError as error:
@@ -75,8 +82,7 @@ class Machines:
         if not source.template and call.values.get("full") == 0:
             _refuse_linked_clone(source)
         self._refuse_other_node(source, call.values.get("target"))
-        for bridge in bridges_of(source.config):
-            sdn.require_use(self.front, call.user, bridge)
+        sdn.require_use(self.front, call.user, source.config)
         self._interfere(call, source, newid)
         if pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
             self.front.supervisor.sources[newid] = (source.vmid, bool(call.values.get("full", not source.template)))

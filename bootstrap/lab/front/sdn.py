@@ -5,6 +5,8 @@ What is listed to whom is Proxmox VE's (PVE::Network::SDN::get_local_vnets, PVE:
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bootstrap.lab.front.context import Front
@@ -53,9 +55,20 @@ def vnet_configs(front: Front, user: str) -> list[dict[str, Any]]:
     return [{"digest": "0" * 40, "type": "vnet", "vnet": name, "zone": ZONE}]
 
 
-def require_use(front: Front, user: str, bridge: str) -> None:
-    """Refuse who may not use a bridge or vnet. Raises PveError."""
-    front.pve.require(user, path_of(front, bridge), "SDN.Use")
+def require_use(front: Front, user: str, config: Mapping[str, Any]) -> None:
+    """Refuse who may not use the bridges and vnets of all network devices of a config.
+
+    With a VLAN tag the right to that tag counts, which one to the whole bridge covers (PVE::GuestHelpers,
+    check_vnet_access).
+
+    Raises:
+        PveError: 403.
+    """
+    for key in sorted(config):
+        options = options_of(str(config[key])) if re.fullmatch(r"net\d+", key) else {}
+        if bridge := options.get("bridge"):
+            path = path_of(front, bridge)
+            front.pve.require(user, f"{path}/{options['tag']}" if "tag" in options else path, "SDN.Use")
 
 
 def _allowed(front: Front, user: str, vnet: str, *privileges: str) -> bool:

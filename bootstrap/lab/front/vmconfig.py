@@ -77,17 +77,6 @@ def new_mac() -> str:
     return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
 
 
-def bridge_of(net: str) -> str:
-    """The bridge of a `netN` value; empty where it has none."""
-    return options_of(net).get("bridge", "")
-
-
-def bridges_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The bridges of all network devices, each once, in the devices' order."""
-    nets = [str(value) for key, value in sorted(config.items()) if re.fullmatch(r"net\d+", key)]
-    return tuple(dict.fromkeys(bridge for bridge in map(bridge_of, nets) if bridge))
-
-
 def system_disk_gib(config: Mapping[str, Any]) -> int:
     """Size of the first disk of the boot order in GiB, rounded up; 0 where it tells none."""
     order = options_of(str(config.get("boot", ""))).get("order", "scsi0")

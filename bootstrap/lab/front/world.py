@@ -69,7 +69,7 @@ def build_world(options: LabOptions) -> tuple[Any, Tokens]:
     pve.storages[STORAGE] = {
         "type": "dir",
         "path": "/var/lib/vz",
-        "content": "backup,images,import,iso,rootdir,snippets,vztmpl",
+        "content": options.storage_content,
         "active": 1,
         "shared": int(options.shared_storage),
         "files": set(),
