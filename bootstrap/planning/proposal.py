@@ -24,7 +24,7 @@ from bootstrap.planning.offers import (
 )
 from bootstrap.planning.preflight import bridge_of, bridge_problem
 from bootstrap.planning.sizing import Capacity
-from bootstrap.planning.template_wants import with_planned
+from bootstrap.planning.template_wants import check_planned, with_planned
 from bootstrap.planning.templates import usable_templates
 from bootstrap.planning.up import plan_up
 
@@ -47,6 +47,7 @@ class Wishes:
     template: TemplateRef | None = None
     storage: StorageName | None = None
     bridge: str | None = None
+    resource_pool: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
         name=wishes.cluster,
         template=template,
         control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, wishes.control_planes or 1, MEMORY_MIB[-1][0]),
-        placement=PlacementSpec(storage=wishes.storage, vmids=vmids),
+        placement=PlacementSpec(storage=wishes.storage, resource_pool=wishes.resource_pool, vmids=vmids),
         network=NetworkSpec(bridge=wishes.bridge),
     )
     here = _usable(bare, observed)
@@ -92,7 +93,17 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
         "workers": (),
     }
     missing = () if here or builds else (_no_template(observed, template),)
-    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *problems))
+    unbuilt = _unbuilt(spec, stage) if builds and not here else ()
+    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *unbuilt, *problems))
+
+
+def _unbuilt(spec: ClusterSpec, foreseen: Observed) -> tuple[str, ...]:
+    """Why the template cannot be built."""
+    try:
+        check_planned(spec, foreseen)
+    except PreflightError as error:
+        return (f"{error.brief}\n{error.resolution}",)
+    return ()
 
 
 def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:

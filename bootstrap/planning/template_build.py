@@ -11,6 +11,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts
+from bootstrap.planning.build_storages import StorageWish, check_build_storages, choose_storage
 from bootstrap.planning.making import fetched
 from bootstrap.planning.offers import common_bridges
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
@@ -69,6 +70,11 @@ class BuildWish:
     again: bool = False
 
 
+def storage_wish(wish: BuildWish, *, imports: bool) -> StorageWish:
+    """What is wished for of storages; `imports`: whether the image is to be downloaded."""
+    return StorageWish(disk=wish.disk_storage, image=wish.image_storage, iso=wish.iso_storage, imports=imports)
+
+
 def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple[PveNodeFacts, ...]:
     """The Proxmox nodes that are to have the template, all of one architecture.
 
@@ -103,6 +109,8 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
             continue
         if any(_serves(build, facts, observed) for build in builds):
             continue  # one for all that have its storage
+        wish_for = storage_wish(wish, imports=not recipe.image.volume)
+        check_build_storages(spec, [facts], wish_for, version=observed.version)
         build = replace(
             _build(spec, recipe, wish, seen, facts, used), address=_free_address(spec, observed, place=place)
         )
@@ -188,9 +196,9 @@ def _build(
         pve_node=facts.name,
         vmid=vmid,
         arch=ARCHITECTURES.get(facts.architecture, "amd64"),
-        disk_storage=_storage(spec, facts, "images", wish.disk_storage),
-        image_storage=None if recipe.image.volume else _storage(spec, facts, "import", wish.image_storage),
-        iso_storage=_storage(spec, facts, "iso", wish.iso_storage),
+        disk_storage=choose_storage(spec, facts, "images", wish.disk_storage),
+        image_storage=None if recipe.image.volume else choose_storage(spec, facts, "import", wish.image_storage),
+        iso_storage=choose_storage(spec, facts, "iso", wish.iso_storage),
         bridge=spec.network.bridge or next(iter(common_bridges([facts])), "vmbr0"),
         vlan=spec.network.vlan,
     )
@@ -223,30 +231,6 @@ def _free_address(spec: ClusterSpec, observed: Observed, *, place: int) -> IPv4A
             resolution="widen network.addresses",
         )
     return free[place]
-
-
-def build_storage(spec: ClusterSpec, facts: PveNodeFacts) -> StorageName:
-    """Where a template's disk goes on a Proxmox node, if nobody says otherwise. Raises PreflightError: nowhere."""
-    return _storage(spec, facts, "images", None)
-
-
-def _storage(spec: ClusterSpec, facts: PveNodeFacts, content: str, wanted: StorageName | None) -> StorageName:
-    """A storage of a Proxmox node for a kind of content: the one asked for, the inventory's, or the roomiest."""
-    fits = {one.name: one for one in facts.storages if one.active and content in one.content}
-    if wanted is not None and wanted in fits:
-        return wanted
-    if wanted is None and content == "images" and spec.placement.storage in fits:
-        return fits[spec.placement.storage].name
-    if wanted is not None or not fits:
-        raise PreflightError(
-            f"storage {wanted} of {facts.name} does not take {content} content"
-            if wanted
-            else f"no storage of {facts.name} takes {content} content",
-            details="\n".join(f"{one.name}: {', '.join(sorted(one.content))}" for one in facts.storages),
-            resolution=f"as root on {facts.name}: pvesm set STORAGE --content ... (what it has, and {content}); or "
-            "name another storage" + ("; import content needs Proxmox VE 8.2" if content == "import" else ""),
-        )
-    return max(fits.values(), key=lambda one: (one.free_gib, one.name)).name
 
 
 def _build_lane(build: TemplateBuild, *, needs: tuple[Gate, ...]) -> Lane:

@@ -13,11 +13,12 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
+from bootstrap.planning.build_storages import build_storage, check_build_storages
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import storage_on
-from bootstrap.planning.recipes import TEMPLATE_TAG, image_name
+from bootstrap.planning.recipes import TEMPLATE_TAG, image_name, image_of_volume
 from bootstrap.planning.steps import CloneVm
-from bootstrap.planning.template_build import BuildWish, build_storage
+from bootstrap.planning.template_build import BuildWish, storage_wish
 from bootstrap.planning.template_steps import cloud_init_key
 from bootstrap.planning.templates import is_asked_for, matching_templates, usable_templates
 
@@ -74,6 +75,21 @@ def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildWish | None:
     if not pve_nodes or spec.template.image is None:
         return None
     return BuildWish(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
+
+
+def check_wanted_builds(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> None:
+    """Refuse to build where a storage is missing, before anything is asked of publishers. Raises PreflightError."""
+    facts = [facts for facts in observed.pve_nodes if facts.name in wish.pve_nodes]
+    imports = image_of_volume(wish.image) is None
+    check_build_storages(spec, facts, storage_wish(wish, imports=imports), version=observed.version)
+
+
+def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
+    """The same for all templates that are planned. Raises PreflightError."""
+    names = {template.pve_node for template in foreseen.templates if template.planned}
+    if names and spec.template.image is not None:
+        wish = BuildWish(image=spec.template.image, pve_nodes=tuple(sorted(names)))
+        check_wanted_builds(spec, foreseen, wish)
 
 
 def _served(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:

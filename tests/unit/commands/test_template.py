@@ -183,6 +183,36 @@ def test_a_storage_that_takes_no_images_to_import_is_named_with_what_to_do() -> 
     with pytest.raises(PreflightError, match="no storage of pve1 takes import content") as caught:
         prepare_build(SPEC, world.ports, WISH)
     assert "pvesm set" in caught.value.resolution
+    assert caught.value.resolution.endswith("\npvesm set local --content images,iso,import"), "what it has stays"
+
+
+def test_the_line_for_import_content_is_for_a_storage_that_can_have_it() -> None:
+    """Active on that Proxmox node, and of files; `local` first, as the one that each Proxmox VE has."""
+    images = frozenset({"images"})
+    lvm = replace(EVERYTHING, name=StorageName("local-lvm"), kind="lvmthin", content=images, free_gib=900)
+    nfs = replace(EVERYTHING, name=StorageName("nfs"), kind="nfs", content=frozenset({"iso"}), free_gib=800)
+    off = replace(EVERYTHING, active=False)
+    for storages, told in (
+        ((lvm, nfs, off), "pvesm set nfs --content iso,import"),
+        ((lvm, nfs, replace(EVERYTHING, content=frozenset({"none"}))), "pvesm set local --content import"),
+        ((lvm, replace(nfs, content=frozenset())), "pvesm set nfs --content import,iso"),
+        ((lvm,), "no storage that this token sees there can take it"),
+    ):
+        world = world_of()
+        world.pve_nodes = [replace(each, storages=storages) for each in world.pve_nodes]
+        with pytest.raises(PreflightError, match="takes import content") as caught:
+            prepare_build(SPEC, world.ports, WISH)
+        assert told in caught.value.resolution.splitlines()[-1]
+
+
+def test_all_contents_that_are_missing_are_told_at_once() -> None:
+    world = world_of(storage=replace(EVERYTHING, content=frozenset({"backup"})))
+    with pytest.raises(PreflightError) as caught:
+        prepare_build(SPEC, world.ports, WISH)
+    assert caught.value.brief == "; ".join(
+        f"no storage of pve1 takes {content} content" for content in ("images", "import", "iso")
+    )
+    assert caught.value.resolution.endswith("\npvesm set local --content backup,images,import,iso")
 
 
 def test_an_image_that_is_there_needs_no_such_storage_and_no_download() -> None:

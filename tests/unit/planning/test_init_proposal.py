@@ -20,7 +20,7 @@ from bootstrap.planning.up import plan_up
 from tests.fakes.seen import vm
 from tests.fakes.specs import DEMO, control_plane
 from tests.fakes.world import TEMPLATE, pve_node
-from tests.fakes.world.facts import STORAGE
+from tests.fakes.world.facts import EVERYTHING, STORAGE
 
 WISHES = Wishes(cluster=DEMO)
 FAST = replace(STORAGE, name=StorageName("fast"), free_gib=900)
@@ -149,10 +149,25 @@ def test_an_unusable_template_is_listed_last_with_its_reason_and_never_proposed(
 
 
 def test_with_unusable_templates_alone_one_of_ours_is_to_be_built() -> None:
-    proposal = propose(observed(template("bad", on="pve1", vmid=9100, agent_enabled=False)), WISHES)
+    builds = (replace(pve_node(), storages=(EVERYTHING,)),)
+    bad = template("bad", on="pve1", vmid=9100, agent_enabled=False)
+    proposal = propose(observed(bad, pve_nodes=builds), WISHES)
     assert proposal.spec.template == TemplateRef(image="debian-13")
     assert "None that can be used was found: `up` builds one" in proposal.remarks["template"][0]
     assert proposal.problems == ()
+
+
+def test_a_proxmox_ve_without_import_content_is_told_with_the_line_to_paste() -> None:
+    """As a stock one: `local` has backups, ISOs and container templates, `local-lvm` has disks."""
+    local = replace(STORAGE, content=frozenset({"backup", "iso", "vztmpl"}), free_gib=90)
+    lvm = replace(STORAGE, name=StorageName("local-lvm"), kind="lvmthin", content=frozenset({"images", "rootdir"}))
+    proposal = propose(observed(pve_nodes=(replace(pve_node(), storages=(local, lvm)),)), WISHES)
+    assert proposal.problems == (
+        (
+            "no storage of pve1 takes import content\nas root on a Proxmox node:\n"
+            "pvesm set local --content backup,iso,vztmpl,import"
+        ),
+    )
 
 
 def test_templates_of_ours_are_named_by_their_image() -> None:
@@ -171,7 +186,8 @@ def test_the_names_are_those_of_the_catalogue() -> None:
 
 
 def test_without_any_template_sizes_are_proposed_all_the_same() -> None:
-    proposal = propose(observed(pve_nodes=(pve_node(memory_gib=64),)), WISHES)
+    builds = replace(pve_node(memory_gib=64), storages=(EVERYTHING,))
+    proposal = propose(observed(pve_nodes=(builds,)), WISHES)
     assert proposal.spec.workers[0].memory_mib == 8192
     assert proposal.problems == ()
     named = propose(observed(pve_nodes=(pve_node(memory_gib=64),)), replace(WISHES, template=TemplateRef(name="x")))
