@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from bootstrap.cli.session import Session
 from bootstrap.errors import HomelabError, UsageError
 
 if TYPE_CHECKING:
+    from bootstrap.adapters.proxmox.role import Narrow
     from bootstrap.cli.init_steps import Flags
     from bootstrap.cli.prompts import Prompts
 
@@ -50,13 +52,19 @@ def init(
     ] = None,
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
     bridge: Annotated[str | None, typer.Option(metavar="NAME", help="The machines' bridge.")] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Proxmox resource pool of the machines; with --pveum the token is kept to it."
+        ),
+    ] = None,
     file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="What to write.")] = DEFAULT_FILE,
     yes: Yes = False,
     pveum: Annotated[
         bool, typer.Option("--pveum", help="Print the commands that make role and token in Proxmox VE, and end.")
     ] = False,
     pve_version: Annotated[
-        int | None, typer.Option(metavar="8|9", min=OLDEST, max=NEWEST, help="With --pveum: of which Proxmox VE.")
+        str | None, typer.Option(metavar="8|9|8.4|...", help="With --pveum: of which Proxmox VE.")
     ] = None,
 ) -> None:
     """Look at a Proxmox VE, propose a cluster that fits, and write its inventory.
@@ -81,6 +89,7 @@ def init(
         template=template,
         storage=storage,
         bridge=bridge,
+        pool=pool,
     )
     with Session("init", ports=ports_of(context)) as session:
         prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
@@ -151,7 +160,7 @@ def _write(file: Path, text: str, *, overwrite: bool) -> None:
         raise HomelabError(f"cannot write {file}", details=str(error)) from error
 
 
-def _role_text(session: Session, prompts: Prompts, flags: Flags, version: int | None) -> str:
+def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | None) -> str:
     """The commands that make the role and the token."""
     from bootstrap.adapters.proxmox.role import role_commands
     from bootstrap.cli.init_steps import DEFAULT_TOKEN_ID, Steps
@@ -162,20 +171,58 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: int | 
         # There is a token already: its rights do not matter, Proxmox VE tells everybody its version.
         steps = Steps(session, prompts, flags, base=Path.cwd())
         _, ports = steps.connect()
-        version = steps.survey(ports).observed.version.major
+        seen = steps.survey(ports).observed.version
+        version = f"{seen.major}.{seen.minor}"
     if version is None:
         version = prompts.ask(
-            "Which Proxmox VE? `pveversion` on a Proxmox node tells (8 or 9)", flag="--pve-version", check=_major
+            "Which Proxmox VE? `pveversion` on a Proxmox node tells (8, 9, 8.1, ...)",
+            flag="--pve-version",
+            check=_checked_version,
         )
-    lines = (
-        f"# On a Proxmox node of Proxmox VE {version}, as root. The last command shows the token's secret, once.",
-        *role_commands(major=version, user=user, token=name),
-        f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init",
-    )
+    major, minor = _version(version)
+    narrow = _narrow(flags)
+    lines = [
+        f"# On a Proxmox node of Proxmox VE {version}, as root. `pveum user token add` shows the token's secret, once.",
+        *role_commands(major=major, minor=minor, user=user, token=name, narrow=narrow),
+    ]
+    if narrow is not None and narrow.bridge is None:
+        lines.append("# With --bridge, --storage and --template the rights are narrower still.")
+    options = f" --pool {narrow.pool}" if narrow is not None else ""
+    lines.append(f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init{options}")
     return "\n".join(lines)
 
 
-def _major(text: str) -> int:
-    if text not in (str(OLDEST), str(NEWEST)):
-        raise UsageError(f"{text!r} is neither {OLDEST} nor {NEWEST}")
-    return int(text)
+def _narrow(flags: Flags) -> Narrow | None:
+    """What the token is to be kept to. Raises UsageError: a template cannot be told by that."""
+    from bootstrap.adapters.proxmox.role import Narrow
+    from bootstrap.cli.init_steps import check_flags
+    from bootstrap.inventory.answers import parse_template
+
+    if flags.pool is None:
+        return None
+    check_flags(flags)
+    template = parse_template(flags.template) if flags.template is not None else None
+    if template is not None and template.vmid is None and template.image is None:
+        raise UsageError(
+            f"--template {flags.template}: rights are granted by vmid",
+            resolution="give the template's vmid; without --template the token may build templates in the pool",
+        )
+    return Narrow(
+        pool=flags.pool,
+        storages=(flags.storage,) if flags.storage is not None else (),
+        bridge=flags.bridge,
+        template=template.vmid if template is not None else None,
+    )
+
+
+def _checked_version(text: str) -> str:
+    _version(text)
+    return text
+
+
+def _version(text: str) -> tuple[int, int | None]:
+    """`9`, `8.4` or `8.4.1`: major and minor version. Raises UsageError."""
+    found = re.fullmatch(r"(\d+)(?:\.(\d+)(?:\.\d+)*)?", text)
+    if found is None or not OLDEST <= int(found[1]) <= NEWEST:
+        raise UsageError(f"--pve-version: {text!r} is no version of Proxmox VE {OLDEST} or {NEWEST}, such as 9 or 8.4")
+    return int(found[1]), int(found[2]) if found[2] else None

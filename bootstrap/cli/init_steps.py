@@ -45,6 +45,7 @@ class Flags:
     template: str | None = None
     storage: str | None = None
     bridge: str | None = None
+    pool: str | None = None
 
 
 def check_flags(flags: Flags) -> None:
@@ -60,6 +61,7 @@ def check_flags(flags: Flags) -> None:
             template=flags.template,
             storage=flags.storage,
             bridge=flags.bridge,
+            pool=flags.pool,
         )
     )
 
@@ -100,7 +102,8 @@ class Steps:
         from bootstrap.model.ids import ClusterName
 
         with self._session.view.busy("looking at what Proxmox VE has"):
-            return survey(ports, cluster=ClusterName(cluster) if cluster else DEFAULT_CLUSTER)
+            name = ClusterName(cluster) if cluster else DEFAULT_CLUSTER
+            return survey(ports, cluster=name, resource_pool=self._flags.pool)
 
     def cluster(self, seen: Survey) -> str:
         """The cluster's name."""
@@ -130,6 +133,7 @@ class Steps:
             workers=flags.workers,
             storage=StorageName(flags.storage) if flags.storage else None,
             bridge=flags.bridge,
+            resource_pool=flags.pool,
         )
         self._known(seen, said)
         said = self._counts(seen, said)

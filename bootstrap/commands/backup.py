@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
@@ -39,6 +40,7 @@ def prepare_backup(spec: ClusterSpec, ports: Ports, wish: BackupWish) -> Plan:
         PreflightError: It cannot be done.
     """
     observed = observe_cluster(spec, ports)
+    check_sight(spec, ports, observed.vms)
     to = wish.to.expanduser().absolute() if wish.to is not None else None
     return plan_backup(settled(spec, observed), observed, name=wish.name, to=to, s3=wish.s3)
 

@@ -9,8 +9,9 @@ from functools import cached_property
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rights import hides_vms, rights_needed
 from bootstrap.commands.status import status_of
-from bootstrap.commands.up import choose_version, rights_needed
+from bootstrap.commands.up import choose_version
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
@@ -25,7 +26,7 @@ from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.ranges import has_ranges, passed_over
 from bootstrap.planning.sources import all_bases
-from bootstrap.planning.template_wants import with_planned
+from bootstrap.planning.template_wants import check_planned, with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
 from bootstrap.ports import EndpointFacts, Ports
@@ -74,7 +75,7 @@ class _Doctor:
             ("token", ("tls",), self._token),
             ("version", ("token",), lambda: checks.check_version(self._observed)),
             ("privileges", ("token",), self._privileges),
-            ("template", ("token",), lambda: checks.check_template(self._spec, self._foreseen)),
+            ("template", ("token",), self._template),
             ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
             ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._foreseen)),
             *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
@@ -176,7 +177,7 @@ class _Doctor:
             tuple(all_bases(self._spec, self._observed)),
         )
         missing = self._ports.hypervisor.missing_privileges(rights)
-        self._blind = any("VM.Audit" in lack.privileges and lack.path.startswith(("/vms", "/pool")) for lack in missing)
+        self._blind = any(map(hides_vms, missing))
         if missing:
             return failed(
                 "privileges",
@@ -184,6 +185,10 @@ class _Doctor:
                 "as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
             )
         return ok("privileges", "the token has all that `up` and `down` need")
+
+    def _template(self) -> Check:
+        check_planned(self._spec, self._foreseen)
+        return checks.check_template(self._spec, self._foreseen)
 
     @property
     def _wants_containers(self) -> bool:

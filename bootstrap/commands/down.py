@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.observe import observe_proxmox
+from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Warned
@@ -15,8 +16,13 @@ from bootstrap.ports import Ports
 
 
 def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
-    """See what is ours, half-made machines too. Touches nothing."""
+    """See what is ours, half-made machines too. Touches nothing.
+
+    Raises:
+        PreflightError: The token may not see VMs, so that nothing of ours is seen.
+    """
     observed = observe_proxmox(spec, ports)
+    check_sight(spec, ports, observed.vms)
     has_traces = any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
     return plan_down(spec, observed, has_traces=has_traces)
 

@@ -56,19 +56,21 @@ class Draft:
     proposal: Proposal
 
 
-def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER) -> Survey:
+def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER, resource_pool: str | None = None) -> Survey:
     """Look at a Proxmox VE.
 
     Args:
         ports: Only Proxmox VE is asked.
         cluster: VMs that are named like its machines are looked at too.
+        resource_pool: Proxmox resource pool that machines are to join, or None.
 
     Raises:
         HypervisorError: It does not answer, or refuses the token.
     """
     facts = ports.hypervisor.observe(cluster=cluster, vmids=PlacementSpec().vmids)
     observed = seen_by_proxmox(facts)
-    missing = ports.hypervisor.missing_privileges(RightsNeeded(templates=facts.templates))
+    rights = RightsNeeded(templates=facts.templates, resource_pool=resource_pool)
+    missing = ports.hypervisor.missing_privileges(rights)
     return Survey(observed=observed, templates=template_choices(observed), missing=missing)
 
 

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.commands.guests import host_key, logged_in
+from bootstrap.commands.rights import check_sight
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
@@ -245,7 +246,9 @@ def find_machine(
 
 def _machines(spec: ClusterSpec, ports: Ports) -> list[tuple[VmRecord, MachineRecord]]:
     """Our machines, servers first."""
-    ours = [(vm, vm.record) for vm in ports.hypervisor.machines() if vm.record and is_ours(vm, spec.name)]
+    vms = ports.hypervisor.machines()
+    check_sight(spec, ports, vms)
+    ours = [(vm, vm.record) for vm in vms if vm.record and is_ours(vm, spec.name)]
     return sorted(ours, key=lambda each: (each[1].role, each[0].vmid))
 
 

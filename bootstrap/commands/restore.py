@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.snapshots import local_snapshot, snapshots_of
 from bootstrap.errors import PreflightError
@@ -56,6 +57,7 @@ def prepare_restore(spec: ClusterSpec, ports: Ports, wish: RestoreWish) -> Plan:
         PreflightError: There is no such snapshot, it is damaged or another cluster's, or no server can take it.
     """
     observed = observe_cluster(spec, ports)
+    check_sight(spec, ports, observed.vms)
     snapshot = find(spec, ports, observed, wish)
     if is_local(snapshot):
         check_local(Path(snapshot.location), spec)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
@@ -29,6 +30,7 @@ def prepare_rotate(spec: ClusterSpec, ports: Ports) -> Plan:
         PreflightError: No server is Ready.
     """
     observed = observe_cluster(spec, ports)
+    check_sight(spec, ports, observed.vms)
     unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
     return plan_rotate(settled(spec, observed), observed, unfinished=unfinished)
 

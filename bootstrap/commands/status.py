@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 
 from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.commands.rebuilding import read_rebuild
+from bootstrap.commands.rights import unseen_vms
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
@@ -22,7 +23,7 @@ from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.lock import marker_of, parse_lock
 from bootstrap.planning.machines import Standing, settled, standings
 from bootstrap.planning.problems import problems_of, vm_state
-from bootstrap.ports import Ports
+from bootstrap.ports import MissingPrivileges, Ports
 
 STATUS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -158,6 +159,9 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
     observed = observe_cluster(spec, ports, patient=False)
     found = status_of(spec, observed)
+    unseen = unseen_vms(spec, ports, observed.vms)
+    if unseen is not None:
+        return replace(found, machines=(), problems=(*_rebuild_problems(spec, ports), _unseen(unseen)))
     servers = server_addresses(spec, observed)
     certificate = _certificate(servers, ports)
     has_etcd = found.datastore is not None and found.datastore.kind == "etcd"
@@ -167,6 +171,14 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
         snapshots=_snapshots(spec, ports, [address for _, address in servers]) if has_etcd else None,
         at_work=_at_work(spec, observed, ports),
         problems=(*_rebuild_problems(spec, ports), *found.problems, *_certificate_problems(certificate)),
+    )
+
+
+def _unseen(lack: MissingPrivileges) -> str:
+    """Proxmox VE shows a token without VM.Audit empty lists, which are no sign that there is nothing."""
+    return (
+        f"this token may not see VMs (no VM.Audit on {lack.path}), so whether the cluster exists is unknown; as root "
+        f"on a Proxmox node: {lack.remedy}"
     )
 
 

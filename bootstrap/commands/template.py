@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 
 from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.observe import observe_proxmox
-from bootstrap.commands.rights import check_rights
+from bootstrap.commands.rights import check_rights, with_tag
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName
-from bootstrap.model.observed import ARCHITECTURES, Observed
+from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
+from bootstrap.planning.lock import lock_vmid
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint
 from bootstrap.planning.template_build import (
@@ -68,10 +69,12 @@ def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnet
         vnets=vnets,
         resource_pool=spec.placement.resource_pool,
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
+        vmids=(*sorted(build.vmid for build in builds), lock_vmid(spec.placement.vmids)),
+        tags=tuple(sorted({OWNER_TAG, spec.name, *(tag for build in builds for tag in build.recipe.tags)})),
         builds=BuildRights(
             disks=tuple(sorted({build.disk_storage for build in builds})),
             files=tuple(sorted(files)),
-            bridges=tuple(sorted({build.bridge for build in builds})),
+            bridges=tuple(sorted({with_tag(build.bridge, build.vlan) for build in builds})),
             downloads_on=tuple(sorted({build.pve_node for build in builds if build.image_storage})),
         ),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,29 +9,27 @@ from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding, snapshot_of
-from bootstrap.commands.rights import check_rights
+from bootstrap.commands.rights import check_rights, rights_needed
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.template import builds_for
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
-from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
-from bootstrap.model.ids import StorageName
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import Role
-from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
-from bootstrap.planning.placement import ContainerBase
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.sources import all_bases
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.template_build import builds_of
-from bootstrap.planning.template_wants import wanted_builds, with_planned
+from bootstrap.planning.template_wants import check_wanted_builds, wanted_builds, with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
 from bootstrap.planning.versions import parse_version
-from bootstrap.ports import Ports, RightsNeeded
+from bootstrap.ports import Ports
 
 
 def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) -> Plan:
@@ -74,6 +71,7 @@ def _with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version
     wish = wanted_builds(spec, plan)
     if wish is None:
         return plan
+    check_wanted_builds(spec, observed, wish)
     builds = builds_for(spec, ports, observed, wish, version=version)
     if not builds_of(builds):
         raise PreflightError(
@@ -158,28 +156,6 @@ def check_version(observed: Observed) -> None:
             details=f"`ciupgrade` and the x86-64-v2 CPU types came with Proxmox VE {OLDEST_MAJOR}",
             resolution="upgrade to Proxmox VE 8 or 9",
         )
-
-
-def rights_needed(
-    spec: ClusterSpec,
-    templates: tuple[TemplateFacts, ...],
-    observed: Observed,
-    bases: Collection[ContainerBase] = (),
-) -> RightsNeeded:
-    """What the token needs rights for, to clone `templates` and to make containers of `bases`."""
-    network, storage = spec.network, spec.placement.storage
-    bridges = {network.bridge, network.storage and network.storage.bridge, *(p.network.bridge for p in spec.pools)}
-    disks = {pool.hardware.data_disk.storage or pool.storage for pool in spec.pools if pool.hardware.data_disk}
-    return RightsNeeded(
-        templates=templates,
-        storages=tuple(sorted(name for name in {storage, *disks, *(base.storage for base in bases)} if name)),
-        mappings=tuple(sorted({name for pool in spec.pools for name in pool.hardware.mappings})),
-        bridges=tuple(sorted(name for name in bridges if name)),
-        vnets=observed.vnets,
-        resource_pool=spec.placement.resource_pool,
-        reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
-        ostemplate_storages=tuple(sorted({StorageName(base.ostemplate.partition(":")[0]) for base in bases})),
-    )
 
 
 def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import check_privileges, check_version
 from bootstrap.errors import UsageError
@@ -53,6 +54,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
     """
     target = _target(spec, ports, wish)
     observed = observe_cluster(spec, ports)
+    check_sight(spec, ports, observed.vms)
     spec = settled(spec, observed)
     check_version(observed)
     start = standpoint(spec, observed)

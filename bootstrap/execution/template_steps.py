@@ -96,6 +96,9 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
     """Have the VM: go on with what an earlier run of ours left, else make it."""
     build = step.build
     if _state(build, context) is not None:
+        if not context.ports.hypervisor.read_vm(build.vmid, pve_node=build.pve_node).tags:
+            # That run ended before the VM was in its resource pool, where tags come second.
+            context.ports.templates.tag(build.vmid, pve_node=build.pve_node, tags=build.recipe.tags)
         return Done(changed=False, note=f"vmid {build.vmid}, made by an earlier run")
     record = TemplateRecord(
         recipe=build.recipe.hash,

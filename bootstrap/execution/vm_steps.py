@@ -14,7 +14,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import is_ours, render_record
+from bootstrap.model.record import is_ours, owner_tags, render_record
 from bootstrap.planning.container_settings import container_settings
 from bootstrap.planning.machines import why_stranger
 from bootstrap.planning.plan import VmPlace
@@ -35,11 +35,11 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
             vmid = context.findings.next_vmid()
             continue
         if there is None:
-            _settle(step, vmid, lane, context)
+            _finish(step, _settle(step, vmid, lane, context), context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {step.pve_node}")
         if is_ours(there, context.spec.name) and there.name == step.machine.name:
-            _settle(step, vmid, lane, context)
+            _finish(step, _settle(step, vmid, lane, context), context)
             return Done(changed=False, note=f"vmid {vmid} on {step.pve_node}, made by an earlier run")
         context.warn(lane)(f"vmid {vmid} was taken meanwhile by {there.name}; trying the next")
         vmid = context.findings.next_vmid()
@@ -99,7 +99,11 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
 
 
 def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
-    """Its record says at once that it is made: nothing is left to configure, and there is none before it is whole."""
+    """Its record says at once that it is made: nothing is left to configure, and there is none before it is whole.
+
+    In a resource pool the tags are left: Proxmox VE checks those of the request before the container is in its pool, so
+    that a token with rights on the pool alone would be refused (PVE::LXC: check_ct_modify_config_perm).
+    """
     settings = container_settings(
         context.spec,
         step.machine,
@@ -108,11 +112,15 @@ def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -
         bridge=step.bridge,
         public_key=context.ports.shells.public_key,
     )
+    state = RecordState.MADE
+    if step.resource_pool is not None:
+        del settings["tags"]
+        state = RecordState.CLONING
     request = ContainerRequest(
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,
-        description=render_record(_record(step.machine, context, vmid, RecordState.MADE)),
+        description=render_record(_record(step.machine, context, vmid, state)),
         settings=settings,
         resource_pool=step.resource_pool,
     )
@@ -131,7 +139,16 @@ def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: Record
     )
 
 
-def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
+def _finish(step: CloneVm | CreateContainer, vm: VmRecord, context: RunContext) -> None:
+    """Set the tags of a container that is in its resource pool by now, and that it is made."""
+    if isinstance(step, CloneVm) or vm.record is None or vm.record.state is not RecordState.CLONING:
+        return
+    made = render_record(_record(step.machine, context, vm.vmid, RecordState.MADE))
+    settings = {"tags": owner_tags(context.spec.name), "description": made}
+    context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
+
+
+def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> VmRecord:
     """Wait until it is whole (an earlier run's may still be under way) and note where it is."""
     what, tool = ("the container", "pct") if isinstance(step, CreateContainer) else ("the clone of", "qm")
     name = step.machine.name
@@ -149,6 +166,7 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: Run
     vm = wait_for(condition, context.patience(lane, context.timeouts.lock_s))
     place = VmPlace(machine=name, pve_node=step.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
+    return vm
 
 
 def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:

@@ -36,6 +36,7 @@ class Overrides:
     Attributes:
         template: A template's name, its vmid in digits, `tag:NAME` or `image:NAME`.
         template_build: `auto` or `never`.
+        pool: A Proxmox resource pool.
         endpoint: A ready endpoint (the lab's) instead of all the inventory and the environment say of one.
     """
 
@@ -52,6 +53,7 @@ class Overrides:
     template_build: str | None = None
     clone: str | None = None
     storage: str | None = None
+    pool: str | None = None
     vmids: str | None = None
     bridge: str | None = None
     ssh_user: str | None = None
@@ -77,6 +79,7 @@ _PATHS: Final[dict[str, tuple[str, ...]]] = {
     "template_build": ("template", "build"),
     "clone": ("clone",),
     "storage": ("proxmox", "storage"),
+    "pool": ("proxmox", "pool"),
     "vmids": ("proxmox", "vmids"),
     "bridge": ("network", "bridge"),
     "ssh_user": ("ssh", "user"),

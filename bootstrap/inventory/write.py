@@ -32,8 +32,8 @@ def render_inventory(spec: ClusterSpec, connection: Connection, *, remarks: Rema
     """The file of a cluster with one pool of workers.
 
     Args:
-        spec: What was chosen: name, template, storage, bridge, vmids, and the two pools' sizes. Other values of it are
-            not written; they are the defaults.
+        spec: What was chosen: name, template, storage, resource pool, bridge, vmids, and the two pools' sizes. Other
+            values of it are not written; they are the defaults.
         connection: How Proxmox VE is reached.
         remarks: What was chosen and why, for comments.
 
@@ -92,6 +92,8 @@ def _proxmox(spec: ClusterSpec, connection: Connection, remarks: Remarks) -> Ite
     yield from _comment(remarks.get("storage", ()), indent="  ")
     if spec.placement.storage is not None:
         yield f"  storage: {_text(spec.placement.storage)}"
+    if spec.placement.resource_pool is not None:
+        yield f"  pool: {_text(spec.placement.resource_pool)}"
     yield from _comment(remarks.get("vmids", ()), indent="  ")
     yield f"  vmids: {spec.placement.vmids.first}-{spec.placement.vmids.last}"
 

@@ -16,6 +16,9 @@ OWNER_TAG = "homelab-k8s"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Words of `uname -m`, and what k3s's releases, cloud images and container templates call the same."""
 
+CUSTOM_MODEL = "custom-"
+"""What the name of a custom CPU model begins with where a VM has it as its CPU type."""
+
 NEVER_LINKED = frozenset({"lvm", "iscsi", "iscsidirect"})
 """Storage kinds whose plugins have no linked clones; all others have where the volume is a base volume."""
 
@@ -86,6 +89,9 @@ class TemplateFacts:
         disk_gib: Its size, rounded up.
         storage: Where the system disk is.
         storages: Where any of its drives is, the cloud-init drive among them.
+        disk_storages: Where its disks are, EFI variables and TPM state among them, the cloud-init drive not.
+        mappings: Resource mappings that its devices use, such as `pci/gpu`, `usb/key`, `dir/data` or `hwrng`.
+        cpu_model: The custom CPU model it has, without `custom-`; empty for Proxmox VE's own.
         linkable: Whether linked clones of it are possible (a base volume on a storage that can).
         cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
         bridge: The bridge of net0, or None without net0.
@@ -111,6 +117,9 @@ class TemplateFacts:
     bridge: str | None
     scsi_controller: str = ""
     storages: frozenset[StorageName] = frozenset()
+    disk_storages: frozenset[StorageName] = frozenset()
+    mappings: frozenset[str] = frozenset()
+    cpu_model: str = ""
     image: str = ""
     k3s: str = ""
     recipe: str = ""

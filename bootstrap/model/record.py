@@ -66,6 +66,11 @@ def _parse_body(text: str) -> MachineRecord | None:
         return None
 
 
+def owner_tags(cluster: ClusterName) -> str:
+    """The tags of a cluster's machines, as Proxmox VE keeps them."""
+    return ";".join(sorted({OWNER_TAG, cluster}))
+
+
 def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM is a machine of this cluster, beyond doubt.
 

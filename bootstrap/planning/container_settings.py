@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses
 from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import MachineSpec
-from bootstrap.model.observed import OWNER_TAG
+from bootstrap.model.record import owner_tags
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.macs import stable_mac
 from bootstrap.planning.preflight import vlan_of
@@ -40,7 +40,7 @@ def container_settings(
         "features": "nesting=1",
         "onboot": int(spec.onboot),
         "ssh-public-keys": public_key.strip(),
-        "tags": ";".join(sorted({OWNER_TAG, spec.name})),
+        "tags": owner_tags(spec.name),
         "net0": _net(
             "eth0",
             bridge=bridge,

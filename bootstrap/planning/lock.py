@@ -77,6 +77,10 @@ def is_marker(vm: VmRecord) -> bool:
     return vm.record is None and vm.name != cluster and {OWNER_TAG, cluster} <= vm.tags
 
 
+def _is_untagged(vm: VmRecord) -> bool:
+    return vm.record is None and vm.name.endswith(_SUFFIX) and not vm.tags and not vm.running
+
+
 def marker_of(cluster: ClusterName, vms: Iterable[VmRecord]) -> VmRecord | None:
     """The cluster's marker VM among others, or None."""
     return next((vm for vm in vms if is_marker(vm) and vm.name == marker_name(cluster)), None)
@@ -128,14 +132,15 @@ def parse_lock(description: str) -> LockRecord | None:
 def check_lock_place(spec: ClusterSpec, vms: Iterable[VmRecord]) -> None:
     """Refuse where something else than a marker has the marker's vmid.
 
-    A VM without a name is passed over: that is a marker in the making, as Proxmox VE shows it for an instant.
+    A VM without a name is passed over: that is a marker in the making, as Proxmox VE shows it for an instant. So is one
+    with a marker's name and no tags yet, as in a resource pool: who takes the lock reads its description.
 
     Raises:
         PreflightError: Names the VM and what to do.
     """
     vmid = lock_vmid(spec.placement.vmids)
     for vm in vms:
-        if vm.vmid == vmid and vm.name and not is_marker(vm):
+        if vm.vmid == vmid and vm.name and not is_marker(vm) and not _is_untagged(vm):
             raise taken_error(spec, f"VM {vmid} ({vm.name}) on {vm.pve_node} has it")
 
 

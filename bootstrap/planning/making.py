@@ -83,8 +83,13 @@ class Making:
         """
         new = [standing.machine for standing in all_standings if standing.vm is None]
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
-        unconfigured = any(vm.record and vm.record.state is RecordState.CLONING for vm in existing)
-        sources = sources_for(spec, observed, new, clones=unconfigured)
+        half_made = [
+            standing.machine
+            for standing in all_standings
+            if standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+        ]
+        containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
+        sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
         templates = sources.templates
         check_families(spec, observed)
         check_pod_ranges(spec, len(all_standings))

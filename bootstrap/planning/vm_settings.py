@@ -6,8 +6,8 @@ from ipaddress import IPv4Address
 
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
-from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import render_record
+from bootstrap.model.observed import VmRecord
+from bootstrap.model.record import owner_tags, render_record
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.planning.macs import stable_mac
@@ -45,7 +45,7 @@ def vm_settings(
         "sshkeys": public_key.strip(),
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
         "ipconfig0": _ipconfig(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
-        "tags": ";".join(sorted({OWNER_TAG, spec.name})),
+        "tags": owner_tags(spec.name),
         "description": render_record(record),
     }
     controller = scsi_controller_wanted(machine, scsi_controller)

@@ -88,13 +88,17 @@ class RightsNeeded:
     Attributes:
         templates: Templates to clone; their Proxmox nodes, storages and bridges count too.
         storages: Further storages.
-        bridges: Further bridges.
+        bridges: Further bridges, those of devices with a VLAN tag as `vmbr0/20`.
         vnets: Bridges that are SDN vnets, as far as the token sees them.
         resource_pool: Proxmox resource pool the VMs join, or None.
         mappings: PCI resource mappings to pass through.
+        cpu_models: Custom CPU models, without the `custom-` before their names.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
         builds: What templates are built with, or None where none is.
         ostemplate_storages: Storages with templates that containers are made of.
+        vmids: Of VMs and containers that are to be made.
+        own_vmids: Of those that are there.
+        tags: Tags that are set.
     """
 
     templates: tuple[TemplateFacts, ...] = ()
@@ -106,19 +110,29 @@ class RightsNeeded:
     reads_guest_files: bool = True
     builds: BuildRights | None = None
     ostemplate_storages: tuple[StorageName, ...] = ()
+    cpu_models: tuple[str, ...] = ()
+    vmids: tuple[Vmid, ...] = ()
+    own_vmids: tuple[Vmid, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class MissingPrivileges:
-    """Privileges a token lacks on a path; `remedy` is the command that grants them."""
+    """Privileges a token lacks on a path.
+
+    Attributes:
+        remedy: Commands that fix it, a line each.
+        why: What they are needed for, where the path does not tell.
+    """
 
     path: str
     privileges: tuple[str, ...]
     remedy: str
+    why: str = ""
 
     def __str__(self) -> str:
         """As in `/vms: VM.Clone, VM.Allocate`."""
-        return f"{self.path}: {', '.join(self.privileges)}"
+        return f"{self.path}: {', '.join(self.privileges)}{' ' if self.why else ''}{self.why}"
 
 
 class Hypervisor(Protocol):

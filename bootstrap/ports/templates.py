@@ -106,6 +106,10 @@ class TemplateMaker(Protocol):
         """Make the VM. Raises VmidTakenError: of several who try at once, one gets the vmid."""
         ...
 
+    def tag(self, vmid: Vmid, *, pve_node: PveNodeName, tags: tuple[str, ...]) -> None:
+        """Set the VM's tags."""
+        ...
+
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
         """Write the VM's description."""
         ...

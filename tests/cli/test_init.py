@@ -208,6 +208,32 @@ def test_the_role_for_the_version_that_is_given_or_found(here: Path, lab: LabInf
     assert "VM.Monitor" not in nine.stdout
 
 
+def test_the_narrow_role_is_printed_for_a_pool(here: Path) -> None:
+    done = piped(here, "--pveum", "--pve-version", "8.1", "--pool", "kpool", "--storage", "fast", "--template", "9000")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pveum acl modify /pool/kpool --users homelab@pve --roles homelab-k8s\n" in done.stdout
+    assert "pveum acl modify /storage/fast --users homelab@pve --roles homelab-k8s\n" in done.stdout
+    assert "pveum acl modify /vms/9000 --users homelab@pve --roles homelab-k8s-clone\n" in done.stdout
+    assert "/vms " not in done.stdout
+    assert "Sys.AccessNetwork" not in done.stdout
+    assert done.stdout.rstrip().endswith("homelab-k8s init --pool kpool")
+    named = piped(here, "--pveum", "--pve-version", "9", "--pool", "kpool", "--template", "debian-12")
+    assert (named.returncode, named.stdout) == (2, "")
+    assert "rights are granted by vmid" in named.stderr
+
+
+@pytest.mark.parametrize("version", ["8", "8.0", "8.4", "9", "9.2.11"])
+def test_any_form_of_a_version_is_taken(here: Path, version: str) -> None:
+    assert piped(here, "--pveum", "--pve-version", version).returncode == 0
+
+
+@pytest.mark.parametrize("version", ["7", "10", "9.", "new"])
+def test_no_other_version_is(here: Path, version: str) -> None:
+    done = piped(here, "--pveum", "--pve-version", version)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--pve-version: '{version}' is no version of Proxmox VE 8 or 9" in done.stderr
+
+
 def test_the_default_file_is_the_one_that_other_commands_look_for() -> None:
     assert DEFAULT_FILE == INVENTORY_FILE
 

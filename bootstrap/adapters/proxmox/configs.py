@@ -7,12 +7,12 @@ strings (`local:9000/base-9000-disk-0.qcow2,size=3G`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import NEVER_LINKED, TemplateFacts, VmRecord
+from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, VmRecord
 from bootstrap.model.record import parse_record
 from bootstrap.planning.recipes import parse_template
 
@@ -48,6 +48,9 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
             for key, drive in config.items()
             if _DRIVE_KEY.fullmatch(key) and (name := storage_of(drive)) is not None
         ),
+        disk_storages=frozenset(name for drive in drives(config).values() if (name := storage_of(drive)) is not None),
+        mappings=frozenset(_mappings(config)),
+        cpu_model=_custom_model(config.get("cpu")),
         image=record.image if record else "",
         k3s=record.k3s if record else "",
         recipe=record.recipe if record else "",
@@ -81,6 +84,23 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         ip6=properties(config.get("ipconfig0")).get("ip6"),
         drives=tuple(sorted(drives(config).items())),
     )
+
+
+def _mappings(config: Config) -> Iterator[str]:
+    """Resource mappings that devices use, as PVE::QemuServer's check_mapping_access looks for them."""
+    for key, value in config.items():
+        kind, parts = key.rstrip("0123456789"), properties(value)
+        if kind in ("usb", "hostpci") and "mapping" in parts:
+            yield f"{'pci' if kind == 'hostpci' else kind}/{parts['mapping']}"
+        elif kind == "virtiofs":
+            yield f"dir/{_first(value, key='dirid')}"
+        elif kind == "rng" and _first(value, key="source") == "/dev/hwrng":
+            yield "hwrng"
+
+
+def _custom_model(cpu: object) -> str:
+    name = _first(cpu, key="cputype") or ""
+    return name.removeprefix(CUSTOM_MODEL) if name.startswith(CUSTOM_MODEL) else ""
 
 
 def properties(value: object) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bootstrap.adapters.proxmox.grants import mend_grant, parse_refusal
+from bootstrap.adapters.proxmox.tag_rights import tag_refusal, tag_remedy
 from bootstrap.errors import (
     AgentForbidsError,
     AgentNotConfiguredError,
@@ -167,6 +168,11 @@ def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:
 def _denied(text: str, *, details: str, what: str, token: str) -> PermissionDeniedError:
     refusal = parse_refusal(text)
     brief = f"the API token {token} may not {what}"
+    tag = tag_refusal(text)
+    if tag is not None:
+        return PermissionDeniedError(
+            f"{brief}: it may not set or remove the tag {tag}", details=details, resolution=tag_remedy(tag)
+        )
     if refusal is None:
         return PermissionDeniedError(brief, details=details, resolution="check the token's rights and the pool's name")
     lacking = ", ".join(refusal.privileges)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs, containers, grants, guest_agent, observing
+from bootstrap.adapters.proxmox import configs, containers, grants, guest_agent, observing, privileges
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
@@ -95,29 +95,11 @@ class ProxmoxHypervisor:
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
-        lacking: dict[str, dict[str, None]] = {}
-
-        def look(needs: Iterable[grants.Need]) -> None:
-            for need in needs:
-                held = self._api.get("access/permissions", what="read the token's rights", path=need.path)
-                lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held or {})))
-
-        look(grants.needs(rights, version=self._read_version(), zones=self._zones(rights)))
-        if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
-            look(grants.blind_needs())
-        return tuple(
-            MissingPrivileges(
-                path=path,
-                privileges=tuple(names),
-                remedy=grants.grant_command(path, tuple(names), token=self._api.token),
-            )
-            for path, names in lacking.items()
-            if names
-        )
+        return privileges.missing(self._api, rights, version=self._read_version(), zones=self._zones(rights))
 
     def _zones(self, rights: RightsNeeded) -> Mapping[str, str]:
         """The zone of each SDN vnet that machines are put on; of none where the token may not read it."""
-        if rights.vnets.isdisjoint(grants.bridges_of(rights)):
+        if rights.vnets.isdisjoint(each.partition("/")[0] for each in grants.bridges_of(rights)):
             return {}
         rows = self._api.get("cluster/sdn/vnets", what="list the SDN vnets")
         return {str(row["vnet"]): str(row["zone"]) for row in rows if row.get("zone")}

@@ -16,7 +16,7 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.recipes import TEMPLATE_TAG, CloudImage, TemplateVm, parse_template
+from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, parse_template
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 
@@ -95,21 +95,26 @@ class ProxmoxTemplates:
         self._api.retry(send)
 
     def create(self, request: BuilderRequest, *, warn: Warn) -> None:
-        """See `TemplateMaker.create`."""
+        """See `TemplateMaker.create`. In a resource pool the tags come second, as with marker VMs."""
         parameters: dict[str, str | int] = {
             **request.settings,
             "vmid": request.vmid,
             "name": request.name,
             "description": request.description,
-            "tags": ";".join(request.tags),
             "scsi0": f"{request.storage}:0,import-from={request.image},discard=on",
             request.cd_drive: f"{request.seed},media=cdrom",
             "boot": "order=scsi0",
         }
-        if request.resource_pool is not None:
-            parameters["pool"] = request.resource_pool
+        tagging = {"tags": ";".join(request.tags)}
+        parameters |= tagging if request.resource_pool is None else {"pool": request.resource_pool}
         what = f"make VM {request.vmid} ({request.name}) on {request.pve_node} of {request.image}"
         self._run("post", f"nodes/{request.pve_node}/qemu", what, request.pve_node, parameters, warn)
+        if request.resource_pool is not None:
+            self.tag(request.vmid, pve_node=request.pve_node, tags=request.tags)
+
+    def tag(self, vmid: Vmid, *, pve_node: PveNodeName, tags: tuple[str, ...]) -> None:
+        """See `TemplateMaker.tag`."""
+        self._put(vmid, pve_node, {"tags": ";".join(tags)}, f"tag VM {vmid} on {pve_node}")
 
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
         """See `TemplateMaker.describe`."""
@@ -181,10 +186,17 @@ def _users(read: Iterable[tuple[Row, Row]]) -> dict[int, list[str]]:
 
 
 def _template(pve_node: PveNodeName, row: Row, config: Row, users: Mapping[int, Iterable[str]]) -> TemplateVm | None:
-    """The template, or the builder, that a VM is; None for others, those that lost our tag among them."""
+    """The template, or the builder, that a VM is; None for others, those that lost our tag among them.
+
+    In a resource pool a builder has no tag before it is in the pool, and has not been started then.
+    """
     vmid = int(row["vmid"])
     record = parse_template(str(config.get("description") or ""), vmid=vmid)
-    if record is None or TEMPLATE_TAG not in configs.tags(config.get("tags")):
+    if record is None:
+        return None
+    tagged = TEMPLATE_TAG in configs.tags(config.get("tags"))
+    fresh = record.state is BuildState.BUILDING and row.get("status") != "running" and not config.get("template")
+    if not tagged and not fresh:
         return None
     return TemplateVm(
         vmid=Vmid(vmid),

@@ -50,6 +50,10 @@ class ProxmoxMarkers:
     ) -> None:
         """See `Markers.create`. Needs VM.Allocate and VM.Config.Options, which machines need as well.
 
+        In a resource pool the tags come second: Proxmox VE 9.2 checks those of a create request before the VM is in
+        its pool, so that a token with rights on the pool alone would be refused. A marker is found by its vmid, and
+        known by its description, also before it has them.
+
         Raises:
             HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
         """
@@ -61,14 +65,9 @@ class ProxmoxMarkers:
                 details="none of the allowed Proxmox nodes is online",
                 resolution="bring one up, or allow others with proxmox.nodes in the inventory",
             )
-        parameters: dict[str, str | int] = {
-            "vmid": vmid,
-            "name": name,
-            "description": description,
-            "tags": ";".join(tags),
-        }
-        if resource_pool is not None:
-            parameters["pool"] = resource_pool
+        parameters: dict[str, str | int] = {"vmid": vmid, "name": name, "description": description}
+        tagging = {"tags": ";".join(tags)}
+        parameters |= tagging if resource_pool is None else {"pool": resource_pool}
         warnings: list[str] = []
         self._api.retry(
             lambda: self._tasks.run(
@@ -81,6 +80,10 @@ class ProxmoxMarkers:
             )
         )
         self._learn(vmid, pve_node)
+        if resource_pool is not None:
+            path = f"nodes/{pve_node}/qemu/{vmid}/config"
+            what = f"tag the marker VM {vmid} ({name}) on {pve_node}"
+            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=tagging))
 
     def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
         """See `Markers.rewrite`. An answer that was lost makes the second attempt a False: read to know."""

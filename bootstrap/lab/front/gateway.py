@@ -214,7 +214,7 @@ class Gateway:
         """Refuse who lacks the method's privilege; returns as whom the schema's own check is to be made.
 
         Proxmox VE 8 asks one privilege, VM.Monitor, for every guest-agent call; the schema is version 9's. What is for
-        all users is not checked further, even where the schema has a check (PVE::RPCEnvironment: check_api2_permissions).
+        all users is not checked further, even where the schema has a check (PVE::RPCEnvironment).
         """
         if self.pve_version == 8 and match.template.startswith(AGENT_BASE):
             self.pve.require(user, f"/vms/{match.params['vmid']}", "VM.Monitor")

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bootstrap.adapters.proxmox.role import role_commands
-from bootstrap.model.ids import ClusterName, StorageName
+from bootstrap.adapters.proxmox.role import Narrow, role_commands
+from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.ports import BuildRights, RightsNeeded
-from tests.adapters.proxmox.pve_lab import VMIDS, Lab
+from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab
 
 
 def granted(commands: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -58,3 +58,61 @@ def test_proxmox_ve_9_has_no_vm_monitor_and_8_no_guest_agent_rights() -> None:
         assert there in text
         assert gone not in text
         assert text.endswith("pveum user token add ops@pam t --privsep 0")
+
+
+@pytest.mark.parametrize("minor", [0, 1])
+def test_proxmox_ve_before_8_2_does_not_know_sys_access_network(minor: int) -> None:
+    """`pveum role add` refuses a role with a privilege that it does not know, whole."""
+    assert "Sys.AccessNetwork" not in "\n".join(role_commands(major=8, minor=minor, user="ops@pam", token="t"))
+    assert "Sys.AccessNetwork" in "\n".join(role_commands(major=8, minor=2, user="ops@pam", token="t"))
+    assert "Sys.AccessNetwork" in "\n".join(role_commands(major=8, user="ops@pam", token="t"))
+
+
+def test_root_is_neither_added_nor_given_acls() -> None:
+    commands = role_commands(major=9, user="root@pam", token="k8s")
+    assert not any(command.startswith("pveum user add") or "--users root@pam" in command for command in commands)
+    token = commands.index("pveum user token add root@pam k8s --privsep 1")
+    acls = [place for place, command in enumerate(commands) if command.startswith("pveum acl modify")]
+    assert acls
+    assert min(acls) > token, "an ACL names a token that is there"
+    assert all("--tokens 'root@pam!k8s'" in commands[place] for place in acls)
+
+
+def acls(commands: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Each path with the privileges that it gets."""
+    text = "\n".join(commands)
+    roles = dict(re.findall(r'^pveum role add (\S+) --privs "(.*)"$', text, re.MULTILINE))
+    found = re.findall(r"^pveum acl modify (\S+) --users \S+ --roles (\S+)$", text, re.MULTILINE)
+    return tuple((path, roles[role]) for path, role in found)
+
+
+def test_the_narrow_role_makes_a_cluster_in_its_pool_and_touches_nothing_else(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab()
+    lab.pve.pools["kpool"] = set()
+    narrow = Narrow(pool="kpool", storages=("local",), bridge="vmbr0", template=Vmid(9000))
+    commands = role_commands(major=9, user="homelab@pve", token="k8s", narrow=narrow)
+    assert "pveum pool add kpool" in commands
+    lab.grant_only(*acls(commands))
+    hypervisor = lab.connect()
+    templates = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS).templates
+    rights = RightsNeeded(
+        templates=templates, bridges=("vmbr0",), resource_pool="kpool", vmids=(Vmid(7001), Vmid(7999)), tags=("demo",)
+    )
+    assert hypervisor.missing_privileges(rights) == ()
+    paths = dict(acls(commands))
+    assert set(paths) == {
+        "/pool/kpool", "/storage/local", "/sdn/zones/localnetwork/vmbr0", "/nodes", "/vms/9000"
+    }  # fmt: skip
+    assert paths["/vms/9000"] == "VM.Audit VM.Clone", "the template is neither changed nor removed"
+    assert "VM.Clone" not in paths["/pool/kpool"]
+
+
+def test_the_narrow_role_builds_templates_in_its_pool_where_none_is_named(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab()
+    lab.pve.pools["kpool"] = set()
+    lab.grant_only(*acls(role_commands(major=9, user="homelab@pve", token="k8s", narrow=Narrow(pool="kpool"))))
+    builds = BuildRights(
+        disks=(StorageName("local"),), files=(StorageName("local"),), bridges=("vmbr0",), downloads_on=(PVE1,)
+    )
+    rights = RightsNeeded(resource_pool="kpool", vmids=(Vmid(7001), Vmid(7999)), builds=builds)
+    assert lab.connect().missing_privileges(rights) == ()

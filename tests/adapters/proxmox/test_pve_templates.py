@@ -156,3 +156,25 @@ def test_a_token_without_the_right_is_told_which(lab: Lab, image: CloudImage) ->
         poor.templates.upload_seed(SEED, pve_node=PVE1, storage=LOCAL, warn=ignore)
     with pytest.raises(PermissionDeniedError):
         poor.templates.download(image, pve_node=PVE1, storage=LOCAL, warn=ignore)
+
+
+def test_a_builder_in_a_resource_pool_is_tagged_when_it_is_in_it(
+    lab: Lab, hypervisor: ProxmoxHypervisor, image: CloudImage
+) -> None:
+    lab.pve.pools["kpool"] = set()
+    maker = hypervisor.templates
+    maker.download(image, pve_node=PVE1, storage=LOCAL, warn=ignore)
+    maker.upload_seed(SEED, pve_node=PVE1, storage=LOCAL, warn=ignore)
+    guests = "VM.Allocate VM.Audit VM.Config.CDROM VM.Config.Disk VM.Config.HWType VM.Config.Network VM.Config.Options"
+    lab.grant_only(
+        ("/pool/kpool", guests),
+        ("/storage/local", "Datastore.AllocateSpace"),
+        ("/sdn/zones/localnetwork/vmbr0", "SDN.Use"),
+    )
+    maker.create(request(image, resource_pool="kpool"), warn=ignore)
+    assert lab.pve.vm(BUILDER).config["tags"] == "hk8s-0123abcd;homelab-k8s-template"
+    assert [one.vmid for one in maker.templates()] == [BUILDER]
+    lab.pve.vm(BUILDER).config["tags"] = " "
+    assert [one.vmid for one in maker.templates()] == [BUILDER], "a run may end between the two"
+    lab.pve.vm(BUILDER).status = "running"
+    assert maker.templates() == (), "one that was started has had its tag taken off, which keeps us from it"

@@ -11,6 +11,7 @@ from bootstrap.errors import (
     AgentNotConfiguredError,
     AgentNotRunningError,
     HypervisorError,
+    PermissionDeniedError,
     VmidTakenError,
     VmNotFoundError,
 )
@@ -115,9 +116,11 @@ class FakeHypervisor:
             vm = FakeVm(
                 vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
             )
+            if request.resource_pool is not None and "tags" in request.settings:
+                raise PermissionDeniedError(f"{request.name}: Permission check failed ({request.vmid}, tags)")
             vm.kind = MachineKind.LXC
             vm.settings.update(request.settings)
-            vm.tags = str(request.settings["tags"])
+            vm.tags = str(request.settings.get("tags", ""))
             vm.disk_gib = int(str(request.settings["rootfs"]).rpartition(":")[2])
             world.vms[request.vmid] = vm
         world.on_call(f"created {request.name}")

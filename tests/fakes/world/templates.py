@@ -75,6 +75,10 @@ class FakeTemplates:
             world.vms[request.vmid] = vm
         world.log(f"create {request.name}")
 
+    def tag(self, vmid: Vmid, *, pve_node: PveNodeName, tags: tuple[str, ...]) -> None:
+        self.world.vms[vmid].tags = ";".join(tags)
+        self.world.log(f"tag {self.world.vms[vmid].name}")
+
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
         self.world.vms[vmid].description = description
         record = parse_template(description, vmid=vmid)

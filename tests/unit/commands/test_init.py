@@ -19,8 +19,8 @@ from bootstrap.model.ids import ClusterName, StorageName
 from bootstrap.planning.proposal import Wishes
 from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import DEMO
-from tests.fakes.world import World
-from tests.fakes.world.facts import FINGERPRINT
+from tests.fakes.world import World, pve_node
+from tests.fakes.world.facts import EVERYTHING, FINGERPRINT
 
 WISHES = Wishes(cluster=DEMO)
 PINNED = Connection(endpoint="https://192.0.2.1:8006", token_env="T", tls=TlsSpec(fingerprint=FINGERPRINT))
@@ -63,7 +63,8 @@ def test_a_token_that_sees_no_vm_gets_no_proposal() -> None:
 
 
 def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
-    drafted = draft(survey(World(templates=[]).ports), WISHES, PINNED)
+    world = World(templates=[], pve_nodes=[replace(pve_node(), storages=(EVERYTHING,))])
+    drafted = draft(survey(world.ports), WISHES, PINNED)
     assert "template: {image: debian-13}\n" in drafted.text
     assert "# None was found: `up` builds one of this cloud image, with k3s in it, and asks first.\n" in drafted.text
     assert drafted.proposal.problems == ()
@@ -108,3 +109,8 @@ def test_a_certificate_that_a_ca_vouches_for_is_not_pinned() -> None:
     text = draft(survey(World().ports), WISHES, replace(PINNED, tls=TlsSpec())).text
     assert "\n  tls:" not in text
     assert "The system's CAs vouch for the certificate" in text
+
+
+def test_a_resource_pool_goes_into_the_inventory() -> None:
+    drafted = draft(survey(World().ports, resource_pool="kpool"), replace(WISHES, resource_pool="kpool"), PINNED)
+    assert "\n  pool: kpool\n" in drafted.text

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.up import rights_needed
+from bootstrap.commands.rights import rights_needed
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.up import rights_needed
+from bootstrap.commands.rights import rights_needed
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PveNodeName

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from bootstrap.commands.up import rights_needed
+from bootstrap.commands.rights import rights_needed
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import RecordState

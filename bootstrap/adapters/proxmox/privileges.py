@@ -1,0 +1,83 @@
+"""Asks Proxmox VE what the token may do, and tells what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bootstrap.adapters.proxmox import grants, tag_rights
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.configs import tags
+from bootstrap.model.observed import PveVersion
+from bootstrap.ports import MissingPrivileges, RightsNeeded
+
+
+def missing(
+    api: Api, rights: RightsNeeded, *, version: PveVersion, zones: Mapping[str, str]
+) -> tuple[MissingPrivileges, ...]:
+    """What the token lacks, one for each path to grant it on, and one for the tags that it may not set."""
+    held: dict[str, Mapping[str, int]] = {}
+    lacking: dict[str, dict[str, None]] = {}
+
+    def look(needs: Iterable[grants.Need]) -> None:
+        for need in needs:
+            for path in need.paths:
+                if path not in held:
+                    held[path] = _held(api, path)
+            lacking.setdefault(need.say, {}).update(dict.fromkeys(grants.lacking(need, held)))
+
+    look(grants.needs(rights, version=version, zones=zones))
+    if not rights.templates and any("VM.Audit" in names for names in lacking.values()):
+        look(grants.blind_needs())
+    found = [_lack(api, path, names) for path, names in lacking.items() if names]
+    if rights.resource_pool is None:
+        found = [_with_pools(api, lack) for lack in found]
+    on_tags = _tags(api, rights)
+    return (*found, *([on_tags] if on_tags else []))
+
+
+def _held(api: Api, path: str) -> Mapping[str, int]:
+    """The privileges on a path. Proxmox VE has resolved propagation, pools, groups and separated privileges in them."""
+    answer = api.get("access/permissions", what="read the token's rights", path=path)
+    held: Mapping[str, int] = (answer or {}).get(path) or {}
+    return held
+
+
+def _lack(api: Api, path: str, names: Iterable[str]) -> MissingPrivileges:
+    wanted = set(names)
+    privileges = tuple(name for name in names if not grants.covered(name, wanted - {name}))
+    return MissingPrivileges(
+        path=path, privileges=privileges, remedy=grants.grant_command(path, privileges, token=api.token)
+    )
+
+
+def _with_pools(api: Api, lack: MissingPrivileges) -> MissingPrivileges:
+    """With the other way out, where the token may make VMs in a resource pool that the inventory does not name."""
+    if lack.path != "/vms" or "VM.Allocate" not in lack.privileges:
+        return lack
+    everywhere: Mapping[str, Any] = api.get("access/permissions", what="read the token's rights") or {}
+    pools = sorted(
+        path.removeprefix("/pool/")
+        for path, privileges in everywhere.items()
+        if path.startswith("/pool/") and "VM.Allocate" in privileges
+    )
+    if not pools:
+        return lack
+    said = f"# or set proxmox.pool to {' or '.join(pools)} in the inventory: there the token may make VMs"
+    return replace(lack, remedy=f"{lack.remedy}\n{said}")
+
+
+def _tags(api: Api, rights: RightsNeeded) -> MissingPrivileges | None:
+    """What keeps the token from setting our tags."""
+    if not rights.tags:
+        return None
+    on_top = _held(api, "/")
+    if tag_rights.PRIVILEGE in on_top:
+        return None
+    options = api.get("cluster/options", what="read the datacenter's options") or {}
+    seen = {tag for template in rights.templates for tag in template.tags}
+    if "Sys.Audit" not in on_top:
+        rows = api.get("cluster/resources", what="list the VMs", type="vm")
+        seen |= {tag for row in rows for tag in tags(row.get("tags"))}
+    return tag_rights.forbidden_tags(options, wanted=rights.tags, seen=seen, audits="Sys.Audit" in on_top)
