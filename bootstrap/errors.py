@@ -18,11 +18,13 @@
     │   ├── SshUnreachableError     1    no SSH (yet): waiting may help
     │   │   └── KeyRefusedError     1    sshd refuses our key: helps only while cloud-init is at work
     │   ├── HostKeyError            1    the host key is not the one the guest agent told
+    │   ├── GuestSetupError         1    the template or the inventory makes such machines: they stay so
     │   └── ScriptError             1    a guest script failed
     ├── KubernetesError             1
     │   └── KubeUnreachableError    1    the Kubernetes API does not answer (yet)
     ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
     ├── ArtifactError               4    a k3s release could not be had, or its checksum is wrong
+    │   └── ArtifactUnreachableError 4   ... since nobody answered where it is
     ├── NotOursError                1    ownership was checked and denied; nothing was done
     ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
     ├── DeadlineError               1    a wait ran out of time
@@ -56,9 +58,12 @@ class HomelabError(Exception):
         brief: One line: what failed and on which machine.
         details: What the other side said, verbatim; may have several lines; empty where nobody said anything.
         resolution: What the user does next; empty where nothing is known to help.
+        again_helps: Whether the same command may succeed with nothing changed in between, so that "again continues"
+            is advice; where not, something has to be changed first. A type says it, and an adapter that knows better.
     """
 
     exit_code: ClassVar[int] = 1
+    again_helps: bool = True
 
     def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
         super().__init__(brief)
@@ -76,6 +81,7 @@ class UsageError(HomelabError):
     """The command line asks for something that cannot be meant."""
 
     exit_code = 2
+    again_helps = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +111,7 @@ class InventoryError(HomelabError):
     """The inventory is wrong; all its problems at once."""
 
     exit_code = 3
+    again_helps = False
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
@@ -121,6 +128,7 @@ class PreflightError(HomelabError):
     """A check failed before anything was touched."""
 
     exit_code = 4
+    again_helps = False
 
 
 class CapacityError(PreflightError):
@@ -139,10 +147,13 @@ class AuthenticationError(HypervisorError):
     """The endpoint cannot be talked to as it is configured: address, certificate, token."""
 
     exit_code = 4
+    again_helps = False
 
 
 class PermissionDeniedError(HypervisorError):
     """The token lacks a privilege."""
+
+    again_helps = False
 
 
 class VmNotFoundError(HypervisorError):
@@ -163,6 +174,8 @@ class TaskFailedError(HypervisorError):
 
 class AgentNotConfiguredError(HypervisorError):
     """The VM has no guest agent configured: no waiting will help."""
+
+    again_helps = False
 
 
 class AgentForbidsError(HypervisorError):
@@ -187,6 +200,14 @@ class KeyRefusedError(SshUnreachableError):
 
 class HostKeyError(GuestError):
     """The SSH host key is not the one that the guest agent told."""
+
+    again_helps = False
+
+
+class GuestSetupError(GuestError):
+    """A machine is as its template, the inventory or our key makes it, and that is wrong: it stays so."""
+
+    again_helps = False
 
 
 class ScriptError(GuestError):
@@ -213,10 +234,19 @@ class ArtifactError(HomelabError):
     """A k3s binary could not be had, or is not the one its checksum list names."""
 
     exit_code = 4
+    again_helps = False
+
+
+class ArtifactUnreachableError(ArtifactError):
+    """Nobody answered where a release is to be fetched, or the answer broke off."""
+
+    again_helps = True
 
 
 class NotOursError(HomelabError):
     """A VM does not carry our tag and our record: it is left alone."""
+
+    again_helps = False
 
 
 class ClusterBusyError(HomelabError):
@@ -239,6 +269,7 @@ class RunFailedError(HomelabError):
         super().__init__(brief, details=details, resolution=resolution)
         self.failures = failures
         self.exit_code = failures[0][1].exit_code if len(failures) == 1 else 1  # type: ignore[misc]
+        self.again_helps = any(error.again_helps for _, error in failures)
 
 
 class InterruptedRunError(HomelabError):

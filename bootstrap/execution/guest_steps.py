@@ -10,6 +10,7 @@ from bootstrap.errors import (
     AgentNotRunningError,
     DeadlineError,
     GuestError,
+    GuestSetupError,
     HomelabError,
     KeyRefusedError,
     PermissionDeniedError,
@@ -266,7 +267,7 @@ def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: 
     """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
     own = context.spec.ssh.private_key is None
     where = "the cluster's state directory on the computer that made it (id_ed25519)"
-    return GuestError(
+    return GuestSetupError(
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
         resolution=f"the machine was made with another key: bring {where} here, or name it as ssh.private_key"
@@ -288,7 +289,7 @@ def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: 
     )
     lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
     if lines.get("status") == ["error"]:
-        raise GuestError(
+        raise GuestSetupError(
             f"{name}: cloud-init ended in an error",
             details="\n".join(lines.get("error", [])),
             resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
@@ -302,7 +303,7 @@ def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext)
     """Machines with one machine-id get one DHCP address and one Kubernetes identity (canonical/lxd#8717)."""
     other = context.findings.machine_ids.put_first(facts.machine_id, name)
     if other != name:
-        raise GuestError(
+        raise GuestSetupError(
             f"{name} has the same machine-id as {other}",
             details=facts.machine_id,
             resolution="empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then down and up",

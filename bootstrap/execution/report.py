@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -124,14 +124,14 @@ class Report:
             )
         if len(real) == 1:
             lane, error = real[0]
-            raise _with_lane(lane, error, again)
+            raise _with_lane(lane, error, self.command)
         if real:
             more = f" and {len(real) - MOST_NAMES} more" if len(real) > MOST_NAMES else ""
             names = ", ".join(lane for lane, _ in real[:MOST_NAMES]) + more
             raise RunFailedError(
                 f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
                 real,
-                resolution="\n".join([*_distinct(error.resolution for _, error in real), again]),
+                resolution="\n".join([*_distinct(error.resolution for _, error in real), _way_on(self.command, real)]),
             )
 
 
@@ -145,11 +145,28 @@ def _distinct(resolutions: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, resolutions)))[:3]
 
 
-def _with_lane(lane: str, error: HomelabError, again: str) -> HomelabError:
+def _way_on(command: str, failures: Sequence[tuple[str, HomelabError]]) -> str:
+    """What to type next; that it continues is promised only where nothing has to be changed before."""
+    again = f"`homelab-k8s {command}` again continues from here"
+    stuck = [lane for lane, error in failures if not error.again_helps]
+    if not stuck:
+        return again
+    if len(stuck) == len(failures):
+        return f"once that is changed: `homelab-k8s {command}`"
+    more = f" and {len(stuck) - MOST_NAMES} more" if len(stuck) > MOST_NAMES else ""
+    return f"{again}, but not on {', '.join(stuck[:MOST_NAMES])}{more} until the cause there is removed"
+
+
+def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
     """One failure is shown as itself, with its lane named and the way on."""
     # Some errors' code says that nothing was touched, which in the middle of a run is no longer true.
     error.exit_code = 1  # type: ignore[misc]
     if lane not in error.brief:
         error.brief = f"{lane}: {error.brief}"
-    error.resolution = f"{error.resolution}; then {again}" if error.resolution else again
+    if error.again_helps:
+        way_on = _way_on(command, [(lane, error)])
+        error.resolution = f"{error.resolution}; then {way_on}" if error.resolution else way_on
+    else:
+        first = error.resolution or "change what is said there first: as it is, the same fails again"
+        error.resolution = f"{first}; then `homelab-k8s {command}`"
     return error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from bootstrap.errors import ArtifactError
+from bootstrap.errors import ArtifactError, ArtifactUnreachableError
 
 if TYPE_CHECKING:
     import requests
@@ -80,7 +80,9 @@ class Downloader:
             with requests.Session() as session:
                 return retrying(attempt, session)
         except (requests.RequestException, _PassingStatusError) as error:
-            raise ArtifactError(f"cannot fetch {what}", details=f"{url}\n{error}", resolution=hint) from error
+            raise ArtifactUnreachableError(
+                f"cannot fetch {what}", details=f"{url}\n{error}", resolution=hint
+            ) from error
         except OSError as error:
             raise ArtifactError(f"cannot keep {what}", details=str(error)) from error
 

@@ -32,15 +32,21 @@ class AnswerLostError(TransientError):
 
 @dataclass(frozen=True, kw_only=True)
 class _Known:
-    """A text Proxmox VE is known to use, what it means and what helps."""
+    """A text Proxmox VE is known to use, what it means, what helps, and whether the same command again does."""
 
     text: re.Pattern[str]
     error: type[HypervisorError]
     resolution: str
+    again_helps: bool = True
 
 
 def _known(text: str, error: type[HypervisorError], resolution: str) -> _Known:
     return _Known(text=re.compile(text), error=error, resolution=resolution)
+
+
+def _setting(text: str, resolution: str) -> _Known:
+    """Host or settings do not allow it: something has to be changed first."""
+    return _Known(text=re.compile(text), error=HypervisorError, resolution=resolution, again_helps=False)
 
 
 _EVERYWHERE = (
@@ -68,13 +74,33 @@ _EVERYWHERE = (
         "wait for the task that locked it; if there is none any more, run `qm unlock VMID` (`pct unlock` where it is a "
         "container) as root on the Proxmox node (no API token may)",
     ),
-    _known(r"protection mode enabled", HypervisorError, "remove the VM's protection flag first, if that is meant"),
+    _setting(
+        r"KVM virtualisation configured, but not available",
+        "switch virtualisation (VT-x or AMD-V) on in the BIOS of that Proxmox node; where it is a VM itself, nested "
+        "virtualisation on its host",
+    ),
+    _setting(
+        r"MAX \d+ vcpus allowed per VM on this node|Invalid CPU topology",
+        "ask for no more cores than that Proxmox node has (cores in the inventory), and take `vcpus` off the template",
+    ),
+    _setting(
+        r"only root can set '",
+        "no API token may clone that: take the setting off the template, or make the VM as root in Proxmox",
+    ),
+    _setting(
+        r"download failed.*\b40[34]\b|\b404 Not Found|checksum mismatch: got",
+        "look at the image's address and checksum (template.image and template.checksum in the inventory)",
+    ),
+    _setting(r"protection mode enabled", "remove the VM's protection flag first, if that is meant"),
     _known(
         r"^hostname lookup '.+' failed|no such cluster node",
         HypervisorError,
         "check the names of the Proxmox nodes in the inventory",
     ),
 )
+
+_IN_THE_LOG = tuple(known for known in _EVERYWHERE if not known.again_helps)
+"""What a task's exit status may leave out: QEMU's own words stand in the log before it."""
 
 _AT_DISPATCH = (
     # Said of a request, nothing was done yet; said of a task, it is how that failed.
@@ -141,24 +167,35 @@ def from_status(  # noqa: D417 - status and reason are HTTP's
     text = reason if status != 400 else " ".join(errors.values())
     known = _find(text, _EVERYWHERE + _AT_DISPATCH + _AT_THE_GUEST_AGENT)
     if known is not None:
-        return known.error(f"cannot {what}", details=reason if status == 500 else details, resolution=known.resolution)
+        return _of(known, what, details=reason if status == 500 else details)
     kind, resolution = _STATUS.get(status, (HypervisorError, ""))
     brief = f"cannot {what}" if status != 401 else f"Proxmox VE refuses the API token {token}"
-    return kind(brief, details=reason if status == 500 else details, resolution=resolution)
+    error = kind(brief, details=reason if status == 500 else details, resolution=resolution)
+    if status in (400, 501):
+        error.again_helps = False  # a value that is refused now is refused the next time
+    return error
 
 
 def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> HypervisorError:
     """The error for a task that ended in anything but OK or WARNINGS; `log` is the end of its log."""
     if "Permission check failed" in exit_status:
         return _denied(exit_status, details=exit_status, what=what, token=token)
-    known = _find(exit_status, _EVERYWHERE)
+    known = _find(exit_status, _EVERYWHERE) or _find(log, _IN_THE_LOG)
     before = [line for line in log.splitlines() if exit_status not in line]
     details = "\n".join([exit_status, *before])  # what counts comes first: errors are cited by their first line
     if known is not None and known.error is not HypervisorError:
-        return known.error(f"cannot {what}", details=exit_status, resolution=known.resolution)
-    return TaskFailedError(
+        return _of(known, what, details=exit_status)
+    error = TaskFailedError(
         f"cannot {what}", exit_status=exit_status, details=details, resolution=known.resolution if known else ""
     )
+    error.again_helps = known is None or known.again_helps
+    return error
+
+
+def _of(known: _Known, what: str, *, details: str) -> HypervisorError:
+    error = known.error(f"cannot {what}", details=details, resolution=known.resolution)
+    error.again_helps = error.again_helps and known.again_helps
+    return error
 
 
 def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:

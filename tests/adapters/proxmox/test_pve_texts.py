@@ -273,3 +273,34 @@ def test_addresses_of_both_families_are_told_apart() -> None:
 )
 def test_what_a_vm_has_of_ipv6(ipconfig: str, ip6: str | None) -> None:
     assert configs.vm_record({"ipconfig0": ipconfig}, row={"vmid": 7000}, pve_node=PVE1).ip6 == ip6
+
+
+@pytest.mark.parametrize(
+    ("exit_status", "log", "again"),
+    [
+        (
+            "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS.",
+            "",
+            0,
+        ),
+        ("MAX 2 vcpus allowed per VM on this node", "", 0),
+        ("start failed: QEMU exited with code 1", "kvm: Invalid CPU topology: maxcpus must be equal to ...", 0),
+        ("start failed: QEMU exited with code 1", "kvm: something else", 1),
+        ("can't remove VM 7600 - protection mode enabled", "", 0),
+        ("download failed: 404 Not Found", "", 0),
+        ("checksum mismatch: got 'ab' != expect 'cd'", "", 0),
+        ("403 Permission check failed (/storage/local, Datastore.AllocateSpace)", "", 0),
+        (LOCK, "", 1),
+        ("clone failed: copy failed: interrupted by signal", "", 1),
+    ],
+)
+def test_running_again_is_advised_only_where_nothing_has_to_be_changed(exit_status: str, log: str, again: int) -> None:
+    error = from_exit_status(exit_status=exit_status, log=log, what="start VM 7001 on pve1", token="u@pve!t")
+    assert error.again_helps == bool(again)
+    assert again or error.resolution
+
+
+def test_a_value_that_is_refused_now_is_refused_again() -> None:
+    error = from_status(status=400, reason="x", errors={"cpu": "no"}, what="configure VM 7001", token="u@pve!t")
+    assert not error.again_helps
+    assert from_status(status=595, reason="x", errors={}, what="look", token="u@pve!t").again_helps
