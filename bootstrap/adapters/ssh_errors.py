@@ -5,7 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from bootstrap.errors import GuestError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
+from bootstrap.errors import (
+    GuestError,
+    GuestSetupError,
+    HostKeyError,
+    KeyRefusedError,
+    ScriptError,
+    SshUnreachableError,
+)
 from bootstrap.model.ids import MachineName
 
 _TAIL_LINES = 40
@@ -54,13 +61,13 @@ def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: 
     said = stderr.strip() or stdout.strip()
     details = "\n".join(said.splitlines()[-_TAIL_LINES:])
     if any(text in said for text in _NO_SUDO):
-        raise GuestError(
+        raise GuestSetupError(
             f"{machine}: the login user cannot become root",
             details=details,
             resolution="use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d",
         )
     if _FULL in said:
-        raise GuestError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
+        raise GuestSetupError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
     ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
     raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)
 
