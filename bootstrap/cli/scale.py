@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,7 @@ from bootstrap.cli.options import (
 )
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Acting, Ended, Work, working
+from bootstrap.cli.write_back import Fact, Write, inventory_file, tell, write_back
 from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def scale(
     pool: Annotated[str | None, typer.Argument(help="The pool: workers, control-plane, or one of `pools`.")] = None,
     count: Annotated[int | None, typer.Argument(min=0, help="How many machines it is to have.")] = None,
     *,
+    write: Write = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     delete_local_data: DeleteLocalData = False,
@@ -54,7 +57,8 @@ def scale(
 ) -> None:
     """Give a pool another size; without arguments, every pool the size that the inventory says.
 
-    What leaves is drained first, PodDisruptionBudgets respected; servers leave etcd one at a time.
+    What leaves is drained first, PodDisruptionBudgets respected; servers leave etcd one at a time. The new size is
+    written into the inventory file where that states another one.
     """
     from bootstrap.inventory import Overrides
 
@@ -80,8 +84,10 @@ def scale(
             question=question,
         )
         if ended is not None:
+            file = inventory_file(work, inventory=inventory, lab=lab)
+            lines = tell(work, write_back(_facts(work, dict(wish.counts)), file=file, write=write))
             work.result(
-                lambda: "\n".join([closing(ended), *_advice(work, wish.counts)]),
+                lambda: "\n".join([closing(ended), *lines]),
                 lambda: documents.change_document(ended.plan, ended.report),
             )
 
@@ -118,13 +124,23 @@ def closing(ended: Ended) -> str:
     return "\n".join([first, *tables.times_lines(report)])
 
 
-def _advice(work: Work, counts: dict[PoolName, int] | object) -> list[str]:
-    """Where the inventory says another size than was asked for, `up` would go by the inventory."""
-    lines = []
+def _facts(work: Work, counts: Mapping[PoolName, int]) -> list[Fact]:
+    """Sizes that the inventory says otherwise than was asked for: `up` would go by the inventory."""
+    facts = []
     for pool in work.homelab.inventory.spec.pools:
-        wanted = counts.get(pool.name) if isinstance(counts, dict) else None
+        wanted = counts.get(pool.name)
         if wanted is None or wanted == pool.count or ("count" not in pool.stated and wanted > pool.count):
             continue
         says = "says" if "count" in pool.stated else "means"
-        lines.append(f"the inventory {says} {pool.count} for {pool.name}: write {wanted} there, since `up` goes by it")
-    return lines
+        advice = f"the inventory {says} {pool.count} for {pool.name}: write {wanted} there, since `up` goes by it"
+        facts.append(Fact(places=_places(pool.name), value=str(wanted), advice=advice))
+    return facts
+
+
+def _places(pool: PoolName) -> tuple[tuple[str, ...], ...]:
+    """Where an inventory may state a pool's size."""
+    if pool == "control-plane":
+        return (("control_plane", "count"),)
+    if pool == "workers":
+        return (("workers", "count"), ("workers",))
+    return (("pools", pool, "count"),)

@@ -26,9 +26,11 @@ from bootstrap.cli.options import (
     drain_rules,
 )
 from bootstrap.cli.views.choose import Progress
-from bootstrap.cli.work import Acting, Ended, working
+from bootstrap.cli.work import Acting, Ended, Work, working
+from bootstrap.cli.write_back import Fact, Write, inventory_file, tell, write_back
 
 if TYPE_CHECKING:
+    from bootstrap.commands.upgrade import UpgradeWish
     from bootstrap.planning.plan import Plan
 
 
@@ -45,6 +47,7 @@ def upgrade(
     snapshot: Annotated[
         bool, typer.Option("--snapshot/--no-snapshot", help="Whether the cluster's data is saved first.")
     ] = True,
+    write: Write = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     delete_local_data: DeleteLocalData = False,
@@ -60,7 +63,8 @@ def upgrade(
 ) -> None:
     """Upgrade k3s: one minor version after another, servers one at a time, then workers; each is drained first.
 
-    Without --to and --channel, to what the inventory says. An interrupted upgrade is continued by the same command.
+    Without --to and --channel, to what the inventory says; else the version is written into the inventory file where
+    that states one. An interrupted upgrade is continued by the same command.
     """
     from bootstrap.inventory import Overrides
 
@@ -87,12 +91,33 @@ def upgrade(
             question=_question,
         )
         if ended is not None:
+            file = inventory_file(work, inventory=inventory, lab=lab)
+            lines = tell(work, write_back(_facts(work, ended, wish), file=file, write=write))
             work.result(
-                lambda: _closing(ended),
+                lambda: "\n".join([_closing(ended), *lines]),
                 lambda: documents.kept_document(
                     ended.plan, ended.report, upgraded=_upgraded(ended.plan), version=_target(ended.plan)
                 ),
             )
+
+
+def _facts(work: Work, ended: Ended, wish: UpgradeWish) -> list[Fact]:
+    """The version that runs now, where the inventory says another one, or points to an older one."""
+    from bootstrap.commands.upgrade import behind_channel
+
+    k3s = work.homelab.inventory.spec.k3s
+    target = _target(ended.plan) or wish.to
+    if target is None or target == k3s.version:
+        return []
+    advice = ""
+    if k3s.version is not None:
+        advice = f"the inventory says k3s.version: {k3s.version}: write {target} there, else `rebuild` refuses"
+    elif (pointed := behind_channel(k3s, work.homelab.ports, target)) is not None:
+        advice = (
+            f"the inventory goes by the channel {k3s.channel}, which is at {pointed}, older than what runs: `rebuild` "
+            f"keeps {target}; to state it, write `k3s: {{version: {target}}}`"
+        )
+    return [Fact(places=(("k3s", "version"),), value=target, advice=advice)]
 
 
 def _upgraded(plan: Plan) -> list[str]:
