@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 from bootstrap.errors import (
-    GuestError,
     GuestSetupError,
     HostKeyError,
     KeyRefusedError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,12 @@ def rebuild(
             metavar="WHAT", help="Bring the data back: latest (a snapshot is taken first), or a snapshot's file."
         ),
     ] = None,
+    k3s_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Such as v1.33.3+k3s1; without data kept, it may be older than what runs."
+        ),
+    ] = None,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     timeout: Timeout = None,
@@ -48,7 +55,8 @@ def rebuild(
 ) -> None:
     """Remove all machines and build the cluster again from the inventory; asks for the cluster's name first.
 
-    An interrupted rebuild is continued by the same command, with what was asked of it at first.
+    An interrupted rebuild is continued by the same command, with what was asked of it at first; options that are given
+    again, and the version in the inventory, correct that.
     """
     from bootstrap.inventory import Overrides
 
@@ -56,12 +64,14 @@ def rebuild(
         "rebuild",
         context,
         inventory=inventory,
-        overrides=Overrides(cluster=cluster),
+        overrides=Overrides(cluster=cluster, k3s_version=k3s_version),
         lab=lab,
         progress=progress,
         output=output,
     ) as work:
-        wish = _wish(work.homelab, keep_identity=keep_identity, restore=restore)
+        wish = replace(
+            _wish(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
+        )
         ended = work.act(
             lambda: work.homelab.plan_rebuild(wish),
             lambda plan, *, sink, options: work.homelab.rebuild(plan, wish, sink=sink, options=options),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bootstrap.reporting.texts import counted as counted
@@ -55,13 +55,19 @@ def plan_text(plan: Plan) -> str:
     if plan.machines:
         parts += ["", plan_table(plan)]
     parts += _lanes(plan)
-    for following in plan.follows:
+    for following in _all_following(plan):
         others = ["", plan_table(following)] if following.machines != plan.machines else []
         parts += ["", "and then", *others, *_lanes(following)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
     parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]
     return "\n".join(parts)
+
+
+def _all_following(plan: Plan) -> Iterator[Plan]:
+    for following in plan.follows:
+        yield following
+        yield from _all_following(following)
 
 
 def _lanes(plan: Plan) -> list[str]:

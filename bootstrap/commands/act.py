@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.unfinished import begin
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.unfinished import Intention
 from bootstrap.ports import Ports
 
 Prepare = Callable[[], Plan]
@@ -27,6 +29,7 @@ def run_locked(
     again: Prepare,
     sink: EventSink,
     options: RunOptions,
+    intention: Intention | None = None,
 ) -> Report:
     """Carry a plan out, as the only one who acts on the cluster.
 
@@ -40,6 +43,7 @@ def run_locked(
         again: Makes the plan anew.
         sink: Hears events.
         options: How to run.
+        intention: What is noted before the first change; who passes it forgets it when all has ended well (`finish`).
 
     Raises:
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
@@ -52,6 +56,8 @@ def run_locked(
             sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
         for note in fresh.notes:
             sink(Warned(subject=spec.name, message=note))
+        if fresh.lanes:
+            begin(plan.command, intention, spec.name, ports)
         token = cluster_token(spec.name, ports) if fresh.lanes else ""
         report = run_plan(fresh, spec, ports, token=token, sink=sink, options=options)
     lock.check()

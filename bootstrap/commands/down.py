@@ -6,12 +6,14 @@ from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.unfinished import begin
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.unfinished import Intention, going
 from bootstrap.ports import Ports
 
 
@@ -38,10 +40,16 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         _check_complete(plan, prepare_down(spec, ports))
         for note in plan.notes:
             sink(Warned(subject=spec.name, message=note))
+        if plan.machines:
+            begin("down", _intention(plan, ports), spec.name, ports)  # it goes with the rest of the state at the end
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
     lock.check()
     report.raise_failures()
     return report
+
+
+def _intention(plan: Plan, ports: Ports) -> Intention:
+    return Intention(command="down", again="down", since=ports.processes.utc_text(), machines=going(plan))
 
 
 def _check_complete(plan: Plan, fresh: Plan) -> None:

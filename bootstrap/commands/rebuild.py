@@ -6,30 +6,54 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import SNAPSHOT_NAME, read_rebuild, write_rebuild
+from bootstrap.commands.rebuilding import SNAPSHOT_NAME, read_rebuild, snapshot_of, version_remedy, write_rebuild
 from bootstrap.commands.run import RunOptions
-from bootstrap.commands.up import check_privileges, check_version, choose_version, prepare_up, run_up
+from bootstrap.commands.snapshots import check_local, server_versions
+from bootstrap.commands.up import (
+    check_privileges,
+    check_version,
+    check_vip,
+    prepare_up,
+    run_up,
+    with_builds,
+    with_k3s,
+    with_notes,
+)
+from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.identity import IDENTITY
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
+from bootstrap.model.record import is_ours
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
+from bootstrap.planning.kept_counts import count_notes
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import (
     Rebuild,
     Stage,
+    correction_notes,
     kept_machines,
     plan_teardown,
     pool_sizes,
     without_machines,
 )
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.tokens import (
+    OLD_TOKENS,
+    TOKEN,
+    parse_old_tokens,
+    render_old_tokens,
+    short_form,
+    with_old_token,
+)
+from bootstrap.planning.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.ports import Ports
 
 _SECRETS = ("token", "kubeconfig", IDENTITY)
@@ -43,38 +67,127 @@ class RebuildWish:
         keep_identity: Machines keep names, MAC and fixed addresses; the cluster its CAs and token.
         snapshot: A snapshot's file here that the data comes from.
         latest_to: Take a snapshot first, into this directory, and bring its data back.
+        older_is_meant: The version was named for this rebuild (`--k3s-version`): it may be older than what runs, as
+            long as no data comes back that is newer.
     """
 
     keep_identity: bool = False
     snapshot: Path | None = None
     latest_to: Path | None = None
+    older_is_meant: bool = False
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether Kubernetes' data comes back."""
+        return self.snapshot is not None or self.latest_to is not None
 
 
 def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
-    """Observe and plan both halves. Touches nothing.
+    """Observe and plan both halves; all that the second one needs is looked for. Touches nothing.
 
-    A rebuild that was interrupted is continued, with what was asked of it then.
+    A rebuild that was interrupted is continued, with what was asked of it then, corrected by what is asked now and by
+    the version that the inventory states.
 
     Raises:
-        PreflightError: It cannot be done.
+        PreflightError: It cannot be done: no template, no room, a snapshot or an inventory that does not fit.
+        ArtifactError: The k3s release is not to be had.
     """
-    under_way = read_rebuild(spec.name, ports)
-    if under_way is not None and under_way.stage is Stage.BUILDING:
-        return replace(prepare_up(spec, ports), command="rebuild")
+    noted = read_rebuild(spec.name, ports)
+    if noted is not None and noted.stage is Stage.BUILDING:
+        return _prepare_building(spec, ports, noted, wish)
     observed = observe_cluster(spec, ports)
     check_version(observed)
     check_privileges(spec, ports, observed)
-    if wish.snapshot is not None or wish.latest_to is not None:
+    if wish.keeps_data:
         check_families(spec, observed)  # the data has its nodes and services with their address families
-    rebuild = under_way or _begin(spec, ports, observed, wish)
+    rebuild = _corrected(noted, spec, wish) if noted is not None else _begin(spec, ports, observed, wish)
+    _check_data(rebuild, spec, ports, observed, wish, saved=noted is not None)
+    _check_vip(spec, ports, observed)
     # What was noted is here already: the note comes after it.
-    saves = under_way is None and (wish.keep_identity or wish.latest_to is not None)
+    saves = noted is None and (wish.keep_identity or wish.latest_to is not None)
     through = needed_server(spec, observed) if saves else None
+    wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(spec, observed)
+    up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
     down = plan_teardown(
-        spec, observed, rebuild, through=through, saves=_saves(through.name, wish) if through is not None else ()
+        spec,
+        observed,
+        rebuild,
+        coming=up,
+        through=through,
+        saves=_saves(through.name, wish) if through is not None else (),
     )
-    up = plan_up(rebuild.apply(spec), without_machines(spec, observed), version=rebuild.version)
-    return replace(down, follows=(up,), notes=up.notes)
+    check_artifacts(down, spec, ports)
+    said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(spec, observed, rebuild)
+    return replace(down, follows=(up,), notes=(*said, *up.notes))
+
+
+def _prepare_building(spec: ClusterSpec, ports: Ports, noted: Rebuild, wish: RebuildWish) -> Plan:
+    rebuild = _corrected(noted, spec, wish)
+    plan = prepare_up(spec, ports, rebuild=rebuild)
+    check_artifacts(plan, spec, ports)
+    return with_notes(replace(plan, command="rebuild"), tuple(correction_notes(noted, rebuild)))
+
+
+def _corrected(noted: Rebuild, spec: ClusterSpec, wish: RebuildWish) -> Rebuild:
+    """The rebuild under way with what is asked of it now.
+
+    Raises:
+        PreflightError: It is too late for that.
+    """
+    if wish.keep_identity and not noted.kept:
+        raise PreflightError(
+            "the rebuild that is under way was begun without --keep-identity: what was not saved cannot be kept",
+            resolution="`homelab-k8s rebuild` continues it without; `homelab-k8s down` gives it up",
+        )
+    if wish.latest_to is not None and noted.snapshot is None:
+        raise PreflightError(
+            "the rebuild that is under way was begun without --restore: no snapshot was taken first",
+            resolution="name a snapshot's file, --restore FILE; or `homelab-k8s rebuild` continues it without data",
+        )
+    return replace(noted.corrected(spec), snapshot=wish.snapshot or noted.snapshot)
+
+
+def _check_data(
+    rebuild: Rebuild, spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish, *, saved: bool
+) -> None:
+    """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
+
+    Args:
+        rebuild: What is to be done.
+        spec: The cluster.
+        ports: Where to look.
+        observed: What there is.
+        wish: What was asked for.
+        saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
+
+    Raises:
+        PreflightError: With what to edit.
+    """
+    is_taken_first = wish.latest_to is not None and not saved
+    if rebuild.snapshot is not None and not is_taken_first:
+        snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
+    installed = server_versions(spec, ports, observed)
+    if not installed or (wish.older_is_meant and not is_taken_first):
+        return
+    running = max(installed, key=parse_version)
+    check_not_older(
+        rebuild.version,
+        running,
+        what=f"which {spec.name} runs" + (" and the snapshot is taken with" if is_taken_first else ""),
+        remedy=version_remedy(spec, running),
+    )
+
+
+def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """Refuse an address for the API that somebody else has, where it is sure that it is none of our servers."""
+    asked = dict(observed.addresses)
+    servers = [
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+    ]
+    if observed.vip_holder is None and all(name in asked for name in servers):
+        check_vip(spec, ports, without_machines(spec, observed))
 
 
 def _saves(server: MachineName, wish: RebuildWish) -> tuple[TakeSnapshot | SaveIdentity, ...]:
@@ -84,17 +197,40 @@ def _saves(server: MachineName, wish: RebuildWish) -> tuple[TakeSnapshot | SaveI
 
 
 def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish) -> Rebuild:
-    keeps_data = wish.keep_identity or wish.snapshot is not None or wish.latest_to is not None
-    # Data is read by the version that wrote it and by newer ones: unless the inventory names one, it stays.
-    stays = keeps_data and spec.k3s.version is None and observed.kube_nodes
-    version = choose_version(spec, ports, observed) if stays else ports.artifacts.resolve(spec.k3s)
     return Rebuild(
         stage=Stage.TEARING_DOWN,
-        version=version,
+        version=_version(spec, ports, observed, wish),
         pools=pool_sizes(settled(spec, observed)),
         kept=kept_machines(spec, observed) if wish.keep_identity else (),
         snapshot=wish.snapshot or wish.latest_to,
     )
+
+
+def _version(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish) -> str:
+    """The inventory's version. Where it states none: one that is older neither than what runs nor than the data."""
+    if spec.k3s.version is not None:
+        return ports.artifacts.resolve(spec.k3s)
+    floors = list(server_versions(spec, ports, observed))
+    note = check_local(wish.snapshot, spec) if wish.snapshot is not None else None
+    if note is not None and is_release(note.k3s_version):
+        floors.append(note.k3s_version)
+    floor = max(floors, key=parse_version, default=None)
+    # Data is read by the version that wrote it and by newer ones: where anything is kept, it stays.
+    if floor is not None and (wish.keep_identity or wish.keeps_data):
+        return floor
+    version = ports.artifacts.resolve(spec.k3s)
+    return floor if floor is not None and is_release(version) and is_newer(floor, version) else version
+
+
+def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tuple[str, ...]:
+    """What of the machines that there are does not come back as it is, or comes though the inventory wants fewer."""
+    pools = {pool.name for pool in spec.pools}
+    lost = sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools})
+    notes = [f"the pool {name} is not in the inventory: its machines do not come back" for name in lost]
+    if rebuild.kept:
+        wanted = settled(spec, observed)
+        notes += count_notes(wanted, settled(rebuild.apply(spec), observed), command="rebuild")
+    return tuple(notes)
 
 
 def run_rebuild(
@@ -109,12 +245,13 @@ def run_rebuild(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Something failed; `rebuild` again continues.
     """
-    under_way = read_rebuild(spec.name, ports)
-    if under_way is None or under_way.stage is Stage.TEARING_DOWN:
+    noted = read_rebuild(spec.name, ports)
+    if noted is None or noted.stage is Stage.TEARING_DOWN:
         _tear_down(plan, spec, ports, wish, sink=sink, options=options)
         sink(Told(message=f"all machines of {spec.name} are gone; now it is built again"))
-        plan = prepare_up(spec, ports)
-    return run_up(plan, spec, ports, sink=sink, options=options)
+        return run_up(prepare_up(spec, ports), spec, ports, sink=sink, options=options)
+    rebuild = _corrected(noted, spec, wish)
+    return run_up(plan, spec, ports, sink=sink, options=options, rebuild=rebuild)
 
 
 def _tear_down(
@@ -125,6 +262,16 @@ def _tear_down(
     if rebuild is None:  # cannot be: the plan's first step writes it
         raise AssertionError(plan)
     if not rebuild.kept:
+        _keep_token(spec, ports)
         for item in _SECRETS:
             ports.state.write(spec.name, item, "")
     write_rebuild(spec.name, replace(rebuild, stage=Stage.BUILDING), ports)
+
+
+def _keep_token(spec: ClusterSpec, ports: Ports) -> None:
+    """Snapshots that were taken until now, and have no token beside them, are read with the one that counted."""
+    token = short_form(ports.state.read(spec.name, TOKEN) or "")
+    if token:
+        before = parse_old_tokens(ports.state.read(spec.name, OLD_TOKENS) or "")
+        after = with_old_token(before, token, until_s=ports.processes.unix_s())
+        ports.state.write(spec.name, OLD_TOKENS, render_old_tokens(after))

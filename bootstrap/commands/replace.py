@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.unfinished import finish, unfinished
 from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
@@ -15,10 +18,12 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
+from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import settled
 from bootstrap.planning.members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.replacing import Replacing, plan_replace, seen_after
+from bootstrap.planning.unfinished import Intention, going
 from bootstrap.ports import Ports
 
 _ROUNDS = 3
@@ -30,16 +35,21 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
 
     Raises:
         PreflightError: It cannot be done.
+        ArtifactError: The k3s release that successors get is not to be had.
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
     spec = settled(spec, observed)
     check_privileges(spec, ports, observed)
-    wish = _with_pool(spec, observed, wish)
-    taken = with_conflicts(spec, ports, seen_after(spec, observed, wish)).taken
+    noted = unfinished(spec, ports, observed)
+    wish = _continued(_with_pool(spec, observed, wish, noted), noted)
+    kept = with_kept_counts(spec, observed, noted=wish.noted)
+    taken = with_conflicts(kept, ports, seen_after(spec, observed, wish)).taken
     observed = replace(observed, taken=taken)
     version = choose_version(spec, ports, observed)
-    return plan_replace(with_k3s(spec, version), observed, wish, version=version)
+    plan = plan_replace(with_k3s(spec, version), observed, wish, version=version)
+    check_artifacts(plan, spec, ports)
+    return plan
 
 
 def run_replace(
@@ -54,6 +64,7 @@ def run_replace(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine could not be drained, or something else failed; `replace` again continues.
     """
+    intention = _intention(plan, spec, ports, wish)
     for _ in range(_ROUNDS):
         going = {machine.spec.name for machine in plan.machines if machine.action == "destroy"}
         now = wish
@@ -64,6 +75,7 @@ def run_replace(
             again=lambda now=now: prepare_replace(spec, ports, now),  # type: ignore[misc]
             sink=sink,
             options=options,
+            intention=intention,
         )
         rest = _leaving(spec, ports, going)
         if not rest:
@@ -72,7 +84,33 @@ def run_replace(
         # Everybody else of the pool has been replaced: what is marked is all that is left.
         wish = replace(wish, machines=rest)
         plan = prepare_replace(spec, ports, wish)
+    finish(spec.name, ports)
     return report
+
+
+def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing) -> Intention:
+    """What is noted: the sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
+    observed = observe_cluster(spec, ports)
+    spec = settled(spec, observed)
+    noted = unfinished(spec, ports, observed)
+    wish = _continued(_with_pool(spec, observed, wish, noted), noted)
+    kept = with_kept_counts(spec, observed, noted=wish.noted)
+    typed = shlex.join(wish.machines) if wish.machines else f"--pool {wish.pool}"
+    return Intention(
+        command="replace",
+        again=f"replace {typed}",
+        since=ports.processes.utc_text(),
+        counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == wish.pool),
+        machines=tuple((dict(going(plan)) | dict(wish.begun)).items()),
+    )
+
+
+def _continued(wish: Replacing, noted: Intention | None) -> Replacing:
+    """The wish with what an earlier command that did not finish was to end with."""
+    if noted is None or noted.command not in ("replace", "scale"):
+        return wish
+    begun = dict(noted.machines) if noted.command == "replace" else {}
+    return replace(wish, begun=begun, noted=dict(noted.counts))
 
 
 def _leaving(spec: ClusterSpec, ports: Ports, going: set[MachineName]) -> tuple[MachineName, ...]:
@@ -82,9 +120,15 @@ def _leaving(spec: ClusterSpec, ports: Ports, going: set[MachineName]) -> tuple[
     return tuple(member.name for member in there if member.leaving and member.name in going)
 
 
-def _with_pool(spec: ClusterSpec, observed: Observed, wish: Replacing) -> Replacing:
-    """The wish with the pool of its machines. Raises PreflightError where there are no such machines."""
+def _with_pool(spec: ClusterSpec, observed: Observed, wish: Replacing, noted: Intention | None) -> Replacing:
+    """The wish with the pool of its machines; one that has gone by an earlier run still has its successor to come.
+
+    Raises:
+        PreflightError: There are no such machines.
+    """
     pools = {member.name: pool.name for pool in spec.pools for member in members(spec, pool, observed)}
+    if noted is not None and noted.command == "replace" and noted.counts:
+        pools = {name: noted.counts[0][0] for name, _ in noted.machines} | pools
     unknown = [name for name in wish.machines if name not in pools]
     if unknown:
         raise PreflightError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from bootstrap.commands.act import run_locked
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
-from bootstrap.commands.snapshots import local_snapshot, snapshots_of
+from bootstrap.commands.snapshots import check_local, local_snapshot, server_versions, snapshots_of
+from bootstrap.commands.unfinished import finish
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
@@ -21,15 +22,9 @@ from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.restore import plan_restore
-from bootstrap.planning.snapshots import (
-    NOTE,
-    find_snapshot,
-    in_bucket,
-    is_file_name,
-    is_local,
-    needed_bucket,
-    parse_note,
-)
+from bootstrap.planning.snapshots import SnapshotNote, find_snapshot, in_bucket, is_file_name, is_local, needed_bucket
+from bootstrap.planning.unfinished import Intention
+from bootstrap.planning.versions import check_not_older, parse_version
 from bootstrap.ports import Ports
 
 
@@ -60,7 +55,8 @@ def prepare_restore(spec: ClusterSpec, ports: Ports, wish: RestoreWish) -> Plan:
     check_sight(spec, ports, observed.vms)
     snapshot = find(spec, ports, observed, wish)
     if is_local(snapshot):
-        check_local(Path(snapshot.location), spec)
+        note = check_local(Path(snapshot.location), spec)
+        _check_versions(note, spec, ports, observed)
     return plan_restore(settled(spec, observed), observed, snapshot, server=wish.server)
 
 
@@ -75,9 +71,21 @@ def run_restore(
     """
     # How many servers there are decides whether sqlite's data moves on to etcd: as they stand, not only as stated.
     standing = settled(spec, observe_cluster(spec, ports))
-    return run_locked(
-        plan, standing, ports, again=lambda: prepare_restore(spec, ports, wish), sink=sink, options=options
+    report = run_locked(
+        plan,
+        standing,
+        ports,
+        again=lambda: prepare_restore(spec, ports, wish),
+        sink=sink,
+        options=options,
+        intention=Intention(
+            command="restore",
+            again=f"restore {shlex.quote(wish.snapshot)}{' --from-bucket' * wish.from_bucket}",
+            since=ports.processes.utc_text(),
+        ),
     )
+    finish(spec.name, ports)
+    return report
 
 
 def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish) -> Snapshot:
@@ -104,24 +112,15 @@ def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish)
     return found
 
 
-def check_local(path: Path, spec: ClusterSpec) -> None:
-    """Hold a file against the note beside it. Raises PreflightError."""
-    if not is_file_name(path.name):
-        raise PreflightError(f"{path} cannot keep its name on a server", resolution="give it a plain name")
-    beside = path.with_name(path.name + NOTE)
-    note = parse_note(beside.read_text(encoding="utf-8")) if beside.is_file() else None
-    if note is None:
+def _check_versions(note: SnapshotNote | None, spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """Refuse data that is newer than the k3s that is to read it. Raises PreflightError."""
+    installed = server_versions(spec, ports, observed)
+    if note is None or not installed:
         return
-    if note.cluster != spec.name:
-        raise PreflightError(
-            f"{path.name} is a snapshot of the cluster {note.cluster}, not of {spec.name}",
-            resolution=f"if that is meant, remove {beside}",
-        )
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != note.sha256:
-        raise PreflightError(
-            f"{path} is damaged: it is not the file that was fetched",
-            details=f"sha256 {found}, not {note.sha256}",
-            resolution="restore another snapshot: `homelab-k8s backups` lists them",
-        )
+    check_not_older(
+        min(installed, key=parse_version),
+        note.k3s_version,
+        what=f"which {note.name} was taken with",
+        remedy=f"`homelab-k8s upgrade --to {note.k3s_version}` first, or restore an older snapshot; where no server "
+        f"runs any more: `homelab-k8s rebuild --restore FILE --k3s-version {note.k3s_version}`",
+    )

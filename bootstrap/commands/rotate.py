@@ -9,6 +9,7 @@ from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.unfinished import finish
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
@@ -18,6 +19,7 @@ from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rotate import plan_rotate
 from bootstrap.planning.tokens import NEXT_TOKEN
+from bootstrap.planning.unfinished import Intention
 from bootstrap.ports import GuestScript, Ports
 
 _SCRIPT_TIMEOUT_S = 30.0
@@ -42,9 +44,18 @@ def run_rotate(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, 
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine did not come back; `rotate token` again finishes what was begun.
     """
-    report = run_locked(plan, spec, ports, again=lambda: prepare_rotate(spec, ports), sink=sink, options=options)
+    report = run_locked(
+        plan,
+        spec,
+        ports,
+        again=lambda: prepare_rotate(spec, ports),
+        sink=sink,
+        options=options,
+        intention=Intention(command="rotate", again="rotate token", since=ports.processes.utc_text()),
+    )
     # Until now a run that was cut off would have been finished with this token, not with a third one.
     ports.state.write(spec.name, NEXT_TOKEN, "")
+    finish(spec.name, ports)
     return report
 
 

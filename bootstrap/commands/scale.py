@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.unfinished import finish, unfinished
 from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
@@ -18,6 +19,7 @@ from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.planning.unfinished import Intention, going
 from bootstrap.ports import Ports
 
 
@@ -48,7 +50,10 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     observed = with_conflicts(wanted, ports, observed)
     pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
     version = choose_version(wanted, ports, observed)
-    return plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
+    plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
+    noted = unfinished(settled(spec, observed), ports, observed)
+    # What another command was about to do is no longer meant, even where nothing has to be undone.
+    return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan
 
 
 def run_scale(
@@ -60,11 +65,26 @@ def run_scale(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine could not be drained, or something else failed; `scale` again continues.
     """
-    return run_locked(
+    report = run_locked(
         plan,
         with_counts(spec, dict(wish.counts)),
         ports,
         again=lambda: prepare_scale(spec, ports, wish),
         sink=sink,
         options=options,
+        intention=_intention(plan, spec, ports, wish),
+    )
+    finish(spec.name, ports)
+    return report
+
+
+def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Intention:
+    counts = dict(wish.counts) or {pool.name: pool.count for pool in spec.pools if "count" in pool.stated}
+    typed = "".join(f" {pool} {number}" for pool, number in wish.counts.items()) if len(wish.counts) == 1 else ""
+    return Intention(
+        command="scale",
+        again=f"scale{typed}",
+        since=ports.processes.utc_text(),
+        counts=tuple(counts.items()),
+        machines=going(plan),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.errors import HomelabError, KubernetesError
+from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
@@ -19,7 +20,18 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.kubeconfig import with_server
-from bootstrap.planning.snapshots import NOTE, TOKEN, in_bucket, made_at, newest_first, parse_note, snapshot_at
+from bootstrap.planning.snapshots import (
+    NOTE,
+    TOKEN,
+    SnapshotNote,
+    in_bucket,
+    is_file_name,
+    made_at,
+    newest_first,
+    parse_note,
+    snapshot_at,
+)
+from bootstrap.planning.versions import is_release
 from bootstrap.ports import GuestScript, Ports
 
 _THREADS = 8
@@ -121,3 +133,61 @@ def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapsh
         return ()
     finally:
         kube.close()
+
+
+def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
+    """Hold a file against the note beside it; the note, or None where there is none.
+
+    Raises:
+        PreflightError: It is not there, cannot be read, is damaged, or is of another cluster.
+    """
+    if not is_file_name(path.name):
+        raise PreflightError(f"{path} cannot keep its name on a server", resolution="give it a plain name")
+    beside = path.with_name(path.name + NOTE)
+    try:
+        note = parse_note(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreflightError(
+            f"the snapshot {path} cannot be read", details=str(error), resolution="make it and its note readable"
+        ) from error
+    if note is None:
+        return None
+    if note.cluster != spec.name:
+        raise PreflightError(
+            f"{path.name} is a snapshot of the cluster {note.cluster}, not of {spec.name}",
+            resolution=f"if that is meant, remove {beside}",
+        )
+    if found != note.sha256:
+        raise PreflightError(
+            f"{path} is damaged: it is not the file that was fetched",
+            details=f"sha256 {found}, not {note.sha256}",
+            resolution="restore another snapshot: `homelab-k8s backups` lists them",
+        )
+    return note
+
+
+def server_versions(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[str, ...]:
+    """The k3s releases of the servers: as Kubernetes tells them, else as the machines themselves do. Reads only."""
+    told = [node.version for node in observed.kube_nodes or () if "control-plane" in node.roles]
+    addresses = dict(observed.addresses)
+    if not told:
+        for vm in observed.vms:
+            record = vm.record
+            if record and record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name) and record.machine in addresses:
+                told.append(_installed(vm, addresses[record.machine], spec, ports))
+    return tuple(version for version in told if is_release(version))
+
+
+def _installed(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> str:
+    """The release on a server's disk; empty where it cannot be asked: then the run meets the same and says why."""
+    try:
+        with logged_in(vm, address, spec, ports) as shell:
+            script = GuestScript(name="facts.sh", env=(("UNIT", Role.CONTROL_PLANE.unit),))
+            facts = parse_lines(shell.run(script, timeout_s=_SCRIPT_TIMEOUT_S))
+    except HomelabError:
+        return ""
+    if not any(facts.get("active_state", [])):
+        return ""  # never installed: the binary came with the template, and no data is of its version
+    return next(iter(facts.get("k3s_version", [])), "")

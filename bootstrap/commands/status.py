@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.commands.rebuilding import read_rebuild
 from bootstrap.commands.rights import unseen_vms
+from bootstrap.commands.unfinished import unfinished
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
@@ -20,9 +21,10 @@ from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.checks_live import API_CERTIFICATE_DAYS
 from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
-from bootstrap.planning.lock import marker_of, parse_lock
+from bootstrap.planning.lock import LockRecord, marker_of, parse_lock
 from bootstrap.planning.machines import Standing, settled, standings
 from bootstrap.planning.problems import problems_of, vm_state
+from bootstrap.planning.unfinished import unfinished_line
 from bootstrap.ports import MissingPrivileges, Ports
 
 STATUS_FORMAT = 1
@@ -163,14 +165,20 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     if unseen is not None:
         return replace(found, machines=(), problems=(*_rebuild_problems(spec, ports), _unseen(unseen)))
     servers = server_addresses(spec, observed)
+    holder = _at_work(spec, observed, ports)
     certificate = _certificate(servers, ports)
     has_etcd = found.datastore is not None and found.datastore.kind == "etcd"
     return replace(
         found,
         certificate=certificate,
         snapshots=_snapshots(spec, ports, [address for _, address in servers]) if has_etcd else None,
-        at_work=_at_work(spec, observed, ports),
-        problems=(*_rebuild_problems(spec, ports), *found.problems, *_certificate_problems(certificate)),
+        at_work=str(holder) if holder is not None else "",
+        problems=(
+            *_rebuild_problems(spec, ports),
+            *_unfinished_problems(spec, observed, ports, holder),
+            *found.problems,
+            *_certificate_problems(certificate),
+        ),
     )
 
 
@@ -312,8 +320,18 @@ def _snapshots(spec: ClusterSpec, ports: Ports, servers: list[IPv4Address]) -> S
     return SnapshotsStatus(count=len(told), newest=newest, age_s=age_s)
 
 
-def _at_work(spec: ClusterSpec, observed: Observed, ports: Ports) -> str:
+def _at_work(spec: ClusterSpec, observed: Observed, ports: Ports) -> LockRecord | None:
     vm = marker_of(spec.name, observed.vms)
     marker = ports.markers.find(vm.vmid) if vm is not None else None
-    record = parse_lock(marker.description) if marker is not None else None
-    return str(record) if record is not None else ""
+    return parse_lock(marker.description) if marker is not None else None
+
+
+def _unfinished_problems(
+    spec: ClusterSpec, observed: Observed, ports: Ports, holder: LockRecord | None
+) -> Iterator[str]:
+    """The command that was cut off or failed, unless it is at work now."""
+    if holder is not None and ports.processes.state(holder.process) is not False:
+        return
+    noted = unfinished(settled(spec, observed), ports, observed)
+    if noted is not None:
+        yield unfinished_line(noted)

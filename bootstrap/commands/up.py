@@ -8,10 +8,18 @@ from pathlib import Path
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import finish_rebuild, read_rebuild, rebuilding, snapshot_of
+from bootstrap.commands.rebuilding import (
+    finish_rebuild,
+    read_rebuild,
+    rebuilding,
+    snapshot_of,
+    under_way,
+    write_rebuild,
+)
 from bootstrap.commands.rights import check_rights, rights_needed
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.template import builds_for
+from bootstrap.commands.unfinished import unfinished
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
@@ -19,44 +27,69 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
+from bootstrap.planning.access import healthy_server
 from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.rebuild import Rebuild, correction_notes
 from bootstrap.planning.sources import all_bases
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.template_build import builds_of
 from bootstrap.planning.template_wants import check_wanted_builds, wanted_builds, with_planned
 from bootstrap.planning.templates import matching_templates
+from bootstrap.planning.unfinished import notes_for_up
 from bootstrap.planning.up import plan_up
 from bootstrap.planning.versions import parse_version
 from bootstrap.ports import Ports
 
 
-def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None) -> Plan:
+def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None, rebuild: Rebuild | None = None) -> Plan:
     """Observe, choose the k3s version, plan, and check the token's rights. Touches nothing.
 
     Args:
         spec: What is wanted.
         ports: Where to look.
         resolved: The version the inventory means, where that was found out a moment ago.
+        rebuild: A rebuild that is to be finished, corrected; None: the one that is noted, if one is.
 
     Raises:
         PreflightError: It cannot be done.
     """
-    rebuild = read_rebuild(spec.name, ports)
-    if rebuild is not None:
-        spec, resolved = rebuild.apply(spec), resolved or rebuild.version
     observed = observe_cluster(spec, ports)
-    spec = settled(spec, observed)
     check_version(observed)
+    rebuild = rebuild or under_way(spec, ports, observed)
+    said = _said(spec, ports, observed, rebuild)
+    if rebuild is not None:
+        rebuild = rebuild.corrected(spec)
+        spec, resolved = rebuild.apply(spec), resolved or rebuild.version
+    spec = settled(spec, observed)
     if not any(needs_work(standing) for standing in standings(spec, observed)):
-        return plan_up(spec, observed, version="")
+        # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
+        idle = with_notes(plan_up(spec, observed, version=""), said)
+        return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
     check_privileges(spec, ports, observed)
     check_vip(spec, ports, observed)
     observed = with_conflicts(spec, ports, observed)
     version = choose_version(spec, ports, observed, resolved=resolved)
-    restore = snapshot_of(rebuild) if rebuild is not None else None
-    return _with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
+    begins = rebuild is not None and healthy_server(spec, observed) is None
+    restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
+    plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
+    return with_notes(plan, said)
+
+
+def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild | None) -> tuple[str, ...]:
+    """What the user should know of commands that did not finish, and of what becomes of them now."""
+    if rebuild is not None:
+        return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
+    if read_rebuild(spec.name, ports) is not None:
+        return ("a rebuild was cut off while machines were removed: `up` gives it up and makes again what is missing",)
+    noted = unfinished(settled(spec, observed), ports, observed)
+    return notes_for_up(noted, spec, observed) if noted is not None else ()
+
+
+def with_notes(plan: Plan, first: tuple[str, ...]) -> Plan:
+    """The plan with further notes before its own."""
+    return replace(plan, notes=(*first, *plan.notes)) if first else plan
 
 
 def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
@@ -64,7 +97,7 @@ def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
     return replace(spec, template=replace(spec.template, k3s=version))
 
 
-def _with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version: str, restore: Path | None) -> Plan:
+def with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version: str, restore: Path | None) -> Plan:
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
     foreseen = with_planned(spec, observed)
     plan = plan_up(spec, foreseen, version=version, restore=restore)
@@ -85,10 +118,19 @@ def _with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version
     )
 
 
-def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+def run_up(
+    plan: Plan,
+    spec: ClusterSpec,
+    ports: Ports,
+    *,
+    sink: EventSink,
+    options: RunOptions,
+    rebuild: Rebuild | None = None,
+) -> Report:
     """Carry a plan out, as the only one who acts on the cluster.
 
-    What was seen before the lock was had may be stale, so the plan is made anew under it.
+    What was seen before the lock was had may be stale, so the plan is made anew under it; `rebuild` as in `prepare_up`,
+    noted as it is now under the lock.
 
     Raises:
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
@@ -97,7 +139,9 @@ def run_up(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, opti
     resolved = _version_of(plan)
 
     def again() -> Plan:
-        return prepare_up(spec, ports, resolved=resolved)
+        if rebuild is not None:
+            write_rebuild(spec.name, rebuild, ports)
+        return prepare_up(spec, ports, resolved=resolved, rebuild=rebuild)
 
     report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options)
     if plan.follows:

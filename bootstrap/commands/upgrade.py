@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.unfinished import finish
 from bootstrap.commands.up import check_privileges, check_version
-from bootstrap.errors import UsageError
+from bootstrap.errors import ArtifactError, UsageError
 from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
 from bootstrap.execution.report import Report
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.keeping_steps import UpgradeK3s
 from bootstrap.planning.machines import settled
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.unfinished import Intention
 from bootstrap.planning.upgrade import Upgrading, plan_upgrade, standpoint
-from bootstrap.planning.versions import K3sVersion, parse_version
+from bootstrap.planning.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.ports import Ports
-
-S = TypeVar("S")
 
 MACHINE_S = 900.0
 """What one machine may take on one rung, at the most, on top of what any run may take."""
@@ -64,8 +64,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
     plan = plan_upgrade(spec, observed, target=target, newest=newest, upgrading=wish.how)
     if plan.lanes:
         check_privileges(spec, ports, observed)
-    for step in _steps(plan, FetchK3s):
-        ports.artifacts.check(spec.k3s, version=step.version, arch=step.arch)
+    check_artifacts(plan, spec, ports)
     return plan
 
 
@@ -78,17 +77,27 @@ def run_upgrade(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine could not be drained, or did not come back; `upgrade` again continues.
     """
-    versions = [step.version for step in _steps(plan, FetchK3s)]
+    versions = [step.version for step in steps_of(plan, FetchK3s)]
     if versions:  # what the user has seen, even if a channel has moved on since
         wish = replace(wish, to=str(max(map(parse_version, versions))), channel=None)
-    return run_locked(
+    report = run_locked(
         plan,
         spec,
         ports,
         again=lambda: prepare_upgrade(spec, ports, wish),
         sink=sink,
-        options=_with_time(options, machines=len(_steps(plan, UpgradeK3s))),
+        options=_with_time(options, machines=len(steps_of(plan, UpgradeK3s))),
+        intention=_intention(ports, wish),
     )
+    finish(spec.name, ports)
+    return report
+
+
+def _intention(ports: Ports, wish: UpgradeWish) -> Intention | None:
+    if wish.to is None:
+        return None  # no release is to be fetched: what is left to do are trifles
+    again = f"upgrade --to {wish.to}"
+    return Intention(command="upgrade", again=again, since=ports.processes.utc_text(), version=wish.to)
 
 
 def _target(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> K3sVersion:
@@ -102,12 +111,17 @@ def _target(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> K3sVersion:
     return parse_version(ports.artifacts.resolve(k3s))
 
 
-def _steps(plan: Plan, kind: type[S]) -> list[S]:
-    return [lane_step.step for lane in plan.lanes for lane_step in lane.steps if isinstance(lane_step.step, kind)]
-
-
 def _with_time(options: RunOptions, *, machines: int) -> RunOptions:
     """Options with time for every machine, unless the user has said how long it may take."""
     if options.timeouts.run_s != Timeouts().run_s:
         return options
     return replace(options, timeouts=replace(options.timeouts, run_s=options.timeouts.run_s + machines * MACHINE_S))
+
+
+def behind_channel(k3s: K3sSpec, ports: Ports, version: str) -> str | None:
+    """What an inventory that states no version points to, where that is older than a version; else None. Reads only."""
+    try:
+        pointed = ports.artifacts.resolve(k3s)
+    except ArtifactError:
+        return None  # nobody can be asked: what runs is kept anyway
+    return pointed if is_release(pointed) and is_newer(version, pointed) else None

@@ -339,7 +339,7 @@ def fetched(version: str, arch: str, context: RunContext) -> Artifact:
     return context.findings.artifacts.put((version, arch), artifact)
 
 
-def prepare_guest(step: PrepareGuest, _lane: str, context: RunContext) -> Done:
+def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
     """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
 
     A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
@@ -350,6 +350,10 @@ def prepare_guest(step: PrepareGuest, _lane: str, context: RunContext) -> Done:
         return Done(changed=False)
     # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
     if facts.active_state and is_newer(facts.k3s_version, step.version):
+        context.warn(lane)(
+            f"{step.machine} keeps k3s {facts.k3s_version}: its data is of that version, and {step.version} is older; "
+            f"write `k3s: {{version: {facts.k3s_version}}}` into the inventory"
+        )
         return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
     artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
     if facts.k3s_sha256 == artifact.sha256:

@@ -118,14 +118,22 @@ def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
         if len(running) > 1:
             yield f"the machines run several k3s releases, {told}: `homelab-k8s upgrade --to {running[-1]}`"
     elif wanted < running[-1]:
-        yield (
-            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and there is no way back: "
-            f"write `k3s: {{version: {running[-1]}}}` there"
-        )
+        yield from older_inventory_notes(spec, observed)
     elif running != (wanted,):
         yield (
             f"the cluster runs k3s {told}, the inventory says {wanted}, and `up` does not upgrade: "
             f"`homelab-k8s upgrade --to {wanted}`"
+        )
+
+
+def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """That the inventory states an older release than what runs, and what new machines get."""
+    running, wanted = _running(observed), _parsed(spec.k3s.version)
+    if running and wanted is not None and wanted < running[-1]:
+        told = ", ".join(str(version) for version in running)
+        yield (
+            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and there is no way back: "
+            f"write `k3s: {{version: {running[-1]}}}` there"
         )
 
 

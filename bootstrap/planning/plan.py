@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.steps import Step
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, order=True)
@@ -109,3 +113,11 @@ class Plan:
     def empty(self) -> bool:
         """Whether there is nothing to do."""
         return not self.lanes and not self.marked
+
+
+def steps_of(plan: Plan, kind: type[S]) -> tuple[S, ...]:
+    """All steps of a kind, each once, those of the plans that follow too."""
+    own: Iterator[object] = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
+    found = [step for step in own if isinstance(step, kind)]
+    found += [step for following in plan.follows for step in steps_of(following, kind)]
+    return tuple(dict.fromkeys(found))

@@ -15,6 +15,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import Standing, standings
 from bootstrap.planning.placement import Sources, place, rooms
 from bootstrap.planning.rolling import with_commitment
@@ -56,6 +57,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     Raises:
         PreflightError: There is no template that machines could be made of.
     """
+    spec = with_kept_counts(spec, observed)  # `replace`, which makes the moves, keeps every machine too
     there = [standing for standing in standings(spec, observed) if _is_made(standing)]
     sources = sources_for(spec, observed, [standing.machine for standing in there], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
@@ -12,13 +12,13 @@ from pathlib import Path
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, KeptMachine
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.model.machine import MachineSpec, NodePool
-from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, VmRecord
+from bootstrap.model.machine import MachineSpec, NodePool, RecordState
+from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.keeping_steps import NoteRebuild, SaveIdentity, TakeSnapshot
 from bootstrap.planning.making import access_lane, fetched
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
 
 FORMAT = 1
@@ -63,22 +63,36 @@ class Rebuild:
     snapshot: Path | None = None
 
     def apply(self, spec: ClusterSpec) -> ClusterSpec:
-        """The spec of the cluster that comes."""
+        """The spec of the cluster that comes; machines whose identity is kept all come, whatever the inventory says."""
         sizes = {size.pool: size for size in self.pools}
+
+        def sized(pool: NodePool) -> NodePool:
+            kept = sum(machine.pool == pool.name for machine in self.kept)
+            return _sized(pool, sizes.get(pool.name), kept=kept)
+
         return replace(
-            spec,
-            control_plane=_sized(spec.control_plane, sizes.get(spec.control_plane.name)),
-            workers=tuple(_sized(pool, sizes.get(pool.name)) for pool in spec.workers),
-            kept=self.kept,
+            spec, control_plane=sized(spec.control_plane), workers=tuple(map(sized, spec.workers)), kept=self.kept
         )
 
+    def corrected(self, spec: ClusterSpec) -> Rebuild:
+        """The rebuild with the k3s version that the inventory (or a flag) states now, if it states one."""
+        return replace(self, version=spec.k3s.version) if spec.k3s.version is not None else self
 
-def _sized(pool: NodePool, size: PoolSize | None) -> NodePool:
+
+def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
+    """What a rebuild under way does otherwise than it was begun with, a line each."""
+    if now.version != noted.version:
+        yield f"the rebuild was begun with k3s {noted.version}; the inventory says {now.version} now, which is taken"
+    if now.snapshot != noted.snapshot:
+        yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
+
+
+def _sized(pool: NodePool, size: PoolSize | None, *, kept: int) -> NodePool:
     if size is None:
         return pool
     return replace(
         pool,
-        count=pool.count if "count" in pool.stated else size.count,
+        count=max(pool.count if "count" in pool.stated else size.count, kept),
         cores=pool.cores if "cores" in pool.stated else size.cores,
         memory_mib=pool.memory_mib if "memory_mib" in pool.stated else size.memory_mib,
         disk_gib=pool.disk_gib if "disk_gib" in pool.stated else size.disk_gib,
@@ -160,8 +174,9 @@ def _parse_kept(body: Mapping[str, str | None]) -> KeptMachine:
 
 
 def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, ...]:
-    """What of the machines there are can come back."""
+    """What of the machines there are can come back; those on their way out do not."""
     ours = ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    ours = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
     return tuple(
         KeptMachine(name=record.machine, pool=record.pool, mac=vm.mac, address=record.address)
         for vm, record in sorted(ours, key=lambda pair: pair[1].machine)
@@ -197,6 +212,7 @@ def plan_teardown(
     observed: Observed,
     rebuild: Rebuild,
     *,
+    coming: Plan,
     through: MachineSpec | None,
     saves: tuple[TakeSnapshot | SaveIdentity, ...],
 ) -> Plan:
@@ -206,16 +222,14 @@ def plan_teardown(
         spec: The cluster.
         observed: What there is.
         rebuild: What is noted.
+        coming: The plan of the machines that come afterwards.
         through: A healthy server; needed where anything is to be saved.
         saves: What is saved first.
     """
     down = plan_down(spec, observed, has_traces=False)
     # What the new machines need is here before the old ones go.
-    places = {machine.place.pve_node for machine in down.machines}
-    kinds = {ARCHITECTURES.get(facts.architecture) for facts in observed.pve_nodes if facts.name in places}
     fetches = tuple(
-        LaneStep(step=FetchK3s(version=rebuild.version, arch=arch), opens=(fetched(rebuild.version, arch),))
-        for arch in sorted(arch for arch in kinds if arch is not None)
+        LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps_of(coming, FetchK3s)
     )
     fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
     note = LaneStep(

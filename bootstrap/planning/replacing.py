@@ -6,7 +6,7 @@ and where there is room the new one works before the old one goes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bootstrap.errors import PreflightError
@@ -17,7 +17,8 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
-from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.drift import older_inventory_notes, strangers_notes
+from bootstrap.planning.kept_counts import count_notes, with_kept_counts
 from bootstrap.planning.leaving import (
     DrainRules,
     check_quorum,
@@ -49,6 +50,8 @@ class Replacing:
         at_once: How many at the same time; servers always one by one.
         surge: Whether the new machine comes first where there is room.
         rules: How machines are drained.
+        begun: What an earlier run that did not finish was to replace, with the VMs' identities.
+        noted: The pools' sizes that it, or a `scale` that did not finish, was to end with.
     """
 
     pool: PoolName
@@ -56,10 +59,12 @@ class Replacing:
     at_once: int = 1
     surge: bool = True
     rules: DrainRules = field(default_factory=DrainRules)
+    begun: Mapping[MachineName, str] = field(default_factory=dict)
+    noted: Mapping[PoolName, int] = field(default_factory=dict)
 
 
 def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, version: str) -> Plan:
-    """Plan the replacement.
+    """Plan the replacement. Every pool keeps as many machines as it has.
 
     The server that the plan works through cannot leave by it: it gets its successor and is marked, and leaves by a
     second plan. A note names it.
@@ -73,6 +78,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
+    stated, spec = spec, with_kept_counts(spec, observed, noted=wish.noted)
     pool = next(pool for pool in spec.pools if pool.name == wish.pool)
     targets, later = _targets(spec, pool, observed, wish)
     is_server = pool.role is Role.CONTROL_PLANE
@@ -141,12 +147,19 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
         observed,
         machines=tuple(shown),
         lanes=lanes,
-        notes=(*_notes(turns.surge, wish, new, later), *making.notes, *strangers_notes(spec, observed)),
+        notes=(
+            *_notes(turns.surge, wish, new, later),
+            *count_notes(stated, spec, command="replace"),
+            *making.notes,
+            *older_inventory_notes(spec, observed),
+            *strangers_notes(spec, observed),
+        ),
     )
 
 
 def seen_after(spec: ClusterSpec, observed: Observed, wish: Replacing) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
+    spec = with_kept_counts(spec, observed, noted=wish.noted)
     pool = next(pool for pool in spec.pools if pool.name == wish.pool)
     targets, later = _targets(spec, pool, observed, wish)
     return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)
@@ -157,10 +170,10 @@ def _targets(
 ) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
     """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
     there = members(spec, pool, observed)
-    chosen = [member for member in there if member.name in wish.machines]
+    chosen = [member for member in there if member.name in wish.machines and not _is_successor(member, wish)]
     if not wish.machines:
         # An earlier run's rest comes first: it was cut off, and this goes on with it.
-        chosen = [member for member in there if member.leaving]
+        chosen = [member for member in there if member.leaving or _is_begun(member, wish)]
         if not chosen and not _unfinished(pool, there):
             chosen = list(there)
     ordered = victims(chosen, len(chosen))
@@ -171,6 +184,17 @@ def _targets(
         return ordered, ()
     through = next((member for member in reversed(ordered) if member.well), None)
     return tuple(m for m in ordered if m != through), (through,) if through else ()
+
+
+def _is_begun(member: Member, wish: Replacing) -> bool:
+    """Whether an earlier run was to replace this very machine."""
+    return member.name in wish.begun and not _is_successor(member, wish)
+
+
+def _is_successor(member: Member, wish: Replacing) -> bool:
+    """Whether a machine only has the name of one that an earlier run has replaced: free numbers are taken again."""
+    known = wish.begun.get(member.name)
+    return bool(known) and member.vm is not None and member.vm.identity != known
 
 
 def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:

@@ -12,7 +12,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, R
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
-from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.drift import older_inventory_notes, strangers_notes
 from bootstrap.planning.keeping_steps import Reclaim
 from bootstrap.planning.leaving import (
     DrainRules,
@@ -85,9 +85,9 @@ def plan_scale(
         if standing.machine.pool in pools and (standing.machine.name in reclaimed or needs_work(standing))
     ]
     going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
-    strangers = strangers_notes(spec, observed)
+    also = (*older_inventory_notes(spec, observed), *strangers_notes(spec, observed))
     if not work and not going:
-        return bare_plan("scale", spec, observed, machines=_shown(all_standings, (), ()), notes=strangers)
+        return bare_plan("scale", spec, observed, machines=_shown(all_standings, (), ()), notes=also)
     servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
     check_quorum(spec, observed, going=servers_going)
     needed_server(spec, observed, besides=(*servers_going, *reclaimed))
@@ -111,7 +111,7 @@ def plan_scale(
         *(_reclaim_lane(name) for name in reclaimed),
         *_departures(going, rules),
     )
-    return bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *strangers))
+    return bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *also))
 
 
 def _check_joinable(

@@ -223,4 +223,4 @@ def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) ->
 def _inventory_notes(spec: ClusterSpec, target: K3sVersion) -> tuple[str, ...]:
     if spec.k3s.version in (None, str(target)):
         return ()
-    return (f"the inventory says k3s.version: {spec.k3s.version}; set it to {target}",)
+    return (f"the inventory says k3s.version: {spec.k3s.version}: afterwards it is to say {target}",)

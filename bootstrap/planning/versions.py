@@ -68,9 +68,14 @@ def parse_version(text: str) -> K3sVersion:
     )
 
 
+def is_release(text: str) -> bool:
+    """Whether a text is called as releases are; a build of one's own may be called anything."""
+    return _VERSION.fullmatch(text) is not None
+
+
 def is_newer(found: str, than: str) -> bool:
     """Whether what a binary says of itself is a version after another one; a text that is no version is not."""
-    return _VERSION.fullmatch(found) is not None and parse_version(found) > parse_version(than)
+    return is_release(found) and parse_version(found) > parse_version(than)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +140,27 @@ def check_direction(highest: K3sVersion, target: K3sVersion) -> None:
         f"{target} is older than {highest}, which runs already: k3s is never downgraded",
         details="a newer k3s may have changed the cluster's data; nothing was touched",
         resolution="to go back, `homelab-k8s restore` a snapshot taken with the older version",
+    )
+
+
+def check_not_older(version: str, floor: str | None, *, what: str, remedy: str) -> None:
+    """Refuse a k3s that is older than data, or than what ran: k3s itself would say nothing with sqlite.
+
+    Args:
+        version: What machines are to get.
+        floor: What it must not be older than; None where that is not known.
+        what: What the floor is: `which the snapshot was taken with`.
+        remedy: What to change.
+
+    Raises:
+        PreflightError: It is older. Builds that are called otherwise than releases cannot be compared, and pass.
+    """
+    if floor is None or not is_release(version) or not is_newer(floor, version):
+        return
+    raise PreflightError(
+        f"k3s {version} is older than {floor}, {what}; nothing was touched",
+        details="an older k3s may not read what a newer one has written, and nothing would tell",
+        resolution=remedy,
     )
 
 

@@ -12,6 +12,7 @@ import yaml
 from bootstrap.errors import GuestError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
+from bootstrap.planning.versions import is_newer
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.vm import FakeVm
 
@@ -30,10 +31,12 @@ class Datastore:
 
     Attributes:
         taken: Nodes by the snapshot's name.
+        versions: The k3s that a snapshot was taken with, by its name.
         passwords_forgotten: Nodes whose passwords were.
     """
 
     taken: dict[str, dict[MachineName, KubeNode]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     passwords_forgotten: list[str] = field(default_factory=list)
 
 
@@ -60,6 +63,8 @@ class DataScripts:
         name = f"{env['NAME']}-{env['NODE']}-{made_s}{'' if etcd else '.sqlite'}"
         self.world.log(f"snapshot {self.vm.name}")
         self.world.datastore.taken[name] = dict(self.world.kube_nodes)
+        version = self._installed()
+        self.world.datastore.versions[name] = version
         text = f"data of {name}"
         self.vm.files[f"snapshots/{name}"] = text
         if "snapshot.yaml" in files:
@@ -69,8 +74,11 @@ class DataScripts:
         digest = hashlib.sha256(text.encode()).hexdigest()
         return (
             f"name={name}\nkind={'etcd' if etcd else 'sqlite'}\nsize={len(text)}\nsha256={digest}\ntime={made_s}\n"
-            f"version={VERSION}\nca={CA}\n"
+            f"version={version}\nca={CA}\n"
         )
+
+    def _installed(self) -> str:
+        return self.world.releases.get(self.vm.k3s_sha256, VERSION)
 
     def _drop_snapshot_copy(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         self.vm.files.pop("snapshot.out", None)
@@ -94,6 +102,9 @@ class DataScripts:
         assert "server" not in yaml.safe_load(self.vm.files["config.yaml"])
         assert files["restore-token"].strip() in self.vm.files["service.env"]
         name = env["NAME"]
+        # With sqlite an older k3s says nothing and reads what it can: here that is what no run may come to.
+        newer = is_newer(self.world.datastore.versions.get(name, VERSION), self._installed())
+        assert not newer, f"{name} is of a newer k3s than {self._installed()}"
         if env["FROM"] == "sent":
             self.vm.files[f"snapshots/{name}"] = self.vm.files.pop("snapshot.in")
         if env["FROM"] != "s3" and f"snapshots/{name}" not in self.vm.files:

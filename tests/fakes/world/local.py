@@ -31,14 +31,18 @@ class FakeArtifacts:
             raise ArtifactError(f"there is no k3s channel {minor!r}")
         return self.world.channels[minor]
 
-    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+    def _look(self, version: str) -> None:
         if self.world.no_release is not None:
             raise self.world.no_release
+        if version in self.world.gone_releases:
+            raise ArtifactError(f"there is no k3s {version}", details="HTTP 404 Not Found", resolution="look at it")
+
+    def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
+        self._look(version)
         return "in the cache, with the right checksum"
 
     def fetch(self, k3s: K3sSpec, *, version: str, arch: str) -> Artifact:
-        if self.world.no_release is not None:
-            raise self.world.no_release
+        self._look(version)
         digest = hashlib.sha256(f"{version}/{arch}".encode()).hexdigest()
         self.world.releases[digest] = version
         return Artifact(version=version, arch=arch, binary=Path(__file__), sha256=digest)

@@ -106,3 +106,9 @@ def test_after_the_moves_there_is_nothing_left_to_move(servers: int, agents: int
     assert respread(spec, [str(place) for place in after]).moves == ()
     on = Counter(after[:servers])
     assert max(on.values()) - min(on[name] for name in (PVE1, PVE2, PVE3)) <= 1
+
+
+def test_machines_beyond_the_inventorys_number_are_moved_and_counted_too() -> None:
+    large = machines(spec_of(3, 2), ["pve1", "pve1", "pve1", "pve2", "pve3"])
+    found = plan_respread(spec_of(1, 1), committed(seen(*large, pve_nodes=3, etcd=True)))
+    assert [move.machine for move in found.moves[:2]] == ["demo-cp-3", "demo-cp-2"]

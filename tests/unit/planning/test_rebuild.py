@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, KeptMachine, NetworkSpec, StaticAddresses
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.model.machine import CONTROL_PLANE_POOL
+from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.keeping_steps import NoteRebuild, RestoreSnapshot, SaveIdentity, TakeSnapshot
@@ -22,6 +22,7 @@ from bootstrap.planning.rebuild import (
     PoolSize,
     Rebuild,
     Stage,
+    correction_notes,
     kept_machines,
     parse_rebuild,
     plan_teardown,
@@ -98,7 +99,9 @@ def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
     spec, observed = unsaid(), gaps()
     through = needed_server(spec, observed)
     saves = (TakeSnapshot(machine=through.name, name="rebuild", to=Path("/saved")), SaveIdentity(machine=through.name))
-    steps = order(plan_teardown(spec, observed, noted(spec, observed), through=through, saves=saves))
+    rebuild = noted(spec, observed)
+    coming = plan_up(rebuild.apply(spec), without_machines(spec, observed), version=VERSION)
+    steps = order(plan_teardown(spec, observed, rebuild, coming=coming, through=through, saves=saves))
     kinds = [type(step) for step in steps]
     note = kinds.index(NoteRebuild)
     assert max(kinds.index(TakeSnapshot), kinds.index(SaveIdentity)) < note < kinds.index(StopVm)
@@ -135,3 +138,27 @@ def test_the_first_server_gets_the_snapshots_data_as_long_as_none_serves() -> No
     serving = seen(vm(control_plane(), 1))
     steps = order(plan_up(spec, serving, version=VERSION, restore=saved))
     assert not [step for step in steps if isinstance(step, RestoreSnapshot)]
+
+
+def test_machines_whose_identity_is_kept_all_come_back_whatever_the_inventory_says() -> None:
+    spec, observed = cluster(agents=1), seen(*(vm(workers(), n) for n in (1, 2, 3)), vm(control_plane(), 1))
+    coming = noted(spec, observed).apply(spec)
+    names = [machine.name for machine in wanted_machines(coming, without_machines(spec, observed))]
+    assert names == ["demo-cp-1", "demo-workers-1", "demo-workers-2", "demo-workers-3"]
+
+
+def test_one_on_its_way_out_does_not_come_back() -> None:
+    observed = seen(vm(control_plane(), 1), vm(workers(), 1, state=RecordState.LEAVING), vm(workers(), 2))
+    assert [machine.name for machine in kept_machines(cluster(agents=1), observed)] == ["demo-cp-1", "demo-workers-2"]
+
+
+def test_the_version_that_the_inventory_states_corrects_what_is_noted() -> None:
+    spec = cluster(agents=1)
+    rebuild = noted(spec, gaps())
+    assert rebuild.corrected(spec) == rebuild
+    stated = replace(spec, k3s=replace(spec.k3s, version="v1.34.1+k3s1"))
+    corrected = rebuild.corrected(stated)
+    assert corrected.version == "v1.34.1+k3s1"
+    (line,) = correction_notes(rebuild, corrected)
+    assert VERSION in line
+    assert "v1.34.1+k3s1" in line

@@ -213,3 +213,60 @@ def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> N
     with pytest.raises(PreflightError, match="keys of the bucket saved"):
         plan_up(spec, seen(), version=VERSION)
     assert not scaled(spec, small(), workers=4).empty
+
+
+@pytest.mark.parametrize("stated", [1, 3, 5])
+@pytest.mark.parametrize("surge", [True, False])
+def test_replacing_keeps_the_number_of_machines_whatever_the_inventory_says(stated: int, surge: bool) -> None:
+    plan = plan_replace(cluster(agents=stated), small(), Replacing(pool=WORKERS, surge=surge), version=VERSION)
+    steps = order(plan)
+    assert len(names_of(steps, DestroyVm)) == 3
+    assert len(set(names_of(steps, CloneVm))) == 3
+    told = [note for note in plan.notes if "`replace` keeps their number" in note]
+    assert bool(told) == (stated != 3)
+    assert all(("`homelab-k8s scale`" if stated == 1 else "`homelab-k8s up`") in note for note in told)
+
+
+def test_one_machine_of_a_pool_that_is_larger_than_the_inventory_says_is_replaced_by_one() -> None:
+    wish = Replacing(pool=WORKERS, machines=(MachineName("demo-workers-2"),))
+    steps = order(plan_replace(cluster(agents=1), small(), wish, version=VERSION))
+    assert names_of(steps, DestroyVm) == ["demo-workers-2"]
+    assert names_of(steps, CloneVm) == ["demo-workers-4"]
+
+
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_replacement_that_was_cut_off_ends_with_as_many_as_it_began_with(stated: int) -> None:
+    """One of three has been replaced, the second's successor is there, the third is untouched."""
+    observed = seen(
+        vm(control_plane(), 1),
+        vm(workers(), 2, state=RecordState.LEAVING),
+        vm(workers(), 3, state=RecordState.LEAVING),
+        vm(workers(), 4),
+        vm(workers(), 5),
+    )
+    begun = {MachineName(f"demo-workers-{number}"): f"uuid-{7100 + number}" for number in (1, 2, 3)}
+    wish = Replacing(pool=WORKERS, begun=begun, noted={WORKERS: 3})
+    steps = order(plan_replace(cluster(agents=stated), observed, wish, version=VERSION))
+    assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
+    assert len(names_of(steps, CloneVm)) == 1
+
+
+def test_a_replacement_after_a_scale_that_was_cut_off_makes_no_more_than_that_wanted() -> None:
+    observed = seen(
+        vm(control_plane(), 1),
+        vm(workers(), 1),
+        vm(workers(), 2, state=RecordState.LEAVING),
+        vm(workers(), 3, state=RecordState.LEAVING),
+    )
+    wish = Replacing(pool=WORKERS, noted={WORKERS: 1})
+    steps = order(plan_replace(cluster(agents=3), observed, wish, version=VERSION))
+    assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
+    assert names_of(steps, CloneVm) == []
+
+
+def test_without_a_note_none_that_stays_is_lost_and_the_inventory_says_how_many_successors_there_are() -> None:
+    observed = seen(vm(control_plane(), 1), vm(workers(), 1), vm(workers(), 2, state=RecordState.LEAVING))
+    for stated, clones in ((1, 0), (2, 1), (5, 1)):
+        steps = order(plan_replace(cluster(agents=stated), observed, Replacing(pool=WORKERS), version=VERSION))
+        assert names_of(steps, DestroyVm) == ["demo-workers-2"]
+        assert len(names_of(steps, CloneVm)) == clones

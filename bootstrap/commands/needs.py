@@ -1,0 +1,18 @@
+"""What machines that are to come need, looked for before anything goes for them. Reads only."""
+
+from __future__ import annotations
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.planning.plan import Plan, steps_of
+from bootstrap.planning.steps import FetchK3s
+from bootstrap.ports import Ports
+
+
+def check_artifacts(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
+    """See that each k3s release of a plan and of those that follow is to be had, for each architecture.
+
+    Raises:
+        ArtifactError: One is not; nothing was touched.
+    """
+    for step in steps_of(plan, FetchK3s):
+        ports.artifacts.check(spec.k3s, version=step.version, arch=step.arch)

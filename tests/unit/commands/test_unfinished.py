@@ -1,0 +1,248 @@
+"""Commands that are cut off are remembered as what they were, as long as what is seen bears that out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.replace import prepare_replace, run_replace
+from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
+from bootstrap.commands.rotate import prepare_rotate, run_rotate
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.unfinished import UNFINISHED
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
+from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.events import Event, Warned
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PoolName, Vmid
+from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.unfinished import Intention, parse_intention, render_intention
+from tests.fakes.specs import DEMO, cluster
+from tests.fakes.world import PVE1, FakeVm, World
+
+SPEC = cluster(1, 3)
+WORKERS = PoolName("workers")
+NEW = "v1.33.7+k3s1"
+Act = Callable[[World, ClusterSpec], object]
+
+
+def quiet(_event: Event) -> None:
+    pass
+
+
+def up(world: World, spec: ClusterSpec) -> list[str]:
+    told: list[Event] = []
+    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
+    return [event.message for event in told if isinstance(event, Warned)]
+
+
+def down(world: World, spec: ClusterSpec) -> None:
+    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
+
+
+def scale(world: World, spec: ClusterSpec, count: int | None = 1) -> None:
+    wish = ScaleWish(counts={WORKERS: count} if count is not None else {})
+    plan = prepare_scale(spec, world.ports, wish)
+    if not plan.empty:  # as the command line does
+        run_scale(plan, spec, world.ports, wish, sink=quiet, options=RunOptions())
+
+
+def roll(world: World, spec: ClusterSpec, wish: Replacing | None = None) -> None:
+    wish = wish or Replacing(pool=WORKERS)
+    run_replace(prepare_replace(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+
+
+def roll_one(world: World, spec: ClusterSpec) -> None:
+    roll(world, spec, Replacing(pool=PoolName(""), machines=(MachineName("demo-workers-2"),), surge=False))
+
+
+def upgrade(world: World, spec: ClusterSpec) -> None:
+    wish = UpgradeWish(to=NEW)
+    run_upgrade(prepare_upgrade(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+
+
+def rotate(world: World, spec: ClusterSpec) -> None:
+    run_rotate(prepare_rotate(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
+
+
+def restore(world: World, spec: ClusterSpec) -> None:
+    wish = RestoreWish(snapshot="latest", directory=Path("/nonexistent"))
+    run_restore(prepare_restore(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+
+
+def built(spec: ClusterSpec = SPEC) -> World:
+    world = World()
+    up(world, spec)
+    backup = BackupWish()
+    run_backup(prepare_backup(spec, world.ports, backup), spec, world.ports, backup, sink=quiet, options=RunOptions())
+    world.journal.clear()
+    return world
+
+
+def cut(world: World, act: Act, spec: ClusterSpec, *, at: str, nth: int = 1) -> None:
+    """Have a command die right after the nth call of a verb."""
+    seen = []
+
+    def on_call(call: str) -> None:
+        if call.startswith(at):
+            seen.append(call)
+        if len(seen) >= nth:
+            raise HypervisorError("died")
+
+    world.on_call = on_call
+    with pytest.raises(HomelabError):
+        act(world, spec)
+    world.on_call = lambda _call: None
+
+
+def problems(world: World, spec: ClusterSpec = SPEC) -> tuple[str, ...]:
+    return cluster_status(spec, world.ports).problems
+
+
+CASES: tuple[tuple[Act, str, int, str], ...] = (
+    (down, "destroy", 2, "down"),
+    (scale, "destroy", 1, "scale workers 1"),
+    (lambda world, spec: scale(world, spec, 5), "clone", 1, "scale workers 5"),
+    (lambda world, spec: scale(world, spec, 5), "install", 1, "scale workers 5"),
+    (roll, "destroy", 1, "replace --pool workers"),
+    (roll, "install", 1, "replace --pool workers"),
+    (roll_one, "destroy", 1, "replace demo-workers-2"),
+    (upgrade, "restart", 2, f"upgrade --to {NEW}"),
+    (restore, "restore", 1, "restore latest"),
+    (rotate, "rotate", 1, "rotate token"),
+)
+
+
+@pytest.mark.parametrize(("act", "at", "nth", "again"), CASES)
+def test_status_says_what_continues_a_command_that_was_cut_off_until_it_has_ended(
+    act: Act, at: str, nth: int, again: str
+) -> None:
+    world = built()
+    cut(world, act, SPEC, at=at, nth=nth)
+    first = problems(world)[0]
+    assert f"did not finish: `homelab-k8s {again}` continues it" in first
+    assert " UTC did" in first
+    act(world, SPEC)
+    assert not [line for line in problems(world) if "did not finish" in line]
+    assert not world.state.get((DEMO, UNFINISHED))
+
+
+@pytest.mark.parametrize("surge", [True, False])
+@pytest.mark.parametrize(("at", "nth"), [("clone", 1), ("destroy", 1), ("destroy", 2), ("destroy", 3)])
+@pytest.mark.parametrize("stated", [1, 3])
+def test_a_replacement_that_was_cut_off_ends_with_as_many_machines_as_it_began_with(
+    *, surge: bool, at: str, nth: int, stated: int
+) -> None:
+    world = built()
+    spec = cluster(1, stated)
+    old = {vm.smbios_uuid for vm in world.vms.values() if "workers" in vm.name}
+    wish = Replacing(pool=WORKERS, surge=surge)
+    cut(world, lambda world, spec: roll(world, spec, wish), spec, at=at, nth=nth)
+    roll(world, spec, wish)
+    assert len([name for name in world.kube_nodes if "workers" in name]) == 3
+    assert not old & {vm.smbios_uuid for vm in world.vms.values()}
+
+
+def test_replace_after_scale_keeps_what_scale_has_made() -> None:
+    world = built(cluster(1, 1))
+    scale(world, cluster(1, 1), 3)
+    roll(world, cluster(1, 1))
+    assert len([name for name in world.kube_nodes if "workers" in name]) == 3
+
+
+def test_up_on_a_half_removed_cluster_says_that_it_makes_it_again_and_then_it_is_forgotten() -> None:
+    world = built()
+    cut(world, down, SPEC, at="destroy", nth=3)
+    gone = [f"demo-workers-{n}" for n in (1, 2, 3) if world.vm_named(f"demo-workers-{n}") is None]
+    assert gone
+    (note,) = [note for note in prepare_up(SPEC, world.ports).notes if "`down`" in note]
+    assert "makes again what that has removed" in note
+    assert all(name in note for name in gone)
+    assert "`homelab-k8s down` continues the removal" in note
+    assert note in up(world, SPEC)
+    assert problems(world) == ()
+
+
+def test_a_down_of_which_no_machine_is_left_is_no_longer_told() -> None:
+    world = built()
+    cut(world, down, SPEC, at="destroy", nth=2)
+    for vm in list(world.vms.values()):
+        del world.vms[vm.vmid]
+    assert problems(world) == ("the cluster does not exist; `homelab-k8s up` builds it",)
+    assert not [note for note in prepare_up(SPEC, world.ports).notes if "`down`" in note]
+
+
+def test_without_a_state_directory_records_tell_what_they_can() -> None:
+    world = built()
+    cut(world, scale, SPEC, at="destroy", nth=1)
+    world.state = {key: text for key, text in world.state.items() if key[1] == "kubeconfig"}
+    assert any("is on its way out" in line for line in problems(world))
+
+
+def test_who_has_changed_his_mind_gives_every_pool_the_inventorys_size() -> None:
+    world = built()
+    cut(world, lambda world, spec: scale(world, spec, 5), SPEC, at="clone", nth=1)
+    assert "`homelab-k8s scale` gives every pool the inventory's size instead" in problems(world)[0]
+    scale(world, SPEC, None)
+    assert problems(world) == ()
+    world.state[DEMO, UNFINISHED] = render_intention(
+        Intention(command="scale", again="scale workers 5", since="noon", counts=((WORKERS, 5),))
+    )
+    assert "did not finish" in problems(world)[0]
+    scale(world, SPEC, None)
+    assert problems(world) == ()
+
+
+def test_a_command_that_is_at_work_is_not_told_as_cut_off() -> None:
+    world = built()
+    cut(world, scale, SPEC, at="destroy", nth=1)
+    record = LockRecord(cluster=DEMO, who="you@there", pid=4, process="x/4", run="r", command="scale", since="noon")
+    world.vms[Vmid(7999)] = FakeVm(
+        Vmid(7999), marker_name(DEMO), PVE1, description=render_lock(record), tags=";".join(marker_tags(DEMO))
+    )
+    assert not [line for line in problems(world) if "did not finish" in line]
+
+
+def test_a_note_of_another_form_counts_for_nothing() -> None:
+    world = built()
+    world.state[DEMO, UNFINISHED] = "{"
+    assert problems(world) == ()
+    for text in (None, "", "[]", '{"format": 2}', '{"format": 1, "counts": []}'):
+        assert parse_intention(text) is None
+
+
+@given(
+    st.builds(
+        Intention,
+        command=st.sampled_from(["down", "scale", "replace"]),
+        again=st.text(max_size=9),
+        since=st.text(max_size=9),
+        counts=st.dictionaries(st.text(max_size=5).map(PoolName), st.integers(0, 9), max_size=2).map(
+            lambda counts: tuple(counts.items())
+        ),
+        machines=st.dictionaries(st.text(max_size=5).map(MachineName), st.text(max_size=3), max_size=2).map(
+            lambda machines: tuple(machines.items())
+        ),
+        version=st.text(max_size=5),
+    )
+)
+def test_a_note_reads_as_it_was_written(intention: Intention) -> None:
+    assert parse_intention(render_intention(intention)) == intention
+
+
+def test_an_upgrade_that_was_cut_off_is_told_by_up_too() -> None:
+    world = built()
+    cut(world, upgrade, SPEC, at="restart", nth=2)
+    spec = replace(SPEC, k3s=replace(SPEC.k3s, version=None))
+    assert any(f"`homelab-k8s upgrade --to {NEW}` continues it" in note for note in prepare_up(spec, world.ports).notes)
