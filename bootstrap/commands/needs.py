@@ -9,10 +9,10 @@ from bootstrap.ports import Ports
 
 
 def check_artifacts(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
-    """See that each k3s release of a plan and of those that follow is to be had, for each architecture.
+    """See that each k3s release of a plan and of those that follow can be fetched, for each architecture.
 
     Raises:
-        ArtifactError: One is not; nothing was touched.
+        ArtifactError: One cannot; nothing was touched.
     """
     for step in steps_of(plan, FetchK3s):
         ports.artifacts.check(spec.k3s, version=step.version, arch=step.arch)

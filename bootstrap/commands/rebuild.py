@@ -90,7 +90,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
 
     Raises:
         PreflightError: It cannot be done: no template, no room, a snapshot or an inventory that does not fit.
-        ArtifactError: The k3s release is not to be had.
+        ArtifactError: The k3s release cannot be fetched.
     """
     noted = read_rebuild(spec.name, ports)
     if noted is not None and noted.stage is Stage.BUILDING:

@@ -18,7 +18,6 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import settled
 from bootstrap.planning.members import members
 from bootstrap.planning.plan import Plan
@@ -35,7 +34,7 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
 
     Raises:
         PreflightError: It cannot be done.
-        ArtifactError: The k3s release that successors get is not to be had.
+        ArtifactError: The k3s release that successors get cannot be fetched.
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
@@ -43,8 +42,7 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     check_privileges(spec, ports, observed)
     noted = unfinished(spec, ports, observed)
     wish = _continued(_with_pool(spec, observed, wish, noted), noted)
-    kept = with_kept_counts(spec, observed, noted=wish.noted)
-    taken = with_conflicts(kept, ports, seen_after(spec, observed, wish)).taken
+    taken = with_conflicts(wish.kept(spec, observed), ports, seen_after(spec, observed, wish)).taken
     observed = replace(observed, taken=taken)
     version = choose_version(spec, ports, observed)
     plan = plan_replace(with_k3s(spec, version), observed, wish, version=version)
@@ -66,7 +64,7 @@ def run_replace(
     """
     intention = _intention(plan, spec, ports, wish)
     for _ in range(_ROUNDS):
-        going = {machine.spec.name for machine in plan.machines if machine.action == "destroy"}
+        destroyed = {name for name, _ in going(plan)}
         now = wish
         report = run_locked(
             plan,
@@ -77,7 +75,7 @@ def run_replace(
             options=options,
             intention=intention,
         )
-        rest = _leaving(spec, ports, going)
+        rest = _leaving(spec, ports, destroyed)
         if not rest:
             break
         sink(Told(message=f"{', '.join(rest)} has its successor and leaves now"))
@@ -94,7 +92,7 @@ def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing) -> 
     spec = settled(spec, observed)
     noted = unfinished(spec, ports, observed)
     wish = _continued(_with_pool(spec, observed, wish, noted), noted)
-    kept = with_kept_counts(spec, observed, noted=wish.noted)
+    kept = wish.kept(spec, observed)
     typed = shlex.join(wish.machines) if wish.machines else f"--pool {wish.pool}"
     return Intention(
         command="replace",
@@ -107,17 +105,19 @@ def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing) -> 
 
 def _continued(wish: Replacing, noted: Intention | None) -> Replacing:
     """The wish with what an earlier command that did not finish was to end with."""
-    if noted is None or noted.command not in ("replace", "scale"):
+    counts = dict(noted.counts) if noted is not None else {}
+    if noted is None or wish.pool not in counts:
         return wish
-    begun = dict(noted.machines) if noted.command == "replace" else {}
-    return replace(wish, begun=begun, noted=dict(noted.counts))
+    if noted.command == "scale":
+        return replace(wish, asked=counts)
+    return replace(wish, begun=dict(noted.machines), noted=counts)
 
 
-def _leaving(spec: ClusterSpec, ports: Ports, going: set[MachineName]) -> tuple[MachineName, ...]:
+def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[MachineName, ...]:
     observed = observe_cluster(spec, ports)
     spec = settled(spec, observed)
     there = (member for pool in spec.pools for member in members(spec, pool, observed))
-    return tuple(member.name for member in there if member.leaving and member.name in going)
+    return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
 def _with_pool(spec: ClusterSpec, observed: Observed, wish: Replacing, noted: Intention | None) -> Replacing:

@@ -82,7 +82,7 @@ def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild 
     if rebuild is not None:
         return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
     if read_rebuild(spec.name, ports) is not None:
-        return ("a rebuild was cut off while machines were removed: `up` gives it up and makes again what is missing",)
+        return ("a rebuild was cut off while machines were removed: `up` abandons it and creates what is missing",)
     noted = unfinished(settled(spec, observed), ports, observed)
     return notes_for_up(noted, spec, observed) if noted is not None else ()
 

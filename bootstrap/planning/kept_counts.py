@@ -20,31 +20,36 @@ NO_COUNTS: Mapping[PoolName, int] = {}
 
 
 def with_kept_counts(
-    spec: ClusterSpec, observed: Observed, *, noted: Mapping[PoolName, int] = NO_COUNTS
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    noted: Mapping[PoolName, int] = NO_COUNTS,
+    asked: Mapping[PoolName, int] = NO_COUNTS,
 ) -> ClusterSpec:
     """The spec with every pool as large as it is.
 
     Args:
         spec: The cluster, sizes settled.
         observed: What there is.
-        noted: The sizes that a command which did not finish was to end with.
+        noted: The sizes that pools had when a replacement began that did not finish.
+        asked: The sizes that a `scale` was to give them that did not finish; it counts instead of the inventory.
     """
 
     def kept(pool: NodePool) -> NodePool:
-        number = _kept_count(spec, pool, observed, noted.get(pool.name))
+        number = _kept_count(spec, pool, observed, noted.get(pool.name), asked.get(pool.name, pool.count))
         return replace(pool, count=number, stated=pool.stated | {"count"})
 
     return replace(spec, control_plane=kept(spec.control_plane), workers=tuple(map(kept, spec.workers)))
 
 
-def _kept_count(spec: ClusterSpec, pool: NodePool, observed: Observed, noted: int | None) -> int:
+def _kept_count(spec: ClusterSpec, pool: NodePool, observed: Observed, noted: int | None, asked: int) -> int:
     there = members(spec, pool, observed)
     staying = sum(not member.leaving for member in there)
     if noted is not None:
         return max(noted, staying)
-    # Machines on their way out, and nobody knows for what any more (another computer, a lost state directory): each
-    # had or is to have a successor where the inventory asks for one. None that stays is ever too many here.
-    return min(max(pool.count, staying), len(there))
+    # Machines may be on their way out by a replacement that is not known here (another computer's, a lost state
+    # directory): they get successors as far as they are asked for. None that stays is ever too many here.
+    return min(max(asked, staying), len(there))
 
 
 def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterator[str]:
@@ -60,7 +65,7 @@ def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterat
         number = sizes[pool.name]
         if number == pool.count:
             continue
-        remedy = "removes what is too many" if number > pool.count else "makes what is missing"
+        remedy = "removes the surplus" if number > pool.count else "creates the missing ones"
         verb = "scale" if number > pool.count else "up"
         yield (
             f"{pool.name} has {count(number, 'machine')}, the inventory says {pool.count}, and `{command}` keeps their "

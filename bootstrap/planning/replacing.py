@@ -51,7 +51,8 @@ class Replacing:
         surge: Whether the new machine comes first where there is room.
         rules: How machines are drained.
         begun: What an earlier run that did not finish was to replace, with the VMs' identities.
-        noted: The pools' sizes that it, or a `scale` that did not finish, was to end with.
+        noted: The pools' sizes when that began.
+        asked: The pools' sizes that a `scale` that did not finish was to end with.
     """
 
     pool: PoolName
@@ -61,6 +62,11 @@ class Replacing:
     rules: DrainRules = field(default_factory=DrainRules)
     begun: Mapping[MachineName, str] = field(default_factory=dict)
     noted: Mapping[PoolName, int] = field(default_factory=dict)
+    asked: Mapping[PoolName, int] = field(default_factory=dict)
+
+    def kept(self, spec: ClusterSpec, observed: Observed) -> ClusterSpec:
+        """The spec with the sizes that the pools keep."""
+        return with_kept_counts(spec, observed, noted=self.noted, asked=self.asked)
 
 
 def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, version: str) -> Plan:
@@ -78,7 +84,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    stated, spec = spec, with_kept_counts(spec, observed, noted=wish.noted)
+    stated, spec = spec, wish.kept(spec, observed)
     pool = next(pool for pool in spec.pools if pool.name == wish.pool)
     targets, later = _targets(spec, pool, observed, wish)
     is_server = pool.role is Role.CONTROL_PLANE
@@ -159,7 +165,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
 
 def seen_after(spec: ClusterSpec, observed: Observed, wish: Replacing) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    spec = with_kept_counts(spec, observed, noted=wish.noted)
+    spec = wish.kept(spec, observed)
     pool = next(pool for pool in spec.pools if pool.name == wish.pool)
     targets, later = _targets(spec, pool, observed, wish)
     return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)

@@ -134,6 +134,6 @@ def notes_for_up(intention: Intention, spec: ClusterSpec, observed: Observed) ->
         return (unfinished_line(intention),)
     there = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     gone = [name for name, _ in intention.machines if name not in there]
-    what = f"makes again what that has removed ({', '.join(gone)})" if gone else "keeps the cluster"
+    what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
     begun = f"a `down` begun at {intention.since} did not finish"
     return (f"{begun}: `up` {what}; `homelab-k8s {intention.again}` continues the removal",)

@@ -61,7 +61,7 @@ class FakeShell(DataScripts):
         self.sent.clear()
 
     def _facts(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        state = "active" if self.vm.unit else ""
+        state = "active" if self.vm.unit else "inactive" if "config.yaml" in self.vm.files else ""
         own = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
         machine_id = self.world.machine_ids.get(self.vm.name, own)
         time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))

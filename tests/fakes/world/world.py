@@ -48,7 +48,7 @@ class World:
         broken_scripts: Guest scripts that fail on every guest.
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
-        gone_releases: K3s releases that are to be had no longer.
+        gone_releases: K3s releases that can no longer be fetched.
         channels: What k3s's channels point to; one that is not there is no channel, but for `stable`.
         releases: Checksum of each k3s binary that was fetched to its version.
         volumes: Images and ISOs on the storages of a Proxmox node.

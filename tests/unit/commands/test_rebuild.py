@@ -142,7 +142,7 @@ def test_a_snapshot_that_cannot_be_restored_is_refused_before_anything_goes(tmp_
     assert untouched(world)
 
 
-def test_a_release_that_is_to_be_had_no_longer_is_missed_before_anything_goes() -> None:
+def test_a_release_that_can_no_longer_be_fetched_is_missed_before_anything_goes() -> None:
     world = built(stating(OLD))
     world.gone_releases.add(OLD)
     with pytest.raises(ArtifactError, match="there is no k3s"):
@@ -281,7 +281,7 @@ def test_cut_off_anywhere_it_never_ends_in_a_cluster_without_its_data(tmp_path: 
         rebuild(world, spec, RebuildWish(keep_identity=True, latest_to=tmp_path))
     else:
         gives_up = is_tearing_down(world) and original in world.vms.values()
-        assert gives_up == any("gives it up" in line for line in up(world, spec))
+        assert gives_up == any("abandons it" in line for line in up(world, spec))
     assert len(world.kube_nodes) == 3
     assert world.vm_named("demo-cp-1") is original or "restore demo-cp-1" in world.journal
     assert cluster_status(spec, world.ports).healthy
@@ -338,3 +338,26 @@ def test_cut_off_right_after_the_last_machine_has_gone_up_brings_the_data_back(t
     write_rebuild(DEMO, replace(noted, stage=Stage.TEARING_DOWN), world.ports)
     up(world, spec)
     assert "restore demo-cp-1" in world.journal
+
+
+def test_a_server_that_was_off_keeps_its_newer_k3s_and_it_is_said_what_to_edit() -> None:
+    world = upgraded(stating(OLD))
+    for vm in world.vms.values():
+        vm.running, vm.unit = False, ""
+    told = up(world, stating(OLD))
+    assert versions(world) == {NEW}
+    assert any(f"keeps k3s {NEW}" in line and f"`k3s: {{version: {NEW}}}`" in line for line in told)
+
+
+def test_while_no_api_answers_the_servers_themselves_tell_what_they_could_read(tmp_path: Path) -> None:
+    world = upgraded(stating(OLD))
+    rebuild(world, stating(None), RebuildWish(latest_to=tmp_path))
+    (file,) = [path for path in tmp_path.iterdir() if not path.name.endswith((".json", ".token"))]
+    rebuild(world, stating(OLD), RebuildWish(older_is_meant=True))
+    server = world.vm_named("demo-cp-1")
+    assert server is not None
+    server.unit = ""
+    world.journal.clear()
+    with pytest.raises(PreflightError, match="was taken with"):
+        prepare_restore(stating(OLD), world.ports, RestoreWish(snapshot=str(file), directory=tmp_path))
+    assert untouched(world)

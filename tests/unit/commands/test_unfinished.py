@@ -161,13 +161,25 @@ def test_replace_after_scale_keeps_what_scale_has_made() -> None:
     assert len([name for name in world.kube_nodes if "workers" in name]) == 3
 
 
-def test_up_on_a_half_removed_cluster_says_that_it_makes_it_again_and_then_it_is_forgotten() -> None:
+def test_replace_after_a_scale_that_was_cut_off_neither_finishes_nor_undoes_it() -> None:
+    world = built()
+    cut(world, lambda world, spec: scale(world, spec, 5), SPEC, at="clone", nth=1)
+    before = sum("workers" in vm.name for vm in world.vms.values())
+    roll(world, SPEC, Replacing(pool=PoolName(""), machines=(MachineName("demo-workers-1"),)))
+    assert len([name for name in world.kube_nodes if "workers" in name]) == before
+    world = built()
+    cut(world, lambda world, spec: scale(world, spec, 2), SPEC, at="stop", nth=1)
+    roll(world, SPEC)
+    assert len([name for name in world.kube_nodes if "workers" in name]) == 2
+
+
+def test_up_on_a_half_removed_cluster_says_that_it_creates_it_again_and_then_it_is_forgotten() -> None:
     world = built()
     cut(world, down, SPEC, at="destroy", nth=3)
     gone = [f"demo-workers-{n}" for n in (1, 2, 3) if world.vm_named(f"demo-workers-{n}") is None]
     assert gone
     (note,) = [note for note in prepare_up(SPEC, world.ports).notes if "`down`" in note]
-    assert "makes again what that has removed" in note
+    assert "creates again what it removed" in note
     assert all(name in note for name in gone)
     assert "`homelab-k8s down` continues the removal" in note
     assert note in up(world, SPEC)

@@ -258,7 +258,7 @@ def test_a_replacement_after_a_scale_that_was_cut_off_makes_no_more_than_that_wa
         vm(workers(), 2, state=RecordState.LEAVING),
         vm(workers(), 3, state=RecordState.LEAVING),
     )
-    wish = Replacing(pool=WORKERS, noted={WORKERS: 1})
+    wish = Replacing(pool=WORKERS, asked={WORKERS: 1})
     steps = order(plan_replace(cluster(agents=3), observed, wish, version=VERSION))
     assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
     assert names_of(steps, CloneVm) == []
