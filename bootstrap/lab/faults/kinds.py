@@ -56,6 +56,7 @@ _K3S = (
 
 _REQUEST = {"method": "", "path": ""}  # both empty: every request
 _TASK = {"type": ""}
+_WRITTEN = {"written": 0}  # 0: nothing is in the config but the lock, neither name nor description
 
 _PROXMOX = (
     FaultKind("api-refused", "proxmox", "nothing listens on the API's port (the proxy restarts)"),
@@ -74,13 +75,20 @@ _PROXMOX = (
     FaultKind("storage-inactive", "proxmox", "the storage is not active", {"storage": "local"}),
     FaultKind("storage-lock-held", "proxmox", "something else holds the storage's lock", {"storage": "local"}),
     FaultKind("clone-fails", "proxmox", "a clone's task fails half-way, and cleans up", {"text": "I/O error"}),
-    FaultKind("clone-dies", "proxmox", "a clone's task is killed half-way; the VM stays, locked"),
+    FaultKind(
+        "clone-dies",
+        "proxmox",
+        "a clone's task is killed once so many volumes are there; the VM stays, locked",
+        _WRITTEN,
+    ),
     FaultKind("task-warnings", "proxmox", "tasks end with WARNINGS: 1", _TASK),
     FaultKind("task-fails", "proxmox", "tasks fail before they do anything", {**_TASK, "text": "unexpected status"}),
     FaultKind("start-fails-running", "proxmox", "the start task fails, though the VM runs", {"text": "got timeout"}),
-    FaultKind("vmid-taken", "proxmox", "somebody else's VM takes the vmid right before the clone"),
+    FaultKind("vmid-taken", "proxmox", "somebody else's VM takes the vmid right before the clone", {"on": ""}),
+    FaultKind("orphan-volume", "proxmox", "a VM that is gone has left its cloud-init drive's volume"),
     FaultKind("template-gone", "proxmox", "the template is deleted right before the clone"),
     FaultKind("backup-lock", "proxmox", "a backup has locked the VM right after its clone"),
+    FaultKind("tags-keep-case", "proxmox", "the cluster's tag-style is case-sensitive"),
     FaultKind("config-changed", "proxmox", "somebody changes the VM's tags right before each change of its config"),
 )
 

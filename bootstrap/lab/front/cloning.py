@@ -2,7 +2,8 @@
 
 fakepve clones at once. Here its task is opened again and goes on as long as Proxmox's would: it holds the template's
 lock shared and the new VM's alone, and for each volume the storage's lock (`PVE/API2/Qemu.pm`, clone_vm;
-`PVE/Storage/Plugin.pm`, cluster_lock_storage).
+`PVE/Storage/Plugin.pm`, cluster_lock_storage). The new VM's config is a placeholder without name and record until the
+first volume is there, and it is on the template's Proxmox node until the last one is.
 """
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,17 @@ TEMPLATE_LOCK_S = 1.0
 """How long a clone waits for its template's (`PVE/API2/Qemu.pm`, clone_vm)."""
 STORAGE_LOCK = "can't lock file '/var/lock/pve-manager/pve-storage-{storage}' - got timeout"
 _SHARED = "clones"
+_PLACEHOLDER = {"description": " qmclone temporary file", "lock": "clone"}
+"""What clone_vm writes first, a comment and the lock; `PVE/QemuServer.pm`, parse_vm_config, reads comments as the
+description."""
+IMAGE_THERE: Mapping[str, str] = {
+    "lvm": 'lvcreate \'pve/{name}\' error:   Logical Volume "{name}" already exists in volume group "pve"',
+    "lvmthin": 'lvcreate \'pve/{name}\' error:   Logical Volume "{name}" already exists in volume group "pve"',
+    "zfspool": "zfs error: cannot create 'rpool/data/{name}': dataset already exists",
+    "rbd": "rbd create '{name}' error: rbd: create error: (17) File exists",
+}
+"""What storages say of a volume that is there already, by their type; of files it is `_FILE_THERE`."""
+_FILE_THERE = "disk image '/var/lib/vz/images/{vmid}/{name}' already exists"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +51,18 @@ class CloneWork:
         vm: The clone.
         record: Its task, in fakepve's form.
         full: Whether its disks are copies.
+        name: The clone's name, which its config does not have yet.
+        pve_node: Where it goes in the end.
+        config: What its config will be.
     """
 
     source: Any
     vm: Any
     record: dict[str, Any]
     full: bool
+    name: str
+    pve_node: str
+    config: dict[str, Any]
 
 
 class Cloning:
@@ -57,15 +75,23 @@ class Cloning:
         self._sharing: Counter[int] = Counter()
         self._going_on: set[asyncio.Task[None]] = set()
 
-    async def go_on(self, work: CloneWork) -> None:
+    async def go_on(self, source: Any, vm: Any, record: dict[str, Any], *, full: bool) -> None:
         """Open the task again and let it take its time; with a time scale of 0 it has ended on return."""
-        vm, record = work.vm, work.record
+        work = CloneWork(
+            source=source,
+            vm=vm,
+            record=record,
+            full=full,
+            name=str(vm.name),
+            pve_node=str(vm.node),
+            config=dict(vm.config),
+        )
         record["status"] = "running"
         for key in ("exitstatus", "endtime"):
             record.pop(key, None)
         record["log"].pop()  # TASK OK
-        vm.lock = vm.config["lock"] = "clone"
-        vm.lock_holder = record["upid"]
+        _show(work, _PLACEHOLDER)
+        vm.node, vm.lock, vm.lock_holder = source.node, "clone", record["upid"]
         going_on = asyncio.create_task(self._work(work), name=f"clone to {vm.vmid}")
         self._going_on.add(going_on)
         going_on.add_done_callback(self._going_on.discard)
@@ -78,47 +104,65 @@ class Cloning:
         try:
             async with self._shared(work.source):
                 await self._volumes(work)
+            self._finish(work)
         except TaskError as error:
             status = str(error)
             self._clean_up(vm)
-        died = self._strike("clone-dies", vm)
-        if died and status == "OK":
+        except _KilledError as killed:
             status = "unexpected status"
-            if died.left is None:
-                died.undo = lambda: self._unlock(vm)
-        elif status == "OK":
-            if self.front.faults.strike(
-                "task-warnings", machine=vm.name, vmid=vm.vmid, pve_node=vm.node, type="qmclone"
-            ):
-                work.record["warned"] = 1
-            vm.lock = None
-            vm.config.pop("lock", None)
-            self._set_times(vm)
+            if killed.fault.left is None:
+                killed.fault.undo = lambda: self._clean_up(vm) if killed.early else self._unlock(vm)
         pve.release(vm, work.record["upid"])
         end_task(work.record, status)
-        backup = self._strike("backup-lock", vm) if status == "OK" else None
+        backup = self._strike("backup-lock", work) if status == "OK" else None
         if backup:
             await pve.backup(vm.vmid, secs=60)
 
+    def _finish(self, work: CloneWork) -> None:
+        """The end of a clone that went well."""
+        vm = work.vm
+        warned = self.front.faults.strike(
+            "task-warnings", machine=work.name, vmid=vm.vmid, pve_node=vm.node, type="qmclone"
+        )
+        if warned:
+            work.record["warned"] = 1
+        _show(work, work.config)
+        vm.lock = None
+        vm.config.pop("lock", None)
+        vm.node = work.pve_node
+        self._set_times(vm)
+
     @staticmethod
     def _unlock(vm: Any) -> None:
-        """What somebody does about it: `qm unlock`."""
+        """What somebody does about a clone that is all there: `qm unlock`."""
         vm.lock = None
         vm.config.pop("lock", None)
 
     async def _volumes(self, work: CloneWork) -> None:
         vm, delays = work.vm, self.front.delays
-        for key in sorted(key for key in vm.config if DRIVE.fullmatch(key)):
-            value = str(vm.config[key])
-            storage = value.partition(":")[0]
-            if storage not in self.front.pve.storages:
-                continue
-            kind = "clone_drive" if "cloudinit" in value else "full_clone" if work.full else "clone"
-            async with self._locked(vm.node, storage):
+        keys = [key for key in sorted(work.config) if DRIVE.fullmatch(key) and self._storage(work, key)]
+        done: list[str] = []
+        killed = self._strike("clone-dies", work)
+        for key in keys:
+            if killed and len(done) == killed.number("written"):
+                raise _KilledError(killed, early=not done)
+            kind = "clone_drive" if "cloudinit" in str(work.config[key]) else "full_clone" if work.full else "clone"
+            async with self._locked(work.source.node, self._storage(work, key)):
                 await self.front.pve.pause(delays.lab_s(kind, vm.vmid))
-                failure = self._strike("clone-fails", vm)
+                failure = self._strike("clone-fails", work)
                 if failure:
                     raise TaskError(f"clone failed: {failure.text('text')}")
+            done.append(key)
+            # After each volume Proxmox writes the whole config, with the drives so far.
+            left = {key: value for key, value in work.config.items() if key not in keys or key in done}
+            _show(work, {**left, "lock": "clone"})
+        if killed:
+            raise _KilledError(killed, early=not done)
+
+    def _storage(self, work: CloneWork, key: str) -> str:
+        """The storage of a drive; empty where it is none of the lab's."""
+        storage = str(work.config[key]).partition(":")[0]
+        return storage if storage in self.front.pve.storages else ""
 
     @asynccontextmanager
     async def _shared(self, source: Any) -> AsyncIterator[None]:
@@ -154,8 +198,8 @@ class Cloning:
         finally:
             lock.release()
 
-    def _strike(self, word: str, vm: Any) -> Fault | None:
-        return self.front.faults.strike(word, machine=vm.name, vmid=vm.vmid, pve_node=vm.node)
+    def _strike(self, word: str, work: CloneWork) -> Fault | None:
+        return self.front.faults.strike(word, machine=work.name, vmid=work.vm.vmid, pve_node=work.source.node)
 
     def _clean_up(self, vm: Any) -> None:
         """Remove what a failed clone has made, as Proxmox does."""
@@ -175,6 +219,38 @@ class Cloning:
         vm.start_secs = delays.lab_s("start", vm.vmid)
         vm.stop_secs = delays.lab_s("stop", vm.vmid)
         vm.shutdown_secs = delays.lab_s("shutdown", vm.vmid)
+
+
+class _KilledError(Exception):
+    """The clone's worker was killed; `early`: before the first volume was there."""
+
+    def __init__(self, fault: Fault, *, early: bool) -> None:
+        super().__init__("killed")
+        self.fault, self.early = fault, early
+
+
+def _show(work: CloneWork, config: Mapping[str, Any]) -> None:
+    """Let the API show this as the clone's config."""
+    work.vm.config = dict(config)
+    work.vm.name = str(config.get("name") or f"VM {work.vm.vmid}")
+
+
+def image_there(pve: Any, source: Any, vmid: int) -> str:
+    """Why a clone to this vmid fails in its task: a volume that an earlier VM left; empty where there is none.
+
+    Disks get names that are free. The cloud-init drive's name is fixed, and so meets what is there.
+    """
+    for key, value in source.config.items():
+        storage, _, old = str(value).split(",")[0].partition(":")
+        volumes = pve.storages.get(storage, {}).get("volumes", {})
+        if not DRIVE.fullmatch(key) or "cloudinit" not in old:
+            continue
+        path = old.replace(str(source.vmid), str(vmid))
+        if path in volumes:
+            text = IMAGE_THERE.get(str(pve.storages[storage].get("type")), _FILE_THERE)
+            name = path.rpartition("/")[2]
+            return f"clone failed: {text.format(name=name, vmid=vmid)}"
+    return ""
 
 
 def end_task(record: dict[str, Any], status: str) -> None:

@@ -18,7 +18,15 @@ from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT
 from bootstrap.lab.front.seed import render_seed
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, mac_of, new_mac, options_of
+from bootstrap.lab.front.vmconfig import (
+    DRIVE,
+    SEED_SIZE,
+    is_cdrom,
+    mac_of,
+    new_mac,
+    options_of,
+    real_device,
+)
 
 MASK = "**********"
 _CONTROL = ("delete", "revert", "digest", "force", "skiplock", "background_delay", "import-working-storage")
@@ -127,6 +135,7 @@ class Config:
         vm = pve.find(call.pve_node, call.vmid)
         if "tags" in names:
             self._tagging.require(call.user, call.vmid, old=vm.config.get("tags"), new=changes.get("tags"))
+        self._check_devices(call, vm, changes)
         if self.front.faults.strike("config-changed", machine=vm.name, vmid=vm.vmid, pve_node=vm.node):
             vm.config["tags"] = ";".join(sorted({*_tags(str(vm.config.get("tags", ""))), "somebody-elses"}))
         digest = call.values.get("digest")
@@ -136,6 +145,16 @@ class Config:
             raise PveError(500, f"VM is locked ({vm.lock})")
         return vm
 
+    def _check_devices(self, call: Call, vm: Any, changes: Mapping[str, Any]) -> None:
+        """Devices of the host are root's: to set, and what stands in the config to delete or replace."""
+        if call.user == "root@pam":
+            return
+        for name in (*changes, *_listed(call, "delete")):
+            for value in (vm.config.get(name, ""), changes.get(name, "")):
+                device = real_device(name, str(value))
+                if device:
+                    raise PveError(500, f"only root can set '{name}' config for {device}")
+
     def _check_right(self, call: Call, option: str) -> None:
         pve, path = self.front.pve, f"/vms/{call.vmid}"
         if option in ROOT_ONLY:
@@ -144,6 +163,8 @@ class Config:
                 raise PveError(500, f"only root can set '{option}' config")
             return
         privilege = privilege_for(option) or "VM.Config.Options"
+        if option == "startup":
+            pve.require(call.user, "/", "Sys.Modify")
         value = str(call.values.get(option, ""))
         if privilege == "VM.Config.Network":
             sdn.require_use(self.front, call.user, {option: value})
@@ -169,9 +190,11 @@ class Config:
             if running and name not in AT_ONCE:
                 vm.pending[name] = None
             else:
+                self._put_aside(vm, name, "")
                 del vm.config[name]
         for name, value in _changes(call).items():
-            kept = self._drive(vm, str(value)) if DRIVE.fullmatch(name) else _kept(name, value)
+            kept = self._drive(vm, str(value)) if DRIVE.fullmatch(name) else self._kept(name, value)
+            self._put_aside(vm, name, str(kept))
             if not running or name in AT_ONCE:
                 vm.config[name] = kept
                 vm.pending.pop(name, None)
@@ -180,6 +203,23 @@ class Config:
             else:
                 vm.pending[name] = kept
         vm.name = vm.config.get("name") or f"VM {vm.vmid}"
+
+    def _kept(self, name: str, value: Any) -> Any:
+        if name == "tags" and self.front.faults.named("tags-keep-case"):
+            return ";".join(sorted(set(_tags(str(value))))) or " "
+        return _kept(name, value)
+
+    def _put_aside(self, vm: Any, name: str, value: str) -> None:
+        """A disk that is taken out of its drive, or replaced there, stays as `unusedN`; removing that frees it."""
+        volume = str(vm.config.get(name, "")).split(",")[0]
+        storage, _, path = volume.partition(":")
+        if re.fullmatch(r"unused\d+", name):
+            self.front.pve.storages.get(storage, {}).get("volumes", {}).pop(path, None)
+            return
+        is_disk = DRIVE.fullmatch(name) and path and not is_cdrom(str(vm.config[name]))
+        if is_disk and volume != value.split(",")[0] and volume not in vm.config.values():
+            slot = next(number for number in range(256) if f"unused{number}" not in vm.config)
+            vm.config[f"unused{slot}"] = volume
 
     def _drive(self, vm: Any, value: str) -> str:
         """A drive as Proxmox keeps it: a cloud-init drive that is asked for (`local:cloudinit`) gets a volume."""
@@ -220,7 +260,7 @@ def _listed(call: Call, name: str) -> list[str]:
 def _check_names(call: Call) -> None:
     for parameter in ("delete", "revert"):
         for name in _listed(call, parameter):
-            if privilege_for(name) is None and name not in ROOT_ONLY and name != "hookscript":
+            if privilege_for(name) is None and name not in ROOT_ONLY:
                 raise bad_parameters(**{parameter: f"unknown option '{name}'"})
 
 

@@ -12,13 +12,13 @@ from fakepve import PveError, TaskError
 
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
-from bootstrap.lab.front.cloning import CloneWork, Cloning
+from bootstrap.lab.front.cloning import Cloning, image_there
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.images import Images
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, format_size, options_of, size_bytes
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, format_size, options_of, real_device, size_bytes
 
 ONE = "/nodes/{node}/qemu/{vmid}"
 
@@ -83,7 +83,11 @@ class Machines:
             _refuse_linked_clone(source)
         self._refuse_other_node(source, call.values.get("target"))
         sdn.require_use(self.front, call.user, source.config)
+        refuse_real_devices(call, source.config)
         self._interfere(call, source, newid)
+        failure = self._found_in_the_task(source, newid)
+        if failure:
+            return await failing_task(self.front, call, kind="qmclone", message=failure)
         if pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
             self.front.supervisor.sources[newid] = (source.vmid, bool(call.values.get("full", not source.template)))
         answer = await self.front.passer.call(call.request)
@@ -93,19 +97,42 @@ class Machines:
             record = pve.tasks[answer.data]
             self._mend_clone(vm, record["log"])
             full = bool(call.values.get("full", not source.template))
-            await self._cloning.go_on(CloneWork(source=source, vm=vm, record=record, full=full))
+            await self._cloning.go_on(source, vm, record, full=full)
         return answer
+
+    def _found_in_the_task(self, source: Any, newid: int) -> str:
+        """What the worker finds, and not the request: a vmid of another Proxmox node or of a container, a left volume.
+
+        The request only looks whether there is such a config of a VM on its own node. The file system of /etc/pve has
+        each vmid once, which shows when the worker writes the config.
+        """
+        pve = self.front.pve
+        there = pve.guest(newid)
+        if there is not None and (there is not pve.vm(newid) or there.node != source.node):
+            return f"close (rename) atomic file '/etc/pve/nodes/{source.node}/qemu-server/{newid}.conf' failed: File exists"
+        return "" if there is not None else image_there(pve, source, newid)
 
     def _interfere(self, call: Call, source: Any, newid: int) -> None:
         """What somebody else does between a client's look and its clone, where a fault says so."""
         pve, faults = self.front.pve, self.front.faults
         name = str(call.values.get("name", ""))
-        if faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node) and not pve.vm(newid):
-            pve.add_vm(newid, f"somebody-elses-{newid}", node=call.pve_node)
+        taken = faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node)
+        if taken and not pve.vm(newid):
+            pve.add_vm(newid, f"somebody-elses-{newid}", node=taken.text("on") or call.pve_node)
+        if faults.strike("orphan-volume", machine=name, vmid=newid, pve_node=call.pve_node):
+            self._leave_volume(source, newid)
         gone = faults.strike("template-gone", machine=name, vmid=newid, pve_node=call.pve_node)
         if gone and source in pve.vms:
             pve.vms.remove(source)
             gone.undo = lambda: pve.vms.append(source)
+
+    def _leave_volume(self, source: Any, newid: int) -> None:
+        """A cloud-init drive's volume that a VM which is gone left behind."""
+        for key, value in source.config.items():
+            storage, _, name = str(value).split(",")[0].partition(":")
+            if DRIVE.fullmatch(key) and "cloudinit" in name:
+                volumes = self.front.pve.storages[storage]["volumes"]
+                volumes[name.replace(str(source.vmid), str(newid))] = {**volumes[name], "vmid": newid}
 
     async def resize(self, call: Call) -> Answer:
         """Grow a disk, in a task that finds all faults but malformed parameters."""
@@ -231,6 +258,16 @@ class Machines:
         vm.config[key] = f"{volume}," + re.sub(r"size=[^,]*", f"size={format_size(new)}", rest)
         if name in pve.storages[sid]["volumes"]:
             pve.storages[sid]["volumes"][name]["size"] = new
+
+
+def refuse_real_devices(call: Call, config: Mapping[str, Any]) -> None:
+    """Refuse to anybody but root what passes devices of the host through (`PVE/API2/Qemu.pm`, check_usb_perm)."""
+    if call.user == "root@pam":
+        return
+    for key, value in sorted(config.items()):
+        device = real_device(key, str(value))
+        if device:
+            raise PveError(500, f"only root can set '{key}' config for {device}")
 
 
 def _refuse_linked_clone(source: Any) -> None:

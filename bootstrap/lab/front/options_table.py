@@ -13,17 +13,17 @@ def _words(*lines: str) -> frozenset[str]:
 
 
 _GROUPS = {
-    "VM.Config.CPU": _words("cores sockets vcpus cpu cpulimit cpuunits numa affinity smp"),
+    "VM.Config.CPU": _words("cores sockets vcpus cpu cpulimit cpuunits numa smp"),
     "VM.Config.Memory": _words("memory balloon shares allow-ksm"),
     "VM.Config.Disk": _words("boot bootdisk vmstatestorage"),
     "VM.Config.HWType": _words(
-        "acpi hotplug kvm machine scsihw smbios1 tablet vga watchdog audio0 rng0 hugepages ivshmem",
-        "amd-sev intel-tdx arch",
+        "acpi hotplug kvm machine scsihw smbios1 tablet vga watchdog audio0 rng0",
     ),
     "VM.Config.Options": _words(
         "name description agent onboot protection startup tags template bios ostype keyboard localtime",
-        "migrate_downtime migrate_speed autostart freeze reboot startdate tdf vmgenid spice_enhancements",
+        "migrate_downtime migrate_speed autostart reboot startdate tdf",
     ),
+    "VM.PowerMgmt": _words("freeze"),
     "VM.Config.Cloudinit": _words("cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys"),
 }
 PRIVILEGE = {option: privilege for privilege, options in _GROUPS.items() for option in options}
@@ -33,7 +33,11 @@ _NUMBERED = (
     (re.compile(r"(scsi|virtio|sata|ide|efidisk|tpmstate|unused)\d+"), "VM.Config.Disk"),
     (re.compile(r"(serial|usb|hostpci|parallel|numa)\d+"), "VM.Config.HWType"),
 )
-ROOT_ONLY = frozenset({"args", "lock", "parent", "snaptime", "vmstate"})
+ROOT_ONLY = _words(
+    "args lock parent snaptime vmstate affinity hookscript hugepages keephugepages ivshmem amd-sev intel-tdx arch",
+    "vmgenid spice_enhancements",
+)
+"""All that is in none of the groups (`PVE/API2/Qemu.pm`, check_vm_modify_config_perm), to set and to delete."""
 INTEGERS = _words(
     "acpi autostart balloon ciupgrade cores freeze kvm localtime migrate_downtime numa onboot protection",
     "reboot shares sockets tablet template vcpus",

@@ -131,6 +131,9 @@ class Power:
         capacity = self.front.capacity
         if vcpus(config) > capacity.cores:
             raise TaskError(f"MAX {capacity.cores} vcpus allowed per VM on this node")
+        if int(config.get("vcpus") or 0) > vcpus(config):
+            log("kvm: Invalid CPU topology: maxcpus must be equal to or greater than smp")
+            raise TaskError("start failed: QEMU exited with code 1")
         if memory_mib(config) * MIB > capacity.memory_bytes:
             log("kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory")
             raise TaskError("start failed: QEMU exited with code 1")

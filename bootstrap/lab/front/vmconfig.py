@@ -61,6 +61,11 @@ def format_size(size: int) -> str:
     return str(size)
 
 
+def is_cdrom(value: str) -> bool:
+    """Whether a drive is a CD-ROM, a cloud-init drive among them."""
+    return "media=cdrom" in value or "cloudinit" in value.split(",")[0]
+
+
 def has_cloudinit_drive(config: Mapping[str, Any]) -> bool:
     """Whether one of the drives is a cloud-init drive."""
     return any(DRIVE.fullmatch(key) and ("cloudinit" in str(value).split(",")[0]) for key, value in config.items())
@@ -75,6 +80,17 @@ def mac_of(net: str) -> str:
 def new_mac() -> str:
     """A MAC address made up, in Proxmox's own range."""
     return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
+
+
+def real_device(key: str, value: str) -> str:
+    """What Proxmox calls a USB or PCI device that only root may pass through; empty for mapped ones and all else."""
+    options = options_of(value)
+    host = options.get("host", options.get("", ""))
+    if re.fullmatch(r"usb\d+", key) and host and host.lower() != "spice":
+        return "real devices"
+    if re.fullmatch(r"hostpci\d+", key) and host:
+        return "non-mapped devices"
+    return ""
 
 
 def system_disk_gib(config: Mapping[str, Any]) -> int:
