@@ -21,6 +21,7 @@ from bootstrap.model.observed import ARCHITECTURES, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
+from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
@@ -236,6 +237,9 @@ class _Doctor:
 
     def _cluster(self) -> Check:
         ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
+        unfinished = unfinished_notes(self._spec, self._observed)
+        if not ours and unfinished:
+            return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
         if not ours:
             return skipped("cluster", "there is none yet; `homelab-k8s up` builds it")
         status = status_of(self._inventory_spec, self._observed)

@@ -30,6 +30,8 @@ from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 Answer = TypeVar("Answer")
 
 _MADE_WITHIN_S = 60.0
+_CLONED_WITHIN_S = 600.0
+"""Where a task that clones is seen: a full clone's name may come only with its first disk."""
 _LOOK_S = 0.5
 
 
@@ -39,8 +41,8 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     Args:
         spec: The cluster.
         ports: Where to look.
-        patient: Wait for containers that are being made in our range of vmids: whose they are shows only then, and
-            whoever acts has to know (a killed run's container is still being made).
+        patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
+            then, and who acts has to know (a killed run's clone is still being made).
     """
     seen = observe_proxmox(spec, ports, patient=patient)
     running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
@@ -82,16 +84,19 @@ def _facts(spec: ClusterSpec, ports: Ports) -> PveFacts:
 
 def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
     seen: list[PveFacts] = []
+    clock = ports.clock
+    began_s = clock.now_s()
 
     def poll() -> PveFacts | NotYet:
         seen[:] = [_facts(spec, ports)]
-        vmids = [vm.vmid for vm in seen[0].vms if vm.vmid in spec.placement.vmids and _is_being_made(vm)]
+        waited_s = clock.now_s() - began_s
+        ours = [vm for vm in seen[0].vms if vm.vmid in spec.placement.vmids]
+        vmids = [vm.vmid for vm in ours if _is_being_made(vm) and waited_s < _patience_s(vm)]
         return NotYet(f"vmid {vmids[0]} is still being made") if vmids else seen[0]
 
-    condition = Condition(what="containers that are being made", poll=poll, every_s=_LOOK_S)
-    clock = ports.clock
+    condition = Condition(what="machines that are being made", poll=poll, every_s=_LOOK_S)
     patience = Patience(
-        clock=clock, deadline_s=clock.now_s() + _MADE_WITHIN_S, stop=threading.Event(), say=lambda *_told: None
+        clock=clock, deadline_s=began_s + _CLONED_WITHIN_S, stop=threading.Event(), say=lambda *_told: None
     )
     try:
         return wait_for(condition, patience)
@@ -99,8 +104,16 @@ def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
         return seen[0]  # it may be anybody's, stuck for days: it is left alone, and its vmid passed over
 
 
+def _patience_s(vm: VmRecord) -> float:
+    """How long one that is being made is waited for: not at all where no task makes it."""
+    if vm.clone_runs is None:
+        return _MADE_WITHIN_S
+    return _CLONED_WITHIN_S if vm.clone_runs else 0.0
+
+
 def _is_being_made(vm: VmRecord) -> bool:
-    return vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None
+    """Whether there is nothing of it but a lock, so that it may be anybody's."""
+    return vm.unfinished or (vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None)
 
 
 def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tuple[GuestInterface, ...]]:

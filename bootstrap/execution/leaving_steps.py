@@ -177,7 +177,7 @@ def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: R
     record = vm.record
     if record is None or record.state is state:
         return False
-    description = render_record(replace(record, state=state))
+    description = render_record(replace(record, state=state), into=vm.description)
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": description})
     after = owned_vm(name, context).record
     if after is None or after.state is not state:

@@ -191,7 +191,7 @@ def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
     if not _is_clean(record.state):
         raise HomelabError(f"{build.name} is {record.state.value}, not clean")
     if record.state is not BuildState.SEALED:
-        sealed = render_template(replace(record, state=BuildState.SEALED))
+        sealed = render_template(replace(record, state=BuildState.SEALED), into=_description(build, context))
         maker.seal(
             build.vmid,
             pve_node=build.pve_node,
@@ -287,4 +287,11 @@ def _record(build: TemplateBuild, context: RunContext) -> TemplateRecord | None:
 
 
 def _describe(build: TemplateBuild, record: TemplateRecord, context: RunContext) -> None:
-    context.ports.templates.describe(build.vmid, pve_node=build.pve_node, description=render_template(record))
+    description = render_template(record, into=_description(build, context))
+    context.ports.templates.describe(build.vmid, pve_node=build.pve_node, description=description)
+
+
+def _description(build: TemplateBuild, context: RunContext) -> str:
+    """The VM's description as it is, with what users wrote into it."""
+    marker = context.ports.markers.find(build.vmid)
+    return marker.description if marker else ""

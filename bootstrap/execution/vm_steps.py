@@ -13,7 +13,7 @@ from bootstrap.errors import (
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.record import is_ours, owner_tags, render_record
 from bootstrap.planning.container_settings import container_settings
 from bootstrap.planning.machines import why_stranger
@@ -173,7 +173,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
     """Have hardware, cloud-init, tags and record set. The disk grows first: the record says that all is done."""
     hypervisor = context.ports.hypervisor
     vm = owned_vm(step.machine.name, context)
-    if vm.record is not None and vm.record.state is RecordState.MADE and OWNER_TAG in vm.tags:
+    if vm.record is not None and vm.record.state is RecordState.MADE and has_tag(vm, OWNER_TAG):
         return Done(changed=False)
     if step.disk and step.machine.disk_gib > vm.disk_gib:
         hypervisor.grow_disk(
@@ -190,6 +190,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
         record=_record(step.machine, context, vm.vmid, RecordState.MADE),
         public_key=context.ports.shells.public_key,
         scsi_controller=step.scsi_controller,
+        template_tags=step.template_tags,
     )
     hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
     return Done()
@@ -232,6 +233,9 @@ def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
         return Done(changed=False, note="gone already")
+    if vm.record is not None and vm.record.state is RecordState.CLONING and ("protection", "1") in vm.settings:
+        # Nobody has protected it: it is as its template is until it is configured.
+        context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
     context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
 

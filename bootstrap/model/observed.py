@@ -92,6 +92,7 @@ class TemplateFacts:
         disk_storages: Where its disks are, EFI variables and TPM state among them, the cloud-init drive not.
         mappings: Resource mappings that its devices use, such as `pci/gpu`, `usb/key`, `dir/data` or `hwrng`.
         cpu_model: The custom CPU model it has, without `custom-`; empty for Proxmox VE's own.
+        settings: Options that its clones may not have, as config keys and values.
         linkable: Whether linked clones of it are possible (a base volume on a storage that can).
         cloud_init_drive: Config key of the cloud-init drive, such as `ide2`, or None.
         bridge: The bridge of net0, or None without net0.
@@ -126,6 +127,7 @@ class TemplateFacts:
     recipe_version: int = 0
     planned: bool = False
     begun: bool = False
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,13 @@ class VmRecord:
         ip6: What ipconfig0 says of IPv6: `auto`, `dhcp` or an address with its prefix; None for nothing.
         drives: Every drive but CD-ROMs: config key and value, such as `local:7000/vm-7000-disk-0.qcow2,size=20G`.
         kind: VM or container.
+        cdroms: Config keys of its CD-ROM drives, a cloud-init drive among them.
+        unused: Its unused disks, config key and volume: nothing uses them, and they take room.
+        description: The whole description, with what users wrote around the record.
+        settings: Options that it may have inherited and may not keep, as config keys and values.
+        unfinished: Nothing of it is there but the lock of a clone: no name, no record. Its clone has just begun, or
+            has died.
+        clone_runs: Of an unfinished one, whether some task clones on its Proxmox node; None where that cannot be told.
     """
 
     vmid: Vmid
@@ -191,6 +200,12 @@ class VmRecord:
     ip6: str | None = None
     drives: tuple[tuple[str, str], ...] = ()
     kind: MachineKind = MachineKind.VM
+    cdroms: tuple[str, ...] = ()
+    unused: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    unfinished: bool = False
+    clone_runs: bool | None = None
 
     @property
     def identity(self) -> str | None:
@@ -202,6 +217,11 @@ class VmRecord:
         if self.kind is MachineKind.VM:
             return self.smbios_uuid
         return f"net0 {self.mac or 'without a MAC address'}"
+
+
+def has_tag(vm: VmRecord, tag: str) -> bool:
+    """Whether a VM has a tag, in whatever case: with `tag-style: case-sensitive=1` Proxmox VE keeps it."""
+    return any(one.lower() == tag.lower() for one in vm.tags)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,19 @@ from ipaddress import IPv4Address
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 
 MARK = "homelab-k8s-record:"
 FORMAT = 1
 
 
-def render_record(record: MachineRecord) -> str:
-    """The description text that holds a record."""
+def render_record(record: MachineRecord, *, into: str = "") -> str:
+    """The description text that holds a record.
+
+    Args:
+        record: The record.
+        into: The description as it is: what users wrote around the line stays, byte for byte.
+    """
     body: dict[str, object] = {
         "format": FORMAT,
         "cluster": record.cluster,
@@ -37,7 +42,18 @@ def render_record(record: MachineRecord) -> str:
     sentence = (
         f"k3s machine of the cluster {record.cluster}, kept by homelab-k8s. Without the next line it is no longer ours."
     )
-    return f"{sentence}\n{MARK} {json.dumps(body, separators=(',', ':'))}"
+    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
+    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+
+
+def with_line(line: str, *, mark: str, into: str) -> str:
+    """A description with its first line that begins with `mark` replaced; empty where it has no such line."""
+    lines = into.splitlines(keepends=True)
+    for number, old in enumerate(lines):
+        if old.startswith(mark):
+            lines[number] = line + old[len(old.splitlines()[0]) :]
+            return "".join(lines)
+    return ""
 
 
 def parse_record(description: str) -> MachineRecord | None:
@@ -81,4 +97,4 @@ def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     record = vm.record
     if record is None or record.cluster != cluster or record.vmid != vm.vmid or record.machine != vm.name:
         return False
-    return OWNER_TAG in vm.tags or (record.state is RecordState.CLONING and not vm.running)
+    return has_tag(vm, OWNER_TAG) or (record.state is RecordState.CLONING and not vm.running)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed
+from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.lock import lock_vmid, marker_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
 
@@ -27,7 +28,7 @@ def bare_plan(
         cluster=spec.name,
         machines=machines,
         lanes=lanes,
-        notes=notes,
+        notes=(*notes, *unfinished_notes(spec, observed)),
         reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)} | planned,
         vmids=spec.placement.vmids,
         marked=marker_of(spec.name, observed.vms) is not None,

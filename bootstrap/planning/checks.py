@@ -11,6 +11,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
@@ -114,6 +115,7 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
         f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
     )
     says = f"{named}: guest agent on, cloud-init drive there"
+    says += "".join(f"\n{note}" for note in taken_off_notes(by_vmid.values()))
     if full:
         kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
         return warning(

@@ -7,7 +7,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.drift import strangers_notes
+from bootstrap.planning.drift import strangers_notes, unfinished_notes
 from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.members import ordinal_of
@@ -39,7 +39,7 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         cluster=spec.name,
         machines=tuple(_planned(vm, record) for vm, record in ours),
         lanes=tuple(lanes),
-        notes=strangers_notes(spec, observed),
+        notes=(*strangers_notes(spec, observed), *unfinished_notes(spec, observed)),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
         marked=marked,

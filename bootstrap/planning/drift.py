@@ -22,6 +22,7 @@ def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequenc
         *_cordoned(spec, observed),
         *_versions(spec, observed),
         *strangers_notes(spec, observed),
+        *unused_notes(spec, observed),
     )
 
 
@@ -149,6 +150,30 @@ def _parsed(text: str | None) -> K3sVersion | None:
         return parse_version(text) if text else None
     except PreflightError:
         return None
+
+
+def unfinished_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each clone in our range without name and record: left alone, its vmid passed over.
+
+    Who acts has waited for those that are being made; one that stays so has lost the task that made it.
+    """
+    return tuple(
+        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no task "
+        f"makes it any more, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
+        for vm in observed.vms
+        if vm.unfinished and vm.vmid in spec.placement.vmids
+    )
+
+
+def unused_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each machine with disks that it does not use."""
+    return tuple(
+        f"{vm.name} has disks that nothing uses ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); where "
+        f"their data is not needed, as root on {vm.pve_node}: "
+        f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
+        for vm in observed.vms
+        if vm.unused and is_ours(vm, spec.name)
+    )
 
 
 def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:

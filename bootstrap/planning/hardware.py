@@ -47,9 +47,10 @@ def disk_settings(spec: ClusterSpec, machine: MachineSpec, vm: VmRecord) -> dict
         settings[vm.disk] = _drive(volume, kept | options)
     data = machine.hardware.data_disk
     if data is not None:
-        # The template's disks may have slots already. A clone that is configured once more has no data disk yet:
-        # it comes with the very request that says in the record that all is done.
-        slot = next(f"scsi{number}" for number in range(1, _SCSI_SLOTS) if f"scsi{number}" not in drives)
+        # The template's disks and CD-ROMs may have slots already. A clone that is configured once more has no data disk
+        # yet: it comes with the very request that says in the record that all is done.
+        taken = {*drives, *vm.cdroms}
+        slot = next(f"scsi{number}" for number in range(1, _SCSI_SLOTS) if f"scsi{number}" not in taken)
         storage = data_storage(spec, machine, template=_storage_of(system))
         settings[slot] = _drive(f"{storage}:{data.size_gib}", options)
     return settings

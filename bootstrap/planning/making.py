@@ -12,6 +12,7 @@ from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.dual_stack import check_families
+from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.lock import machine_vmids
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.placement import ContainerBase, Placement, Sources, clones_full, place
@@ -112,6 +113,9 @@ class Making:
                 *passed_over(new, spec, observed),
                 *_full_clone_notes(spec, _clones_on(new, placement), templates),
                 *_container_notes(new),
+                *taken_off_notes(
+                    {templates[name].vmid: templates[name] for name in _clones_on(new, placement)}.values()
+                ),
             ),
         )
 
@@ -297,8 +301,13 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
         resource_pool=making.spec.placement.resource_pool,
         after_build=template.planned,
     )
-    disk = template.disk or ""
-    return (clone, ConfigureVm(machine=machine, disk=disk, scsi_controller=template.scsi_controller), start)
+    configure = ConfigureVm(
+        machine=machine,
+        disk=template.disk or "",
+        scsi_controller=template.scsi_controller,
+        template_tags=tuple(sorted(template.tags)),
+    )
+    return (clone, configure, start)
 
 
 def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, base: ContainerBase) -> CreateContainer:

@@ -8,7 +8,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.drift import has_sqlite, notes_on_drift
+from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
 
 
@@ -27,6 +27,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         *_vip(spec, observed),
         *_orphans(spec, observed),
         *notes_on_drift(spec, observed, wanted),
+        *unfinished_notes(spec, observed),
     )
 
 

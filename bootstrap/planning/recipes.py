@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.record import with_line
 from bootstrap.planning.lock import lock_vmid
 
 MARK = "homelab-k8s-template:"
@@ -186,8 +187,8 @@ def key_fingerprint(public_key: str) -> str:
     return hashlib.sha256(" ".join(public_key.split()[:2]).encode()).hexdigest()[:16]
 
 
-def render_template(record: TemplateRecord) -> str:
-    """The description text that holds a record."""
+def render_template(record: TemplateRecord, *, into: str = "") -> str:
+    """The description text that holds a record; what users wrote around its line in `into` stays."""
     body = {
         "format": FORMAT,
         "recipe": record.recipe,
@@ -203,7 +204,8 @@ def render_template(record: TemplateRecord) -> str:
         f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
         "Without the next line it is no longer kept by it."
     )
-    return f"{sentence}\n{MARK} {json.dumps(body, separators=(',', ':'))}"
+    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
+    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
 
 
 def parse_template(description: str, *, vmid: int) -> TemplateRecord | None:

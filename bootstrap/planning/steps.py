@@ -100,6 +100,7 @@ class ConfigureVm:
     machine: MachineSpec
     disk: str
     scsi_controller: str
+    template_tags: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts
 from bootstrap.planning.build_storages import StorageWish, check_build_storages, choose_storage
+from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.making import fetched
 from bootstrap.planning.offers import common_bridges
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
@@ -168,7 +169,7 @@ def _plan(command: str, spec: ClusterSpec, observed: Observed, lanes: Iterable[L
         cluster=spec.name,
         machines=(),
         lanes=tuple(lanes),
-        notes=tuple(notes),
+        notes=(*notes, *unfinished_notes(spec, observed)),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
     )

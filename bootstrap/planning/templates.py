@@ -8,6 +8,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.inherited import reasons, refused
 from bootstrap.planning.recipes import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
 from bootstrap.planning.template_steps import cloud_init_key
 
@@ -132,6 +133,13 @@ def _no_template(
 
 def _check(template: TemplateFacts, *, arch: str) -> None:
     name = f"template {template.name} (vmid {template.vmid} on {template.pve_node})"
+    unwanted = refused(template.settings)
+    if unwanted:
+        raise PreflightError(
+            f"{name} has options that its clones would inherit and no API token can take off: {', '.join(unwanted)}",
+            details="\n".join(reasons(template.settings)),
+            resolution=f"as root on {template.pve_node}: qm set {template.vmid} --delete {','.join(unwanted)}",
+        )
     if not template.agent_enabled:
         raise PreflightError(
             f"{name} has no guest agent configured",

@@ -7,11 +7,13 @@ from ipaddress import IPv4Address
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import VmRecord
-from bootstrap.model.record import owner_tags, render_record
+from bootstrap.model.record import render_record
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
+from bootstrap.planning.inherited import own_tags, taken_off
 from bootstrap.planning.macs import stable_mac
 from bootstrap.planning.preflight import vlan_of
+from bootstrap.planning.recipes import HASH_TAG, TEMPLATE_TAG
 
 
 def vm_settings(
@@ -22,16 +24,19 @@ def vm_settings(
     record: MachineRecord,
     public_key: str,
     scsi_controller: str,
+    template_tags: tuple[str, ...] = (),
 ) -> dict[str, str | int]:
     """All keys to set on a fresh clone, in one request.
 
     Args:
         spec: The cluster.
         machine: Its size; `cpu_type` is chosen.
-        vm: The clone as it was made: its MAC address, bridge and volumes are kept.
+        vm: The clone as it was made: its MAC address, bridge and volumes are kept, and tags and notes that users have
+            given it since. What it inherited and may not have goes (`inherited.RULES`).
         record: Goes into the description.
         public_key: `authorized_keys` line for cloud-init's user.
         scsi_controller: The template's `scsihw`; empty is Proxmox's LSI default, which is replaced.
+        template_tags: The template's tags, which are not for its clones.
     """
     settings: dict[str, str | int] = {
         "sockets": 1,
@@ -45,8 +50,8 @@ def vm_settings(
         "sshkeys": public_key.strip(),
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
         "ipconfig0": _ipconfig(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
-        "tags": owner_tags(spec.name),
-        "description": render_record(record),
+        "tags": _tags(spec, vm, template_tags),
+        "description": render_record(record, into=vm.description),
     }
     controller = scsi_controller_wanted(machine, scsi_controller)
     if controller is not None:
@@ -63,7 +68,14 @@ def vm_settings(
         settings["nameserver"] = " ".join(str(server) for server in spec.network.dns)
     if spec.network.search:
         settings["searchdomain"] = spec.network.search
-    return settings
+    delete = [key for key in taken_off(vm.settings) if key not in settings]
+    return settings | ({"delete": ",".join(delete)} if delete else {})
+
+
+def _tags(spec: ClusterSpec, vm: VmRecord, template_tags: tuple[str, ...]) -> str:
+    ours = {OWNER_TAG, str(spec.name)}
+    theirs = own_tags(vm.tags, template=(*template_tags, TEMPLATE_TAG, *ours))
+    return ";".join(sorted(ours | {tag for tag in theirs if not tag.startswith(HASH_TAG)}))
 
 
 def _ipconfig(addresses: StaticAddresses | None, address: IPv4Address | None) -> str:
@@ -95,7 +107,8 @@ def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
     options = {key: value for key, value in parts}
     models = [key for key in options if options[key].count(":") == 5]
     bridge = machine.network.bridge or spec.network.bridge or options.get("bridge", "vmbr0")
-    kept = {key: value for key, value in options.items() if key not in (*models, "bridge", "tag", "mtu", "macaddr")}
+    replaced = (*models, "bridge", "tag", "mtu", "macaddr", "link_down")  # a template may be off its network
+    kept = {key: value for key, value in options.items() if key not in replaced}
     model = f"virtio={mac}" if mac else "virtio"
     wanted = {"bridge": bridge, **kept}
     vlan = vlan_of(spec, machine)
@@ -103,7 +116,7 @@ def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
     tag = str(vlan) if vlan is not None else own_tag
     mtu = str(spec.network.mtu) if spec.network.mtu is not None else options.get("mtu")
     wanted |= {key: value for key, value in (("mtu", mtu), ("tag", tag)) if value is not None}
-    right = {"bridge": bridge, "tag": tag, "mtu": mtu}
+    right = {"bridge": bridge, "tag": tag, "mtu": mtu, "link_down": None}
     if mac == vm.mac and models == ["virtio"] and all(options.get(key) == value for key, value in right.items()):
         return None
     return ",".join([model, *(f"{key}={value}" for key, value in wanted.items())])

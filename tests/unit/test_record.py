@@ -86,3 +86,27 @@ def test_a_fresh_clone_is_ours_before_it_has_its_tag_but_not_once_it_runs() -> N
 def test_addresses_are_kept_as_addresses() -> None:
     record = replace(RECORD, address=IPv4Address("192.0.2.7"))
     assert parse_record(render_record(record)) == record
+
+
+notes = st.text(st.characters(exclude_categories=["Cs"])).map(
+    lambda text: "".join(line for line in text.splitlines(keepends=True) if not line.startswith("homelab-k8s-record:"))
+)
+
+
+@given(records, records, notes, st.sampled_from(["\n", "\r\n"]), st.text())
+def test_a_record_that_is_replaced_leaves_all_else_byte_for_byte(
+    old: MachineRecord, new: MachineRecord, before: str, newline: str, after: str
+) -> None:
+    line = render_record(old).splitlines()[1]
+    written = render_record(new, into=f"{before}\n{line}{newline}{after}")
+    assert written == f"{before}\n{render_record(new).splitlines()[1]}{newline}{after}"
+    assert parse_record(written) == new
+
+
+def test_where_there_is_no_record_the_whole_text_is_written() -> None:
+    assert render_record(RECORD, into="somebody's notes") == render_record(RECORD)
+
+
+def test_the_owner_tag_counts_in_any_case() -> None:
+    """With `tag-style: case-sensitive=1` Proxmox keeps the case in which somebody has typed it."""
+    assert is_ours(replace(OURS, tags=frozenset({"Homelab-K8s"})), DEMO)

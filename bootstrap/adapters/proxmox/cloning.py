@@ -6,14 +6,18 @@ import threading
 from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.configs import unfinished
 from bootstrap.adapters.proxmox.failures import AnswerLostError
 from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
-from bootstrap.errors import TransientError, VmidTakenError, VmNotFoundError
-from bootstrap.model.ids import PveNodeName
+from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
+from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
 Request = CloneRequest | ContainerRequest
+
+KILLED = "unexpected status"
+"""The exit status of a task whose worker was killed; what it made stays as it was."""
 
 
 class Cloning:
@@ -49,6 +53,10 @@ class Cloning:
                 "inventory (template)"
             )
             raise
+        except TaskFailedError as error:
+            if error.exit_status == KILLED:
+                error.resolution = _resolution(request)
+            raise
 
     def create(self, request: ContainerRequest, *, what: str, warn: Warn) -> None:
         """Make a container and await it.
@@ -78,6 +86,7 @@ class Cloning:
         warn: Warn,
     ) -> None:
         """Send the request; its task is one of the Proxmox node `runs_on`."""
+        self._ask_for(request.vmid, what=what)
         lost = False
 
         def attempt() -> None:
@@ -96,6 +105,21 @@ class Cloning:
 
         self._api.retry(attempt)
 
+    def _ask_for(self, vmid: Vmid, *, what: str) -> None:
+        """Ask whether a vmid is free, also of VMs that the token cannot see; needs no privilege.
+
+        Proxmox VE finds a vmid of another Proxmox node only in a clone's task (PVE 9.2, observed).
+
+        Raises:
+            VmidTakenError: It is not.
+        """
+        try:
+            self._api.get("cluster/nextid", what=what, vmid=vmid)
+        except VmidTakenError as error:
+            # After "400 Parameter verification failed."
+            error.details = error.details.partition("\n")[2] or error.details
+            raise
+
     def _made(self, request: Request, *, what: str) -> bool:
         """Whether the VM is there and ours, by its description and name; waits until its task is done.
 
@@ -105,7 +129,12 @@ class Cloning:
         if self._look(request) is None:
             return False
         found = wait_for(
-            Condition(what=f"the Proxmox task to {what}", poll=lambda: self._poll(request), every_s=POLL_EVERY_S),
+            Condition(
+                what=f"the Proxmox task to {what}",
+                poll=lambda: self._poll(request),
+                every_s=POLL_EVERY_S,
+                resolution=_resolution(request),
+            ),
             Patience(
                 clock=self._clock,
                 deadline_s=self._clock.now_s() + self._timeout_s,
@@ -142,12 +171,24 @@ class Cloning:
             config = self._api.get(path, what=f"look for VM {request.vmid} on {pve_node}")
         except VmNotFoundError:
             return None
+        # Whose it is shows when more than the lock is there: until then it is perhaps ours.
         if kind == "lxc" and config.get("lock") == "create" and "description" not in config:
-            return "create"  # whose it is shows when it is made: until then there is nothing but the lock
+            return "create"
+        if kind == "qemu" and unfinished(config):
+            return "clone"
         ours = (request.description.rstrip("\n"), str(request.name))
         if (str(config.get("description") or "").rstrip("\n"), str(config.get(key) or "")) != ours:
             return None
         return str(config.get("lock") or "")
+
+
+def _resolution(request: Request) -> str:
+    """What to do about one that nobody makes any more; a clone is on the template's Proxmox node until its end."""
+    pve_node, tool = (request.template_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
+    return (
+        f"if no task makes it any more, as root on {pve_node}: {tool} unlock {request.vmid} && "
+        f"{tool} destroy {request.vmid}; then run the command again"
+    )
 
 
 def _parameters(request: CloneRequest) -> dict[str, str | int]:

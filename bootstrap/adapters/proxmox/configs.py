@@ -14,15 +14,17 @@ from typing import Any
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, VmRecord
 from bootstrap.model.record import parse_record
+from bootstrap.planning.inherited import matters
 from bootstrap.planning.recipes import parse_template
 
 Config = Mapping[str, Any]
 
-_DRIVE_KEY = re.compile(r"(?:ide[0-3]|sata[0-5]|scsi\d+|virtio\d+|efidisk0|tpmstate0)")
+DRIVE_KEY = re.compile(r"(?:ide[0-3]|sata[0-5]|scsi\d+|virtio\d+|efidisk0|tpmstate0)")
 _SYSTEM_DISKS = ("scsi0", "virtio0", "sata0", "ide0")
 _BASE_VOLUME = re.compile(r"(?:^|[:/])base(?:vol)?-\d+-[^/]*$")
 _UNIT_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _GIB = 1024**3
+_PLACEHOLDER = "qmclone temporary file"
 
 
 def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds: Mapping[str, str]) -> TemplateFacts:
@@ -34,7 +36,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         vmid=Vmid(int(row["vmid"])),
         name=str(config.get("name") or row.get("name") or ""),
         pve_node=pve_node,
-        tags=tags(config.get("tags")),
+        tags=frozenset(tag.lower() for tag in tags(config.get("tags"))),
         agent_enabled=agent_enabled(config.get("agent")),
         disk=disk,
         disk_gib=drive_gib(config[disk]) if disk else 0,
@@ -46,7 +48,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         storages=frozenset(
             name
             for key, drive in config.items()
-            if _DRIVE_KEY.fullmatch(key) and (name := storage_of(drive)) is not None
+            if DRIVE_KEY.fullmatch(key) and (name := storage_of(drive)) is not None
         ),
         disk_storages=frozenset(name for drive in drives(config).values() if (name := storage_of(drive)) is not None),
         mappings=frozenset(_mappings(config)),
@@ -55,6 +57,7 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
         k3s=record.k3s if record else "",
         recipe=record.recipe if record else "",
         recipe_version=record.version if record else 0,
+        settings=inherited(config),
     )
 
 
@@ -83,6 +86,11 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         storage_address=address(config.get("ipconfig1")),
         ip6=properties(config.get("ipconfig0")).get("ip6"),
         drives=tuple(sorted(drives(config).items())),
+        cdroms=tuple(sorted(key for key in config if DRIVE_KEY.fullmatch(key) and key not in drives(config))),
+        unused=tuple(sorted((key, str(value)) for key, value in config.items() if re.fullmatch(r"unused\d+", key))),
+        description=str(config.get("description") or ""),
+        settings=inherited(config),
+        unfinished=unfinished(config),
     )
 
 
@@ -101,6 +109,21 @@ def _mappings(config: Config) -> Iterator[str]:
 def _custom_model(cpu: object) -> str:
     name = _first(cpu, key="cputype") or ""
     return name.removeprefix(CUSTOM_MODEL) if name.startswith(CUSTOM_MODEL) else ""
+
+
+def unfinished(config: Config) -> bool:
+    """Whether there is nothing but what Proxmox VE writes when a clone begins.
+
+    That is a lock, and a comment that reads as the description (`PVE/API2/Qemu.pm`, clone_vm). The rest comes with the
+    first drive.
+    """
+    description = str(config.get("description") or "").strip()
+    return config.get("lock") == "clone" and "name" not in config and description in ("", _PLACEHOLDER)
+
+
+def inherited(config: Config) -> tuple[tuple[str, str], ...]:
+    """The options that clones may not have."""
+    return tuple(sorted((key, str(value)) for key, value in config.items() if matters(key, str(value))))
 
 
 def properties(value: object) -> dict[str, str]:
@@ -156,7 +179,7 @@ def drives(config: Config) -> dict[str, str]:
     return {
         key: str(value)
         for key, value in config.items()
-        if _DRIVE_KEY.fullmatch(key) and properties(value).get("media") != "cdrom" and not _is_cloud_init(str(value))
+        if DRIVE_KEY.fullmatch(key) and properties(value).get("media") != "cdrom" and not _is_cloud_init(str(value))
     }
 
 
@@ -206,9 +229,7 @@ def linkable(config: Config, *, kinds: Mapping[str, str]) -> bool:
 
 def cloud_init_drive(config: Config) -> str | None:
     """The key of the cloud-init drive: `ide2: local:9000/vm-9000-cloudinit.qcow2,media=cdrom`."""
-    return next(
-        (key for key, value in config.items() if _DRIVE_KEY.fullmatch(key) and _is_cloud_init(str(value))), None
-    )
+    return next((key for key, value in config.items() if DRIVE_KEY.fullmatch(key) and _is_cloud_init(str(value))), None)
 
 
 def _is_cloud_init(drive: str) -> bool:

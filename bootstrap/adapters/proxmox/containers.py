@@ -49,6 +49,7 @@ def container_record(config: configs.Config, *, row: configs.Config, pve_node: P
         storage_address=configs.address(config.get("net1")),
         ip6=configs.properties(net0).get("ip6"),
         kind=MachineKind.LXC,
+        description=str(config.get("description") or ""),
     )
 
 

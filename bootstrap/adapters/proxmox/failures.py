@@ -41,7 +41,7 @@ class _Known:
 
 
 def _known(text: str, error: type[HypervisorError], resolution: str) -> _Known:
-    return _Known(text=re.compile(text), error=error, resolution=resolution)
+    return _Known(text=re.compile(text, re.DOTALL), error=error, resolution=resolution)
 
 
 def _setting(text: str, resolution: str) -> _Known:
@@ -51,9 +51,15 @@ def _setting(text: str, resolution: str) -> _Known:
 
 _EVERYWHERE = (
     _known(
-        r"unable to create VM \d+\b.*already exists|^(?:VM|CT) \d+ already exists",
+        # On the same Proxmox node; on another one, where the file system of /etc/pve refuses a second config of a vmid;
+        # and where an image of the vmid is left, as each kind of storage says it (pve-storage: alloc_image of
+        # directories, Btrfs, LVM, ZFS and RBD).
+        r"unable to create (?:VM|CT) \d+\b.*(?:already exists|File exists)|^(?:VM|CT) \d+ already exists"
+        r"|close \(rename\) atomic file '/etc/pve/nodes/[^/]+/(?:qemu-server|lxc)/\d+\.conf' failed: File exists"
+        r"|^clone failed: .*\b(?:vm|subvol)-\d+-.*(?:already exists|File exists)",
         VmidTakenError,
-        "another vmid has to be taken",
+        "another vmid has to be taken; an image that nothing uses can be removed as root on the Proxmox node: "
+        "pvesm list STORAGE --vmid VMID, then pvesm free VOLUME",
     ),
     _known(
         r"Configuration file '.+' does not exist|unable to find configuration file for VM",

@@ -21,6 +21,7 @@ from bootstrap.errors import (
     InterruptedRunError,
     PermissionDeniedError,
     TaskFailedError,
+    TransientError,
     VmNotFoundError,
 )
 from bootstrap.model.cluster import VmidRange
@@ -40,6 +41,7 @@ from bootstrap.ports import (
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
+_CHANGED = "somebody else is changing the VM; run the command again"
 _SHRINKING = "shrinking disks is not supported"
 
 _WORDS = {MachineKind.VM: "qemu", MachineKind.LXC: "lxc"}
@@ -130,6 +132,9 @@ class ProxmoxHypervisor:
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
         """See `Hypervisor.configure`. What was written is read back.
 
+        A setting that makes a disk is sent only where the disk is not there yet, with the digest of that config: no
+        request whose answer was lost, or that is still under way, makes a second one.
+
         Raises:
             HypervisorError: Proxmox VE accepted the settings but did not keep them.
         """
@@ -137,7 +142,11 @@ class ProxmoxHypervisor:
         what = f"configure {label}"
         path = f"{self._path(vmid, pve_node)}/config"
         encoded = vm_settings.encode(settings)
-        self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
+        disks = vm_settings.new_disks(settings)
+        if disks:
+            self._api.retry(lambda: self._put_with_disks(encoded, disks, path, label))
+        else:
+            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
         wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
         if wrong:
             raise HypervisorError(
@@ -145,8 +154,27 @@ class ProxmoxHypervisor:
                 details="\n".join(
                     f"{key}: asked for {settings.get(key)}, found {found}" for key, found in wrong.items()
                 ),
-                resolution="somebody else may be changing the VM; run the command again",
+                resolution=_CHANGED,
             )
+
+    def _put_with_disks(self, settings: Mapping[str, str | int], disks: frozenset[str], path: str, label: str) -> None:
+        """One attempt to send settings some of which make disks.
+
+        Raises:
+            TransientError: The config has changed since it was read: nothing was done.
+        """
+        config = self._api.get(path, what=f"read the disks of {label}")
+        parameters = {key: value for key, value in settings.items() if key not in disks & config.keys()}
+        if not parameters:
+            return
+        try:
+            self._api.send(
+                "put", path, what=f"configure {label}", parameters={**parameters, "digest": str(config["digest"])}
+            )
+        except HypervisorError as error:
+            if "checksum mismatch" not in error.details:
+                raise
+            raise TransientError(error.brief, details=error.details, resolution=_CHANGED) from error
 
     def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
         """See `Hypervisor.grow_disk`. The size is absolute, so a repeated request does no harm."""

@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bootstrap.adapters.proxmox import configs, containers
@@ -44,6 +44,7 @@ class _Guest:
     pve_node: PveNodeName
     row: Row
     config: Row | None
+    clone_runs: bool | None = None
 
     @property
     def vmid(self) -> Vmid:
@@ -57,7 +58,7 @@ class _Guest:
     def record(self) -> VmRecord:
         """It as a value."""
         read = configs.vm_record if self.kind == "qemu" else containers.container_record
-        return read(self.config or {}, row=self.row, pve_node=self.pve_node)
+        return replace(read(self.config or {}, row=self.row, pve_node=self.pve_node), clone_runs=self.clone_runs)
 
     @property
     def committed(self) -> bool:
@@ -94,7 +95,9 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
         bare = list(pool.map(lambda row: _read_node(api, row), rows))
         listed = [guest for reading in bare for guest in reading.guests]
-        guests = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
+        read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
+    auditing = {reading.name for reading in bare if reading.status}
+    guests = tuple(_with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read)
     away = tuple(_away(api, {reading.name for reading in bare if not reading.online}))
     here = tuple(guest for guest in guests if guest.config is not None)
     records = [guest.record for guest in here if not guest.template]
@@ -123,15 +126,19 @@ def machines(api: Api) -> tuple[VmRecord, ...]:
             for guests in pool.map(lambda each: list(_list_guests(api, *each)), itertools.product(online, _KINDS))
             for guest in guests
         ]
-        tagged = [guest for guest in listed if OWNER_TAG in configs.tags(guest.row.get("tags")) and not guest.template]
+        tagged = [guest for guest in listed if _tagged(configs.tags(guest.row.get("tags"))) and not guest.template]
         read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
     records = [guest.record for guest in read if guest.config is not None]
-    away = [vm for vm in _away(api, offline) if OWNER_TAG in vm.tags]
+    away = [vm for vm in _away(api, offline) if _tagged(vm.tags)]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
 
 
 def _concerns(vm: VmRecord, *, cluster: ClusterName, vmids: VmidRange) -> bool:
-    return vm.vmid in vmids or OWNER_TAG in vm.tags or vm.record is not None or vm.name.startswith(f"{cluster}-")
+    return vm.vmid in vmids or _tagged(vm.tags) or vm.record is not None or vm.name.startswith(f"{cluster}-")
+
+
+def _tagged(tags: frozenset[str]) -> bool:
+    return OWNER_TAG in {tag.lower() for tag in tags}
 
 
 def _read_node(api: Api, row: Row) -> _NodeReading:
@@ -177,6 +184,22 @@ def _with_config(api: Api, guest: _Guest) -> _Guest:
         logger.info("%s", error)
         config = None
     return _Guest(kind=guest.kind, pve_node=guest.pve_node, row=guest.row, config=config)
+
+
+def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
+    """An unfinished clone, and whether a task may still make it.
+
+    A task that clones is on the clone's Proxmox node. Without Sys.Audit a token sees only tasks of its own.
+    """
+    if guest.kind != "qemu" or not configs.unfinished(guest.config or {}):
+        return guest
+    path, what = f"nodes/{guest.pve_node}/tasks", f"list the tasks of {guest.pve_node}"
+    if api.get(path, what=what, source="active", typefilter="qmclone"):
+        return replace(guest, clone_runs=True)
+    if not sees_all:
+        return guest
+    # The task may have ended since the config was read: whose it is shows in it then.
+    return replace(_with_config(api, guest), clone_runs=False)
 
 
 def _away(api: Api, offline: set[PveNodeName]) -> Iterable[VmRecord]:

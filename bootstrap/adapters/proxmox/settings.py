@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bootstrap.adapters.proxmox.configs import storage_of, tags, whole_gib
+from bootstrap.adapters.proxmox.configs import DRIVE_KEY, storage_of, tags, whole_gib
 
 _MASKED = frozenset({"cipassword"})
 """Reads back as asterisks."""
@@ -29,6 +29,13 @@ def encode(settings: Mapping[str, str | int]) -> dict[str, str | int]:
     return encoded
 
 
+def new_disks(settings: Mapping[str, str | int]) -> frozenset[str]:
+    """The keys of disks that are to be made: sent twice, such a setting makes two."""
+    return frozenset(
+        key for key, value in settings.items() if DRIVE_KEY.fullmatch(key) and _NEW_DISK.fullmatch(str(value))
+    )
+
+
 def not_kept(settings: Mapping[str, str | int], config: Mapping[str, Any]) -> dict[str, str]:
     """Settings that a config read back does not have, each with what it has instead."""
     gone = {key for key in str(settings.get("delete", "")).split(",") if key}
@@ -42,10 +49,10 @@ def not_kept(settings: Mapping[str, str | int], config: Mapping[str, Any]) -> di
 def _kept(key: str, asked: str | int, stored: object) -> bool:
     """Whether a value is stored, in whatever form Proxmox VE gives it."""
     wanted, has = str(int(asked) if isinstance(asked, bool) else asked), str("" if stored is None else stored)
-    if key == "tags":  # sorted, in lower case, without duplicates
-        return tags(wanted.lower()) == tags(has)
-    if key == "description":  # trailing newlines go
-        return wanted.rstrip("\n") == has.rstrip("\n")
+    if key == "tags":  # sorted, without duplicates, and in lower case unless tag-style says otherwise
+        return tags(wanted.lower()) == tags(has.lower())
+    if key == "description":  # trailing newlines go, and blanks with them (PVE::QemuServer, parse_vm_config)
+        return wanted.rstrip() == has.rstrip()
     if key == "sshkeys":
         return wanted.strip() == unquote(has).strip()
     new_disk = _NEW_DISK.fullmatch(wanted)

@@ -110,8 +110,9 @@ class Cloning:
             self._clean_up(vm)
         except _KilledError as killed:
             status = "unexpected status"
+            undo = self._clean_up if killed.early else self._unlock
             if killed.fault.left is None:
-                killed.fault.undo = lambda: self._clean_up(vm) if killed.early else self._unlock(vm)
+                killed.fault.undo = lambda: undo(vm)
         pve.release(vm, work.record["upid"])
         end_task(work.record, status)
         backup = self._strike("backup-lock", work) if status == "OK" else None

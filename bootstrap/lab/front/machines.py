@@ -109,7 +109,8 @@ class Machines:
         pve = self.front.pve
         there = pve.guest(newid)
         if there is not None and (there is not pve.vm(newid) or there.node != source.node):
-            return f"close (rename) atomic file '/etc/pve/nodes/{source.node}/qemu-server/{newid}.conf' failed: File exists"
+            path = f"/etc/pve/nodes/{source.node}/qemu-server/{newid}.conf"
+            return f"close (rename) atomic file '{path}' failed: File exists"
         return "" if there is not None else image_there(pve, source, newid)
 
     def _interfere(self, call: Call, source: Any, newid: int) -> None:

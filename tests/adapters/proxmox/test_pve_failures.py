@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -105,50 +106,49 @@ def test_a_flaky_network_is_outlived(lab: Lab, hypervisor: ProxmoxHypervisor) ->
     assert [lab.pve.vm(7100 + number).status for number in range(3)] == ["running"] * 3
 
 
-def test_a_clone_whose_answer_is_lost_is_found_and_not_made_twice(
-    lab: Lab, relayed: ProxmoxHypervisor, relay: Relay
-) -> None:
-    relay.lose = "answer"
+def test_a_clone_whose_answer_is_lost_is_found_and_not_made_twice(lab: Lab, relayed: ProxmoxHypervisor) -> None:
+    lost = lab.server.faults.add("answer-lost", path="/clone", times=1)
     relayed.clone(clone_request(), warn=lab.warnings.append)
-    assert relay.lose == ""
+    assert lost.hits == 1
     assert lab.pve.vm(VM).config["name"] == NAME
     assert lab.requests("POST", "/clone") == 1
 
 
-def test_a_clone_whose_answer_is_lost_is_known_even_if_it_shows_late(
-    lab: Lab, relayed: ProxmoxHypervisor, relay: Relay
-) -> None:
+def test_a_clone_whose_answer_is_lost_is_known_even_if_it_shows_late(lab: Lab, relayed: ProxmoxHypervisor) -> None:
     """Looked for in vain at first, it then seems that somebody else has the vmid."""
     lab.pve.fail("GET", f"/qemu/{VM}/config", 500, "Configuration file '7001.conf' does not exist", times=1)
-    relay.lose = "answer"
+    lab.server.faults.add("answer-lost", path="/clone", times=1)
     relayed.clone(clone_request(), warn=lab.warnings.append)
     assert lab.requests("POST", "/clone") == 2
     assert lab.pve.vm(VM).config["name"] == NAME
 
 
-def test_a_clone_to_another_node_whose_answer_is_lost_is_found(
-    lab: Lab, relayed: ProxmoxHypervisor, relay: Relay
-) -> None:
+def test_a_clone_to_another_node_whose_answer_is_lost_is_found(lab: Lab, relayed: ProxmoxHypervisor) -> None:
     lab.pve.add_node("pve2")
     lab.pve.storages["local"]["shared"] = 1
-    relay.lose = "answer"
+    lab.server.faults.add("answer-lost", path="/clone", times=1)
     relayed.clone(clone_request(pve_node=PveNodeName("pve2")), warn=lab.warnings.append)
     assert lab.pve.vm(VM).node == "pve2"
     assert lab.requests("POST", "/clone") == 1
 
 
-def test_a_clone_whose_request_is_lost_is_asked_for_again(lab: Lab, relayed: ProxmoxHypervisor, relay: Relay) -> None:
-    relay.lose = "request"
+def test_a_clone_whose_request_is_lost_is_asked_for_again(lab: Lab, relayed: ProxmoxHypervisor) -> None:
+    lost = lab.server.faults.add("api-reset", path="/clone", times=1)
     relayed.clone(clone_request(), warn=lab.warnings.append)
-    assert relay.lose == ""
+    assert lost.hits == 1
     assert lab.pve.vm(VM).config["name"] == NAME
 
 
-def test_a_clone_whose_answer_is_lost_is_not_confused_with_a_strangers_vm(
-    lab: Lab, relayed: ProxmoxHypervisor, relay: Relay
-) -> None:
-    lab.pve.add_vm(VM, "stranger", node="pve1", config={"description": "mine", "name": "stranger"})
-    relay.lose = "request"
+def test_a_clone_whose_answer_is_lost_is_not_confused_with_a_strangers_vm(lab: Lab, relayed: ProxmoxHypervisor) -> None:
+    asked = lab.pve.resolve
+
+    def meanwhile(request: Any, *args: Any) -> Any:
+        if request.path.endswith("/clone") and lab.pve.vm(VM) is None:
+            lab.pve.add_vm(VM, "stranger", node="pve1", config={"description": "mine", "name": "stranger"})
+        return asked(request, *args)
+
+    lab.pve.resolve = meanwhile
+    lab.server.faults.add("answer-lost", path="/clone", times=1)
     with pytest.raises(HypervisorError, match="already exists"):
         relayed.clone(clone_request(), warn=lab.warnings.append)
     assert lab.pve.vm(VM).config["description"] == "mine"

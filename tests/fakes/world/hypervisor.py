@@ -92,13 +92,14 @@ class FakeHypervisor:
             vm = FakeVm(
                 vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
             )
-            vm.tags = "homelab-k8s-template"
             source = world.vms.get(request.template)
             home = next(
                 (one for one in (*world.templates, *world.made_templates()) if one.vmid == request.template), None
             )
             assert home is not None
             assert home.pve_node == request.template_node
+            vm.tags = ";".join(sorted(home.tags))
+            vm.settings.update({key: value for key, value in home.settings if key not in ("description", "tags")})
             facts = next(each for each in world.pve_nodes if each.name == request.template_node)
             shared = {storage.name for storage in facts.storages if storage.shared}
             if request.template_node != request.pve_node and not home.storages <= shared:
@@ -130,7 +131,9 @@ class FakeHypervisor:
             vm = self._vm(vmid, pve_node)
         self.world.log(f"configure {vm.name}")
         with self.world.lock:
-            vm.settings.update(settings)
+            for key in str(settings.get("delete", "")).split(","):
+                vm.settings.pop(key, None)
+            vm.settings.update({key: value for key, value in settings.items() if key != "delete"})
             vm.description = str(settings.get("description", vm.description))
             vm.tags = str(settings.get("tags", vm.tags))
 
@@ -158,6 +161,8 @@ class FakeHypervisor:
         self.world.log(f"destroy {vm.name}")
         if vm.running:
             raise HypervisorError(f"VM {vmid} is running - destroy failed")
+        if str(vm.settings.get("protection", 0)) == "1":
+            raise HypervisorError(f"can't remove VM {vmid} - protection mode enabled")
         with self.world.lock:
             del self.world.vms[vmid]
 

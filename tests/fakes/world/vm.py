@@ -11,6 +11,7 @@ from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.record import parse_record
+from bootstrap.planning.inherited import matters
 
 
 @dataclass
@@ -35,6 +36,7 @@ class FakeVm:
     files: dict[str, str] = field(default_factory=dict)
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False
+    clone_runs: bool | None = None
 
     @property
     def mac(self) -> str:
@@ -83,4 +85,10 @@ class FakeVm:
             smbios_uuid=self.smbios_uuid if self.kind is MachineKind.VM else None,
             kind=self.kind,
             ip6=self.ip6,
+            cdroms=("ide2",) if self.kind is MachineKind.VM else (),
+            unused=tuple((key, str(value)) for key, value in self.settings.items() if key.startswith("unused")),
+            description=self.description,
+            settings=tuple((key, str(value)) for key, value in self.settings.items() if matters(key, str(value))),
+            unfinished=self.lock == "clone" and not self.description,
+            clone_runs=self.clone_runs,
         )

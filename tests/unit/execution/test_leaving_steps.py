@@ -12,6 +12,7 @@ from bootstrap.execution.context import Done
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.model.ids import PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.observed import OWNER_TAG
 from bootstrap.model.record import parse_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim
 from bootstrap.planning.steps import JoinAgent
@@ -43,6 +44,15 @@ class TestRecord:
         assert stage.state(W1) is RecordState.CLONING
         del stage.world.vms[stage.vm(W2).vmid]
         assert stage.perform(MarkLeaving(machine=W2)) == Done(changed=False, note="gone already")
+
+    def test_what_users_wrote_stays_through_every_state(self, stage: Stage) -> None:
+        vm = stage.vm(W1)
+        vm.description, vm.tags = f"# owner: me\r\n\n{vm.description}\n\n* a list", f"{vm.tags};backup"
+        before = vm.description
+        stage.perform(MarkLeaving(machine=W1))
+        assert vm.description == before.replace('"made"', '"leaving"')
+        stage.perform(Reclaim(machine=W1))
+        assert (vm.description, vm.tags) == (before, f"{OWNER_TAG};backup")
 
     def test_another_vm_under_the_vmid_is_not_marked(self, stage: Stage) -> None:
         stage.vm(W1).smbios_uuid = "another"
