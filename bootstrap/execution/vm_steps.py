@@ -175,6 +175,11 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
     vm = owned_vm(step.machine.name, context)
     if vm.record is not None and vm.record.state is RecordState.MADE and has_tag(vm, OWNER_TAG):
         return Done(changed=False)
+    if step.disk and vm.disk is None:
+        raise HomelabError(
+            f"{step.machine.name}: its clone was cut off before its disk was there (vmid {vm.vmid} on {vm.pve_node})",
+            resolution=f"as root on {vm.pve_node}: qm destroy {vm.vmid}; then run the command again",
+        )
     if step.disk and step.machine.disk_gib > vm.disk_gib:
         hypervisor.grow_disk(
             vm.vmid,

@@ -187,7 +187,7 @@ def _resolution(request: Request) -> str:
     pve_node, tool = (request.template_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
     return (
         f"if no task makes it any more, as root on {pve_node}: {tool} unlock {request.vmid} && "
-        f"{tool} destroy {request.vmid}; then run the command again"
+        f"{tool} destroy {request.vmid}"
     )
 
 

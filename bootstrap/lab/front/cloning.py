@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fakepve import TaskError
@@ -110,9 +111,8 @@ class Cloning:
             self._clean_up(vm)
         except _KilledError as killed:
             status = "unexpected status"
-            undo = self._clean_up if killed.early else self._unlock
             if killed.fault.left is None:
-                killed.fault.undo = lambda: undo(vm)
+                killed.fault.undo = partial(self._clean_up if killed.early else self._unlock, vm)
         pve.release(vm, work.record["upid"])
         end_task(work.record, status)
         backup = self._strike("backup-lock", work) if status == "OK" else None
@@ -146,7 +146,7 @@ class Cloning:
         killed = self._strike("clone-dies", work)
         for key in keys:
             if killed and len(done) == killed.number("written"):
-                raise _KilledError(killed, early=not done)
+                raise _KilledError(killed, early=True)
             kind = "clone_drive" if "cloudinit" in str(work.config[key]) else "full_clone" if work.full else "clone"
             async with self._locked(work.source.node, self._storage(work, key)):
                 await self.front.pve.pause(delays.lab_s(kind, vm.vmid))
@@ -158,7 +158,7 @@ class Cloning:
             left = {key: value for key, value in work.config.items() if key not in keys or key in done}
             _show(work, {**left, "lock": "clone"})
         if killed:
-            raise _KilledError(killed, early=not done)
+            raise _KilledError(killed, early=False)
 
     def _storage(self, work: CloneWork, key: str) -> str:
         """The storage of a drive; empty where it is none of the lab's."""
@@ -223,7 +223,7 @@ class Cloning:
 
 
 class _KilledError(Exception):
-    """The clone's worker was killed; `early`: before the first volume was there."""
+    """The clone's worker was killed; `early`: before the last volume was there, so that it is of no use."""
 
     def __init__(self, fault: Fault, *, early: bool) -> None:
         super().__init__("killed")

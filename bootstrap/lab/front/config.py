@@ -129,6 +129,9 @@ class Config:
         if not names:
             raise PveError(500, "no options specified")
         _check_names(call)
+        for name in _listed(call, "delete"):
+            if name in changes:
+                raise bad_parameters(delete=f"you can't use '-{name}' and -delete {name}' at the same time")
         _check_values(changes)
         for name in names:
             self._check_right(call, name)

@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fakepve import PveError, TaskError
 
+from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.cloning import Cloning, image_there
@@ -120,20 +122,24 @@ class Machines:
         taken = faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node)
         if taken and not pve.vm(newid):
             pve.add_vm(newid, f"somebody-elses-{newid}", node=taken.text("on") or call.pve_node)
-        if faults.strike("orphan-volume", machine=name, vmid=newid, pve_node=call.pve_node):
-            self._leave_volume(source, newid)
+        left = faults.strike("orphan-volume", machine=name, vmid=newid, pve_node=call.pve_node)
+        if left:
+            self._leave_volume(left, source, newid)
         gone = faults.strike("template-gone", machine=name, vmid=newid, pve_node=call.pve_node)
         if gone and source in pve.vms:
             pve.vms.remove(source)
             gone.undo = lambda: pve.vms.append(source)
 
-    def _leave_volume(self, source: Any, newid: int) -> None:
-        """A cloud-init drive's volume that a VM which is gone left behind."""
+    def _leave_volume(self, fault: Fault, source: Any, newid: int) -> None:
+        """A cloud-init drive's volume that a VM which is gone left behind; it goes with a fault that has no end."""
         for key, value in source.config.items():
             storage, _, name = str(value).split(",")[0].partition(":")
             if DRIVE.fullmatch(key) and "cloudinit" in name:
                 volumes = self.front.pve.storages[storage]["volumes"]
-                volumes[name.replace(str(source.vmid), str(newid))] = {**volumes[name], "vmid": newid}
+                own = name.replace(str(source.vmid), str(newid))
+                volumes[own] = {**volumes[name], "vmid": newid}
+                if fault.left is None:
+                    fault.undo = partial(volumes.pop, own, None)
 
     async def resize(self, call: Call) -> Answer:
         """Grow a disk, in a task that finds all faults but malformed parameters."""

@@ -37,6 +37,7 @@ class FakeVm:
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False
     clone_runs: bool | None = None
+    disk: str | None = "scsi0"
 
     @property
     def mac(self) -> str:
@@ -77,7 +78,7 @@ class FakeVm:
             record=record,
             cores=int(self.settings.get("cores", 1)),
             memory_mib=int(self.settings.get("memory", 512)),
-            disk="scsi0" if self.kind is MachineKind.VM else "rootfs",
+            disk=self.disk if self.kind is MachineKind.VM else "rootfs",
             disk_gib=self.disk_gib,
             mac=self.mac,
             net0=str(self.settings.get("net0", f"virtio={self.mac},bridge=vmbr0")),

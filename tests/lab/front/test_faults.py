@@ -190,11 +190,13 @@ def clone_ends(lab: Lab, vmid: int = 201) -> str:
         ("storage-lock-held", "can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout"),
         ("clone-fails", "clone failed: I/O error"),
         ("vmid-taken", "unable to create VM 201: config file already exists"),
+        ("orphan-volume", "clone failed: disk image '/var/lib/vz/images/201/vm-201-cloudinit.qcow2' already exists"),
         ("template-gone", "does not exist"),
     ],
 )
 def test_clones_that_fail_and_leave_nothing_of_theirs(lab: Lab, fault: str, words: str) -> None:
-    cause(lab, fault, times=1) if fault in ("vmid-taken", "template-gone") else cause(lab, fault)
+    once = fault in ("vmid-taken", "template-gone", "orphan-volume")
+    cause(lab, fault, times=1) if once else cause(lab, fault)
     assert words in clone_ends(lab)
     left = lab.server.pve.vm(201)
     assert left is None or left.name == "somebody-elses-201"
@@ -257,6 +259,13 @@ def test_a_config_that_somebody_changes_meanwhile(lab: Lab) -> None:
     assert said(lab, "PUT", f"{ONE}/config", {"cores": 2, "digest": digest}) == (500, words)
     assert "somebody-elses" in lab.api("GET", f"{ONE}/config")["tags"]
     lab.api("PUT", f"{ONE}/config", {"cores": 2})
+
+
+def test_tags_that_keep_their_case(lab: Lab) -> None:
+    lab.clone(201)
+    cause(lab, "tags-keep-case")
+    lab.api("PUT", f"{ONE}/config", {"tags": "Prod"})
+    assert lab.api("GET", f"{ONE}/config")["tags"] == "Prod"
 
 
 def test_a_fault_strikes_only_whom_it_names(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import pytest
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.errors import PreflightError
+from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import StorageNetwork
 from bootstrap.model.hardware import DataDisk, Hardware
 from bootstrap.model.ids import StorageName, Vmid
@@ -126,11 +126,18 @@ def test_tags_of_the_template_go_in_any_case_and_those_of_users_stay() -> None:
     assert {vm.tags for vm in world.vms.values()} == {"demo;homelab-k8s"}
 
 
+def test_a_clone_that_was_cut_off_before_its_disk_says_so() -> None:
+    world, spec = World(), cluster()
+    world.on_call = lambda call: setattr(world.vms[Vmid(7000)], "disk", None) if call == "cloned demo-cp-1" else None
+    with pytest.raises(HomelabError, match=r"demo-cp-1: its clone was cut off .* on pve1: qm destroy 7000"):
+        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+
+
 def test_a_half_made_machine_keeps_the_tags_and_notes_that_it_was_given_meanwhile() -> None:
     world, spec = World(), cluster()
     world.fail_clone = {"demo-workers-1"}
     world.on_call = lambda call: interfere(world) if call == "cloned demo-cp-1" else None
-    with pytest.raises(Exception, match="demo-workers-1"):
+    with pytest.raises(HomelabError, match="demo-workers-1"):
         run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     vm = world.vms[Vmid(7000)]
     assert vm.tags == "Backup;demo;homelab-k8s"
@@ -158,6 +165,6 @@ def test_a_half_made_machine_of_a_protected_template_is_removed() -> None:
     vm.description, vm.running = render_record(replace(record, state=RecordState.CLONING)), False
     vm.settings["protection"] = 1
     world.vms[Vmid(7002)].settings["protection"] = 1
-    with pytest.raises(Exception, match="protection mode enabled"):
+    with pytest.raises(HomelabError, match="protection mode enabled"):
         run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(world.vms) == [7002]
