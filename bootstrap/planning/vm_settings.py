@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
-from bootstrap.model.observed import VmRecord
+from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import render_record
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted

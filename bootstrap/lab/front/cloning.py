@@ -248,8 +248,11 @@ def image_there(pve: Any, source: Any, vmid: int) -> str:
             continue
         path = old.replace(str(source.vmid), str(vmid))
         if path in volumes:
-            text = IMAGE_THERE.get(str(pve.storages[storage].get("type")), _FILE_THERE)
             name = path.rpartition("/")[2]
+            text = IMAGE_THERE.get(str(pve.storages[storage].get("type")))
+            if text is not None:  # volumes that are no files have no extension
+                name = name.partition(".")[0]
+            text = text or _FILE_THERE
             return f"clone failed: {text.format(name=name, vmid=vmid)}"
     return ""
 
