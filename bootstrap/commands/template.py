@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from bootstrap.commands.lock import ClusterLock
 from bootstrap.commands.observe import observe_proxmox
@@ -12,11 +13,18 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
-from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
 from bootstrap.planning.lock import lock_vmid
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint
+from bootstrap.planning.recipes import (
+    CloudImage,
+    Recipe,
+    TemplateVm,
+    image_of_volume,
+    key_fingerprint,
+    template_vmid,
+)
 from bootstrap.planning.template_build import (
     BuildWish,
     TemplatesSeen,
@@ -55,7 +63,8 @@ def builds_for(spec: ClusterSpec, ports: Ports, observed: Observed, wish: BuildW
     """
     arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
     recipe = Recipe(image=_image(wish, arch, ports), k3s=version)
-    plan = plan_build(spec, observed, recipe, wish, _see(spec, observed, ports))
+    seen = _see(spec, observed, ports)
+    plan = plan_build(spec, _with_hidden(spec, observed, ports, wish, seen), recipe, wish, seen)
     builds = builds_of(plan)
     if builds:
         check_rights(ports, _rights_to_build(spec, builds, vnets=observed.vnets), what="building a template")
@@ -134,6 +143,18 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
             details=", ".join(new),
             resolution=f"run `homelab-k8s {plan.command}` again to see and confirm that",
         )
+
+
+def _with_hidden(spec: ClusterSpec, observed: Observed, ports: Ports, wish: BuildWish, seen: TemplatesSeen) -> Observed:
+    """With the vmids as used that builds would take and that something has which the token may not see."""
+    used, free = set(observed.used_vmids), set[Vmid]()
+    templates = [one.vmid for one in seen.templates]
+    while len(free) < len(build_nodes(spec, observed, wish)):
+        vmid = template_vmid(spec.placement.vmids, used | free, templates)
+        if vmid is None:
+            break
+        (free if ports.hypervisor.is_free(vmid) else used).add(vmid)
+    return replace(observed, used_vmids=frozenset(used))
 
 
 def _image(wish: BuildWish, arch: str, ports: Ports) -> CloudImage:

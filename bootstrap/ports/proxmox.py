@@ -164,6 +164,10 @@ class Hypervisor(Protocol):
         """What the token lacks to run `up` and `down`, one for each path."""
         ...
 
+    def is_free(self, vmid: Vmid) -> bool:
+        """Whether nothing in the Proxmox cluster has a vmid, also none of those that the token may not see."""
+        ...
+
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """Read one VM afresh. Raises VmNotFoundError."""
         ...

@@ -86,7 +86,7 @@ class Cloning:
         warn: Warn,
     ) -> None:
         """Send the request; its task is one of the Proxmox node `runs_on`."""
-        self._ask_for(request.vmid, what=what)
+        self.ask_for(request.vmid, what=what)
         lost = False
 
         def attempt() -> None:
@@ -105,7 +105,7 @@ class Cloning:
 
         self._api.retry(attempt)
 
-    def _ask_for(self, vmid: Vmid, *, what: str) -> None:
+    def ask_for(self, vmid: Vmid, *, what: str) -> None:
         """Ask whether a vmid is free, also of VMs that the token cannot see; needs no privilege.
 
         Proxmox VE finds a vmid of another Proxmox node only in a clone's task (PVE 9.2, observed).

@@ -22,6 +22,7 @@ from bootstrap.errors import (
     PermissionDeniedError,
     TaskFailedError,
     TransientError,
+    VmidTakenError,
     VmNotFoundError,
 )
 from bootstrap.model.cluster import VmidRange
@@ -116,6 +117,14 @@ class ProxmoxHypervisor:
         record = read(config, row={"vmid": vmid, **status}, pve_node=pve_node)
         self._learn(vmid, record.name, kind)
         return record
+
+    def is_free(self, vmid: Vmid) -> bool:
+        """See `Hypervisor.is_free`."""
+        try:
+            self._cloning.ask_for(vmid, what=f"ask whether vmid {vmid} is free")
+        except VmidTakenError:
+            return False
+        return True
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """See `Hypervisor.clone`."""

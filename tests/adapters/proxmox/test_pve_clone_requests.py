@@ -13,7 +13,7 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.failures import from_exit_status
 from bootstrap.errors import DeadlineError, TaskFailedError, VmidTakenError
 from bootstrap.lab.front.cloning import IMAGE_THERE
-from bootstrap.model.ids import ClusterName, PveNodeName
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.observed import VmRecord
 from tests.adapters.proxmox.pve_lab import NAME, VM, VMIDS, Lab, clone_request
 
@@ -98,6 +98,7 @@ def test_the_vmid_of_a_dead_clone_is_taken(bare: Lab) -> None:
 def test_a_vmid_of_a_vm_that_the_token_cannot_see_is_asked_ahead(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
     lab.pve.add_node("pve2")
     lab.pve.add_vm(VM, "hidden", node="pve2")
+    assert [hypervisor.is_free(vmid) for vmid in (VM, Vmid(VM + 1))] == [False, True]
     with pytest.raises(VmidTakenError, match="VM 7001 already exists"):
         hypervisor.clone(clone_request(), warn=lab.warnings.append)
     assert lab.requests("POST", "/clone") == 0

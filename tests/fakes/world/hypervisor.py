@@ -67,6 +67,10 @@ class FakeHypervisor:
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing + (self.world.missing_to_build if rights.builds else ())
 
+    def is_free(self, vmid: Vmid) -> bool:
+        world = self.world
+        return vmid not in world.vms.keys() | world.hidden | {template.vmid for template in world.templates}
+
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         with self.world.lock:
             return self._vm(vmid, pve_node).record()
@@ -85,7 +89,7 @@ class FakeHypervisor:
                 world.vms.setdefault(
                     request.vmid, FakeVm(vmid=request.vmid, name="somebody-elses", pve_node=request.pve_node)
                 )
-            if request.vmid in world.vms:
+            if request.vmid in world.vms.keys() | world.hidden:
                 raise VmidTakenError(f"vmid {request.vmid} is taken")
             if request.name in world.fail_clone:
                 raise HypervisorError(f"{request.name}: clone failed", details="clone failed: no space left")

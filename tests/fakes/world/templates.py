@@ -66,7 +66,7 @@ class FakeTemplates:
     def create(self, request: BuilderRequest, *, warn: Warn) -> None:
         world = self.world
         with world.lock:
-            if request.vmid in world.vms:
+            if request.vmid in world.vms.keys() | world.hidden:
                 raise VmidTakenError(f"vmid {request.vmid} is taken")
             assert {(request.pve_node, request.image), (request.pve_node, request.seed)} <= world.volumes
             vm = FakeVm(vmid=request.vmid, name=request.name, pve_node=request.pve_node)

@@ -38,6 +38,7 @@ class World:
         silent: Machine names whose guest agent never answers.
         refuses_key: Machine names whose sshd refuses our key.
         taken_while_cloning: Vmids that somebody takes between look and clone.
+        hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to the journal its k3s unit loops with.
         missing, missing_to_build: What the token lacks, and what it lacks besides to build templates.
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
@@ -90,6 +91,7 @@ class World:
     refuses_key: set[str] = field(default_factory=set)
     no_agent: set[str] = field(default_factory=set)
     taken_while_cloning: set[Vmid] = field(default_factory=set)
+    hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     missing: tuple[MissingPrivileges, ...] = ()
     missing_to_build: tuple[MissingPrivileges, ...] = ()

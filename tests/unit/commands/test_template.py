@@ -53,6 +53,31 @@ def isos(world: World) -> list[str]:
     return [volume for _, volume in world.volumes if ":iso/" in volume]
 
 
+def test_a_vmid_of_what_the_token_may_not_see_is_passed_over() -> None:
+    world = world_of("pve1", "pve2")
+    first, second = (build.vmid for build in builds_of(prepare_build(SPEC, world.ports, WISH)))
+    world.hidden = {first, second}
+    build(world)
+    made = {one.vmid for one in list_templates(world.ports)}
+    assert made == {second + 1, second + 2}
+
+
+def test_what_users_wrote_about_a_template_stays() -> None:
+    world = world_of()
+
+    def interfere(call: str) -> None:
+        for vm in world.vms.values():
+            if call.startswith("create"):
+                vm.description = f"# mine\r\n{vm.description}\nmore"
+
+    world.on_call = interfere
+    build(world)
+    (made,) = list_templates(world.ports)
+    text = world.vms[made.vmid].description
+    assert text.startswith("# mine\r\n")
+    assert text.endswith("}\nmore")
+
+
 def test_a_template_is_built_in_order_and_nothing_else_is_left() -> None:
     world = world_of()
     build(world)
