@@ -10,7 +10,7 @@ import pytest
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.guests.base import AgentSilentError
+from bootstrap.lab.guests.base import AgentCommandError, AgentSilentError
 from tests.lab.simulated.running import Guest, Guests, eventually
 
 
@@ -29,6 +29,14 @@ def test_an_agent_without_addresses(simulated: Guests, faults: Faults) -> None:
     assert guest.address() == ""
     faults.remove(fault.id)
     eventually("an address", guest.address)
+
+
+def test_an_agent_that_forbids_files(simulated: Guests, faults: Faults) -> None:
+    faults.add("agent-forbids")
+    guest = simulated.start(201)
+    eventually("an address", guest.address)
+    with pytest.raises(AgentCommandError, match="Command guest-file-open has been disabled"):
+        guest.agent("guest-file-open", path="/etc/hostname")
 
 
 def test_an_address_that_changes(simulated: Guests, faults: Faults) -> None:
