@@ -30,6 +30,8 @@ from bootstrap.lab.front.config import Config
 from bootstrap.lab.front.containers import Containers
 from bootstrap.lab.front.context import Front, measure_capacity
 from bootstrap.lab.front.gateway import Gateway
+from bootstrap.lab.front.ha import Ha
+from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.front.machines import Machines
 from bootstrap.lab.front.passing import Passer
 from bootstrap.lab.front.power import Power
@@ -93,6 +95,7 @@ class LabServer:
         self._network = network
         self._ssh_port = ssh_port
         self.faults = faults or Faults()
+        self.ha = HaManager(self.pve, self.supervisor, self.faults)
         self._reason = reason
         self._state_dir = state_dir
         self._stack: contextlib.AsyncExitStack | None = None
@@ -119,6 +122,8 @@ class LabServer:
             stack.push_async_callback(gateway.stop)
             looking = asyncio.create_task(self.supervisor.run(), name="supervisor")
             stack.push_async_callback(self._stop_looking, looking)
+            managing = asyncio.create_task(self.ha.run(), name="ha")
+            stack.push_async_callback(self._stop_managing, managing)
             self._stack = stack.pop_all()
         self.info = self._describe(port, certificate, self._tokens)
         return self.info
@@ -154,6 +159,7 @@ class LabServer:
             pve=self.pve,
             passer=passer,
             supervisor=self.supervisor,
+            ha=self.ha,
             capacity=measure_capacity(self.options),
             options=self.options,
             fingerprint=certificate.fingerprint,
@@ -162,11 +168,19 @@ class LabServer:
         )
         parts = (
             *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
-            *(Containers(front), Tagging(front), self.access),
+            *(Containers(front), Tagging(front), self.access, Ha(front)),
         )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
         version = self.options.pve_version
-        return Gateway(pve=self.pve, passer=passer, pve_version=version, own=own, faults=self.faults, master=ROOT)
+        return Gateway(
+            pve=self.pve,
+            passer=passer,
+            pve_version=version,
+            own=own,
+            faults=self.faults,
+            master=ROOT,
+            before=self.ha.follow,
+        )
 
     async def _listen(self, gateway: Gateway, certificate: Certificate) -> int:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -207,6 +221,11 @@ class LabServer:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
         await self.supervisor.close()
+
+    async def _stop_managing(self, managing: asyncio.Task[None]) -> None:
+        managing.cancel()
+        await asyncio.gather(managing, return_exceptions=True)
+        await self.ha.close()
 
 
 def lab_delays(options: LabOptions) -> Delays:

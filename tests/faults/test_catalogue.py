@@ -40,4 +40,5 @@ def test_fault(entry: Entry, trials: dict[str, Future[Trial]]) -> None:
 
 
 def test_every_fault_of_the_lab_has_an_entry() -> None:
-    assert {entry.fault for entry in ENTRIES} == KINDS.keys() | LOCAL.keys()
+    # A VM can only move where there are two Proxmox nodes: tests/lab/simulated/test_moves_and_ha.py.
+    assert {entry.fault for entry in ENTRIES} == (KINDS.keys() - {"vm-moved"}) | LOCAL.keys()

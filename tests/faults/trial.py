@@ -14,7 +14,10 @@ from tests.faults.local import LOCAL
 MACHINES = ("demo-cp-1", "demo-workers-1")
 HEALED_WITHIN_S = 20.0
 UNCOUNTED = frozenset(
-    {"api-refused", "forbidden", "no-quorum", "pve-node-offline", "storage-full", "storage-inactive", "tags-keep-case"}
+    {
+        *("api-refused", "forbidden", "no-quorum", "pve-node-offline", "pve-node-maintenance"),
+        *("storage-full", "storage-inactive", "tags-keep-case"),
+    }
 )
 """Faults that are a state: the lab does not count whom they strike, the words expected tell."""
 

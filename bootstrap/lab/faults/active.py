@@ -132,6 +132,17 @@ class Faults:
             return ()
         return tuple(fault for fault in self.all() if fault.kind.word == word)
 
+    def fitting(self, word: str, *, machine: str = "", vmid: int | None = None, pve_node: str = "") -> Fault | None:
+        """The first fault of a kind that fits, without striking; the arguments are `strike`'s."""
+        return next(
+            (
+                fault
+                for fault in self.named(word)
+                if _fits(fault, machine=machine, vmid=vmid, pve_node=pve_node, values={})
+            ),
+            None,
+        )
+
     def strike(
         self, word: str, *, machine: str = "", vmid: int | None = None, pve_node: str = "", **values: str
     ) -> Fault | None:

@@ -57,6 +57,7 @@ _K3S = (
 _REQUEST = {"method": "", "path": ""}  # both empty: every request
 _TASK = {"type": ""}
 _WRITTEN = {"written": 0}  # 0: nothing is in the config but the lock, neither name nor description
+_MOVE = {**_REQUEST, "to": ""}  # empty: the first other one that is online
 
 _PROXMOX = (
     FaultKind("api-refused", "proxmox", "nothing listens on the API's port (the proxy restarts)"),
@@ -71,6 +72,9 @@ _PROXMOX = (
     FaultKind("forbidden", "proxmox", "the token lacks a privilege everywhere", {"privilege": "VM.Clone"}),
     FaultKind("no-quorum", "proxmox", "the cluster has lost its quorum: reading works, writing does not"),
     FaultKind("pve-node-offline", "proxmox", "a Proxmox node is off: 595 for all that is its"),
+    FaultKind("pve-node-maintenance", "proxmox", "Proxmox HA has put a Proxmox node into maintenance"),
+    FaultKind("ha-managed", "proxmox", "the running machines it fits are Proxmox HA's until it is gone"),
+    FaultKind("vm-moved", "proxmox", "somebody moves the VM to another Proxmox node right before a request", _MOVE),
     FaultKind("storage-full", "proxmox", "no room on the storage", {"storage": "local"}),
     FaultKind("storage-inactive", "proxmox", "the storage is not active", {"storage": "local"}),
     FaultKind("storage-lock-held", "proxmox", "something else holds the storage's lock", {"storage": "local"}),

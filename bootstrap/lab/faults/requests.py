@@ -16,7 +16,7 @@ from bootstrap.lab.faults.state import ClusterState
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NODE = re.compile(r"/nodes/([^/]+)")
-_VM = re.compile(r"/qemu/(\d+)")
+_VM = re.compile(r"/(?:qemu|lxc)/(\d+)")
 _SAID = {
     "api-595": (595, "Connection refused"),
     "api-596": (596, "Broken pipe"),
@@ -46,6 +46,7 @@ class RequestFaults:
             await asyncio.sleep(slow.number("seconds"))
         if self._strike("api-reset", request):
             _reset(request)
+        self._move(request)
         refused = self._refusal(request)
         if refused is not None:
             return refused
@@ -56,9 +57,20 @@ class RequestFaults:
             await _send_half(request, response)
         return response
 
+    def _move(self, request: web.Request) -> None:
+        """Put the VM's config under another Proxmox node; its guest runs on. Only one that is where it is asked for."""
+        asked, vm = _NODE.search(request.path), _VM.search(request.path)
+        guest = self._pve.guest(int(vm[1])) if vm else None
+        if guest is None or asked is None or guest.node != asked[1]:
+            return
+        moved = self._strike("vm-moved", request)
+        if moved:
+            online = [name for name, state in sorted(self._pve.nodes.items()) if state.get("online", True)]
+            guest.node = moved.text("to") or next((name for name in online if name != guest.node), guest.node)
+
     def _strike(self, word: str, request: web.Request) -> Fault | None:
         node, vm = _NODE.search(request.path), _VM.search(request.path)
-        known = self._pve.vm(int(vm[1])) if vm else None
+        known = self._pve.guest(int(vm[1])) if vm else None
         return self._faults.strike(
             word,
             machine=known.name if known else "",

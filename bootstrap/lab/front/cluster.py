@@ -44,7 +44,9 @@ class Cluster:
     async def resources(self, call: Call) -> Answer:
         """Resources of the cluster, nodes with the figures `nodes` has."""
         answer = await self.front.passer.call(call.request)
-        items = [self._with_usage(call, item) if item["type"] == "node" else item for item in answer.data]
+        items = [
+            self._with_hastate(self._with_usage(call, item)) if item["type"] == "node" else item for item in answer.data
+        ]
         if not self.front.pve.allowed(call.user, "/storage/local", "Datastore.Audit"):
             items = [item for item in items if item["type"] != "storage"]
         return Answer(items)
@@ -137,6 +139,11 @@ class Cluster:
             "mem": capacity.memory_bytes - free,
             "uptime": int(time.time() - self._started) + 3600,
         }
+
+    def _with_hastate(self, item: dict[str, Any]) -> dict[str, Any]:
+        """With what Proxmox HA says of the node; `/nodes` does not tell it."""
+        state = self.front.ha.node_state(str(item["node"]))
+        return item if state is None else {**item, "hastate": state}
 
     def _free_bytes(self, pve_node: str) -> int:
         """Memory that no running VM of the node is configured with, less a tenth for the node itself."""

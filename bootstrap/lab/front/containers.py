@@ -14,8 +14,9 @@ from typing import Any
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.front import sdn
-from bootstrap.lab.front.call import Answer, Call, Handler
+from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
+from bootstrap.lab.front.ha import ha_task
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
 from bootstrap.lab.guests.base import ContainerDriver, GuestError, Interface
@@ -66,20 +67,15 @@ class Containers:
     async def start(self, call: Call) -> Answer:
         """Start a container; one that runs is refused at once, unlike a VM (`API2/LXC/Status.pm`)."""
         ct = self._ct(call)
-        if ct is None or ct.ha_managed:
+        if ct is None:
             return await self.front.passer.call(call.request)
         if ct.status == "running":
             raise PveError(500, f"CT {ct.vmid} already running")
+        if ct.ha_managed:
+            return await ha_task(self.front, call, ct, state="started")
 
         async def body(_log: Log) -> None:
-            if ct.template:
-                raise TaskError("you can't start a CT if it's a template")
-            if ct.lock and ct.lock != "mounted":
-                raise TaskError(f"CT is locked ({ct.lock})")
-            for key in sorted(key for key in ct.config if NET.fullmatch(key)):
-                problem = sdn.why_not_plugged(self.front, str(ct.config[key]))
-                if problem:
-                    raise TaskError(problem)
+            self._check_startable(ct)
             await self.front.pve.pause(ct.start_secs)
             if ct.start_error:
                 raise TaskError(ct.start_error)
@@ -90,9 +86,23 @@ class Containers:
 
         return Answer(await start_task(self.front, call, kind="vzstart", vmid=ct.vmid, body=body, vm=ct))
 
+    def _check_startable(self, ct: Any) -> None:
+        if ct.template:
+            raise TaskError("you can't start a CT if it's a template")
+        if ct.lock and ct.lock != "mounted":
+            raise TaskError(f"CT is locked ({ct.lock})")
+        for key in sorted(key for key in ct.config if NET.fullmatch(key)):
+            problem = sdn.why_not_plugged(self.front, str(ct.config[key]))
+            if problem:
+                raise TaskError(problem)
+
     async def stop(self, call: Call) -> Answer:
         """Pull the plug."""
         ct = self._running(call)
+        if ct.ha_managed:
+            if call.values.get("overrule-shutdown"):
+                raise bad_parameters(**{"overrule-shutdown": "Not applicable for HA resources."})
+            return await ha_task(self.front, call, ct, state="stopped")
 
         async def body(_log: Log) -> None:
             await self.front.pve.pause(ct.stop_secs)
@@ -105,6 +115,8 @@ class Containers:
         ct = self._running(call)
         pve = self.front.pve
         timeout_s = int(call.values.get("timeout", pve.shutdown_default_timeout))
+        if ct.ha_managed:
+            return await ha_task(self.front, call, ct, state="stopped", graceful_s=float(timeout_s))
 
         async def body(_log: Log) -> None:
             await pve.pause(min(ct.shutdown_secs, timeout_s))
@@ -115,12 +127,12 @@ class Containers:
         return Answer(await start_task(self.front, call, kind="vzshutdown", vmid=ct.vmid, body=body, vm=ct))
 
     async def interfaces(self, call: Call) -> Answer:
-        """What Proxmox sees of a container's network, from outside; nothing of one that is off."""
+        """What Proxmox sees of a container's network, from outside; nothing of one that is off, or elsewhere."""
         ct = self._ct(call)
         driver: object = self.front.supervisor.driver
-        if ct is None or not isinstance(driver, ContainerDriver):
+        if self.front.pve.ct(call.vmid) is None or not isinstance(driver, ContainerDriver):
             return await self.front.passer.call(call.request)
-        if ct.status != "running":
+        if ct is None or ct.status != "running":
             return Answer()
         return Answer([_shown(interface) for interface in await driver.interfaces(ct.vmid)])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
+from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.front.passing import Passer
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.supervisor import Supervisor
@@ -65,6 +66,7 @@ class Front:
         capacity: What each Proxmox node has.
         options: What the lab was started with.
         fingerprint: SHA-256 of the certificate the gateway shows.
+        ha: Proxmox HA.
         faults: What goes wrong.
         delays: How long Proxmox's own work takes; it takes none where VMs have real guests, or none.
         datacenter: What was set with `PUT /cluster/options`, as it was given.
@@ -73,6 +75,7 @@ class Front:
     pve: Any
     passer: Passer
     supervisor: Supervisor
+    ha: HaManager
     capacity: Capacity
     options: LabOptions
     fingerprint: str

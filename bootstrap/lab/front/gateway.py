@@ -15,7 +15,7 @@ import re
 import ssl
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, cast
 from weakref import WeakSet
@@ -57,10 +57,19 @@ class Gateway:
             passed on.
         faults: What goes wrong.
         master: Token that may ask for faults.
+        before: Called before each request is answered.
     """
 
     def __init__(
-        self, *, pve: Any, passer: Passer, pve_version: int, own: Mapping[Route, Handler], faults: Faults, master: str
+        self,
+        *,
+        pve: Any,
+        passer: Passer,
+        pve_version: int,
+        own: Mapping[Route, Handler],
+        faults: Faults,
+        master: str,
+        before: Callable[[], None],
     ) -> None:
         self.pve = pve
         self.pve_version = pve_version
@@ -73,6 +82,7 @@ class Gateway:
         self._site: web.TCPSite | None = None
         self._listen_at: tuple[str, int, ssl.SSLContext] | None = None
         self._master = master
+        self._before = before
         self._around = RequestFaults(pve, faults).around
         self._faults = FaultsEndpoint(faults, on_change=self._begin_fault)
         self._doors: set[asyncio.Task[None]] = set()
@@ -137,6 +147,7 @@ class Gateway:
             self._transports.add(request.transport)
         if request.path == FAULTS or request.path.startswith(FAULTS + "/"):
             return await self._serve_faults(request)
+        self._before()
         return await self._around(request, self._serve)
 
     async def _serve_faults(self, request: web.Request) -> web.Response:

@@ -11,8 +11,9 @@ from typing import Any
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.front import sdn
-from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler
+from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import MIB, Front
+from bootstrap.lab.front.ha import ha_task
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
 from bootstrap.lab.front.vmconfig import memory_mib, vcpus
 from bootstrap.lab.guests.base import GuestError
@@ -47,7 +48,7 @@ class Power:
                 self.front, call, kind="qmstart", message=NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid)
             )
         if vm.ha_managed:
-            return await self.front.passer.call(call.request)
+            return await ha_task(self.front, call, vm, state="started")
 
         async def body(log: Log) -> None:
             self._check_startable(vm, log)
@@ -66,6 +67,10 @@ class Power:
         vm = self._vm(call)
         if vm is None:
             return await self._missing(call, "qmstop")
+        if vm.ha_managed:
+            if call.values.get("overrule-shutdown"):
+                raise bad_parameters(**{"overrule-shutdown": "Not applicable for HA resources."})
+            return await ha_task(self.front, call, vm, state="stopped")
 
         async def body(_log: Log) -> None:
             await self.front.pve.pause(vm.stop_secs)
@@ -78,6 +83,9 @@ class Power:
         vm = self._vm(call)
         if vm is None:
             return await self._missing(call, "qmshutdown")
+        if vm.ha_managed:
+            timeout_s = float(call.values.get("timeout", self.front.pve.shutdown_default_timeout))
+            return await ha_task(self.front, call, vm, state="stopped", graceful_s=timeout_s)
 
         async def body(log: Log) -> None:
             if vm.status == "running":

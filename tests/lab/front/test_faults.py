@@ -280,7 +280,8 @@ def covered() -> set[str]:
 
     here = Path(__file__).parent
     texts = "".join(
-        path.read_text() for path in (Path(__file__), *(here.parent / "simulated").glob("test_*_faults.py"))
+        path.read_text()
+        for path in (Path(__file__), here / "test_ha.py", *(here.parent / "simulated").glob("test_*_faults.py"))
     )
     return {word for word in KINDS if f'"{word}"' in texts}
 
