@@ -10,6 +10,7 @@
     │   ├── AuthenticationError     4    the endpoint, the certificate or the token is wrong
     │   ├── PermissionDeniedError   1    the token lacks a privilege
     │   ├── VmNotFoundError         1
+    │   ├── VmOutOfSightError       1    it may be on a Proxmox node that cannot be asked
     │   ├── VmidTakenError          1    somebody else was faster: take the next
     │   ├── TaskFailedError         1    a Proxmox task ended in anything but OK or WARNINGS
     │   ├── AgentNotConfiguredError 1    the VM's `agent` option is off: waiting is in vain
@@ -157,7 +158,11 @@ class PermissionDeniedError(HypervisorError):
 
 
 class VmNotFoundError(HypervisorError):
-    """There is no VM of that vmid on that Proxmox node."""
+    """There is no VM of that vmid, on any Proxmox node."""
+
+
+class VmOutOfSightError(HypervisorError):
+    """A VM is not where it was, and may be where nobody can be asked: it must not be taken for gone."""
 
 
 class VmidTakenError(HypervisorError):

@@ -116,6 +116,7 @@ def _cluster_facts(status: ClusterStatus) -> Document:
         if snapshots
         else None,
         "at_work": status.at_work or None,
+        "maintenance": dict(status.maintenance),
     }
 
 

@@ -89,6 +89,8 @@ def _facts(status: ClusterStatus) -> list[tuple[str, str]]:
         found.append(("certificate", f"{says} ({status.certificate.machine})"))
     if status.snapshots is not None:
         found.append(("snapshots", _snapshots(status)))
+    if status.maintenance:
+        found.append(("maintenance", ", ".join(f"{name} ({by})" for name, by in status.maintenance)))
     return found
 
 

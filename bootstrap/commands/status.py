@@ -23,6 +23,7 @@ from bootstrap.planning.checks_live import API_CERTIFICATE_DAYS
 from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.lock import LockRecord, marker_of, parse_lock
 from bootstrap.planning.machines import Standing, settled, standings
+from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.problems import problems_of, vm_state
 from bootstrap.planning.unfinished import unfinished_line
 from bootstrap.ports import MissingPrivileges, Ports
@@ -140,6 +141,7 @@ class ClusterStatus:
         certificate: None where no server shows one.
         snapshots: None where the API could not be asked, or with sqlite.
         at_work: Who works on the cluster now, by its marker; empty where nobody does.
+        maintenance: Proxmox nodes that get no new machine for now, and who says so.
     """
 
     cluster: ClusterName
@@ -150,6 +152,7 @@ class ClusterStatus:
     certificate: ApiCertificate | None = None
     snapshots: SnapshotsStatus | None = None
     at_work: str = ""
+    maintenance: tuple[tuple[PveNodeName, str], ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -203,6 +206,7 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
         problems=problems_of(spec, observed, wanted),
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
         datastore=_datastore(observed),
+        maintenance=tuple(sorted(in_maintenance(spec, observed).items())),
     )
 
 

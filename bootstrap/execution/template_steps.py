@@ -278,7 +278,7 @@ def _record(build: TemplateBuild, context: RunContext) -> TemplateRecord | None:
     if marker is None:
         return None
     record = parse_template(marker.description, vmid=build.vmid)
-    if record is None or record.recipe != build.recipe.hash or marker.pve_node != build.pve_node:
+    if record is None or record.recipe != build.recipe.hash:
         raise NotOursError(
             f"vmid {build.vmid} is {marker.name or 'something else'} on {marker.pve_node} now and was left alone",
             resolution="run the command again: it takes another vmid",

@@ -9,6 +9,7 @@ from bootstrap.errors import (
     TaskFailedError,
     VmidTakenError,
     VmNotFoundError,
+    VmOutOfSightError,
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
@@ -35,12 +36,14 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
             vmid = context.findings.next_vmid()
             continue
         if there is None:
-            _finish(step, _settle(step, vmid, lane, context), context)
+            vm = _settle(step, vmid, lane, context)
+            _finish(step, vm, context)
             context.findings.cloned.put(step.machine.name, True)
-            return Done(note=f"vmid {vmid} on {step.pve_node}")
+            return Done(note=f"vmid {vmid} on {vm.pve_node}")
         if is_ours(there, context.spec.name) and there.name == step.machine.name:
-            _finish(step, _settle(step, vmid, lane, context), context)
-            return Done(changed=False, note=f"vmid {vmid} on {step.pve_node}, made by an earlier run")
+            vm = _settle(step, vmid, lane, context)
+            _finish(step, vm, context)
+            return Done(changed=False, note=f"vmid {vmid} on {vm.pve_node}, made by an earlier run")
         context.warn(lane)(f"vmid {vmid} was taken meanwhile by {there.name}; trying the next")
         vmid = context.findings.next_vmid()
     vmids = context.spec.placement.vmids
@@ -76,6 +79,10 @@ def _look(vmid: Vmid, step: CloneVm | CreateContainer, context: RunContext) -> V
         return context.ports.hypervisor.read_vm(vmid, pve_node=step.pve_node)
     except VmNotFoundError:
         return None
+    except VmOutOfSightError as error:
+        if context.findings.places.get(step.machine.name) is not None:
+            raise  # ours, half-made: another one beside it would be one too many
+        raise VmidTakenError(str(error)) from error
     except PermissionDeniedError:
         # A token with rights on a pool alone gets 403 for a vmid that does not exist (PVE 8.4, observed);
         # the clone request itself then tells whether it is free.
@@ -164,7 +171,7 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: Run
         resolution=f"if no task makes it any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy {vmid}",
     )
     vm = wait_for(condition, context.patience(lane, context.timeouts.lock_s))
-    place = VmPlace(machine=name, pve_node=step.pve_node, vmid=vmid, identity=vm.identity)
+    place = VmPlace(machine=name, pve_node=vm.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
     return vm
 
@@ -226,7 +233,7 @@ def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
         return Done(changed=False, note="gone already")
-    if not vm.running:
+    if not vm.running and not vm.ha_managed:  # HA may be about to start it: it is told not to
         return Done(changed=False)
     context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
     return Done()
@@ -242,7 +249,8 @@ def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
         # Nobody has protected it: it is as its template is until it is configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
     context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
-    return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
+    from_ha = ", removed from Proxmox HA" if vm.ha_managed else ""
+    return Done(note=f"vmid {vm.vmid} on {vm.pve_node}{from_ha}")
 
 
 def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
@@ -251,6 +259,7 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
     Raises:
         NotOursError: It is not; nothing may be done to it.
         VmNotFoundError: It is gone.
+        VmOutOfSightError: It may be on a Proxmox node that cannot be asked: not gone.
     """
     place = context.findings.places.need(name)
     vm = context.ports.hypervisor.read_vm(place.vmid, pve_node=place.pve_node)

@@ -64,6 +64,7 @@ class PveNodeFacts:
         vnets: Those of them that are SDN vnets.
         committed_cores: vCPUs of all running or on-boot guests that are not templates.
         committed_memory_mib: Their configured RAM.
+        maintenance: Whether Proxmox HA has put it into maintenance (`hastate`).
     """
 
     name: PveNodeName
@@ -78,6 +79,12 @@ class PveNodeFacts:
     storages: tuple[StorageFacts, ...] = ()
     committed_cores: int = 0
     committed_memory_mib: int = 0
+    maintenance: bool = False
+
+    @property
+    def takes_machines(self) -> bool:
+        """Whether anything new may go there, as far as Proxmox VE is concerned."""
+        return self.online and not self.maintenance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +183,7 @@ class VmRecord:
         unfinished: Nothing of it is there but the lock of a clone: no name, no record. Its clone has just begun, or
             has died.
         clone_runs: Of an unfinished one, whether some task clones on its Proxmox node; None where that cannot be told.
+        ha_managed: Whether Proxmox HA starts, stops and moves it.
     """
 
     vmid: Vmid
@@ -206,6 +214,7 @@ class VmRecord:
     settings: tuple[tuple[str, str], ...] = ()
     unfinished: bool = False
     clone_runs: bool | None = None
+    ha_managed: bool = False
 
     @property
     def identity(self) -> str | None:

@@ -12,6 +12,7 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.inherited import taken_off_notes
+from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
@@ -205,6 +206,7 @@ def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
                 f"{facts.committed_memory_mib} of guests = {room.free_memory_mib} MiB; {facts.cores} cores x "
                 f"{spec.sizing.cpu_overcommit:g} - {facts.committed_cores} of guests = {room.free_cores} vCPUs"
             )
+    lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(spec, observed).items()]
     return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
 
 

@@ -10,6 +10,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import strangers_notes, unfinished_notes
 from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
+from bootstrap.planning.maintenance import removal_reason
 from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
@@ -59,4 +60,4 @@ def _lane(machine: MachineName) -> Lane:
 def _planned(vm: VmRecord, record: MachineRecord) -> PlannedMachine:
     place = VmPlace.of(record.machine, vm)
     state = "running" if vm.running else "powered off"
-    return PlannedMachine(spec=machine_of(vm, record), place=place, action="destroy", reason=state)
+    return PlannedMachine(spec=machine_of(vm, record), place=place, action="destroy", reason=removal_reason(state, vm))

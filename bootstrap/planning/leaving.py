@@ -13,6 +13,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving
 from bootstrap.planning.machines import machine_of
+from bootstrap.planning.maintenance import removal_reason
 from bootstrap.planning.making import API_REACHABLE
 from bootstrap.planning.members import Member, members
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
@@ -93,7 +94,9 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
     if vm is None or vm.record is None:
         return None
     place = VmPlace.of(member.name, vm)
-    return PlannedMachine(spec=machine_of(vm, vm.record), place=place, action="destroy", reason=reason)
+    return PlannedMachine(
+        spec=machine_of(vm, vm.record), place=place, action="destroy", reason=removal_reason(reason, vm)
+    )
 
 
 def why_goes(member: Member) -> str:

@@ -102,7 +102,7 @@ def common_bridges(pve_nodes: Iterable[PveNodeFacts]) -> tuple[str, ...]:
 def with_stand_ins(spec: ClusterSpec, observed: Observed) -> Observed:
     """What would be seen if each Proxmox node had the template, on its roomiest storage for disks."""
     stand_ins = []
-    for turn, facts in enumerate(each for each in observed.pve_nodes if each.online):
+    for turn, facts in enumerate(each for each in observed.pve_nodes if each.takes_machines):
         storages = common_storages([facts])
         if not storages:
             continue

@@ -18,6 +18,7 @@ from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.hardware import data_storage
+from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
 
 TEMPLATE_WAIT_MIB = 8192
@@ -118,7 +119,7 @@ def place(
         if refused is None:
             return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new, sources)))
         refusals.append((refused, after))
-    raise _does_not_fit(spec, sources, len(new), *refusals[0])
+    raise _does_not_fit(spec, sources, len(new), *refusals[0], in_maintenance(spec, observed))
 
 
 def rooms(
@@ -268,11 +269,11 @@ def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec],
     """One line for each Proxmox node that would count if it were up, not in maintenance and had the template."""
     if not new:
         return ()
-    resting = spec.placement.maintenance
+    resting = in_maintenance(spec, observed)
     allowed = spec.placement.pve_nodes or [facts.name for facts in observed.pve_nodes]
     offline = [facts.name for facts in observed.pve_nodes if not facts.online and facts.name in allowed]
     return (
-        *(f"{name} is in maintenance (proxmox.nodes): no new machine goes there" for name in resting),
+        *(f"{name} is in maintenance ({by}): no new machine goes there" for name, by in resting.items()),
         *(f"{name} is offline: no new machine goes there" for name in offline),
         *_without_template(spec, observed, new, sources),
     )
@@ -300,6 +301,7 @@ def _does_not_fit(
     wanted: int,
     refused: MachineSpec,
     room: Mapping[PveNodeName, Capacity],
+    resting: Mapping[PveNodeName, str],
 ) -> CapacityError:
     lines = []
     for name in sorted(room):
@@ -310,7 +312,7 @@ def _does_not_fit(
             continue
         reasons = _why_not(spec, capacity, refused, source)
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
-    lines += [f"{name}: in maintenance, says proxmox.nodes" for name in spec.placement.maintenance]
+    lines += [f"{name}: in maintenance, says {by}" for name, by in resting.items()]
     return CapacityError(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
         f"{count(wanted, 'new machine')} wanted, nothing was created",

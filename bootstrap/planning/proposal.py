@@ -184,7 +184,7 @@ def _sized(
     spec: ClusterSpec, stage: Observed, wishes: Wishes, *, disk_gib: int
 ) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
     """The spec with the sizes to propose, what to say of them, and why they do not fit."""
-    online = [facts for facts in stage.pve_nodes if facts.online]
+    online = [facts for facts in stage.pve_nodes if facts.takes_machines]
     cores = min(CORES, max((facts.cores for facts in online if facts.cores), default=CORES))
     free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
     counts = (wishes.workers,) if wishes.workers is not None else tuple(range(WORKERS, -1, -1))
@@ -237,7 +237,7 @@ def _gib(mib: int) -> str:
 
 
 def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFacts], *, builds: bool) -> tuple[str, ...]:
-    online = sorted(facts.name for facts in observed.pve_nodes if facts.online)
+    online = sorted(facts.name for facts in observed.pve_nodes if facts.takes_machines)
     without = [name for name in online if name not in here] if here else []
     first = "rather " if builds and without else ""
     said = (

@@ -17,6 +17,7 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import Standing, standings
+from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.placement import Sources, place, rooms
 from bootstrap.planning.rolling import with_commitment
 from bootstrap.planning.sources import sources_for
@@ -80,7 +81,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
             moves.append(found)
             moved = True
             break
-    return Respread(moves=tuple(moves), notes=_notes(spec, there, offline))
+    return Respread(moves=tuple(moves), notes=_notes(spec, observed, there, offline))
 
 
 def _is_made(standing: Standing) -> bool:
@@ -126,7 +127,7 @@ def _why(
     target: PveNodeName,
 ) -> str:
     """What is better on the target; empty where it is too little for the trouble."""
-    if vm.pve_node in spec.placement.maintenance:
+    if vm.pve_node in in_maintenance(spec, without):
         return f"{vm.pve_node} is in maintenance"
     by_name = {capacity.pve_node: capacity for capacity in rooms(spec, without, others, sources)}
     here, there = by_name.get(vm.pve_node), by_name[target]
@@ -148,7 +149,9 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f} GiB"
 
 
-def _notes(spec: ClusterSpec, there: Sequence[Standing], offline: set[PveNodeName]) -> tuple[str, ...]:
+def _notes(
+    spec: ClusterSpec, observed: Observed, there: Sequence[Standing], offline: set[PveNodeName]
+) -> tuple[str, ...]:
     stuck = [
         f"{standing.machine.name} stays: {standing.vm.pve_node} is offline"
         for standing in there
@@ -159,5 +162,5 @@ def _notes(spec: ClusterSpec, there: Sequence[Standing], offline: set[PveNodeNam
     return (
         *stuck,
         *(f"{name} is offline: nothing is moved there" for name in empty),
-        *(f"{name} is in maintenance: nothing is moved there" for name in spec.placement.maintenance),
+        *(f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(spec, observed)),
     )

@@ -83,7 +83,12 @@ def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple
         PreflightError: None of them is online.
     """
     names = wish.pve_nodes or spec.placement.pve_nodes
-    online = [facts for facts in observed.pve_nodes if facts.online and (not names or facts.name in names)]
+    # One that is named is meant, even if Proxmox HA has it in maintenance.
+    online = [
+        facts
+        for facts in observed.pve_nodes
+        if facts.online and (facts.name in names or (not names and facts.takes_machines))
+    ]
     missing = sorted(set(names) - {facts.name for facts in online})
     if not online or (wish.pve_nodes and missing):
         raise PreflightError(

@@ -55,7 +55,7 @@ def with_planned(spec: ClusterSpec, observed: Observed) -> Observed:
     lacking = [
         facts
         for facts in observed.pve_nodes
-        if facts.online and (not allowed or facts.name in allowed) and facts.name not in served
+        if facts.takes_machines and (not allowed or facts.name in allowed) and facts.name not in served
     ]
     planned = [_planned(spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
     begun = {vm.pve_node for vm in observed.vms if vm.vmid in spec.placement.vmids and _is_build(vm)}

@@ -76,8 +76,12 @@ def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
 
 
 def allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
-    """The Proxmox nodes that machines may go to: online, and allowed. Raises PreflightError where there is none."""
-    online = {facts.name for facts in observed.pve_nodes if facts.online}
+    """The Proxmox nodes that machines may go to: online, not in maintenance, and allowed by the inventory.
+
+    Raises:
+        PreflightError: There is none.
+    """
+    online = {facts.name for facts in observed.pve_nodes if facts.takes_machines}
     known = {facts.name for facts in observed.pve_nodes}
     unknown = [name for name in spec.placement.pve_nodes if name not in known]
     if unknown:
@@ -89,8 +93,12 @@ def allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNod
     allowed = frozenset(spec.placement.pve_nodes or online) & online
     if not allowed:
         raise PreflightError(
-            "none of the allowed Proxmox nodes is online",
-            details=", ".join(f"{facts.name} is offline" for facts in observed.pve_nodes if not facts.online),
+            "none of the allowed Proxmox nodes is online and not in maintenance",
+            details=", ".join(
+                f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
+                for facts in observed.pve_nodes
+                if not facts.takes_machines
+            ),
             resolution="bring one up, or allow others with proxmox.nodes in the inventory",
         )
     return allowed

@@ -138,6 +138,10 @@ class MissingPrivileges:
 class Hypervisor(Protocol):
     """Proxmox VE. Every method that starts a Proxmox task awaits it.
 
+    A VM may have moved since it was seen on `pve_node`: every method looks for it in the whole Proxmox cluster then,
+    and acts on it where it is. VmNotFoundError means that it is gone; VmOutOfSightError that it may be on a Proxmox
+    node that cannot be asked.
+
     VMs and containers alike: which of the two a vmid is, is known from the readings and from what was made here.
     """
 
@@ -169,7 +173,7 @@ class Hypervisor(Protocol):
         ...
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
-        """Read one VM afresh. Raises VmNotFoundError."""
+        """Read one VM afresh, where it is now. Raises VmNotFoundError and VmOutOfSightError."""
         ...
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
@@ -189,7 +193,10 @@ class Hypervisor(Protocol):
         ...
 
     def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """Power on. A VM that runs already is fine."""
+        """Power on. A VM that runs already is fine.
+
+        Here and when powering off a VM of Proxmox HA's is waited for: HA does it some time after it was asked.
+        """
         ...
 
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
@@ -197,11 +204,18 @@ class Hypervisor(Protocol):
         ...
 
     def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """Pull the plug."""
+        """Pull the plug. Proxmox HA does that for a VM it manages, and does not start it again.
+
+        Raises:
+            HypervisorError: Somebody has told HA to start it again.
+        """
         ...
 
     def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
-        """Delete a stopped VM with its disks, and confirm that it is gone. A VM that is gone already is fine."""
+        """Delete a stopped VM with its disks, and confirm that it is gone. A VM that is gone already is fine.
+
+        One of Proxmox HA's is taken out of HA with it.
+        """
         ...
 
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:

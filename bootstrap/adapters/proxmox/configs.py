@@ -78,7 +78,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         disk_gib=drive_gib(config[disk]) if disk else 0,
         cpu_type=_first(config.get("cpu"), key="cputype"),
         mac=mac(config.get("net0")),
-        smbios_uuid=(properties(config.get("smbios1")).get("uuid") or "").lower() or None,
+        smbios_uuid=smbios_uuid(config),
         onboot=bool(config.get("onboot")),
         net0=config.get("net0"),
         uptime_s=int(row.get("uptime") or 0),
@@ -91,6 +91,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         description=str(config.get("description") or ""),
         settings=inherited(config),
         unfinished=unfinished(config),
+        ha_managed=ha_managed(row),
     )
 
 
@@ -124,6 +125,19 @@ def unfinished(config: Config) -> bool:
 def inherited(config: Config) -> tuple[tuple[str, str], ...]:
     """The options that clones may not have."""
     return tuple(sorted((key, str(value)) for key, value in config.items() if matters(key, str(value))))
+
+
+def smbios_uuid(config: Config) -> str | None:
+    """The UUID in `smbios1`, lower case."""
+    return (properties(config.get("smbios1")).get("uuid") or "").lower() or None
+
+
+def ha_managed(row: Config) -> bool:
+    """Whether Proxmox HA manages it, from `status/current` (`ha`) or `/cluster/resources` (`hastate`)."""
+    told = row.get("ha")
+    if isinstance(told, Mapping):
+        return bool(int(told.get("managed") or 0))
+    return row.get("hastate") not in (None, "", "ignored")
 
 
 def properties(value: object) -> dict[str, str]:

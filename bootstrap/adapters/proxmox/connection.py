@@ -7,7 +7,9 @@ import threading
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
+from bootstrap.adapters.proxmox.power import HA_WAIT_S, Power
 from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.ports import Clock
 
@@ -21,6 +23,7 @@ def connect(
     request_timeout_s: float = 30.0,
     retry_for_s: float = 60.0,
     task_timeout_s: float = 1800.0,
+    ha_wait_s: float = HA_WAIT_S,
 ) -> ProxmoxHypervisor:
     """A hypervisor for an endpoint. Does not talk to it yet.
 
@@ -32,6 +35,7 @@ def connect(
         request_timeout_s: For one answer.
         retry_for_s: How long a request is retried that fails in a way that may pass.
         task_timeout_s: How long one Proxmox task may take; a full clone on slow disks takes minutes.
+        ha_wait_s: How long Proxmox HA may take to start or stop a VM that it manages.
 
     Raises:
         AuthenticationError: The URL, the fingerprint or the CA file cannot be meant.
@@ -46,4 +50,6 @@ def connect(
     )
     tasks = Tasks(api, clock=clock, stop=stop, timeout_s=task_timeout_s)
     cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=task_timeout_s)
-    return ProxmoxHypervisor(api, tasks, cloning=cloning, stop=stop)
+    whereabouts = Whereabouts(api)
+    power = Power(api, tasks, whereabouts, clock=clock, stop=stop, ha_wait_s=ha_wait_s)
+    return ProxmoxHypervisor(api, tasks, cloning=cloning, whereabouts=whereabouts, power=power, stop=stop)

@@ -50,6 +50,7 @@ def container_record(config: configs.Config, *, row: configs.Config, pve_node: P
         ip6=configs.properties(net0).get("ip6"),
         kind=MachineKind.LXC,
         description=str(config.get("description") or ""),
+        ha_managed=configs.ha_managed(row),
     )
 
 

@@ -30,6 +30,10 @@ class AnswerLostError(TransientError):
     """The request was sent and no answer came: it may or may not have been carried out."""
 
 
+class PveNodeUnreachableError(TransientError):
+    """The Proxmox node that the request is for does not answer its cluster; another one did."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Known:
     """A text Proxmox VE is known to use, what it means, what helps, and whether the same command again does."""
@@ -150,7 +154,7 @@ _STATUS: Mapping[int, tuple[type[HypervisorError], str]] = {
     502: (AnswerLostError, "check the proxy before Proxmox VE"),
     503: (TransientError, "check the Proxmox node's services: systemctl status pveproxy pvedaemon"),
     504: (AnswerLostError, "check the proxy before Proxmox VE"),
-    595: (TransientError, "check that the Proxmox node is up: systemctl status pvedaemon pveproxy"),
+    595: (PveNodeUnreachableError, "check that the Proxmox node is up: systemctl status pvedaemon pveproxy"),
     596: (AnswerLostError, "check the Proxmox node's services: systemctl status pvedaemon pveproxy"),
     597: (AnswerLostError, ""),
     599: (AnswerLostError, ""),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from bootstrap.adapters.proxmox import configs, containers, grants, guest_agent, observing, privileges
 from bootstrap.adapters.proxmox import settings as vm_settings
@@ -14,13 +13,14 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.images import ProxmoxTemplates
 from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
+from bootstrap.adapters.proxmox.power import Guest, Power
 from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
 from bootstrap.errors import (
     AgentNotRunningError,
     HypervisorError,
     InterruptedRunError,
     PermissionDeniedError,
-    TaskFailedError,
     TransientError,
     VmidTakenError,
     VmNotFoundError,
@@ -45,44 +45,54 @@ _OVERRULE_SINCE = (8, 3)
 _CHANGED = "somebody else is changing the VM; run the command again"
 _SHRINKING = "shrinking disks is not supported"
 
-_WORDS = {MachineKind.VM: "qemu", MachineKind.LXC: "lxc"}
-"""Proxmox VE's own, in paths."""
-
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class ProxmoxHypervisor:
     """Implements `bootstrap.ports.Hypervisor`; safe to use from many threads.
 
     Transient failures are retried here, nowhere else: reads, and requests that were not carried out (a lock that was
-    not had in time counts, even if a task says so). A task that ran and failed is not.
+    not had in time counts, even if a task says so). A task that ran and failed is not. A VM that is not where it was
+    seen is looked for in the whole Proxmox cluster, and acted on where it is (`Whereabouts`).
 
     Attributes:
         markers: Marker VMs, over the same connections.
         templates: Images and templates, over the same connections.
     """
 
-    def __init__(self, api: Api, tasks: Tasks, *, cloning: Cloning, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        api: Api,
+        tasks: Tasks,
+        *,
+        cloning: Cloning,
+        whereabouts: Whereabouts,
+        power: Power,
+        stop: threading.Event,
+    ) -> None:
         self._api = api
         self._tasks = tasks
         self._cloning = cloning
+        self._whereabouts = whereabouts
+        self._power = power
         self._stop = stop
         self.markers = ProxmoxMarkers(api, tasks)
-        self.templates = ProxmoxTemplates(api, tasks)
+        self.templates = ProxmoxTemplates(api, tasks, whereabouts)
         self._guard = threading.Lock()
         self._version: PveVersion | None = None
         self._names: dict[Vmid, str] = {}
         self._containers: set[Vmid] = set()
+        self._managed: set[Vmid] = set()
         # An unanswered call holds one of the Proxmox node's three API workers for 3 s.
         self._agent_calls: defaultdict[PveNodeName, threading.Lock] = defaultdict(threading.Lock)
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
-        """See `Hypervisor.observe`. `/cluster/resources` is read only for offline Proxmox nodes."""
+        """See `Hypervisor.observe`. Of `/cluster/resources` only what no Proxmox node's own list has is used."""
         facts = observing.observe(self._api, version=self._read_version(), cluster=cluster, vmids=vmids)
         with self._guard:
             self._names.update({template.vmid: template.name for template in facts.templates})
         for vm in facts.vms:
-            self._learn(vm.vmid, vm.name, vm.kind)
+            self._learn_vm(vm)
         return facts
 
     def machines(self) -> tuple[VmRecord, ...]:
@@ -109,13 +119,17 @@ class ProxmoxHypervisor:
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""
-        what = f"read {self._label(vmid, pve_node)}"
-        base, kind = self._path(vmid, pve_node), self._kind(vmid)
-        config = self._api.get(f"{base}/config", what=what)
-        status = self._api.get(f"{base}/status/current", what=what)
+        kind = self._kind(vmid)
         read = configs.vm_record if kind is MachineKind.VM else containers.container_record
-        record = read(config, row={"vmid": vmid, **status}, pve_node=pve_node)
-        self._learn(vmid, record.name, kind)
+
+        def act(where: PveNodeName) -> VmRecord:
+            what, base = f"read {self._label(vmid, where)}", self._path(vmid, where)
+            config = self._api.get(f"{base}/config", what=what)
+            status = self._api.get(f"{base}/status/current", what=what)
+            return read(config, row={"vmid": vmid, **status}, pve_node=where)
+
+        record = self._follow(vmid, pve_node, act)
+        self._learn_vm(record)
         return record
 
     def is_free(self, vmid: Vmid) -> bool:
@@ -128,12 +142,14 @@ class ProxmoxHypervisor:
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
         """See `Hypervisor.clone`."""
+        self._whereabouts.forget(request.vmid)
         self._learn(request.vmid, request.name, MachineKind.VM)
         what = f"clone template {request.template} to {self._label(request.vmid, request.pve_node)}"
         self._cloning.clone(request, what=what, warn=warn)
 
     def create_container(self, request: ContainerRequest, *, warn: Warn) -> None:
         """See `Hypervisor.create_container`."""
+        self._whereabouts.forget(request.vmid)
         self._learn(request.vmid, request.name, MachineKind.LXC)
         label = self._label(request.vmid, request.pve_node)
         self._cloning.create(request, what=f"create {label} of {request.settings.get('ostemplate')}", warn=warn)
@@ -147,24 +163,27 @@ class ProxmoxHypervisor:
         Raises:
             HypervisorError: Proxmox VE accepted the settings but did not keep them.
         """
-        label = self._label(vmid, pve_node)
-        what = f"configure {label}"
-        path = f"{self._path(vmid, pve_node)}/config"
         encoded = vm_settings.encode(settings)
         disks = vm_settings.new_disks(settings)
-        if disks:
-            self._api.retry(lambda: self._put_with_disks(encoded, disks, path, label))
-        else:
-            self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
-        wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
-        if wrong:
-            raise HypervisorError(
-                f"cannot {what}: Proxmox VE did not keep {', '.join(wrong)}",
-                details="\n".join(
-                    f"{key}: asked for {settings.get(key)}, found {found}" for key, found in wrong.items()
-                ),
-                resolution=_CHANGED,
-            )
+
+        def act(where: PveNodeName) -> None:
+            label, path = self._label(vmid, where), f"{self._path(vmid, where)}/config"
+            what = f"configure {label}"
+            if disks:
+                self._api.retry(lambda: self._put_with_disks(encoded, disks, path, label))
+            else:
+                self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
+            wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
+            if wrong:
+                raise HypervisorError(
+                    f"cannot {what}: Proxmox VE did not keep {', '.join(wrong)}",
+                    details="\n".join(
+                        f"{key}: asked for {settings.get(key)}, found {found}" for key, found in wrong.items()
+                    ),
+                    resolution=_CHANGED,
+                )
+
+        self._follow(vmid, pve_node, act)
 
     def _put_with_disks(self, settings: Mapping[str, str | int], disks: frozenset[str], path: str, label: str) -> None:
         """One attempt to send settings some of which make disks.
@@ -187,68 +206,71 @@ class ProxmoxHypervisor:
 
     def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
         """See `Hypervisor.grow_disk`. The size is absolute, so a repeated request does no harm."""
-        label = self._label(vmid, pve_node)
-        what = f"grow {disk} of {label} to {size_gib} GiB"
         parameters = {"disk": disk, "size": f"{size_gib}G"}
-        try:
-            self._run("put", f"{self._path(vmid, pve_node)}/resize", what, pve_node, parameters, warn)
-        except HypervisorError as error:
-            # It is larger already: no look before, since who calls this has just seen that it is smaller.
-            if _SHRINKING not in error.details:
-                raise
-        grown_gib = self._disk_gib(vmid, pve_node, disk)
-        if grown_gib < size_gib:
-            raise HypervisorError(f"cannot {what}", details=f"the task ended well, but {disk} has {grown_gib} GiB")
+
+        def act(where: PveNodeName) -> None:
+            what = f"grow {disk} of {self._label(vmid, where)} to {size_gib} GiB"
+            path = f"{self._path(vmid, where)}/resize"
+            try:
+                self._api.retry(
+                    lambda: self._tasks.run("put", path, what=what, pve_node=where, parameters=parameters, warn=warn)
+                )
+            except HypervisorError as error:
+                # It is larger already: no look before, since who calls this has just seen that it is smaller.
+                if _SHRINKING not in error.details:
+                    raise
+            grown_gib = self._disk_gib(vmid, where, disk)
+            if grown_gib < size_gib:
+                raise HypervisorError(f"cannot {what}", details=f"the task ended well, but {disk} has {grown_gib} GiB")
+
+        self._follow(vmid, pve_node, act)
 
     def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `Hypervisor.start`."""
-        try:
-            self._power("start", vmid, pve_node, {}, warn)
-        except TaskFailedError as error:
-            if "already running" not in error.exit_status:
-                raise
-        except HypervisorError as error:
-            # Of a container the request itself is refused (pve-container: API2/LXC/Status.pm).
-            if f"CT {vmid} already running" not in error.details:
-                raise
+        self._power.start(self._guest(vmid, pve_node), warn=warn)
 
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
         """See `Hypervisor.shutdown`."""
-        self._off("shutdown", vmid, pve_node, {"timeout": timeout_s, "forceStop": 1}, warn)
+        self._power.shutdown(self._guest(vmid, pve_node), timeout_s=timeout_s, warn=warn)
 
     def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `Hypervisor.stop`. A shutdown that is under way is overruled, where this Proxmox VE can."""
         version = self._read_version()
         can_overrule = (version.major, version.minor) >= _OVERRULE_SINCE
-        self._off("stop", vmid, pve_node, {"overrule-shutdown": 1} if can_overrule else {}, warn)
+        with self._guard:
+            managed = vmid in self._managed
+        self._power.stop(self._guest(vmid, pve_node), overrule=can_overrule and not managed, warn=warn)
 
     def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `Hypervisor.destroy`. Disks that the VM's config does not name are left alone."""
-        label = self._label(vmid, pve_node)
-        try:
-            self._run("delete", self._path(vmid, pve_node), f"destroy {label}", pve_node, {"purge": 1}, warn)
-        except VmNotFoundError as error:
-            logger.info("%s", error)
-        # Not by its config: a token with rights on a pool alone gets a 403 for a VM that is gone.
-        rows = self._api.get(f"nodes/{pve_node}/{_WORDS[self._kind(vmid)]}", what=f"check that {label} is gone")
-        if any(int(row["vmid"]) == vmid for row in rows):
-            raise HypervisorError(f"cannot destroy {label}", details="the task ended well, but the VM is still listed")
+        self._power.destroy(self._guest(vmid, pve_node), warn=warn)
 
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """See `Hypervisor.guest_interfaces`."""
         if self._kind(vmid) is MachineKind.LXC:
-            return self._container_interfaces(vmid, pve_node)
-        what = f"read the addresses of {self._label(vmid, pve_node)} from its guest agent"
-        answer = self._ask_agent("network-get-interfaces", vmid, pve_node, what, {})
-        return guest_agent.parse_interfaces(answer, what=what)
+            return self._follow(vmid, pve_node, lambda where: self._container_interfaces(vmid, where))
+
+        def act(where: PveNodeName) -> tuple[GuestInterface, ...]:
+            what = f"read the addresses of {self._label(vmid, where)} from its guest agent"
+            answer = self._ask_agent("network-get-interfaces", vmid, where, what, {})
+            return guest_agent.parse_interfaces(answer, what=what)
+
+        return self._follow(vmid, pve_node, act)
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
         """See `Hypervisor.read_guest_file`."""
-        what = f"read {path} of {self._label(vmid, pve_node)} through its guest agent"
-        return guest_agent.parse_file(self._ask_agent("file-read", vmid, pve_node, what, {"file": path}), what=what)
+
+        def act(where: PveNodeName) -> str:
+            what = f"read {path} of {self._label(vmid, where)} through its guest agent"
+            return guest_agent.parse_file(self._ask_agent("file-read", vmid, where, what, {"file": path}), what=what)
+
+        return self._follow(vmid, pve_node, act)
 
     def _container_interfaces(self, vmid: Vmid, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
-        """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself."""
+        """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself.
+
+        It looks at the Proxmox node's own processes alone: of one that moved it says what it says of one that is off.
+        """
         what = f"read the addresses of {self._label(vmid, pve_node)}"
         try:
             rows = self._api.get(f"{self._path(vmid, pve_node)}/interfaces", what=what)
@@ -260,6 +282,9 @@ class ProxmoxHypervisor:
             rows = None
         found = containers.parse_interfaces(rows)
         if found is None:
+            where = self.read_vm(vmid, pve_node=pve_node).pve_node
+            if where != pve_node:
+                return self._container_interfaces(vmid, where)
             raise AgentNotRunningError(f"cannot {what}", details=f"CT {vmid} is not running")
         return found
 
@@ -282,36 +307,6 @@ class ProxmoxHypervisor:
 
         return self._api.retry(attempt)
 
-    def _off(
-        self, verb: str, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
-    ) -> None:
-        """Power off; a VM that is off already is fine, whichever way this Proxmox VE says so."""
-        try:
-            self._power(verb, vmid, pve_node, parameters, warn)
-        except HypervisorError as error:
-            if not any(f"{word} {vmid} not running" in error.details for word in ("VM", "CT")):
-                raise
-
-    def _power(
-        self, verb: str, vmid: Vmid, pve_node: PveNodeName, parameters: Mapping[str, str | int], warn: Warn
-    ) -> None:
-        what = f"{verb} {self._label(vmid, pve_node)}"
-        self._run("post", f"{self._path(vmid, pve_node)}/status/{verb}", what, pve_node, parameters, warn)
-
-    def _run(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        pve_node: PveNodeName,
-        parameters: Mapping[str, str | int],
-        warn: Warn,
-    ) -> None:
-        """Start a task that may be started twice, await it, and retry what is transient."""
-        self._api.retry(
-            lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
-        )
-
     def _disk_gib(self, vmid: Vmid, pve_node: PveNodeName, disk: str) -> int:
         label = self._label(vmid, pve_node)
         config = self._api.get(f"{self._path(vmid, pve_node)}/config", what=f"read the disks of {label}")
@@ -331,6 +326,22 @@ class ProxmoxHypervisor:
             word = "CT" if vmid in self._containers else "VM"
         return f"{word} {vmid} ({name}) on {pve_node}" if name else f"{word} {vmid} on {pve_node}"
 
+    def _follow(self, vmid: Vmid, pve_node: PveNodeName, act: Callable[[PveNodeName], T]) -> T:
+        """Act on a VM where it is now."""
+        return self._whereabouts.follow(vmid, pve_node, act, kind=self._kind(vmid))
+
+    def _guest(self, vmid: Vmid, pve_node: PveNodeName) -> Guest:
+        return Guest(vmid=vmid, kind=self._kind(vmid), pve_node=pve_node, name=lambda where: self._label(vmid, where))
+
+    def _learn_vm(self, vm: VmRecord) -> None:
+        self._learn(vm.vmid, vm.name, vm.kind)
+        self._whereabouts.learn(vm)
+        with self._guard:
+            if vm.ha_managed:
+                self._managed.add(vm.vmid)
+            else:
+                self._managed.discard(vm.vmid)
+
     def _learn(self, vmid: Vmid, name: MachineName | str, kind: MachineKind) -> None:
         with self._guard:
             self._names[vmid] = name
@@ -345,4 +356,4 @@ class ProxmoxHypervisor:
             return MachineKind.LXC if vmid in self._containers else MachineKind.VM
 
     def _path(self, vmid: Vmid, pve_node: PveNodeName) -> str:
-        return f"nodes/{pve_node}/{_WORDS[self._kind(vmid)]}/{vmid}"
+        return f"nodes/{pve_node}/{WORDS[self._kind(vmid)]}/{vmid}"

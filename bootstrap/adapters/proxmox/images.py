@@ -14,6 +14,7 @@ from bootstrap.adapters.iso import seed_iso
 from bootstrap.adapters.proxmox import configs
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
+from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, parse_template
@@ -40,9 +41,10 @@ class _Upload(io.BytesIO):
 class ProxmoxTemplates:
     """Implements `bootstrap.ports.templates.TemplateMaker`; safe to use from many threads."""
 
-    def __init__(self, api: Api, tasks: Tasks) -> None:
+    def __init__(self, api: Api, tasks: Tasks, whereabouts: Whereabouts) -> None:
         self._api = api
         self._tasks = tasks
+        self._whereabouts = whereabouts
 
     def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
         """See `TemplateMaker.find_image`."""
@@ -118,27 +120,41 @@ class ProxmoxTemplates:
 
     def describe(self, vmid: Vmid, *, pve_node: PveNodeName, description: str) -> None:
         """See `TemplateMaker.describe`."""
-        self._put(vmid, pve_node, {"description": description}, f"write the description of VM {vmid} on {pve_node}")
+        self._whereabouts.follow(
+            vmid,
+            pve_node,
+            lambda where: self._put(
+                vmid, where, {"description": description}, f"write the description of VM {vmid} on {where}"
+            ),
+        )
 
     def seal(self, vmid: Vmid, *, pve_node: PveNodeName, drive: str, storage: StorageName, description: str) -> None:
         """See `TemplateMaker.seal`. The ISO is no more than a reference, so nothing is left of it in the config."""
-        what = f"give VM {vmid} on {pve_node} a cloud-init drive"
-        self._put(vmid, pve_node, {drive: f"{storage}:cloudinit", "description": description}, what)
-        config = self._api.get(_path(vmid, pve_node), what=f"read back VM {vmid} on {pve_node}")
-        if configs.cloud_init_drive(config) != drive:
-            raise HypervisorError(f"cannot {what}", details=f"{drive} is {config.get(drive)}")
+
+        def act(where: PveNodeName) -> None:
+            what = f"give VM {vmid} on {where} a cloud-init drive"
+            self._put(vmid, where, {drive: f"{storage}:cloudinit", "description": description}, what)
+            config = self._api.get(_path(vmid, where), what=f"read back VM {vmid} on {where}")
+            if configs.cloud_init_drive(config) != drive:
+                raise HypervisorError(f"cannot {what}", details=f"{drive} is {config.get(drive)}")
+
+        self._whereabouts.follow(vmid, pve_node, act)
 
     def convert(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `TemplateMaker.convert`."""
-        what = f"make a template of VM {vmid} on {pve_node}"
-        try:
-            self._run("post", f"nodes/{pve_node}/qemu/{vmid}/template", what, pve_node, {}, warn)
-        except HypervisorError as error:
-            if "convert a template to a template" not in error.details:
-                raise
-        config = self._api.get(_path(vmid, pve_node), what=f"read back VM {vmid} on {pve_node}")
-        if not config.get("template"):
-            raise HypervisorError(f"cannot {what}", details="the task ended well, but it is no template")
+
+        def act(where: PveNodeName) -> None:
+            what = f"make a template of VM {vmid} on {where}"
+            try:
+                self._run("post", f"nodes/{where}/qemu/{vmid}/template", what, where, {}, warn)
+            except HypervisorError as error:
+                if "convert a template to a template" not in error.details:
+                    raise
+            config = self._api.get(_path(vmid, where), what=f"read back VM {vmid} on {where}")
+            if not config.get("template"):
+                raise HypervisorError(f"cannot {what}", details="the task ended well, but it is no template")
+
+        self._whereabouts.follow(vmid, pve_node, act)
 
     def remove_volume(self, volume: str, *, pve_node: PveNodeName, warn: Warn) -> None:
         """See `TemplateMaker.remove_volume`."""
@@ -206,7 +222,7 @@ def _template(pve_node: PveNodeName, row: Row, config: Row, users: Mapping[int, 
         running=row.get("status") == "running",
         record=record,
         users=tuple(users.get(vmid, ())),
-        smbios_uuid=(configs.properties(config.get("smbios1")).get("uuid") or "").lower() or None,
+        smbios_uuid=configs.smbios_uuid(config),
     )
 
 

@@ -101,21 +101,26 @@ class ProxmoxMarkers:
         return True
 
     def remove(self, marker: Marker) -> None:
-        """See `Markers.remove`."""
-        what = f"remove the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
+        """See `Markers.remove`. One that moved since it was read is removed where it is now."""
         try:
-            self._api.retry(
-                lambda: self._tasks.run(
-                    "delete",
-                    _path(marker),
-                    what=what,
-                    pve_node=marker.pve_node,
-                    parameters={"purge": 1},
-                    warn=lambda _message: None,
-                )
-            )
+            self._remove(marker)
         except VmNotFoundError:
-            return
+            moved = self.find(marker.vmid)
+            if moved is not None and (moved.name, moved.digest) == (marker.name, marker.digest):
+                self._remove(moved)
+
+    def _remove(self, marker: Marker) -> None:
+        what = f"remove the marker VM {marker.vmid} ({marker.name}) on {marker.pve_node}"
+        self._api.retry(
+            lambda: self._tasks.run(
+                "delete",
+                _path(marker),
+                what=what,
+                pve_node=marker.pve_node,
+                parameters={"purge": 1, "destroy-unreferenced-disks": 0},
+                warn=lambda _message: None,
+            )
+        )
 
     def _read(self, vmid: Vmid, pve_node: PveNodeName) -> Marker | None:
         path = f"nodes/{pve_node}/qemu/{vmid}/config"

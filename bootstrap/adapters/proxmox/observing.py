@@ -1,8 +1,9 @@
 """One reading of a whole Proxmox cluster. Reads only.
 
-From each Proxmox node's own lists and the configs, never from `/cluster/resources`, which lags by up to 12 s and
-shows the old name of a re-used vmid. Only of Proxmox nodes that are offline does it tell anything, so there it
-says which vmids and names are taken.
+From each Proxmox node's own lists and the configs, not from `/cluster/resources`, which lags by up to 12 s and
+shows the old name of a re-used vmid. Two things it alone tells: of Proxmox nodes that are offline which vmids and names
+are taken, and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, which is read from HA itself and does not
+lag; `/cluster/ha` is closed to our token).
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bootstrap.adapters.proxmox import configs, containers
 from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.whereabouts import WORDS
 from bootstrap.errors import PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
@@ -28,6 +30,7 @@ _THREADS = 4
 """Configs are read by Proxmox VE's front process; more at once would only take it from others."""
 _BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
 _KINDS = ("qemu", "lxc")
+_MAINTENANCE = "maintenance"
 _MIB = 1024**2
 _GIB = 1024**3
 
@@ -98,12 +101,22 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
     auditing = {reading.name for reading in bare if reading.status}
     guests = tuple(_with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read)
-    away = tuple(_away(api, {reading.name for reading in bare if not reading.online}))
+    resources = api.get("cluster/resources", what="list the cluster's resources")
+    ha_of = {_id(row): str(row["hastate"]) for row in resources if row.get("hastate")}
+    away = tuple(_away(resources, {reading.name for reading in bare if not reading.online}))
     here = tuple(guest for guest in guests if guest.config is not None)
-    records = [guest.record for guest in here if not guest.template]
+    records = [_with_ha(guest.record, ha_of) for guest in here if not guest.template]
     return PveFacts(
         version=version,
-        pve_nodes=tuple(sorted((_facts(reading, guests) for reading in bare), key=lambda facts: facts.name)),
+        pve_nodes=tuple(
+            sorted(
+                (
+                    replace(_facts(reading, guests), maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE)
+                    for reading in bare
+                ),
+                key=lambda facts: facts.name,
+            )
+        ),
         templates=_templates(bare, (guest for guest in here if guest.kind == "qemu")),
         vms=tuple(
             sorted(
@@ -129,7 +142,9 @@ def machines(api: Api) -> tuple[VmRecord, ...]:
         tagged = [guest for guest in listed if _tagged(configs.tags(guest.row.get("tags"))) and not guest.template]
         read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
     records = [guest.record for guest in read if guest.config is not None]
-    away = [vm for vm in _away(api, offline) if _tagged(vm.tags)]
+    what = "list the guests of offline Proxmox nodes"
+    resources = api.get("cluster/resources", what=what, type="vm") if offline else []
+    away = [vm for vm in _away(resources, offline) if _tagged(vm.tags)]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
 
 
@@ -202,12 +217,20 @@ def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
     return replace(_with_config(api, guest), clone_runs=False)
 
 
-def _away(api: Api, offline: set[PveNodeName]) -> Iterable[VmRecord]:
+def _id(row: Row) -> str:
+    """As in `qemu/7001` and `node/pve1`."""
+    return str(row.get("id") or "")
+
+
+def _with_ha(vm: VmRecord, ha_of: Mapping[str, str]) -> VmRecord:
+    state = ha_of.get(f"{WORDS[vm.kind]}/{vm.vmid}")
+    return replace(vm, ha_managed=configs.ha_managed({"hastate": state}))
+
+
+def _away(resources: Iterable[Row], offline: set[PveNodeName]) -> Iterable[VmRecord]:
     """VMs of offline Proxmox nodes, without a record: nothing may be done to them, but they are there."""
-    if not offline:
-        return
-    for row in api.get("cluster/resources", what="list the guests of offline Proxmox nodes", type="vm"):
-        if row.get("node") in offline:
+    for row in resources:
+        if row.get("node") in offline and row.get("vmid"):
             yield VmRecord(
                 vmid=Vmid(int(row["vmid"])),
                 name=str(row.get("name") or ""),
@@ -215,6 +238,7 @@ def _away(api: Api, offline: set[PveNodeName]) -> Iterable[VmRecord]:
                 running=False,
                 tags=configs.tags(row.get("tags")),
                 kind=MachineKind.LXC if row.get("type") == "lxc" else MachineKind.VM,
+                ha_managed=configs.ha_managed(row),
             )
 
 

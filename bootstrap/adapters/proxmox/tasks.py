@@ -119,8 +119,8 @@ class Tasks:
         pve_node: PveNodeName,
         parameters: Mapping[str, str | int],
         warn: Warn,
-    ) -> None:
-        """Start a task and await it, once.
+    ) -> str:
+        """Start a task and await it, once; returns its UPID, empty where there was no task.
 
         `OK` and `WARNINGS: n` are good; what was warned of goes to `warn`.
 
@@ -131,15 +131,15 @@ class Tasks:
         """
         upid = self._api.send(method, path, what=what, parameters=parameters)
         if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
-            return
+            return ""
         exit_status = self._await_end(upid, what=what, pve_node=pve_node)
         if exit_status == "OK":
-            return
+            return upid
         log = self._log(upid, pve_node=pve_node)
         if exit_status.startswith("WARNINGS"):
             for line in _warnings(log) or [exit_status]:
                 warn(f"{what}: {line}")
-            return
+            return upid
         raise from_exit_status(
             exit_status=exit_status, log="\n".join(log[-_LOG_TAIL:]), what=what, token=self._api.token
         )

@@ -171,6 +171,10 @@ class Lab:
 
         self.pve.task = task
 
+    def answer_resources(self, rows: list[dict[str, object]]) -> None:
+        """Have `/cluster/resources` tell these too from now on."""
+        self.pve.ct_resources = lambda _user, _kind: rows
+
     def requests(self, method: str, path_end: str) -> int:
         """How many such requests came in."""
         return sum(1 for verb, path in list(self.seen) if verb == method and path.endswith(path_end))

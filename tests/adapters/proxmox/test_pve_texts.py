@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.adapters.proxmox import configs, settings
-from bootstrap.adapters.proxmox.failures import AnswerLostError, from_exit_status, from_status
+from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_exit_status, from_status
 from bootstrap.adapters.proxmox.guest_agent import parse_interfaces
 from bootstrap.errors import (
     AgentNotConfiguredError,
@@ -54,7 +54,7 @@ TAKEN = "unable to create VM 201: config file already exists"
         (500, "Agent error: failed to open file '/nope' (mode: 'r'): No such file or directory", AgentNotRunningError),
         (500, "hostname lookup 'nope' failed - failed to get address info for: nope", HypervisorError),
         (501, "Method 'GET /nope' not implemented", HypervisorError),
-        (595, "Connection refused", TransientError),
+        (595, "Connection refused", PveNodeUnreachableError),
         (596, "Broken pipe", AnswerLostError),
         (503, "Service Unavailable", TransientError),
         (504, "Gateway Time-out", AnswerLostError),

@@ -14,6 +14,7 @@ from bootstrap.errors import (
     PermissionDeniedError,
     VmidTakenError,
     VmNotFoundError,
+    VmOutOfSightError,
 )
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
@@ -76,9 +77,15 @@ class FakeHypervisor:
             return self._vm(vmid, pve_node).record()
 
     def _vm(self, vmid: Vmid, pve_node: PveNodeName) -> FakeVm:
+        """The VM where it is now, as the port has it."""
         vm = self.world.vms.get(vmid)
-        if vm is None or vm.pve_node != pve_node:
+        if vm is None:
             raise VmNotFoundError(f"there is no VM {vmid} on {pve_node}")
+        if vm.pve_node in self.world.unreachable:
+            raise VmOutOfSightError(
+                f"VM {vmid} was on {pve_node}, and {vm.pve_node} cannot be asked: it may have moved there",
+                resolution=f"bring {vm.pve_node} back, then run the command again",
+            )
         return vm
 
     def clone(self, request: CloneRequest, *, warn: Warn) -> None:
@@ -149,6 +156,7 @@ class FakeHypervisor:
     def start(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         vm = self._vm(vmid, pve_node)
         self.world.log(f"start {vm.name}")
+        self._wait_for_ha(vm)
         vm.running = True
         vm.boots += 1
 
@@ -158,7 +166,14 @@ class FakeHypervisor:
     def stop(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         vm = self._vm(vmid, pve_node)
         self.world.log(f"stop {vm.name}")
+        self._wait_for_ha(vm)
+        if vm.name in self.world.ha_starts_again:
+            raise HypervisorError(f"cannot stop VM {vmid}: somebody has told Proxmox HA to start it again")
         vm.running = False
+
+    def _wait_for_ha(self, vm: FakeVm) -> None:
+        if vm.ha_managed:
+            self.world.clock.sleep(15.0)
 
     def destroy(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         vm = self._vm(vmid, pve_node)

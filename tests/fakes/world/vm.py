@@ -38,6 +38,7 @@ class FakeVm:
     holds_vip: bool = False
     clone_runs: bool | None = None
     disk: str | None = "scsi0"
+    ha_managed: bool = False
 
     @property
     def mac(self) -> str:
@@ -92,4 +93,5 @@ class FakeVm:
             settings=tuple((key, str(value)) for key, value in self.settings.items() if matters(key, str(value))),
             unfinished=self.lock == "clone" and not self.description,
             clone_runs=self.clone_runs,
+            ha_managed=self.ha_managed,
         )

@@ -67,6 +67,8 @@ class World:
         snapshots: What k3s tells of its snapshots.
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
+        unreachable: Proxmox nodes that cannot be asked in mid-run.
+        ha_starts_again: Machine names that somebody tells Proxmox HA to start once they are stopped.
     """
 
     version: PveVersion = PVE_9
@@ -121,6 +123,8 @@ class World:
     users: dict[Vmid, tuple[str, ...]] = field(default_factory=dict)
     baked: str = ""
     keeps_volumes: bool = False
+    unreachable: set[PveNodeName] = field(default_factory=set)
+    ha_starts_again: set[str] = field(default_factory=set)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def log(self, call: str) -> None:
@@ -149,6 +153,13 @@ class World:
             )
             for vm, record in found
         )
+
+    def move(self, name: str, pve_node: PveNodeName) -> None:
+        """Move a VM to another Proxmox node, as somebody else does."""
+        vm = self.vm_named(name)
+        assert vm is not None
+        with self.lock:
+            vm.pve_node = pve_node
 
     def vm_named(self, name: str) -> FakeVm | None:
         return next((vm for vm in self.vms.values() if vm.name == name), None)

@@ -1,0 +1,24 @@
+"""Proxmox nodes in maintenance, by the inventory or by Proxmox HA, and what plans say of VMs that HA manages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import Observed, VmRecord
+
+BY_INVENTORY = "proxmox.nodes"
+BY_HA = "Proxmox HA"
+
+
+def in_maintenance(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, str]:
+    """Proxmox nodes that get no new machine for now, each with who says so; only those that the inventory allows."""
+    allowed = spec.placement.pve_nodes
+    by_ha = [facts.name for facts in observed.pve_nodes if facts.maintenance and (not allowed or facts.name in allowed)]
+    return {**dict.fromkeys(by_ha, BY_HA), **dict.fromkeys(spec.placement.maintenance, BY_INVENTORY)}
+
+
+def removal_reason(reason: str, vm: VmRecord) -> str:
+    """Why a machine is removed, and that its removal takes it out of Proxmox HA."""
+    return "; ".join(filter(None, (reason, "managed by Proxmox HA; removed from HA" if vm.ha_managed else "")))
