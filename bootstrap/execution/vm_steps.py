@@ -143,6 +143,7 @@ def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: Record
         vmid=vmid,
         state=state,
         address=machine.address,
+        replaces=machine.replaces,
     )
 
 

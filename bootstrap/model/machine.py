@@ -105,6 +105,14 @@ class NodePool:
     stated: frozenset[str] = frozenset({"count", "cores", "memory_mib", "disk_gib"})
 
 
+@dataclass(frozen=True, order=True, kw_only=True)
+class Replaced:
+    """A machine that was out of sight when it got a successor; its VM is removed once its Proxmox node is back."""
+
+    machine: MachineName
+    vmid: Vmid
+
+
 @dataclass(frozen=True, kw_only=True)
 class MachineSpec:
     """One machine we want. Sizes, places, kind and storage as in its `NodePool`.
@@ -113,6 +121,7 @@ class MachineSpec:
         address: A fixed one, or None where DHCP gives one.
         mac: The MAC address net0 is to have, in upper case, or None to keep the one its clone was given.
         storage_address: A fixed one of the storage network, for net1.
+        replaces: Machines out of sight that it stands in for, by the user's word (docs/adr/0008).
     """
 
     name: MachineName
@@ -133,6 +142,7 @@ class MachineSpec:
     network: PoolNetwork = field(default_factory=PoolNetwork)
     kind: MachineKind = MachineKind.VM
     ostemplate: str | None = None
+    replaces: tuple[Replaced, ...] = ()
 
 
 class RecordState(StrEnum):
@@ -152,6 +162,9 @@ class MachineRecord:
 
     `vmid` is part of it so that a copy somebody makes of our VM, which copies the description and the
     tags too, is not taken for ours.
+
+    Attributes:
+        replaces: Machines that it stands in for, which were out of sight when it was made.
     """
 
     cluster: ClusterName
@@ -161,3 +174,4 @@ class MachineRecord:
     vmid: Vmid
     state: RecordState
     address: IPv4Address | None = None
+    replaces: tuple[Replaced, ...] = ()

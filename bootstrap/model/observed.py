@@ -57,6 +57,8 @@ class PveNodeFacts:
     """A Proxmox node.
 
     Attributes:
+        online: Whether it can be asked.
+        problem: What it answered where it counts as online and yet cannot be asked; else empty.
         cores: Logical CPUs (`maxcpu`): the most one VM may have.
         cpu_flags: CPU flags as /proc/cpuinfo names them.
         architecture: As `uname -m` names it: x86_64 or aarch64.
@@ -69,6 +71,7 @@ class PveNodeFacts:
 
     name: PveNodeName
     online: bool
+    problem: str = ""
     cores: int = 0
     memory_mib: int = 0
     cpu_model: str = ""
@@ -234,6 +237,24 @@ def has_tag(vm: VmRecord, tag: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnseenVm:
+    """A VM or a container on a Proxmox node that cannot be asked; `/cluster/resources` lists it, and no more is known.
+
+    Attributes:
+        name: Empty where Proxmox VE no longer tells it: about five minutes after the node went away (9.2, observed).
+        tags: In lower case.
+        why: Why the Proxmox node cannot be asked: `offline`, or what it answered.
+    """
+
+    vmid: Vmid
+    name: str
+    pve_node: PveNodeName
+    tags: frozenset[str] = frozenset()
+    kind: MachineKind = MachineKind.VM
+    why: str = "offline"
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuestInterface:
     """A network interface as the guest agent tells it; `mac` is upper case."""
 
@@ -280,6 +301,7 @@ class Observed:
         addresses: Address of each running machine the guest agent told now.
         taken: Addresses of the machines' range that somebody who is not ours was found at.
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
+        out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
     """
 
     version: PveVersion
@@ -293,6 +315,7 @@ class Observed:
     vip_holder: MachineName | None = None
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
+    out_of_sight: tuple[UnseenVm, ...] = ()
 
     @property
     def vnets(self) -> frozenset[str]:

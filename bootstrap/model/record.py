@@ -14,7 +14,7 @@ import json
 from ipaddress import IPv4Address
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
-from bootstrap.model.machine import MachineRecord, RecordState, Role
+from bootstrap.model.machine import MachineRecord, RecordState, Replaced, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 
 MARK = "homelab-k8s-record:"
@@ -39,6 +39,8 @@ def render_record(record: MachineRecord, *, into: str = "") -> str:
     }
     if record.address is not None:
         body["address"] = str(record.address)
+    if record.replaces:
+        body["replaces"] = [{"machine": old.machine, "vmid": old.vmid} for old in record.replaces]
     sentence = (
         f"k3s machine of the cluster {record.cluster}, kept by homelab-k8s. Without the next line it is no longer ours."
     )
@@ -77,6 +79,10 @@ def _parse_body(text: str) -> MachineRecord | None:
             vmid=Vmid(int(body["vmid"])),
             state=RecordState(body["state"]),
             address=IPv4Address(body["address"]) if "address" in body else None,
+            replaces=tuple(
+                Replaced(machine=MachineName(str(old["machine"])), vmid=Vmid(int(old["vmid"])))
+                for old in body.get("replaces", ())
+            ),
         )
     except (ValueError, KeyError, TypeError):
         return None

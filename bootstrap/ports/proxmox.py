@@ -8,7 +8,15 @@ from typing import Protocol
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import GuestInterface, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts, VmRecord
+from bootstrap.model.observed import (
+    GuestInterface,
+    OsTemplate,
+    PveNodeFacts,
+    PveVersion,
+    TemplateFacts,
+    UnseenVm,
+    VmRecord,
+)
 
 Warn = Callable[[str], None]
 """Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""
@@ -16,13 +24,19 @@ Warn = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class PveFacts:
-    """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike."""
+    """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike.
+
+    Attributes:
+        out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: those that carry
+            its tag, and those named `<cluster>-...` in the range (a clone that was cut off has no tag yet).
+    """
 
     version: PveVersion
     pve_nodes: tuple[PveNodeFacts, ...]
     templates: tuple[TemplateFacts, ...]
     vms: tuple[VmRecord, ...]
     used_vmids: frozenset[Vmid]
+    out_of_sight: tuple[UnseenVm, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +163,15 @@ class Hypervisor(Protocol):
         """Read everything planning needs. Reads only.
 
         `vms` holds each VM and container (no templates) that lies in `vmids`, carries our tag, has a record, or is
-        named `<cluster>-...`.
+        named `<cluster>-...`. A Proxmox node that cannot be asked is no error as long as another one can be: it is
+        told as not online, and its VMs are in `out_of_sight`.
         """
         ...
 
     def machines(self) -> tuple[VmRecord, ...]:
         """All VMs and containers that carry our tag, of whichever cluster, markers too. Reads no others' configs.
 
-        Of VMs on Proxmox nodes that are offline nothing but name, vmid and tags is known.
+        Of VMs on Proxmox nodes that cannot be asked nothing but vmid, tags and perhaps the name is known.
         """
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox import configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.ids import PveNodeName, Vmid
@@ -92,10 +92,8 @@ def _addresses6(row: Mapping[str, Any]) -> Iterator[IPv6Address]:
 
 
 def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
-    """The templates of containers on the Proxmox nodes that are online."""
-    rows = api.get("nodes", what="list the Proxmox nodes")
-    online = sorted(PveNodeName(str(row["node"])) for row in rows if row.get("status") != "offline")
-    return tuple(template for pve_node in online for template in _on_node(api, pve_node))
+    """The templates of containers on the Proxmox nodes that can be asked."""
+    return tuple(sight.from_those_that_answer(sight.online_nodes(api), lambda pve_node: _on_node(api, pve_node)))
 
 
 def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:

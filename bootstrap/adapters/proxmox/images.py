@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from bootstrap.adapters import images
 from bootstrap.adapters.iso import seed_iso
-from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox import configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
@@ -52,10 +52,8 @@ class ProxmoxTemplates:
 
     def templates(self) -> tuple[TemplateVm, ...]:
         """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
-        rows = self._api.get("nodes", what="list the Proxmox nodes")
-        online = [PveNodeName(str(row["node"])) for row in rows if row.get("status") != "offline"]
+        listed = list(sight.from_those_that_answer(sight.online_nodes(self._api), self._list))
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
-            listed = [pair for pairs in pool.map(self._list, online) for pair in pairs]
             read = list(pool.map(lambda pair: (*pair, self._config(int(pair[1]["vmid"]), pair[0])), listed))
         users = _users((row, config) for _, row, config in read)
         found = (_template(pve_node, row, config, users) for pve_node, row, config in read)

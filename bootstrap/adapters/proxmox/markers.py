@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
-from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Marker
 
@@ -31,12 +32,17 @@ class ProxmoxMarkers:
             known = self._places.get(vmid)
         if known is not None and (found := self._read(vmid, known)) is not None:
             return found
-        for pve_node in self._online():
-            rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
-            if any(int(row["vmid"]) == vmid for row in rows) and (found := self._read(vmid, pve_node)) is not None:
-                self._learn(vmid, pve_node)
-                return found
+        for marker in sight.from_those_that_answer(
+            sight.online_nodes(self._api), lambda pve_node: self._found_on(pve_node, vmid)
+        ):
+            self._learn(vmid, marker.pve_node)
+            return marker
         return None
+
+    def _found_on(self, pve_node: PveNodeName, vmid: Vmid) -> Iterator[Marker]:
+        rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
+        if any(int(row["vmid"]) == vmid for row in rows) and (found := self._read(vmid, pve_node)) is not None:
+            yield found
 
     def create(
         self,
@@ -57,9 +63,9 @@ class ProxmoxMarkers:
         Raises:
             HypervisorError: None of the Proxmox nodes is online, and all that a request may end in.
         """
-        pve_node = next((name for name in self._online() if not pve_nodes or name in pve_nodes), None)
+        allowed = [node for node in sight.online_nodes(self._api) if not pve_nodes or node in pve_nodes]
         what = f"make the marker VM {vmid} ({name})"
-        if pve_node is None:
+        if not allowed:
             raise HypervisorError(
                 f"cannot {what}",
                 details="none of the allowed Proxmox nodes is online",
@@ -68,22 +74,37 @@ class ProxmoxMarkers:
         parameters: dict[str, str | int] = {"vmid": vmid, "name": name, "description": description}
         tagging = {"tags": ";".join(tags)}
         parameters |= tagging if resource_pool is None else {"pool": resource_pool}
-        warnings: list[str] = []
-        self._api.retry(
-            lambda: self._tasks.run(
-                "post",
-                f"nodes/{pve_node}/qemu",
-                what=f"{what} on {pve_node}",
-                pve_node=pve_node,
-                parameters=parameters,
-                warn=warnings.append,
-            )
-        )
+        pve_node = self._create_on(allowed, what=what, parameters=parameters)
         self._learn(vmid, pve_node)
         if resource_pool is not None:
             path = f"nodes/{pve_node}/qemu/{vmid}/config"
             what = f"tag the marker VM {vmid} ({name}) on {pve_node}"
             self._api.retry(lambda: self._api.send("put", path, what=what, parameters=tagging))
+
+    def _create_on(
+        self, allowed: Sequence[PveNodeName], *, what: str, parameters: Mapping[str, str | int]
+    ) -> PveNodeName:
+        """Make it on the first of some Proxmox nodes that can be asked, and tell which."""
+        warnings: list[str] = []
+        for pve_node in allowed:
+            try:
+                self._api.retry(
+                    lambda pve_node=pve_node: self._tasks.run(  # type: ignore[misc]
+                        "post",
+                        f"nodes/{pve_node}/qemu",
+                        what=f"{what} on {pve_node}",
+                        pve_node=pve_node,
+                        parameters=parameters,
+                        warn=warnings.append,
+                    )
+                )
+            except TransientError:
+                # Whether it was made or not: the vmid is one in the whole cluster, so the next attempt meets it.
+                if pve_node == allowed[-1]:
+                    raise
+                continue
+            return pve_node
+        raise AssertionError(allowed)  # cannot be: the last one returns or raises
 
     def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
         """See `Markers.rewrite`. An answer that was lost makes the second attempt a False: read to know."""
@@ -137,10 +158,6 @@ class ProxmoxMarkers:
             lock=config.get("lock") or None,
             digest=str(config.get("digest") or ""),
         )
-
-    def _online(self) -> Iterable[PveNodeName]:
-        rows = self._api.get("nodes", what="list the Proxmox nodes")
-        return sorted(PveNodeName(str(row["node"])) for row in rows if row.get("status") != "offline")
 
     def _learn(self, vmid: Vmid, pve_node: PveNodeName) -> None:
         with self._guard:

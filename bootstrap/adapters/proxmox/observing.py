@@ -1,28 +1,26 @@
 """One reading of a whole Proxmox cluster. Reads only.
 
 From each Proxmox node's own lists and the configs, not from `/cluster/resources`, which lags by up to 12 s and
-shows the old name of a re-used vmid. Two things it alone tells: of Proxmox nodes that are offline which vmids and names
-are taken, and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, which is read from HA itself and does not
+shows the old name of a re-used vmid. Two things it alone tells: of Proxmox nodes that cannot be asked which vmids and
+names are taken (`sight`), and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, read from HA itself without a
 lag; `/cluster/ha` is closed to our token).
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs, containers
+from bootstrap.adapters.proxmox import configs, containers, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.whereabouts import WORDS
-from bootstrap.errors import PermissionDeniedError, VmNotFoundError
+from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord, Vnet
 from bootstrap.ports import PveFacts
 
@@ -48,6 +46,7 @@ class _Guest:
     row: Row
     config: Row | None
     clone_runs: bool | None = None
+    problem: HypervisorError | None = None
 
     @property
     def vmid(self) -> Vmid:
@@ -71,14 +70,18 @@ class _Guest:
 
 @dataclass(frozen=True, kw_only=True)
 class _NodeReading:
-    """What one Proxmox node says of itself; rows as Proxmox VE gives them."""
+    """What one Proxmox node says of itself; rows as Proxmox VE gives them.
+
+    `problem` is why it cannot be asked where it counts as online.
+    """
 
     row: Row
     online: bool
-    status: Row
-    storages: tuple[Row, ...]
-    networks: tuple[Row, ...]
-    guests: tuple[_Guest, ...]
+    status: Row = field(default_factory=dict)
+    storages: tuple[Row, ...] = ()
+    networks: tuple[Row, ...] = ()
+    guests: tuple[_Guest, ...] = ()
+    problem: HypervisorError | None = None
 
     @property
     def name(self) -> PveNodeName:
@@ -99,11 +102,21 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         bare = list(pool.map(lambda row: _read_node(api, row), rows))
         listed = [guest for reading in bare for guest in reading.guests]
         read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
+    bare = _answering(bare, read)
+    unasked = {reading.name: _why(reading) for reading in bare if not reading.online}
     auditing = {reading.name for reading in bare if reading.status}
-    guests = tuple(_with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read)
+    guests = tuple(
+        _with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read if guest.pve_node not in unasked
+    )
     resources = api.get("cluster/resources", what="list the cluster's resources")
     ha_of = {_id(row): str(row["hastate"]) for row in resources if row.get("hastate")}
-    away = tuple(_away(resources, {reading.name for reading in bare if not reading.online}))
+    there = frozenset(guest.vmid for guest in guests)
+    # One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
+    guests_away, vmids_away = sight.guests_of(resources, unasked)
+    away = tuple(vm for vm in guests_away if vm.vmid not in there)
+    unseen = sight.unseen_vms(away, unasked, cluster=cluster, vmids=vmids)
+    hidden = {vm.vmid for vm in unseen}
+    rest = [vm for vm in away if vm.vmid not in hidden]
     here = tuple(guest for guest in guests if guest.config is not None)
     records = [_with_ha(guest.record, ha_of) for guest in here if not guest.template]
     return PveFacts(
@@ -120,32 +133,66 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         templates=_templates(bare, (guest for guest in here if guest.kind == "qemu")),
         vms=tuple(
             sorted(
-                (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids)),
+                (vm for vm in (*records, *rest) if _concerns(vm, cluster=cluster, vmids=vmids)),
                 key=lambda vm: vm.vmid,
             )
         ),
-        used_vmids=frozenset({guest.vmid for guest in guests} | {vm.vmid for vm in away}),
+        used_vmids=there | vmids_away,
+        out_of_sight=unseen,
     )
+
+
+def _answering(readings: Iterable[_NodeReading], guests: Iterable[_Guest]) -> list[_NodeReading]:
+    """The readings; a Proxmox node that went away while its configs were read counts as one that cannot be asked.
+
+    Raises:
+        HypervisorError: No Proxmox node can be asked, though not all are offline: what one of them answered.
+    """
+    cut_off = {guest.pve_node: guest.problem for guest in guests if guest.problem is not None}
+    found = [
+        replace(reading, online=False, problem=cut_off[reading.name]) if reading.name in cut_off else reading
+        for reading in readings
+    ]
+    problems = [reading.problem for reading in found if reading.problem is not None]
+    if problems and not any(reading.online for reading in found):
+        raise problems[0]
+    return found
+
+
+def _why(reading: _NodeReading) -> str:
+    """Why a Proxmox node cannot be asked, in a few words."""
+    return str(sight.NotAskedError(reading.problem)) if reading.problem is not None else sight.OFFLINE
 
 
 def machines(api: Api) -> tuple[VmRecord, ...]:
     """The VMs and containers that carry our tag; see `Hypervisor.machines`."""
     rows = api.get("nodes", what="list the Proxmox nodes")
-    offline = {PveNodeName(str(row["node"])) for row in rows if row.get("status") == "offline"}
-    online = [name for row in rows if (name := PveNodeName(str(row["node"]))) not in offline]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-machines") as pool:
-        listed = [
-            guest
-            for guests in pool.map(lambda each: list(_list_guests(api, *each)), itertools.product(online, _KINDS))
-            for guest in guests
-        ]
+        bare = list(pool.map(lambda row: _read_guests(api, row), rows))
+        listed = [guest for reading in bare for guest in reading.guests]
         tagged = [guest for guest in listed if _tagged(configs.tags(guest.row.get("tags"))) and not guest.template]
         read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
-    records = [guest.record for guest in read if guest.config is not None]
-    what = "list the guests of offline Proxmox nodes"
-    resources = api.get("cluster/resources", what=what, type="vm") if offline else []
-    away = [vm for vm in _away(resources, offline) if _tagged(vm.tags)]
+    bare = _answering(bare, read)
+    unasked = {reading.name: _why(reading) for reading in bare if not reading.online}
+    records = [guest.record for guest in read if guest.config is not None and guest.pve_node not in unasked]
+    there = {guest.vmid for guest in listed if guest.pve_node not in unasked}
+    what = "list the guests of Proxmox nodes that cannot be asked"
+    guests_away, _ = sight.guests_of(api.get("cluster/resources", what=what, type="vm") if unasked else [], unasked)
+    away = [vm for vm in guests_away if _tagged(vm.tags) and vm.vmid not in there]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
+
+
+def _read_guests(api: Api, row: Row) -> _NodeReading:
+    """One Proxmox node's guests, and nothing else of it."""
+    name = PveNodeName(str(row["node"]))
+    if row.get("status") == sight.OFFLINE:
+        return _NodeReading(row=row, online=False)
+    try:
+        guests = sight.ask(lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind)))
+    except sight.NotAskedError as unasked:
+        logger.warning("%s cannot be asked: %s", name, unasked)
+        return _NodeReading(row=row, online=False, problem=unasked.error)
+    return _NodeReading(row=row, online=True, guests=guests)
 
 
 def _concerns(vm: VmRecord, *, cluster: ClusterName, vmids: VmidRange) -> bool:
@@ -157,18 +204,22 @@ def _tagged(tags: frozenset[str]) -> bool:
 
 
 def _read_node(api: Api, row: Row) -> _NodeReading:
-    name = PveNodeName(str(row["node"]))
-    if row.get("status") == "offline":
-        return _NodeReading(row=row, online=False, status={}, storages=(), networks=(), guests=())
-    base = f"nodes/{name}"
-    return _NodeReading(
-        row=row,
-        online=True,
-        status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
-        storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
-        networks=_networks(api, name),
-        guests=tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind)),
-    )
+    reading = _read_guests(api, row)
+    if not reading.online:
+        return reading
+    base, name = f"nodes/{reading.name}", reading.name
+    try:
+        return sight.ask(
+            lambda: replace(
+                reading,
+                status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
+                storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
+                networks=_networks(api, name),
+            )
+        )
+    except sight.NotAskedError as unasked:
+        logger.warning("%s cannot be asked: %s", name, unasked)
+        return _NodeReading(row=row, online=False, problem=unasked.error)
 
 
 def _networks(api: Api, name: PveNodeName) -> tuple[Row, ...]:
@@ -193,12 +244,16 @@ def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401
 
 def _with_config(api: Api, guest: _Guest) -> _Guest:
     path = f"nodes/{guest.pve_node}/{guest.kind}/{guest.vmid}/config"
+    what = f"read the config of {guest.vmid} on {guest.pve_node}"
     try:
-        config = _if_allowed(lambda: api.get(path, what=f"read the config of {guest.vmid} on {guest.pve_node}"), None)
+        config = sight.ask(lambda: _if_allowed(lambda: api.get(path, what=what), None))
     except VmNotFoundError as error:
         logger.info("%s", error)
-        config = None
-    return _Guest(kind=guest.kind, pve_node=guest.pve_node, row=guest.row, config=config)
+        return guest
+    except sight.NotAskedError as unasked:
+        logger.warning("%s cannot be asked: %s", guest.pve_node, unasked)
+        return replace(guest, problem=unasked.error)
+    return replace(guest, config=config)
 
 
 def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
@@ -209,7 +264,12 @@ def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
     if guest.kind != "qemu" or not configs.unfinished(guest.config or {}):
         return guest
     path, what = f"nodes/{guest.pve_node}/tasks", f"list the tasks of {guest.pve_node}"
-    if api.get(path, what=what, source="active", typefilter="qmclone"):
+    try:
+        clones = sight.ask(lambda: api.get(path, what=what, source="active", typefilter="qmclone"))
+    except sight.NotAskedError as unasked:
+        logger.warning("%s cannot be asked: %s", guest.pve_node, unasked)
+        return guest
+    if clones:
         return replace(guest, clone_runs=True)
     if not sees_all:
         return guest
@@ -225,21 +285,6 @@ def _id(row: Row) -> str:
 def _with_ha(vm: VmRecord, ha_of: Mapping[str, str]) -> VmRecord:
     state = ha_of.get(f"{WORDS[vm.kind]}/{vm.vmid}")
     return replace(vm, ha_managed=configs.ha_managed({"hastate": state}))
-
-
-def _away(resources: Iterable[Row], offline: set[PveNodeName]) -> Iterable[VmRecord]:
-    """VMs of offline Proxmox nodes, without a record: nothing may be done to them, but they are there."""
-    for row in resources:
-        if row.get("node") in offline and row.get("vmid"):
-            yield VmRecord(
-                vmid=Vmid(int(row["vmid"])),
-                name=str(row.get("name") or ""),
-                pve_node=PveNodeName(str(row["node"])),
-                running=False,
-                tags=configs.tags(row.get("tags")),
-                kind=MachineKind.LXC if row.get("type") == "lxc" else MachineKind.VM,
-                ha_managed=configs.ha_managed(row),
-            )
 
 
 def _templates(readings: Iterable[_NodeReading], vms: Iterable[_Guest]) -> tuple[TemplateFacts, ...]:
@@ -263,7 +308,7 @@ def _templates(readings: Iterable[_NodeReading], vms: Iterable[_Guest]) -> tuple
 
 def _facts(reading: _NodeReading, guests: Iterable[_Guest]) -> PveNodeFacts:
     if not reading.online:
-        return PveNodeFacts(name=reading.name, online=False)
+        return PveNodeFacts(name=reading.name, online=False, problem=_why(reading) if reading.problem else "")
     cpu = reading.status.get("cpuinfo") or {}
     memory = reading.status.get("memory") or {}
     kernel = reading.status.get("current-kernel") or {}

@@ -1,0 +1,127 @@
+"""Proxmox nodes that cannot be asked, and what `/cluster/resources` still tells of their guests.
+
+A node that is offline answers nothing (595 after seconds); one that counts as online may do the same until corosync
+notices, or for as long as only the API between the nodes is broken. `/cluster/resources` keeps the rows of its guests:
+`status` is `unknown`, `vmid`, `node` and `tags` stay, and the name is gone after about five minutes (9.2, observed).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import OWNER_TAG, UnseenVm, VmRecord
+
+Read = TypeVar("Read")
+
+OFFLINE = "offline"
+
+logger = logging.getLogger(__name__)
+
+
+class NotAskedError(Exception):
+    """A Proxmox node could not be asked; the text says why."""
+
+    def __init__(self, error: HypervisorError) -> None:
+        super().__init__(error.details.splitlines()[0] if error.details else error.brief)
+        self.error = error
+
+
+def ask(read: Callable[[], Read]) -> Read:
+    """A reading of one Proxmox node.
+
+    Raises:
+        NotAskedError: The node does not answer, or not as it should.
+        PermissionDeniedError: The token may not: that says nothing of the node.
+        AuthenticationError: It is the endpoint itself that refuses.
+        VmNotFoundError: The node answers, and has no such VM.
+    """
+    try:
+        return read()
+    except (PermissionDeniedError, AuthenticationError, VmNotFoundError):
+        raise
+    except HypervisorError as error:
+        raise NotAskedError(error) from error
+
+
+def online_nodes(api: Api) -> tuple[PveNodeName, ...]:
+    """The Proxmox nodes that do not count as offline, by name."""
+    rows = api.get("nodes", what="list the Proxmox nodes")
+    return tuple(sorted(PveNodeName(str(row["node"])) for row in rows if row.get("status") != OFFLINE))
+
+
+def from_those_that_answer(
+    pve_nodes: Iterable[PveNodeName], read: Callable[[PveNodeName], Iterable[Read]]
+) -> Iterator[Read]:
+    """What Proxmox nodes tell, those that cannot be asked passed over.
+
+    Raises:
+        HypervisorError: None of them can be asked.
+    """
+    asked, last = False, None
+    for pve_node in pve_nodes:
+        try:
+            found = ask(lambda pve_node=pve_node: list(read(pve_node)))  # type: ignore[misc]
+        except NotAskedError as error:
+            logger.warning("%s cannot be asked: %s", pve_node, error)
+            last = error.error
+            continue
+        asked = True
+        yield from found
+    if last is not None and not asked:
+        raise last
+
+
+def guests_of(
+    resources: Iterable[Mapping[str, Any]], unasked: Mapping[PveNodeName, str]
+) -> tuple[tuple[VmRecord, ...], frozenset[Vmid]]:
+    """The VMs and containers of Proxmox nodes that cannot be asked, without a record; and all vmids, templates' too.
+
+    Args:
+        resources: The rows of `/cluster/resources`.
+        unasked: The Proxmox nodes, with why they cannot be asked.
+    """
+    rows = [row for row in resources if row.get("node") in unasked and row.get("vmid")]
+    vms = tuple(_record(row) for row in rows if not int(row.get("template") or 0))
+    return vms, frozenset(Vmid(int(row["vmid"])) for row in rows)
+
+
+def _record(row: Mapping[str, Any]) -> VmRecord:
+    return VmRecord(
+        vmid=Vmid(int(row["vmid"])),
+        name=str(row.get("name") or ""),
+        pve_node=PveNodeName(str(row["node"])),
+        running=False,
+        tags=frozenset(tag.lower() for tag in configs.tags(row.get("tags"))),
+        kind=MachineKind.LXC if row.get("type") == "lxc" else MachineKind.VM,
+        ha_managed=configs.ha_managed(row),
+    )
+
+
+def unseen_vms(
+    away: Iterable[VmRecord],
+    unasked: Mapping[PveNodeName, str],
+    *,
+    cluster: ClusterName,
+    vmids: VmidRange,
+) -> tuple[UnseenVm, ...]:
+    """Those that may be machines of this tool: by our tag, or by name and vmid (a clone cut off has no tag yet)."""
+    return tuple(
+        UnseenVm(
+            vmid=vm.vmid,
+            name=vm.name,
+            pve_node=vm.pve_node,
+            tags=vm.tags,
+            kind=vm.kind,
+            why=unasked[vm.pve_node],
+        )
+        for vm in sorted(away, key=lambda vm: vm.vmid)
+        if OWNER_TAG in vm.tags or (vm.vmid in vmids and vm.name.startswith(f"{cluster}-"))
+    )
