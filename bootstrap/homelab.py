@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bootstrap.commands.upgrade import UpgradeWish
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
-    from bootstrap.model.ids import PoolName
+    from bootstrap.model.ids import MachineName, PoolName
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.rebalance import Respread
     from bootstrap.planning.recipes import TemplateVm
@@ -86,25 +86,43 @@ class Homelab:
             return ()
         return (f"{endpoint.url}: its certificate is NOT checked (insecure): anybody in between can read the token",)
 
-    def plan_up(self) -> Plan:
+    def plan_up(self, *, replace_unreachable: Sequence[MachineName] = ()) -> Plan:
         """What `up` would do. Touches nothing.
+
+        Args:
+            replace_unreachable: Machines on Proxmox nodes that cannot be asked, which the user declares lost: each
+                gets a successor, and its VM is removed once its Proxmox node is back.
 
         Raises:
             PreflightError: It cannot be done; nothing was touched.
         """
         from bootstrap.commands.up import prepare_up
 
-        return prepare_up(self._inventory.spec, self.ports)
+        return prepare_up(self._inventory.spec, self.ports, replace_unreachable=replace_unreachable)
 
-    def up(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
-        """Carry out a plan of `plan_up`.
+    def up(
+        self,
+        plan: Plan,
+        *,
+        replace_unreachable: Sequence[MachineName] = (),
+        sink: EventSink = ignore,
+        options: RunOptions | None = None,
+    ) -> Report:
+        """Carry out a plan of `plan_up`, made with the same `replace_unreachable`.
 
         Raises:
             HomelabError: Something failed; `up` again continues.
         """
         from bootstrap.commands.up import run_up
 
-        return run_up(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
+        return run_up(
+            plan,
+            self._inventory.spec,
+            self.ports,
+            sink=sink,
+            options=self._options(options),
+            replace_unreachable=replace_unreachable,
+        )
 
     def plan_down(self) -> Plan:
         """What `down` would remove. Touches nothing."""

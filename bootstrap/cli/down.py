@@ -50,15 +50,21 @@ def down(
         )
         if ended is not None:
             work.result(lambda: _closing(ended), lambda: documents.down_document(ended.plan, ended.report))
+            ended.require_complete()
 
 
 def _what(plan: Plan) -> str:
-    return tables.counted(len(plan.machines), "machine") if plan.machines else "kubeconfig entries and state"
+    if plan.machines or plan.unreached:
+        return tables.counted(len(plan.machines), "machine")
+    return "kubeconfig entries and state"
 
 
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
+        if plan.unreached:
+            return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
         return f"{plan.cluster}: nothing is there; nothing to do"
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
-    return f"{plan.cluster}: {_what(plan)} removed in {tables.seconds(report.took_s)}{phases}"
+    left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
+    return f"{plan.cluster}: {_what(plan)} removed in {tables.seconds(report.took_s)}{phases}{left}"

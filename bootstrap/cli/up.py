@@ -77,6 +77,15 @@ def up(
         str | None,
         typer.Option(metavar="FILE", help="File to merge the kubeconfig into; - prints it and merges nothing."),
     ] = None,
+    replace_unreachable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace-unreachable",
+            metavar="MACHINE",
+            help="Declare a machine lost whose Proxmox node cannot be asked: a new one is made, and the old VM is "
+            "removed once its node is back. May be given several times.",
+        ),
+    ] = None,
     timeout: Timeout = None,
     trace: Trace = None,
     dry_run: DryRun = False,
@@ -90,6 +99,7 @@ def up(
 ) -> None:
     """Make the cluster as the inventory says: what is missing is made, what is broken repaired, nothing removed."""
     from bootstrap.inventory import Overrides
+    from bootstrap.model.ids import MachineName
 
     overrides = Overrides(
         cluster=cluster,
@@ -126,15 +136,17 @@ def up(
         guests=guests,
     ) as work:
         target = _target(kubeconfig, output)
+        lost = tuple(MachineName(name) for name in replace_unreachable or ())
         ended = work.act(
-            work.homelab.plan_up,
-            work.homelab.up,
+            lambda: work.homelab.plan_up(replace_unreachable=lost),
+            lambda plan, *, sink, options: work.homelab.up(plan, replace_unreachable=lost, sink=sink, options=options),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
             kubeconfig=target,
         )
         if ended is not None:
             _tell(work, ended, target)
+            ended.require_complete()
 
 
 def _question(plan: Plan) -> Question | None:
@@ -178,14 +190,17 @@ def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
 
 def _closing(ended: Ended, target: KubeconfigTarget) -> str:
     plan, report = ended.plan, ended.report
-    machines = tables.counted(len(plan.machines), "machine")
+    there = [machine for machine in plan.machines if machine.action != "destroy"]
+    held = sum(machine.action == "keep" and bool(machine.reason) for machine in there)
+    machines = tables.counted(len(there), "machine")
+    machines += f", {len(there) - held} of them Ready" if plan.unreached else ", all Ready"
     if report is None:
-        return f"{plan.cluster}: {machines}, all Ready; nothing to do"
+        return f"{plan.cluster}: {machines}; nothing to do"
     file = ["--kubeconfig", str(target.path)] if target.path is not None else []
     command = shlex.join(["kubectl", *file, "--context", plan.cluster, "get", "nodes"])
     return "\n".join(
         [
-            f"{plan.cluster}: {machines}, all Ready, in {tables.seconds(report.took_s)}",
+            f"{plan.cluster}: {machines}, in {tables.seconds(report.took_s)}",
             *tables.times_lines(report),
             f"next: {command}",
         ]

@@ -96,6 +96,13 @@ class Ended:
     plan: Plan
     report: Report | None
 
+    def require_complete(self) -> None:
+        """Raise HomelabError, once the result is told, where machines could not be reached."""
+        from bootstrap.planning.out_of_sight import incomplete
+
+        if self.plan.unreached:
+            raise incomplete(self.plan.cluster, self.plan.command, self.plan.unreached)
+
 
 class Work:
     """A command at work on a cluster.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
@@ -24,7 +24,7 @@ class ClusterSummary:
     Attributes:
         control_plane, workers: How many machines; those on their way out count until they are gone.
         running: How many of them run.
-        out_of_sight: VMs tagged as its machines on Proxmox nodes that are offline, where nothing else is known of them.
+        out_of_sight: VMs tagged as its machines on Proxmox nodes that cannot be asked; nothing else is known of them.
         vmids: The lowest and the highest vmid seen, or None without machines.
         pve_nodes: Where its machines are.
         at_work: Whether somebody works on it now.
@@ -55,21 +55,25 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
     A machine that is half-made has no tag yet, and is not seen.
     """
     vms: defaultdict[ClusterName, list[VmRecord]] = defaultdict(list)
-    for vm in ports.hypervisor.machines():
-        name = _cluster_of(vm)
+    known = ports.state.clusters()
+    found = ports.hypervisor.machines()
+    seen = {*known, *(vm.record.cluster for vm in found if vm.record is not None)}
+    for vm in found:
+        name = _cluster_of(vm, seen)
         if name is not None:
             vms[name].append(vm)
-    known = ports.state.clusters()
     return tuple(_summary(name, vms.get(name, []), known, ports) for name in sorted({*vms, *known}))
 
 
-def _cluster_of(vm: VmRecord) -> ClusterName | None:
+def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | None:
     """Whose VM it is; a copy that somebody made of a machine is nobody's."""
     if vm.record is not None:
         return vm.record.cluster if is_ours(vm, vm.record.cluster) else None
-    # Of a marker, and on an offline Proxmox node, tags are all there is: ours, and the cluster's name.
-    names = (ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if vm.name.startswith(f"{tag}-"))
-    return max(names, key=len, default=None)
+    # Of a marker, and on a Proxmox node that cannot be asked, tags are all there is: ours, and the cluster's name.
+    tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG}]
+    if not vm.name:  # not told any more: a cluster that is known, else the only one that it can be
+        return next((tag for tag in sorted(tags) if tag in seen), tags[0] if len(tags) == 1 else None)
+    return max((tag for tag in tags if vm.name.startswith(f"{tag}-")), key=len, default=None)
 
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:

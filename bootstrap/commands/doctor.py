@@ -24,6 +24,7 @@ from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipp
 from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
+from bootstrap.planning.out_of_sight import Sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.ranges import has_ranges, passed_over
 from bootstrap.planning.sources import all_bases
@@ -240,7 +241,7 @@ class _Doctor:
         unfinished = unfinished_notes(self._spec, self._observed)
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
-        if not ours:
+        if not ours and not Sight.of(self._spec, self._observed).vms:
             return skipped("cluster", "there is none yet; `homelab-k8s up` builds it")
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:

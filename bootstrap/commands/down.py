@@ -7,7 +7,7 @@ from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.commands.unfinished import begin
-from bootstrap.errors import HomelabError
+from bootstrap.errors import HomelabError, few_lines
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
@@ -37,7 +37,9 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         HomelabError: Something could not be removed; `down` again continues.
     """
     with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
-        _check_complete(plan, prepare_down(spec, ports))
+        fresh = prepare_down(spec, ports)
+        _check_complete(plan, fresh)
+        _check_sight(plan, fresh)
         for note in plan.notes:
             sink(Warned(subject=spec.name, message=note))
         if plan.machines:
@@ -50,6 +52,16 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
 
 def _intention(plan: Plan, ports: Ports) -> Intention:
     return Intention(command="down", again="down", since=ports.processes.utc_text(), machines=going(plan))
+
+
+def _check_sight(plan: Plan, fresh: Plan) -> None:
+    """Refuse a plan that forgets the state of machines that have gone out of sight since it was made."""
+    if fresh.unreached and not plan.unreached:
+        raise HomelabError(
+            f"machines of {plan.cluster} have gone out of sight since the plan was made; nothing was removed",
+            details=few_lines(fresh.unreached),
+            resolution="run `homelab-k8s down` again: it removes what can be reached, and keeps the state for the rest",
+        )
 
 
 def _check_complete(plan: Plan, fresh: Plan) -> None:

@@ -24,6 +24,7 @@ from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecor
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.kubeconfig import with_server
+from bootstrap.planning.successors import with_returned
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
@@ -63,7 +64,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
 
 def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
     """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
-    return seen_by_proxmox(_when_made(spec, ports) if patient else _facts(spec, ports))
+    return with_returned(spec, seen_by_proxmox(_when_made(spec, ports) if patient else _facts(spec, ports)))
 
 
 def seen_by_proxmox(facts: PveFacts) -> Observed:

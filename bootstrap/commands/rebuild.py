@@ -35,6 +35,7 @@ from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.kept_counts import count_notes
 from bootstrap.planning.machines import settled
+from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import (
     Rebuild,
@@ -96,6 +97,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
     if noted is not None and noted.stage is Stage.BUILDING:
         return _prepare_building(spec, ports, noted, wish)
     observed = observe_cluster(spec, ports)
+    require_sight(spec, observed, what=f"{spec.name} cannot be rebuilt")
     check_version(observed)
     check_privileges(spec, ports, observed)
     if wish.keeps_data:

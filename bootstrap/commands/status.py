@@ -24,7 +24,7 @@ from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.lock import LockRecord, marker_of, parse_lock
 from bootstrap.planning.machines import Standing, settled, standings
 from bootstrap.planning.maintenance import in_maintenance
-from bootstrap.planning.problems import problems_of, vm_state
+from bootstrap.planning.problems import problems_of, standing_state, vm_state
 from bootstrap.planning.unfinished import unfinished_line
 from bootstrap.ports import MissingPrivileges, Ports
 
@@ -39,7 +39,7 @@ class MachineStatus:
     """One machine: its VM and its Kubernetes node.
 
     Attributes:
-        vm: `running`, `stopped`, `half-made` or `missing`.
+        vm: `running`, `stopped`, `half-made`, `missing`, or `out of sight` on a Proxmox node that cannot be asked.
         ready: Whether its Kubernetes node is Ready; None where the API could not be asked.
         cores, memory_mib, disk_gib: As the VM has them; 0 without VM.
         cpu_type: As the VM has it.
@@ -216,11 +216,20 @@ def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[Standing, ...]) -
     for standing in wanted:
         machine = standing.machine
         row = _row(machine.name, machine.role, machine.pool, standing.vm, kube.get(machine.name), observed)
-        yield replace(row, wanted=machine, kind=machine.kind, differs=differing_sizes(standing))
-    names = {standing.machine.name for standing in wanted}
+        unseen = standing.unseen
+        yield replace(
+            row,
+            wanted=machine,
+            kind=machine.kind,
+            differs=differing_sizes(standing),
+            vm=standing_state(standing),
+            pve_node=unseen.pve_node if unseen else row.pve_node,
+            vmid=unseen.vmid if unseen else row.vmid,
+        )
+    shown = {standing.machine.name: standing.vm for standing in wanted}
     for vm in observed.vms:
         record = vm.record
-        if record and is_ours(vm, spec.name) and record.machine not in names:
+        if record and is_ours(vm, spec.name) and shown.get(record.machine) != vm:
             yield _row(record.machine, record.role, record.pool, vm, kube.get(record.machine), observed)
 
 

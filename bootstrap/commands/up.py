@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
@@ -34,6 +36,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import Rebuild, correction_notes
 from bootstrap.planning.sources import all_bases
 from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.successors import give_up
 from bootstrap.planning.template_build import builds_of
 from bootstrap.planning.template_wants import check_wanted_builds, wanted_builds, with_planned
 from bootstrap.planning.templates import matching_templates
@@ -43,7 +46,14 @@ from bootstrap.planning.versions import parse_version
 from bootstrap.ports import Ports
 
 
-def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None, rebuild: Rebuild | None = None) -> Plan:
+def prepare_up(
+    spec: ClusterSpec,
+    ports: Ports,
+    *,
+    resolved: str | None = None,
+    rebuild: Rebuild | None = None,
+    replace_unreachable: Sequence[MachineName] = (),
+) -> Plan:
     """Observe, choose the k3s version, plan, and check the token's rights. Touches nothing.
 
     Args:
@@ -51,6 +61,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None, 
         ports: Where to look.
         resolved: The version the inventory means, where that was found out a moment ago.
         rebuild: A rebuild that is to be finished, corrected; None: the one that is noted, if one is.
+        replace_unreachable: Machines out of sight that the user declares lost: each gets a successor.
 
     Raises:
         PreflightError: It cannot be done.
@@ -63,6 +74,7 @@ def prepare_up(spec: ClusterSpec, ports: Ports, *, resolved: str | None = None, 
         rebuild = rebuild.corrected(spec)
         spec, resolved = rebuild.apply(spec), resolved or rebuild.version
     spec = settled(spec, observed)
+    observed = give_up(spec, observed, replace_unreachable)
     if not any(needs_work(standing) for standing in standings(spec, observed)):
         # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
         idle = with_notes(plan_up(spec, observed, version=""), said)
@@ -114,7 +126,13 @@ def with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version:
         )
     notes = dict.fromkeys((*builds.notes, *plan.notes))
     return replace(
-        builds, command="up", machines=plan.machines, notes=tuple(notes), marked=plan.marked, follows=(plan,)
+        builds,
+        command="up",
+        machines=plan.machines,
+        notes=tuple(notes),
+        marked=plan.marked,
+        follows=(plan,),
+        unreached=plan.unreached,
     )
 
 
@@ -126,6 +144,7 @@ def run_up(
     sink: EventSink,
     options: RunOptions,
     rebuild: Rebuild | None = None,
+    replace_unreachable: Sequence[MachineName] = (),
 ) -> Report:
     """Carry a plan out, as the only one who acts on the cluster.
 
@@ -141,7 +160,7 @@ def run_up(
     def again() -> Plan:
         if rebuild is not None:
             write_rebuild(spec.name, rebuild, ports)
-        return prepare_up(spec, ports, resolved=resolved, rebuild=rebuild)
+        return prepare_up(spec, ports, resolved=resolved, rebuild=rebuild, replace_unreachable=replace_unreachable)
 
     report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options)
     if plan.follows:

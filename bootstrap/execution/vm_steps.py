@@ -267,7 +267,7 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
     why = ""
     if not is_ours(vm, context.spec.name):
         why = why_stranger(vm)
-    elif vm.name != name:
+    elif vm.name != place.machine:
         why = f"it is {vm.name} now"
     elif vm.identity != place.identity:
         what = "SMBIOS UUID" if vm.kind is MachineKind.VM else "identity"

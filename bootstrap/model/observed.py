@@ -7,7 +7,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.machine import MachineKind, MachineRecord, Taint
+from bootstrap.model.machine import MachineKind, MachineRecord, Replaced, Taint
 
 OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
@@ -302,6 +302,7 @@ class Observed:
         taken: Addresses of the machines' range that somebody who is not ours was found at.
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
         out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
+        given_up: Those of them that the user has just declared lost, each of which gets a successor.
     """
 
     version: PveVersion
@@ -316,6 +317,7 @@ class Observed:
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
     out_of_sight: tuple[UnseenVm, ...] = ()
+    given_up: tuple[Replaced, ...] = ()
 
     @property
     def vnets(self) -> frozenset[str]:

@@ -11,6 +11,7 @@ from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.machines import machine_of
+from bootstrap.planning.twins import twins
 
 
 def healthy_server(
@@ -30,10 +31,12 @@ def healthy_server(
         for kube_node in observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles and kube_node.name not in besides
     }
+    doubled = twins(spec, observed)
     candidates = sorted(
         (vm.record.state is RecordState.LEAVING, vm.record.machine, machine_of(vm, vm.record))
         for vm in observed.vms
         if vm.record and vm.running and vm.record.machine in ready and is_ours(vm, spec.name)
+        if vm.record.machine not in doubled
     )
     return candidates[0][2] if candidates else None
 

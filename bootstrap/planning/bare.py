@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed
+from bootstrap.planning import out_of_sight
 from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.lock import lock_vmid, marker_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
+from bootstrap.planning.twins import check_twins, twin_lines
 
 
 def bare_plan(
@@ -20,15 +22,22 @@ def bare_plan(
 ) -> Plan:
     """A plan of these machines and lanes.
 
-    Reserved are the vmids that anybody was seen to use, the marker's, and those of the plan's own machines.
+    What every command says stands among the notes: machines out of sight, and those that have several VMs. Reserved are
+    the vmids that anybody was seen to use, the marker's, and those of the plan's own machines.
+
+    Raises:
+        PreflightError: Something would be done about a machine that has several VMs.
     """
+    check_twins(spec, observed, frozenset(lane.name for lane in lanes))
+    hidden, doubled = out_of_sight.lines(spec, observed), twin_lines(spec, observed)
     planned = {machine.place.vmid for machine in machines}
     return Plan(
         command=command,
         cluster=spec.name,
         machines=machines,
         lanes=lanes,
-        notes=(*notes, *unfinished_notes(spec, observed)),
+        notes=(*hidden, *doubled, *notes, *unfinished_notes(spec, observed)),
+        unreached=(*hidden, *doubled),
         reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)} | planned,
         vmids=spec.placement.vmids,
         marked=marker_of(spec.name, observed.vms) is not None,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
@@ -12,8 +15,10 @@ from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.maintenance import removal_reason
 from bootstrap.planning.members import ordinal_of
+from bootstrap.planning.out_of_sight import left_behind
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
+from bootstrap.planning.twins import twins
 
 
 def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Plan:
@@ -28,19 +33,24 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name)),
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
-    lanes = [_lane(record.machine) for _, record in ours]
+    doubled = twins(spec, observed)
+    names = [_key(vm, record, doubled) for vm, record in ours]
+    left = left_behind(spec, observed)
+    lanes = [_lane(name) for name in names]
     marked = marker_of(spec.name, observed.vms) is not None
-    if ours or has_traces or marked:
-        gone = tuple(Gate("vm_gone", record.machine) for _, record in ours)
+    # Token, keys and kubeconfig of machines that may run are kept for as long as there are any.
+    if not left and (ours or has_traces or marked):
+        gone = tuple(Gate("vm_gone", name) for name in names)
         lanes.append(
             Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),
         )
     return Plan(
         command="down",
         cluster=spec.name,
-        machines=tuple(_planned(vm, record) for vm, record in ours),
+        machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
         lanes=tuple(lanes),
-        notes=(*strangers_notes(spec, observed), *unfinished_notes(spec, observed)),
+        notes=(*left, *strangers_notes(spec, observed), *unfinished_notes(spec, observed)),
+        unreached=left,
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
         marked=marked,
@@ -57,7 +67,13 @@ def _lane(machine: MachineName) -> Lane:
     )
 
 
-def _planned(vm: VmRecord, record: MachineRecord) -> PlannedMachine:
+def _key(vm: VmRecord, record: MachineRecord, doubled: Collection[MachineName]) -> MachineName:
+    """What the plan calls a VM: the machine's name, and of several VMs of one machine the vmid too."""
+    return MachineName(f"{record.machine}/{vm.vmid}") if record.machine in doubled else record.machine
+
+
+def _planned(name: MachineName, vm: VmRecord, record: MachineRecord) -> PlannedMachine:
     place = VmPlace.of(record.machine, vm)
     state = "running" if vm.running else "powered off"
-    return PlannedMachine(spec=machine_of(vm, record), place=place, action="destroy", reason=removal_reason(state, vm))
+    machine = replace(machine_of(vm, record), name=name)
+    return PlannedMachine(spec=machine, place=place, action="destroy", reason=removal_reason(state, vm))

@@ -10,6 +10,7 @@ from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.machines import Standing, strangers, surplus, why_stranger
+from bootstrap.planning.out_of_sight import stood_in_for
 from bootstrap.planning.versions import K3sVersion, parse_version
 
 
@@ -81,8 +82,15 @@ def _kinds(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[str
 
 def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     pools = {pool.name for pool in spec.pools}
+    succeeded = {(old.machine, old.vmid) for old in stood_in_for(spec, observed)}
     for vm in surplus(spec, observed):
         if vm.record is None:
+            continue
+        if (vm.record.machine, vm.vmid) in succeeded:
+            yield (
+                f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has a successor, and its Proxmox node is back: "
+                "`homelab-k8s up` removes it"
+            )
             continue
         where = f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
         pool = vm.record.pool

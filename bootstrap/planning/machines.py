@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
 from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
+from bootstrap.planning.out_of_sight import Sight
 from bootstrap.planning.ranges import with_addresses, with_storage_addresses
+from bootstrap.planning.successors import with_successors
+from bootstrap.planning.twins import twins
 from bootstrap.planning.zones import with_topology
 
 MACHINE_LABEL = "homelab-k8s/machine"
@@ -75,6 +78,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
         for pool in spec.pools
         for name in names(spec, pool, observed)
     )
+    machines = with_successors(spec, observed, machines)
     storage = spec.network.storage
     if storage is not None and storage.addresses is not None:
         machines = with_storage_addresses(machines, spec, storage.addresses, observed)
@@ -104,11 +108,30 @@ class Standing:
     Attributes:
         vm: Its VM, or None.
         kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
+        unseen: The VM out of sight that it is, or may be.
+        held: Why nothing may be done about it, in a few words; empty where something may.
     """
 
     machine: MachineSpec
     vm: VmRecord | None
     kube_node: KubeNode | None
+    unseen: UnseenVm | None = None
+    held: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it has no VM for sure, so that one may be made."""
+        return self.vm is None and not self.held
+
+    @property
+    def unseen_by_name(self) -> bool:
+        """Whether it is out of sight for sure: the VM there has its name."""
+        return self.unseen is not None and self.unseen.name == self.machine.name
+
+    @property
+    def shown(self) -> bool:
+        """Whether a plan that leaves it as it is shows it: it has a VM, be that out of sight."""
+        return self.vm is not None or self.unseen is not None
 
     @property
     def made(self) -> bool:
@@ -120,6 +143,8 @@ class Standing:
 def needs_work(standing: Standing) -> str:
     """Why `up` has to do something about a machine, or an empty text."""
     vm, kube_node = standing.vm, standing.kube_node
+    if standing.held:
+        return ""
     if vm is None:
         return "has no VM"
     if vm.record is not None and vm.record.state is RecordState.CLONING:
@@ -143,15 +168,40 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
     vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
-    return tuple(
+    doubled = twins(spec, observed)
+    bare = tuple(
         Standing(
             machine=as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=kube_nodes.get(machine.name),
+            held="is there more than once" if machine.name in doubled else "",
         )
         for machine in wanted_machines(spec, observed)
         for vm in (vms.get(machine.name),)
     )
+    return _with_unseen(bare, Sight.of(spec, observed))
+
+
+def _with_unseen(bare: tuple[Standing, ...], sight: Sight) -> tuple[Standing, ...]:
+    """The same, with the VMs out of sight: a missing machine may be any whose name is not known."""
+    if not sight.vms:
+        return bare
+    missing = [standing for standing in bare if standing.vm is None and standing.machine.name not in sight.named]
+    # One that Kubernetes has a node of has been there.
+    likely = sorted(missing, key=lambda standing: standing.kube_node is None)
+    guesses = {standing.machine.name: vm for standing, vm in zip(likely, sight.unnamed, strict=False)}
+
+    def held(standing: Standing) -> Standing:
+        name = standing.machine.name
+        if standing.vm is not None:
+            return standing
+        if name in sight.named:
+            return replace(standing, unseen=sight.named[name], held="is out of sight")
+        if sight.blind:
+            return replace(standing, unseen=guesses.get(name), held="may be a machine that is out of sight")
+        return standing
+
+    return tuple(map(held, bare))
 
 
 def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:

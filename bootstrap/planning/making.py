@@ -82,7 +82,7 @@ class Making:
         Raises:
             PreflightError: It cannot be done: no template, no room, no vmid left.
         """
-        new = [standing.machine for standing in all_standings if standing.vm is None]
+        new = [standing.machine for standing in all_standings if standing.missing]
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
         half_made = [
             standing.machine
@@ -153,10 +153,14 @@ class Making:
 
 def kept(standing: Standing) -> PlannedMachine:
     """How the plan shows a machine that stays as it is."""
-    if standing.vm is None:  # cannot be: a machine without VM needs work
+    name, vm, unseen = standing.machine.name, standing.vm, standing.unseen
+    if vm is not None:
+        place_of = VmPlace.of(name, vm)
+    elif unseen is not None:
+        place_of = VmPlace(machine=name, pve_node=unseen.pve_node, vmid=unseen.vmid)
+    else:  # cannot be: a machine without any VM needs work
         raise AssertionError(standing)
-    place_of = VmPlace.of(standing.machine.name, standing.vm)
-    return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason="")
+    return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason=standing.held)
 
 
 def _full_clone_notes(

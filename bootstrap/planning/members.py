@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
 from bootstrap.model.record import is_ours
+from bootstrap.planning.out_of_sight import Sight, stood_in_for
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -36,11 +37,15 @@ def ordinal_of(name: MachineName) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A machine of a pool as it is: its VM, its Kubernetes node, or both."""
+    """A machine of a pool as it is: its VM, its Kubernetes node, or both.
+
+    `unseen` is its VM where that is out of sight: it counts, and nothing can be done about it.
+    """
 
     name: MachineName
     vm: VmRecord | None
     kube_node: KubeNode | None
+    unseen: UnseenVm | None = None
 
     @property
     def leaving(self) -> bool:
@@ -59,7 +64,7 @@ class Member:
 
 
 def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
-    """A pool's machines, by number; those whose VM was lost too, as long as Kubernetes has their dead node."""
+    """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
     kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     vms = {
         vm.record.machine: vm
@@ -68,9 +73,14 @@ def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Memb
     }
     ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     pattern = re.compile(re.escape(machine_name(spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
+    unseen = {name: vm for name, vm in Sight.of(spec, observed).named.items() if pattern.fullmatch(name)}
+    succeeded = {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
     # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours.
     lost = {name for name, node in kube.items() if pattern.fullmatch(name) and name not in ours and not node.ready}
-    found = (Member(name=name, vm=vms.get(name), kube_node=kube.get(name)) for name in vms.keys() | lost)
+    found = (
+        Member(name=name, vm=vms.get(name), kube_node=kube.get(name), unseen=unseen.get(name))
+        for name in vms.keys() | unseen.keys() | (lost - succeeded)
+    )
     return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
 
 
@@ -112,6 +122,7 @@ def names(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Machin
     stay = [member.name for member in staying(spec, pool, observed)]
     taken = {member.name for member in members(spec, pool, observed)}
     taken |= {kube_node.name for kube_node in observed.kube_nodes or ()}
+    taken |= {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
     known = (kept.name for kept in spec.kept if kept.pool == pool.name)
     fresh = (machine_name(spec.name, pool, ordinal) for ordinal in itertools.count(1))
     for name in itertools.chain(known, fresh):

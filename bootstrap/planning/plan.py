@@ -95,6 +95,7 @@ class Plan:
         reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
         vmids: Where to look for another one.
         follows: Plans for afterwards, as far as they can be foreseen; they are made anew then.
+        unreached: What the command would have to act on and cannot, a line each: it ends with that as its error.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
             even where nothing else is to be done.
     """
@@ -108,6 +109,7 @@ class Plan:
     vmids: VmidRange
     marked: bool = False
     follows: tuple[Plan, ...] = ()
+    unreached: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -14,6 +14,7 @@ from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import as_it_is, machine_of, wanted_machines
 from bootstrap.planning.members import ordinal_of
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.twins import twins
 from bootstrap.planning.zones import with_topology
 
 
@@ -31,7 +32,11 @@ class Present:
 
 
 def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ...]:
-    """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order."""
+    """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order.
+
+    One that has several VMs is left out: which of them it is nobody knows.
+    """
+    doubled = twins(spec, observed)
     wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
     found = [
         Present(
@@ -42,6 +47,7 @@ def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ..
         )
         for vm in observed.vms
         if vm.record and is_ours(vm, spec.name) and vm.record.state is not RecordState.CLONING
+        if vm.record.machine not in doubled
     ]
     return tuple(sorted(found, key=lambda each: (not each.is_server, each.machine.pool, ordinal_of(each.machine.name))))
 

@@ -10,6 +10,9 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
+from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
+from bootstrap.planning.successors import pool_of
+from bootstrap.planning.twins import twin_lines
 
 
 def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
@@ -21,6 +24,8 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         wanted: The machines it is to have.
     """
     return (
+        *lines(spec, observed),
+        *twin_lines(spec, observed),
         *_broken(observed, wanted),
         *_missing(spec, observed, wanted),
         *_unasked(spec, observed),
@@ -40,6 +45,11 @@ def vm_state(vm: VmRecord | None) -> str:
     return "running" if vm.running else "stopped"
 
 
+def standing_state(standing: Standing) -> str:
+    """As `vm_state`; `out of sight` where its VM is, or may be, on a Proxmox node that cannot be asked."""
+    return "out of sight" if standing.vm is None and standing.held else vm_state(standing.vm)
+
+
 def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
     asked = observed.kube_nodes is not None
     for standing in wanted:
@@ -49,7 +59,7 @@ def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
 
 
 def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
-    missing = [standing.machine for standing in wanted if standing.vm is None]
+    missing = [standing.machine for standing in wanted if standing.missing]
     if missing and len(missing) == len(wanted):
         yield "the cluster does not exist; `homelab-k8s up` builds it"
         return
@@ -83,10 +93,12 @@ def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
 
 
 def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    """Kubernetes nodes without a machine of ours."""
+    """Kubernetes nodes without a machine of ours; none that may be one out of sight, or is to be deleted by `up`."""
     ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    sight = Sight.of(spec, observed)
+    known = ours | set(sight.named) | {old.machine for old in stood_in_for(spec, observed)}
     for node in observed.kube_nodes or ():
-        if node.name not in ours:
+        if node.name not in known and not (sight.unnamed and pool_of(spec, node.name)):
             yield (
                 f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "
                 f"`kubectl delete node {node.name}`"

@@ -13,6 +13,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
+from bootstrap.planning.out_of_sight import Sight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,9 @@ class _Book:
             if is_ours(vm, spec.name) and vm.record and vm.record.address is not None
         }
         used = set(kept.values()) | {vm.address for vm in observed.vms if vm.address is not None}
+        for name, address in Sight.of(spec, observed).addresses.items():
+            kept.setdefault(name, address)
+            used.add(address)
         for known in spec.kept:
             if known.address is not None and known.address not in used:
                 kept.setdefault(known.name, known.address)
@@ -59,10 +63,13 @@ def with_addresses(
     """
     book = _Book.of(spec, observed)
     free = book.free(addresses, observed.taken)
+    held = _held(machines, spec, observed)
     result = []
     for machine in machines:
-        address = book.kept.get(machine.name) or next(free, None)
-        if address is None:
+        address = book.kept.get(machine.name)
+        if address is None and machine.name not in held:
+            address = next(free, None)
+        if address is None and machine.name not in held:
             raise _used_up(machine, len(machines), book, addresses, observed)
         result.append(replace(machine, address=address))
     return tuple(result)
@@ -79,10 +86,11 @@ def with_storage_addresses(
     made = _on_storage(spec, observed)
     used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
     free = _Book(kept={}, used=used).free(addresses, observed.taken)
+    kept = {*made, *_held(machines, spec, observed)}
     result = []
     for machine in machines:
-        address = made[machine.name] if machine.name in made else next(free, None)
-        if address is None and machine.name not in made:
+        address = made.get(machine.name) if machine.name in kept else next(free, None)
+        if address is None and machine.name not in kept:
             raise PreflightError(
                 f"the storage network's range {addresses.first}-{addresses.last} is used up: none is left for "
                 f"{machine.name}",
@@ -91,6 +99,14 @@ def with_storage_addresses(
             )
         result.append(replace(machine, storage_address=address))
     return tuple(result)
+
+
+def _held(machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed) -> set[MachineName]:
+    """Machines that get no address: they are out of sight, or may be, and none is made in their place."""
+    sight = Sight.of(spec, observed)
+    visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    hidden = {machine.name for machine in machines if sight.blind and machine.name not in visible}
+    return hidden | set(sight.named)
 
 
 def _used_up(

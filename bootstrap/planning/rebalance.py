@@ -18,9 +18,11 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import Standing, standings
 from bootstrap.planning.maintenance import in_maintenance
+from bootstrap.planning.out_of_sight import lines
 from bootstrap.planning.placement import Sources, place, rooms
 from bootstrap.planning.rolling import with_commitment
 from bootstrap.planning.sources import sources_for
+from bootstrap.planning.twins import twin_lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +83,13 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
             moves.append(found)
             moved = True
             break
-    return Respread(moves=tuple(moves), notes=_notes(spec, observed, there, offline))
+    hidden = (*lines(spec, observed), *twin_lines(spec, observed))
+    return Respread(moves=tuple(moves), notes=(*hidden, *_notes(spec, observed, there, offline)))
 
 
 def _is_made(standing: Standing) -> bool:
     record = standing.vm.record if standing.vm else None
-    return record is not None and record.state is RecordState.MADE
+    return record is not None and record.state is RecordState.MADE and not standing.held
 
 
 def _order(standing: Standing) -> tuple[bool, int]:

@@ -176,10 +176,11 @@ def _parse_kept(body: Mapping[str, str | None]) -> KeptMachine:
 def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, ...]:
     """What of the machines there are can come back; those on their way out do not."""
     ours = ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name))
-    ours = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
+    staying = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
+    found = {record.machine: (vm, record) for vm, record in staying}  # of several VMs of one machine one comes back
     return tuple(
         KeptMachine(name=record.machine, pool=record.pool, mac=vm.mac, address=record.address)
-        for vm, record in sorted(ours, key=lambda pair: pair[1].machine)
+        for _, (vm, record) in sorted(found.items())
     )
 
 

@@ -33,10 +33,12 @@ from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
 from bootstrap.planning.members import Member, members, victims
+from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.placement import Placement
 from bootstrap.planning.plan import Gate, Lane, Plan
 from bootstrap.planning.rolling import plan_turns
 from bootstrap.planning.sources import sources_for
+from bootstrap.planning.twins import check_twins
 from bootstrap.planning.up import arrival_lanes
 
 
@@ -91,12 +93,15 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     if is_server:
         _check_servers(spec, observed, targets)
     gone = [member.name for member in targets]
+    check_twins(spec, observed, frozenset(member.name for member in (*targets, *later)))
     if targets or later:
         needed_server(spec, observed, besides=gone)
     after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
     all_standings = standings(spec, after)
     arriving = [s for s in all_standings if s.machine.pool == pool.name and needs_work(s)]
-    new = [standing for standing in arriving if standing.vm is None]
+    new = [standing for standing in arriving if standing.missing]
+    if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_standings):
+        require_sight(spec, observed, what=f"no machine can be made for the pool {pool.name} of {spec.name}")
     paired = _paired([*targets, *later], new)
     at_once = 1 if is_server else max(wish.at_once, 1)
     existing = [standing.vm for standing in all_standings if standing.vm is not None]
@@ -110,7 +115,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
         at_once=at_once,
         surge=wish.surge,
     )
-    present = [standing for standing in all_standings if standing.vm is not None or standing in new]
+    present = [standing for standing in all_standings if standing.shown or standing in new]
     making = Making.of(spec, after, present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
@@ -177,11 +182,13 @@ def _targets(
     """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
     there = members(spec, pool, observed)
     chosen = [member for member in there if member.name in wish.machines and not _is_successor(member, wish)]
+    hidden = [member.unseen for member in chosen if member.unseen is not None]
+    require_sight(spec, observed, what=f"{', '.join(wish.machines)} cannot be replaced", of=hidden)
     if not wish.machines:
         # An earlier run's rest comes first: it was cut off, and this goes on with it.
         chosen = [member for member in there if member.leaving or _is_begun(member, wish)]
         if not chosen and not _unfinished(pool, there):
-            chosen = list(there)
+            chosen = [member for member in there if member.unseen is None]
     ordered = victims(chosen, len(chosen))
     if pool.role is not Role.CONTROL_PLANE:
         return ordered, ()
@@ -206,7 +213,7 @@ def _is_successor(member: Member, wish: Replacing) -> bool:
 def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
     """Whether successors of machines that have gone already are still to come: that is the end of an earlier run."""
     half_made = any(m.vm and m.vm.record and m.vm.record.state is RecordState.CLONING for m in there)
-    return half_made or sum(member.vm is not None for member in there) < pool.count
+    return half_made or sum(bool(member.vm or member.unseen) for member in there) < pool.count
 
 
 def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Member]) -> None:

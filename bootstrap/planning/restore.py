@@ -15,10 +15,13 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.keeping_steps import RejoinServer, RenewToken, RestoreSnapshot, StopK3s
 from bootstrap.planning.making import API_REACHABLE, joined, kubeconfig_lane, ready
+from bootstrap.planning.members import machine_name, ordinal_of
+from bootstrap.planning.out_of_sight import Sight, require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.present import Present, plan_on, present_machines
 from bootstrap.planning.snapshots import in_bucket, is_local, needed_bucket
 from bootstrap.planning.steps import AwaitGuest, AwaitReady, StartVm
+from bootstrap.planning.twins import check_twins
 
 
 def stopped(name: MachineName) -> Gate:
@@ -40,6 +43,8 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
     """
     if in_bucket(snapshot):
         needed_bucket(spec)
+    check_twins(spec, observed)
+    _check_servers_seen(spec, observed)
     machines = present_machines(spec, observed)
     servers = [each for each in machines if each.is_server]
     chosen = _chosen(spec, servers, snapshot, server)
@@ -61,6 +66,14 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
         concerned=f"gets the data of {snapshot.name}",
         notes=_notes(snapshot, chosen, machines),
     )
+
+
+def _check_servers_seen(spec: ClusterSpec, observed: Observed) -> None:
+    """A server that comes back later has the data of before, and its own idea of who is in etcd."""
+    sight = Sight.of(spec, observed)
+    pool = spec.control_plane
+    hidden = [vm for name, vm in sight.named.items() if machine_name(spec.name, pool, ordinal_of(name)) == name]
+    require_sight(spec, observed, what=f"{spec.name} cannot be restored", of=[*hidden, *sight.unnamed])
 
 
 def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, wanted: MachineName | None) -> Present:

@@ -11,6 +11,7 @@ from bootstrap.planning.making import API_REACHABLE, init_step, ready
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.present import Present, plan_on, present_machines
 from bootstrap.planning.steps import AwaitGuest, AwaitReady
+from bootstrap.planning.twins import check_twins
 
 ROTATED = Gate("token_rotated")
 
@@ -31,6 +32,7 @@ def plan_rotate(spec: ClusterSpec, observed: Observed, *, unfinished: bool) -> P
     Raises:
         PreflightError: No server is Ready.
     """
+    check_twins(spec, observed)
     machines = present_machines(spec, observed)
     first = needed_server(spec, observed)
     running = [each for each in machines if each.vm.running]

@@ -9,7 +9,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
-from bootstrap.model.observed import Observed
+from bootstrap.model.observed import Observed, UnseenVm
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import older_inventory_notes, strangers_notes
@@ -28,6 +28,7 @@ from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.members import Member, members, staying
+from bootstrap.planning.out_of_sight import Sight, require_sight, stood_in_for
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine
 from bootstrap.planning.up import arrival_lanes
 
@@ -85,6 +86,7 @@ def plan_scale(
         if standing.machine.pool in pools and (standing.machine.name in reclaimed or needs_work(standing))
     ]
     going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
+    _check_sight(spec, observed, all_standings, chosen, going)
     also = (*older_inventory_notes(spec, observed), *strangers_notes(spec, observed))
     if not work and not going:
         return bare_plan("scale", spec, observed, machines=_shown(all_standings, (), ()), notes=also)
@@ -92,7 +94,7 @@ def plan_scale(
     check_quorum(spec, observed, going=servers_going)
     needed_server(spec, observed, besides=(*servers_going, *reclaimed))
     _check_joinable(spec, observed, work, servers_going)
-    making = Making.of(spec, observed, [*(s for s in all_standings if s.vm is not None), *_missing(work)])
+    making = Making.of(spec, observed, [*(s for s in all_standings if s.shown), *_missing(work)])
     check_lock_place(spec, observed.vms)
     planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
     arrivals = [standing for standing in work if standing.machine.name not in reclaimed]
@@ -112,6 +114,28 @@ def plan_scale(
         *_departures(going, rules),
     )
     return bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *also))
+
+
+def _check_sight(
+    spec: ClusterSpec,
+    observed: Observed,
+    all_standings: Sequence[Standing],
+    chosen: Sequence[NodePool],
+    going: Sequence[tuple[NodePool, Member]],
+) -> None:
+    """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
+    sight = Sight.of(spec, observed)
+    pools = [pool.name for pool in chosen]
+    if any(s.machine.pool in pools and s.vm is None and s.held and not s.unseen_by_name for s in all_standings):
+        require_sight(spec, observed, what=f"no machine can be added to {spec.name}")
+    shrinking = {pool.name for pool, member in going if not member.leaving}
+    of = [vm for pool in chosen for vm in _hidden(spec, pool, observed) if pool.name in shrinking]
+    if shrinking:
+        require_sight(spec, observed, what=f"no machine of {spec.name} can be removed", of=[*of, *sight.unnamed])
+
+
+def _hidden(spec: ClusterSpec, pool: NodePool, observed: Observed) -> list[UnseenVm]:
+    return [member.unseen for member in members(spec, pool, observed) if member.unseen is not None]
 
 
 def _check_joinable(
@@ -135,7 +159,9 @@ def _check_joinable(
 def _to_reclaim(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:
     """Machines on their way out that may as well stay, since the pool is to have more than are left."""
     lacking = pool.count - len(staying(spec, pool, observed))
-    fit = [member for member in leaving_members(spec, pool, observed) if member.well]
+    succeeded = {old.machine for old in stood_in_for(spec, observed)}
+    leaving = leaving_members(spec, pool, observed)
+    fit = [member for member in leaving if member.well and member.name not in succeeded]
     return tuple(member.name for member in fit[: max(lacking, 0)])
 
 
@@ -151,7 +177,7 @@ def _migrates(spec: ClusterSpec, observed: Observed) -> bool:
 
 
 def _missing(work: Sequence[Standing]) -> list[Standing]:
-    return [standing for standing in work if standing.vm is None]
+    return [standing for standing in work if standing.missing]
 
 
 def _reason(standing: Standing, reclaimed: Sequence[MachineName]) -> str:
@@ -165,7 +191,7 @@ def _shown(
 ) -> tuple[PlannedMachine, ...]:
     """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
     by_name = {planned.spec.name: planned for planned in worked}
-    rest = [by_name.get(s.machine.name) or (kept(s) if s.vm is not None else None) for s in all_standings]
+    rest = [by_name.get(s.machine.name) or (kept(s) if s.shown else None) for s in all_standings]
     gone = [departing(member, why_goes(member)) for _, member in going]
     return tuple(planned for planned in (*rest, *gone) if planned is not None)
 

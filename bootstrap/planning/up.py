@@ -17,6 +17,7 @@ from bootstrap.planning.access import healthy_server
 from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import notes_on_drift
 from bootstrap.planning.dual_stack import check_families
+from bootstrap.planning.farewell import Farewells, plan_farewells
 from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
@@ -32,9 +33,11 @@ from bootstrap.planning.making import (
     kubeconfig_lane,
     ready,
 )
+from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.snapshots import check_bucket
 from bootstrap.planning.steps import AwaitReady
+from bootstrap.planning.twins import check_twins
 from bootstrap.planning.vip_lanes import VipPlan, plan_vip
 
 
@@ -55,25 +58,45 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
     reasons = {standing.machine.name: _reason(standing, observed) for standing in all_standings}
     work = [standing for standing in all_standings if reasons[standing.machine.name]]
     drift = notes_on_drift(spec, observed, all_standings)
+    farewells = plan_farewells(spec, observed)
+    shown = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
     if not work:
-        return bare_plan("up", spec, observed, machines=tuple(map(kept, all_standings)), notes=drift)
+        return bare_plan(
+            "up",
+            spec,
+            observed,
+            machines=(*map(kept, shown), *farewells.machines),
+            lanes=_lone_farewells(spec, observed, farewells),
+            notes=drift,
+        )
     check_datastore(spec, observed)
     making = Making.of(spec, observed, all_standings)
     check_lock_place(spec, observed.vms)
     planned = tuple(
         making.planned(standing, reasons[standing.machine.name]) if reasons[standing.machine.name] else kept(standing)
-        for standing in all_standings
+        for standing in shown
     )
     lanes = (
         fetch_lane(making, work, version),
         kubeconfig_lane(spec),
-        *arrival_lanes(making, all_standings, work, version, restore=restore),
+        *arrival_lanes(making, all_standings, work, version, restore=restore, before_servers=farewells.servers),
+        *farewells.lanes,
     )
-    return bare_plan("up", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *drift))
+    machines = (*planned, *farewells.machines)
+    return bare_plan("up", spec, observed, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
+
+
+def _lone_farewells(spec: ClusterSpec, observed: Observed, farewells: Farewells) -> tuple[Lane, ...]:
+    """The lanes of machines that have successors, where nothing else is to be done."""
+    going = [MachineName(lane.name) for lane in farewells.lanes]
+    server = healthy_server(spec, observed, besides=going) if going else None
+    return (*((access_lane(spec, server),) if server is not None else ()), *farewells.lanes)
 
 
 def _reason(standing: Standing, observed: Observed) -> str:
     reason = needs_work(standing)
+    if standing.held:
+        return ""
     unknown = observed.kube_nodes is None and standing.kube_node is None and standing.made and standing.vm is not None
     return "may not be in the cluster" if unknown and standing.vm and standing.vm.running else reason
 
@@ -120,8 +143,10 @@ def arrival_lanes(
     """
     spec = making.spec
     healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
-    primary = None if healthy else _primary_server(work)
     servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+    if healthy is None:
+        _check_founding(spec, making.observed, servers)
+    primary = None if healthy else _primary_server(work)
     if any(standing in servers for standing in work):
         check_bucket(spec)  # a server's settings have the bucket's keys
     through = healthy.name if healthy else primary.machine.name if primary else None
@@ -181,6 +206,20 @@ def _first_step(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -
     if restore is None:
         return init_step(spec, machine)
     return LaneStep(step=RestoreSnapshot(machine=machine, source=restore), opens=(API_REACHABLE,))
+
+
+def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[Standing]) -> None:
+    """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
+
+    Most of the servers together cannot: what the others do has no majority.
+    """
+    check_twins(spec, observed, frozenset(standing.machine.name for standing in servers))
+    hidden = [standing.unseen for standing in servers if standing.held and standing.unseen is not None]
+    held = sum(bool(standing.held) for standing in servers)
+    made = sum(standing.made for standing in servers)
+    if held and made <= len(servers) // 2:
+        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started", of=hidden)
+        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started")
 
 
 def _primary_server(work: Sequence[Standing]) -> Standing | None:

@@ -21,7 +21,9 @@ from bootstrap.planning.climbing import Climber, Climbing, interrupted
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import machine_of
+from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
+from bootstrap.planning.twins import check_twins
 from bootstrap.planning.versions import (
     K3sVersion,
     Minor,
@@ -76,6 +78,8 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
     Raises:
         PreflightError: No server answers, or machines are not as they should be; nothing was touched.
     """
+    check_twins(spec, observed)
+    require_sight(spec, observed, what=f"{spec.name} cannot be upgraded")
     needed_server(spec, observed)
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     problems: list[str] = []

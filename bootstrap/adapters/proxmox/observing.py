@@ -2,8 +2,8 @@
 
 From each Proxmox node's own lists and the configs, not from `/cluster/resources`, which lags by up to 12 s and
 shows the old name of a re-used vmid. Two things it alone tells: of Proxmox nodes that cannot be asked which vmids and
-names are taken (`sight`), and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, read from HA itself without a
-lag; `/cluster/ha` is closed to our token).
+names are taken (`sight`), and what Proxmox HA does, of VMs and of Proxmox nodes (`hastate`, read from HA itself without
+a lag; `/cluster/ha` is closed to our token).
 """
 
 from __future__ import annotations

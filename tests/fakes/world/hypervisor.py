@@ -12,6 +12,7 @@ from bootstrap.errors import (
     AgentNotRunningError,
     HypervisorError,
     PermissionDeniedError,
+    TransientError,
     VmidTakenError,
     VmNotFoundError,
     VmOutOfSightError,
@@ -19,7 +20,7 @@ from bootstrap.errors import (
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, VmRecord
+from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
 from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
 from tests.fakes.world.vm import FakeVm
 
@@ -36,7 +37,8 @@ class FakeHypervisor:
         if world.observe_error is not None:
             raise world.observe_error
         with world.lock:
-            records = [vm.record() for vm in world.vms.values() if vm.vmid not in world.converted]
+            found = [vm.record() for vm in world.vms.values() if vm.vmid not in world.converted]
+            records = [vm for vm in found if vm.pve_node not in world.unasked]
             running = [vm for vm in records if vm.running or vm.onboot]
         nodes = [
             replace(
@@ -45,22 +47,47 @@ class FakeHypervisor:
                 committed_memory_mib=facts.committed_memory_mib
                 + sum(vm.memory_mib for vm in running if vm.pve_node == facts.name),
             )
+            if facts.name not in world.unasked
+            else PveNodeFacts(name=facts.name, online=False, problem=world.unasked[facts.name])
             for facts in world.pve_nodes
         ]
         return PveFacts(
             version=world.version,
             pve_nodes=tuple(nodes),
-            templates=(*world.templates, *world.made_templates()),
+            templates=tuple(
+                template
+                for template in (*world.templates, *world.made_templates())
+                if template.pve_node not in world.unasked
+            ),
             vms=tuple(
                 vm for vm in records if vm.vmid in vmids or vm.record is not None or vm.name.startswith(f"{cluster}-")
             ),
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
+            out_of_sight=tuple(
+                UnseenVm(
+                    vmid=vm.vmid,
+                    name="" if world.nameless else vm.name,
+                    pve_node=vm.pve_node,
+                    tags=vm.tags,
+                    kind=vm.kind,
+                    why=world.unasked[vm.pve_node] or "offline",
+                )
+                for vm in found
+                if vm.pve_node in world.unasked and OWNER_TAG in vm.tags
+            ),
         )
 
     def machines(self) -> tuple[VmRecord, ...]:
         with self.world.lock:
             records = [vm.record() for vm in self.world.vms.values()]
-        return tuple(vm for vm in records if OWNER_TAG in vm.tags)
+        return tuple(self._as_seen(vm) for vm in records if OWNER_TAG in vm.tags)
+
+    def _as_seen(self, vm: VmRecord) -> VmRecord:
+        """On a Proxmox node that cannot be asked nothing but vmid, tags and perhaps the name is known."""
+        if vm.pve_node not in self.world.unasked:
+            return vm
+        name = "" if self.world.nameless else vm.name
+        return VmRecord(vmid=vm.vmid, name=name, pve_node=vm.pve_node, running=False, tags=vm.tags, kind=vm.kind)
 
     def ostemplates(self) -> tuple[OsTemplate, ...]:
         return self.world.ostemplates
@@ -78,6 +105,8 @@ class FakeHypervisor:
 
     def _vm(self, vmid: Vmid, pve_node: PveNodeName) -> FakeVm:
         """The VM where it is now, as the port has it."""
+        if pve_node in self.world.unasked:
+            raise TransientError(f"cannot read VM {vmid} on {pve_node}", details="595 No route to host")
         vm = self.world.vms.get(vmid)
         if vm is None:
             raise VmNotFoundError(f"there is no VM {vmid} on {pve_node}")

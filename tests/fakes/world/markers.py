@@ -25,7 +25,7 @@ class FakeMarkers:
         self.world.on_look()
         with self.world.lock:
             vm = self.world.vms.get(vmid)
-            return None if vm is None else self._marker(vm)
+            return None if vm is None or vm.pve_node in self.world.unasked else self._marker(vm)
 
     def _marker(self, vm: FakeVm) -> Marker:
         return Marker(
@@ -51,6 +51,7 @@ class FakeMarkers:
             if vmid in self.world.vms:
                 raise VmidTakenError(f"vmid {vmid} is taken")
             allowed = [facts.name for facts in self.world.pve_nodes if not pve_nodes or facts.name in pve_nodes]
+            allowed = [name for name in allowed if name not in self.world.unasked]
             self.world.vms[vmid] = FakeVm(
                 vmid=vmid, name=name, pve_node=allowed[0], description=description, tags=";".join(tags)
             )

@@ -65,6 +65,8 @@ class World:
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
         hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
         snapshots: What k3s tells of its snapshots.
+        unasked: Proxmox nodes that cannot be asked, with why; those of their VMs keep running.
+        nameless: Whether the names of VMs on these are forgotten, as after five minutes.
         dead: Marks of processes that have ended.
         on_look: Called at each look at a marker VM.
         unreachable: Proxmox nodes that cannot be asked in mid-run.
@@ -112,6 +114,8 @@ class World:
     vip: IPv4Address | None = None
     who: str = "me@here"
     pid: int = 1
+    unasked: dict[PveNodeName, str] = field(default_factory=dict)
+    nameless: bool = False
     dead: set[str] = field(default_factory=set)
     answer: Callable[[str, str], CommandOutcome] = lambda name, _command: CommandOutcome(
         status=0, stdout=f"{name}\n", stderr=""
