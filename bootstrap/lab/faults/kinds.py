@@ -71,7 +71,15 @@ _PROXMOX = (
     FaultKind("token-revoked", "proxmox", "401 Authentication failed!", _REQUEST),
     FaultKind("forbidden", "proxmox", "the token lacks a privilege everywhere", {"privilege": "VM.Clone"}),
     FaultKind("no-quorum", "proxmox", "the cluster has lost its quorum: reading works, writing does not"),
-    FaultKind("pve-node-offline", "proxmox", "a Proxmox node is off: 595 for all that is its"),
+    FaultKind(
+        "pve-node-offline",
+        "proxmox",
+        "a Proxmox node loses its power: 595 after seconds for all that is its, its guests are off, and "
+        "/cluster/resources lists them with status unknown and, after names_for_s, without names; its guests start "
+        "with it",
+        {"names_for_s": 300.0},
+    ),
+    FaultKind("pve-node-unreachable", "proxmox", "as api-595 for one Proxmox node, which counts as online"),
     FaultKind("pve-node-maintenance", "proxmox", "Proxmox HA has put a Proxmox node into maintenance"),
     FaultKind("ha-managed", "proxmox", "the running machines it fits are Proxmox HA's until it is gone"),
     FaultKind("vm-moved", "proxmox", "somebody moves the VM to another Proxmox node right before a request", _MOVE),

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from bootstrap.lab.faults.active import Fault, Faults
+
+FORGETS_AT = "forgets_at"
+"""In a Proxmox node's state: when /cluster/resources no longer tells the names of its guests (monotonic time)."""
 
 Undo = Callable[[], None]
 
@@ -45,14 +49,27 @@ class ClusterState:
 
     def _offline(self, fault: Fault) -> Undo:
         names = [name for name in self._pve.nodes if fault.pve_node in (None, name)]
+        forgets_at = time.monotonic() + fault.number("names_for_s")
+        # Its guests lose their power with it, and those that ran are started with it: ours have `onboot`.
+        ran = [guest for guest in self._guests() if guest.node in names and guest.status == "running"]
         for name in names:
             self._pve.set_node_offline(name)
+            self._pve.nodes[name][FORGETS_AT] = forgets_at
+        for guest in ran:
+            guest.status = guest.qmpstatus = "stopped"
 
         def undo() -> None:
             for name in names:
                 self._pve.set_node_offline(name, offline=False)
+                self._pve.nodes[name].pop(FORGETS_AT, None)
+            for guest in ran:
+                if guest in self._guests() and str(guest.config.get("onboot", 0)) == "1":
+                    guest.status = guest.qmpstatus = "running"
 
         return undo
+
+    def _guests(self) -> list[Any]:
+        return [*self._pve.vms, *self._pve.cts]
 
     def _forbidden(self, fault: Fault) -> Undo:
         """Take a privilege from every user; where users may do all, there is no list to take it from."""

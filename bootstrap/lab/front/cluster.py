@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bootstrap.lab.faults.state import FORGETS_AT
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
@@ -47,9 +48,25 @@ class Cluster:
         items = [
             self._with_hastate(self._with_usage(call, item)) if item["type"] == "node" else item for item in answer.data
         ]
+        items = [self._as_known(item) if item["type"] in ("qemu", "lxc") else item for item in items]
         if not self.front.pve.allowed(call.user, "/storage/local", "Datastore.Audit"):
             items = [item for item in items if item["type"] != "storage"]
         return Answer(items)
+
+    def _as_known(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """A guest's entry. Of one on a node that is off the config is known (so its tags), and no figures.
+
+        They come from the node's own broadcasts, as does the name, which is forgotten after some minutes (9.2).
+        """
+        guest = self.front.pve.guest(int(item["vmid"]))
+        tags = str(guest.config.get("tags") or "").strip() if guest is not None else ""
+        known = {**item, "tags": tags} if tags else dict(item)
+        pve_node = self.front.pve.nodes.get(item["node"], {})
+        if pve_node.get("online", True):
+            return known
+        forgotten = time.monotonic() >= pve_node.get(FORGETS_AT, float("inf"))
+        kept = ("id", "type", "node", "vmid", "status", "tags", "pool", "lock", "hastate")
+        return {key: known[key] for key in (kept if forgotten else (*kept, "name", "template")) if key in known}
 
     async def status(self, call: Call) -> Answer:
         """Capacity and load of a Proxmox node."""

@@ -1,0 +1,114 @@
+"""Two VMs whose records name one machine: every command says so, none acts on them, and `down` removes both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bootstrap.commands.backup import BackupWish, prepare_backup
+from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
+from bootstrap.commands.replace import prepare_replace
+from bootstrap.commands.restore import RestoreWish, prepare_restore
+from bootstrap.commands.rotate import prepare_rotate
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
+from bootstrap.errors import PreflightError
+from bootstrap.model.ids import MachineName, PoolName, Vmid
+from bootstrap.model.record import render_record
+from bootstrap.planning.replacing import Replacing
+from tests.fakes.specs import cluster
+from tests.fakes.world import PVE1, FakeVm, World
+
+SPEC = cluster(agents=2)
+WORKERS = PoolName("workers")
+TWINS = "demo-workers-1 is there twice, as vmid 7001 on pve1 and vmid 7050 on pve1"
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    first = world.vms[Vmid(7001)]
+    record = first.record().record
+    assert first.name == "demo-workers-1"
+    assert record is not None
+    description = render_record(replace(record, vmid=Vmid(7050)))
+    world.vms[Vmid(7050)] = FakeVm(
+        Vmid(7050), first.name, PVE1, description=description, tags=first.tags, settings=dict(first.settings)
+    )
+    world.journal.clear()
+    return world
+
+
+def test_status_shows_both_and_the_problem(world: World) -> None:
+    status = cluster_status(SPEC, world.ports)
+    assert [row.vmid for row in status.machines if row.name == "demo-workers-1"] == [7001, 7050] or [
+        row.vmid for row in status.machines if row.name == "demo-workers-1"
+    ] == [7050, 7001]
+    assert [problem for problem in status.problems if problem.startswith(TWINS)]
+
+
+def test_up_leaves_them_alone_and_repairs_the_others(world: World) -> None:
+    other = world.vm_named("demo-workers-2")
+    assert other is not None
+    other.running = False
+    plan = prepare_up(SPEC, world.ports)
+    assert plan.unreached[0].startswith(TWINS)
+    run_up(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert [call for call in world.journal if call.startswith(("start", "clone"))] == ["start demo-workers-2"]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        lambda world, _path: prepare_replace(
+            SPEC, world.ports, Replacing(pool=WORKERS, machines=(MachineName("demo-workers-1"),))
+        ),
+        lambda world, _path: prepare_replace(SPEC, world.ports, Replacing(pool=WORKERS)),
+        lambda world, _path: prepare_scale(SPEC, world.ports, ScaleWish(counts={WORKERS: 0})),
+        lambda world, _path: prepare_upgrade(SPEC, world.ports, UpgradeWish(to="v1.33.4+k3s1")),
+        lambda world, _path: prepare_rotate(SPEC, world.ports),
+        lambda world, path: prepare_restore(SPEC, world.ports, RestoreWish(snapshot=str(path), directory=path.parent)),
+    ],
+    ids=["replace", "replace pool", "scale", "upgrade", "rotate", "restore"],
+)
+def test_what_would_act_on_them_is_refused(
+    world: World, prepare: Callable[[World, Path], object], tmp_path: Path
+) -> None:
+    snapshot = tmp_path / "snapshot"
+    snapshot.write_text("data")
+    with pytest.raises(PreflightError, match="demo-workers-1 of demo is there more than once") as refusal:
+        prepare(world, snapshot)
+    assert refusal.value.details == "demo-workers-1: vmid 7001 on pve1\ndemo-workers-1: vmid 7050 on pve1"
+    assert world.journal == []
+
+
+def test_a_backup_goes_through_and_says_so(world: World) -> None:
+    plan = prepare_backup(SPEC, world.ports, BackupWish())
+    assert plan.lanes
+    assert [note for note in plan.notes if note.startswith(TWINS)]
+
+
+def test_down_removes_both(world: World) -> None:
+    plan = prepare_down(SPEC, world.ports)
+    assert [m.spec.name for m in plan.machines if "workers-1" in m.spec.name] == [
+        "demo-workers-1/7001",
+        "demo-workers-1/7050",
+    ]
+    run_down(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert world.vms == {}
+    assert world.state == {}
+
+
+def test_rebuild_removes_both_and_builds_one(world: World) -> None:
+    wish = RebuildWish()
+    plan = prepare_rebuild(SPEC, world.ports, wish)
+    run_rebuild(plan, SPEC, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
