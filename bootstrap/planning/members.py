@@ -73,10 +73,16 @@ def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Memb
     }
     ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     pattern = re.compile(re.escape(machine_name(spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
-    unseen = {name: vm for name, vm in Sight.of(spec, observed).named.items() if pattern.fullmatch(name)}
+    sight = Sight.of(spec, observed)
+    unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
     succeeded = {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
-    # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours.
-    lost = {name for name, node in kube.items() if pattern.fullmatch(name) and name not in ours and not node.ready}
+    # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours, unless it is out of sight.
+    may_live = bool(sight.unnamed)
+    lost = {
+        name
+        for name, node in kube.items()
+        if pattern.fullmatch(name) and name not in ours and (may_live or not node.ready)
+    }
     found = (
         Member(name=name, vm=vms.get(name), kube_node=kube.get(name), unseen=unseen.get(name))
         for name in vms.keys() | unseen.keys() | (lost - succeeded)

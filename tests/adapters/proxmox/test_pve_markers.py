@@ -129,3 +129,13 @@ def test_a_lost_connection_leaves_one_marker_or_none_but_never_a_wrong_word(lab:
     except VmidTakenError:
         assert lost == "answer", "our own first request has taken it"
     assert found(hypervisor).description == "mine"
+
+
+def test_a_proxmox_node_that_does_not_answer_is_passed_over(start_lab: Callable[..., Lab]) -> None:
+    lab = start_lab(pve_nodes=2)
+    hypervisor = lab.connect_to(lab.endpoint, retry_for_s=0.3)
+    lab.pve.fail("GET", "/nodes/pve1/qemu", 595, "No route to host")
+    lab.pve.fail("POST", "/nodes/pve1/qemu", 595, "No route to host")
+    create(hypervisor)
+    assert found(hypervisor).pve_node == "pve2"
+    assert found(lab.connect_to(lab.endpoint, retry_for_s=0.3)).pve_node == "pve2"

@@ -10,13 +10,14 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
-from bootstrap.model.ids import ClusterName, PoolName, Vmid
+from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
-from bootstrap.model.observed import PveVersion
+from bootstrap.model.observed import PveVersion, UnseenVm
 from bootstrap.model.record import render_record
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, TEMPLATE, VM, VMIDS, Lab, clone_request, token
 
 DEMO = ClusterName("demo")
+PVE2 = PveNodeName("pve2")
 RECORD = MachineRecord(
     cluster=DEMO,
     machine=NAME,
@@ -135,10 +136,42 @@ def test_an_offline_node_is_told_and_its_vmids_are_known(start_lab: Callable[...
     assert [(node.name, node.online) for node in facts.pve_nodes] == [("pve1", True), ("pve2", False)]
     assert [template.pve_node for template in facts.templates] == ["pve1"]
     assert facts.used_vmids == {9000, 9001, 7400}
-    assert [(vm.name, vm.record, vm.running) for vm in facts.vms] == [("demo-worker-1", None, False)]
+    assert facts.vms == ()
+    assert facts.out_of_sight == (
+        UnseenVm(vmid=Vmid(7400), name="demo-worker-1", pve_node=PVE2, tags=frozenset({"homelab-k8s"})),
+    )
 
 
-def test_a_node_that_cannot_be_reached_though_it_counts_as_online_is_an_error(lab: Lab) -> None:
+def test_a_node_that_counts_as_online_and_does_not_answer_is_told_and_its_guests_are_out_of_sight(
+    start_lab: Callable[..., Lab],
+) -> None:
+    lab = start_lab(pve_nodes=2)
+    lab.pve.add_vm(7400, "demo-worker-1", node="pve2", config={"tags": "demo;homelab-k8s"})
+    lab.pve.add_vm(7401, "demo-worker-2", node="pve2")
+    lab.pve.add_vm(7402, "somebody-elses", node="pve2")
+    lab.pve.add_ct(7403, "demo-worker-3", node="pve2", config={"tags": "Homelab-k8s"})  # tag-style
+    hypervisor = lab.connect_to(lab.endpoint, retry_for_s=0.3)
+    for path in ("/nodes/pve2/qemu", "/nodes/pve2/lxc", "/nodes/pve2/storage", "/qemu/7400/config"):
+        lab.pve.fail("GET", path, 595, "No route to host")
+        facts = hypervisor.observe(cluster=DEMO, vmids=VMIDS)
+        assert [(node.online, node.problem) for node in facts.pve_nodes] == [
+            (True, ""),
+            (False, "595 No route to host"),
+        ], path
+        assert [(vm.vmid, vm.kind, vm.why) for vm in facts.out_of_sight] == [
+            (7400, MachineKind.VM, "595 No route to host"),
+            (7401, MachineKind.VM, "595 No route to host"),
+            (7403, MachineKind.LXC, "595 No route to host"),
+        ], path
+        assert [vm.vmid for vm in facts.vms] == [7402]
+        assert {7400, 7401, 7402, 7403} < facts.used_vmids
+        found = hypervisor.machines()
+        if path != "/nodes/pve2/storage":  # which `machines` does not ask for
+            assert [(vm.vmid, vm.record) for vm in found] == [(7400, None), (7403, None)], path
+        lab.pve.failures.clear()
+
+
+def test_if_no_node_answers_it_is_an_error(lab: Lab) -> None:
     """Silence about it would hide machines of ours, and `up` would make them a second time."""
     lab.pve.fail("GET", "/nodes/pve1/qemu", 595, "No route to host")
     hypervisor = lab.connect_to(lab.endpoint, retry_for_s=0.3)

@@ -175,6 +175,41 @@ def test_a_pve_node_that_is_off(lab: Lab) -> None:
     lab.api("GET", "/nodes/pve2/qemu")
 
 
+def test_guests_of_a_pve_node_that_is_off(lab: Lab) -> None:
+    """As a real Proxmox VE 9.2 shows them: status unknown, tags kept, the name forgotten after a while."""
+    config = {"name": "mine", "tags": "a;b", "onboot": 1}
+    lab.server.pve.add_vm(301, "mine", node="pve2", status="running", config=config)
+    lab.server.pve.add_vm(302, "manual", node="pve2", status="running", config={"name": "manual"})
+    lab.server.pve.add_ct(303, "ct", node="pve2", status="running", config={"tags": "c", "onboot": 1})
+    cause(lab, "pve-node-offline", pve_node="pve2", names_for_s=0.5)
+    assert listed(lab, 301) == {
+        "id": "qemu/301", "type": "qemu", "node": "pve2", "vmid": 301, "status": "unknown", "tags": "a;b",
+        "name": "mine", "template": 0,
+    }  # fmt: skip
+    assert lab.server.pve.vm(301).status == "stopped"
+    time.sleep(0.6)
+    assert listed(lab, 301) == {
+        "id": "qemu/301", "type": "qemu", "node": "pve2", "vmid": 301, "status": "unknown", "tags": "a;b"
+    }  # fmt: skip
+    assert (listed(lab, 303)["tags"], listed(lab, 303)["status"]) == ("c", "unknown")
+    end_all(lab)
+    assert (listed(lab, 301)["name"], listed(lab, 301)["status"]) == ("mine", "running")
+    assert listed(lab, 302)["status"] == "stopped"
+    assert listed(lab, 303)["status"] == "running"
+
+
+def listed(lab: Lab, vmid: int) -> dict[str, Any]:
+    (row,) = [row for row in lab.api("GET", "/cluster/resources") if row.get("vmid") == vmid]
+    return dict(row)
+
+
+def test_a_pve_node_that_counts_as_online_and_does_not_answer(lab: Lab) -> None:
+    cause(lab, "pve-node-unreachable", pve_node="pve2")
+    assert said(lab, "GET", "/nodes/pve2/qemu") == (595, "No route to host")
+    assert {node["status"] for node in lab.api("GET", "/nodes")} == {"online"}
+    assert said(lab, "GET", "/nodes/pve1/qemu")[0] == 200
+
+
 def clone_ends(lab: Lab, vmid: int = 201) -> str:
     reply = lab.send("POST", "/api2/json/nodes/pve1/qemu/9000/clone", {"newid": vmid, "name": f"n{vmid}"})
     if reply.status_code != 200:

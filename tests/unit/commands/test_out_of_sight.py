@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,13 @@ def test_up_makes_nothing_in_its_place(
     assert world.journal == []
 
 
+def test_one_without_a_name_that_is_still_ready_is_shown_under_its_own(world: World, spec: ClusterSpec) -> None:
+    lost = world.vm_named("demo-workers-1")
+    assert lost is not None
+    lost.running, world.nameless = True, True
+    assert [row.name for row in cluster_status(spec, world.ports).machines if row.vm == "out of sight"] == [lost.name]
+
+
 def test_a_machine_that_is_seen_is_repaired_all_the_same(world: World, spec: ClusterSpec) -> None:
     seen = world.vm_named("demo-workers-2")
     assert seen is not None
@@ -120,7 +127,7 @@ def test_a_missing_machine_of_another_name_is_made_only_while_names_are_known(wo
 
 def test_no_address_that_it_may_have_is_handed_out(spec: ClusterSpec) -> None:
     addresses = StaticAddresses(
-        first=IPv4Address("192.0.2.50"), last=IPv4Address("192.0.2.60"), gateway=IPv4Address("192.0.2.1"), prefix=24
+        first=IPv4Address("192.0.2.50"), last=IPv4Address("192.0.2.60"), subnet=IPv4Network("192.0.2.0/24")
     )
     spec = replace(spec, network=replace(spec.network, addresses=addresses))
     world = two_nodes()
