@@ -151,7 +151,10 @@ class ClusterLock:
                     )
                 )
                 return
-        raise taken_error(self._spec, "a container, or a VM that this token may not see, has it")
+        raise taken_error(
+            self._spec,
+            "a container, a VM on a Proxmox node that cannot be asked, or one that this token may not see, has it",
+        )
 
     def _create(self) -> None:
         placement = self._spec.placement
