@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -169,22 +168,8 @@ HEAVY = {
 }
 
 
-CHEAP_S = 0.25
-
-
-def run_measured(code: str, environ: dict[str, str]) -> tuple[subprocess.CompletedProcess[str], float]:
-    """Run it with Python; how that went, and how much of the processor it took in seconds."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return done, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+MOST_MODULES = 330
+"""What the interpreter, Typer and our own command line load; the time that takes is measured by `make bench`."""
 
 
 @pytest.mark.parametrize(
@@ -196,19 +181,24 @@ def run_measured(code: str, environ: dict[str, str]) -> tuple[subprocess.Complet
     ],
     ids=["help", "up --help", "completion"],
 )
-def test_help_and_completion_are_cheap(args: list[str], environ: dict[str, str]) -> None:
+def test_help_and_completion_load_little(args: list[str], environ: dict[str, str]) -> None:
     code = (
         "import sys, atexit\n"
-        "atexit.register(lambda: sys.stderr.write(' '.join(sorted({m.partition('.')[0] for m in sys.modules}\n"
-        "    | {m for m in sys.modules if m.startswith('bootstrap.')}))))\n"
+        "atexit.register(lambda: sys.stderr.write(' '.join(sorted(sys.modules))))\n"
         f"sys.argv = ['homelab-k8s', *{args!r}]\n"
         "from bootstrap.cli.main import main\n"
         "main()\n"
     )
-    done, cpu_s = run_measured(code, environ)
-    imported = set(done.stderr.split())
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    loaded = done.stderr.split()
     assert "up" in done.stdout
-    assert HEAVY & imported == set()
-    assert {name for name in imported if name.startswith(("bootstrap.adapters", "bootstrap.lab"))} == set()
-    # A busy machine adds to what a process takes, and never takes away: the best of a few counts.
-    assert cpu_s < CHEAP_S or min(run_measured(code, environ)[1] for _ in range(9)) < CHEAP_S
+    assert HEAVY & {name.partition(".")[0] for name in loaded} == set()
+    assert [name for name in loaded if name.startswith(("bootstrap.adapters", "bootstrap.lab"))] == []
+    assert len(loaded) < MOST_MODULES
