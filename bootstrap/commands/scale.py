@@ -19,6 +19,7 @@ from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.unfinished import Intention, going
 from bootstrap.ports import Ports
 
@@ -49,11 +50,17 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     check_vip(wanted, ports, observed)
     observed = with_conflicts(wanted, ports, observed)
     pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
-    version = choose_version(wanted, ports, observed)
-    plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
+    plan = plan_scale(wanted, observed, pools=pools, version="", rules=wish.rules)
+    if _installs(plan):  # else nobody asks what k3s there is: a release may be out of reach
+        version = choose_version(wanted, ports, observed)
+        plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
     noted = unfinished(settled(spec, observed), ports, observed)
     # What another command was about to do is no longer meant, even where nothing has to be undone.
     return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan
+
+
+def _installs(plan: Plan) -> bool:
+    return any(isinstance(step.step, FetchK3s) for lane in plan.lanes for step in lane.steps)
 
 
 def run_scale(

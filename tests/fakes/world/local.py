@@ -24,7 +24,10 @@ class FakeArtifacts:
     world: World
 
     def resolve(self, k3s: K3sSpec) -> str:
-        return k3s.version or self.world.channels.get(k3s.channel, VERSION)
+        version = k3s.version or self.world.channels.get(k3s.channel, VERSION)
+        if k3s.artifacts is not None and version in self.world.gone_releases:
+            raise ArtifactError(f"there is no k3s {version} in {k3s.artifacts}")
+        return version
 
     def newest(self, k3s: K3sSpec, *, minor: str) -> str:
         if minor not in self.world.channels:

@@ -148,6 +148,17 @@ def test_an_unusable_template_is_listed_last_with_its_reason_and_never_proposed(
     assert propose(seen, WISHES).spec.template == TemplateRef(name="good")
 
 
+def test_a_template_that_no_token_can_clone_is_never_proposed() -> None:
+    """Proxmox VE refuses the clone itself: only root can set 'usb0' config for real devices."""
+    passed = replace(template("stick", on="pve1", vmid=9002), settings=(("usb0", "host=1234:5678"),))
+    choices = template_choices(observed(passed, template("plain", on="pve1", vmid=9001)))
+    assert [str(choice.ref) for choice in choices if not choice.problem] == ["plain"]
+    assert propose(observed(passed), WISHES).spec.template == TemplateRef(image="debian-13")
+    (choice,) = template_choices(observed(passed))
+    assert "usb0" in choice.problem
+    assert "qm set 9002 --delete usb0" in choice.remedy
+
+
 def test_with_unusable_templates_alone_one_of_ours_is_to_be_built() -> None:
     builds = (replace(pve_node(), storages=(EVERYTHING,)),)
     bad = template("bad", on="pve1", vmid=9100, agent_enabled=False)
