@@ -75,7 +75,7 @@ class _Doctor:
             ("endpoint", (), self._endpoint_answers),
             ("tls", ("endpoint",), self._tls),
             ("token", ("tls",), self._token),
-            ("version", ("token",), lambda: checks.check_version(self._observed)),
+            ("version", ("token",), self._version),
             ("privileges", ("token",), self._privileges),
             ("template", ("token",), self._template),
             ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
@@ -170,6 +170,11 @@ class _Doctor:
     def _token(self) -> Check:
         self._observed  # noqa: B018 - looked at here for the first time
         return ok("token", f"{self._endpoint.token} is accepted")
+
+    def _version(self) -> Check:
+        online = [facts.name for facts in self._observed.pve_nodes if facts.online]
+        packages = {name: self._ports.hypervisor.package_versions(name) for name in online}
+        return checks.check_version(self._observed, packages)
 
     def _privileges(self) -> Check:
         rights = rights_needed(

@@ -33,6 +33,7 @@ from bootstrap.lab.front.gateway import Gateway
 from bootstrap.lab.front.ha import Ha
 from bootstrap.lab.front.ha_manager import HaManager
 from bootstrap.lab.front.machines import Machines
+from bootstrap.lab.front.packages import Packages
 from bootstrap.lab.front.passing import Passer
 from bootstrap.lab.front.power import Power
 from bootstrap.lab.front.tagging import Tagging
@@ -167,7 +168,15 @@ class LabServer:
             delays=lab_delays(self.options) if self.options.guests == "simulated" else Delays(NONE),
         )
         parts = (
-            *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
+            *(
+                Tasks(front),
+                Power(front),
+                Agent(front),
+                Config(front),
+                Machines(front),
+                Cluster(front),
+                Packages(front),
+            ),
             *(Containers(front), Tagging(front), self.access, Ha(front)),
         )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}

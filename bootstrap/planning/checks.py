@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +30,9 @@ from bootstrap.planning.templates import usable_templates
 
 OLDEST_MAJOR = 8
 """`ciupgrade` and the x86-64-v2 CPU types came with it."""
+
+_TUNNEL_OFFLOAD_SINCE = (10, 2)
+_TUNNEL_OFFLOAD_UNTIL = (9, 1, 18)
 
 Facts = tuple[tuple[str, str | float], ...]
 
@@ -86,13 +90,39 @@ def refused(name: str, error: HomelabError) -> Check:
     return failed(name, says, error.resolution)
 
 
-def check_version(observed: Observed) -> Check:
-    """Whether this Proxmox VE is new enough."""
+def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str, str]]) -> Check:
+    """Whether this Proxmox VE is new enough, and none of its Proxmox nodes loses the pods' packets.
+
+    Args:
+        observed: What there is.
+        packages: Versions by package, of each Proxmox node that tells them.
+    """
     version = observed.version
     facts = (("version", version.text),)
     if version.major < OLDEST_MAJOR:
         return failed("version", f"Proxmox VE {version.text} is too old", "upgrade to Proxmox VE 8 or 9", facts=facts)
+    losing = [name for name, versions in sorted(packages.items()) if _loses_vxlan(versions)]
+    if losing:
+        return warning(
+            "version",
+            f"Proxmox VE {version.text}; {', '.join(losing)} may lose packets between pods on different machines: its QEMU "
+            "offers VMs UDP tunnel offload, which breaks VXLAN (flannel's default) on some network cards",
+            f"on {', '.join(losing)}: apt update && apt install qemu-server (9.1.18 or newer), then restart the machines "
+            "(homelab-k8s replace)",
+            facts=facts,
+        )
     return ok("version", f"Proxmox VE {version.text}", facts=facts)
+
+
+def _loses_vxlan(versions: Mapping[str, str]) -> bool:
+    """Whether VMs get UDP tunnel offload: QEMU has it since 10.2, qemu-server 9.1.18 takes it off (its changelog)."""
+    qemu, server = (_numbers(versions.get(name, "")) for name in ("pve-qemu-kvm", "qemu-server"))
+    return qemu >= _TUNNEL_OFFLOAD_SINCE and () < server < _TUNNEL_OFFLOAD_UNTIL
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`10.2.0-1` is (10, 2, 0, 1); empty where it is no version."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("~")[0]))
 
 
 def check_template(spec: ClusterSpec, observed: Observed) -> Check:

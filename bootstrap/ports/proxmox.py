@@ -179,6 +179,10 @@ class Hypervisor(Protocol):
         """The templates of containers, of all Proxmox nodes that are online; those alone that the token may see."""
         ...
 
+    def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
+        """The versions of a Proxmox node's packages by name; empty where the token may not see them (Sys.Audit)."""
+        ...
+
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """What the token lacks to run `up` and `down`, one for each path."""
         ...

@@ -106,6 +106,14 @@ class ProxmoxHypervisor:
         """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
         return containers.list_ostemplates(self._api)
 
+    def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
+        """See `Hypervisor.package_versions`. `OldVersion` is the one that is installed (PVE::API2::APT)."""
+        try:
+            rows = self._api.get(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
+        except PermissionDeniedError:
+            return {}
+        return {str(row["Package"]): str(row.get("OldVersion") or "") for row in rows if row.get("Package")}
+
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
         return privileges.missing(self._api, rights, version=self._read_version(), zones=self._zones(rights))

@@ -83,6 +83,12 @@ _PROXMOX = (
     FaultKind("pve-node-maintenance", "proxmox", "Proxmox HA has put a Proxmox node into maintenance"),
     FaultKind("ha-managed", "proxmox", "the running machines it fits are Proxmox HA's until it is gone"),
     FaultKind("vm-moved", "proxmox", "somebody moves the VM to another Proxmox node right before a request", _MOVE),
+    FaultKind(
+        "package-version",
+        "proxmox",
+        "a Proxmox node has a package in this version",
+        {"package": "qemu-server", "version": "9.1.10"},
+    ),
     FaultKind("storage-full", "proxmox", "no room on the storage", {"storage": "local"}),
     FaultKind("storage-inactive", "proxmox", "the storage is not active", {"storage": "local"}),
     FaultKind("storage-lock-held", "proxmox", "something else holds the storage's lock", {"storage": "local"}),

@@ -215,3 +215,11 @@ def test_machines_of_all_clusters_are_listed_and_strangers_configs_not_read(star
     assert [vm.record for vm in found] == [RECORD, None, None]
     read = sorted(path.removeprefix("/api2/json") for _, path in lab.seen if path.endswith("/config"))
     assert read == ["/nodes/pve1/qemu/7001/config", "/nodes/pve2/qemu/8001/config"]
+
+
+def test_packages_are_told_and_of_a_token_that_may_not_see_them_nothing(
+    lab: Lab, hypervisor: ProxmoxHypervisor
+) -> None:
+    assert hypervisor.package_versions(PVE1)["qemu-server"] == "9.2.6"
+    lab.grant_only(("/vms", "VM.Audit"))
+    assert hypervisor.package_versions(PVE1) == {}

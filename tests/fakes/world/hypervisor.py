@@ -92,6 +92,9 @@ class FakeHypervisor:
     def ostemplates(self) -> tuple[OsTemplate, ...]:
         return self.world.ostemplates
 
+    def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
+        return self.world.packages.get(pve_node, {})
+
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing + (self.world.missing_to_build if rights.builds else ())
 

@@ -33,6 +33,7 @@ class World:
 
     Attributes:
         version: Proxmox VE's.
+        packages: Versions of each Proxmox node's packages, where the token may see them.
         journal: Each acting call, as `verb name`, in order.
         fail_clone: Machine names whose clone task fails.
         silent: Machine names whose guest agent never answers.
@@ -74,6 +75,7 @@ class World:
     """
 
     version: PveVersion = PVE_9
+    packages: dict[PveNodeName, dict[str, str]] = field(default_factory=dict)
     pve_nodes: list[PveNodeFacts] = field(default_factory=lambda: [pve_node()])
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
     ostemplates: tuple[OsTemplate, ...] = ()

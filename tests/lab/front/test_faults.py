@@ -309,6 +309,17 @@ def test_a_fault_strikes_only_whom_it_names(lab: Lab) -> None:
     assert "I/O error" in clone_ends(lab, 202)
 
 
+def test_a_package_of_another_version(lab: Lab) -> None:
+    def version_of(package: str) -> str:
+        rows = lab.api("GET", "/nodes/pve1/apt/versions")
+        return next(str(row["OldVersion"]) for row in rows if row["Package"] == package)
+
+    current = version_of("qemu-server")
+    cause(lab, "package-version", version="9.1.4")
+    assert version_of("qemu-server") == "9.1.4" != current
+    assert version_of("pve-qemu-kvm") == "11.0.0-2"
+
+
 def covered() -> set[str]:
     """Faults this file names in a test of theirs."""
     from pathlib import Path

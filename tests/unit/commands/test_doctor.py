@@ -69,6 +69,28 @@ def test_before_a_cluster_all_is_ok_or_skipped_with_the_reason() -> None:
     assert FINGERPRINT in check(found, "tls").says
 
 
+@pytest.mark.parametrize(
+    ("qemu", "server", "verdict"),
+    [
+        ("10.2.0-1", "9.1.17", Verdict.WARNING),
+        ("11.0.0-2", "9.1.4", Verdict.WARNING),
+        ("11.0.0-2", "9.1.18", Verdict.OK),
+        ("11.0.0-2", "9.2.6~bpo1", Verdict.OK),
+        ("10.1.2-3", "9.0.30", Verdict.OK),
+        ("9.2.0-5", "8.3.12", Verdict.OK),
+        ("11.0.0-2", "", Verdict.OK),
+    ],
+)
+def test_a_qemu_that_loses_packets_of_pods_is_warned_of(qemu: str, server: str, verdict: Verdict) -> None:
+    """QEMU's UDP tunnel offload breaks VXLAN on some network cards; qemu-server 9.1.18 takes it off."""
+    world = World(packages={PVE1: {"pve-qemu-kvm": qemu, "qemu-server": server}})
+    found = check(look(world), "version")
+    assert found.verdict is verdict
+    if verdict is Verdict.WARNING:
+        assert "pve1 may lose packets between pods" in found.says
+        assert "apt install qemu-server" in found.remedy
+
+
 def test_of_a_cluster_that_is_well_all_is_ok() -> None:
     found = look(built(), cluster(servers=3, agents=1))
     assert {check.name for check in found.checks if check.verdict is not Verdict.OK} == {"addresses"}
