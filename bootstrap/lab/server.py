@@ -168,16 +168,8 @@ class LabServer:
             delays=lab_delays(self.options) if self.options.guests == "simulated" else Delays(NONE),
         )
         parts = (
-            *(
-                Tasks(front),
-                Power(front),
-                Agent(front),
-                Config(front),
-                Machines(front),
-                Cluster(front),
-                Packages(front),
-            ),
-            *(Containers(front), Tagging(front), self.access, Ha(front)),
+            *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
+            *(Packages(front), Containers(front), Tagging(front), self.access, Ha(front)),
         )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
         version = self.options.pve_version

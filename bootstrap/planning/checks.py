@@ -105,10 +105,10 @@ def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str
     if losing:
         return warning(
             "version",
-            f"Proxmox VE {version.text}; {', '.join(losing)} may lose packets between pods on different machines: its QEMU "
-            "offers VMs UDP tunnel offload, which breaks VXLAN (flannel's default) on some network cards",
-            f"on {', '.join(losing)}: apt update && apt install qemu-server (9.1.18 or newer), then restart the machines "
-            "(homelab-k8s replace)",
+            f"Proxmox VE {version.text}; {', '.join(losing)} may lose packets between pods on different machines: its "
+            "QEMU offers VMs UDP tunnel offload, which breaks VXLAN (flannel's default) on some network cards",
+            f"on {', '.join(losing)}: apt update && apt install qemu-server (9.1.18 or newer); then power each machine "
+            "off and on",
             facts=facts,
         )
     return ok("version", f"Proxmox VE {version.text}", facts=facts)

@@ -16,7 +16,7 @@ HEALED_WITHIN_S = 20.0
 UNCOUNTED = frozenset(
     {
         *("api-refused", "forbidden", "no-quorum", "pve-node-offline", "pve-node-maintenance"),
-        *("storage-full", "storage-inactive", "tags-keep-case"),
+        *("storage-full", "storage-inactive", "tags-keep-case", "package-version"),
     }
 )
 """Faults that are a state: the lab does not count whom they strike, the words expected tell."""
