@@ -1,48 +1,51 @@
-"""The hosts the contract suite runs against."""
+"""The hosts the contract suite runs against, and the end of its report: how a real host and the lab differ."""
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
-from urllib3.exceptions import InsecureRequestWarning
 
-from bootstrap.lab.memory import MemoryGuests
-from bootstrap.lab.options import LabOptions
-from bootstrap.lab.server import LabServer
-from tests.contract.hosts import Host, real_host
-from tests.contract.lab_host import LabHost
+from tests.contract.hosts import Host
+from tests.contract.lab_host import LabHost, Labs
+from tests.contract.real_host import NotOursError, real_host
 
-# Proxmox's waits of 3, 10 and 60 s shortened, but long enough to be seen.
-SCALE = 0.02
+_DIFFERENCES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
-def lab_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabHost]:
-    directory: Path = tmp_path_factory.mktemp("lab")
-    options = LabOptions(guests="none", port=0, pve_version=8, cores=2, time_scale=SCALE)
-    guests = MemoryGuests()
-    server = LabServer(options, driver=guests, state_dir=directory)
-    with server as info:
-        host = LabHost(
-            endpoint=info.endpoint,
-            verify=str(directory / "lab.crt"),
-            tokens={"admin": info.root_token, "norights": info.no_rights_token},
-            vmids=tuple(range(201, 240)),
-            scale=SCALE,
-        )
-        host.server, host.guests = server, guests
-        host.fill_names(pve_node="pve1", template=9000, storage="local", bridge="vmbr0")
-        yield host
+def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labs]:
+    with ExitStack() as stack:
+        yield Labs(tmp_path_factory.mktemp("labs"), stack)
+
+
+@pytest.fixture
+def lab_host(labs: Labs) -> LabHost:
+    """The lab as it is by default."""
+    return labs.of_version(9)
 
 
 @pytest.fixture(scope="session")
 def real() -> Iterator[Host]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InsecureRequestWarning)
-        host = real_host()
-        if host is None:
-            pytest.skip("no real host: PROXMOX_VE_ENDPOINT is not set")
-        yield host
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.exit("a real host has one range of ids: run the contract suite with -n 0", returncode=4)
+    try:
+        with real_host() as host:
+            yield host
+    except (NotOursError, ValueError) as error:
+        pytest.exit(str(error), returncode=4)
+
+
+@pytest.fixture(scope="session")
+def differences(pytestconfig: pytest.Config) -> list[str]:
+    """Lines for the end of the report."""
+    return pytestconfig.stash.setdefault(_DIFFERENCES, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(_DIFFERENCES, None)
+    if found is not None:
+        terminalreporter.section("differences between the real host and the lab")
+        terminalreporter.write_line("\n".join(found) if found else "none")

@@ -1,16 +1,25 @@
-"""The Proxmox hosts the suite runs against: the lab, and a real one where the environment names it."""
+"""A Proxmox host the suite runs against: requests, tasks, and the VMs the suite makes there."""
 
 from __future__ import annotations
 
-import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from urllib3.exceptions import InsecureRequestWarning
+
+from tests.contract.versions import Version, parse_version
 
 TASK_S = 180.0
+AGENT_S = 600.0
+"""How long a guest may take to boot; without KVM it takes minutes."""
+MARK = "homelab-k8s contract suite: may be destroyed"
+"""Starts the description of each VM, and is the comment of each pool and user, that the suite makes."""
+FEWEST_VMIDS = 6
+_UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 @dataclass(kw_only=True)
@@ -19,52 +28,76 @@ class Host:
 
     Attributes:
         endpoint: `https://ADDRESS:PORT`.
-        verify: CA file, or False.
-        tokens: Token (`USER@REALM!ID=SECRET`) by role: `admin`, `norights`.
+        verify: CA file, True for those of the system, or False.
+        tokens: Token (`USER@REALM!ID=SECRET`) by role: `admin`, `norights`, `pooled`.
         names: What `{name}` stands for in the cases.
-        vmids: Ids the suite may make and destroy; empty: only what changes nothing is run.
+        vmids: Ids the suite may make and destroy; empty: only what changes nothing is run. The first is its template's,
+            the second that of the VM whose guest agent is asked, and the last is never made.
         scale: Real seconds per Proxmox second.
+        version: Of Proxmox VE, once `fill_names` has read it.
     """
 
     endpoint: str
     verify: str | bool
-    tokens: Mapping[str, str]
+    tokens: dict[str, str]
     names: dict[str, Any] = field(default_factory=dict)
     vmids: tuple[int, ...] = ()
     scale: float = 1.0
+    version: Version = ()
 
     def __post_init__(self) -> None:
         self._session = requests.Session()
         self._ids: Iterator[int] = iter(())
+        self._has_agent_vm = False
 
     def fill_names(self, *, pve_node: str, template: int, storage: str, bridge: str) -> None:
         """Read the rest of what the cases name from the host itself."""
-        config = self.json("GET", f"/nodes/{pve_node}/qemu/{template}/config")
-        size = next(part[5:-1] for part in config["scsi0"].split(",") if part.startswith("size="))
+        self.version = parse_version(self.json("GET", "/version")["version"])
+        storages = {item["storage"]: item for item in self.json("GET", f"/nodes/{pve_node}/storage")}
         listed = {item["node"]: item for item in self.json("GET", "/nodes")}
         admin_id = self.tokens["admin"].partition("=")[0]
+        filler = f"{MARK}\n".ljust(8192, "x")
         self.names.update(
             node=pve_node,
-            template=template,
-            template_name=config["name"],
             storage=storage,
+            storage_type=storages[storage]["type"],
             bridge=bridge,
-            base=config["scsi0"].split(",")[0].partition(":")[2],
-            disk_plus_1=int(size) + 1,
             maxcpu=listed[pve_node]["maxcpu"],
             admin_id=admin_id,
             admin_user=admin_id.partition("!")[0],
-            missing=987654,
-            x8192="x" * 8192,
-            x8193="x" * 8193,
+            missing=self.vmids[-1] if self.vmids else 987654,
+            mark=MARK,
+            x8192=filler,
+            x8193=filler + "x",
         )
+        self.name_template(template)
+
+    def name_template(self, template: int) -> None:
+        """Let `{template}` and what belongs to it stand for this template."""
+        config = self.json("GET", f"/nodes/{self.names['node']}/qemu/{template}/config")
+        size = next(part[5:] for part in config["scsi0"].split(",") if part.startswith("size="))
+        grown = int(size[:-1]) * _UNITS[size[-1]] + _UNITS["G"]
+        self.names.update(
+            template=template,
+            template_name=config["name"],
+            base=config["scsi0"].split(",")[0].partition(":")[2],
+            disk_plus_1=next(f"{grown // _UNITS[unit]}{unit}" for unit in "GMK" if grown % _UNITS[unit] == 0),
+        )
+
+    def make_template(self) -> None:
+        """Make a template of the suite's own, so that no case changes, or tries to, what is somebody else's."""
+        node, vmid = self.names["node"], self.vmids[0]
+        values = {"newid": vmid, "name": "contract-template", "full": 1, "description": MARK}
+        self.json("POST", f"/nodes/{node}/qemu/{self.names['template']}/clone", values)
+        self.json("POST", f"/nodes/{node}/qemu/{vmid}/template")
+        self.name_template(vmid)
 
     def next_vmid(self) -> int:
         """An id nothing has at the moment."""
         for _ in range(2 * len(self.vmids)):
             vmid = next(self._ids, None)
             if vmid is None:
-                self._ids = iter(self.vmids)
+                self._ids = iter(self.vmids[2:-1])
             elif self.is_free(vmid):
                 return vmid
         raise RuntimeError("all vmids the suite may use are in use")
@@ -86,15 +119,18 @@ class Host:
         """One request; by default as `admin`, and without any token for an empty one."""
         token = self.tokens["admin"] if token is None else token
         sent = {"Authorization": f"PVEAPIToken={token}"} if token else {}
-        return self._session.request(
-            method,
-            f"{self.endpoint}/api2/json{path}",
-            headers=sent | dict(headers or {}),
-            params=params,
-            data=body,
-            verify=self.verify,
-            timeout=TASK_S,
-        )
+        with warnings.catch_warnings():
+            if self.verify is False:  # asked for, and pytest makes an error of every warning
+                warnings.simplefilter("ignore", InsecureRequestWarning)
+            return self._session.request(
+                method,
+                f"{self.endpoint}/api2/json{path}",
+                headers=sent | dict(headers or {}),
+                params=params,
+                data=body,
+                verify=self.verify,
+                timeout=TASK_S,
+            )
 
     def json(self, method: str, path: str, values: Mapping[str, Any] | None = None) -> Any:
         """The `data` of a request that must succeed, its task (if it made one) awaited."""
@@ -119,19 +155,44 @@ class Host:
         raise TimeoutError(f"{upid} did not end")
 
     def make(self, kind: str, vmid: int) -> None:
-        """Make a VM of a kind the cases name."""
+        """Make a VM of a kind the cases name, marked as the suite's."""
         node, template = self.names["node"], self.names["template"]
         one = f"/nodes/{node}/qemu/{vmid}"
+        marked = {"name": f"contract-{vmid}", "description": MARK}
         if kind in ("clone", "running", "agent", "locked", "held"):
-            self.json("POST", f"/nodes/{node}/qemu/{template}/clone", {"newid": vmid, "name": f"contract-{vmid}"})
+            self.json("POST", f"/nodes/{node}/qemu/{template}/clone", {"newid": vmid, **marked})
         else:
             agent = {"agent": 1} if kind == "mute" else {}
-            self.json("POST", f"/nodes/{node}/qemu", {"vmid": vmid, "name": f"contract-{vmid}", "memory": 256, **agent})
+            self.json("POST", f"/nodes/{node}/qemu", {"vmid": vmid, "memory": 256, **marked, **agent})
         if kind in ("running", "agent", "deaf", "mute"):
             self.json("POST", f"{one}/status/start")
         self.after_make(kind, vmid)
         if kind == "agent":
             self._wait_for_agent(one)
+
+    def agent_vmid(self) -> int:
+        """The VM whose guest agent is asked: made once, since a guest may take minutes to boot."""
+        if not self._has_agent_vm:
+            self.make("agent", self.vmids[1])
+            self._has_agent_vm = True
+        return self.vmids[1]
+
+    def remove_agent_vm(self) -> None:
+        """Remove it once it has been asked, since it takes memory and CPU of the host."""
+        if self._has_agent_vm:
+            self.remove(self.vmids[1])
+            self._has_agent_vm = False
+
+    def why_it_cannot(self, need: str) -> str:
+        """Why the host lacks what a case needs of it; empty where it has it."""
+        if need in ("", "lab"):
+            return "" if not need else "only the lab can be brought into this state from outside"
+        if need == "directory":  # where images are files, and texts name their paths
+            kind = self.names["storage_type"]
+            return "" if kind in ("dir", "nfs", "cifs") else f"storage {self.names['storage']} is of type {kind}"
+        if need == "agent":  # of the system that the template holds
+            return ""
+        raise ValueError(f"needs: {need!r} is unknown")
 
     def after_make(self, kind: str, vmid: int) -> None:
         """What a VM of a kind needs besides; on a real host a VM without a system is deaf and mute by itself."""
@@ -147,42 +208,16 @@ class Host:
             return
         self.before_remove(vmid)
         one = f"/nodes/{self.names['node']}/qemu/{vmid}"
+        config = self.json("GET", f"{one}/config")
+        if not str(config.get("description", "")).startswith(MARK):
+            raise RuntimeError(f"VM {vmid} does not carry the suite's mark: {config}")
         self.json("PUT", f"{one}/config", {"protection": 0})
         self.json("POST", f"{one}/status/stop")
-        self.json("DELETE", one)
+        self.json("DELETE", one, {"purge": 1})
 
     def _wait_for_agent(self, one: str) -> None:
-        deadline = time.monotonic() + TASK_S
+        deadline = time.monotonic() + AGENT_S
         while self.send("POST", f"{one}/agent/ping").status_code != 200:
             if time.monotonic() > deadline:
                 raise TimeoutError("the guest agent does not answer")
-
-
-def real_host() -> Host | None:
-    """The host of the environment.
-
-    `PROXMOX_VE_ENDPOINT`, `PROXMOX_VE_API_TOKEN` (of root) name it; `PROXMOX_VE_INSECURE=1` leaves its certificate
-    unchecked. `PROXMOX_VE_CONTRACT_VMIDS=990000-990009` lets the suite make and destroy VMs of these ids;
-    `PROXMOX_VE_CONTRACT_NODE`, `_TEMPLATE`, `_STORAGE`, `_BRIDGE` and `_NORIGHTS_TOKEN` tell the rest.
-    """
-    endpoint = os.environ.get("PROXMOX_VE_ENDPOINT")
-    if not endpoint:
-        return None
-    prefix = "PROXMOX_VE_CONTRACT_"
-    first, _, last = os.environ.get(prefix + "VMIDS", "").partition("-")
-    host = Host(
-        endpoint=endpoint.rstrip("/"),
-        verify=os.environ.get("PROXMOX_VE_INSECURE") != "1",
-        tokens={
-            "admin": os.environ["PROXMOX_VE_API_TOKEN"],
-            **({"norights": os.environ[prefix + "NORIGHTS_TOKEN"]} if prefix + "NORIGHTS_TOKEN" in os.environ else {}),
-        },
-        vmids=tuple(range(int(first), int(last or first) + 1)) if first else (),
-    )
-    host.fill_names(
-        pve_node=os.environ.get(prefix + "NODE", "pve1"),
-        template=int(os.environ.get(prefix + "TEMPLATE", "9000")),
-        storage=os.environ.get(prefix + "STORAGE", "local"),
-        bridge=os.environ.get(prefix + "BRIDGE", "vmbr0"),
-    )
-    return host
+            time.sleep(self.scale)
