@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
+from urllib3.util import Retry
 
 from tests.contract.versions import Version, parse_version
 
@@ -18,6 +20,8 @@ AGENT_S = 600.0
 """How long a guest may take to boot; without KVM it takes minutes."""
 MARK = "homelab-k8s contract suite: may be destroyed"
 """Starts the description of each VM, and is the comment of each pool and user, that the suite makes."""
+CLONES = ("clone", "running", "agent", "locked", "held", "pooled", "managed")
+"""Kinds of VMs that are linked clones of the suite's template; all others are made without a disk."""
 FEWEST_VMIDS = 6
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -47,6 +51,9 @@ class Host:
 
     def __post_init__(self) -> None:
         self._session = requests.Session()
+        # A worker of pveproxy that has served its number of requests closes idle connections.
+        retries = Retry(total=3, connect=3, other=3, read=0, status=0, backoff_factor=0.2)
+        self._session.mount("https://", HTTPAdapter(max_retries=retries))
         self._ids: Iterator[int] = iter(())
         self._has_agent_vm = False
 
@@ -61,6 +68,7 @@ class Host:
             node=pve_node,
             storage=storage,
             storage_type=storages[storage]["type"],
+            storage_content=storages[storage]["content"].split(","),
             bridge=bridge,
             maxcpu=listed[pve_node]["maxcpu"],
             admin_id=admin_id,
@@ -80,6 +88,8 @@ class Host:
         self.names.update(
             template=template,
             template_name=config["name"],
+            cores=config.get("cores", 1),
+            memory=config.get("memory", "512"),
             base=config["scsi0"].split(",")[0].partition(":")[2],
             disk_plus_1=next(f"{grown // _UNITS[unit]}{unit}" for unit in "GMK" if grown % _UNITS[unit] == 0),
         )
@@ -159,13 +169,16 @@ class Host:
         node, template = self.names["node"], self.names["template"]
         one = f"/nodes/{node}/qemu/{vmid}"
         marked = {"name": f"contract-{vmid}", "description": MARK}
-        if kind in ("clone", "running", "agent", "locked", "held"):
-            self.json("POST", f"/nodes/{node}/qemu/{template}/clone", {"newid": vmid, **marked})
+        if kind in CLONES:
+            pool = {"pool": self.names["pool"]} if kind == "pooled" else {}
+            self.json("POST", f"/nodes/{node}/qemu/{template}/clone", {"newid": vmid, **marked, **pool})
         else:
             agent = {"agent": 1} if kind == "mute" else {}
             self.json("POST", f"/nodes/{node}/qemu", {"vmid": vmid, "memory": 256, **marked, **agent})
         if kind in ("running", "agent", "deaf", "mute"):
             self.json("POST", f"{one}/status/start")
+        if kind == "managed":
+            self.json("POST", "/cluster/ha/resources", {"sid": f"vm:{vmid}", "state": "stopped", "comment": MARK})
         self.after_make(kind, vmid)
         if kind == "agent":
             self._wait_for_agent(one)
@@ -185,14 +198,24 @@ class Host:
 
     def why_it_cannot(self, need: str) -> str:
         """Why the host lacks what a case needs of it; empty where it has it."""
-        if need in ("", "lab"):
-            return "" if not need else "only the lab can be brought into this state from outside"
-        if need == "directory":  # where images are files, and texts name their paths
+        if not need:
+            return ""
+        if need == "range":
+            return "" if self.vmids else "needs ids that the suite may use"
+        if need == "directory":  # images are files there, and texts name their paths
             kind = self.names["storage_type"]
             return "" if kind in ("dir", "nfs", "cifs") else f"storage {self.names['storage']} is of type {kind}"
-        if need == "agent":  # of the system that the template holds
-            return ""
-        raise ValueError(f"needs: {need!r} is unknown")
+        if need == "no-import":
+            found = "import" in self.names["storage_content"]
+            return f"storage {self.names['storage']} has content type 'import'" if found else ""
+        if need == "ha":
+            return "" if self._is_ha_in_use() else "HA is not in use here"
+        paths = {"no-ha": "/cluster/ha/resources", "no-sdn": "/cluster/sdn/zones", "no-mapping": "/cluster/mapping/pci"}
+        return f"there are some: GET {paths[need]}" if self.json("GET", paths[need]) else ""
+
+    def _is_ha_in_use(self) -> bool:
+        """Whether a manager is at work; the suite's VM would start the first one, and with it a watchdog."""
+        return any(row["type"] == "master" for row in self.json("GET", "/cluster/ha/status/current"))
 
     def after_make(self, kind: str, vmid: int) -> None:
         """What a VM of a kind needs besides; on a real host a VM without a system is deaf and mute by itself."""

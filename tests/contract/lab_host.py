@@ -29,6 +29,12 @@ class LabHost(Host):
     server: LabServer
     guests: MemoryGuests
 
+    def why_it_cannot(self, need: str) -> str:
+        """The lab is made without HA, SDN and mappings, whatever it lists."""
+        if need == "ha":
+            return "the lab's HA is tested with the lab (tests/lab)"
+        return "" if need in ("no-ha", "no-sdn", "no-mapping") else super().why_it_cannot(need)
+
     def before_remove(self, vmid: int) -> None:
         if self.server.pve.vm(vmid) is not None:
             self.server.pve.unlock(vmid)

@@ -1,6 +1,7 @@
 """What a case may say of an answer.
 
-A text that starts with `~` is a pattern for the whole value, `int N` an integer, `int >0` any positive one. Of a
+A text that starts with `~` is a pattern for the whole value, `int N` an integer, `int >0` any positive one,
+`number` any number. Of a
 mapping the case names what must be there; a list must agree item by item. `{name}` stands for a value of the host
 the suite runs against; names that are not known are left as they are.
 """
@@ -58,4 +59,6 @@ def _agrees(wanted: Any, got: Any) -> bool:
     if isinstance(wanted, str) and wanted.startswith("int "):
         number = isinstance(got, int) and not isinstance(got, bool)
         return number and (got > 0 if wanted == "int >0" else got == int(wanted[4:]))
+    if wanted == "number":
+        return isinstance(got, int | float) and not isinstance(got, bool)
     return type(wanted) is type(got) and bool(wanted == got)
