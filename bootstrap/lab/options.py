@@ -26,7 +26,7 @@ class LabOptions:
         guests: One of `GUEST_KINDS`; `simulated` and `none` need no root. `none` gives VMs no life: their guest
             agent is silent.
         pve_nodes: How many Proxmox nodes the lab shows: `pve1`, `pve2`, ...
-        pve_version: 8 or 9; decides the version told and the privileges guest-agent calls need.
+        pve_version: 8 (8.4.21) or 9 (9.2.11); decides the version told and the privileges guest-agent calls need.
         host: Loopback address the API listens on.
         port: Port to listen on; where it is taken the next free one is used. 0: any.
         cores: CPUs of each Proxmox node; None: what this machine has, and 128 with simulated guests.

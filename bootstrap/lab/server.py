@@ -32,6 +32,7 @@ from bootstrap.lab.front.context import Front, measure_capacity
 from bootstrap.lab.front.gateway import Gateway
 from bootstrap.lab.front.ha import Ha
 from bootstrap.lab.front.ha_manager import HaManager
+from bootstrap.lab.front.listings import Listings
 from bootstrap.lab.front.machines import Machines
 from bootstrap.lab.front.packages import Packages
 from bootstrap.lab.front.passing import Passer
@@ -169,7 +170,7 @@ class LabServer:
         )
         parts = (
             *(Tasks(front), Power(front), Agent(front), Config(front), Machines(front), Cluster(front)),
-            *(Packages(front), Containers(front), Tagging(front), self.access, Ha(front)),
+            *(Listings(front), Packages(front), Containers(front), Tagging(front), self.access, Ha(front)),
         )
         own = {route: handler for part in parts for route, handler in part.handlers().items()}
         version = self.options.pve_version

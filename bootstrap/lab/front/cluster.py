@@ -14,7 +14,7 @@ from bootstrap.lab.front.call import Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.vmconfig import memory_mib
 
-MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.0.10/2606ac8500000000"}
+MANAGER = {8: "pve-manager/8.4.21/2606ac8500000000", 9: "pve-manager/9.2.11/2606ac8500000000"}
 
 SHOWS_VNETS = ("any_bridge", "include_sdn", "vnet")
 """Filters with which Proxmox VE lists SDN vnets too; without a filter it does not (PVE::API2::Network, index)."""
@@ -140,6 +140,8 @@ class Cluster:
         """A node's entry with real figures; without Sys.Audit, and of a node that is off, only its name."""
         name = str(item["node"])
         bare = {key: item[key] for key in ("node", "id", "status", "type", "level") if key in item}
+        if call.template == "/cluster/resources" and item["status"] == "online":
+            bare["cgroup-mode"] = 2
         if "ssl_fingerprint" in item:
             bare["ssl_fingerprint"] = self.front.fingerprint
         if item["status"] != "online" or not self.front.pve.allowed(call.user, f"/nodes/{name}", "Sys.Audit"):

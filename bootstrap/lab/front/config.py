@@ -22,6 +22,7 @@ from bootstrap.lab.front.vmconfig import (
     DRIVE,
     SEED_SIZE,
     is_cdrom,
+    kept_tags,
     mac_of,
     new_mac,
     options_of,
@@ -133,6 +134,7 @@ class Config:
             if name in changes:
                 raise bad_parameters(delete=f"you can't use '-{name}' and -delete {name}' at the same time")
         _check_values(changes)
+        self._check_volumes(changes)
         for name in names:
             self._check_right(call, name)
         vm = pve.find(call.pve_node, call.vmid)
@@ -147,6 +149,17 @@ class Config:
         if vm.lock:
             raise PveError(500, f"VM is locked ({vm.lock})")
         return vm
+
+    def _check_volumes(self, changes: Mapping[str, Any]) -> None:
+        """Volumes of storages that are not there, and a hookscript that is none, are found before rights are."""
+        storages = self.front.pve.storages
+        for name, value in changes.items():
+            volume = str(value).split(",")[0].removeprefix("file=")
+            storage, colon, path = volume.partition(":")
+            if name == "hookscript" and path not in storages.get(storage, {}).get("volumes", {}):
+                raise bad_parameters(hookscript=f"script '{volume}' does not exist\n")
+            if DRIVE.fullmatch(name) and colon and "/" not in storage and storage not in storages:
+                raise PveError(500, f"storage '{storage}' does not exist")
 
     def _check_devices(self, call: Call, vm: Any, changes: Mapping[str, Any]) -> None:
         """Devices of the host are root's: to set, and what stands in the config to delete or replace."""
@@ -208,8 +221,8 @@ class Config:
         vm.name = vm.config.get("name") or f"VM {vm.vmid}"
 
     def _kept(self, name: str, value: Any) -> Any:
-        if name == "tags" and self.front.faults.named("tags-keep-case"):
-            return ";".join(sorted(set(_tags(str(value))))) or " "
+        if name == "tags":
+            return kept_tags(str(value), keep_case=bool(self.front.faults.named("tags-keep-case"))) or " "
         return _kept(name, value)
 
     def _put_aside(self, vm: Any, name: str, value: str) -> None:
@@ -289,8 +302,6 @@ def _tags(text: str) -> list[str]:
 
 def _kept(name: str, value: Any) -> Any:
     """The value as Proxmox writes it into the config file and reads it back."""
-    if name == "tags":
-        return ";".join(sorted({tag.lower() for tag in _tags(str(value))})) or " "
     if name == "description":
         return str(value).rstrip("\n")
     if name.startswith("net") and not mac_of(str(value)):

@@ -172,7 +172,7 @@ class Gateway:
         except RawAnswerError as error:
             return _closing(error.response)
         except PveError as error:
-            return _error(error)
+            return self._error(error)
         except ConnectionResetError:
             if request.transport is not None:
                 request.transport.abort()
@@ -244,6 +244,16 @@ class Gateway:
             for method, suffix in self.pve.failures
         )
 
+    def _error(self, error: Any) -> web.Response:
+        body: dict[str, Any] = {"data": None, "message": error.message + "\n"}
+        if error.errors:
+            body["errors"] = proxmox_words(error.errors) if self.pve_version == 8 else error.errors
+        if error.status in (595, 596):  # Proxmox's proxy says these without a body
+            return _closing(web.Response(status=error.status, reason=error.message))
+        text = json.dumps(body)
+        reason = error.message.splitlines()[0] if error.message else None
+        return _closing(web.Response(status=error.status, reason=reason, text=text, content_type="application/json"))
+
     async def _log_in(self, request: web.Request) -> Answer:
         try:
             return await self.passer.call(request)
@@ -251,17 +261,6 @@ class Gateway:
             if error.status == 401:
                 await self.pve.pause(REFUSAL_S)
             raise
-
-
-def _error(error: Any) -> web.Response:
-    body: dict[str, Any] = {"data": None, "message": error.message + "\n"}
-    if error.errors:
-        body["errors"] = proxmox_words(error.errors)
-    if error.status in (595, 596):  # Proxmox's proxy says these without a body
-        return _closing(web.Response(status=error.status, reason=error.message))
-    text = json.dumps(body)
-    reason = error.message.splitlines()[0] if error.message else None
-    return _closing(web.Response(status=error.status, reason=reason, text=text, content_type="application/json"))
 
 
 def _closing(response: web.Response) -> web.Response:

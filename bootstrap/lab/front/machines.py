@@ -20,7 +20,7 @@ from bootstrap.lab.front.images import Images
 from bootstrap.lab.front.power import NO_CONFIG_ON_NODE
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, format_size, options_of, real_device, size_bytes
+from bootstrap.lab.front.vmconfig import DRIVE, SEED_SIZE, format_size, kept_tags, options_of, real_device, size_bytes
 
 ONE = "/nodes/{node}/qemu/{vmid}"
 
@@ -46,7 +46,7 @@ class Machines:
         }
 
     async def create(self, call: Call) -> Answer:
-        """Create a VM. Tags stay as given (only a later PUT rewrites them), values get their types.
+        """Create a VM; values get their types.
 
         Since 9 they are checked before the VM is in its pool, so that a token of the pool may not set them yet.
         """
@@ -62,10 +62,16 @@ class Machines:
         vm = await self._made(answer, call.vmid)
         if vm is not None:
             if "tags" in values:
-                vm.config["tags"] = values["tags"]
+                vm.config["tags"] = self._created_tags(str(values["tags"]))
             vm.config.setdefault("boot", " ")
             self._change_room(self._volumes(vm))
         return answer
+
+    def _created_tags(self, given: str) -> str:
+        """Tags of a create request: since version 9 they are rewritten as a later PUT's, before that kept as given."""
+        if self.front.options.pve_version < 9:
+            return given
+        return kept_tags(given, keep_case=bool(self.front.faults.named("tags-keep-case")))
 
     async def clone(self, call: Call) -> Answer:
         """Clone a VM. The clone gets a cloud-init drive of its own, and the task a log as Proxmox's."""

@@ -51,7 +51,7 @@ def check_booleans(raw: Mapping[str, Any], declared: Mapping[str, Any]) -> None:
 
 
 def proxmox_words(problems: Mapping[str, str]) -> dict[str, str]:
-    """Texts of parameter errors as Proxmox VE 8.4 words them, where fakepve's differ."""
+    """Texts of parameter errors as Proxmox VE 8.4 words them; fakepve's are those of version 9."""
     return {
         name: _NEEDED_BY.sub(r"missing property - '\1' requires this property", text) for name, text in problems.items()
     }

@@ -15,7 +15,7 @@ from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_
 from bootstrap.lab.front.context import MIB, Front
 from bootstrap.lab.front.ha import ha_task
 from bootstrap.lab.front.tasks import Log, failing_task, start_task
-from bootstrap.lab.front.vmconfig import memory_mib, vcpus
+from bootstrap.lab.front.vmconfig import memory_mib, options_of, vcpus
 from bootstrap.lab.guests.base import GuestError
 
 _NET = re.compile(r"net\d+")
@@ -136,6 +136,9 @@ class Power:
         if vm.status == "running":
             raise TaskError(f"VM {vm.vmid} already running")
         config = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
+        missing = _missing_snippet(self.front, config)
+        if missing:
+            raise TaskError(f"volume '{missing}' does not exist")
         capacity = self.front.capacity
         if vcpus(config) > capacity.cores:
             raise TaskError(f"MAX {capacity.cores} vcpus allowed per VM on this node")
@@ -147,6 +150,8 @@ class Power:
             raise TaskError("start failed: QEMU exited with code 1")
         for key in sorted(config):
             problem = sdn.why_not_plugged(self.front, str(config[key])) if _NET.fullmatch(key) else ""
+            if problem and self.front.options.pve_version >= 9:
+                raise TaskError(problem)
             if problem:
                 log(problem)
                 raise TaskError("start failed: QEMU exited with code 1")
@@ -179,3 +184,12 @@ class Power:
             await self.front.supervisor.power_off(vm, graceful_s=graceful_s)
         except GuestError as error:
             raise TaskError(str(error)) from error
+
+
+def _missing_snippet(front: Front, config: Mapping[str, Any]) -> str:
+    """The first file of `cicustom` that is on no storage; empty where all are there."""
+    for volume in options_of(str(config.get("cicustom", ""))).values():
+        storage, _, path = volume.partition(":")
+        if path not in front.pve.storages.get(storage, {}).get("volumes", {}):
+            return volume
+    return ""

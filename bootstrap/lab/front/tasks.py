@@ -111,11 +111,12 @@ class Tasks:
         return Answer(_split_user({key: value for key, value in _warned(task).items() if key not in hidden}))
 
     async def log(self, call: Call) -> Answer:
-        """A part of a task's log; an unknown task's is a single line that is no list (seen on 8.4)."""
+        """A part of a task's log; an unknown task's is a single line, which on 8.4 is no list."""
         self._check_form(call)
         task = self.front.pve.tasks.get(call.values["upid"])
         if task is None:
-            return Answer({"n": 1, "t": "unable to open file - No such file or directory"}, {"total": 1})
+            line = {"n": 1, "t": "unable to open file - No such file or directory"}
+            return Answer([line] if self.front.options.pve_version >= 9 else line, {"total": 1})
         self._check_owner(call, task)
         lines = _without_echo(task["log"])
         if task.get("warned") and lines[-1:] == ["TASK OK"]:
@@ -132,6 +133,13 @@ class Tasks:
     def _check_owner(self, call: Call, task: Mapping[str, Any]) -> None:
         if not _owns(call.user, task):
             self.front.pve.require(call.user, f"/nodes/{call.pve_node}", "Sys.Audit")
+
+
+def visible_row(front: Front, call: Call, task: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A task of any node as a list shows it; None where the caller may not see it."""
+    if _owns(call.user, task) or front.pve.allowed(call.user, f"/nodes/{task['node']}", "Sys.Audit"):
+        return _row(task)
+    return None
 
 
 def _owns(user: str, task: Mapping[str, Any]) -> bool:

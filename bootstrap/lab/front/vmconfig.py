@@ -30,6 +30,12 @@ def options_of(text: str) -> dict[str, str]:
     return found
 
 
+def kept_tags(text: str, *, keep_case: bool = False) -> str:
+    """Tags as Proxmox keeps them: each once, sorted, in lower case unless the datacenter's tag style keeps it."""
+    tags = [tag for tag in re.split(r"[;,\s]+", text) if tag]
+    return ";".join(sorted(set(tags) if keep_case else {tag.lower() for tag in tags}))
+
+
 def agent_enabled(config: Mapping[str, Any]) -> bool:
     """Whether the VM's `agent` option is on: `1`, `enabled=1,fstrim_cloned_disks=1`."""
     options = options_of(str(config.get("agent", "0")))

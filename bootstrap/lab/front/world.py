@@ -24,7 +24,7 @@ TEMPLATE_DISK_GIB = 3
 STORAGE = "local"
 OSTEMPLATE = "debian-13-standard_13.1-2_amd64.tar.zst"
 GIB = 1024**3
-VERSIONS = {8: ("8.4.21", "8.4"), 9: ("9.0.10", "9.0")}
+VERSIONS = {8: ("8.4.21", "8.4"), 9: ("9.2.11", "9.2")}
 
 _ROLE = (
     *("VM.Allocate", "VM.Clone", "VM.PowerMgmt", "VM.Audit"),
