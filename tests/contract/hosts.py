@@ -18,6 +18,8 @@ from tests.contract.versions import Version, parse_version
 TASK_S = 180.0
 AGENT_S = 600.0
 """How long a guest may take to boot; without KVM it takes minutes."""
+RETRIES = Retry(total=3, connect=3, other=3, read=0, status=0, backoff_factor=0.2)
+"""A request that has not been sent may be sent again, and no other."""
 MARK = "homelab-k8s contract suite: may be destroyed"
 """Starts the description of each VM, and is the comment of each pool and user, that the suite makes."""
 CLONES = ("clone", "running", "agent", "locked", "held", "pooled", "managed")
@@ -50,10 +52,6 @@ class Host:
     version: Version = ()
 
     def __post_init__(self) -> None:
-        self._session = requests.Session()
-        # A worker of pveproxy that has served its number of requests closes idle connections.
-        retries = Retry(total=3, connect=3, other=3, read=0, status=0, backoff_factor=0.2)
-        self._session.mount("https://", HTTPAdapter(max_retries=retries))
         self._ids: Iterator[int] = iter(())
         self._has_agent_vm = False
 
@@ -129,10 +127,12 @@ class Host:
         """One request; by default as `admin`, and without any token for an empty one."""
         token = self.tokens["admin"] if token is None else token
         sent = {"Authorization": f"PVEAPIToken={token}"} if token else {}
-        with warnings.catch_warnings():
+        # A session for each request: pveproxy's workers come and go, and with them their idle connections.
+        with warnings.catch_warnings(), requests.Session() as session:
             if self.verify is False:  # asked for, and pytest makes an error of every warning
                 warnings.simplefilter("ignore", InsecureRequestWarning)
-            return self._session.request(
+            session.mount("https://", HTTPAdapter(max_retries=RETRIES))
+            return session.request(
                 method,
                 f"{self.endpoint}/api2/json{path}",
                 headers=sent | dict(headers or {}),

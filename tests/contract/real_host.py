@@ -95,7 +95,7 @@ def _why_not_ours(host: Host, vmid: int) -> str:
 
 
 def _settled_config(host: Host, vmid: int) -> Mapping[str, Any] | None:
-    """The VM's config once no clone works on it: a killed suite's clones go on, and have no description till they end."""
+    """The VM's config once no clone works on it: those of a killed suite go on, and have the mark in the end."""
     deadline = time.monotonic() + TASK_S
     while True:
         reply = host.send("GET", f"/nodes/{host.names['node']}/qemu/{vmid}/config")

@@ -120,7 +120,20 @@ class Run:
         return self.host.send(method, path, token=token, headers=headers, params=values, body=body)
 
     def check(self, case: Case) -> None:
-        """Send a request, and compare all that the case says of its answer."""
+        """Send a request, and compare all that the case says of its answer; `within` these seconds it must be so."""
+        deadline = time.monotonic() + case.get("within", 0)
+        while True:
+            try:
+                self._check_once(case)
+            except AssertionError:
+                if time.monotonic() >= deadline:
+                    raise
+                self.answers.pop()
+                time.sleep(self.host.scale)
+            else:
+                return
+
+    def _check_once(self, case: Case) -> None:
         asked_at = time.monotonic()
         reply = self.send(case)
         took_s = time.monotonic() - asked_at

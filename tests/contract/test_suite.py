@@ -41,9 +41,7 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    server = LabServer(
-        LabOptions(guests="none", port=0, time_scale=0), driver=MemoryGuests(), state_dir=tmp_path
-    )
+    server = LabServer(LabOptions(guests="none", port=0, time_scale=0), driver=MemoryGuests(), state_dir=tmp_path)
     with server as info:
         environ = {
             "PROXMOX_VE_ENDPOINT": info.endpoint,

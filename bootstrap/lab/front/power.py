@@ -135,7 +135,10 @@ class Power:
             raise TaskError(f"VM is locked ({vm.lock})")
         if vm.status == "running":
             raise TaskError(f"VM {vm.vmid} already running")
-        config = {**vm.config, **{key: value for key, value in vm.pending.items() if value is not None}}
+        pending = {key: value for key, value in vm.pending.items() if value is not None}
+        self._check_config({**vm.config, **pending}, log)
+
+    def _check_config(self, config: Mapping[str, Any], log: Log) -> None:
         missing = _missing_snippet(self.front, config)
         if missing:
             raise TaskError(f"volume '{missing}' does not exist")
