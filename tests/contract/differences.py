@@ -5,7 +5,7 @@ The cases say what has to be so; this compares all that was answered, fields inc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import requests
@@ -28,8 +28,15 @@ def described(request: str, reply: requests.Response, names: Mapping[str, Any], 
     }
 
 
-def compared(title: str, real: Sequence[Answer], lab: Sequence[Answer]) -> list[str]:
-    """One line for each thing in which the lab's answers differ from the real host's."""
+def compared(title: str, real: Sequence[Answer], lab: Sequence[Answer], *, own: Set[str] = frozenset()) -> list[str]:
+    """One line for each thing in which the lab's answers differ from the real host's.
+
+    Args:
+        title: The case's.
+        real: The real host's answers.
+        lab: The lab's.
+        own: Fields that are not compared, since the template of one of the hosts has them and the other's has not.
+    """
     found = []
     for one, other in zip(real, lab, strict=False):
         head = f"{title}: {one['request']}:"
@@ -38,7 +45,8 @@ def compared(title: str, real: Sequence[Answer], lab: Sequence[Answer]) -> list[
             for key in ("status", "reason", "errors", "task")
             if one[key] != other[key]
         ]
-        found += [f"{head} {line}" for line in _compared_fields(one["fields"], other["fields"])]
+        fields = [{key: kind for key, kind in each["fields"].items() if key not in own} for each in (one, other)]
+        found += [f"{head} {line}" for line in _compared_fields(*fields)]
     return found
 
 

@@ -86,6 +86,7 @@ class Host:
         self.names.update(
             template=template,
             template_name=config["name"],
+            template_fields=frozenset(config),
             cores=config.get("cores", 1),
             memory=config.get("memory", "512"),
             base=config["scsi0"].split(",")[0].partition(":")[2],
@@ -198,7 +199,7 @@ class Host:
 
     def why_it_cannot(self, need: str) -> str:
         """Why the host lacks what a case needs of it; empty where it has it."""
-        if not need:
+        if need in ("", "real"):
             return ""
         if need == "range":
             return "" if self.vmids else "needs ids that the suite may use"

@@ -31,6 +31,8 @@ class LabHost(Host):
 
     def why_it_cannot(self, need: str) -> str:
         """The lab is made without HA, SDN and mappings, whatever it lists."""
+        if need == "real":
+            return "the lab is too quick to be met in the middle of it; tests/lab/front slows it down"
         if need == "ha":
             return "the lab's HA is tested with the lab (tests/lab)"
         return "" if need in ("no-ha", "no-sdn", "no-mapping") else super().why_it_cannot(need)

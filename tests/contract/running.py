@@ -23,7 +23,7 @@ METHODS = ("get", "post", "put", "delete")
 def changes_something(case: Case) -> bool:
     """Whether a case, or what it needs first, is more than a look."""
     steps = (case, *case.get("then", ()))
-    return any(name in case for name in ("vm", "given", "task_of")) or any("get" not in step for step in steps)
+    return any(name in case for name in ("vm", "given", "begun", "task_of")) or any("get" not in step for step in steps)
 
 
 def run_case(case: Case, host: Host) -> list[Answer]:
@@ -36,6 +36,8 @@ def run_case(case: Case, host: Host) -> list[Answer]:
     with run.machines(case):
         for step in case.get("given", ()):
             run.do(step)
+        if "begun" in case:
+            run.begin(case["begun"])
         if "task_of" in case:
             run.names["upid"] = run.do(case["task_of"])
         run.check(case)
@@ -57,6 +59,7 @@ class Run:
     host: Host
     names: dict[str, Any]
     answers: list[Answer] = field(default_factory=list)
+    _begun: list[str] = field(default_factory=list)
 
     @contextmanager
     def machines(self, case: Case) -> Iterator[None]:
@@ -79,6 +82,8 @@ class Run:
                 names["digest"] = config["digest"]
             yield
         finally:
+            for upid in self._begun:
+                host.wait(upid)
             for volume in case.get("volumes", ()):
                 volid = filled(volume, names)
                 host.json("DELETE", f"/nodes/{names['node']}/storage/{names['storage']}/content/{volid}")
@@ -89,6 +94,13 @@ class Run:
         """A request that must succeed, and its task."""
         method, path, values = self.request_of(filled(step, self.names))
         return self.host.json(method, path, values)
+
+    def begin(self, step: Case) -> None:
+        """A request whose task is not awaited until the case is over."""
+        method, path, values = self.request_of(filled(step, self.names))
+        reply = self.host.send(method, path, body=values)
+        assert reply.status_code == 200, reply.text
+        self._begun.append(reply.json()["data"])
 
     def request_of(self, step: Case) -> tuple[str, str, Any]:
         """Method, path and parameters; what makes a VM gets the suite's mark as its description."""

@@ -70,13 +70,14 @@ def test_a_real_host_answers_as_recorded(case: Case, real: Host, labs: Labs, dif
     lab = labs.of_version(8 if real.version < (9,) else 9)
     asked = for_version(case, lab.version)
     if is_asked(case, lab.version) and "differs" not in asked and not lab.why_it_cannot(asked.get("needs", "")):
-        differences += how_the_lab_differs(asked, told, lab)
+        differences += how_the_lab_differs(asked, told, real, lab)
 
 
-def how_the_lab_differs(case: Case, told: list[Answer], lab: Host) -> list[str]:
+def how_the_lab_differs(case: Case, told: list[Answer], real: Host, lab: Host) -> list[str]:
     """Lines for the report; a case that the lab fails is one."""
+    own = real.names["template_fields"] ^ lab.names["template_fields"]
     try:
-        return compared(case["title"], told, run_case(case, lab))
+        return compared(case["title"], told, run_case(case, lab), own=own)
     except AssertionError as error:
         first = (str(error) or "an assertion fails").splitlines()[0]
         return [f"{case['title']}: the lab fails this case: {first}"]

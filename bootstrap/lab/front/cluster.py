@@ -111,12 +111,12 @@ class Cluster:
         """Interfaces of a Proxmox node; bridges only to who may see them."""
         eth = {
             "active": 1, "exists": 1, "families": ["inet"], "iface": "eth0", "method": "manual",
-            "method6": "manual", "type": "eth",
+            "method6": "manual", "priority": 3, "type": "eth",
         }  # fmt: skip
         bridge = {
             "active": 1, "address": "198.18.0.1", "autostart": 1, "bridge_fd": "0", "bridge_ports": "",
             "bridge_stp": "off", "cidr": "198.18.0.1/16", "families": ["inet"], "iface": "vmbr0",
-            "method": "static", "method6": "manual", "netmask": "16", "priority": 3, "type": "bridge",
+            "method": "static", "method6": "manual", "netmask": "16", "priority": 4, "type": "bridge",
         }  # fmt: skip
         sees = any(
             self.front.pve.allowed(call.user, path, privilege)

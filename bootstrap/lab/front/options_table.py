@@ -39,7 +39,7 @@ ROOT_ONLY = _words(
 )
 """All that is in none of the groups (`PVE/API2/Qemu.pm`, check_vm_modify_config_perm), to set and to delete."""
 INTEGERS = _words(
-    "acpi autostart balloon ciupgrade cores freeze kvm localtime migrate_downtime numa onboot protection",
+    "acpi autostart balloon ciupgrade cores cpuunits freeze kvm localtime migrate_downtime numa onboot protection",
     "reboot shares sockets tablet template vcpus",
 )
 # Changes that apply to a running VM at once; all others are pending till it starts again.
