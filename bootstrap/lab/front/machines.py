@@ -51,7 +51,11 @@ class Machines:
         Since 9 they are checked before the VM is in its pool, so that a token of the pool may not set them yet.
         """
         if "tags" in call.raw and self.front.options.pve_version >= 9:
-            self._tagging.require(call.user, call.vmid, old="", new=call.values["tags"])
+            try:
+                self._tagging.require(call.user, call.vmid, old="", new=call.values["tags"])
+            except PveError as error:  # found by the worker
+                message = f"unable to create VM {call.vmid} - {error.status} {error.message}"
+                return await failing_task(self.front, call, kind="qmcreate", message=message)
         try:
             values = self._images.imported(call, {key: call.values[key] for key in call.raw if key in call.values})
         except TaskError as error:

@@ -81,15 +81,18 @@ def test_separated_privileges_are_those_that_the_user_has_too(lab: Lab, pve: Any
     assert held(lab, "/pool/kpool") == {"/pool/kpool": {"VM.Audit": 1}}
 
 
-@pytest.mark.parametrize("kind", ["qemu", "lxc"])
-def test_tags_in_a_create_request_come_before_the_pool(lab: Lab, pve: Any, kind: str) -> None:
-    refused = create(lab, 7099, kind, tags="a", ostemplate="local:vztmpl/x") if kind == "lxc" else create(
-        lab, 7099, tags="a"
-    )  # fmt: skip
+def test_tags_in_a_create_request_come_before_the_pool(lab: Lab, pve: Any) -> None:
+    values = {"vmid": 7099, "pool": "kpool", "tags": "a"}
+    asked = lab.send("POST", "/api2/json/nodes/pve1/qemu", values, token=f"{TOKEN}=secret")
+    refused = "Permission check failed (/vms/7099, VM.Config.Options)"
+    assert lab.ended(asked.json()["data"])["exitstatus"] == f"unable to create VM 7099 - 403 {refused}"
+    assert create(lab, 7099) == "OK"
+    assert put_tags(lab, 7099, "a") == "OK"
+
+
+def test_tags_of_a_container_come_before_the_pool(lab: Lab, pve: Any) -> None:
+    refused = create(lab, 7099, "lxc", tags="a", ostemplate="local:vztmpl/x")
     assert refused == "Permission check failed (/vms/7099, VM.Config.Options)"
-    if kind == "qemu":
-        assert create(lab, 7099) == "OK"
-        assert put_tags(lab, 7099, "a") == "OK"
 
 
 def test_proxmox_ve_8_does_not_check_the_tags_of_a_new_vm(options: LabOptions, lab: Lab, tmp_path: Path) -> None:
