@@ -122,9 +122,9 @@ class Listings:
 
 
 def _saved(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A task's row: without a status while it runs."""
+    """A task's row: without a status while it runs, and without its process once it has ended."""
     if "endtime" in row:
-        return {**row, "saved": "1"}
+        return {key: value for key, value in row.items() if key not in ("pid", "pstart")} | {"saved": "1"}
     return {key: value for key, value in row.items() if key != "status"}
 
 
