@@ -33,7 +33,7 @@ GIB = 1024**3
 def test_a_fresh_lab_is_seen_as_it_is(start_lab: Callable[..., Lab]) -> None:
     lab = start_lab(pve_nodes=2, cores=6, memory_mib=8192, storage_gib=100)
     facts = lab.connect().observe(cluster=DEMO, vmids=VMIDS)
-    assert facts.version == PveVersion(major=9, minor=0, text="9.0.10")
+    assert facts.version == PveVersion(major=9, minor=2, text="9.2.11")
     assert [node.name for node in facts.pve_nodes] == ["pve1", "pve2"]
     node = facts.pve_nodes[0]
     assert (node.online, node.cores, node.memory_mib, node.architecture) == (True, 6, 8192, "x86_64")

@@ -172,7 +172,7 @@ def test_a_start_that_fails_tells_the_end_of_its_log(lab: Lab, hypervisor: Proxm
     hypervisor.configure(vm, pve_node=PVE1, settings={"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr9"})
     with pytest.raises(TaskFailedError, match=r"cannot start VM 7001 \(demo-cp-1\) on pve1") as raised:
         hypervisor.start(vm, pve_node=PVE1, warn=lab.warnings.append)
-    assert raised.value.exit_status == "start failed: QEMU exited with code 1"
+    assert raised.value.exit_status == "bridge 'vmbr9' does not exist"
     assert "bridge 'vmbr9' does not exist" in raised.value.details
 
 

@@ -134,6 +134,7 @@ def test_what_is_roots_is_neither_set_nor_deleted_by_others(lab: Lab, key: str) 
     lab.clone(201)
     text = f"only root can set '{key}' config"
     assert refused(lab, "PUT", f"{ONE}/config", {"delete": key}) == (500, text)
+    lab.server.pve.storages["local"]["volumes"]["snippets/h.pl"] = {"content": "snippets", "size": 1}
     value = {"hookscript": "local:snippets/h.pl", "hugepages": "2"}.get(key, "1")
     assert refused(lab, "PUT", f"{ONE}/config", {key: value}) == (500, text)
 
