@@ -100,6 +100,7 @@ class Condition(Generic[T]):
         what: What is waited for, as it reads after "waiting for": `the guest agent of demo-cp-1`.
         poll: Looks once; returns the value sought, or NotYet. Errors it raises end the wait.
         every_s: Pause between polls, where not many wait.
+        pace: The pause by the seconds waited so far, where it is to grow; `every_s` is then the least.
         resolution: What the user does when time runs out.
     """
 
@@ -107,6 +108,7 @@ class Condition(Generic[T]):
     poll: Callable[[], T | NotYet]
     every_s: float = 0.2
     resolution: str = ""
+    pace: Callable[[float], float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,5 +173,6 @@ def _poll(condition: Condition[T], patience: Patience, began_s: float, problems:
         if now_s - said_s >= SAY_AFTER_S:
             said_s = now_s
             patience.say(condition.what, result.problem, now_s - began_s)
-        pause_s = patience.crowd.pause_s(condition.every_s)
+        wanted_s = condition.every_s if condition.pace is None else condition.pace(now_s - began_s)
+        pause_s = patience.crowd.pause_s(max(condition.every_s, wanted_s))
         clock.sleep(min(pause_s, max(0.01, patience.deadline_s - now_s)))

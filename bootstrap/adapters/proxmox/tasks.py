@@ -15,6 +15,10 @@ from bootstrap.ports import Clock, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
 POLL_EVERY_S = 0.1
+"""Pause between polls of a young task; most of ours take under a second."""
+_SLOWEST_POLL_S = 2.0
+_PACE = 0.1
+"""A task is polled after a further tenth of its age: one that takes a minute is seen to end two seconds late at most."""
 _LISTED = 500
 """Entries asked for; Proxmox VE gives 50 unless told otherwise."""
 _LOG_LINES = 5000
@@ -55,7 +59,7 @@ class _NodeTasks:
         """A task's exit status, or that it runs."""
         if self._reading.acquire(blocking=False):
             try:
-                if self._clock.now_s() - self._read_at_s >= POLL_EVERY_S:
+                if self._clock.now_s() - self._read_at_s >= self._fresh_s():
                     self._read()
             finally:
                 self._reading.release()
@@ -65,6 +69,12 @@ class _NodeTasks:
             if upid in self._running or self._read_at_s < self._since_s[upid]:
                 return NotYet("it is running")
         return self._ask(upid)
+
+    def _fresh_s(self) -> float:
+        """How long a reading serves all: half a pause of the youngest task's, so that no poll of it is in vain."""
+        with self._guard:
+            youngest_s = max(self._since_s.values(), default=float("-inf"))
+        return max(POLL_EVERY_S, _pause_s(self._clock.now_s() - youngest_s) / 2)
 
     def _read(self) -> None:
         """Read the listing; archived tasks are in it too, so that none slips through between two readings."""
@@ -122,7 +132,9 @@ class Tasks:
     ) -> str:
         """Start a task and await it, once; returns its UPID, empty where there was no task.
 
-        `OK` and `WARNINGS: n` are good; what was warned of goes to `warn`.
+        `OK` and `WARNINGS: n` are good; what was warned of goes to `warn`. The task is looked for on the Proxmox node
+        that its UPID names, which for an upload is the endpoint's own and not the one of the path; `pve_node` counts
+        only where the UPID names none.
 
         Raises:
             TaskFailedError: With the end of the task's log.
@@ -132,10 +144,11 @@ class Tasks:
         upid = self._api.send(method, path, what=what, parameters=parameters)
         if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
             return ""
-        exit_status = self._await_end(upid, what=what, pve_node=pve_node)
+        runs_on = _runs_on(upid) or pve_node
+        exit_status = self._await_end(upid, what=what, pve_node=runs_on)
         if exit_status == "OK":
             return upid
-        log = self._log(upid, pve_node=pve_node)
+        log = self._log(upid, pve_node=runs_on)
         if exit_status.startswith("WARNINGS"):
             for line in _warnings(log) or [exit_status]:
                 warn(f"{what}: {line}")
@@ -154,6 +167,7 @@ class Tasks:
                     what=f"the Proxmox task to {what}",
                     poll=lambda: tasks.look(upid),
                     every_s=POLL_EVERY_S,
+                    pace=_pause_s,
                     resolution=f"see how the task {upid} goes on in Proxmox's task list, then run the command again",
                 ),
                 Patience(
@@ -186,8 +200,20 @@ class Tasks:
         return [str(row.get("t", "")) for row in rows] if isinstance(rows, list) else []
 
 
+def _pause_s(age_s: float) -> float:
+    """The pause before the next look at a task of that age."""
+    return min(_SLOWEST_POLL_S, max(POLL_EVERY_S, age_s * _PACE))
+
+
 def _runs(row: Mapping[str, Any]) -> bool:
     return row.get("status") in (None, "RUNNING") or (row.get("status") == "running" and "endtime" not in row)
+
+
+def _runs_on(upid: str) -> PveNodeName | None:
+    """The Proxmox node that keeps a task, `UPID:node:...`; any other knows nothing of it."""
+    word, _, rest = upid.partition(":")
+    name = rest.partition(":")[0]
+    return PveNodeName(name) if word == "UPID" and name else None
 
 
 def _start_time(upid: str) -> int:

@@ -20,6 +20,7 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.parameters import multipart_fields
+from bootstrap.lab.front.tasks import move_to_endpoint
 from bootstrap.lab.front.vmconfig import DRIVE, options_of
 from bootstrap.lab.front.world import TEMPLATE_DISK_GIB
 from bootstrap.lab.guests.seed import read_seed_iso
@@ -81,7 +82,7 @@ class Images:
             isos.pop(volume, None)
         else:
             isos[volume] = seed
-        return answer
+        return Answer(move_to_endpoint(self.front, str(answer.data)))
 
     def imported(self, call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
         """A create request's drives with `import-from` replaced by a new disk of the image's size.

@@ -73,6 +73,20 @@ async def failing_task(front: Front, call: Call, *, kind: str, message: str) -> 
     return Answer(await start_task(front, call, kind=kind, vmid=call.vmid, body=body))
 
 
+def move_to_endpoint(front: Front, upid: str) -> str:
+    """Have a task of fakepve's run on the Proxmox node that was asked, as one does whose call is not proxied.
+
+    `PVE/API2/Storage/Status.pm` proxies most calls to the node of their path; `upload` is not among them. Its worker runs
+    where the request came in, copies the file over by SSH, and its UPID names that node.
+    """
+    endpoint = min(front.pve.nodes)
+    task = front.pve.tasks.pop(upid)
+    task["node"] = endpoint
+    task["upid"] = upid.replace(f"UPID:{upid.split(':')[1]}:", f"UPID:{endpoint}:", 1)
+    front.pve.tasks[task["upid"]] = task
+    return str(task["upid"])
+
+
 class Tasks:
     """`/nodes/{node}/tasks/...`."""
 
@@ -114,7 +128,7 @@ class Tasks:
         """A part of a task's log; an unknown task's is a single line, which on 8.4 is no list."""
         self._check_form(call)
         task = self.front.pve.tasks.get(call.values["upid"])
-        if task is None:
+        if task is None or task["node"] != call.pve_node:  # each Proxmox node keeps its own tasks' logs
             line = {"n": 1, "t": "unable to open file - No such file or directory"}
             return Answer([line] if self.front.options.pve_version >= 9 else line, {"total": 1})
         self._check_owner(call, task)
