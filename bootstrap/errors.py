@@ -38,12 +38,18 @@ lane's is 1. Third-party exceptions are converted once, in the adapter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 MOST_LINES = 10
 """Lines of a list in an error: of hundreds of machines nobody reads more, and the log of the run has them all."""
+
+MOST_CAUSES = 5
+"""Different failures that the error of a whole run tells."""
+
+_NUMBER = re.compile(r"\d+")
 
 
 def few_lines(lines: Sequence[str]) -> str:
@@ -270,11 +276,43 @@ class RunFailedError(HomelabError):
     """
 
     def __init__(self, brief: str, failures: tuple[tuple[str, HomelabError], ...], *, resolution: str = "") -> None:
-        details = few_lines([f"{lane}: {error}" for lane, error in failures])
-        super().__init__(brief, details=details, resolution=resolution)
+        super().__init__(brief, details=_causes(failures), resolution=resolution)
         self.failures = failures
         self.exit_code = failures[0][1].exit_code if len(failures) == 1 else 1  # type: ignore[misc]
         self.again_helps = any(error.again_helps for _, error in failures)
+
+    @property
+    def full_details(self) -> str:
+        """All that is known of every failed lane; of hundreds of lanes this is for the log."""
+        return "\n".join(
+            "\n".join([f"{lane}: {error.brief}", *(f"  {line}" for line in error.details.splitlines())])
+            for lane, error in self.failures
+        )
+
+
+def _causes(failures: Sequence[tuple[str, HomelabError]]) -> str:
+    """What failed on which lanes and why; lanes with the same failure are one entry, of which there are a few.
+
+    As in:
+
+        demo-workers-1, demo-workers-2 and 38 more: cannot clone template 9000 to VM 7001 (demo-workers-1) on pve1
+          qemu-img: error while writing: No space left on device
+    """
+    groups: dict[tuple[str, str], list[tuple[str, HomelabError]]] = {}
+    for lane, error in failures:
+        first = error.details.splitlines()[0] if error.details else ""
+        alike = tuple(_NUMBER.sub("#", text.replace(lane, "")) for text in (error.brief, first))
+        groups.setdefault((alike[0], alike[1]), []).append((lane, error))
+    lines: list[str] = []
+    for same in list(groups.values())[:MOST_CAUSES]:
+        lane, error = same[0]
+        names = ", ".join(name for name, _ in same[:2]) + (f" and {len(same) - 2} more" if len(same) > 2 else "")
+        lines.append(f"{names}: {error.brief.removeprefix(f'{lane}: ')}")
+        lines += [f"  {line}" for line in error.details.splitlines()[:1]]
+    if len(groups) > MOST_CAUSES:
+        rest = sum(len(same) for same in list(groups.values())[MOST_CAUSES:])
+        lines.append(f"... and {rest} more lane{'s' * (rest != 1)}, which the log has")
+    return "\n".join(lines)
 
 
 class InterruptedRunError(HomelabError):

@@ -26,7 +26,7 @@ from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
-from bootstrap.errors import HomelabError, InterruptedRunError
+from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
 from bootstrap.events import Event, StepFailed, Told, Warned
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class Session:
     def sink(self, event: Event) -> None:
         """Take an event: to the log, the recording and the view."""
         logger.debug("%r", event, exc_info=event.error if isinstance(event, StepFailed) else None)
+        if isinstance(event, StepFailed):
+            logger.error("%s: %s\ndetails: %s", event.lane, event.error.brief, event.error.details)
         self._recorder.event(event)
         self.view.event(event)
 
@@ -154,6 +156,8 @@ class Session:
 
     def _failed(self, error: HomelabError, cause: BaseException) -> int:
         logger.error("exit code %d: %s", error.exit_code, error.brief, exc_info=cause)
+        if isinstance(error, RunFailedError):
+            logger.error("the failed lanes:\n%s", error.full_details)
         if error.details or error.resolution:
             logger.error("details: %s\nresolution: %s", error.details, error.resolution)
         self.view.error(self._masked(error), log=self.log_path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bootstrap.adapters.proxmox.grants import mend_grant, parse_refusal
 from bootstrap.adapters.proxmox.tag_rights import tag_refusal, tag_remedy
+from bootstrap.adapters.proxmox.task_logs import telling_line
 from bootstrap.errors import (
     AgentForbidsError,
     AgentNotConfiguredError,
@@ -53,6 +54,16 @@ def _setting(text: str, resolution: str) -> _Known:
     return _Known(text=re.compile(text), error=HypervisorError, resolution=resolution, again_helps=False)
 
 
+NO_QUORUM = r"no quorum|'/etc/pve/[^']*'.* - Permission denied|'/etc/pve/[^']*' failed: Permission denied"
+"""Without quorum pmxcfs lets nobody write below /etc/pve, root included: seen on 9.2 for clones and config changes."""
+
+QUORUM_REMEDY = (
+    "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node tells which nodes "
+    "are missing; bring them back, then run the command again"
+)
+
+_VM_NUMBER = re.compile(r"\b(VM|CT) (\d+)")
+
 _EVERYWHERE = (
     _known(
         # On the same Proxmox node; on another one, where the file system of /etc/pve refuses a second config of a vmid;
@@ -77,21 +88,32 @@ _EVERYWHERE = (
         TransientError,
         "another task holds the lock; wait until it is done (Proxmox's task list shows it), then run the command again",
     ),
-    _known(r"no quorum", TransientError, "`pvecm status` on the Proxmox node tells which Proxmox nodes are missing"),
+    _known(NO_QUORUM, TransientError, QUORUM_REMEDY),
     _known(
         r"(?:VM|CT) is locked \(",
         HypervisorError,
-        "wait for the task that locked it; if there is none any more, run `qm unlock VMID` (`pct unlock` where it is a "
-        "container) as root on the Proxmox node (no API token may)",
+        "wait for the task that locked it; if there is none any more, run `{unlock}` as root on the Proxmox node (no "
+        "API token may)",
     ),
     _setting(
         r"KVM virtualisation configured, but not available",
-        "switch virtualisation (VT-x or AMD-V) on in the BIOS of that Proxmox node; where it is a VM itself, nested "
-        "virtualisation on its host",
+        "the Proxmox node has no /dev/kvm: switch virtualisation (VT-x, AMD-V) on in its BIOS; where Proxmox VE is a "
+        "VM itself, give that VM the CPU type `host` and nested virtualisation; or set `kvm: 0` on the template, which "
+        "emulates the CPU and is very slow",
     ),
     _setting(
-        r"MAX \d+ vcpus allowed per VM on this node|Invalid CPU topology",
-        "ask for no more cores than that Proxmox node has (cores in the inventory), and take `vcpus` off the template",
+        r"No space left|quota|out of space|insufficient free space|not enough (?:free )?space",
+        "make room on the storage or raise its quota (`pvesm status` on the Proxmox node shows it), or name another "
+        "storage in the inventory (proxmox.storage)",
+    ),
+    _setting(
+        r"Invalid CPU topology|maxcpus must be",
+        "the machine has more `vcpus` than cores, most often from its template: run `qm set VMID --delete vcpus` for "
+        "the template and this VM",
+    ),
+    _setting(
+        r"MAX \d+ vcpus allowed",
+        "give the pool no more cores than the Proxmox node has CPUs (cores in the inventory)",
     ),
     _setting(
         r"only root can set '",
@@ -108,9 +130,6 @@ _EVERYWHERE = (
         "check the names of the Proxmox nodes in the inventory",
     ),
 )
-
-_IN_THE_LOG = tuple(known for known in _EVERYWHERE if not known.again_helps)
-"""What a task's exit status may leave out: QEMU's own words stand in the log before it."""
 
 _AT_DISPATCH = (
     # Said of a request, nothing was done yet; said of a task, it is how that failed.
@@ -171,7 +190,8 @@ def from_status(  # noqa: D417 - status and reason are HTTP's
         what: What was tried, as it reads after "cannot": `start VM 7001 (demo-cp-1) on pve1`.
         token: The token's id, `user@realm!name`.
     """
-    details = "\n".join([f"{status} {reason}", *(f"{name}: {text.strip()}" for name, text in errors.items())])
+    # The parameters' own texts are the message: `Parameter verification failed.` names nothing.
+    details = "\n".join([*(f"{name}: {text.strip()}" for name, text in errors.items()), f"{status} {reason}"])
     if status == 403:
         return _denied(reason, details=details, what=what, token=token)
     text = reason if status != 400 else " ".join(errors.values())
@@ -190,22 +210,35 @@ def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> Hy
     """The error for a task that ended in anything but OK or WARNINGS; `log` is the end of its log."""
     if "Permission check failed" in exit_status:
         return _denied(exit_status, details=exit_status, what=what, token=token)
-    known = _find(exit_status, _EVERYWHERE) or _find(log, _IN_THE_LOG)
-    before = [line for line in log.splitlines() if exit_status not in line]
-    details = "\n".join([exit_status, *before])  # what counts comes first: errors are cited by their first line
+    lines = log.splitlines()
+    cause = telling_line(lines, exit_status=exit_status)
+    known = _find(exit_status, _EVERYWHERE)
     if known is not None and known.error is not HypervisorError:
         return _of(known, what, details=exit_status)
-    error = TaskFailedError(
-        f"cannot {what}", exit_status=exit_status, details=details, resolution=known.resolution if known else ""
-    )
+    known = known or _find(cause, _EVERYWHERE)
+    if known is not None and known.error is not HypervisorError:
+        known = None  # what a program in a task says of locks and the like is no answer of the API
+    before = [line for line in lines if exit_status not in line and line.strip() != cause]
+    # What counts comes first: errors are cited by their first line.
+    details = "\n".join(dict.fromkeys([cause, exit_status, *before]))
+    resolution = _advice(known, what) if known is not None else ""
+    error = TaskFailedError(f"cannot {what}", exit_status=exit_status, details=details, resolution=resolution)
     error.again_helps = known is None or known.again_helps
     return error
 
 
 def _of(known: _Known, what: str, *, details: str) -> HypervisorError:
-    error = known.error(f"cannot {what}", details=details, resolution=known.resolution)
+    error = known.error(f"cannot {what}", details=details, resolution=_advice(known, what))
     error.again_helps = error.again_helps and known.again_helps
     return error
+
+
+def _advice(known: _Known, what: str) -> str:
+    """What helps, with the number of the VM or container that `what` names."""
+    found = _VM_NUMBER.search(what)
+    kind, vmid = found.groups() if found else ("VM", "VMID")
+    unlock = f"{'pct' if kind == 'CT' else 'qm'} unlock {vmid}"
+    return known.resolution.replace("{unlock}", unlock).replace("qm set VMID", f"qm set {vmid}")
 
 
 def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:

@@ -18,11 +18,14 @@ POLL_EVERY_S = 0.1
 """Pause between polls of a young task; most of ours take under a second."""
 _SLOWEST_POLL_S = 2.0
 _PACE = 0.1
-"""A task is polled after a further tenth of its age: one that takes a minute is seen to end two seconds late at most."""
+"""A task is polled after a further tenth of its age: the end of one that takes a minute is seen two seconds late."""
 _LISTED = 500
 """Entries asked for; Proxmox VE gives 50 unless told otherwise."""
 _LOG_LINES = 5000
 _LOG_TAIL = 15
+"""Lines of a failed task's log that its error carries."""
+_LOGGED = 500
+"""Lines of it that go into the log of the run."""
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +156,7 @@ class Tasks:
             for line in _warnings(log) or [exit_status]:
                 warn(f"{what}: {line}")
             return upid
+        logger.debug("the end of the log of %s:\n%s", upid, "\n".join(log[-_LOGGED:]))
         raise from_exit_status(
             exit_status=exit_status, log="\n".join(log[-_LOG_TAIL:]), what=what, token=self._api.token
         )

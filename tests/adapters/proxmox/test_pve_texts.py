@@ -28,6 +28,7 @@ PVE1 = PveNodeName("pve1")
 NO_CONFIG = "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist"
 LOCK = "can't lock file '/var/lock/qemu-server/lock-9000.conf' - got timeout"
 STORAGE_LOCK = "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local-lvm' - got timeout"
+NO_QUORUM_WRITE = "unable to open file '/etc/pve/nodes/pve1/qemu-server/8104.conf.tmp.42784' - Permission denied"
 TAKEN = "unable to create VM 201: config file already exists"
 
 
@@ -45,6 +46,7 @@ TAKEN = "unable to create VM 201: config file already exists"
         (500, LOCK, TransientError),
         (500, "cfs-lock 'storage-nfs' error: got lock request timeout", TransientError),
         (500, "cluster not ready - no quorum?", TransientError),
+        (500, NO_QUORUM_WRITE, TransientError),
         (500, "VM is locked (clone)", HypervisorError),
         (500, "No QEMU guest agent configured", AgentNotConfiguredError),
         (500, "QEMU guest agent is not running", AgentNotRunningError),
@@ -80,7 +82,7 @@ def test_a_refused_parameter_is_named() -> None:
         token="u@pve!t",
     )
     assert type(error) is HypervisorError
-    assert error.details.splitlines()[1] == "name: invalid format - value does not look like a valid DNS name"
+    assert error.details.splitlines()[0] == "name: invalid format - value does not look like a valid DNS name"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ def test_a_refused_parameter_is_named() -> None:
         (NO_CONFIG, VmNotFoundError),
         (LOCK, TransientError),
         (STORAGE_LOCK, TransientError),
+        (NO_QUORUM_WRITE, TransientError),
         ("403 Permission check failed (/storage/local, Datastore.AllocateSpace)", PermissionDeniedError),
         ("VM quit/powerdown failed - got timeout", TaskFailedError),
         ("VM is locked (clone)", TaskFailedError),
