@@ -24,6 +24,7 @@ from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecor
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.kubeconfig import with_server
+from bootstrap.planning.preflight import check_pve_quorum
 from bootstrap.planning.successors import with_returned
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
@@ -43,7 +44,11 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         spec: The cluster.
         ports: Where to look.
         patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
-            then, and who acts has to know (a killed run's clone is still being made).
+            then, and who acts has to know (a killed run's clone is still being made). Who acts is also refused where
+            the Proxmox cluster has no quorum.
+
+    Raises:
+        PreflightError: `patient`, and there is no quorum.
     """
     seen = observe_proxmox(spec, ports, patient=patient)
     running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
@@ -64,7 +69,11 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
 
 def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
     """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
-    return with_returned(spec, seen_by_proxmox(_when_made(spec, ports) if patient else _facts(spec, ports)))
+    if not patient:
+        return with_returned(spec, seen_by_proxmox(_facts(spec, ports)))
+    seen = with_returned(spec, seen_by_proxmox(_when_made(spec, ports)))
+    check_pve_quorum(seen)
+    return seen
 
 
 def seen_by_proxmox(facts: PveFacts) -> Observed:
@@ -77,6 +86,7 @@ def seen_by_proxmox(facts: PveFacts) -> Observed:
         vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
         used_vmids=facts.used_vmids,
         out_of_sight=facts.out_of_sight,
+        lost_quorum=facts.lost_quorum,
     )
 
 

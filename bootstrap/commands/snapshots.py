@@ -60,7 +60,7 @@ def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> Snaps
         ports: Where to look.
         directory: Where fetched ones are, such as `snapshot_directory`; it need not be there.
     """
-    return snapshots_of(spec, ports, observe_cluster(spec, ports), directory=directory)
+    return snapshots_of(spec, ports, observe_cluster(spec, ports, patient=False), directory=directory)
 
 
 def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directory: Path) -> SnapshotList:

@@ -17,14 +17,8 @@ from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
 from bootstrap.planning.lock import lock_vmid
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.recipes import (
-    CloudImage,
-    Recipe,
-    TemplateVm,
-    image_of_volume,
-    key_fingerprint,
-    template_vmid,
-)
+from bootstrap.planning.preflight import check_pve_quorum
+from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
 from bootstrap.planning.template_build import (
     BuildWish,
     TemplatesSeen,
@@ -51,6 +45,7 @@ def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
         ArtifactError: A checksum or the k3s version cannot be had.
     """
     observed = observe_proxmox(spec, ports, patient=False)
+    check_pve_quorum(observed)
     return builds_for(spec, ports, observed, wish, version=ports.artifacts.resolve(spec.k3s))
 
 
@@ -92,6 +87,7 @@ def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnet
 def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
     """See which templates nobody needs. Touches nothing."""
     observed = observe_proxmox(spec, ports, patient=False)
+    check_pve_quorum(observed)
     return plan_prune(spec, observed, _see(spec, observed, ports))
 
 

@@ -19,6 +19,7 @@ from bootstrap.errors import (
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.execution.lasting_shell import ATTEMPTS, LastingShell
+from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
@@ -98,6 +99,7 @@ def _await_addresses(
 ) -> tuple[IPv4Address, IPv6Address | None]:
     static = vm.record.address if vm.record else None
     off: list[str] = []
+    pauses = PauseWatch(vm, context)
     clock = context.ports.clock
 
     def poll() -> tuple[IPv4Address, IPv6Address | None] | NotYet:
@@ -110,7 +112,7 @@ def _await_addresses(
         except AgentNotRunningError as error:
             context.pacing.silent(name, vm.pve_node, now_s=clock.now_s())
             _check_power(name, vm, error, off)
-            return NotYet(error.details or error.brief)
+            return NotYet(pauses.look(now_s=clock.now_s()) or error.details or error.brief)
         context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
         chosen = _own_address(interfaces, vm, context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bootstrap.errors import (
     HomelabError,
+    HypervisorError,
     NotOursError,
     PermissionDeniedError,
     TaskFailedError,
@@ -212,6 +213,8 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
 def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
     """Have the VM running."""
     vm = owned_vm(step.machine, context)
+    if vm.halted:
+        return _resume(vm, step.machine, lane, context)
     if vm.running:
         return Done(changed=False)
     try:
@@ -226,6 +229,20 @@ def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
     if vm.kind is MachineKind.VM:
         context.pacing.started(step.machine, vm.pve_node, at_s=started_s)
     return Done()
+
+
+def _resume(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> Done:
+    """Let a paused VM go on. After an I/O error QEMU pauses it again at once, as long as its storage has no room."""
+    context.ports.hypervisor.resume(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    after = owned_vm(name, context)
+    if not after.halted:
+        return Done(note=f"it was paused ({vm.halted})" if vm.halted != "paused" else "it was paused")
+    storages = ", ".join(sorted({drive.partition(":")[0] for _, drive in after.drives if ":" in drive}))
+    raise HypervisorError(
+        f"VM {vm.vmid} ({name}) on {vm.pve_node} is paused and does not go on",
+        details=f"QEMU's status is {after.halted}" + (f"; its disks are on {storages}" if storages else ""),
+        resolution=f"look whether {storages or 'its storage'} is full (`pvesm status` on {vm.pve_node}) and make room",
+    )
 
 
 def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:

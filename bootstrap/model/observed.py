@@ -33,6 +33,25 @@ class PveVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LostQuorum:
+    """A Proxmox cluster without quorum: pmxcfs lets nobody write below /etc/pve, so nothing can be changed.
+
+    Attributes:
+        total: Proxmox nodes of the cluster.
+        away: Those that are off, as far as the node asked sees them.
+    """
+
+    total: int
+    away: tuple[PveNodeName, ...]
+
+    def __str__(self) -> str:
+        """As in `the Proxmox cluster has no quorum (1 of 3 nodes online: pve2, pve3 are off): nothing ...`."""
+        off = f": {', '.join(self.away)} {'is' if len(self.away) == 1 else 'are'} off" if self.away else ""
+        online = self.total - len(self.away)
+        return f"the Proxmox cluster has no quorum ({online} of {self.total} nodes online{off}): nothing can be changed"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StorageFacts:
     """A storage as one Proxmox node sees it; `free_gib` is rounded down."""
 
@@ -166,6 +185,8 @@ class VmRecord:
 
     Attributes:
         running: `status` is running (paused counts).
+        halted: Why a running VM's CPUs stand still, in QEMU's word: `paused`, `suspended`, `io-error`; empty where they
+            run, and where that was not asked.
         lock: Proxmox's config lock (`clone`, `backup`, ...), or None.
         mac: MAC address of net0 in upper case, or None.
         smbios_uuid: UUID in smbios1, lower case, or None.
@@ -193,6 +214,7 @@ class VmRecord:
     name: str
     pve_node: PveNodeName
     running: bool
+    halted: str = ""
     lock: str | None = None
     tags: frozenset[str] = frozenset()
     record: MachineRecord | None = None
@@ -300,6 +322,7 @@ class Observed:
         vip_holder: The running machine that has the API's own address; None where none was seen to.
         addresses: Address of each running machine the guest agent told now.
         taken: Addresses of the machines' range that somebody who is not ours was found at.
+        lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
         out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
         given_up: Those of them that the user has just declared lost, each of which gets a successor.
@@ -318,6 +341,7 @@ class Observed:
     ostemplates: tuple[OsTemplate, ...] = ()
     out_of_sight: tuple[UnseenVm, ...] = ()
     given_up: tuple[Replaced, ...] = ()
+    lost_quorum: LostQuorum | None = None
 
     @property
     def vnets(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
+    QUORUM_REMEDY,
     STORAGE_REMEDY,
     bridges_of,
     clone_storage_problem,
@@ -33,6 +34,10 @@ OLDEST_MAJOR = 8
 
 _TUNNEL_OFFLOAD_SINCE = (10, 2)
 _TUNNEL_OFFLOAD_UNTIL = (9, 1, 18)
+KVM_REMEDY = (
+    "switch VT-x or AMD-V on in the BIOS; where Proxmox VE is a VM itself, give that VM the CPU type `host` and nested "
+    "virtualisation; or set `kvm: 0` on the template, which emulates the CPU and is very slow"
+)
 
 Facts = tuple[tuple[str, str | float], ...]
 
@@ -123,6 +128,35 @@ def _loses_vxlan(versions: Mapping[str, str]) -> bool:
 def _numbers(version: str) -> tuple[int, ...]:
     """`10.2.0-1` is (10, 2, 0, 1); empty where it is no version."""
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("~")[0]))
+
+
+def check_quorum(observed: Observed) -> Check:
+    """Whether the Proxmox cluster has quorum."""
+    if observed.lost_quorum is not None:
+        return failed("quorum", str(observed.lost_quorum), QUORUM_REMEDY)
+    return ok("quorum", "nothing tells that the Proxmox cluster lacks it")
+
+
+def check_kvm(observed: Observed) -> Check:
+    """Whether the CPUs of each Proxmox node show VT-x or AMD-V, without which no VM with KVM starts.
+
+    Other architectures than x86-64 have no such flag.
+    """
+    asked = [
+        facts for facts in observed.pve_nodes if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
+    ]
+    lacking = [facts.name for facts in asked if not facts.cpu_flags & {"vmx", "svm"}]
+    if lacking:
+        return warning(  # not failed: a template with `kvm: 0` does start there
+            "kvm",
+            f"the CPUs of {', '.join(lacking)} show no virtualisation (vmx, svm): VMs with KVM do not start there",
+            KVM_REMEDY,
+        )
+    if not asked:
+        return skipped(
+            "kvm", "this token may not see the CPUs of the Proxmox nodes (Sys.Audit), or they are not x86-64"
+        )
+    return ok("kvm", f"{', '.join(facts.name for facts in asked)}: the CPUs have virtualisation")
 
 
 def check_template(spec: ClusterSpec, observed: Observed) -> Check:

@@ -23,6 +23,9 @@ BRIDGE_REMEDY = (
     "an SDN vnet is seen only with SDN.Use on /sdn/zones/ZONE/VNET"
 )
 TAG_REMEDY = "leave vlan out: such a vnet has the tag its zone gives it; or make the vnet VLAN-aware in Proxmox"
+QUORUM_REMEDY = (
+    "bring the missing Proxmox nodes back (`pvecm status` on one that is up shows the votes), then run it again"
+)
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
 
@@ -65,6 +68,16 @@ def clone_storage_problem(spec: ClusterSpec, facts: PveNodeFacts, template: Temp
     if not problem and storage is not None and not storage.shared and needs_shared(spec, template, facts.name):
         return not_shared(template)
     return problem
+
+
+def check_pve_quorum(observed: Observed) -> None:
+    """Refuse where the Proxmox cluster has no quorum: every request that changes something would fail.
+
+    Raises:
+        PreflightError: Nothing was touched.
+    """
+    if observed.lost_quorum is not None:
+        raise PreflightError(str(observed.lost_quorum), resolution=QUORUM_REMEDY)
 
 
 def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:

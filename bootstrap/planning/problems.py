@@ -24,6 +24,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         wanted: The machines it is to have.
     """
     return (
+        *([str(observed.lost_quorum)] if observed.lost_quorum is not None else []),
         *lines(spec, observed),
         *twin_lines(spec, observed),
         *_broken(observed, wanted),
@@ -37,11 +38,13 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
 
 
 def vm_state(vm: VmRecord | None) -> str:
-    """How a machine stands as far as Proxmox VE knows: `running`, `stopped`, `half-made` or `missing`."""
+    """How a machine stands as far as Proxmox VE knows: `running`, `paused`, `stopped`, `half-made` or `missing`."""
     if vm is None:
         return "missing"
     if vm.record is not None and vm.record.state is RecordState.CLONING:
         return "half-made"
+    if vm.halted:
+        return "paused"
     return "running" if vm.running else "stopped"
 
 

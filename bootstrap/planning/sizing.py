@@ -88,6 +88,8 @@ def why_not(capacity: Capacity, machine: MachineSpec, *, disks_gib: Mapping[Stor
         machine: The machine.
         disks_gib: What its disks take of each storage.
     """
+    if not capacity.cores and not capacity.memory_mib:
+        return (f"its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/{capacity.pve_node}",)
     reasons = []
     if machine.cores > capacity.cores:
         reasons.append(

@@ -10,6 +10,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import (
     GuestInterface,
+    LostQuorum,
     OsTemplate,
     PveNodeFacts,
     PveVersion,
@@ -37,6 +38,7 @@ class PveFacts:
     vms: tuple[VmRecord, ...]
     used_vmids: frozenset[Vmid]
     out_of_sight: tuple[UnseenVm, ...] = ()
+    lost_quorum: LostQuorum | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,10 @@ class Hypervisor(Protocol):
 
         Here and when powering off a VM of Proxmox HA's is waited for: HA does it some time after it was asked.
         """
+        ...
+
+    def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """Let the CPUs of a paused VM go on."""
         ...
 
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:

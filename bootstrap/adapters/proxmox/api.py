@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
 from bootstrap.adapters.proxmox import tls
 from bootstrap.adapters.proxmox.failures import AnswerLostError, from_status
+from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.ports import Clock
@@ -22,6 +23,10 @@ from bootstrap.ports import Clock
 T = TypeVar("T")
 
 DEFAULT_PORT = 8006
+_PORT_REMEDY = (
+    f"Proxmox VE's API listens on port {DEFAULT_PORT} (8007 is Proxmox Backup Server, 443 most often a proxy): "
+    "check the endpoint's port"
+)
 _LONGEST_PAUSE_S = 3.0
 
 logger = logging.getLogger(__name__)
@@ -61,6 +66,7 @@ class Api:
         self._stop = stop
         self._retry_for_s = retry_for_s
         self._answered = False
+        self._away_since_s: float | None = None
         self.token = str(endpoint.token)
         self._host, self._port, prefix = _address(endpoint.url)
         backend = proxmoxer.ProxmoxAPI(
@@ -103,9 +109,12 @@ class Api:
         try:
             answer = getattr(self._resource(path), method)(**parameters)
         except proxmoxer.ResourceException as error:
-            self._answered = True
-            raise self._mask(_refused(error, what=what, token=self.token)) from error
+            self._heard()
+            refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
+            raise self._mask(refused) from error
         except requests.exceptions.RequestException as error:
+            if self._away_since_s is None:
+                self._away_since_s = began_s
             raise self._mask(self._unanswered(error, what=what)) from error
         except (KeyError, TypeError, AttributeError) as error:  # JSON without "data" or that is no object
             raise _no_proxmox(what, self._endpoint.url) from error
@@ -114,18 +123,25 @@ class Api:
             logger.debug("%s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
             raise _no_proxmox(what, self._endpoint.url)
-        self._answered = True
+        self._heard()
         return answer
+
+    def _heard(self) -> None:
+        self._answered = True
+        self._away_since_s = None
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Repeat `attempt` while it fails in a way that may pass; the last error comes through.
+
+        An API that is away is away for all: everybody's time runs from when it was last heard of, so that a step of
+        several requests, and lanes side by side, give up once and not one after another.
 
         Raises:
             InterruptedRunError: The run was interrupted between two attempts.
         """
         deadline_s = self._clock.now_s() + self._retry_for_s
         retrying = Retrying(
-            stop=lambda _state: self._stop.is_set() or self._clock.now_s() >= deadline_s,
+            stop=lambda _state: self._stop.is_set() or self._clock.now_s() >= self._until_s(deadline_s),
             wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S),
             retry=retry_if_exception_type(TransientError),
             sleep=self._clock.sleep,
@@ -138,11 +154,22 @@ class Api:
                 raise InterruptedRunError("interrupted", details=str(error)) from error
             raise
 
+    def _until_s(self, deadline_s: float) -> float:
+        """When to give up: at the request's own deadline, or once the API has been away for as long."""
+        away_since_s = self._away_since_s
+        return deadline_s if away_since_s is None else min(deadline_s, away_since_s + self._retry_for_s)
+
     def close(self) -> None:
         """Close the connections that are kept open."""
         self._session.close()
 
     def _unanswered(self, error: requests.exceptions.RequestException, *, what: str) -> HypervisorError:
+        if isinstance(error, requests.exceptions.SSLError) and _speaks_no_tls(error):
+            return AuthenticationError(
+                f"what answers at {self._host}:{self._port} does not speak HTTPS",
+                details=_cause(error),
+                resolution=_PORT_REMEDY,
+            )
         if isinstance(error, requests.exceptions.SSLError) and not _cut_off(error):
             return tls.certificate_error(error, host=self._host, port=self._port, tls=self._endpoint.tls)
         where = f"{self._host}:{self._port}"
@@ -152,7 +179,8 @@ class Api:
             return HypervisorError(
                 f"cannot reach Proxmox VE at {where}",
                 details=_cause(error),
-                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between",
+                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between"
+                + (f"; {_PORT_REMEDY}" if self._port != DEFAULT_PORT else ""),
             )
         return AnswerLostError(
             f"cannot {what}: the connection to {where} was lost",
@@ -183,7 +211,9 @@ def _address(url: str) -> tuple[str, int, str | None]:
     return host, port or DEFAULT_PORT, prefix or None
 
 
-def _refused(error: proxmoxer.ResourceException, *, what: str, token: str) -> HypervisorError:
+def _refused(
+    error: proxmoxer.ResourceException, *, what: str, token: str, asked_for: tuple[str, ...]
+) -> HypervisorError:
     # http.client reads the reason phrase as Latin-1; Proxmox VE writes UTF-8.
     reason = (error.content or error.status_message or "").split(" - {", 1)[0]
     try:
@@ -192,13 +222,15 @@ def _refused(error: proxmoxer.ResourceException, *, what: str, token: str) -> Hy
         logger.debug("a reason phrase that is not UTF-8")
     texts = error.errors if isinstance(error.errors, dict) else {}
     errors = {str(name): text for name, text in texts.items() if isinstance(text, str)}
-    return from_status(status=error.status_code, reason=reason, errors=errors, what=what, token=token)
+    return from_status(
+        status=error.status_code, reason=reason, errors=errors, what=what, token=token, asked_for=asked_for
+    )
 
 
 def _no_proxmox(what: str, url: str) -> HypervisorError:
     return AuthenticationError(
         f"cannot {what}: what answers at {url} is no Proxmox VE API",
-        resolution=f"check the endpoint; Proxmox VE listens on port {DEFAULT_PORT}",
+        resolution=_PORT_REMEDY,
     )
 
 
@@ -213,6 +245,12 @@ def _was_sent(error: requests.exceptions.RequestException) -> bool:
     """Whether the request may have reached the other side."""
     never = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
     return not (isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(_inner(error), never))
+
+
+def _speaks_no_tls(error: requests.exceptions.SSLError) -> bool:
+    """Whether the other side answered with something else than TLS: plain HTTP, SSH."""
+    text = str(error).upper().replace(" ", "_")
+    return "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text or "HTTP_REQUEST" in text
 
 
 def _cut_off(error: requests.exceptions.SSLError) -> bool:

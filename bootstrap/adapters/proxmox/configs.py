@@ -25,6 +25,8 @@ _BASE_VOLUME = re.compile(r"(?:^|[:/])base(?:vol)?-\d+-[^/]*$")
 _UNIT_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _GIB = 1024**3
 _PLACEHOLDER = "qmclone temporary file"
+_HALTED = frozenset({"paused", "suspended", "io-error", "internal-error", "guest-panicked"})
+"""Values of QEMU's RunState in which the guest does nothing until somebody acts (qapi/run-state.json)."""
 
 
 def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds: Mapping[str, str]) -> TemplateFacts:
@@ -69,6 +71,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         name=str(config.get("name") or row.get("name") or ""),
         pve_node=pve_node,
         running=row.get("status") == "running",
+        halted=halted(row),
         lock=config.get("lock") or row.get("lock") or None,
         tags=tags(config.get("tags")),
         record=parse_record(str(config.get("description") or "")),
@@ -138,6 +141,12 @@ def ha_managed(row: Config) -> bool:
     if isinstance(told, Mapping):
         return bool(int(told.get("managed") or 0))
     return row.get("hastate") not in (None, "", "ignored")
+
+
+def halted(status: Config) -> str:
+    """QEMU's word for why a running VM's CPUs stand still; `qmpstatus` is in `status/current`, not in plain lists."""
+    word = str(status.get("qmpstatus") or "")
+    return word if status.get("status") == "running" and word in _HALTED else ""
 
 
 def properties(value: object) -> dict[str, str]:

@@ -58,8 +58,8 @@ NO_QUORUM = r"no quorum|'/etc/pve/[^']*'.* - Permission denied|'/etc/pve/[^']*' 
 """Without quorum pmxcfs lets nobody write below /etc/pve, root included: seen on 9.2 for clones and config changes."""
 
 QUORUM_REMEDY = (
-    "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node tells which nodes "
-    "are missing; bring them back, then run the command again"
+    "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node tells which "
+    "Proxmox nodes are missing; bring them back, then run the command again"
 )
 
 _VM_NUMBER = re.compile(r"\b(VM|CT) (\d+)")
@@ -181,7 +181,13 @@ _STATUS: Mapping[int, tuple[type[HypervisorError], str]] = {
 
 
 def from_status(  # noqa: D417 - status and reason are HTTP's
-    *, status: int, reason: str, errors: Mapping[str, str], what: str, token: str
+    *,
+    status: int,
+    reason: str,
+    errors: Mapping[str, str],
+    what: str,
+    token: str,
+    asked_for: tuple[str, ...] = (),
 ) -> HypervisorError:
     """The error for an HTTP answer that is none.
 
@@ -189,11 +195,12 @@ def from_status(  # noqa: D417 - status and reason are HTTP's
         errors: Per-parameter texts of a 400.
         what: What was tried, as it reads after "cannot": `start VM 7001 (demo-cp-1) on pve1`.
         token: The token's id, `user@realm!name`.
+        asked_for: What the request needs rights on, for a 403 that names nothing (`grants.likely_paths`).
     """
     # The parameters' own texts are the message: `Parameter verification failed.` names nothing.
     details = "\n".join([*(f"{name}: {text.strip()}" for name, text in errors.items()), f"{status} {reason}"])
     if status == 403:
-        return _denied(reason, details=details, what=what, token=token)
+        return _denied(reason, details=details, what=what, token=token, asked_for=asked_for)
     text = reason if status != 400 else " ".join(errors.values())
     known = _find(text, _EVERYWHERE + _AT_DISPATCH + _AT_THE_GUEST_AGENT)
     if known is not None:
@@ -245,7 +252,11 @@ def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:
     return next((known for known in table if known.text.search(text)), None)
 
 
-def _denied(text: str, *, details: str, what: str, token: str) -> PermissionDeniedError:
+def _denied(
+    text: str, *, details: str, what: str, token: str, asked_for: tuple[str, ...] = ()
+) -> PermissionDeniedError:
+    if asked_for and re.search(r"Permission check failed\s*$", text):
+        return _denied_bare(asked_for, details=details, what=what, token=token)
     refusal = parse_refusal(text)
     brief = f"the API token {token} may not {what}"
     tag = tag_refusal(text)
@@ -258,4 +269,17 @@ def _denied(text: str, *, details: str, what: str, token: str) -> PermissionDeni
     lacking = ", ".join(refusal.privileges)
     return PermissionDeniedError(
         f"{brief}: it lacks {lacking} on {refusal.path}", details=details, resolution=mend_grant(refusal, token=token)
+    )
+
+
+def _denied_bare(asked_for: tuple[str, ...], *, details: str, what: str, token: str) -> PermissionDeniedError:
+    """A 403 without a path: an ACL entry on one of these, such as NoAccess, hides what the role gives elsewhere."""
+    first, *others = asked_for
+    also = f", or on {' or '.join(others)}" if others else ""
+    return PermissionDeniedError(
+        f"the API token {token} may not {what}: most likely it lacks a right on {first}{also}",
+        details=details,
+        resolution="as root on a Proxmox node, look at `pveum acl list` for entries on "
+        f"{', '.join(path.partition(' ')[0] for path in asked_for)} that give another role (NoAccess takes all rights "
+        "away there); `homelab-k8s doctor` tells what else the token lacks",
     )

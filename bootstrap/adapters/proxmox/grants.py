@@ -284,6 +284,25 @@ def parse_refusal(text: str) -> Refusal | None:
     return Refusal(path=found[1], privileges=wanted or (AGENT_UNRESTRICTED,))
 
 
+def likely_paths(path: str, parameters: Mapping[str, str | int]) -> tuple[str, ...]:
+    """What a request needs rights on, the likeliest first; for a 403 that says no more than that.
+
+    Args:
+        path: Of the request: `nodes/pve1/qemu/9000/clone`.
+        parameters: Its parameters.
+    """
+    found = [f"/vms/{parameters[key]} (VM.Allocate)" for key in ("newid", "vmid") if key in parameters]
+    vm = re.search(r"^nodes/[^/]+/(?:qemu|lxc)/(\d+)(/clone)?", path)
+    if vm:
+        found.append(f"/vms/{vm[1]}" + (" (VM.Clone)" if vm[2] else ""))
+    storage = re.search(r"^nodes/[^/]+/storage/([^/]+)", path)
+    names = [storage[1]] if storage else []
+    names += [str(parameters["storage"])] if "storage" in parameters else []
+    found += [f"/storage/{name}" for name in names]
+    found += [f"/pool/{parameters['pool']}"] if "pool" in parameters else []
+    return tuple(dict.fromkeys(found))
+
+
 def mend_grant(refusal: Refusal, *, token: str) -> str:
     """The commands, to be run as root on a Proxmox node, that give a token (and its user) what it lacks."""
     # Machines are many and new ones come: a right on one VM would only move the failure to the next.

@@ -237,6 +237,10 @@ class ProxmoxHypervisor:
         """See `Hypervisor.start`."""
         self._power.start(self._guest(vmid, pve_node), warn=warn)
 
+    def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        """See `Hypervisor.resume`."""
+        self._power.resume(self._guest(vmid, pve_node), warn=warn)
+
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
         """See `Hypervisor.shutdown`."""
         self._power.shutdown(self._guest(vmid, pve_node), timeout_s=timeout_s, warn=warn)

@@ -15,13 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bootstrap.adapters.proxmox import configs, containers, sight
+from bootstrap.adapters.proxmox import configs, containers, health, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.whereabouts import WORDS
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts, VmRecord, Vnet
+from bootstrap.model.observed import (
+    OWNER_TAG,
+    PveNodeFacts,
+    PveVersion,
+    StorageFacts,
+    TemplateFacts,
+    VmRecord,
+    Vnet,
+)
+from bootstrap.model.record import is_ours
 from bootstrap.ports import PveFacts
 
 _THREADS = 4
@@ -102,6 +111,7 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         bare = list(pool.map(lambda row: _read_node(api, row), rows))
         listed = [guest for reading in bare for guest in reading.guests]
         read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
+        lost_quorum = health.lost_quorum(api)
     bare = _answering(bare, read)
     unasked = {reading.name: _why(reading) for reading in bare if not reading.online}
     auditing = {reading.name for reading in bare if reading.status}
@@ -118,7 +128,9 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
     hidden = {vm.vmid for vm in unseen}
     rest = [vm for vm in away if vm.vmid not in hidden]
     here = tuple(guest for guest in guests if guest.config is not None)
-    records = [_with_ha(guest.record, ha_of) for guest in here if not guest.template]
+    known = [_with_ha(guest.record, ha_of) for guest in here if not guest.template]
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-halts") as pool:
+        records = list(pool.map(lambda vm: health.with_halt(api, vm) if is_ours(vm, cluster) else vm, known))
     return PveFacts(
         version=version,
         pve_nodes=tuple(
@@ -139,6 +151,7 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         ),
         used_vmids=there | vmids_away,
         out_of_sight=unseen,
+        lost_quorum=lost_quorum,
     )
 
 

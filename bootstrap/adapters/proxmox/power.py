@@ -93,6 +93,10 @@ class Power:
             if f"CT {guest.vmid} already running" not in error.details:
                 raise
 
+    def resume(self, guest: Guest, *, warn: Warn) -> None:
+        """See `Hypervisor.resume`. Of a managed VM too it is a task of its own: HA knows nothing of pauses."""
+        self._power("resume", guest, {}, warn, wait_s=0.0)
+
     def shutdown(self, guest: Guest, *, timeout_s: int, warn: Warn) -> None:
         """See `Hypervisor.shutdown`."""
         self._off("shutdown", guest, {"timeout": timeout_s, "forceStop": 1}, warn, wait_s=timeout_s)

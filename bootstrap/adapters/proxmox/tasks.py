@@ -18,7 +18,7 @@ POLL_EVERY_S = 0.1
 """Pause between polls of a young task; most of ours take under a second."""
 _SLOWEST_POLL_S = 2.0
 _PACE = 0.1
-"""A task is polled after a further tenth of its age: the end of one that takes a minute is seen two seconds late."""
+"""A task is polled after a further tenth of its age: the end of a long one is seen two seconds late at most."""
 _LISTED = 500
 """Entries asked for; Proxmox VE gives 50 unless told otherwise."""
 _LOG_LINES = 5000

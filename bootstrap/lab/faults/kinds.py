@@ -59,6 +59,8 @@ _TASK = {"type": ""}
 _WRITTEN = {"written": 0}  # 0: nothing is in the config but the lock, neither name nor description
 _MOVE = {**_REQUEST, "to": ""}  # empty: the first other one that is online
 
+QEMU_DIES = "kvm: Invalid CPU topology: maxcpus must be equal to or greater than smp: maxcpus (1) < smp_cpus (4)"
+
 _PROXMOX = (
     FaultKind("api-refused", "proxmox", "nothing listens on the API's port (the proxy restarts)"),
     FaultKind("api-reset", "proxmox", "the connection is reset instead of an answer, nothing was done", _REQUEST),
@@ -89,6 +91,11 @@ _PROXMOX = (
         "a Proxmox node has a package in this version",
         {"package": "qemu-server", "version": "9.1.10"},
     ),
+    FaultKind("bare-403", "proxmox", "403 that names neither path nor privilege", _REQUEST),
+    FaultKind("kvm-missing", "proxmox", "the Proxmox nodes' CPUs show no virtualisation, and no VM starts"),
+    FaultKind("start-dies", "proxmox", "QEMU ends at once, with these words in the task's log", {"text": QEMU_DIES}),
+    FaultKind("paused", "proxmox", "a VM is paused as soon as it has started", {"status": "paused"}),
+    FaultKind("pause-stays", "proxmox", "a paused VM is paused again when it is resumed"),
     FaultKind("storage-full", "proxmox", "no room on the storage", {"storage": "local"}),
     FaultKind("storage-inactive", "proxmox", "the storage is not active", {"storage": "local"}),
     FaultKind("storage-lock-held", "proxmox", "something else holds the storage's lock", {"storage": "local"}),

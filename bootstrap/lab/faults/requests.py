@@ -21,11 +21,15 @@ _SAID = {
     "api-595": (595, "Connection refused"),
     "api-596": (596, "Broken pipe"),
     "token-revoked": (401, "Authentication failed!"),
+    "bare-403": (403, "Permission check failed"),
 }
 OFFLINE = (595, "No route to host")
 OFFLINE_S = 3.0
 """How long the proxy tries to connect to a Proxmox node that is off (9.2, observed: seconds)."""
 NO_QUORUM = (500, "cluster not ready - no quorum?")
+_CONFIG = re.compile(r"/nodes/([^/]+)/(qemu|lxc)/(\d+)/config$")
+_CLONE = re.compile(r"/qemu/\d+/clone$")
+_KINDS = {"qemu": "qemu-server", "lxc": "lxc"}
 
 
 class RequestFaults:
@@ -96,9 +100,22 @@ class RequestFaults:
             return _bare(*OFFLINE)
         if node and not self._pve.nodes.get(node[1], {}).get("online", True):
             return _bare(*OFFLINE)
-        if not self._pve.quorate and node and request.method != "GET":
-            return _told(*NO_QUORUM)
+        if not self._pve.quorate and node and request.method != "GET" and not _CLONE.search(request.path):
+            return _told(500, _unwritable(request.path) or NO_QUORUM[1])
         return None
+
+
+def _unwritable(path: str) -> str:
+    """What a change of a config says when /etc/pve cannot be written (9.2, observed); empty for all else."""
+    found = _CONFIG.search(path)
+    if found is None:
+        return ""
+    return no_quorum_write(found[1], int(found[3]), kind=found[2])
+
+
+def no_quorum_write(pve_node: str, vmid: int, *, kind: str = "qemu") -> str:
+    """A config that pmxcfs does not let be written."""
+    return f"unable to open file '/etc/pve/nodes/{pve_node}/{_KINDS[kind]}/{vmid}.conf.tmp.42784' - Permission denied"
 
 
 def _bare(status: int, reason: str) -> web.Response:

@@ -123,7 +123,7 @@ class Agent:
         if vm.agent is not None and not vm.agent_hangs:
             return None
         driver = self.front.supervisor.driver
-        if driver is None or vm.agent_hangs or vm.qmpstatus == "paused":
+        if driver is None or vm.agent_hangs or vm.qmpstatus != "running":
             await pve.pause(SILENCE_S)
             raise PveError(500, "QEMU guest agent is not running")
         return driver

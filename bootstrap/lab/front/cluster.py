@@ -34,6 +34,7 @@ class Cluster:
             ("GET", "/nodes/{node}/status"): self.status,
             ("GET", "/nodes/{node}/network"): self.network,
             ("GET", "/cluster/resources"): self.resources,
+            ("GET", "/cluster/status"): self.quorum,
             ("GET", "/cluster/sdn/vnets"): self.vnets,
         }
 
@@ -68,20 +69,30 @@ class Cluster:
         kept = ("id", "type", "node", "vmid", "status", "tags", "pool", "lock", "hastate")
         return {key: known[key] for key in (kept if forgotten else (*kept, "name", "template")) if key in known}
 
+    async def quorum(self, call: Call) -> Answer:
+        """Members and votes; a node that is in no cluster has no row of the latter. Without quorum the rest is off."""
+        answer = await self.front.passer.call(call.request)
+        alone = self.front.pve.quorate and len(self.front.pve.nodes) == 1
+        rows = [row for row in answer.data if not (alone and row["type"] == "cluster")]
+        if not self.front.pve.quorate:
+            rows = [{**row, "online": int(bool(row["local"]))} if row["type"] == "node" else row for row in rows]
+        return Answer(rows)
+
     async def status(self, call: Call) -> Answer:
         """Capacity and load of a Proxmox node."""
         capacity, free = self.front.capacity, self._free_bytes(call.pve_node)
         storage = self.front.options.room_gib * 1024**3
         used = capacity.memory_bytes - free
         version = self.front.options.pve_version
+        flags = self._cpu_flags(call.pve_node)
         return Answer(
             {
                 "cpu": 0.02,
                 "cpuinfo": {
                     "cores": capacity.cores,
                     "cpus": capacity.cores,
-                    "flags": capacity.cpu_flags,
-                    "hvm": "1" if "vmx" in capacity.cpu_flags or "svm" in capacity.cpu_flags else "0",
+                    "flags": " ".join(flags),
+                    "hvm": "1" if {"vmx", "svm"} & set(flags) else "0",
                     "mhz": capacity.mhz,
                     "model": capacity.cpu_model,
                     "sockets": 1,
@@ -163,6 +174,12 @@ class Cluster:
         """With what Proxmox HA says of the node; `/nodes` does not tell it."""
         state = self.front.ha.node_state(str(item["node"]))
         return item if state is None else {**item, "hastate": state}
+
+    def _cpu_flags(self, pve_node: str) -> list[str]:
+        """Flags of the node's CPUs: with virtualisation, whatever this machine has, unless a fault takes it away."""
+        flags = [flag for flag in self.front.capacity.cpu_flags.split() if flag not in ("vmx", "svm")]
+        missing = self.front.faults.strike("kvm-missing", pve_node=pve_node)
+        return flags if missing else [*flags, "vmx"]
 
     def _free_bytes(self, pve_node: str) -> int:
         """Memory that no running VM of the node is configured with, less a tenth for the node itself."""

@@ -12,6 +12,7 @@ from typing import Any
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.faults.active import Fault
+from bootstrap.lab.faults.requests import no_quorum_write
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import NO_SUCH_CONFIG, Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.cloning import Cloning, image_there
@@ -96,6 +97,9 @@ class Machines:
         self._refuse_other_node(source, call.values.get("target"))
         sdn.require_use(self.front, call.user, source.config)
         refuse_real_devices(call, source.config)
+        if not pve.quorate:
+            message = no_quorum_write(str(call.values.get("target", call.pve_node)), newid)
+            return await failing_task(self.front, call, kind="qmclone", message=message)
         self._interfere(call, source, newid)
         failure = self._found_in_the_task(source, newid)
         if failure:

@@ -19,6 +19,7 @@ from bootstrap.lab.front.vmconfig import memory_mib, options_of, vcpus
 from bootstrap.lab.guests.base import GuestError
 
 _NET = re.compile(r"net\d+")
+NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM configuration or enable in BIOS."
 NOT_DOWN = "VM quit/powerdown failed - got timeout"
 NO_CONFIG_ON_NODE = "unable to find configuration file for VM {vmid} on node '{node}'"
 
@@ -38,6 +39,7 @@ class Power:
             ("POST", f"{base}/shutdown"): self.shutdown,
             ("POST", f"{base}/reboot"): self.reboot,
             ("POST", f"{base}/suspend"): self.suspend,
+            ("POST", f"{base}/resume"): self.resume,
         }
 
     async def start(self, call: Call) -> Answer:
@@ -56,6 +58,9 @@ class Power:
             if vm.start_error:
                 raise TaskError(vm.start_error)
             await self._power_on(vm)
+            paused = self.front.faults.strike("paused", machine=vm.name, vmid=vm.vmid, pve_node=vm.node)
+            if paused:
+                vm.qmpstatus = paused.text("status")
             failure = self.front.faults.strike("start-fails-running", machine=vm.name, vmid=vm.vmid, pve_node=vm.node)
             if failure:
                 raise TaskError(f"start failed: {failure.text('text')}")
@@ -118,6 +123,18 @@ class Power:
 
         return Answer(await start_task(self.front, call, kind="qmpause", vmid=vm.vmid, body=body, vm=vm))
 
+    async def resume(self, call: Call) -> Answer:
+        """Let a paused VM go on; one that is paused for an I/O error is paused again while there is no room."""
+        vm = self.front.pve.find(call.pve_node, call.vmid)
+        if vm.status != "running":
+            raise PveError(500, f"VM {vm.vmid} not running")
+
+        async def body(_log: Log) -> None:
+            if not self.front.faults.strike("pause-stays", machine=vm.name, vmid=vm.vmid, pve_node=vm.node):
+                vm.qmpstatus = "running"
+
+        return Answer(await start_task(self.front, call, kind="qmresume", vmid=vm.vmid, body=body, vm=vm))
+
     def _vm(self, call: Call) -> Any:
         vm = self.front.pve.vm(call.vmid)
         return vm if vm is not None and vm.node == call.pve_node else None
@@ -135,6 +152,7 @@ class Power:
             raise TaskError(f"VM is locked ({vm.lock})")
         if vm.status == "running":
             raise TaskError(f"VM {vm.vmid} already running")
+        self._check_qemu(vm, log)
         pending = {key: value for key, value in vm.pending.items() if value is not None}
         self._check_config({**vm.config, **pending}, log)
 
@@ -158,6 +176,17 @@ class Power:
             if problem:
                 log(problem)
                 raise TaskError("start failed: QEMU exited with code 1")
+
+    def _check_qemu(self, vm: Any, log: Log) -> None:
+        """What faults say of KVM and QEMU."""
+        selected = {"machine": vm.name, "vmid": vm.vmid, "pve_node": vm.node}
+        if str(vm.config.get("kvm", 1)) != "0" and self.front.faults.strike("kvm-missing", **selected):
+            raise TaskError(NO_KVM)
+        dies = self.front.faults.strike("start-dies", **selected)
+        if dies:
+            log("generating cloud-init ISO")
+            log(dies.text("text"))
+            raise TaskError("start failed: QEMU exited with code 1")
 
     async def _ask_to_power_off(self, vm: Any, call: Call, log: Log) -> None:
         pve = self.front.pve

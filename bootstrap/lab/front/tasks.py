@@ -76,8 +76,8 @@ async def failing_task(front: Front, call: Call, *, kind: str, message: str) -> 
 def move_to_endpoint(front: Front, upid: str) -> str:
     """Have a task of fakepve's run on the Proxmox node that was asked, as one does whose call is not proxied.
 
-    `PVE/API2/Storage/Status.pm` proxies most calls to the node of their path; `upload` is not among them. Its worker runs
-    where the request came in, copies the file over by SSH, and its UPID names that node.
+    `PVE/API2/Storage/Status.pm` proxies most calls to the node of their path; `upload` is not among them. Its worker
+    runs where the request came in, copies the file over by SSH, and its UPID names that node.
     """
     endpoint = min(front.pve.nodes)
     task = front.pve.tasks.pop(upid)

@@ -24,8 +24,7 @@ NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM
         (QEMU, ["kvm: -net: warning: no peer", "bridge 'vmbr99' does not exist"], "bridge 'vmbr99' does not exist"),
         (
             QEMU,
-            ["kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory", "stopping swtpm instance (pid 7) due to "
-             "QEMU startup error"],
+            ["kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory", "stopping swtpm instance (pid 7)"],
             "kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory",
         ),
         (QEMU, ["kvm: -drive file=/x: Could not open '/x': Permission denied"],

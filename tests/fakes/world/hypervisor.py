@@ -62,6 +62,7 @@ class FakeHypervisor:
             vms=tuple(
                 vm for vm in records if vm.vmid in vmids or vm.record is not None or vm.name.startswith(f"{cluster}-")
             ),
+            lost_quorum=world.lost_quorum,
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
             out_of_sight=tuple(
                 UnseenVm(
@@ -191,6 +192,12 @@ class FakeHypervisor:
         self._wait_for_ha(vm)
         vm.running = True
         vm.boots += 1
+
+    def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
+        vm = self._vm(vmid, pve_node)
+        self.world.log(f"resume {vm.name}")
+        if vm.resumes:
+            vm.halted = ""
 
     def shutdown(self, vmid: Vmid, *, pve_node: PveNodeName, timeout_s: int, warn: Warn) -> None:
         self.stop(vmid, pve_node=pve_node, warn=warn)

@@ -25,6 +25,8 @@ class FakeVm:
     description: str = ""
     tags: str = ""
     running: bool = False
+    halted: str = ""
+    resumes: bool = True
     lock: str | None = None
     disk_gib: int = 3
     smbios_uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -74,6 +76,7 @@ class FakeVm:
             name=self.name,
             pve_node=self.pve_node,
             running=self.running,
+            halted=self.halted,
             lock=self.lock,
             tags=frozenset(self.tags.split(";")) - {""},
             record=record,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
+from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
@@ -92,6 +92,7 @@ class World:
     kubeconfigs: dict[str, str] = field(default_factory=dict)
     state: dict[tuple[str, str], str] = field(default_factory=dict)
     directory: Path = Path("/nonexistent")
+    lost_quorum: LostQuorum | None = None
     fail_clone: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     refuses_key: set[str] = field(default_factory=set)

@@ -1,0 +1,80 @@
+"""No quorum and paused VMs: said first, refused before anything is touched, resumed where that helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.up import prepare_up
+from bootstrap.errors import HypervisorError, PreflightError
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import LostQuorum, PveNodeFacts
+from bootstrap.planning.checks import Verdict, check_kvm, check_quorum
+from bootstrap.planning.sizing import Capacity, why_not
+from tests.fakes.seen import observed
+from tests.fakes.specs import cluster
+from tests.fakes.world import World
+from tests.unit.commands.test_up_and_down import down, up
+
+LOST = LostQuorum(total=3, away=(PveNodeName("pve2"), PveNodeName("pve3")))
+SAID = r"no quorum \(1 of 3 nodes online: pve2, pve3 are off\): nothing can be changed"
+
+
+def test_without_quorum_every_verb_that_acts_refuses_before_anything_is_touched() -> None:
+    world = World(lost_quorum=LOST)
+    with pytest.raises(PreflightError, match=SAID) as refused:
+        prepare_up(cluster(), world.ports)
+    assert refused.value.exit_code == 4
+    assert world.journal == []
+
+
+def test_down_refuses_too_and_status_says_it_first() -> None:
+    world = World()
+    up(world)
+    world.lost_quorum = LOST
+    with pytest.raises(PreflightError, match=SAID):
+        down(world)
+    assert cluster_status(cluster(), world.ports).problems[0] == str(LOST)
+
+
+def test_a_paused_machine_is_told_and_up_resumes_it() -> None:
+    world = World()
+    up(world)
+    vm = next(vm for vm in world.vms.values() if vm.name == "demo-workers-1")
+    vm.halted = "paused"
+    status = cluster_status(cluster(), world.ports)
+    assert "demo-workers-1 is paused: `homelab-k8s up`" in status.problems
+    assert {row.vm_state for row in status.machines if row.name == "demo-workers-1"} == {"paused"}
+    world.journal.clear()
+    up(world)
+    assert [call for call in world.journal if call.startswith(("resume", "start", "clone"))] == ["resume demo-workers-1"]
+
+
+def test_a_machine_that_is_paused_again_names_its_storage() -> None:
+    world = World()
+    up(world)
+    vm = next(vm for vm in world.vms.values() if vm.name == "demo-workers-1")
+    vm.halted, vm.resumes = "io-error", False
+    with pytest.raises(HypervisorError, match="is paused and does not go on") as failed:
+        up(world)
+    assert "io-error" in failed.value.details
+    assert "pvesm status" in failed.value.resolution
+
+
+def test_unknown_capacity_names_the_missing_right_and_no_number() -> None:
+    facts = PveNodeFacts(name=PveNodeName("pve1"), online=True)
+    spec = cluster()
+    machine = next(iter(prepare_up(spec, World().ports).machines)).spec
+    (reason,) = why_not(Capacity.of(facts, spec.sizing), machine, disks_gib={})
+    assert "Sys.Audit on /nodes/pve1" in reason
+    assert "0" not in reason
+
+
+def test_doctor_tells_quorum_and_kvm_in_advance() -> None:
+    fine, lame = frozenset({"sse2", "svm"}), frozenset({"sse2"})
+    nodes = [PveNodeFacts(name=PveNodeName("pve1"), online=True, cpu_flags=flags) for flags in (fine, lame)]
+    assert check_kvm(observed(pve_nodes=(nodes[0],))).verdict is Verdict.OK
+    lacking = check_kvm(observed(pve_nodes=(nodes[1],)))
+    assert (lacking.verdict, "pve1" in lacking.says) == (Verdict.WARNING, True)
+    assert check_quorum(observed(lost_quorum=LOST)).verdict is Verdict.FAILED
+    assert check_quorum(observed()).verdict is Verdict.OK
