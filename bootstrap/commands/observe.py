@@ -138,7 +138,7 @@ def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tupl
     silent: set[str] = set()
     for vm in running:
         asks_agent = vm.kind is MachineKind.VM
-        if vm.record is None or (asks_agent and vm.pve_node in silent):
+        if vm.record is None or vm.halted or (asks_agent and vm.pve_node in silent):
             continue
         try:
             found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)

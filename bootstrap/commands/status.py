@@ -39,7 +39,8 @@ class MachineStatus:
     """One machine: its VM and its Kubernetes node.
 
     Attributes:
-        vm: `running`, `stopped`, `half-made`, `missing`, or `out of sight` on a Proxmox node that cannot be asked.
+        vm: `running`, `paused`, `stopped`, `half-made`, `missing`, or `out of sight` on a Proxmox node that cannot be
+            asked.
         ready: Whether its Kubernetes node is Ready; None where the API could not be asked.
         cores, memory_mib, disk_gib: As the VM has them; 0 without VM.
         cpu_type: As the VM has it.

@@ -278,10 +278,10 @@ def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneS
 
 
 def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
-    """The steps until the VM is powered on; a VM that is configured is only started, a running one left."""
+    """The steps until the VM is powered on; a VM that is configured is only started or resumed, a running one left."""
     start = StartVm(machine=machine.name)
     if standing.vm is not None and standing.made:
-        return () if standing.vm.running else (start,)
+        return () if standing.vm.running and not standing.vm.halted else (start,)
     source = making.sources.of(machine, place_of.pve_node)
     if isinstance(source, ContainerBase):
         return (_container_step(making, machine, place_of, source), start)

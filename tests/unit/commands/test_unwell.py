@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up
 from bootstrap.errors import HypervisorError, PreflightError
@@ -11,7 +14,6 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts
 from bootstrap.planning.checks import Verdict, check_kvm, check_quorum
 from bootstrap.planning.sizing import Capacity, why_not
-from tests.fakes.seen import observed
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_up_and_down import down, up
@@ -44,10 +46,12 @@ def test_a_paused_machine_is_told_and_up_resumes_it() -> None:
     vm.halted = "paused"
     status = cluster_status(cluster(), world.ports)
     assert "demo-workers-1 is paused: `homelab-k8s up`" in status.problems
-    assert {row.vm_state for row in status.machines if row.name == "demo-workers-1"} == {"paused"}
+    assert {row.vm for row in status.machines if row.name == "demo-workers-1"} == {"paused"}
     world.journal.clear()
     up(world)
-    assert [call for call in world.journal if call.startswith(("resume", "start", "clone"))] == ["resume demo-workers-1"]
+    assert [call for call in world.journal if call.startswith(("resume", "start", "clone"))] == [
+        "resume demo-workers-1"
+    ]
 
 
 def test_a_machine_that_is_paused_again_names_its_storage() -> None:
@@ -71,10 +75,11 @@ def test_unknown_capacity_names_the_missing_right_and_no_number() -> None:
 
 
 def test_doctor_tells_quorum_and_kvm_in_advance() -> None:
+    bare = observe_proxmox(cluster(), World().ports)
     fine, lame = frozenset({"sse2", "svm"}), frozenset({"sse2"})
     nodes = [PveNodeFacts(name=PveNodeName("pve1"), online=True, cpu_flags=flags) for flags in (fine, lame)]
-    assert check_kvm(observed(pve_nodes=(nodes[0],))).verdict is Verdict.OK
-    lacking = check_kvm(observed(pve_nodes=(nodes[1],)))
+    assert check_kvm(replace(bare, pve_nodes=(nodes[0],))).verdict is Verdict.OK
+    lacking = check_kvm(replace(bare, pve_nodes=(nodes[1],)))
     assert (lacking.verdict, "pve1" in lacking.says) == (Verdict.WARNING, True)
-    assert check_quorum(observed(lost_quorum=LOST)).verdict is Verdict.FAILED
-    assert check_quorum(observed()).verdict is Verdict.OK
+    assert check_quorum(replace(bare, lost_quorum=LOST)).verdict is Verdict.FAILED
+    assert check_quorum(bare).verdict is Verdict.OK
