@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bootstrap.adapters.proxmox.grants import mend_grant, parse_refusal
+from bootstrap.adapters.proxmox.grants import Refusal, mend_grant, parse_refusal
 from bootstrap.adapters.proxmox.tag_rights import tag_refusal, tag_remedy
 from bootstrap.adapters.proxmox.task_logs import telling_line
 from bootstrap.errors import (
@@ -274,12 +274,12 @@ def _denied(
 
 def _denied_bare(asked_for: tuple[str, ...], *, details: str, what: str, token: str) -> PermissionDeniedError:
     """A 403 without a path: an ACL entry on one of these, such as NoAccess, hides what the role gives elsewhere."""
-    first, *others = asked_for
-    also = f", or on {' or '.join(others)}" if others else ""
+    allocate = Refusal(path="/vms", privileges=("VM.Allocate",))
+    grant = f"; or {mend_grant(allocate, token=token)}" if asked_for[0].startswith("VM.Allocate") else ""
     return PermissionDeniedError(
-        f"the API token {token} may not {what}: most likely it lacks a right on {first}{also}",
+        f"the API token {token} may not {what}: most likely it lacks {', or '.join(asked_for)}",
         details=details,
         resolution="as root on a Proxmox node, look at `pveum acl list` for entries on "
-        f"{', '.join(path.partition(' ')[0] for path in asked_for)} that give another role (NoAccess takes all rights "
-        "away there); `homelab-k8s doctor` tells what else the token lacks",
+        f"{', '.join(each.rpartition(' ')[2] for each in asked_for)} that give another role (NoAccess takes all rights "
+        "away there); `homelab-k8s doctor` tells what else the token lacks" + grant,
     )

@@ -291,15 +291,15 @@ def likely_paths(path: str, parameters: Mapping[str, str | int]) -> tuple[str, .
         path: Of the request: `nodes/pve1/qemu/9000/clone`.
         parameters: Its parameters.
     """
-    found = [f"/vms/{parameters[key]} (VM.Allocate)" for key in ("newid", "vmid") if key in parameters]
+    found = [f"VM.Allocate on /vms/{parameters[key]}" for key in ("newid", "vmid") if key in parameters]
     vm = re.search(r"^nodes/[^/]+/(?:qemu|lxc)/(\d+)(/clone)?", path)
     if vm:
-        found.append(f"/vms/{vm[1]}" + (" (VM.Clone)" if vm[2] else ""))
+        found.append(f"{'VM.Clone' if vm[2] else 'a right'} on /vms/{vm[1]}")
     storage = re.search(r"^nodes/[^/]+/storage/([^/]+)", path)
     names = [storage[1]] if storage else []
     names += [str(parameters["storage"])] if "storage" in parameters else []
-    found += [f"/storage/{name}" for name in names]
-    found += [f"/pool/{parameters['pool']}"] if "pool" in parameters else []
+    found += [f"a right on /storage/{name}" for name in names]
+    found += [f"a right on /pool/{parameters['pool']}"] if "pool" in parameters else []
     return tuple(dict.fromkeys(found))
 
 

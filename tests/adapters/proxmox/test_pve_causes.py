@@ -91,18 +91,18 @@ def test_a_bare_refusal_names_where_the_right_is_likely_missing(lab: Lab) -> Non
     lab.grant_only(("/vms/9000", "VM.Clone VM.Audit"))
     with pytest.raises(PermissionDeniedError) as raised:
         lab.connect().clone(clone_request(), warn=lab.warnings.append)
-    assert "/vms/7001 (VM.Allocate), or on /vms/9000 (VM.Clone)" in raised.value.brief
+    assert "lacks VM.Allocate on /vms/7001, or VM.Clone on /vms/9000" in raised.value.brief
     assert "pveum acl list" in raised.value.resolution
 
 
 @pytest.mark.parametrize(
     ("path", "parameters", "found"),
     [
-        ("nodes/pve1/qemu/7000/config", {}, ("/vms/7000",)),
-        ("nodes/pve1/storage/local/upload", {}, ("/storage/local",)),
-        ("nodes/pve1/qemu", {"vmid": 7000, "pool": "x"}, ("/vms/7000 (VM.Allocate)", "/pool/x")),
+        ("nodes/pve1/qemu/7000/config", {}, ("a right on /vms/7000",)),
+        ("nodes/pve1/storage/local/upload", {}, ("a right on /storage/local",)),
+        ("nodes/pve1/qemu", {"vmid": 7000, "pool": "x"}, ("VM.Allocate on /vms/7000", "a right on /pool/x")),
         ("nodes/pve1/qemu/9000/clone", {"newid": 7, "storage": "s"},
-         ("/vms/7 (VM.Allocate)", "/vms/9000 (VM.Clone)", "/storage/s")),
+         ("VM.Allocate on /vms/7", "VM.Clone on /vms/9000", "a right on /storage/s")),
         ("version", {}, ()),
     ],
 )  # fmt: skip

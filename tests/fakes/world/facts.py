@@ -47,6 +47,7 @@ def pve_node(name: str = "pve1", *, cores: int = 8, memory_gib: int = 32) -> Pve
         cores=cores,
         memory_mib=memory_gib * 1024,
         cpu_model="Some CPU",
+        cpu_flags=frozenset({"vmx"}),
         bridges=frozenset({"vmbr0"}),
         storages=(STORAGE,),
     )

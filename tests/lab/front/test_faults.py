@@ -334,3 +334,31 @@ def covered() -> set[str]:
 
 def test_every_fault_has_a_test() -> None:
     assert covered() == KINDS.keys()
+
+
+def test_a_bare_refusal(lab: Lab) -> None:
+    lab.clone(201)
+    cause(lab, "bare-403", path="/status/start")
+    assert said(lab, "POST", f"{ONE}/status/start") == (403, "Permission check failed")
+
+
+@pytest.mark.parametrize(
+    ("word", "ends"),
+    [("kvm-missing", "KVM virtualisation configured"), ("start-dies", "start failed: QEMU exited with code 1")],
+)
+def test_a_start_that_cannot_be(lab: Lab, word: str, ends: str) -> None:
+    lab.clone(201)
+    cause(lab, word)
+    assert lab.api("POST", f"{ONE}/status/start")
+    until(lambda: str(lab.pve.tasklog[-1].get("exitstatus", "")).startswith(ends))
+
+
+def test_a_vm_that_is_paused_and_stays_so(lab: Lab) -> None:
+    lab.clone(201)
+    cause(lab, "paused", status="io-error", times=1)
+    lab.api("POST", f"{ONE}/status/start")
+    until(lambda: lab.pve.vm(201).qmpstatus == "io-error")
+    cause(lab, "pause-stays", times=1)
+    lab.api("POST", f"{ONE}/status/resume")
+    lab.api("POST", f"{ONE}/status/resume")
+    until(lambda: lab.pve.vm(201).qmpstatus == "running")

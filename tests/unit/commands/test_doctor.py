@@ -24,7 +24,20 @@ from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, Fa
 TOKEN = ApiToken(user="test@pve", name="doctor", secret="11111111-2222-3333-4444-555555555555")
 PINNED = PveEndpoint(url="https://192.0.2.1:8006", token=TOKEN, tls=TlsSpec(fingerprint=FINGERPRINT))
 NAMES = (
-    *("endpoint", "tls", "token", "version", "privileges", "template", "storage", "bridges", "capacity", "addresses"),
+    *(
+        "endpoint",
+        "tls",
+        "token",
+        "quorum",
+        "version",
+        "privileges",
+        "kvm",
+        "template",
+        "storage",
+        "bridges",
+        "capacity",
+        "addresses",
+    ),
     *("k3s", "lock", "cluster", "machines", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
 )
 STATIC = replace(
