@@ -350,15 +350,15 @@ def test_a_start_that_cannot_be(lab: Lab, word: str, ends: str) -> None:
     lab.clone(201)
     cause(lab, word)
     assert lab.api("POST", f"{ONE}/status/start")
-    until(lambda: str(lab.pve.tasklog[-1].get("exitstatus", "")).startswith(ends))
+    until(lambda: str(lab.server.pve.tasklog[-1].get("exitstatus", "")).startswith(ends))
 
 
 def test_a_vm_that_is_paused_and_stays_so(lab: Lab) -> None:
     lab.clone(201)
     cause(lab, "paused", status="io-error", times=1)
     lab.api("POST", f"{ONE}/status/start")
-    until(lambda: lab.pve.vm(201).qmpstatus == "io-error")
+    until(lambda: lab.server.pve.vm(201).qmpstatus == "io-error")
     cause(lab, "pause-stays", times=1)
     lab.api("POST", f"{ONE}/status/resume")
     lab.api("POST", f"{ONE}/status/resume")
-    until(lambda: lab.pve.vm(201).qmpstatus == "running")
+    until(lambda: lab.server.pve.vm(201).qmpstatus == "running")
