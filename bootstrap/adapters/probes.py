@@ -6,18 +6,19 @@ import hashlib
 import socket
 import ssl
 import time
-from email.utils import parsedate_to_datetime
+from dataclasses import replace
+from datetime import datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
+from bootstrap.adapters.first_page import TIMEOUT_S, out_of_date, read_first_page, unchecked
 from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
-_TIMEOUT_S = 5.0
 _HERE_TIMEOUT_S = 0.7
 """For an address on this network; one that nobody has would take seconds to be refused."""
 _DEFAULT_PORT = 8006
@@ -25,8 +26,6 @@ _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
 _ARP_FLAGS_FIELD = 2
 _INCOMPLETE = "0x0"
-_LOGIN_PAGE = "/"
-"""Open to all: what needs a login answers 401 only after 3 s."""
 
 
 class NetworkProbes:
@@ -37,7 +36,7 @@ class NetworkProbes:
         parts = urlsplit(endpoint.url)
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
         try:
-            der, date = _ask(host, port)
+            page = read_first_page(host, port)
             problem = "" if endpoint.tls.fingerprint or endpoint.tls.insecure else _distrust(host, port, endpoint.tls)
         except (OSError, ValueError) as error:
             raise HypervisorError(
@@ -45,14 +44,19 @@ class NetworkProbes:
                 details=str(error) or type(error).__name__,
                 resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between",
             ) from error
-        return EndpointFacts(certificate=_judged(der, endpoint.tls, problem), clock_s=_ahead_s(date))
+        certificate = _judged(page.der, endpoint.tls, problem)
+        dated = out_of_date(problem, host, port)
+        if dated is not None:
+            told = "\n".join(filter(None, (f"{problem}: {dated.says}", dated.clocks)))
+            certificate = replace(certificate, problem=told, remedy=dated.remedy)
+        return EndpointFacts(certificate=certificate, clock_s=_ahead_s(page.at))
 
     def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
         """See `Probes.certificate`."""
         try:
             with (
-                socket.create_connection((str(address), port), timeout=_TIMEOUT_S) as connection,
-                _unchecked().wrap_socket(connection) as tls,
+                socket.create_connection((str(address), port), timeout=TIMEOUT_S) as connection,
+                unchecked().wrap_socket(connection) as tls,
             ):
                 return _facts(tls.getpeercert(binary_form=True) or b"")
         except (OSError, ValueError) as error:
@@ -73,28 +77,6 @@ class NetworkProbes:
         return True
 
 
-def _ask(host: str, port: int) -> tuple[bytes, str]:
-    """The certificate in DER and the HTTP answer's Date, unchecked."""
-    with (
-        socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection,
-        _unchecked().wrap_socket(connection, server_hostname=host) as tls,
-        tls.makefile("rb") as head,
-    ):
-        der = tls.getpeercert(binary_form=True) or b""
-        tls.sendall(f"GET {_LOGIN_PAGE} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-        lines = iter(lambda: head.readline(65536).decode("latin-1").strip(), "")
-        dates = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("date:")]
-    return der, next(iter(dates), "")
-
-
-def _unchecked() -> ssl.SSLContext:
-    """A context that looks at a certificate without trusting it: nothing that matters is sent through it."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _distrust(host: str, port: int, tls: TlsSpec) -> str:
     """Why the CA file, or the system's CAs, do not vouch for the certificate; empty where they do."""
     try:
@@ -103,7 +85,7 @@ def _distrust(host: str, port: int, tls: TlsSpec) -> str:
         return f"the CA file {tls.ca_file} cannot be used: {error}"
     # Python 3.13 asks for extensions that Proxmox VE's own CA need not have; requests does not ask for them.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
+    with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
         try:
             context.wrap_socket(connection, server_hostname=host).close()
         except ssl.SSLCertVerificationError as error:
@@ -133,12 +115,9 @@ def _judged(der: bytes, tls: TlsSpec, problem: str) -> CertificateFacts:
     return _facts(der, trust="" if problem else by, problem=problem)
 
 
-def _ahead_s(date: str) -> float | None:
+def _ahead_s(at: datetime | None) -> float | None:
     """By how many seconds a Date header is ahead of our clock; it has whole seconds, so half of one is added."""
-    try:
-        return parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
-    except ValueError:
-        return None
+    return None if at is None else at.timestamp() + 0.5 - time.time()
 
 
 def _has_neighbour(address: IPv4Address) -> bool:

@@ -164,9 +164,8 @@ class _Doctor:
             return warning("tls", "the certificate is NOT checked (insecure)", pin, facts=facts)
         shown = f"its fingerprint is {certificate.fingerprint}"
         if certificate.problem:
-            return failed(
-                "tls", f"the certificate is not to be trusted: {certificate.problem}\n{shown}", pin, facts=facts
-            )
+            says = f"the certificate is not to be trusted: {certificate.problem}\n{shown}"
+            return failed("tls", says, certificate.remedy or pin, facts=facts)
         return ok("tls", f"the certificate is {certificate.trust}; {shown}", facts=facts)
 
     def _token(self) -> Check:

@@ -96,12 +96,14 @@ class CertificateFacts:
         days_left: Until it ends by our clock; negative when it has.
         trust: Why it is accepted, in a few words; empty where it is not.
         problem: Why it is not accepted, in TLS's words; empty where it is.
+        remedy: What to do about the problem, where that is not to trust the certificate; empty where it is.
     """
 
     fingerprint: str
     days_left: float
     trust: str = ""
     problem: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

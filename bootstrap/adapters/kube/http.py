@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from bootstrap.adapters.first_page import out_of_date
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 
@@ -25,6 +26,7 @@ Object = dict[str, Any]
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 _POOL_SIZE = 32
+_HTTPS_PORT = 443
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses of an API server that starts, stops or is busy."""
 
@@ -157,11 +159,7 @@ class KubeHttp:
             # The client's way to tell of TLS trouble: status 0.
             details = str(error.reason)
             if "CERTIFICATE_VERIFY_FAILED" in details:
-                raise KubernetesError(
-                    f"{self.server} is not the API of this cluster",
-                    details=details,
-                    resolution="another machine may have this address now, or the API's certificate lacks it (tls_san)",
-                ) from error
+                raise _distrusted(self.server, details) from error
             raise KubeUnreachableError(brief, details=details) from error
         except (HTTPError, OSError) as error:
             raise KubeUnreachableError(brief, details=str(error) or type(error).__name__) from error
@@ -217,6 +215,29 @@ def parse_object(text: str) -> Object:
     if not isinstance(value, dict):
         raise KubernetesError("the Kubernetes API sent no object", details=text[:200])
     return value
+
+
+def _distrusted(server: str, details: str) -> KubernetesError:
+    """The error for a certificate that this cluster's CA does not vouch for, or that is not valid now."""
+    parts = urlsplit(server)
+    dated = out_of_date(details, parts.hostname or "", parts.port or _HTTPS_PORT)
+    if dated is None:
+        return KubernetesError(
+            f"{server} is not the API of this cluster",
+            details=details,
+            resolution="another machine may have this address now, or the API's certificate lacks it (tls_san)",
+        )
+    if dated.clocks:
+        return KubernetesError(
+            f"the certificate of {server} is not valid by this computer's clock, which is likely wrong",
+            details=f"{dated.clocks}\n{dated.says}\n{details}",
+            resolution=dated.remedy,
+        )
+    return KubernetesError(
+        f"the certificate of {server} is not valid now",
+        details=f"{dated.says}\n{details}",
+        resolution="k3s renews its certificates when it starts: `systemctl restart k3s` on the servers, one by one",
+    )
 
 
 def _message(text: str) -> str:

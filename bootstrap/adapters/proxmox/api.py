@@ -13,7 +13,7 @@ import requests
 import urllib3.exceptions
 from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
 
-from bootstrap.adapters.proxmox import tls
+from bootstrap.adapters.proxmox import products, tls
 from bootstrap.adapters.proxmox.failures import AnswerLostError, from_status
 from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
@@ -109,6 +109,8 @@ class Api:
         try:
             answer = getattr(self._resource(path), method)(**parameters)
         except proxmoxer.ResourceException as error:
+            if not self._answered and error.status_code in products.STRANGE:
+                self._check_product(error.status_code)
             self._heard()
             refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
             raise self._mask(refused) from error
@@ -117,12 +119,12 @@ class Api:
                 self._away_since_s = began_s
             raise self._mask(self._unanswered(error, what=what)) from error
         except (KeyError, TypeError, AttributeError) as error:  # JSON without "data" or that is no object
-            raise _no_proxmox(what, self._endpoint.url) from error
+            raise self._no_proxmox(what) from error
         finally:
             # Never the parameters: keys and passwords are among them.
             logger.debug("%s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
-            raise _no_proxmox(what, self._endpoint.url)
+            raise self._no_proxmox(what)
         self._heard()
         return answer
 
@@ -188,6 +190,24 @@ class Api:
             resolution="check the network and the Proxmox node's pveproxy, then run the command again",
         )
 
+    def _check_product(self, status: int) -> None:
+        """Raise AuthenticationError where the endpoint's first answer is another product's than Proxmox VE's."""
+        product = products.product_at(self._host, self._port)
+        if product:
+            raise AuthenticationError(
+                f"what answers at {self._host}:{self._port} is {product}, not Proxmox VE's API",
+                details=f"it answered with HTTP {status}",
+                resolution=_PORT_REMEDY,
+            )
+
+    def _no_proxmox(self, what: str) -> HypervisorError:
+        product = products.product_at(self._host, self._port)
+        return AuthenticationError(
+            f"cannot {what}: what answers at {self._endpoint.url} is no Proxmox VE API",
+            details=f"it is {product}" if product else "",
+            resolution=_PORT_REMEDY,
+        )
+
     def _mask(self, error: HypervisorError) -> HypervisorError:
         """Without the token's secret, should anybody have echoed it."""
         error.details = error.details.replace(self._endpoint.token.secret, "***")
@@ -224,13 +244,6 @@ def _refused(
     errors = {str(name): text for name, text in texts.items() if isinstance(text, str)}
     return from_status(
         status=error.status_code, reason=reason, errors=errors, what=what, token=token, asked_for=asked_for
-    )
-
-
-def _no_proxmox(what: str, url: str) -> HypervisorError:
-    return AuthenticationError(
-        f"cannot {what}: what answers at {url} is no Proxmox VE API",
-        resolution=_PORT_REMEDY,
     )
 
 

@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
+from bootstrap.adapters.first_page import out_of_date
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.endpoint import TlsSpec
 
@@ -124,9 +125,17 @@ def certificate_error(error: Exception, *, host: str, port: int, tls: TlsSpec) -
             details=f"expected {normal_fingerprint(tls.fingerprint)}\nfound    {found}",
             resolution=f"if the certificate was renewed, {pin} {check}; else somebody else answers at that address",
         )
+    dated = out_of_date(str(error), host, port)
+    if dated is not None and dated.clocks:
+        return AuthenticationError(
+            f"the certificate of {host}:{port} is not valid by this computer's clock, which is likely wrong",
+            details=f"{dated.clocks}\n{dated.says}",
+            resolution=dated.remedy,
+        )
+    says = f"{error}\n{dated.says}" if dated is not None else str(error)
     return AuthenticationError(
         f"the certificate of {host}:{port} cannot be trusted",
-        details=f"{error}\nits SHA-256 fingerprint is {found or 'unknown'}",
+        details=f"{says}\nits SHA-256 fingerprint is {found or 'unknown'}",
         resolution=f"{pin} {check}, or give `ca_file` a copy of /etc/pve/pve-root-ca.pem",
     )
 

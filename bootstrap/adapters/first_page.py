@@ -1,0 +1,144 @@
+"""Asks what answers at an address, without trust in it: its certificate, its clock, the title of its first page.
+
+What is found is advice for the user alone: nothing is accepted because of it, and no secret is sent.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import socket
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import BinaryIO
+
+from cryptography import x509
+
+TIMEOUT_S = 5.0
+CLOCK_OFF_S = 300.0
+"""From this difference on a clock is the likely cause where a certificate's dates do not fit."""
+
+_PAGE = "/"
+"""Open to all: at Proxmox VE what needs a login answers 401 only after 3 s."""
+_MOST_BYTES = 65536
+_TITLE = re.compile(r"<title>\s*([^<]*?)\s*</title>", re.IGNORECASE)
+_OUT_OF_DATE = ("not yet valid", "has expired")
+"""OpenSSL's words for X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPage:
+    """What answers.
+
+    Attributes:
+        der: Its certificate.
+        date: The `Date` header as it came; empty without one.
+        title: Of the HTML page; empty without one.
+    """
+
+    der: bytes
+    date: str
+    title: str
+
+    @property
+    def at(self) -> datetime | None:
+        """Its clock, one second exact."""
+        try:
+            told = parsedate_to_datetime(self.date)
+        except ValueError:
+            return None
+        return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfDate:
+    """A certificate that is not valid by this computer's clock.
+
+    Attributes:
+        says: Since or until when it is valid.
+        clocks: Both clocks, where they differ by more than `CLOCK_OFF_S`; empty where they do not, or nobody told.
+        remedy: What to do about the clocks; empty where they are not the cause.
+    """
+
+    says: str
+    clocks: str = ""
+    remedy: str = ""
+
+
+def read_first_page(host: str, port: int) -> FirstPage:
+    """Ask. Raises OSError, and ValueError for a name that is none."""
+    with (
+        socket.create_connection((host, port), timeout=TIMEOUT_S) as connection,
+        unchecked().wrap_socket(connection, server_hostname=host) as tls,
+        tls.makefile("rb") as answer,
+    ):
+        der = tls.getpeercert(binary_form=True) or b""
+        tls.sendall(f"GET {_PAGE} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        lines = iter(lambda: answer.readline(_MOST_BYTES).decode("latin-1").strip(), "")
+        dates = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("date:")]
+        title = _TITLE.search(_some_of(answer))
+    return FirstPage(der=der, date=next(iter(dates), ""), title=html.unescape(title[1]) if title else "")
+
+
+def unchecked() -> ssl.SSLContext:
+    """A context that looks at a certificate without trusting it: nothing that matters is sent through it."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def title_at(host: str, port: int) -> str:
+    """The title of what answers, as in `pve1 - Proxmox Virtual Environment`; empty where there is none."""
+    try:
+        return read_first_page(host, port).title
+    except (OSError, ValueError) as error:
+        logger.info("%s:%d shows no page: %s", host, port, error)
+        return ""
+
+
+def out_of_date(refusal: str, host: str, port: int) -> OutOfDate | None:
+    """Why a certificate is not valid now, where that is what TLS refused.
+
+    Args:
+        refusal: What OpenSSL said.
+        host: Who shows the certificate.
+        port: And where.
+    """
+    if not any(word in refusal for word in _OUT_OF_DATE):
+        return None
+    try:
+        page = read_first_page(host, port)
+        certificate = x509.load_der_x509_certificate(page.der)
+    except (OSError, ValueError) as error:
+        logger.info("the certificate of %s:%d cannot be read: %s", host, port, error)
+        return None
+    now = datetime.now(UTC)
+    since, until = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    says = f"it is not valid before {_said(since)}" if now < since else f"it was valid until {_said(until)}"
+    if page.at is None or abs((page.at - now).total_seconds()) <= CLOCK_OFF_S:
+        return OutOfDate(says=says)
+    return OutOfDate(
+        says=says,
+        clocks=f"this computer's clock says {_said(now)}, {host} says {_said(page.at)}",
+        remedy="set the clock that is wrong, most likely this computer's (`timedatectl set-ntp true`, "
+        "`timedatectl` shows it), then run the command again",
+    )
+
+
+def _some_of(answer: BinaryIO) -> str:
+    """The beginning of a page; one that breaks off or does not come has no title, and is no failure."""
+    try:
+        return answer.read(_MOST_BYTES).decode(errors="replace")
+    except OSError as error:
+        logger.info("no page came: %s", error)
+        return ""
+
+
+def _said(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
