@@ -113,12 +113,7 @@ class Cloning:
         Raises:
             VmidTakenError: It is not.
         """
-        try:
-            self._api.get("cluster/nextid", what=what, vmid=vmid)
-        except VmidTakenError as error:
-            # After "400 Parameter verification failed."
-            error.details = error.details.partition("\n")[2] or error.details
-            raise
+        self._api.get("cluster/nextid", what=what, vmid=vmid)
 
     def _made(self, request: Request, *, what: str) -> bool:
         """Whether the VM is there and ours, by its description and name; waits until its task is done.

@@ -349,8 +349,8 @@ def test_a_bare_refusal(lab: Lab) -> None:
 def test_a_start_that_cannot_be(lab: Lab, word: str, ends: str) -> None:
     lab.clone(201)
     cause(lab, word)
-    assert lab.api("POST", f"{ONE}/status/start")
-    until(lambda: str(lab.server.pve.tasklog[-1].get("exitstatus", "")).startswith(ends))
+    upid = lab.send("POST", f"/api2/json{ONE}/status/start").json()["data"]
+    assert lab.ended(upid)["exitstatus"].startswith(ends)
 
 
 def test_a_vm_that_is_paused_and_stays_so(lab: Lab) -> None:
