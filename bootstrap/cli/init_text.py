@@ -70,10 +70,13 @@ def _pve_node(facts: PveNodeFacts) -> tuple[str, ...]:
 
     if not facts.online:
         return facts.name, "-", "-", "offline", "-"
-    free_mib = max(0, Capacity.of(facts, SizingSpec()).free_memory_mib)
+    room = Capacity.of(facts, SizingSpec())
+    sizes = ("unknown", "unknown", "unknown")
+    if room.is_known:
+        sizes = (str(facts.cores), _gib(facts.memory_mib), _gib(max(0, room.free_memory_mib)))
     vnets = {vnet.name for vnet in facts.vnets}
     bridges = ", ".join(f"{name} (vnet)" if name in vnets else name for name in sorted(facts.bridges))
-    return facts.name, str(facts.cores), _gib(facts.memory_mib), _gib(free_mib), bridges or "not to be seen"
+    return facts.name, *sizes, bridges or "not to be seen"
 
 
 def _storages(pve_nodes: tuple[PveNodeFacts, ...]) -> Iterator[tuple[str, ...]]:

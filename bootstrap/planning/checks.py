@@ -264,14 +264,19 @@ def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
     used = {machine.place.pve_node for machine in new}
     for facts in observed.pve_nodes:
         if facts.online and (facts.name in used or not used):
-            room = Capacity.of(facts, spec.sizing)
-            lines.append(
-                f"{facts.name}: {facts.memory_mib} MiB - {spec.sizing.memory_reserve_mib} reserve - "
-                f"{facts.committed_memory_mib} of guests = {room.free_memory_mib} MiB; {facts.cores} cores x "
-                f"{spec.sizing.cpu_overcommit:g} - {facts.committed_cores} of guests = {room.free_cores} vCPUs"
-            )
+            lines.append(f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, spec.sizing))}")
     lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(spec, observed).items()]
     return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
+
+
+def _arithmetic(facts: PveNodeFacts, room: Capacity) -> str:
+    if not room.is_known:
+        return room.unknown
+    return (
+        f"{facts.memory_mib} MiB - {room.sizing.memory_reserve_mib} reserve - {facts.committed_memory_mib} of guests "
+        f"= {room.free_memory_mib} MiB; {facts.cores} cores x {room.sizing.cpu_overcommit:g} - "
+        f"{facts.committed_cores} of guests = {room.free_cores} vCPUs"
+    )
 
 
 def _in_use(spec: ClusterSpec, observed: Observed) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:

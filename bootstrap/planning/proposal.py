@@ -32,6 +32,7 @@ MEMORY_MIB = ((4096, 8192), (4096, 4096), (2048, 4096), (2048, 2048), (2048, 102
 """RAM of a server and of a worker, the best first. A k3s server wants 2 GiB, an agent 512 MiB (k3s's requirements)."""
 COMFORT = 0.75
 """Share of the free memory that a proposal takes, if it can be had smaller: somebody will want another machine."""
+_UNKNOWN = "What the Proxmox nodes can take is unknown: the token lacks Sys.Audit. These are the smallest sizes."
 CORES = 2
 DISK_GIB = 20
 WORKERS = 3
@@ -201,7 +202,9 @@ def _sized(
             fitting.append(each)
     if not fitting:
         smallest = tried[len(MEMORY_MIB) - 1] if wishes.workers is not None else tried[-1]
-        return smallest, ("Even the smallest sizes do not fit now.",), (_refusal(smallest, stage),)
+        known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
+        said = "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
+        return smallest, (said,), (_refusal(smallest, stage),)
     easy = [each for each in fitting if _memory_mib(each) <= COMFORT * free_mib]
     chosen = easy[0] if easy else fitting[-1]
     said = (

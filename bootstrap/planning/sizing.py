@@ -66,6 +66,16 @@ class Capacity:
         )
 
     @property
+    def is_known(self) -> bool:
+        """Whether the Proxmox node told its CPUs and memory; none has 0 of both."""
+        return bool(self.cores or self.memory_mib)
+
+    @property
+    def unknown(self) -> str:
+        """Why they are not known."""
+        return f"its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/{self.pve_node}"
+
+    @property
     def free_memory_mib(self) -> int:
         """RAM that machines may still be given; negative where the node is overfull already."""
         return self.memory_mib - self.sizing.memory_reserve_mib - self.committed_memory_mib
@@ -88,8 +98,8 @@ def why_not(capacity: Capacity, machine: MachineSpec, *, disks_gib: Mapping[Stor
         machine: The machine.
         disks_gib: What its disks take of each storage.
     """
-    if not capacity.cores and not capacity.memory_mib:
-        return (f"its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/{capacity.pve_node}",)
+    if not capacity.is_known:
+        return (capacity.unknown,)
     reasons = []
     if machine.cores > capacity.cores:
         reasons.append(

@@ -12,7 +12,7 @@ from bootstrap.commands.up import prepare_up
 from bootstrap.errors import HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts
-from bootstrap.planning.checks import Verdict, check_kvm, check_quorum
+from bootstrap.planning.checks import Verdict, check_capacity, check_kvm, check_quorum
 from bootstrap.planning.sizing import Capacity, why_not
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -72,6 +72,15 @@ def test_unknown_capacity_names_the_missing_right_and_no_number() -> None:
     (reason,) = why_not(Capacity.of(facts, spec.sizing), machine, disks_gib={})
     assert "Sys.Audit on /nodes/pve1" in reason
     assert "0" not in reason
+
+
+def test_doctors_arithmetic_has_no_zero_where_nothing_is_known() -> None:
+    world = World()
+    up(world)
+    world.pve_nodes = [replace(world.pve_nodes[0], cores=0, memory_mib=0)]
+    found = check_capacity(cluster(), observe_proxmox(cluster(), world.ports), prepare_up(cluster(), world.ports))
+    assert "pve1: its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/pve1" in found.says
+    assert "0 cores" not in found.says
 
 
 def test_doctor_tells_quorum_and_kvm_in_advance() -> None:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.adapters.images import catalogue
+from bootstrap.cli.init_text import survey_text
+from bootstrap.commands.init import Survey
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import IMAGES, TemplateRef
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
@@ -253,3 +255,17 @@ def test_a_cluster_that_is_there_keeps_its_vmids() -> None:
     assert proposal.remarks["vmids"] == ("The cluster has 1 machine already; their vmids are in this range.",)
     other = propose(seen, replace(WISHES, cluster=ClusterName("other"))).spec.placement.vmids
     assert machine.vmid not in other
+
+
+def test_without_sys_audit_nothing_is_told_as_room() -> None:
+    blind = replace(pve_node(), cores=0, memory_mib=0)
+    found = propose(observed(TEMPLATE, pve_nodes=(blind,)), WISHES)
+    remarks = str(found.remarks)
+    assert ("lacks Sys.Audit" in remarks, "do not fit" in remarks) == (True, False)
+    assert any("Sys.Audit on /nodes/pve1" in problem for problem in found.problems)
+    row = next(
+        line
+        for line in survey_text(Survey(observed=observed(pve_nodes=(blind,)), templates=(), missing=())).splitlines()
+        if line.startswith("pve1")
+    )
+    assert row.split()[1:4] == ["unknown"] * 3
