@@ -26,6 +26,7 @@ class Timeouts:
             a look costs.
         final_cause_s: A final cause in a journal is believed when it still stands after this long: k3s repeats its
             complaint every 2 to 5 s.
+        pause_look_s: While a machine is waited for, its VM is asked this often whether it is paused.
     """
 
     run_s: float = 3600.0
@@ -41,6 +42,7 @@ class Timeouts:
     first_ask_s: float = 2.0
     journal_every_s: float = 4.0
     final_cause_s: float = 12.0
+    pause_look_s: float = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def _await_addresses(
 ) -> tuple[IPv4Address, IPv6Address | None]:
     static = vm.record.address if vm.record else None
     off: list[str] = []
-    pauses = PauseWatch(vm, context)
+    pauses = PauseWatch(name, context)
     clock = context.ports.clock
 
     def poll() -> tuple[IPv4Address, IPv6Address | None] | NotYet:
@@ -112,7 +112,7 @@ def _await_addresses(
         except AgentNotRunningError as error:
             context.pacing.silent(name, vm.pve_node, now_s=clock.now_s())
             _check_power(name, vm, error, off)
-            return NotYet(pauses.look(now_s=clock.now_s()) or error.details or error.brief)
+            return NotYet(pauses.look() or error.details or error.brief)
         context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
         chosen = _own_address(interfaces, vm, context)
@@ -227,6 +227,7 @@ def _await_login(
     last: list[SshUnreachableError] = []
     fresh = context.findings.started_s.get(name) is not None
     refusals: list[str] = []
+    pauses = PauseWatch(name, context)
 
     def poll() -> GuestShell | NotYet:
         try:
@@ -242,7 +243,7 @@ def _await_login(
             if clock.now_s() - looked_s[0] >= LOOK_AGAIN_S:
                 looked_s[0] = clock.now_s()
                 _check_place(name, vm, address, off, context)
-            return NotYet(str(error))
+            return NotYet(pauses.look() or str(error))
 
     condition = Condition(
         what=f"SSH on {name} ({user}@{address})",

@@ -9,6 +9,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.identity import inherit
 from bootstrap.execution.kube_patience import once_it_answers
+from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
@@ -103,12 +104,13 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
     kube = context.findings.access.need(CLUSTER).kube
     patience = context.patience(lane, context.timeouts.ready_s)
     window_s = 2.0
+    pauses = PauseWatch(machine.name, context)
 
     def poll() -> KubeNode | NotYet:
         kube_node = kube.await_node(machine.name, accept=_is_ready, timeout_s=window_s)
         if kube_node is None:
-            return NotYet("it has not registered")
-        return kube_node if kube_node.ready else NotYet(kube_node.problem or "not Ready")
+            return NotYet(pauses.look() or "it has not registered")
+        return kube_node if kube_node.ready else NotYet(pauses.look() or kube_node.problem or "not Ready")
 
     condition = Condition(
         what=f"the Kubernetes node {machine.name} to be Ready",

@@ -1,38 +1,48 @@
-"""A guest agent that stays silent: is the VM paused?"""
+"""A machine that keeps a run waiting: is its VM paused?"""
 
 from __future__ import annotations
 
+import logging
+
 from bootstrap.errors import HypervisorError
 from bootstrap.execution.context import RunContext
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import VmRecord
 
-LOOK_EVERY_S = 15.0
-"""A machine that boots is silent too, and for each look Proxmox VE reads a config and asks QEMU."""
+logger = logging.getLogger(__name__)
 
 
 class PauseWatch:
     """Looks now and then, during a wait, whether the VM that is waited for is paused.
 
+    Not at each poll: a machine that boots is silent too, and for each look Proxmox VE reads a config and asks QEMU.
+
     Args:
-        vm: The VM.
+        name: The machine.
         context: The run.
     """
 
-    def __init__(self, vm: VmRecord, context: RunContext) -> None:
-        self._vm = vm
+    def __init__(self, name: MachineName, context: RunContext) -> None:
+        self._place = context.findings.places.get(name)
         self._context = context
         self._looked_s = context.ports.clock.now_s()
         self._found = ""
 
-    def look(self, *, now_s: float) -> str:
+    def look(self) -> str:
         """That the VM is paused, as a wait's problem; empty where it is not, or nobody tells."""
-        vm = self._vm
-        if vm.kind is MachineKind.VM and now_s - self._looked_s >= LOOK_EVERY_S:
-            self._looked_s = now_s
-            try:
-                halted = self._context.ports.hypervisor.read_vm(vm.vmid, pve_node=vm.pve_node).halted
-            except HypervisorError:
-                halted = ""  # the wait itself meets what is wrong, and tells it
-            self._found = f"VM {vm.vmid} on {vm.pve_node} is paused (QEMU says {halted})" if halted else ""
+        place, now_s = self._place, self._context.ports.clock.now_s()
+        if place is None or now_s - self._looked_s < self._context.timeouts.pause_look_s:
+            return self._found
+        self._looked_s = now_s
+        try:
+            vm = self._context.ports.hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
+        except HypervisorError as error:
+            logger.info("%s", error)  # the wait itself meets what is wrong, and tells it
+            return self._found
+        self._found = ""
+        if vm.kind is MachineKind.VM and vm.halted:
+            self._found = (
+                f"VM {vm.vmid} on {vm.pve_node} is paused (QEMU says {vm.halted}); `up` again resumes it, as does "
+                f"`qm resume {vm.vmid}` there"
+            )
         return self._found

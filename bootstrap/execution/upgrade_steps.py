@@ -9,6 +9,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.execution.guest_steps import fetched, send_k3s
 from bootstrap.execution.k3s_steps import CLUSTER, install, token_there
+from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_facts
 from bootstrap.execution.units import await_api, begin_start, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec, Role
@@ -117,6 +118,7 @@ def await_version(step: AwaitVersion, lane: str, context: RunContext) -> Done:
 
 def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
     kube = _kube(context)
+    pauses = PauseWatch(step.machine, context)
 
     def arrived(kube_node: KubeNode | None) -> bool:
         return kube_node is not None and kube_node.ready and kube_node.version == step.version
@@ -124,10 +126,10 @@ def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
     def poll() -> KubeNode | NotYet:
         kube_node = kube.await_node(step.machine, accept=arrived, timeout_s=WINDOW_S)
         if kube_node is None:
-            return NotYet("it has not registered")
+            return NotYet(pauses.look() or "it has not registered")
         if kube_node.version != step.version:
             return NotYet(f"its kubelet is {kube_node.version or 'of no version yet'}")
-        return kube_node if kube_node.ready else NotYet(kube_node.problem or "not Ready")
+        return kube_node if kube_node.ready else NotYet(pauses.look() or kube_node.problem or "not Ready")
 
     condition = Condition(
         what=f"the Kubernetes node {step.machine} to be Ready with {step.version}",

@@ -242,6 +242,15 @@ class VmRecord:
     ha_managed: bool = False
 
     @property
+    def idle(self) -> str:
+        """Why its guest does nothing: `is powered off`, `is paused`, `is paused (io-error)`; empty where it works."""
+        if not self.running:
+            return "is powered off"
+        if not self.halted:
+            return ""
+        return "is paused" if self.halted == "paused" else f"is paused ({self.halted})"
+
+    @property
     def identity(self) -> str | None:
         """What tells this very VM from another one of the same vmid.
 

@@ -35,7 +35,7 @@ def healthy_server(
     candidates = sorted(
         (vm.record.state is RecordState.LEAVING, vm.record.machine, machine_of(vm, vm.record))
         for vm in observed.vms
-        if vm.record and vm.running and vm.record.machine in ready and is_ours(vm, spec.name)
+        if vm.record and not vm.idle and vm.record.machine in ready and is_ours(vm, spec.name)
         if vm.record.machine not in doubled
     )
     return candidates[0][2] if candidates else None

@@ -105,8 +105,8 @@ def why_goes(member: Member) -> str:
         return "was on its way out already"
     if member.vm is None:
         return "has no VM"
-    if not member.vm.running:
-        return "is powered off"
+    if member.vm.idle:
+        return member.vm.idle
     return "works" if member.well else "is not Ready"
 
 

@@ -149,10 +149,8 @@ def needs_work(standing: Standing) -> str:
         return "has no VM"
     if vm.record is not None and vm.record.state is RecordState.CLONING:
         return "is half-made"
-    if not vm.running:
-        return "is powered off"
-    if vm.halted:
-        return f"is paused ({vm.halted})" if vm.halted != "paused" else "is paused"
+    if vm.idle:
+        return vm.idle
     if kube_node is None:
         return "is not in the cluster"
     if not kube_node.ready:

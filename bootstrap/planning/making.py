@@ -281,7 +281,7 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
     """The steps until the VM is powered on; a VM that is configured is only started or resumed, a running one left."""
     start = StartVm(machine=machine.name)
     if standing.vm is not None and standing.made:
-        return () if standing.vm.running and not standing.vm.halted else (start,)
+        return () if not standing.vm.idle else (start,)
     source = making.sources.of(machine, place_of.pve_node)
     if isinstance(source, ContainerBase):
         return (_container_step(making, machine, place_of, source), start)

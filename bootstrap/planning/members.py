@@ -55,7 +55,7 @@ class Member:
     @property
     def well(self) -> bool:
         """Whether it runs and is Ready, as far as can be seen."""
-        return self.vm is not None and self.vm.running and self.kube_node is not None and self.kube_node.ready
+        return self.vm is not None and not self.vm.idle and self.kube_node is not None and self.kube_node.ready
 
     @property
     def pve_node(self) -> PveNodeName | None:

@@ -48,7 +48,7 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
     machines = present_machines(spec, observed)
     servers = [each for each in machines if each.is_server]
     chosen = _chosen(spec, servers, snapshot, server)
-    agents = [each for each in machines if not each.is_server and each.vm.running]
+    agents = [each for each in machines if not each.is_server and not each.vm.idle]
     lanes = [kubeconfig_lane(spec), _restoring_lane(chosen, servers, snapshot)]
     previous = ready(chosen.machine.name)
     for other in servers:
@@ -99,8 +99,8 @@ def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, w
 
 
 def _stopping(each: Present) -> list[LaneStep]:
-    """Until k3s is stopped on a server; a VM that is off is started, lest it comes back later with its old data."""
-    steps = [] if each.vm.running else [LaneStep(step=StartVm(machine=each.machine.name))]
+    """Until k3s is stopped on a server; a VM that is off or paused is started, lest it comes back with its old data."""
+    steps = [] if not each.vm.idle else [LaneStep(step=StartVm(machine=each.machine.name))]
     return [
         *steps,
         LaneStep(step=AwaitGuest(machine=each.machine.name)),
@@ -153,6 +153,6 @@ def _notes(snapshot: Snapshot, chosen: Present, machines: Sequence[Present]) -> 
         f"all that was changed in Kubernetes since {snapshot.name}{made} is lost; volumes' contents stay as they are",
         f"the API is away until {chosen.machine.name} serves the restored data",
     ]
-    off = [each.machine.name for each in machines if not each.is_server and not each.vm.running]
-    notes += [f"{name} is powered off: `homelab-k8s up` brings it back afterwards" for name in off]
+    off = [each for each in machines if not each.is_server and each.vm.idle]
+    notes += [f"{each.machine.name} {each.vm.idle}: `homelab-k8s up` brings it back afterwards" for each in off]
     return tuple(notes)

@@ -35,7 +35,7 @@ def plan_rotate(spec: ClusterSpec, observed: Observed, *, unfinished: bool) -> P
     check_twins(spec, observed)
     machines = present_machines(spec, observed)
     first = needed_server(spec, observed)
-    running = [each for each in machines if each.vm.running]
+    running = [each for each in machines if not each.vm.idle]
     servers = [each for each in running if each.is_server]
     others = [each for each in servers if each.machine.name != first.name]
     leader = next(each for each in servers if each.machine.name == first.name)
@@ -86,8 +86,8 @@ def _lane(each: Present, *, after: Gate) -> Lane:
 def _notes(machines: tuple[Present, ...], *, unfinished: bool) -> tuple[str, ...]:
     notes = ["a rotation that was cut off is finished; no third token is made"] if unfinished else []
     notes += [
-        f"{each.machine.name} is powered off: it gets the new token from `homelab-k8s up`"
+        f"{each.machine.name} {each.vm.idle}: it gets the new token from `homelab-k8s up`"
         for each in machines
-        if not each.vm.running
+        if each.vm.idle
     ]
     return tuple(notes)

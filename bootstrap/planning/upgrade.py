@@ -127,8 +127,8 @@ def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
         return ""  # it has left Kubernetes; only its VM is still to go
     if vm.record is not None and vm.record.state is RecordState.CLONING:
         return "is half-made"
-    if not vm.running:
-        return "is powered off"
+    if vm.idle:
+        return vm.idle
     return "is not in the cluster" if kube_node is None else ""
 
 
