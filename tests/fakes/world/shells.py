@@ -142,6 +142,8 @@ class FakeShell(DataScripts):
                 labels=labels,  # type: ignore[arg-type]
             )
             self.world.kube_nodes[name] = replace(node, version=version, roles=node.roles | roles)
+        if self.vm.name in self.world.paused_once_joined:
+            self.vm.halted = "io-error"
 
     def _unit_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         state = "active" if self.vm.unit else "activating"

@@ -36,6 +36,7 @@ class World:
         packages: Versions of each Proxmox node's packages, where the token may see them.
         journal: Each acting call, as `verb name`, in order.
         fail_clone: Machine names whose clone task fails.
+        paused_once_joined: Machine names whose VM is paused (`io-error`) as soon as Kubernetes has a node of it.
         silent: Machine names whose guest agent never answers.
         refuses_key: Machine names whose sshd refuses our key.
         taken_while_cloning: Vmids that somebody takes between look and clone.
@@ -94,6 +95,7 @@ class World:
     directory: Path = Path("/nonexistent")
     lost_quorum: LostQuorum | None = None
     fail_clone: set[str] = field(default_factory=set)
+    paused_once_joined: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     refuses_key: set[str] = field(default_factory=set)
     no_agent: set[str] = field(default_factory=set)
@@ -174,7 +176,7 @@ class World:
     def is_alive(self, name: str | None) -> bool:
         """Whether a Kubernetes node's kubelet runs."""
         vm = self.vm_named(name) if name else None
-        return vm is not None and vm.running and bool(vm.unit)
+        return vm is not None and vm.running and not vm.halted and bool(vm.unit)
 
     def by_address(self, address: IPv4Address) -> FakeVm:
         for vm in self.vms.values():

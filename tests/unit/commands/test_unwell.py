@@ -9,7 +9,7 @@ import pytest
 from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up
-from bootstrap.errors import HypervisorError, PreflightError
+from bootstrap.errors import DeadlineError, HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts
 from bootstrap.planning.checks import Verdict, check_capacity, check_kvm, check_quorum
@@ -63,6 +63,14 @@ def test_a_machine_that_is_paused_again_names_its_storage() -> None:
         up(world)
     assert "io-error" in failed.value.details
     assert "pvesm status" in failed.value.resolution
+
+
+def test_the_wait_for_ready_tells_that_the_vm_is_paused() -> None:
+    world = World(paused_once_joined={"demo-workers-1"})
+    with pytest.raises(DeadlineError, match="demo-workers-1 to be Ready") as failed:
+        up(world)[0].raise_failures()
+    assert "is paused (QEMU says io-error)" in failed.value.details
+    assert "`qm resume" in failed.value.details
 
 
 def test_unknown_capacity_names_the_missing_right_and_no_number() -> None:
