@@ -142,9 +142,14 @@ class Api:
             InterruptedRunError: The run was interrupted between two attempts.
         """
         deadline_s = self._clock.now_s() + self._retry_for_s
+        pause = wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S)
+
+        def left_s() -> float:
+            return self._until_s(deadline_s) - self._clock.now_s()
+
         retrying = Retrying(
-            stop=lambda _state: self._stop.is_set() or self._clock.now_s() >= self._until_s(deadline_s),
-            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S),
+            stop=lambda _state: self._stop.is_set() or left_s() <= 0,
+            wait=lambda state: max(0.0, min(pause(state), left_s())),  # the last attempt is made at the deadline
             retry=retry_if_exception_type(TransientError),
             sleep=self._clock.sleep,
             reraise=True,
