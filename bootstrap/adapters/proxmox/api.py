@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import proxmoxer
 import requests
 import urllib3.exceptions
-from tenacity import Retrying, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from bootstrap.adapters.proxmox import products, tls
-from bootstrap.adapters.proxmox.failures import AnswerLostError, from_status
+from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
 from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
@@ -67,6 +67,7 @@ class Api:
         self._retry_for_s = retry_for_s
         self._answered = False
         self._away_since_s: float | None = None
+        self._silent_since_s: dict[str, float] = {}
         self.token = str(endpoint.token)
         self._host, self._port, prefix = _address(endpoint.url)
         backend = proxmoxer.ProxmoxAPI(
@@ -113,6 +114,8 @@ class Api:
                 self._check_product(error.status_code)
             self._heard()
             refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
+            if isinstance(refused, PveNodeUnreachableError):
+                refused.silent_since_s = self._silent_since_s.setdefault(_node_of(path), began_s)
             raise self._mask(refused) from error
         except requests.exceptions.RequestException as error:
             if self._away_since_s is None:
@@ -126,6 +129,7 @@ class Api:
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
             raise self._no_proxmox(what)
         self._heard()
+        self._silent_since_s.pop(_node_of(path), None)
         return answer
 
     def _heard(self) -> None:
@@ -136,7 +140,8 @@ class Api:
         """Repeat `attempt` while it fails in a way that may pass; the last error comes through.
 
         An API that is away is away for all: everybody's time runs from when it was last heard of, so that a step of
-        several requests, and lanes side by side, give up once and not one after another.
+        several requests, and lanes side by side, give up once and not one after another. The same holds for one Proxmox
+        node that the API does not reach.
 
         Raises:
             InterruptedRunError: The run was interrupted between two attempts.
@@ -144,12 +149,13 @@ class Api:
         deadline_s = self._clock.now_s() + self._retry_for_s
         pause = wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE_S)
 
-        def left_s() -> float:
-            return self._until_s(deadline_s) - self._clock.now_s()
+        def left_s(state: RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome is not None else None
+            return self._until_s(deadline_s, failure) - self._clock.now_s()
 
         retrying = Retrying(
-            stop=lambda _state: self._stop.is_set() or left_s() <= 0,
-            wait=lambda state: max(0.0, min(pause(state), left_s())),  # the last attempt is made at the deadline
+            stop=lambda state: self._stop.is_set() or left_s(state) <= 0,
+            wait=lambda state: max(0.0, min(pause(state), left_s(state))),  # the last attempt is made at the deadline
             retry=retry_if_exception_type(TransientError),
             sleep=self._clock.sleep,
             reraise=True,
@@ -161,10 +167,12 @@ class Api:
                 raise InterruptedRunError("interrupted", details=str(error)) from error
             raise
 
-    def _until_s(self, deadline_s: float) -> float:
-        """When to give up: at the request's own deadline, or once the API has been away for as long."""
-        away_since_s = self._away_since_s
-        return deadline_s if away_since_s is None else min(deadline_s, away_since_s + self._retry_for_s)
+    def _until_s(self, deadline_s: float, failure: BaseException | None) -> float:
+        """When to give up: at the request's own deadline, or once the API, or the Proxmox node, is away for as long."""
+        since_s = [self._away_since_s]
+        if isinstance(failure, PveNodeUnreachableError):
+            since_s.append(failure.silent_since_s)
+        return min(deadline_s, *(since + self._retry_for_s for since in since_s if since is not None), deadline_s)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -217,6 +225,12 @@ class Api:
         """Without the token's secret, should anybody have echoed it."""
         error.details = error.details.replace(self._endpoint.token.secret, "***")
         return error
+
+
+def _node_of(path: str) -> str:
+    """The Proxmox node that a path is of; empty for those of the whole cluster."""
+    parts = path.split("/")
+    return parts[1] if parts[0] == "nodes" and len(parts) > 1 else ""
 
 
 def _address(url: str) -> tuple[str, int, str | None]:

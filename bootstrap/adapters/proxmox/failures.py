@@ -32,7 +32,13 @@ class AnswerLostError(TransientError):
 
 
 class PveNodeUnreachableError(TransientError):
-    """The Proxmox node that the request is for does not answer its cluster; another one did."""
+    """The Proxmox node that the request is for does not answer its cluster; another one did.
+
+    Attributes:
+        silent_since_s: The clock's time of the first request that it did not answer, of those in a row.
+    """
+
+    silent_since_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -166,3 +166,17 @@ def test_a_port_that_speaks_plain_http_is_told_as_that(lab: Lab) -> None:
             server.shutdown()
             thread.join()
     assert "port 8006" in raised.value.resolution
+
+
+def test_a_proxmox_node_that_does_not_answer_is_waited_for_once(lab: Lab) -> None:
+    """A look at the whole cluster asks it many times: the waits must not add up."""
+    lab.pve.add_node("pve2")
+    silence = lab.server.faults.add("api-595", path="/qemu", pve_node="pve2")
+    hypervisor = lab.connect_to(lab.endpoint, retry_for_s=1.0)
+    began_s = time.monotonic()
+    hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
+    assert time.monotonic() - began_s >= 1.0
+    hits = silence.hits
+    assert hits > 1
+    hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
+    assert silence.hits == hits + 1

@@ -13,8 +13,8 @@ from bootstrap.lab import control
 from tests.doubles.k3s.artifacts import make_artifacts
 from tests.e2e.homes import Home
 
-MOVES_WHILE_READ = {"fault": "vm-moved", "path": "/status/current", "times": 1}
-"""Planning reads no `status/current`: so the VM moves between the plan and the first look of the act."""
+MOVES = {"fault": "vm-moved", "method": "POST", "times": 1}
+"""Planning posts nothing: so the VM moves between the look before the act and the act."""
 
 
 class Lab:
@@ -91,7 +91,7 @@ def test_down_removes_machines_that_proxmox_ha_manages_and_says_so(lab: Lab) -> 
 def test_down_removes_a_machine_that_moved_since_the_plan(lab: Lab) -> None:
     lab.up()
     before = lab.machines()
-    lab.cause({**MOVES_WHILE_READ, "machine": "lab-workers-1"})
+    lab.cause({**MOVES, "machine": "lab-workers-1"})
     lab.home.run("down", "--lab", "--yes")
     assert before["lab-workers-1"]
     assert lab.machines() == {}
@@ -103,7 +103,7 @@ def test_down_keeps_the_state_while_a_machine_may_be_on_a_node_that_is_off(lab: 
     lab.up()
     there = lab.machines()["lab-workers-1"][0]
     other = "pve2" if there == "pve1" else "pve1"
-    lab.cause({**MOVES_WHILE_READ, "machine": "lab-workers-1", "to": other})
+    lab.cause({**MOVES, "machine": "lab-workers-1", "to": other})
     lab.cause({"fault": "api-595", "path": "/qemu", "pve_node": other})
     failed = lab.home.run("down", "--lab", "--yes", expect=None)
     assert failed.code == 1, failed.err
@@ -112,7 +112,7 @@ def test_down_keeps_the_state_while_a_machine_may_be_on_a_node_that_is_off(lab: 
 
 
 def test_up_goes_on_with_a_machine_that_moved_since_the_plan(lab: Lab) -> None:
-    lab.cause({**MOVES_WHILE_READ, "machine": "lab-workers-1"})
+    lab.cause({**MOVES, "method": "PUT", "machine": "lab-workers-1"})
     lab.up()
     assert sorted(lab.machines()) == ["lab-cp-1", "lab-workers-1", "lab-workers-2"]
     lab.up()  # its labels name the Proxmox node it is on: they were written for the other one
@@ -121,7 +121,7 @@ def test_up_goes_on_with_a_machine_that_moved_since_the_plan(lab: Lab) -> None:
 
 def test_scale_removes_a_machine_that_moved_since_the_plan(lab: Lab) -> None:
     lab.up()
-    lab.cause({**MOVES_WHILE_READ, "machine": "lab-workers-2"}, {"fault": "ha-managed", "machine": "lab-workers-2"})
+    lab.cause({**MOVES, "machine": "lab-workers-2"}, {"fault": "ha-managed", "machine": "lab-workers-2"})
     shown = lab.home.run("scale", "workers", "1", "--lab", "--dry-run").out
     assert "managed by Proxmox HA; removed from HA" in shown
     lab.home.run("scale", "workers", "1", "--lab", "--yes")
