@@ -116,6 +116,8 @@ class Api:
             refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
             if isinstance(refused, PveNodeUnreachableError):
                 refused.silent_since_s = self._silent_since_s.setdefault(_node_of(path), began_s)
+            else:  # a refusal is an answer, too
+                self._silent_since_s.pop(_node_of(path), None)
             raise self._mask(refused) from error
         except requests.exceptions.RequestException as error:
             if self._away_since_s is None:
@@ -169,10 +171,9 @@ class Api:
 
     def _until_s(self, deadline_s: float, failure: BaseException | None) -> float:
         """When to give up: at the request's own deadline, or once the API, or the Proxmox node, is away for as long."""
-        since_s = [self._away_since_s]
-        if isinstance(failure, PveNodeUnreachableError):
-            since_s.append(failure.silent_since_s)
-        return min(deadline_s, *(since + self._retry_for_s for since in since_s if since is not None), deadline_s)
+        silent_since_s = failure.silent_since_s if isinstance(failure, PveNodeUnreachableError) else None
+        since_s = [since for since in (self._away_since_s, silent_since_s) if since is not None]
+        return min([deadline_s, *(since + self._retry_for_s for since in since_s)])
 
     def close(self) -> None:
         """Close the connections that are kept open."""

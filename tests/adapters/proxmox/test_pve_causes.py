@@ -180,3 +180,18 @@ def test_a_proxmox_node_that_does_not_answer_is_waited_for_once(lab: Lab) -> Non
     assert hits > 1
     hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
     assert silence.hits == hits + 1
+
+
+def test_a_proxmox_node_that_refuses_something_is_no_longer_silent(lab: Lab) -> None:
+    """Its time starts again when it falls silent again: one that only refuses in between has answered."""
+    lab.pve.add_node("pve2")
+    hypervisor = lab.connect_to(lab.endpoint, retry_for_s=0.6)
+    silence = lab.server.faults.add("api-595", path="/qemu", pve_node="pve2")
+    hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
+    lab.server.faults.remove(silence.id)
+    with pytest.raises(HypervisorError):
+        hypervisor.read_vm(Vmid(7777), pve_node=PveNodeName("pve2"))
+    again = lab.server.faults.add("api-595", path="/config", pve_node="pve2")
+    with pytest.raises(HypervisorError):
+        hypervisor.read_vm(Vmid(7777), pve_node=PveNodeName("pve2"))
+    assert again.hits > 1
