@@ -68,6 +68,8 @@ class GuestFacts:
         k3s_sha256: Checksum of its k3s binary, empty without one.
         k3s_version: What that says of itself; empty where it says nothing, being damaged.
         active_state: systemd's word for its k3s unit, empty without one.
+        sub_state: systemd's finer word, such as `running`, `start` or `auto-restart`.
+        restarts: How often systemd has restarted the unit since it was last told to start it.
     """
 
     address: IPv4Address
@@ -77,6 +79,18 @@ class GuestFacts:
     k3s_sha256: str
     k3s_version: str
     active_state: str
+    sub_state: str = ""
+    restarts: int = 0
+
+    @property
+    def runs_k3s(self) -> bool:
+        """Whether k3s runs there.
+
+        An agent's unit stays `activating` for minutes while its node is Ready: READY=1 waits for a heartbeat that the
+        kubelet may repeat every 5 minutes only (k3s 1.33 and newer). One that was restarted meanwhile is a loop.
+        """
+        starts = self.active_state == "activating" and self.sub_state == "start" and not self.restarts
+        return starts or self.active_state in ("active", "reloading")
 
 
 @dataclass(frozen=True, kw_only=True)

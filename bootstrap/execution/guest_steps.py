@@ -349,7 +349,7 @@ def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
     binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.
     """
     facts = context.findings.guests.need(step.machine)
-    if facts.active_state == "active":
+    if facts.runs_k3s:
         return Done(changed=False)
     # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
     if facts.active_state and is_newer(facts.k3s_version, step.version):

@@ -7,6 +7,7 @@ import secrets
 from bootstrap.errors import HomelabError, KubernetesError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.identity import IDENTITY, Identity, render_identity
+from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.k3s_steps import CLUSTER
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
@@ -103,11 +104,20 @@ def _is_known(name: MachineName, context: RunContext) -> bool:
 
 
 def _restart(machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext) -> None:
-    server = machine.role is Role.CONTROL_PLANE
-    timeout_s = context.timeouts.server_s if server else context.timeouts.agent_join_s
-    start_unit(machine, shell, lane, context, restart=True, timeout_s=timeout_s)
-    if server:
+    if machine.role is Role.CONTROL_PLANE:
+        start_unit(machine, shell, lane, context, restart=True, timeout_s=context.timeouts.server_s)
         await_api(machine, shell, lane, context)
+        return
+    address = context.findings.guests.need(machine.name).address
+    start_agent(
+        machine,
+        shell,
+        lane,
+        context,
+        kube=context.findings.access.need(CLUSTER).kube,
+        restart=True,
+        own=lambda began: Own(address=address, since=began),
+    )
 
 
 def save_identity(step: SaveIdentity, _lane: str, context: RunContext) -> Done:

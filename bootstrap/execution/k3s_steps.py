@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from ipaddress import IPv4Address
 
 from bootstrap.errors import ScriptError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.findings import ClusterAccess, GuestFacts
 from bootstrap.execution.identity import inherit
+from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_lines
@@ -25,6 +27,8 @@ CLUSTER = "cluster"
 
 _REGISTERS_IN_S = 5.0
 """How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
+_STARTS_IN_S = 15.0
+"""The same of a unit that is activating: it may have been started a moment ago. An agent registers within 10 s."""
 
 
 def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
@@ -62,30 +66,63 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
 
 def join_server(step: JoinServer, lane: str, context: RunContext) -> Done:
     """Have a further server in the cluster."""
-    return _join(step.machine, lane, context, timeout_s=context.timeouts.server_s)
+    machine = step.machine
+    access = context.findings.access.need(CLUSTER)
+    _forget_stale(machine, access, context)
+    changed = _installed(machine, access, context)
+    shell = context.findings.shells.need(machine.name)
+    _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
+    return Done(changed=changed)
 
 
 def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
-    """Have an agent in the cluster."""
-    return _join(step.machine, lane, context, timeout_s=context.timeouts.agent_join_s)
-
-
-def _join(machine: MachineSpec, lane: str, context: RunContext, *, timeout_s: float) -> Done:
+    """Have an agent in the cluster: its own fresh node there, whatever systemd says of the unit."""
+    machine = step.machine
     access = context.findings.access.need(CLUSTER)
+    guest = context.findings.guests.need(machine.name)
+    stale_uid = _forget_stale(machine, access, context)
+    changed = _installed(machine, access, context)
+    starts = changed or not guest.runs_k3s
+
+    def own(began: datetime) -> Own:
+        # The clock of a fresh clone may be put right by hours after its start; its node's uid is proof enough.
+        fresh = bool(context.findings.cloned.get(machine.name))
+        return Own(
+            address=guest.address,
+            version=_version_installed(machine, context) if starts else "",
+            stale_uid=stale_uid,
+            since=began if starts and not fresh else None,
+        )
+
     shell = context.findings.shells.need(machine.name)
-    if context.findings.cloned.get(machine.name):
-        # A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
-        access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
-    join = context.spec.vip.address if context.spec.vip else access.address
-    changed = install(machine, shell, context, token=access.token, etcd=False, join=join)
-    changed = _forgotten(machine, access, context) or changed
-    _start(machine, shell, lane, context, changed=changed, timeout_s=timeout_s)
+    start_agent(machine, shell, lane, context, kube=access.kube, restart=_restarts(guest, changed=changed), own=own)
     return Done(changed=changed)
+
+
+def _forget_stale(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> str:
+    """Delete the node that another machine of a fresh clone's name has left; its uid, empty where there was none.
+
+    A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
+    """
+    if not context.findings.cloned.get(machine.name):
+        return ""
+    stale = access.kube.await_node(machine.name, accept=lambda _node: True, timeout_s=_REGISTERS_IN_S)
+    access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
+    return stale.uid if stale else ""
+
+
+def _installed(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> bool:
+    """Put k3s in place to join the cluster; whether it has to be started again for that."""
+    join = context.spec.vip.address if context.spec.vip else access.address
+    shell = context.findings.shells.need(machine.name)
+    changed = install(machine, shell, context, token=access.token, etcd=False, join=join)
+    return _forgotten(machine, access, context) or changed
 
 
 def _forgotten(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> bool:
     """Whether k3s runs there but Kubernetes has no node of it: deleted meanwhile, it registers at a restart only."""
-    if context.findings.guests.need(machine.name).active_state != "active":
+    guest = context.findings.guests.need(machine.name)
+    if not guest.runs_k3s:
         return False
     told: list[KubeNode | None] = []
 
@@ -94,7 +131,8 @@ def _forgotten(machine: MachineSpec, access: ClusterAccess, context: RunContext)
         return kube_node is not None
 
     # A server that has just started registers some seconds later. Where nothing was told the API did not answer.
-    access.kube.await_node(machine.name, accept=there, timeout_s=_REGISTERS_IN_S)
+    registers_in_s = _STARTS_IN_S if guest.active_state == "activating" else _REGISTERS_IN_S
+    access.kube.await_node(machine.name, accept=there, timeout_s=registers_in_s)
     return bool(told) and told[-1] is None
 
 
@@ -151,7 +189,7 @@ def install(
     config = render_config(context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join)
     script = GuestScript(
         name="install-k3s.sh",
-        env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest.k3s_sha256, guest.active_state, artifact))),
+        env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest, artifact))),
         secret_files=(("config.yaml", config), ("service.env", render_environment(token))),
     )
     lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
@@ -160,17 +198,30 @@ def install(
     return lines.get("changed") == ["1"]
 
 
-def _binary_wanted(there: str, active_state: str, artifact: Artifact | None) -> str:
+def _binary_wanted(guest: GuestFacts, artifact: Artifact | None) -> str:
     """The checksum install-k3s.sh is to find: a running machine keeps the binary it has."""
-    if there and (active_state == "active" or artifact is None):
-        return there
+    if guest.k3s_sha256 and (guest.runs_k3s or artifact is None):
+        return guest.k3s_sha256
     return artifact.sha256 if artifact else ""
+
+
+def _version_installed(machine: MachineSpec, context: RunContext) -> str:
+    """What the kubelet of the k3s that is in place now will say; empty where the binary says nothing."""
+    guest = context.findings.guests.need(machine.name)
+    artifact = context.findings.prepared.get(machine.name)
+    if artifact is not None and _binary_wanted(guest, artifact) == artifact.sha256:
+        return artifact.version
+    return guest.k3s_version
+
+
+def _restarts(guest: GuestFacts, *, changed: bool) -> bool:
+    """Whether a unit is restarted: one that was running before, where something changed."""
+    return changed and guest.active_state in ("active", "activating", "reloading")
 
 
 def _start(
     machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, changed: bool, timeout_s: float
 ) -> None:
-    """Have the unit active; one that was running before is restarted where something changed."""
-    before = context.findings.guests.need(machine.name).active_state
-    restart = changed and before in ("active", "activating", "reloading")
+    """Have a server's unit active."""
+    restart = _restarts(context.findings.guests.need(machine.name), changed=changed)
     start_unit(machine, shell, lane, context, restart=restart, timeout_s=timeout_s)

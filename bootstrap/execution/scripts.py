@@ -38,4 +38,6 @@ def parse_facts(text: str, *, address: IPv4Address, address6: IPv6Address | None
         k3s_sha256=one("k3s_sha256"),
         k3s_version=one("k3s_version"),
         active_state=one("active_state"),
+        sub_state=one("sub_state"),
+        restarts=int(one("restarts") or 0),
     )

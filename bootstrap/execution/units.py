@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
@@ -24,7 +25,9 @@ def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) 
 def start_unit(
     machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, restart: bool, timeout_s: float
 ) -> None:
-    """Start the unit and wait for it; a loop is told apart from a slow start by its journal.
+    """Start a server's unit and wait for it; a loop is told apart from a slow start by its journal.
+
+    An agent's is not waited for like that, see `joining`.
 
     Args:
         machine: Whose unit.
@@ -104,16 +107,33 @@ class Starting:
         self._journal = ""
         self._blamed: dict[str, float] = {}
 
+    @property
+    def began(self) -> datetime:
+        """When the start began, by the machine's clock, in whole seconds."""
+        return datetime.fromtimestamp(int(self._since), tz=UTC)
+
     def poll(self) -> bool | NotYet:
         """Whether it is active. Raises GuestError where its journal names a final cause for long enough."""
+        said = self.look(within_s=WITHIN_S)
+        return NotYet(said) if said else True
+
+    def look(self, *, within_s: str) -> str:
+        """What its state and its journal say, empty where it is active.
+
+        Args:
+            within_s: For how many seconds the machine looks again and again while the unit is activating.
+
+        Raises:
+            GuestError: Its journal names a final cause for long enough.
+        """
         unit = self._machine.role.unit
-        state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit, WITHIN_S=WITHIN_S))
+        state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit, WITHIN_S=within_s))
         active = _one(state, "active_state")
         if active == "active":
-            return True
+            return ""
         if active != "activating" or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
             self._read_journal(unit)
-        return NotYet(f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}")
+        return f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}"
 
     def explain(self, error: DeadlineError) -> None:
         """Say what the journal said last, and what helps against it."""

@@ -8,6 +8,7 @@ from bootstrap.errors import DeadlineError, KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.execution.guest_steps import fetched, send_k3s
+from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.k3s_steps import CLUSTER, install, token_there
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_facts
@@ -32,7 +33,7 @@ def upgrade_k3s(step: UpgradeK3s, lane: str, context: RunContext) -> Done:
     if facts.k3s_sha256 != artifact.sha256:
         sent = send_k3s(artifact, shell)
         _put_binary(machine, shell, context, sha256=artifact.sha256)
-    elif facts.active_state == "active" and _runs(machine, step.version, context):
+    elif facts.runs_k3s and _runs(machine, step.version, context):
         return Done(changed=False)
     _restart(machine, step.version, shell, lane, context)
     return Done(note=sent)
@@ -66,14 +67,25 @@ def _restart(machine: MachineSpec, version: str, shell: GuestShell, lane: str, c
 
     That the unit is active is not enough: it may be the old process still, or one that is about to fail.
     """
-    server = machine.role is Role.CONTROL_PLANE
+    if machine.role is not Role.CONTROL_PLANE:
+        address = context.findings.guests.need(machine.name).address
+        start_agent(
+            machine,
+            shell,
+            lane,
+            context,
+            kube=_kube(context),
+            restart=True,
+            own=lambda began: Own(address=address, version=version, since=began),
+        )
+        return
     starting = begin_start(machine, shell, context, restart=True)
 
     def poll() -> bool | NotYet:
         active = starting.poll()
         if isinstance(active, NotYet):
             return active
-        if server and not serves(shell, context):
+        if not serves(shell, context):
             return NotYet("/readyz is not ok")
         return _seen(machine, version, context)
 
@@ -84,9 +96,8 @@ def _restart(machine: MachineSpec, version: str, shell: GuestShell, lane: str, c
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
-    timeout_s = context.timeouts.server_s if server else context.timeouts.agent_join_s
     try:
-        wait_for(condition, context.patience(lane, timeout_s))
+        wait_for(condition, context.patience(lane, context.timeouts.server_s))
     except DeadlineError as error:
         starting.explain(error)
         raise

@@ -45,6 +45,7 @@ SPANS = {
     "server_restart": Span(5.0, 8.0, "k3s v1.21, seen: restart to Ready 8.6 s"),
     "server_ready": Span(8.0, 15.0, "k3s v1.21, seen: Ready 14 s after the unit (sqlite), 6 to 10 s (others)"),
     "join": Span(2.0, 12.0, "k3s v1.21, seen: agent, unit started after 2 to 12 s"),
+    "unit_ready": Span(4.0, 40.0, "k3s v1.36, seen: agent's unit active 17 s, 37 s, 277 s and more after it was Ready"),
     "ready": Span(8.0, 16.0, "k3s v1.21, seen: agent Ready 19 to 22 s after its start"),
 }
 """What can be delayed, with its default."""

@@ -304,6 +304,9 @@ class KubeNode:
             a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before).
         problem: Why it is not ready, in Kubernetes' words; empty when it is.
         version: kubeletVersion.
+        uid: Changes when the node is deleted and registers again.
+        heartbeat: When its kubelet last reported its status, by the machine's own clock; one that starts reports
+            within seconds, and then every 5 minutes while nothing changes.
     """
 
     name: MachineName
@@ -317,6 +320,8 @@ class KubeNode:
     unschedulable: bool = False
     os_image: str = ""
     created: datetime | None = None
+    uid: str = ""
+    heartbeat: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -71,7 +71,10 @@ class TestReading:
     def test_nodes_come_as_values(self, server: KubeServer, api: KubernetesApi) -> None:
         labels = {"node-role.kubernetes.io/control-plane": "true", "a": "b"}
         taints = [{"key": "dedicated", "value": "db", "effect": "NoSchedule"}, {"key": "x", "effect": "NoExecute"}]
-        server.put(node(W1, ready=False))
+        reported = datetime(2026, 11, 28, 19, 24, 17, tzinfo=UTC)
+        worker = node(W1, ready=False)
+        worker["status"]["conditions"][-1]["lastHeartbeatTime"] = "2026-11-28T19:24:17Z"
+        server.put(worker)
         server.put(node(CP1, labels=labels, taints=taints, unschedulable=True))
         assert api.kube_nodes() == (
             KubeNode(
@@ -84,6 +87,7 @@ class TestReading:
                 taints=(Taint(key="dedicated", value="db", effect="NoSchedule"), Taint(key="x", effect="NoExecute")),
                 unschedulable=True,
                 os_image="Debian GNU/Linux 12 (bookworm)",
+                uid=f"uid-{CP1}",
             ),
             KubeNode(
                 name=W1,
@@ -92,6 +96,8 @@ class TestReading:
                 version="v1.33.3+k3s1",
                 address=IPv4Address("198.18.0.7"),
                 os_image="Debian GNU/Linux 12 (bookworm)",
+                uid=f"uid-{W1}",
+                heartbeat=reported,
             ),
         )
 

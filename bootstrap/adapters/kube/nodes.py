@@ -57,6 +57,8 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNod
         unschedulable=bool(spec.get("unschedulable")),
         os_image=str((status.get("nodeInfo") or {}).get("osImage", "")),
         created=parse_time(metadata.get("creationTimestamp")),
+        uid=str(metadata.get("uid", "")),
+        heartbeat=_heartbeat(status.get("conditions") or ()),
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 
@@ -131,6 +133,11 @@ def _not_ready(conditions: Iterable[Mapping[str, Any]]) -> str:
             said = (str(condition.get(part) or "") for part in ("reason", "message"))
             return ": ".join(part for part in said if part) or f"Ready is {condition.get('status')}"
     return "it has no Ready condition yet"
+
+
+def _heartbeat(conditions: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """When the kubelet last wrote the Ready condition, True or not."""
+    return next((parse_time(each.get("lastHeartbeatTime")) for each in conditions if each.get("type") == "Ready"), None)
 
 
 def _stale(lease_age_s: float | None) -> str:

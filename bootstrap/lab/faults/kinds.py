@@ -50,6 +50,7 @@ _K3S = (
     FaultKind("unit-looping", "k3s", "k3s ends at once, and systemd starts it again and again"),
     FaultKind("server-unreachable", "k3s", "the agent does not reach the server"),
     FaultKind("password-rejected", "k3s", "the server rejects the agent's node password"),
+    FaultKind("late-ready", "k3s", "an agent's unit is activating so long after Ready", {"seconds": 283.0}),
     FaultKind("never-ready", "k3s", "the node registers and never becomes Ready"),
     FaultKind("api-503", "k3s", "the server's Kubernetes API answers 503"),
 )

@@ -127,6 +127,7 @@ class _Agent(_Start):
             up=self.unit.up,
             scale=guest.world.delays.scale,
             ready_delay_s=self.ready_delay_s("ready"),
+            unit_delay_s=self.ready_delay_s("unit_ready"),
         )
         return await process.run()
 

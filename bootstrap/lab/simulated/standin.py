@@ -269,22 +269,31 @@ class AgentProcess:
         threads: Do the work of all agents.
         scale: Real seconds per second of the lab, for its retries.
         ready_delay_s: Real seconds from registering until its node is Ready.
+        unit_delay_s: Real seconds from then until it says READY=1; the fault `late-ready` says another time.
     """
 
     def __init__(
         self, program: Program, *, machine: str, vmid: int, root: Path, environ: Mapping[str, str],
         network: Network, faults: Faults, threads: ThreadPoolExecutor, tell: Callable[[str], None],
-        up: Callable[[], None], scale: float, ready_delay_s: float,
+        up: Callable[[], None], scale: float, ready_delay_s: float, unit_delay_s: float,
     ) -> None:  # fmt: skip
         self._module: Any = program.shared
         self._machine, self._vmid = machine, vmid
         self._root, self._environ, self._network, self._faults = root, environ, network, faults
         self._threads, self._tell, self._up = threads, tell, up
-        self._scale, self._ready_delay_s = scale, ready_delay_s
+        self._scale, self._ready_delay_s, self._unit_delay_s = scale, ready_delay_s, unit_delay_s
         self._joined = False
+        self._later: asyncio.TimerHandle | None = None
 
     async def run(self) -> int:
         """Let it do its steps, until cancelled."""
+        try:
+            return await self._run()
+        finally:
+            if self._later is not None:
+                self._later.cancel()
+
+    async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         module = self._module
         try:
@@ -309,13 +318,19 @@ class AgentProcess:
 
         def up() -> None:
             self._joined = True
-            loop.call_soon_threadsafe(self._up)
+            loop.call_soon_threadsafe(self._up_later, loop)
 
         options = module.Options("agent", [], root=str(self._root), environ=self._environ)
         resident = module.Resident(options, reach=self._reach, tell=self._tell, up=up)
         resident.ready_delay_s = max(resident.ready_delay_s, self._ready_delay_s)
         resident.kubelet.held = lambda: self._struck("never-ready")
         return resident
+
+    def _up_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say READY=1 after its time: a unit is `activating` on, though its node is Ready."""
+        fault = self._faults.strike("late-ready", machine=self._machine, vmid=self._vmid)
+        after_s = float(fault.values["seconds"]) if fault is not None else self._unit_delay_s
+        self._later = loop.call_later(self._ready_delay_s + after_s, self._up)
 
     def _reach(self, host: str, port: int) -> Any:
         if self._struck("server-unreachable"):

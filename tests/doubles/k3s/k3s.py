@@ -2214,6 +2214,7 @@ class Kubelet:
         self.held: Callable[[], bool] = lambda: LIFE.held()
         self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
         self.path = f"/api/v1/nodes/{machine.name}"
+        self.reported = False
 
     def register(self) -> None:
         """Create the Node or bring it up to date. Raises ApiError when the API does not take it."""
@@ -2249,8 +2250,10 @@ class Kubelet:
                 self.say("error", f"Unable to set up the network: node {self.machine.name} has no podCIDR")
             elif self.held():
                 self.say("error", "container runtime network not ready: cni plugin not initialized")
-            elif condition(node, "Ready").get("status") != "True":
+            elif not self.reported or condition(node, "Ready").get("status") != "True":
+                # One that has just started reports at once; an unchanged status comes again after 5 minutes only.
                 self._patch_status({"conditions": self._conditions(ready=True)})
+                self.reported = True
             self.renew()
         except ApiError as error:
             self.say("error", f"Unable to update node status: {error.message}")
@@ -3775,11 +3778,17 @@ class Agent:
                 log("error", f"Unable to register node with API server: {error.message}")
                 LIFE.pause(1)
         self._compare_versions()
-        LIFE.notify("READY=1")
+        spawn(self._say_ready)
         log("info", "k3s agent is up and running")
         spawn(self._refresh)
         kubelet.run()
         raise AssertionError("a kubelet does not stop")
+
+    def _say_ready(self) -> None:
+        """READY=1 comes once the network policy controller has seen a heartbeat newer than its own start, which may
+        be minutes after the Node is Ready: K3S_STANDIN_LATE_READY_S seconds after it has registered."""
+        LIFE.pause(float(self.options.environ.get("K3S_STANDIN_LATE_READY_S", "0")))
+        LIFE.notify("READY=1")
 
     def _compare_versions(self) -> None:
         """A kubelet newer than its API server is not supported; k3s starts it all the same."""

@@ -61,12 +61,13 @@ class FakeShell(DataScripts):
         self.sent.clear()
 
     def _facts(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        state = "active" if self.vm.unit else "inactive" if "config.yaml" in self.vm.files else ""
+        state = self._state() if self.vm.unit else "inactive" if "config.yaml" in self.vm.files else ""
         own = hashlib.md5(self.vm.smbios_uuid.encode()).hexdigest()
         machine_id = self.world.machine_ids.get(self.vm.name, own)
         time_s = 1740830400 + round(self.world.guest_clocks_s.get(self.vm.name, 0.0))
         return (
             f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
+            f"sub_state={'start' if state == 'activating' else 'running'}\nrestarts=0\n"
             f"k3s_version={self.world.releases.get(self.vm.k3s_sha256, '')}\n"
             f"time={time_s}\n"
         )
@@ -105,6 +106,7 @@ class FakeShell(DataScripts):
 
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
         config = yaml.safe_load(self.vm.files["config.yaml"])
+        began = self.world.now()
         if MARKER in self.vm.files:
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
         if env["UNIT"] == "k3s" and "server" not in config and "token" not in self.vm.files:
@@ -118,7 +120,7 @@ class FakeShell(DataScripts):
             self.vm.unit = env["UNIT"]
             if self.vm.unit == "k3s":
                 self.vm.files.setdefault("token", self._environment_token())  # server/token, written at the first start
-        return "time=0\n"
+        return f"time={int(began.timestamp())}\n"
 
     def _password_fits(self) -> bool:
         """Whether the node password is the one that Kubernetes has; each machine makes its own at its first start."""
@@ -141,13 +143,18 @@ class FakeShell(DataScripts):
                 address=self.vm.address,
                 labels=labels,  # type: ignore[arg-type]
             )
-            self.world.kube_nodes[name] = replace(node, version=version, roles=node.roles | roles)
+            self.world.kube_nodes[name] = replace(
+                node, version=version, roles=node.roles | roles, heartbeat=self.world.now()
+            )
         if self.vm.name in self.world.paused_once_joined:
             self.vm.halted = "io-error"
 
     def _unit_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        state = "active" if self.vm.unit else "activating"
-        return f"active_state={state}\nsub_state=running\nrestarts=0\nresult=success\n"
+        return f"active_state={self._state()}\nsub_state=start\nrestarts=0\nresult=success\n"
+
+    def _state(self) -> str:
+        late = self.vm.unit == "k3s-agent" and self.vm.name in self.world.late_units
+        return "active" if self.vm.unit and not late else "activating"
 
     def _journal(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         rejected = "" if self._password_fits() else f"Node password rejected, duplicate hostname {self.vm.name}"

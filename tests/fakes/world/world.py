@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class World:
         taken_while_cloning: Vmids that somebody takes between look and clone.
         hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to the journal its k3s unit loops with.
+        late_units: Machine names whose agent's unit stays activating for minutes, though its node is Ready.
         missing, missing_to_build: What the token lacks, and what it lacks besides to build templates.
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
         endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
@@ -102,6 +104,7 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
+    late_units: set[str] = field(default_factory=set)
     missing: tuple[MissingPrivileges, ...] = ()
     missing_to_build: tuple[MissingPrivileges, ...] = ()
     endpoint: EndpointFacts | None = ENDPOINT
@@ -162,6 +165,10 @@ class World:
             )
             for vm, record in found
         )
+
+    def now(self) -> datetime:
+        """The machines' time."""
+        return datetime.fromtimestamp(1740830400 + self.clock.now_s(), tz=UTC)
 
     def move(self, name: str, pve_node: PveNodeName) -> None:
         """Move a VM to another Proxmox node, as somebody else does."""

@@ -148,3 +148,16 @@ def test_three_servers_make_one_etcd(simulated: Guests, k3s: Path) -> None:
     eventually("another leader", lambda: other.cluster.leader and not other.problem(), timeout_s=20)
     code, _ = other.api.call("GET", "/api/v1/nodes/guest204")
     assert code == 200
+
+
+def test_an_agent_whose_unit_is_activating_though_its_node_is_ready(
+    simulated: Guests, faults: Faults, k3s: Path
+) -> None:
+    active = faults.add("late-ready", machine="guest202", seconds=600.0)
+    agent = joining(simulated, serving(simulated, k3s), k3s)
+    eventually("guest202 is Ready", lambda: ready(simulated).get("guest202") == "True")
+    state = agent.run("unit-state.sh", UNIT="k3s-agent")
+    assert (state["active_state"], state["sub_state"], state["restarts"]) == ("activating", "start", "0")
+    faults.remove(active.id)
+    agent.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")
+    settled(agent, "k3s-agent")

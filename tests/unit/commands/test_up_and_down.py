@@ -69,6 +69,27 @@ def test_a_second_up_does_nothing() -> None:
     assert world.journal == []
 
 
+def test_agents_have_joined_once_their_nodes_are_there_whatever_systemd_says() -> None:
+    world = World(late_units={"demo-workers-1", "demo-workers-2", "demo-workers-3"})
+    up(world)
+    assert len(world.kube_nodes) == 4
+    assert world.clock.now_s() < 60
+    assert prepare_up(cluster(), world.ports).empty
+
+
+def test_an_agent_that_is_activating_and_ready_is_not_restarted() -> None:
+    pool = replace(workers(1), labels=(("disk", "ssd"),))
+    spec = replace(cluster(), workers=(pool,))
+    name = MachineName("demo-workers-1")
+    world = World(late_units={name})
+    up(world, spec)
+    world.kube_nodes[name] = replace(world.kube_nodes[name], labels=())
+    world.journal.clear()
+    up(world, spec)
+    assert ("disk", "ssd") in world.kube_nodes[name].labels
+    assert not [call for call in acted(world) if call.startswith(("restart", "install"))]
+
+
 def test_agents_join_with_the_full_token_and_servers_one_at_a_time() -> None:
     world = World()
     up(world, cluster(servers=3, agents=1))
