@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
     from bootstrap.model.ids import MachineName, PoolName
+    from bootstrap.model.workloads import Pod
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.rebalance import Respread
     from bootstrap.planning.recipes import TemplateVm
@@ -157,6 +158,12 @@ class Homelab:
         from bootstrap.commands.scale import run_scale
 
         return run_scale(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+
+    def pods_losing_data(self, plan: Plan) -> tuple[Pod, ...]:
+        """Pods whose emptyDir volumes a plan's drains would lose, and which its rules do not give up. Reads only."""
+        from bootstrap.commands.draining import pods_losing_data
+
+        return pods_losing_data(plan, self._inventory.spec, self.ports)
 
     def plan_replace(self, wish: Replacing) -> Plan:
         """What `replace` would do. Touches nothing. Raises PreflightError where it cannot be done."""

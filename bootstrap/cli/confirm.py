@@ -46,9 +46,18 @@ def confirm(plan: Plan, question: Question) -> None:
             details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
             resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
         )
+    sys.stderr.write(f"{table}\n\n" if table else "")
+    answer = typed_after(f"{question.consequence} {asked}")
+    if question.by_name and answer != plan.cluster:
+        raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
+    if not question.by_name and answer.lower() not in YES:
+        raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)
+
+
+def typed_after(question: str) -> str:
+    """What somebody types after a question on a terminal. Raises InterruptedRunError where that is nothing."""
     try:
-        sys.stderr.write(f"{table}\n\n" if table else "")
-        sys.stderr.write(f"{question.consequence} {asked}")
+        sys.stderr.write(question)
         sys.stderr.flush()
         typed = sys.stdin.readline()
     except KeyboardInterrupt:
@@ -56,8 +65,4 @@ def confirm(plan: Plan, question: Question) -> None:
     if not typed:  # Ctrl-C or Ctrl-D: the terminal's cursor still stands behind the question
         sys.stderr.write("\n")
         raise InterruptedRunError("nothing was typed: nothing was touched")
-    answer = typed.strip()
-    if question.by_name and answer != plan.cluster:
-        raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
-    if not question.by_name and answer.lower() not in YES:
-        raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)
+    return typed.strip()

@@ -58,9 +58,14 @@ Trace = Annotated[
 ]
 
 
-DeleteLocalData = Annotated[
-    bool, typer.Option("--delete-local-data", help="Drain pods with emptyDir volumes too; what is in those is lost.")
+DeleteEmptydirData = Annotated[
+    bool,
+    typer.Option(
+        "--delete-emptydir-data", help="Also evict pods with emptyDir volumes, whose content is lost (as kubectl's)."
+    ),
 ]
+DeleteLocalData = Annotated[bool, typer.Option("--delete-local-data", hidden=True)]
+"""The old name."""
 Force = Annotated[bool, typer.Option("--force", help="Drain pods too that no controller brings back.")]
 DrainTimeout = Annotated[
     float,
@@ -69,11 +74,11 @@ DrainTimeout = Annotated[
 DRAIN_TIMEOUT_S = 300.0
 
 
-def drain_rules(*, delete_local_data: bool, force: bool, timeout_s: float) -> DrainRules:
-    """What the three options say."""
+def drain_rules(*, force: bool, timeout_s: float) -> DrainRules:
+    """What these two options say; of emptyDir volumes the user is asked, see `emptydir`."""
     from bootstrap.planning.leaving import DrainRules
 
-    return DrainRules(delete_local_data=delete_local_data, delete_bare=force, timeout_s=timeout_s)
+    return DrainRules(delete_bare=force, timeout_s=timeout_s)
 
 
 def ports_of(context: typer.Context) -> Ports | None:

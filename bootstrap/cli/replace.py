@@ -8,9 +8,11 @@ import typer
 
 from bootstrap.cli import documents
 from bootstrap.cli.documents import Output
+from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
+    DeleteEmptydirData,
     DeleteLocalData,
     DrainTimeout,
     DryRun,
@@ -46,6 +48,7 @@ def replace(
     ] = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
+    delete_emptydir_data: DeleteEmptydirData = False,
     delete_local_data: DeleteLocalData = False,
     force: Force = False,
     drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
@@ -80,18 +83,26 @@ def replace(
         from bootstrap.model.ids import MachineName, PoolName
         from bootstrap.planning.replacing import Replacing
 
-        wish = Replacing(
-            pool=PoolName(pool or ""),
-            machines=tuple(MachineName(machine) for machine in machines or ()),
-            at_once=max_unavailable,
-            surge=surge,
-            rules=drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout),
-        )
+        rules = drain_rules(force=force, timeout_s=drain_timeout)
+        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+
+        def wish() -> Replacing:
+            return Replacing(
+                pool=PoolName(pool or ""),
+                machines=tuple(MachineName(machine) for machine in machines or ()),
+                at_once=max_unavailable,
+                surge=surge,
+                rules=emptydir.rules,
+            )
+
         ended = work.act(
-            lambda: work.homelab.plan_replace(wish),
-            lambda plan, *, sink, options: work.homelab.replace(plan, wish, sink=sink, options=options),
+            lambda: work.homelab.plan_replace(wish()),
+            lambda plan, *, sink, options: work.homelab.replace(
+                emptydir.allowed(plan), wish(), sink=sink, options=options
+            ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,
+            then=emptydir.ask,
         )
         if ended is not None:
             work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))

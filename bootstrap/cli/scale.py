@@ -10,9 +10,11 @@ import typer
 from bootstrap.cli import documents, tables
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
+from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
+    DeleteEmptydirData,
     DeleteLocalData,
     DrainTimeout,
     DryRun,
@@ -44,6 +46,7 @@ def scale(
     write: Write = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
+    delete_emptydir_data: DeleteEmptydirData = False,
     delete_local_data: DeleteLocalData = False,
     force: Force = False,
     drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
@@ -73,19 +76,25 @@ def scale(
     ) as work:
         from bootstrap.commands.scale import ScaleWish
 
-        wish = ScaleWish(
-            counts=_counts(pool, count),
-            rules=drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout),
-        )
+        rules = drain_rules(force=force, timeout_s=drain_timeout)
+        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+        counts = _counts(pool, count)
+
+        def wish() -> ScaleWish:
+            return ScaleWish(counts=counts, rules=emptydir.rules)
+
         ended = work.act(
-            lambda: work.homelab.plan_scale(wish),
-            lambda plan, *, sink, options: work.homelab.scale(plan, wish, sink=sink, options=options),
+            lambda: work.homelab.plan_scale(wish()),
+            lambda plan, *, sink, options: work.homelab.scale(
+                emptydir.allowed(plan), wish(), sink=sink, options=options
+            ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,
+            then=emptydir.ask,
         )
         if ended is not None:
             file = inventory_file(work, inventory=inventory, lab=lab)
-            lines = tell(work, write_back(_facts(work, dict(wish.counts)), file=file, write=write))
+            lines = tell(work, write_back(_facts(work, counts), file=file, write=write))
             work.result(
                 lambda: "\n".join([closing(ended), *lines]),
                 lambda: documents.change_document(ended.plan, ended.report),

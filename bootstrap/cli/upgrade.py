@@ -9,9 +9,11 @@ import typer
 from bootstrap.cli import documents, tables
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
+from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
+    DeleteEmptydirData,
     DeleteLocalData,
     DrainTimeout,
     DryRun,
@@ -50,6 +52,7 @@ def upgrade(
     write: Write = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
+    delete_emptydir_data: DeleteEmptydirData = False,
     delete_local_data: DeleteLocalData = False,
     force: Force = False,
     drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
@@ -80,19 +83,25 @@ def upgrade(
         from bootstrap.commands.upgrade import UpgradeWish
         from bootstrap.planning.upgrade import Upgrading
 
-        rules = drain_rules(delete_local_data=delete_local_data, force=force, timeout_s=drain_timeout)
-        wish = UpgradeWish(
-            to=to, channel=channel, how=Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
-        )
+        rules = drain_rules(force=force, timeout_s=drain_timeout)
+        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+
+        def wish() -> UpgradeWish:
+            how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=emptydir.rules)
+            return UpgradeWish(to=to, channel=channel, how=how)
+
         ended = work.act(
-            lambda: work.homelab.plan_upgrade(wish),
-            lambda plan, *, sink, options: work.homelab.upgrade(plan, wish, sink=sink, options=options),
+            lambda: work.homelab.plan_upgrade(wish()),
+            lambda plan, *, sink, options: work.homelab.upgrade(
+                emptydir.allowed(plan), wish(), sink=sink, options=options
+            ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
+            then=emptydir.ask,
         )
         if ended is not None:
             file = inventory_file(work, inventory=inventory, lab=lab)
-            lines = tell(work, write_back(_facts(work, ended, wish), file=file, write=write))
+            lines = tell(work, write_back(_facts(work, ended, wish()), file=file, write=write))
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),
                 lambda: documents.kept_document(

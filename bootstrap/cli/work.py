@@ -144,6 +144,7 @@ class Work:
         acting: Acting,
         *,
         question: Callable[[Plan], Question | None] | None = None,
+        then: Callable[[Plan], None] | None = None,
         kubeconfig: KubeconfigTarget | None = None,
     ) -> Ended | None:
         """Plan, then show the plan or carry it out.
@@ -153,6 +154,7 @@ class Work:
             run: Carries it out. The lock is taken there, and the plan made anew under it.
             acting: The command's options.
             question: What is asked before anything is touched, unless `--yes`; where it gives None, nothing is.
+            then: Called with the plan after that, before anything is touched; may ask for more, `--yes` or not.
             kubeconfig: Where the user wants the kubeconfig; None: in the usual file.
 
         Returns:
@@ -175,6 +177,8 @@ class Work:
             confirm(planned, asked)
         elif planned.machines:
             self.session.view.text(tables.plan_table(planned))
+        if then is not None:
+            then(planned)
         with self.session.running(trace=acting.trace):
             return Ended(
                 planned, run(planned, sink=self.session.sink, options=_run_options(acting.timeout_s, kubeconfig))

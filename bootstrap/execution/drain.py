@@ -24,8 +24,6 @@ DEAD_AFTER_S = 20.0
 MOST_WAVES = 2
 """One for the pods there, one for those bound just before the cordon was seen; who comes later tolerates cordons."""
 
-_DAEMON_SET = "DaemonSet"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Drained:
@@ -53,7 +51,7 @@ class Drained:
 
 def is_evictable(pod: Pod) -> bool:
     """Whether draining has to do with a pod at all: not with those that belong to the node itself."""
-    return not pod.mirror and pod.controller != _DAEMON_SET
+    return not pod.stays
 
 
 def evict_all(step: Drain, kube: KubeApi, patience: Patience) -> Drained:
@@ -81,14 +79,14 @@ def evict_all(step: Drain, kube: KubeApi, patience: Patience) -> Drained:
 def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
     """Raise for pods that would lose something nobody said may be lost; those that go by themselves are not ours."""
     staying = [pod for pod in pods if not pod.finished and not pod.leaving]
-    local = [] if step.delete_local_data else [pod for pod in staying if pod.local_data]
+    local = [] if step.delete_local_data else [pod for pod in staying if pod.loses_data]
     bare = [] if step.delete_bare else [pod for pod in staying if not pod.controller]
     if not local and not bare:
         return
     briefs, ways = [], []
     if local:
         briefs.append(f"{_count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
-        ways.append("--delete-local-data gives up what is in emptyDir volumes")
+        ways.append("--delete-emptydir-data gives up what is in emptyDir volumes")
     if bare:
         briefs.append(f"{_count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
         ways.append("--force gives up pods that no controller brings back")

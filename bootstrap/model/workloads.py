@@ -7,6 +7,10 @@ from datetime import datetime
 
 from bootstrap.model.ids import MachineName
 
+_DAEMON_SET = "DaemonSet"
+_SYSTEM = "kube-system"
+"""Where k3s puts its packaged add-ons."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
@@ -29,6 +33,21 @@ class Pod:
     mirror: bool = False
     local_data: bool = False
     leaving: bool = False
+
+    @property
+    def stays(self) -> bool:
+        """Whether it belongs to the node itself, so that draining leaves it there."""
+        return self.mirror or self.controller == _DAEMON_SET
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether its eviction loses what a user may miss: an emptyDir of a pod that would run on.
+
+        Not so in kube-system, where a controller brings a pod back: k3s's own metrics-server has an emptyDir for its
+        certificates on every cluster, and what is in it is made again.
+        """
+        again = self.namespace == _SYSTEM and bool(self.controller)
+        return self.local_data and not (self.stays or self.finished or self.leaving or again)
 
     def __str__(self) -> str:
         """As kubectl writes it: `namespace/name`."""

@@ -16,7 +16,7 @@ from bootstrap.planning.machines import machine_of
 from bootstrap.planning.maintenance import removal_reason
 from bootstrap.planning.making import API_REACHABLE
 from bootstrap.planning.members import Member, members
-from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, StopVm
 
 
@@ -25,7 +25,7 @@ class DrainRules:
     """What a drain may do.
 
     Attributes:
-        delete_local_data: Pods with emptyDir volumes may go.
+        delete_local_data: Pods with emptyDir volumes may go; those of kube-system that come again may in any case.
         delete_bare: Pods that no controller brings back may go.
         timeout_s: For all evictions of a machine together.
     """
@@ -148,3 +148,14 @@ def marked(observed: Observed, names: Collection[MachineName], state: RecordStat
 def leaving_members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
     """Machines of a pool that an earlier command has marked to go."""
     return tuple(member for member in members(spec, pool, observed) if member.leaving)
+
+
+def with_local_data(plan: Plan) -> Plan:
+    """The plan with drains that may lose the content of emptyDir volumes."""
+
+    def may(lane_step: LaneStep) -> LaneStep:
+        step = lane_step.step
+        return replace(lane_step, step=replace(step, delete_local_data=True)) if isinstance(step, Drain) else lane_step
+
+    lanes = tuple(replace(lane, steps=tuple(may(each) for each in lane.steps)) for lane in plan.lanes)
+    return replace(plan, lanes=lanes, follows=tuple(with_local_data(each) for each in plan.follows))

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.model.ids import MachineName
+from bootstrap.model.workloads import Pod
 from tests.cli.conftest import Run
 from tests.cli.test_process import COLOURS, on_a_terminal
 from tests.fakes.world import World
+from tests.fakes.world.workloads import FakePod
 
 UP = ("up", "--cluster", "demo", "--workers", "1")
 DEMO = ("--cluster", "demo")
@@ -127,3 +130,59 @@ def test_a_restore_asks_for_the_clusters_name(state: Path, tmp_path: Path) -> No
     told, code = on_a_terminal(["built", "restore", str(file), *DEMO], answer="dome\n")
     assert code == 1
     assert "'dome' is not demo: nothing was touched" in COLOURS.sub("", told)
+
+
+def with_cache(world: World) -> None:
+    """A pod of the user's own with an emptyDir, on the worker; the add-ons of k3s are there anyway."""
+    pod = Pod(namespace="default", name="cache-1", uid="uid-cache", controller="ReplicaSet", local_data=True)
+    world.workloads.pods.append(FakePod(pod=pod, on=MachineName("demo-workers-1"), app="cache"))
+
+
+def test_an_upgrade_drains_the_add_ons_of_k3s_and_asks_nothing_of_them(run: Run, standing: World) -> None:
+    assert any(fake.pod.local_data for fake in standing.workloads.pods)
+    result = run("upgrade", *DEMO, "--to", NEXT, "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert "emptyDir" not in result.stderr
+
+
+def test_pods_that_lose_an_emptydir_are_named_before_the_run_and_yes_is_not_enough(run: Run, standing: World) -> None:
+    with_cache(standing)
+    refused = run("upgrade", *DEMO, "--to", NEXT, "--yes")
+    assert refused.exit_code != 0
+    assert "1 pod with emptyDir volumes would lose what is in them: nothing was touched" in refused.stderr
+    assert "default/cache-1: emptyDir volume" in refused.stderr
+    assert "metrics-server" not in refused.stderr
+    assert "--delete-emptydir-data" in refused.stderr
+    assert standing.journal == []
+
+
+@pytest.mark.parametrize("option", ["--delete-emptydir-data", "--delete-local-data"])
+def test_the_option_and_its_old_name_give_them_up(run: Run, standing: World, option: str) -> None:
+    with_cache(standing)
+    result = run("upgrade", *DEMO, "--to", NEXT, "--yes", option)
+    assert result.exit_code == 0, result.stderr
+    assert "evict default/cache-1" in standing.journal
+    shown = run("upgrade", "--help").stdout
+    assert "--delete-emptydir-data" in shown
+    assert "--delete-local-data" not in shown
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
+def test_the_question_comes_once_with_the_pods_names(
+    run: Run, standing: World, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    with_cache(standing)
+    asked: list[str] = []
+
+    def typed_after(question: str) -> str:
+        asked.append(question)
+        return answer.strip()
+
+    monkeypatch.setattr("bootstrap.cli.emptydir.typed_after", typed_after)
+    monkeypatch.setattr("bootstrap.cli.emptydir.on_a_terminal", lambda: True)
+    result = run("upgrade", *DEMO, "--to", NEW, "--yes")
+    assert (result.exit_code == 0) == (code == 0), result.stderr
+    assert len(asked) == 1
+    assert "default/cache-1" in asked[0]
+    assert ("evict default/cache-1" in standing.journal) == (code == 0)
+    assert "it was made anew" not in result.stderr

@@ -137,6 +137,8 @@ class FakeShell(DataScripts):
         labels = tuple(tuple(str(label).split("=", 1)) for label in config.get("node-label", []))  # type: ignore[attr-defined]
         version = self.world.releases.get(self.vm.k3s_sha256, VERSION)
         with self.world.lock:
+            if not self.world.kube_nodes and not self.world.workloads.pods:
+                self.world.workloads.add_ons(name)
             node = self.world.kube_nodes.get(name) or KubeNode(
                 name=name,
                 ready=True,

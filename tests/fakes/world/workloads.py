@@ -57,6 +57,18 @@ class Workloads:
     budgets: list[FakeBudget] = field(default_factory=list)
     made: int = 0
 
+    def add_ons(self, on: MachineName) -> None:
+        """k3s's packaged ones, which every cluster has from its first server on."""
+        for name in ("coredns", "local-path-provisioner", "metrics-server"):
+            pod = Pod(
+                namespace="kube-system",
+                name=f"{name}-5d8f7c6b9-x2x4z",
+                uid=f"uid-{name}",
+                controller="ReplicaSet",
+                local_data=name == "metrics-server",
+            )
+            self.pods.append(FakePod(pod=pod, on=on, app=name))
+
     def on(self, name: MachineName, world: World) -> tuple[Pod, ...]:
         """A node's pods by now."""
         self.settle(world)

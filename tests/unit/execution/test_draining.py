@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,9 +61,20 @@ class TestDraining:
         error = caught.value
         assert ("1 pod has local data" in error.brief, "default/cache" in error.details) == (not data, not data)
         assert ("1 pod has no controller" in error.brief, "default/shell" in error.details) == (not bare, not bare)
-        assert ("--delete-local-data" in error.resolution, "--force" in error.resolution) == (not data, not bare)
+        assert ("--delete-emptydir-data" in error.resolution, "--force" in error.resolution) == (not data, not bare)
         assert stage.evicted() == []
         assert stage.schedulable()
+
+    def test_add_ons_of_k3s_go_with_their_emptydir_and_bare_pods_beside_them_do_not(self, stage: Stage) -> None:
+        stage.world.workloads.add_ons(W1)
+        stage.perform(Drain(machine=W1))
+        assert stage.on() == set()
+        assert "kube-system/metrics-server-5d8f7c6b9-x2x4z" in stage.evicted()
+        bare = pod("shell", "", local_data=True)
+        bare.pod = replace(bare.pod, namespace="kube-system")
+        stage.put(bare)
+        with pytest.raises(DrainError, match="1 pod has local data and 1 pod has no controller"):
+            stage.perform(Drain(machine=W1))
 
     def test_a_bare_pod_that_ends_already_is_waited_for(self, stage: Stage) -> None:
         ending = pod("shell", "", leaving=True)
