@@ -3688,6 +3688,10 @@ class Server:
             self._ensure("/api/v1/namespaces", namespace, {})
         spec = {"clusterIP": "10.43.0.1", "type": "ClusterIP", "ports": [{"name": "https", "port": 443}]}
         self._ensure("/api/v1/namespaces/default/services", "kubernetes", {"spec": spec})
+        for add_on, names in ADD_ONS.items():
+            if add_on not in self.options.many("disable"):
+                for name, volumes in names.items():
+                    self._ensure("/apis/apps/v1/namespaces/kube-system/deployments", name, add_on_of(name, volumes))
         base = "/api/v1/namespaces/default/endpoints"
         self._ensure(base, "kubernetes", {})
         hosts = sorted({entry.rpartition(":")[0] for entry in self.apiservers()})
@@ -3734,6 +3738,23 @@ class Server:
             except ApiError as error:
                 log("warning", f"a controller's write failed: {error.message}")
                 LIFE.pause(1)
+
+
+ADD_ONS: dict[str, dict[str, list[Obj]]] = {
+    "coredns": {"coredns": []},
+    "local-storage": {"local-path-provisioner": []},
+    "metrics-server": {"metrics-server": [{"name": "tmp-dir", "emptyDir": {}}]},
+}
+"""The packaged ones that every cluster has unless they are disabled: Deployments and the volumes of their pods."""
+
+
+def add_on_of(name: str, volumes: list[Obj]) -> Obj:
+    labels = {"k8s-app": name}
+    control_plane = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists", "effect": "NoSchedule"}
+    containers = [{"name": name, "image": f"rancher/{name}"}]
+    pod = {"containers": containers, "tolerations": [control_plane], "volumes": volumes}
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    return {"spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}}
 
 
 def node_password_hash(salt: str, password: str) -> str:

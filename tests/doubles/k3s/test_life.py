@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 
+import pytest
+
 from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
 
 IMPATIENT = {
@@ -89,6 +91,38 @@ def test_systemd_is_told_once_it_serves(machines: Machines) -> None:
         assert machine.run("kubectl", "get", "--raw", "/readyz").stdout == "ok"
         assert machine.terminate() == 0
         assert sock.recv(100) == b"STOPPING=1"
+
+
+def test_systemd_is_told_late_of_an_agent_whose_node_is_ready(machines: Machines) -> None:
+    server = machines.server("s1")
+    cluster = Cluster(server)
+    agent = machines.add("a1")
+    agent.configure(server=server.url)
+    path = agent.root / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(path))
+        sock.setblocking(False)
+        agent.start("agent", NOTIFY_SOCKET=str(path), K3S_STANDIN_LATE_READY_S="600")
+        cluster.wait_ready("a1")
+        with pytest.raises(BlockingIOError):
+            sock.recv(100)
+    cluster.close()
+
+
+def test_every_cluster_has_the_add_ons_and_metrics_server_an_emptydir(machines: Machines) -> None:
+    server = machines.add("s1")
+    server.configure(bind_address=server.address, disable=None)
+    server.start("server")
+    server.up()
+    cluster = Cluster(server)
+
+    def found() -> bool:
+        pods = cluster.core.list_namespaced_pod("kube-system").items
+        emptydir = {pod.metadata.labels["k8s-app"]: bool((pod.spec.volumes or [None])[0]) for pod in pods}
+        return emptydir == {"coredns": False, "local-path-provisioner": False, "metrics-server": True}
+
+    eventually(found, "the add-ons")
+    cluster.close()
 
 
 def test_servers_that_join_at_once_collide(machines: Machines) -> None:
