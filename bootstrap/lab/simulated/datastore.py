@@ -172,13 +172,15 @@ def _reset(call: Call, token: str) -> str:
         part.unlink()
     module: Any = k3s.program_of(guest).load()
     life = ServerLife(
+        bind=str(guest.address),
+        ready_delay_s=0,
         tell=guest.units["k3s"].journal.tell,
         up=lambda: None,
         listening=lambda *_: None,
         refusal=lambda: None,
         held=lambda: False,
     )
-    module.LIFE, module.BIND = life, str(guest.address)
+    module.adopt(life)
     path = disk.path(f"{SNAPSHOTS}/{call.env['NAME']}")
     argv = ["--cluster-reset", f"--cluster-reset-restore-path={path}"]
     said: list[str] = []
@@ -231,7 +233,7 @@ async def rotate_token(call: Call) -> Outcome:
     try:
         new = sent.read_text(encoding="utf-8").strip()
         server = k3s.serving(call.guest)
-        status, answer = (await asyncio.to_thread(server._rotate_token, json.dumps({"newToken": new}).encode()))[:2]
+        status, answer = (await asyncio.to_thread(server.rotate_token, json.dumps({"newToken": new}).encode()))[:2]
     except OSError as error:
         return Outcome(1, err=f"the server does not answer: {error}\n")
     finally:

@@ -17,7 +17,8 @@ from bootstrap.lab.guests.base import AgentSilentError, GuestError, GuestSpec, I
 from bootstrap.lab.simulated.addresses import SSH_PORT, AddressSlot
 from bootstrap.lab.simulated.disk import BlobStore, Disk
 from bootstrap.lab.simulated.guest import SimulatedGuest
-from bootstrap.lab.simulated.standin import AGENT_THREADS, Network, Programs
+from bootstrap.lab.simulated.program import Programs
+from bootstrap.lab.simulated.standin import AGENT_THREADS, Network
 from bootstrap.lab.simulated.world import World
 
 DIRECTORY = "simulated"

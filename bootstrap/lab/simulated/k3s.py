@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any
 
-from bootstrap.lab.simulated.standin import API_PORT, AgentProcess, Program, ServerProcess
+from bootstrap.lab.simulated.program import Program
+from bootstrap.lab.simulated.standin import API_PORT, AgentProcess, ServerProcess
 from bootstrap.lab.simulated.units import Process, Unit
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from bootstrap.lab.simulated import baking, datastore, k3s, keepalived
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.installing import put_binary, put_images
-from bootstrap.lab.simulated.standin import API_PORT, NotStandInError
+from bootstrap.lab.simulated.program import NotStandInError
+from bootstrap.lab.simulated.standin import API_PORT
 from bootstrap.lab.simulated.units import Unit
 
 UNITS = "/etc/systemd/system"

@@ -8,19 +8,16 @@ Servers are whole: threads, TLS on their guest's address, data on their guest's 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from bootstrap.lab.faults.active import Faults
-from bootstrap.lab.simulated.disk import sha256_of
+from bootstrap.lab.simulated.program import Program
 
 API_PORT = 6443
 AGENT_THREADS = 2
@@ -28,65 +25,6 @@ RETRY_LEAST_S = 0.1
 """Real seconds between two tries of an agent, however fast the lab's clock runs."""
 HELD_LOOK_S = 0.5
 """While a fault keeps a node from Ready its kubelet looks this often whether it still does."""
-
-ONLY_STANDIN = (
-    "simulated guests run nothing but the k3s stand-in (tests/doubles/k3s/artifacts.py makes a release of it); "
-    "this k3s is something else: start the lab with container or QEMU guests for it"
-)
-_MARKS = ('WHAT_THIS_IS = "k3s stand-in (tests double)"', "class Resident:", "LIFE = Life()")
-_numbers = itertools.count(1)
-
-
-class NotStandInError(Exception):
-    """The k3s of a guest is not the stand-in."""
-
-
-class Program:
-    """One build of the stand-in: compiled once, loaded as a module as often as need be."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            source = path.read_bytes().decode()
-        except UnicodeDecodeError as error:
-            raise NotStandInError(ONLY_STANDIN) from error
-        if not all(mark in source for mark in _MARKS):
-            raise NotStandInError(ONLY_STANDIN)
-        self._code = compile(source, "k3s", "exec", dont_inherit=True)
-        self.shared = self.load()
-        """The module that all agents use."""
-
-    @property
-    def version(self) -> str:
-        """What `k3s --version` says, such as v1.33.3+k3s1."""
-        return str(self.shared.VERSION)
-
-    def load(self) -> ModuleType:
-        """A module of its own: a server keeps what is its own in it, as a process would."""
-        module = ModuleType(f"homelab_k8s_lab_k3s_{next(_numbers)}")
-        sys.modules[module.__name__] = module  # dataclasses look their module up
-        try:
-            exec(self._code, module.__dict__)  # noqa: S102 - it is the user's own test double, recognised above
-        finally:
-            del sys.modules[module.__name__]
-        return module
-
-
-class Programs:
-    """All builds that were seen, by checksum."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Program] = {}
-
-    def at(self, path: Path) -> Program:
-        """The program of a file.
-
-        Raises:
-            NotStandInError: It is none.
-        """
-        found = sha256_of(path)
-        if found not in self._known:
-            self._known[found] = Program(path)
-        return self._known[found]
 
 
 class Network:
@@ -132,9 +70,11 @@ class ServerLife:
     idle_s = 0.1
 
     def __init__(
-        self, *, tell: Callable[[str], None], up: Callable[[], None], listening: Callable[[str, int], None],
-        refusal: Callable[[], tuple[int, dict[str, Any]] | None], held: Callable[[], bool],
+        self, *, bind: str, ready_delay_s: float, tell: Callable[[str], None], up: Callable[[], None],
+        listening: Callable[[str, int], None], refusal: Callable[[], tuple[int, dict[str, Any]] | None],
+        held: Callable[[], bool],
     ) -> None:  # fmt: skip
+        self.bind, self.ready_delay_s = bind, ready_delay_s
         self.code = 0
         self.tell = tell
         self.refusal, self.held = refusal, held
@@ -210,7 +150,7 @@ class ServerProcess:
         tell: Callable[[str], None], up: Callable[[], None],
         refusal: Callable[[], tuple[int, dict[str, Any]] | None], held: Callable[[], bool], ready_delay_s: float,
     ) -> None:  # fmt: skip
-        self._module = program.load()
+        self._module: Any = program.load()
         self._root, self._environ, self._network = root, environ, network
         self._server: Any = None
         loop = asyncio.get_running_loop()
@@ -218,10 +158,11 @@ class ServerProcess:
         def is_up() -> None:
             loop.call_soon_threadsafe(up)
 
-        self._life = ServerLife(tell=tell, up=is_up, listening=self._listening, refusal=refusal, held=held)
-        own: Any = self._module
-        own.LIFE, own.BIND = self._life, str(address)
-        own.READY_DELAY_S = max(own.READY_DELAY_S, ready_delay_s)
+        self._life = ServerLife(
+            bind=str(address), ready_delay_s=max(self._module.READY_DELAY_S, ready_delay_s), tell=tell, up=is_up,
+            listening=self._listening, refusal=refusal, held=held,
+        )  # fmt: skip
+        self._module.adopt(self._life)
 
     async def run(self) -> int:
         """Run it in a thread until it ends or this is cancelled."""
@@ -238,7 +179,7 @@ class ServerProcess:
         self._life.close()
 
     def _body(self) -> int:
-        module: Any = self._module
+        module = self._module
         try:
             options = module.Options("server", [], root=str(self._root), environ=self._environ)
             self._server = module.Server(options)

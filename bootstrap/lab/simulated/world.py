@@ -9,7 +9,8 @@ from bootstrap.lab.delays import Delays
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.simulated.addresses import AddressSlot
 from bootstrap.lab.simulated.disk import BlobStore
-from bootstrap.lab.simulated.standin import Network, Programs
+from bootstrap.lab.simulated.program import Programs
+from bootstrap.lab.simulated.standin import Network
 
 
 @dataclass(frozen=True, kw_only=True)

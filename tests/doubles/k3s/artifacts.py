@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import runpy
 import sys
 import tarfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-PROGRAM = Path(__file__).with_name("k3s.py")
-DEFAULT_VERSION = "v1.33.3+k3s1"
-DEFAULT_READY_DELAY_S = 0.7
+PACKAGE = Path(__file__).with_name("standin")
+INTERPRETER = b"#!/usr/bin/python3 -I\n"
+MAIN = "import sys\n\nfrom standin.__main__ import main\n\nsys.exit(main())\n"
+_BUILT = runpy.run_path(str(PACKAGE / "built.py"))
+DEFAULT_VERSION = str(_BUILT["VERSION"])
+DEFAULT_READY_DELAY_S = float(_BUILT["READY_DELAY_S"])
 BINARY_NAMES = {"amd64": "k3s", "arm64": "k3s-arm64"}
 
 
@@ -53,17 +58,25 @@ def make_artifacts(
 
 
 def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_READY_DELAY_S) -> bytes:
-    """The program with its version, architecture and delay written in. Raises ValueError if their places are gone."""
-    text = PROGRAM.read_text()
-    for before, after in (
-        (f'\nVERSION = "{DEFAULT_VERSION}"\n', f'\nVERSION = "{version}"\n'),
-        ('\nBUILT_FOR = ""', f'\nBUILT_FOR = "{arch}"'),
-        (f"\nREADY_DELAY_S = {DEFAULT_READY_DELAY_S} ", f"\nREADY_DELAY_S = {ready_delay_s} "),
-    ):
-        if text.count(before) != 1:
-            raise ValueError(f"{PROGRAM} has no single line {before!r}")
-        text = text.replace(before, after)
-    return text.encode()
+    """The package as one executable: a zip archive that starts with the line for its interpreter.
+
+    Two renderings of one source are equal, so that their checksums are. Nothing is compressed, so that starting it
+    costs no unpacking. `zipapp` of the standard library makes the same, but with the times of the files.
+    """
+    buffer = io.BytesIO()
+    buffer.write(INTERPRETER)
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
+        for name, text in sorted(program_files(version=version, arch=arch, ready_delay_s=ready_delay_s).items()):
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return buffer.getvalue()
+
+
+def program_files(*, version: str, arch: str, ready_delay_s: float) -> dict[str, str]:
+    """What is in the archive, by name. The room `built` is what this build is told."""
+    built = {"VERSION": version, "BUILT_FOR": arch, "READY_DELAY_S": ready_delay_s}
+    files = {f"standin/{path.name}": path.read_text() for path in PACKAGE.glob("*.py")}
+    files["standin/built.py"] = "".join(f"{name} = {value!r}\n" for name, value in built.items())
+    return files | {"__main__.py": MAIN}
 
 
 def empty_images() -> bytes:

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import yaml
 from kubernetes import client, config
 
-PROGRAM = Path(__file__).with_name("k3s.py")
+from tests.doubles.k3s.artifacts import DEFAULT_VERSION, render_program
+
 KUBECTL = Path(sys.executable).with_name("kubectl")
 TOKEN = "open-sesame"
 
@@ -44,12 +45,12 @@ def eventually(check: Callable[[], T], what: str, *, told: Callable[[], str] = s
 class Machine:
     """One machine: its files, its k3s process, its journal."""
 
-    def __init__(self, root: Path, name: str, address: str) -> None:
+    def __init__(self, root: Path, name: str, address: str, program: Path) -> None:
         self.root, self.name, self.address = root, name, address
         self.url = f"https://{address}:6443"
         self.kubeconfig = root / "etc/rancher/k3s/k3s.yaml"
         self.server_dir = root / "var/lib/rancher/k3s/server"
-        self.program = PROGRAM
+        self.program = program
         self._log = root / "log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -165,10 +166,12 @@ class Machines:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._holder, self.network = claim_network()
+        self._program = folder / ".k3s"
+        self._program.write_bytes(render_program(version=DEFAULT_VERSION, arch=""))
         self.all: list[Machine] = []
 
     def add(self, name: str) -> Machine:
-        machine = Machine(self.folder / name, name, f"{self.network}.{len(self.all) + 10}")
+        machine = Machine(self.folder / name, name, f"{self.network}.{len(self.all) + 10}", self._program)
         machine.root.mkdir(parents=True)
         self.all.append(machine)
         return machine

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.doubles.k3s import k3s
-from tests.doubles.k3s.artifacts import make_artifacts
+from tests.doubles.k3s.artifacts import make_artifacts, render_program
+from tests.doubles.k3s.standin.flags import flag_table
+from tests.doubles.k3s.standin.settings import read_config
+from tests.doubles.k3s.standin.telling import Fatal
+from tests.doubles.k3s.standin.yaml_reader import parse_config
 
 SAMPLES = [
     "token: abc\nserver: https://10.0.0.1:6443\n",
@@ -35,7 +38,7 @@ def as_flags(value: object) -> list[str]:
 @pytest.mark.parametrize("text", SAMPLES)
 def test_config_is_read_as_yaml_reads_it(text: str) -> None:
     expected = {key: as_flags(value) for key, value in yaml.safe_load(text).items()}
-    assert k3s.parse_config(text, "config.yaml") == expected
+    assert parse_config(text, "config.yaml") == expected
 
 
 @pytest.mark.parametrize(
@@ -56,8 +59,8 @@ def test_config_is_read_as_yaml_reads_it(text: str) -> None:
     ],
 )
 def test_yaml_beyond_the_reader_is_an_error(text: str) -> None:
-    with pytest.raises(k3s.Fatal):
-        k3s.parse_config(text, "config.yaml")
+    with pytest.raises(Fatal):
+        parse_config(text, "config.yaml")
 
 
 def test_later_files_replace_and_plus_appends(tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_later_files_replace_and_plus_appends(tmp_path: Path) -> None:
     (tmp_path / "config.yaml.d").mkdir()
     (tmp_path / "config.yaml.d/10.yaml").write_text("tls-san+: [b]\nnode-name: two\n")
     (tmp_path / "config.yaml.d/20.yaml").write_text("node-label: [y=2]\nunknown-thing: 1\n")
-    merged = k3s.read_config(main, k3s.flag_table("server"))
+    merged = read_config(main, flag_table("server"))
     assert merged == {"tls-san": ["a", "b"], "node-name": ["two"], "node-label": ["y=2"]}
 
 
@@ -85,6 +88,13 @@ def test_release_directory_is_laid_out_as_k3s_releases_are(tmp_path: Path) -> No
     refused = subprocess.run([folder / wrong, "--version"], capture_output=True, text=True, check=False)
     assert refused.returncode == 126
     assert "Exec format error" in refused.stderr
+
+
+def test_two_builds_of_one_version_have_the_same_checksum(tmp_path: Path) -> None:
+    program = render_program(version="v1.34.1+k3s1", arch="amd64")
+    assert program == render_program(version="v1.34.1+k3s1", arch="amd64")
+    assert program.startswith(b"#!/usr/bin/python3 -I\n")
+    assert program != render_program(version="v1.34.1+k3s1", arch="arm64")
 
 
 def test_links_name_the_subcommand(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import yaml
 from kubernetes import client
 
 from tests.doubles import s3
-from tests.doubles.k3s import k3s
 from tests.doubles.k3s.machines import TOKEN, Cluster, Machine, Machines, eventually
+from tests.doubles.k3s.standin.schedule import cron_next
+from tests.doubles.k3s.standin.telling import Fatal
 from tests.doubles.k3s.test_life import SHORT_LIVED, etcd_server
 
 RESET = (
@@ -149,13 +150,13 @@ def test_scheduled_snapshots_are_taken_and_only_so_many_kept(machines: Machines)
 )
 def test_schedules_are_read_as_cron_reads_them(schedule: str, expected: str) -> None:
     now = time.mktime(time.strptime("2026-03-01 10:30", "%Y-%m-%d %H:%M"))  # a Sunday
-    assert time.strftime("%Y-%m-%d %H:%M", time.localtime(k3s.cron_next(schedule, now))) == expected
+    assert time.strftime("%Y-%m-%d %H:%M", time.localtime(cron_next(schedule, now))) == expected
 
 
 @pytest.mark.parametrize("schedule", ["* * * *", "a * * * *", "0 0 31 2 *"])
 def test_schedules_that_cannot_be_are_refused(schedule: str) -> None:
-    with pytest.raises(k3s.Fatal):
-        k3s.cron_next(schedule, time.time())
+    with pytest.raises(Fatal):
+        cron_next(schedule, time.time())
 
 
 def test_bucket_holds_snapshots_lists_them_and_gives_them_back(machines: Machines, bucket: s3.Buckets) -> None:

@@ -1,0 +1,112 @@
+"""The stand-in's program: recognised in the file that the client uploaded, compiled once, loaded once per server."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+import zipfile
+from collections.abc import Mapping
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from bootstrap.lab.simulated.disk import sha256_of
+
+ONLY_STANDIN = (
+    "simulated guests run nothing but the k3s stand-in (tests/doubles/k3s/artifacts.py makes a release of it); "
+    "this k3s is something else: start the lab with container or QEMU guests for it"
+)
+PACKAGE = "standin"
+"""The package inside the stand-in's archive."""
+EMBEDDED = "embedded"
+"""The module of it that is for programs like this one."""
+_MARK = (f"{PACKAGE}/versions.py", b'WHAT_THIS_IS = "k3s stand-in (tests double)"')
+_numbers = itertools.count(1)
+
+
+class NotStandInError(Exception):
+    """The k3s of a guest is not the stand-in."""
+
+
+class Program:
+    """One build of the stand-in: compiled once, loaded as a package as often as need be."""
+
+    def __init__(self, path: Path) -> None:
+        self._code = {
+            name: compile(source, f"k3s/{name}", "exec", dont_inherit=True) for name, source in _sources(path).items()
+        }
+        self.shared = self.load()
+        """The module that all agents use."""
+
+    @property
+    def version(self) -> str:
+        """What `k3s --version` says, such as v1.33.3+k3s1."""
+        return str(self.shared.VERSION)
+
+    def load(self) -> ModuleType:
+        """A package of its own: a server keeps what is its own in it, as a process would."""
+        package = f"homelab_k8s_lab_k3s_{next(_numbers)}"
+        finder = _Finder(package, self._code)
+        sys.meta_path.append(finder)
+        try:
+            return importlib.import_module(f"{package}.{EMBEDDED}")
+        finally:
+            sys.meta_path.remove(finder)
+            for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+                del sys.modules[name]
+
+
+def _sources(path: Path) -> dict[str, bytes]:
+    """The modules of the stand-in's package, by their names in it.
+
+    Raises:
+        NotStandInError: The file is no such archive.
+    """
+    prefix, suffix = f"{PACKAGE}/", ".py"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if _MARK[1] not in archive.read(_MARK[0]):
+                raise NotStandInError(ONLY_STANDIN)
+            files = [name for name in archive.namelist() if name.startswith(prefix) and name.endswith(suffix)]
+            return {name[len(prefix) : -len(suffix)]: archive.read(name) for name in files}
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise NotStandInError(ONLY_STANDIN) from error
+
+
+class _Finder(MetaPathFinder, Loader):
+    """Finds the modules of one copy of the package in the code that was compiled before."""
+
+    def __init__(self, package: str, code: Mapping[str, CodeType]) -> None:
+        self._package, self._code = package, code
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+        """The module's spec, if it is one of this copy's."""
+        package, _, name = fullname.partition(".")
+        if package != self._package or (name or "__init__") not in self._code:
+            return None
+        return ModuleSpec(fullname, self, is_package=not name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run its code: it is the user's own test double, recognised by its mark."""
+        name = module.__name__.partition(".")[2]
+        exec(self._code[name or "__init__"], module.__dict__)  # noqa: S102
+
+
+class Programs:
+    """All builds that were seen, by checksum."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Program] = {}
+
+    def at(self, path: Path) -> Program:
+        """The program of a file.
+
+        Raises:
+            NotStandInError: It is none.
+        """
+        found = sha256_of(path)
+        if found not in self._known:
+            self._known[found] = Program(path)
+        return self._known[found]

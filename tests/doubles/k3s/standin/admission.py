@@ -1,0 +1,79 @@
+"""What the API server and the controllers fill in when an object is written."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+
+from .conditions import condition
+from .shapes import Obj
+from .store import Store
+from .telling import stamp
+
+NODE_FINALIZER = "wrangler.cattle.io/node"
+CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
+TOLERATION_S = 300  # what the API server lets a pod tolerate of a node that is not ready
+
+
+def node_taints(node: Obj) -> list[Obj]:
+    """The taints as they must be for this node's conditions: what the node lifecycle controller does."""
+    spec = node.get("spec", {})
+    own = ("node.kubernetes.io/unschedulable", *CONDITION_TAINTS.values())
+    before = spec.get("taints") or []
+    wanted = [("node.kubernetes.io/unschedulable", "NoSchedule")] if spec.get("unschedulable") else []
+    key = CONDITION_TAINTS.get(condition(node, "Ready").get("status", ""))
+    wanted += [(key, "NoSchedule"), (key, "NoExecute")] if key else []
+    had = {(t["key"], t["effect"]): t for t in before}
+    new = [had.get(pair) or {"key": pair[0], "effect": pair[1], "timeAdded": stamp()} for pair in wanted]
+    return [t for t in before if t["key"] not in own] + new
+
+
+def admit_pod(spec: Obj) -> None:
+    spec.setdefault("terminationGracePeriodSeconds", 30)
+    spec.setdefault("restartPolicy", "Always")
+    tolerations = spec.setdefault("tolerations", [])
+    for key in CONDITION_TAINTS.values():
+        if not any(t.get("key") in (None, "", key) for t in tolerations):
+            tolerations.append({"key": key, "operator": "Exists", "effect": "NoExecute",
+                                "tolerationSeconds": TOLERATION_S})  # fmt: skip
+
+
+class Admission:
+    """Completes objects before they are kept."""
+
+    def __init__(self, store: Store, pods: list[str]) -> None:
+        self.store = store
+        self.pod_networks = [ipaddress.ip_network(cidr, strict=False) for cidr in pods]
+
+    def admit(self, plural: str, obj: Obj) -> None:
+        """What the API server and the controllers fill in."""
+        if plural == "nodes":
+            spec = obj.setdefault("spec", {})
+            ranges = spec.get("podCIDRs") or self._pod_cidrs()
+            if ranges:
+                spec["podCIDR"], spec["podCIDRs"] = ranges[0], ranges
+            spec["taints"] = node_taints(obj)
+            if not spec["taints"]:
+                del spec["taints"]
+            finalizers = obj["metadata"].setdefault("finalizers", [])
+            if NODE_FINALIZER not in finalizers and not obj["metadata"].get("deletionTimestamp"):
+                finalizers.append(NODE_FINALIZER)
+        elif plural == "secrets":
+            plain = obj.pop("stringData", None) or {}
+            data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+            obj["data"] = (obj.get("data") or {}) | data
+            obj.setdefault("type", "Opaque")
+        elif plural == "namespaces":
+            obj.setdefault("status", {"phase": "Active"})
+        elif plural == "pods":
+            obj.setdefault("status", {}).setdefault("phase", "Pending")
+            admit_pod(obj["spec"])
+
+    def _pod_cidrs(self) -> list[str]:
+        """A range of each family for one more node's pods; none where one has none left (256 in the default /16)."""
+        used = {cidr for node in self.store.all("nodes") for cidr in node.get("spec", {}).get("podCIDRs", [])}
+        found = []
+        for network in self.pod_networks:
+            each = map(str, network.subnets(new_prefix=24 if network.version == 4 else 64))
+            found.append(next((cidr for cidr in each if cidr not in used), ""))
+        return found if all(found) else []

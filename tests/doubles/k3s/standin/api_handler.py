@@ -1,0 +1,207 @@
+"""Port 6443."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import select
+import time
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from . import process
+from .api import Api
+from .failures import ApiError, status_object
+from .machine import NODE_NAME
+from .pki import Pki
+from .resources import Target, parse_target
+from .serving import Handler
+from .shapes import Json, Reply
+from .tables import table
+from .telling import log
+from .versions import version_info
+from .watching import events
+
+
+class Served(Protocol):
+    """What a server shows to those who ask it."""
+
+    api: Api
+    pki: Pki
+    pods: list[str]
+    services: list[str]
+    actions: Mapping[tuple[str, str], Callable[[bytes], Reply]]
+    documents: Mapping[str, Callable[[], Any]]
+
+    @property
+    def ca_pem(self) -> str: ...
+
+    @property
+    def passwords(self) -> Mapping[str, Iterable[str]]: ...
+
+    def check_node_password(self, name: str, password: str) -> tuple[int, str] | None: ...
+
+    def apiservers(self) -> list[str]: ...
+
+    def problem(self) -> str: ...
+
+
+class ApiHandler(Handler):
+    """Port 6443: the supervisor's paths and the Kubernetes API."""
+
+    served: Served
+
+    def do_GET(self) -> None:  # noqa: N802 - the base class's name
+        self._route()
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the base class's names
+
+    def _route(self) -> None:
+        state, path = self.served, urllib.parse.urlsplit(self.path).path
+        if path == "/ping":
+            self.reply(200, b"pong", "text/plain")
+        elif path == "/cacerts":
+            self.reply(200, state.ca_pem.encode(), "text/plain")
+        elif path.startswith(("/v1-k3s/", "/db/")):
+            self._supervisor(path)
+        else:
+            self._kubernetes(path)
+
+    # the supervisor
+
+    def _supervisor_user(self) -> str:
+        """ "server", "node", "" for nobody, "wrong" for credentials that are not good."""
+        name, groups = self.peer_name()
+        if name:
+            return "server" if "system:masters" in groups else "node" if "system:nodes" in groups else ""
+        scheme, _, text = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Basic":
+            return "wrong" if scheme else ""
+        try:
+            user, _, password = base64.b64decode(text).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "wrong"
+        if user in ("server", "node") and password in self.served.passwords[user]:
+            return user
+        client = f"{self.client_address[0]}:{self.client_address[1]}"
+        log("error", f"Failed to authenticate request from {client}: invalid username/password combination")
+        return "wrong"
+
+    def _supervisor(self, path: str) -> None:
+        data, state, user = self.body(), self.served, self._supervisor_user()
+        action = state.actions.get((self.command, path))
+        server_only = path in ("/v1-k3s/server-bootstrap", "/db/info") or action
+        if user == "wrong":
+            self.reply(401, b"Unauthorized", "text/plain")
+        elif not user or (server_only and user != "server"):
+            self.reply(403)
+        elif path in ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt") and self.command == "POST":
+            self._kubelet_certificate(data)
+        elif action:
+            self.reply_json(*action(data))
+        elif path == "/v1-k3s/readyz":
+            self.reply(200, b"ok", "text/plain")
+        elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
+            self.reply(200, state.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
+        elif path in state.documents:
+            self.reply_json(200, state.documents[path]())
+        else:
+            self.reply(404, b"404 page not found\n", "text/plain")
+
+    def _kubelet_certificate(self, request: bytes) -> None:
+        name = self.headers.get("k3s-Node-Name", "").lower()
+        if not re.fullmatch(NODE_NAME, name) or not self.headers.get("k3s-Node-Password"):
+            self.reply(400, b"node name or password not set\n", "text/plain")  # the name goes into a subject
+            return
+        refusal = self.served.check_node_password(name, self.headers["k3s-Node-Password"])
+        if refusal:
+            self.reply(refusal[0], refusal[1].encode(), "text/plain")
+            return
+        subject = f"/O=system:nodes/CN=system:node:{name}"
+        pem = self.served.pki.sign(request, "client-ca", subject, "clientAuth")
+        self.reply(200, pem, "text/plain")
+
+    # Kubernetes
+
+    def _kubernetes(self, path: str) -> None:
+        data, state = self.body(), self.served
+        name, groups = self.peer_name()
+        refusal = process.LIFE.refusal()
+        if refusal:
+            self.reply_json(*refusal)
+        elif not groups & {"system:masters", "system:nodes"}:
+            self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
+        elif path in ("/readyz", "/livez", "/healthz"):
+            problem = state.problem() if path == "/readyz" else ""
+            self.reply(500 if problem else 200, (problem or "ok").encode(), "text/plain")
+        elif path == "/version":
+            self.reply_json(200, version_info())
+        elif path.startswith(("/api/", "/apis/")) or path in ("/api", "/apis"):
+            self._objects(data, name if "system:masters" not in groups else "")
+        else:
+            error = ApiError(404, "NotFound", "the server could not find the requested resource")
+            self.reply_json(404, error.status())
+
+    def _objects(self, data: bytes, node_user: str) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        content_type = self.headers.get("Content-Type", "application/json")
+        as_table = "as=Table" in self.headers.get("Accept", "")
+        try:
+            target = parse_target([urllib.parse.unquote(part) for part in url.path.split("/") if part])
+            body = json.loads(data) if data else None
+            if node_user and target and not node_may(node_user, self.command, target, body):
+                raise ApiError(403, "Forbidden", f'User "{node_user}" cannot {self.command} {url.path}')
+            if target and self.command == "GET" and query.get("watch") in ("true", "1"):
+                self._watch(target, query, as_table=as_table)
+                return
+        except ApiError as error:
+            self.reply_json(error.code, error.status())
+            return
+        except ValueError as error:
+            text = f"the object provided is unrecognized (the stand-in reads JSON only): {error}"
+            self.reply_json(415, status_object("Failure", 415, "UnsupportedMediaType", text))
+            return
+        code, answer = self.served.api.call(self.command, self.path, body, content_type)
+        if as_table and target and self.command == "GET" and code == 200:
+            answer = table(target.resource.plural, answer.get("items", [answer]), query, answer["metadata"])
+        self.reply_json(code, answer)
+
+    def _watch(self, target: Target, query: dict[str, str], *, as_table: bool) -> None:
+        if target.name:  # a watch of one object is a list watch with its name as the field selector
+            query = {**query, "fieldSelector": f"metadata.name={target.name}"}
+        deadline = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.flush()
+        for event in events(self.served.api.store, target, query, deadline):
+            if event is None:
+                if select.select([self.connection], [], [], 0)[0]:
+                    break  # the client has gone; it has nothing else to say here
+                continue
+            if as_table and event["type"] not in ("ERROR", "BOOKMARK"):
+                obj = event["object"]
+                event = {**event, "object": table(target.resource.plural, [obj], query, {})}
+            line = json.dumps(event).encode() + b"\n"
+            self.wfile.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()
+        self.close_connection = True
+
+
+def node_may(user: str, method: str, target: Target, body: Json) -> bool:
+    """What a kubelet may do: read all but secrets, and write what is its own."""
+    name = user.removeprefix("system:node:")
+    plural = target.resource.plural
+    if method == "GET":
+        return plural != "secrets"
+    if plural in ("nodes", "leases"):
+        own = target.name or (body or {}).get("metadata", {}).get("name")
+        return own == name and method != "DELETE"
+    return plural == "events" or (plural == "pods" and target.sub == "status")

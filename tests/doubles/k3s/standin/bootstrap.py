@@ -1,0 +1,128 @@
+"""What the cluster keeps for its servers, under the token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import secrets
+from dataclasses import dataclass
+
+from .api import Api
+from .credentials import CAS, LEAVES, OTHER_TOKEN
+from .failures import status_object
+from .files import read_if_there, write_file
+from .link import Link, basic, fetch_ca, in_go_words, split_url
+from .pki import client_context
+from .server_settings import ServerSettings
+from .shapes import Obj, Reply
+from .store import Store
+from .telling import Fatal
+from .tokens import Token, node_password_hash, parse_token
+
+BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")), "tls/service.key", "cred/passwd"]
+
+
+class Bootstrap:
+    """The files that each server must have alike, in the datastore."""
+
+    def __init__(self, settings: ServerSettings, store: Store) -> None:
+        self.settings, self.store = settings, store
+
+    def adopt(self, token: Token | None) -> None:
+        """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal."""
+        kept = self.store.get("_bootstrap", "", "bootstrap")
+        if not kept:
+            return
+        password = token.password if token else ""
+        if not hmac.compare_digest(kept["token"], node_password_hash(kept["token"].split(":")[1], password)):
+            raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
+        before = {name: read_if_there(self.settings.data / name) for name in kept["files"]}
+        for name, text in kept["files"].items():
+            if before[name] != text:
+                write_file(self.settings.data / name, text)
+        if any(before[f"tls/{ca}.crt"] not in ("", kept["files"][f"tls/{ca}.crt"]) for ca in CAS):
+            for leaf in LEAVES:
+                self.settings.pki.path(f"{leaf}.crt").unlink(missing_ok=True)
+
+    def save(self, api: Api, token: Token | None) -> None:
+        """Keep the files that other servers need; a server that joined with a token of before ends here."""
+        if self.store.get("_bootstrap", "", "bootstrap"):
+            self.adopt(token or parse_token((self.settings.data / "token").read_text().strip()))
+            return
+        password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())
+        self._put(api, password)
+
+    def _put(self, api: Api, password: str) -> None:
+        files = {name: (self.settings.data / name).read_text() for name in BOOTSTRAP_FILES}
+        body = {"token": node_password_hash(secrets.token_hex(8), password), "files": files}
+        code, answer = api.write({"method": "BOOTSTRAP", "body": body})
+        if code != 200:
+            raise Fatal(
+                f"starting kubernetes: preparing server: failed to save bootstrap data: {answer.get('message')}"
+            )
+
+    def rotate_token(self, api: Api, ca_pem: str, data: bytes) -> Reply:
+        """PUT /v1-k3s/token, as pkg/server/handlers/token.go: files and datastore change at once.
+
+        Who is let in does not: passwords are read when a server starts (pkg/authenticator/passwordfile).
+        """
+        new = json.loads(data).get("newToken") or secrets.token_hex(8)
+        rows = [row.split(",") for row in (self.settings.data / "cred/passwd").read_text().split()]
+        old = next(row[0] for row in rows if row[1] == "server")
+        both = not self.settings.options.secret("agent-token")
+        for row in rows:
+            if row[1] == "server" or (both and row[0] == old):
+                row[0] = new
+        write_file(self.settings.data / "cred/passwd", "".join(",".join(row) + "\n" for row in rows))
+        ca_hash = hashlib.sha256(ca_pem.encode()).hexdigest()
+        write_file(self.settings.data / "token", f"K10{ca_hash}::server:{new}\n")
+        try:
+            self._put(api, new)
+        except Fatal as error:
+            return 500, status_object("Failure", 500, "InternalError", str(error))
+        return 200, {}
+
+    def data(self, kind: str) -> Obj:
+        return {"files": {name: (self.settings.data / name).read_text() for name in BOOTSTRAP_FILES},
+                "critical": self.settings.options.critical(), "datastore": kind}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """How a server that joins reaches the one it joins."""
+
+    link: Link
+    headers: dict[str, str]
+
+
+def invitation_of(settings: ServerSettings, token: Token | None) -> Invitation:
+    """Get the CAs and the passwords of the cluster to join; any problem is fatal, as in k3s."""
+    if token is None:
+        raise Fatal("--token is required to join a cluster")
+    host, port = split_url(settings.join_url)
+    prefix = "Error: preparing server: failed to bootstrap cluster data"
+    try:
+        ca_pem = fetch_ca(host, port, token)
+    except ValueError as error:
+        raise Fatal(f"{prefix}: failed to check if bootstrap data has been initialized: {error}") from error
+    link = Link(host, port, client_context(ca_pem), 10)
+    headers = basic("server", token.password)
+    url = f"https://{host}:{port}/v1-k3s/server-bootstrap"
+    try:
+        status, raw = link.request("GET", "/v1-k3s/server-bootstrap", None, headers)
+    except (OSError, http.client.HTTPException) as error:
+        raise Fatal(f"{prefix}: Get {url}: {in_go_words(error, host, port)}") from error
+    if status != 200:
+        raise Fatal(f"{prefix}: failed to validate token: {url}: {status} {http.client.responses.get(status, '')}")
+    data = json.loads(raw)
+    if data["datastore"] != "etcd":
+        raise Fatal(f"{prefix}: {settings.join_url} is not running managed etcd")
+    ours = settings.options.critical()
+    wrong = sorted(name for name, value in data["critical"].items() if ours.get(name) != value)
+    if wrong:
+        raise Fatal(f"critical configuration value mismatch between servers: {', '.join(wrong)}")
+    for name, text in data["files"].items():
+        write_file(settings.data / name, text)
+    return Invitation(link, headers)

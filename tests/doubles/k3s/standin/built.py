@@ -1,0 +1,9 @@
+"""What a build of the stand-in is told: `artifacts.py` writes another one of these into each release."""
+
+from __future__ import annotations
+
+VERSION = "v1.33.3+k3s1"
+BUILT_FOR = ""
+"""amd64 or arm64 in a release, so that the wrong file fails as a wrong binary does."""
+READY_DELAY_S = 0.7
+"""A node is NotReady for a moment after it registers, since its network comes up last."""

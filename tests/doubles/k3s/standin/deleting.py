@@ -1,0 +1,100 @@
+"""Deleting objects, and evicting pods."""
+
+from __future__ import annotations
+
+from .admission import NODE_FINALIZER
+from .budgets import CANNOT_EVICT, budget_covers, budget_status
+from .cluster import Cluster
+from .conditions import pod_is_ready
+from .failures import ApiError, status_object
+from .resources import RESOURCES, Resource
+from .shapes import Edit, Json, Key, Obj
+from .store import Store
+from .telling import stamp
+
+
+def grace_of(op: Obj) -> int | None:
+    """The grace period that a DELETE asks for, in its query or in its DeleteOptions."""
+    asked = op["query"].get("gracePeriodSeconds", (op["body"] or {}).get("gracePeriodSeconds"))
+    return None if asked is None else int(asked)
+
+
+class Deleting:
+    """What a delete makes of an object, and what goes with it: the edits to agree on."""
+
+    def __init__(self, store: Store, cluster: Cluster) -> None:
+        self.store, self.cluster = store, cluster
+
+    def delete(self, resource: Resource, old: Obj, grace_s: int | None = None) -> list[Edit]:
+        meta = old["metadata"]
+        if resource.plural == "pods":
+            return self.delete_pod(old, grace_s)
+        if resource.plural == "nodes":
+            return self._delete_node(old)
+        if meta.get("finalizers"):
+            held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
+            return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
+        return self.remove(resource, old)
+
+    def _delete_node(self, old: Obj) -> list[Edit]:
+        """Its etcd member goes at once; the Node of a server that lives hangs on its finalizer, as seen on k3s."""
+        meta = old["metadata"]
+        hangs = bool(meta.get("deletionTimestamp")) or self.cluster.has_living(meta["name"])
+        finalizers = [f for f in meta.get("finalizers") or [] if hangs or f != NODE_FINALIZER]
+        member = self.cluster.member_removal(meta["name"])
+        if not finalizers:
+            return [*self.remove(RESOURCES["nodes"], old), *member]
+        marked = {**meta, "finalizers": finalizers, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}
+        return [("nodes", "", meta["name"], {**old, "metadata": marked}), *member]
+
+    def delete_pod(self, old: Obj, grace_s: int | None = None) -> list[Edit]:
+        """A pod that a node may run is only marked: its kubelet takes it away, within the grace period."""
+        meta, spec = old["metadata"], old["spec"]
+        key: Key = ("pods", meta["namespace"], meta["name"])
+        grace_s = int(spec.get("terminationGracePeriodSeconds", 30)) if grace_s is None else grace_s
+        grace_s = min(grace_s, meta.get("deletionGracePeriodSeconds", grace_s))
+        if not spec.get("nodeName") or old.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            grace_s = 0
+        if grace_s == 0 and not meta.get("finalizers"):
+            return [(*key, None)]
+        if meta.get("deletionGracePeriodSeconds") == grace_s:
+            return [(*key, {**old, "metadata": dict(meta)})]
+        marks = {"deletionTimestamp": stamp(later_s=grace_s), "deletionGracePeriodSeconds": grace_s}
+        return [(*key, {**old, "metadata": {**meta, **marks}})]
+
+    def evict(self, pod: Obj, body: Json) -> tuple[int, Obj, list[Edit]]:
+        """The eviction subresource: a delete that the pod's disruption budget may refuse."""
+        options = (body or {}).get("deleteOptions") or {}
+        done = status_object("Success", 201) | {"code": 201}
+        edits = self.delete_pod(pod, options.get("gracePeriodSeconds"))
+        if "All" in (options.get("dryRun") or []):
+            edits = []
+        meta, healthy = pod["metadata"], pod_is_ready(pod)
+        if pod.get("status", {}).get("phase") != "Running" or meta.get("deletionTimestamp"):
+            return 201, done, edits
+        budgets = [b for b in self.store.all("poddisruptionbudgets", meta["namespace"]) if budget_covers(b, pod)]
+        if len(budgets) > 1:
+            text = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+            raise ApiError(500, "InternalError", text)
+        for budget in budgets:
+            status = budget_status(budget, self.store)
+            enough = status["currentHealthy"] >= status["desiredHealthy"] > 0
+            always = budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow"
+            if status["disruptionsAllowed"] < 1 and (healthy or not (enough or always)):
+                raise ApiError(429, "TooManyRequests", CANNOT_EVICT, {"causes": [{
+                    "reason": "DisruptionBudget",
+                    "message": f"The disruption budget {budget['metadata']['name']} needs {status['desiredHealthy']} "
+                               f"healthy pods and has {status['currentHealthy']} currently",
+                }]})  # fmt: skip
+        return 201, done, edits
+
+    def remove(self, resource: Resource, old: Obj) -> list[Edit]:
+        """The object and what goes with it: a Node's password, a namespace's contents."""
+        name = old["metadata"]["name"]
+        edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
+        also: list[Key] = []
+        if resource.plural == "nodes":
+            also = [("secrets", "kube-system", f"{name}.node-password.k3s"), ("leases", "kube-node-lease", name)]
+        elif resource.plural == "namespaces":
+            also = [key for key in self.store.objects if key[1] == name]
+        return edits + [(*key, None) for key in also if key in self.store.objects]

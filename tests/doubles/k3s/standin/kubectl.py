@@ -1,0 +1,179 @@
+"""k3s kubectl."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import re
+import sys
+import urllib.parse
+from pathlib import Path
+
+from .built import VERSION
+from .files import KUBECONFIG
+from .link import Link, in_go_words, split_url
+from .pki import client_context
+from .resources import RESOURCES, Resource
+from .shapes import Json, Obj
+from .telling import Fatal
+
+
+class Kubectl:
+    """The few kubectl commands that scripts on a machine use. Elsewhere use the real one."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.words: list[str] = []
+        self.flags: dict[str, str] = {}
+        rest = list(argv)
+        while rest:
+            word = rest.pop(0)
+            if not word.startswith("-") or (word.endswith("-") and word != "-"):
+                self.words.append(word)
+                continue
+            name, has_value, value = word.lstrip("-").partition("=")
+            name = {"o": "output", "n": "namespace", "l": "selector", "A": "all-namespaces"}.get(name, name)
+            switches = ("all-namespaces", "no-headers", "ignore-not-found", "overwrite", "wait", "now", "force")
+            if name not in (*switches, "output", "namespace", "selector", "kubeconfig", "raw", "request-timeout"):
+                raise Fatal(f"error: unknown flag: --{name} (this is the kubectl of the k3s stand-in)")
+            self.flags[name] = value if has_value else "true" if name in switches else rest.pop(0) if rest else ""
+        self.link = self._connect()
+
+    def _connect(self) -> Link:
+        path = Path(self.flags.get("kubeconfig") or os.environ.get("KUBECONFIG") or KUBECONFIG)
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise Fatal(f"error: error loading config file {path}: {error.strerror}") from error
+        found = dict(re.findall(r"^\s*([\w-]+): (\S+)$", text, re.MULTILINE))
+        ca = base64.b64decode(found["certificate-authority-data"]).decode()
+        descriptor = os.memfd_create("client")  # ssl wants a file, and the key has no business on a disk
+        for field in ("client-certificate-data", "client-key-data"):
+            os.write(descriptor, base64.b64decode(found[field]))
+        pair = Path(f"/proc/self/fd/{descriptor}")
+        timeout = float(self.flags.get("request-timeout", "30").rstrip("s") or 30)
+        return Link(*split_url(found["server"]), client_context(ca, (pair, pair)), timeout or 30)
+
+    def run(self) -> int:
+        verb = self.words[0] if self.words else "help"
+        actions = {"get": self._get, "delete": self._delete, "label": self._label, "annotate": self._label,
+                   "cordon": self._cordon, "uncordon": self._cordon, "version": self._version}  # fmt: skip
+        if verb not in actions:
+            raise Fatal(f'error: unknown command "{verb}" for "kubectl" of the k3s stand-in')
+        return actions[verb]()
+
+    def _ask(
+        self, method: str, path: str, body: Json = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            return self.link.request(method, path, data, headers)
+        except (OSError, http.client.HTTPException) as error:
+            host, port = self.link.host, self.link.port
+            words = in_go_words(error, host, port)
+            refused = (
+                f"The connection to the server {host}:{port} was refused - did you specify the right host or port?"
+            )
+            raise Fatal(
+                refused if isinstance(error, ConnectionRefusedError) else f"Unable to connect: {words}"
+            ) from error
+
+    def _path(self) -> tuple[Resource, str]:
+        """The resource that the words name, and its path."""
+        kind, _, name = (self.words[1] if len(self.words) > 1 else "").partition("/")
+        if not name and len(self.words) > 2:
+            name = self.words[2]
+        found = [r for r in RESOURCES.values() if kind.lower() in (r.plural, r.singular, *r.short)]
+        if not found:
+            raise Fatal(f'error: the server doesn\'t have a resource type "{kind}"')
+        resource = found[0]
+        path = f"/apis/{resource.group_version}" if resource.group else "/api/v1"
+        if resource.namespaced and "all-namespaces" not in self.flags:
+            path += f"/namespaces/{self.flags.get('namespace', 'default')}"
+        return resource, f"{path}/{resource.plural}" + (f"/{name}" if name else "")
+
+    def _get(self) -> int:
+        if "raw" in self.flags:
+            status, raw = self._ask("GET", self.flags["raw"])
+            (sys.stdout if status == 200 else sys.stderr).write(raw.decode())
+            return 0 if status == 200 else 1
+        resource, path = self._path()
+        output = self.flags.get("output", "")
+        if self.flags.get("selector"):
+            path += "?" + urllib.parse.urlencode({"labelSelector": self.flags["selector"]})
+        headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"} if output in ("", "wide") else {}
+        status, raw = self._ask("GET", path, None, headers)
+        answer = json.loads(raw)
+        if status == 404 and "ignore-not-found" in self.flags:
+            return 0
+        if status != 200:
+            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
+        if output == "json":
+            sys.stdout.write(json.dumps(answer, indent=4) + "\n")
+        elif output == "name":
+            items = answer.get("items", [answer])
+            sys.stdout.writelines(f"{resource.singular}/{item['metadata']['name']}\n" for item in items)
+        elif output in ("", "wide"):
+            self._print_table(answer, wide=output == "wide")
+        else:
+            raise Fatal(f"error: the stand-in's kubectl prints json, name and wide, not {output}")
+        return 0
+
+    def _print_table(self, answer: Obj, *, wide: bool) -> None:
+        shown = [i for i, column in enumerate(answer["columnDefinitions"]) if wide or not column["priority"]]
+        rows = [[str(row["cells"][i]) for i in shown] for row in answer["rows"]]
+        if not rows:
+            sys.stderr.write("No resources found\n")
+            return
+        if "no-headers" not in self.flags:
+            rows.insert(0, [answer["columnDefinitions"][i]["name"].upper() for i in shown])
+        if "all-namespaces" in self.flags:
+            spaces = [row["object"]["metadata"].get("namespace", "") for row in answer["rows"]]
+            rows = [[ns, *row] for ns, row in zip(["NAMESPACE", *spaces][-len(rows) :], rows, strict=True)]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            sys.stdout.write("   ".join(cells).rstrip() + "\n")
+
+    def _change(self, method: str, done: str, body: Json = None) -> int:
+        resource, path = self._path()
+        status, raw = self._ask(method, path, body, {"Content-Type": "application/merge-patch+json"})
+        name = path.rpartition("/")[2]
+        if status == 404 and "ignore-not-found" in self.flags:
+            return 0
+        if status >= 400:
+            answer = json.loads(raw)
+            raise Fatal(f"Error from server ({answer.get('reason')}): {answer.get('message')}")
+        sys.stdout.write(f'{resource.singular} "{name}" deleted\n' if done == "deleted" else
+                         f"{resource.singular}/{name} {done}\n")  # fmt: skip
+        return 0
+
+    def _delete(self) -> int:
+        if "/" not in self.words[1] and len(self.words) < 3:
+            raise Fatal("error: resource(s) were provided, but no name was specified")
+        return self._change("DELETE", "deleted")
+
+    def _label(self) -> int:
+        start = 2 if "/" in self.words[1] else 3
+        values = {}
+        for word in self.words[start:]:
+            key, has_value, value = word.partition("=")
+            values[key if has_value else key.rstrip("-")] = value if has_value else None
+        field, done = ("labels", "labeled") if self.words[0] == "label" else ("annotations", "annotated")
+        return self._change("PATCH", done, {"metadata": {field: values}})
+
+    def _cordon(self) -> int:
+        verb = self.words[0]
+        self.words = [verb, "node", self.words[1].removeprefix("node/")]
+        return self._change("PATCH", f"{verb}ed", {"spec": {"unschedulable": True if verb == "cordon" else None}})
+
+    def _version(self) -> int:
+        _, raw = self._ask("GET", "/version")
+        sys.stdout.write(f"Client Version: {VERSION}\nServer Version: {json.loads(raw)['gitVersion']}\n")
+        return 0
+
+
+def kubectl(argv: list[str]) -> int:
+    """k3s kubectl."""
+    return Kubectl(argv).run()

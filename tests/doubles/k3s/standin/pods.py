@@ -1,0 +1,95 @@
+"""What kubelets do with pods; the leader plays them all."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import time
+from collections.abc import Callable
+
+from .conditions import condition, is_finished, pod_conditions
+from .draft import Draft
+from .shapes import Obj
+from .telling import stamp
+
+POD_START_S = 0.4  # from being bound to a node to Running and Ready
+POD_STOP_S = 0.3  # how long a pod takes to end, if it has no preStop hook that sleeps
+
+
+class Ages:
+    """Since when pods are in a stage, and when the next pass is due."""
+
+    def __init__(self) -> None:
+        self.since: dict[tuple[str, str], float] = {}  # by uid and stage
+        self.due = 0.0
+
+    def age_s(self, pod: Obj, stage: str, due_s: float) -> float:
+        """Since when a pod is in this stage; the next pass comes no later than when it is due."""
+        now = time.monotonic()
+        since = self.since.setdefault((pod["metadata"]["uid"], stage), now)
+        if now < since + due_s:
+            self.due = min(self.due, since + due_s)
+        return now - since
+
+
+class Pods:
+    """The pods of all nodes, for one pass."""
+
+    def __init__(self, draft: Draft, ages: Ages, living: Callable[[str], bool]) -> None:
+        self._draft, self._ages, self._living = draft, ages, living
+
+    def look_at(self, pod: Obj, nodes: dict[str, Obj]) -> None:
+        meta, node = pod["metadata"], nodes.get(pod["spec"].get("nodeName", ""))
+        if node is None:
+            return
+        living = self._living(node["metadata"]["name"])
+        if not living:
+            self._ages.due = min(self._ages.due, time.monotonic() + 0.5)  # nothing tells when a node begins to live
+        if meta.get("deletionTimestamp"):
+            stop_s = min(float(meta.get("deletionGracePeriodSeconds", 0)), stop_time_s(pod))
+            if living and self._ages.age_s(pod, "stopping", stop_s) >= stop_s:
+                self._end(pod)
+        elif is_finished(pod):
+            return
+        elif pod["status"]["phase"] == "Pending":
+            if living and self._ages.age_s(pod, "starting", POD_START_S) >= POD_START_S:
+                self._run(pod, node)
+        else:
+            ready = condition(node, "Ready").get("status") == "True"
+            if ready != (condition(pod, "Ready").get("status") == "True"):
+                self._draft.put("pods", {**pod, "status": {**pod["status"], "conditions": pod_conditions(ready)}})
+
+    def _end(self, pod: Obj) -> None:
+        if not pod["metadata"].get("finalizers"):
+            self._draft.drop("pods", pod)
+        elif pod["metadata"].get("deletionGracePeriodSeconds"):
+            status = {**pod["status"], "phase": "Succeeded", "conditions": pod_conditions(False)}
+            meta = {**pod["metadata"], "deletionGracePeriodSeconds": 0}
+            self._draft.put("pods", {**pod, "metadata": meta, "status": status})
+
+    def _run(self, pod: Obj, node: Obj) -> None:
+        spec, now = pod["spec"], stamp()
+        host = next((a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"), "")
+        ip = host if spec.get("hostNetwork") else self._free_ip(node)
+        containers = [
+            {"name": c["name"], "image": c.get("image", ""), "imageID": "", "ready": True, "started": True,
+             "restartCount": 0, "containerID": f"containerd://{hashlib.sha256(c['name'].encode()).hexdigest()}",
+             "state": {"running": {"startedAt": now}}, "lastState": {}}
+            for c in spec.get("containers") or []
+        ]  # fmt: skip
+        status = {**pod["status"], "phase": "Running", "startTime": now, "hostIP": host, "podIP": ip,
+                  "podIPs": [{"ip": ip}], "containerStatuses": containers, "qosClass": "BestEffort",
+                  "conditions": pod_conditions(True)}  # fmt: skip
+        self._draft.put("pods", {**pod, "status": status})
+
+    def _free_ip(self, node: Obj) -> str:
+        used = {pod["status"].get("podIP") for pod in self._draft.all("pods")}
+        hosts = ipaddress.ip_network(node["spec"].get("podCIDR") or "10.42.255.0/24").hosts()
+        next(hosts)  # the bridge's own
+        return next((str(ip) for ip in hosts if str(ip) not in used), "")
+
+
+def stop_time_s(pod: Obj) -> float:
+    """How long a pod takes to end: a preStop hook that sleeps is honoured."""
+    hooks = [(c.get("lifecycle") or {}).get("preStop") or {} for c in pod["spec"].get("containers") or []]
+    return POD_STOP_S + max((float((hook.get("sleep") or {}).get("seconds", 0)) for hook in hooks), default=0.0)

@@ -1,0 +1,128 @@
+"""An agent inside the process of its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import process
+from .api_handler import Served
+from .built import VERSION
+from .failures import ApiError
+from .kubelet import Kubelet
+from .link import in_go_words, split_url
+from .machine import Machine, check_families
+from .settings import Options
+from .shapes import Json, Reply
+from .telling import Fatal, log_line
+from .tokens import Token, check_ca, parse_token
+from .versions import COMMIT, WHAT_THIS_IS
+
+
+class Resident:
+    """An agent in the process of its servers: the refusals and the Node of `Agent`, without a thread or a socket.
+
+    For a program that runs hundreds of them. It calls `step` again after as many seconds as `step` returned.
+
+    `reach` gives the server that listens at an address, or raises OSError as a connection would.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        reach: Callable[[str, int], Served],
+        tell: Callable[[str], None],
+        up: Callable[[], None],
+    ) -> None:
+        self.ready_delay_s = process.LIFE.ready_delay_s
+        self._tell, self._up, self._reach = tell, up, reach
+        self.text, self.url = options.secret("token"), options.one("server")
+        for name, value in (("token", self.text), ("server", self.url)):
+            if not value:
+                raise Fatal(f"Error: --{name} is required")
+        machine = Machine(options)
+        self.servers = [split_url(self.url)]
+        self.kubelet = Kubelet(options=options, machine=machine, call=self.call, say=self.say)
+        self._next: Callable[[], float] = self._trust
+        self._token = Token("", "")
+        self.say("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+
+    def say(self, level: str, message: str) -> None:
+        self._tell(log_line(level, message))
+
+    def step(self) -> float:
+        """Do what is due; returns the seconds until the next step is."""
+        return self._next()
+
+    def _trust(self) -> float:
+        try:
+            self._token = parse_token(self.text)
+            host, port = self.servers[0]
+            try:
+                check_ca(self._reach(host, port).ca_pem.encode(), self._token, self.say)
+            except OSError as error:
+                words = in_go_words(error, host, port)
+                raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+        except ValueError as error:
+            self.say("error", str(error))
+            return 2
+        self._next = self._join
+        return 0
+
+    def _join(self) -> float:
+        machine = self.kubelet.machine
+        problem = "failed to retrieve configuration from server"
+        try:
+            server = self._server()
+            if self._token.password not in server.passwords["node"]:
+                raise ValueError("https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized")
+            check_families(server.pods, server.services, machine.addresses)
+            problem = str(self.kubelet.options.data / "agent/client-kubelet.crt")
+            refusal = server.check_node_password(machine.name, machine.password)
+            if refusal:
+                raise ValueError(refusal[1])
+        except (OSError, ValueError) as error:
+            text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
+            self.say("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
+            return 5
+        self._next = self._register
+        return 0
+
+    def _register(self) -> float:
+        try:
+            self.kubelet.register()
+            self.kubelet.renew()
+        except ApiError as error:
+            self.say("error", f"Unable to register node with API server: {error.message}")
+            return 1
+        self._up()
+        self.say("info", "k3s agent is up and running")
+        self._next = self._beat
+        return self.ready_delay_s
+
+    def _beat(self) -> float:
+        self.kubelet.beat()
+        return self.kubelet.period_s
+
+    def _server(self) -> Served:
+        """The server that answered last, else another one of the cluster. Raises OSError."""
+        problem: OSError | None = None
+        for at in list(self.servers):
+            try:
+                server = self._reach(*at)
+            except OSError as error:
+                problem = problem or error
+                continue
+            known = [split_url(f"https://{address}") for address in server.apiservers()]
+            self.servers = [at, *(other for other in (*self.servers, *known) if other != at)]
+            self.servers = list(dict.fromkeys(self.servers))
+            return server
+        assert problem is not None
+        raise problem
+
+    def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
+        """The object API, as the kubelet uses it. Raises ApiError where no server answers."""
+        try:
+            return self._server().api.call(method, path, body, content_type)
+        except OSError as error:
+            raise ApiError(503, "ServiceUnavailable", in_go_words(error, *self.servers[0])) from error

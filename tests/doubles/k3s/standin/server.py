@@ -1,0 +1,155 @@
+"""k3s server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from . import process
+from .api import Api
+from .api_handler import ApiHandler
+from .bootstrap import Bootstrap, invitation_of
+from .built import VERSION
+from .credentials import Credentials
+from .defaults import ensure_defaults
+from .etcd import Etcd
+from .manager import control
+from .membership import Membership
+from .node_passwords import check_node_password
+from .pki import server_context
+from .process import spawn
+from .reset import reset_cluster
+from .server_node import run_kubelet
+from .server_settings import ServerSettings
+from .serving import listen
+from .settings import Options
+from .shapes import Obj, Reply
+from .snapshots import Snapshots
+from .store import Store
+from .telling import Fatal, log
+from .versions import COMMIT, WHAT_THIS_IS, refuse_downgrade
+
+
+class Server:
+    """One k3s server, from its settings to its listeners."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.settings = settings = ServerSettings(options)
+        self.pods, self.services, self.port, self.pki = settings.pods, settings.services, settings.port, settings.pki
+        self.credentials = Credentials(settings)
+        self.membership = Membership(settings)
+        self.actions: Mapping[tuple[str, str], Callable[[bytes], Reply]] = {
+            ("POST", "/v1-k3s/etcd-member"): lambda data: self.api.write(
+                {"method": "MEMBER", "body": json.loads(data)}
+            ),
+            ("PUT", "/v1-k3s/token"): self.rotate_token,
+            ("GET", "/v1-k3s/encrypt/status"): self._encryption_state,
+            ("POST", "/db/snapshot"): lambda data: self.snapshots.answer(data),
+        }
+        self.documents: Mapping[str, Callable[[], Any]] = {
+            "/v1-k3s/config": self._agent_config,
+            "/v1-k3s/apiservers": self.apiservers,
+            "/v1-k3s/server-bootstrap": lambda: self.bootstrap.data(self.cluster.kind),
+            "/db/info": self._members,
+        }
+
+    @property
+    def ca_pem(self) -> str:
+        return self.credentials.ca_pem
+
+    @property
+    def passwords(self) -> dict[str, set[str]]:
+        return self.credentials.passwords
+
+    def run(self) -> NoReturn:
+        settings = self.settings
+        log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        restore = self.options.one("cluster-reset-restore-path")
+        if self.options.on("cluster-reset"):
+            reset_cluster(settings, restore)
+            process.LIFE.end(0)
+        if restore:
+            raise Fatal("Error: invalid flag use; --cluster-reset required with --cluster-reset-restore-path")
+        self._open()
+        after_reset = settings.reset_flag.exists()
+        settings.reset_flag.unlink(missing_ok=True)
+        ensure_defaults(settings, self.api, self.apiservers())
+        ApiHandler.served = self
+        context = server_context(self.pki, ssl.CERT_OPTIONAL)
+        bind = self.options.one("bind-address", process.LIFE.bind)
+        listen((bind, self.port), ApiHandler, context)
+        log("info", "Kube API server is now running")
+        self.credentials.write_kubeconfig()
+        process.LIFE.notify("READY=1")
+        log("info", "k3s is up and running")
+        if not self.options.on("disable-agent"):
+            spawn(run_kubelet, settings, self.api, self.membership, after_reset)
+        if isinstance(self.cluster, Etcd) and not self.options.on("etcd-disable-snapshots"):
+            spawn(self.snapshots.run)
+        control(self.options, self.api)
+
+    def _open(self) -> None:
+        """Have the datastore, and with it all that the cluster's servers have alike."""
+        settings, credentials, invitation = self.settings, self.credentials, None
+        token = credentials.token()
+        database = self.membership.database()
+        if settings.joining:
+            invitation = invitation_of(settings, token)
+            shutil.rmtree(database.parent, ignore_errors=True)
+        self.store = Store(database)
+        self.bootstrap = Bootstrap(settings, self.store)
+        self.bootstrap.adopt(token)
+        credentials.make_certificates()
+        credentials.install(token)
+        self.cluster = self.membership.cluster(self.store)
+        self.api = Api(self.store, self.cluster, self.pods)
+        self.snapshots = Snapshots(self.options, settings.machine.name, self.api)
+        if isinstance(self.cluster, Etcd):
+            refuse_downgrade(self.store.note("version"), f"etcd's data in {settings.data / 'db/etcd'}")
+            self.membership.start(self.cluster, self.api, invitation)
+            self.store.note("version", VERSION)
+        self.bootstrap.save(self.api, token)
+
+    def rotate_token(self, data: bytes) -> Reply:
+        """PUT /v1-k3s/token."""
+        return self.bootstrap.rotate_token(self.api, self.ca_pem, data)
+
+    def check_node_password(self, name: str, password: str) -> tuple[int, str] | None:
+        """Hold a node to its password. None is a yes."""
+        return check_node_password(self.api, name, password)
+
+    def _encryption_state(self, data: bytes) -> Reply:
+        if not self.options.on("secrets-encryption"):
+            return 200, {"stage": "", "activekey": ""}
+        return 200, {"stage": "start", "activekey": "aescbckey", "enable": True, "hashmatch": True}
+
+    def _agent_config(self) -> Obj:
+        defaults = {
+            "cluster-domain": "cluster.local",
+            "cluster-dns": "10.43.0.10",
+            "flannel-backend": "vxlan",
+        }
+        networks = {"cluster-cidr": ",".join(self.pods), "service-cidr": ",".join(self.services)}
+        return networks | {name: self.options.one(name, default) for name, default in defaults.items()}
+
+    def apiservers(self) -> list[str]:
+        members = [
+            member["client"].removeprefix("https://") for member in self.cluster.members() if not member["learner"]
+        ]
+        return members or [f"{self.settings.machine.addresses[0]}:{self.port}"]
+
+    def _members(self) -> Obj:
+        rows = []
+        for m in self.cluster.members():
+            row = {"ID": int(m["id"], 16), "name": m["name"], "peerURLs": [m["peer"]], "clientURLs": [m["client"]]}
+            rows.append({**row, "isLearner": True} if m["learner"] else row)
+        return {"members": rows}
+
+    def problem(self) -> str:
+        if isinstance(self.cluster, Etcd) and not self.cluster.leader:
+            return "[-]etcd failed: reason withheld\nreadyz check failed"
+        return ""

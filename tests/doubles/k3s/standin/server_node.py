@@ -1,0 +1,48 @@
+"""The node of a server itself."""
+
+from __future__ import annotations
+
+from . import process
+from .api import Api
+from .etcd import Etcd
+from .failures import ApiError
+from .kubelet import Kubelet
+from .membership import Membership
+from .node_passwords import check_node_password
+from .process import spawn
+from .server_settings import ServerSettings
+from .shapes import Obj
+from .telling import log
+
+
+def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
+    """A server's own node: registered, then kept."""
+    kubelet = Kubelet(options=settings.options, machine=settings.machine, call=api.call)
+    if after_reset:  # as k3s: the snapshot may hold another password than this machine has
+        secret = f"/api/v1/namespaces/kube-system/secrets/{settings.machine.name}.node-password.k3s"
+        api.call("DELETE", secret)
+    while True:
+        refusal = check_node_password(api, settings.machine.name, settings.machine.password)
+        try:
+            if not refusal:
+                kubelet.register()
+                break
+            log("info", f"Waiting to retrieve agent configuration; server is not ready: {refusal[1]}")
+        except ApiError as error:
+            log("error", f"Unable to register node {settings.machine.name}: {error.message}")
+        process.LIFE.pause(5)
+    spawn(set_role, settings, api, membership, kubelet.path)
+    kubelet.run()
+
+
+def set_role(settings: ServerSettings, api: Api, membership: Membership, path: str) -> None:
+    """The role labels come a moment after the Node, by the API, since a kubelet may not set them."""
+    process.LIFE.pause(process.LIFE.ready_delay_s / 2)
+    meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}}
+    if isinstance(api.cluster, Etcd):
+        name = membership.name_file.read_text().strip()
+        meta["labels"]["node-role.kubernetes.io/etcd"] = "true"
+        meta["annotations"] = {"etcd.k3s.cattle.io/node-name": name,
+                               "etcd.k3s.cattle.io/node-address": settings.machine.addresses[0]}  # fmt: skip
+    while api.call("PATCH", path, {"metadata": meta}, "application/merge-patch+json")[0] >= 500:
+        process.LIFE.pause(1)
