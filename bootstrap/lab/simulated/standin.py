@@ -68,6 +68,8 @@ class ServerLife:
     """What the stand-in's core has from its process (`Life` there)."""
 
     idle_s = 0.1
+    pace = 0.0
+    """The lab's own delays make starts slow (`server`, `join`, ...), not the stand-in."""
 
     def __init__(
         self, *, bind: str, ready_delay_s: float, tell: Callable[[str], None], up: Callable[[], None],

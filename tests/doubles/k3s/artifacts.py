@@ -31,6 +31,7 @@ def make_artifacts(
     arch: Iterable[str] = ("amd64", "arm64"),
     images: bool = False,
     ready_delay_s: float = DEFAULT_READY_DELAY_S,
+    pace: float = 0,
 ) -> Path:
     """Write the files of one release.
 
@@ -40,13 +41,14 @@ def make_artifacts(
         arch: Which architectures; each binary refuses to run on another.
         images: Whether to add `k3s-airgap-images-ARCH.tar` too: true tar files that hold no image.
         ready_delay_s: How long a node is NotReady after it has registered.
+        pace: How slow its starts are: 1 takes as long as k3s does (7 to 30 s), 0 no longer than it needs.
 
     Returns:
         The directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in arch:
-        files = {BINARY_NAMES[name]: render_program(version=version, arch=name, ready_delay_s=ready_delay_s)}
+        files = {BINARY_NAMES[name]: render_program(version=version, arch=name, ready_delay_s=ready_delay_s, pace=pace)}
         if images:
             files[f"k3s-airgap-images-{name}.tar"] = empty_images()
         for file_name, data in files.items():
@@ -57,7 +59,7 @@ def make_artifacts(
     return directory
 
 
-def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_READY_DELAY_S) -> bytes:
+def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_READY_DELAY_S, pace: float = 0) -> bytes:
     """The package as one executable: a zip archive that starts with the line for its interpreter.
 
     Two renderings of one source are equal, so that their checksums are. Nothing is compressed, so that starting it
@@ -66,14 +68,15 @@ def render_program(*, version: str, arch: str, ready_delay_s: float = DEFAULT_RE
     buffer = io.BytesIO()
     buffer.write(INTERPRETER)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        for name, text in sorted(program_files(version=version, arch=arch, ready_delay_s=ready_delay_s).items()):
+        files = program_files(version=version, arch=arch, ready_delay_s=ready_delay_s, pace=pace)
+        for name, text in sorted(files.items()):
             archive.writestr(zipfile.ZipInfo(name), text)
     return buffer.getvalue()
 
 
-def program_files(*, version: str, arch: str, ready_delay_s: float) -> dict[str, str]:
+def program_files(*, version: str, arch: str, ready_delay_s: float, pace: float) -> dict[str, str]:
     """What is in the archive, by name. The room `built` is what this build is told."""
-    built = {"VERSION": version, "BUILT_FOR": arch, "READY_DELAY_S": ready_delay_s}
+    built = {"VERSION": version, "BUILT_FOR": arch, "PACE": pace, "READY_DELAY_S": ready_delay_s}
     files = {f"standin/{path.name}": path.read_text() for path in PACKAGE.glob("*.py")}
     files["standin/built.py"] = "".join(f"{name} = {value!r}\n" for name, value in built.items())
     return files | {"__main__.py": MAIN}

@@ -53,6 +53,9 @@ def test_nodes_look_as_k3s_nodes_do(small: Cluster) -> None:
     assert len({node.spec.pod_cidr for node in nodes.values()}) == 3
     assert {a.type: a.address for a in agent.status.addresses}["ExternalIP"] == "198.51.100.7"
     assert annotations["k3s.io/hostname"] == "a1"
+    assert annotations["alpha.kubernetes.io/provided-node-ip"] == annotations["k3s.io/internal-ip"]
+    assert json.loads(annotations["flannel.alpha.coreos.com/backend-data"])["VNI"] == 1
+    assert agent.metadata.finalizers == nodes["s1"].metadata.finalizers == ["wrangler.cattle.io/node"]
     assert "********" in annotations["k3s.io/node-args"]
     assert TOKEN not in json.dumps(annotations)
     eventually(
@@ -105,19 +108,22 @@ def test_token_is_the_hash_of_what_cacerts_serves(small: Cluster) -> None:
         ("/readyz", "", (401, "Unauthorized")),
         ("/version", "", (401, "Unauthorized")),
         ("/api/v1/nodes", "", (401, "Unauthorized")),
-        ("/v1-k3s/config", "", (403, "")),
-        ("/db/info", "", (403, "")),
-        ("/v1-k3s/config", "node:wrong", (401, "Unauthorized")),
+        ("/v1-k3s/config", "", (403, "forbidden")),
+        ("/db/info", "", (403, "forbidden")),
+        ("/v1-k3s/config", "node:wrong", (401, "not authorized")),
         ("/v1-k3s/config", f"node:{TOKEN}", (200, "cluster-cidr")),
-        ("/v1-k3s/server-bootstrap", f"node:{TOKEN}", (403, "")),
+        ("/v1-k3s/server-bootstrap", f"node:{TOKEN}", (403, "forbidden")),
         ("/v1-k3s/server-bootstrap", f"server:{TOKEN}", (200, "client-ca.key")),
     ],
 )
 def test_who_may_ask_what(small: Cluster, path: str, credentials: str, expected: tuple[int, str]) -> None:
     status, body, _ = ask(small.server, path, credentials)
     assert status == expected[0]
-    assert expected[1] in body
-    assert expected[1] or not body
+    if status in (401, 403):
+        told = json.loads(body)
+        assert (told["kind"], told["status"], told["code"], told["message"]) == ("Status", "Failure", *expected)
+    else:
+        assert expected[1] in body
 
 
 def test_kubeconfig_is_k3s_own(small: Cluster) -> None:

@@ -29,14 +29,21 @@ def members(server: Machine) -> set[str]:
 
 
 def test_a_server_tells_by_a_condition_whether_it_votes(machines: Machines) -> None:
-    first = etcd_server(machines, "s1")
-    second = etcd_server(machines, "s2", first)
+    first = etcd_server(machines, "s1", secrets_encryption=True)
+    second = etcd_server(machines, "s2", first, secrets_encryption=True)
     agent = machines.agent("a1", first)
     cluster = Cluster(first)
     cluster.wait_ready("s1", "s2", "a1")
     eventually(lambda: voter(cluster, "s2") == ("True", "MemberNotLearner"), "s2 votes")
     assert voter(cluster, "s1") == ("True", "MemberNotLearner")
     assert voter(cluster, "a1") == ("", "")
+    node = cluster.core.read_node("s2").metadata
+    assert node.finalizers == ["wrangler.cattle.io/managed-etcd-controller", "wrangler.cattle.io/node"]
+    assert node.annotations["k3s.io/encryption-config-hash"].startswith("start-")
+    assert "etcd.k3s.cattle.io/local-snapshots-timestamp" in node.annotations
+    known = cluster.core.read_node("s1").metadata.annotations["etcd.k3s.cattle.io/node-name"]
+    adding = f"Adding member {node.annotations['etcd.k3s.cattle.io/node-name']}=https://{second.address}:2380 to etcd"
+    assert f"{adding} cluster [{known}=https://{first.address}:2380]" in second.log
     assert agent.exit_code() is None
     assert second.exit_code() is None
     cluster.close()
@@ -50,7 +57,7 @@ def test_deleting_the_node_of_a_live_server_hangs_and_it_rejoins_when_restarted(
     cluster.core.delete_node("s1")  # the leader, if the oldest still leads
     node = cluster.core.read_node("s1")
     assert node.metadata.deletion_timestamp
-    assert node.metadata.finalizers == ["wrangler.cattle.io/node"]
+    assert node.metadata.finalizers == ["wrangler.cattle.io/node"], "that of its etcd member is done with"
     tombstone = first.server_dir / "db/etcd/tombstone"
     eventually(tombstone.exists, "the tombstone")
     eventually(lambda: voter(cluster, "s1") == ("False", "NotAMember"), "s1 is no member any more")

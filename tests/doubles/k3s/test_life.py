@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 
 import pytest
 
@@ -91,6 +92,35 @@ def test_systemd_is_told_once_it_serves(machines: Machines) -> None:
         assert machine.run("kubectl", "get", "--raw", "/readyz").stdout == "ok"
         assert machine.terminate() == 0
         assert sock.recv(100) == b"STOPPING=1"
+
+
+def test_between_refusing_connections_and_being_ready_the_api_answers_503(machines: Machines) -> None:
+    """k3s's supervisor answers for an API server that starts: pkg/server/handlers, APIServer."""
+    server = machines.server("s1")
+    server.terminate()
+    server.start("server", K3S_STANDIN_PACE="0.5")
+    seen: list[str] = []
+
+    def ready() -> bool:
+        done = server.run("kubectl", "get", "--raw", "/readyz")
+        words = (done.stdout or done.stderr).strip()
+        seen.extend([] if seen[-1:] == [words] else [words])
+        return done.stdout == "ok"
+
+    eventually(ready, "/readyz is ok", told=lambda: str(seen))
+    assert "was refused" in seen[0]
+    assert seen[-2:] == ["Error from server (ServiceUnavailable): apiserver not ready", "ok"]
+    nodes = server.run("kubectl", "get", "nodes")
+    assert nodes.returncode == 0, nodes.stderr
+
+
+def test_starts_take_as_long_as_the_pace_says(machines: Machines) -> None:
+    machine = machines.add("s1")
+    machine.configure(bind_address=machine.address)
+    began = time.monotonic()
+    machine.start("server", K3S_STANDIN_PACE="0.5")
+    machine.up()
+    assert time.monotonic() - began >= 6, "12 s at the pace of k3s itself"
 
 
 def test_systemd_is_told_late_of_an_agent_whose_node_is_ready(machines: Machines) -> None:

@@ -11,6 +11,8 @@ from .store import Store
 from .telling import stamp
 
 NODE_FINALIZER = "wrangler.cattle.io/node"
+ETCD_FINALIZER = "wrangler.cattle.io/managed-etcd-controller"
+ETCD_LABEL = "node-role.kubernetes.io/etcd"
 CONDITION_TAINTS = {"False": "node.kubernetes.io/not-ready", "Unknown": "node.kubernetes.io/unreachable"}
 TOLERATION_S = 300  # what the API server lets a pod tolerate of a node that is not ready
 
@@ -55,9 +57,7 @@ class Admission:
             spec["taints"] = node_taints(obj)
             if not spec["taints"]:
                 del spec["taints"]
-            finalizers = obj["metadata"].setdefault("finalizers", [])
-            if NODE_FINALIZER not in finalizers and not obj["metadata"].get("deletionTimestamp"):
-                finalizers.append(NODE_FINALIZER)
+            self._hold_node(obj["metadata"])
         elif plural == "secrets":
             plain = obj.pop("stringData", None) or {}
             data = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
@@ -68,6 +68,17 @@ class Admission:
         elif plural == "pods":
             obj.setdefault("status", {}).setdefault("phase", "Pending")
             admit_pod(obj["spec"])
+
+    @staticmethod
+    def _hold_node(meta: Obj) -> None:
+        """The finalizers of k3s's controllers: one for each node, one more for each server with etcd."""
+        held = meta.setdefault("finalizers", [])
+        if meta.get("deletionTimestamp"):
+            return
+        wanted = [ETCD_FINALIZER] if (meta.get("labels") or {}).get(ETCD_LABEL) == "true" else []
+        meta["finalizers"] = [*(f for f in wanted if f not in held), *held]
+        if NODE_FINALIZER not in held:
+            meta["finalizers"].append(NODE_FINALIZER)
 
     def _pod_cidrs(self) -> list[str]:
         """A range of each family for one more node's pods; none where one has none left (256 in the default /16)."""

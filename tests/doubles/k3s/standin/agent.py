@@ -14,6 +14,7 @@ from .files import write_file
 from .kubelet import Kubelet
 from .link import Link, basic, fetch_ca, in_go_words, split_url
 from .machine import Machine, check_families
+from .pace import CONTAINERD_S, UNPACK_S, take
 from .pki import Pki, client_context
 from .process import spawn
 from .settings import Options
@@ -42,12 +43,14 @@ class Agent:
         self.links: dict[tuple[str, int], Link] = {}
 
     def run(self) -> NoReturn:
+        take(UNPACK_S)
         log("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
         token, ca_pem = self._trust()
         pair = self._join(token, ca_pem)
         self.context = client_context(ca_pem, pair)
         for server in list(self.links):
             self.links.pop(server).close()
+        take(CONTAINERD_S)
         kubelet = Kubelet(options=self.options, machine=self.machine, call=self.call)
         while True:
             try:

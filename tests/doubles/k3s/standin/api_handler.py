@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from . import process
 from .api import Api
-from .failures import ApiError, status_object
+from .failures import CORE_NOT_READY, ApiError, not_ready, status_object
 from .machine import NODE_NAME
 from .pki import Pki
 from .resources import Target, parse_target
@@ -35,6 +35,8 @@ class Served(Protocol):
     services: list[str]
     actions: Mapping[tuple[str, str], Callable[[bytes], Reply]]
     documents: Mapping[str, Callable[[], Any]]
+
+    ready: bool
 
     @property
     def ca_pem(self) -> str: ...
@@ -86,8 +88,7 @@ class ApiHandler(Handler):
             return "wrong"
         if user in ("server", "node") and password in self.served.passwords[user]:
             return user
-        client = f"{self.client_address[0]}:{self.client_address[1]}"
-        log("error", f"Failed to authenticate request from {client}: invalid username/password combination")
+        log("error", f"Failed to authenticate request from {self.asker()}: invalid username/password combination")
         return "wrong"
 
     def _supervisor(self, path: str) -> None:
@@ -95,15 +96,17 @@ class ApiHandler(Handler):
         action = state.actions.get((self.command, path))
         server_only = path in ("/v1-k3s/server-bootstrap", "/db/info") or action
         if user == "wrong":
-            self.reply(401, b"Unauthorized", "text/plain")
+            self.refuse(401, "Unauthorized", "not authorized")
         elif not user or (server_only and user != "server"):
-            self.reply(403)
+            self.refuse(403, "Forbidden", "forbidden")
         elif path in ("/v1-k3s/client-kubelet.crt", "/v1-k3s/serving-kubelet.crt") and self.command == "POST":
             self._kubelet_certificate(data)
+        elif action and not state.ready:
+            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
         elif action:
             self.reply_json(*action(data))
         elif path == "/v1-k3s/readyz":
-            self.reply(200, b"ok", "text/plain")
+            self._answer_readiness()
         elif path in ("/v1-k3s/client-ca.crt", "/v1-k3s/server-ca.crt"):
             self.reply(200, state.pki.path(path.rpartition("/")[2]).read_bytes(), "text/plain")
         elif path in state.documents:
@@ -111,14 +114,20 @@ class ApiHandler(Handler):
         else:
             self.reply(404, b"404 page not found\n", "text/plain")
 
+    def _answer_readiness(self) -> None:
+        if self.served.ready:
+            self.reply(200, b"ok", "text/plain")
+        else:
+            self.refuse(503, "ServiceUnavailable", CORE_NOT_READY)
+
     def _kubelet_certificate(self, request: bytes) -> None:
         name = self.headers.get("k3s-Node-Name", "").lower()
         if not re.fullmatch(NODE_NAME, name) or not self.headers.get("k3s-Node-Password"):
-            self.reply(400, b"node name or password not set\n", "text/plain")  # the name goes into a subject
+            self.refuse(400, "BadRequest", "node name or password not set")  # the name goes into a subject
             return
         refusal = self.served.check_node_password(name, self.headers["k3s-Node-Password"])
         if refusal:
-            self.reply(refusal[0], refusal[1].encode(), "text/plain")
+            self.refuse(refusal[0], "Forbidden" if refusal[0] == 403 else "ServiceUnavailable", refusal[1])
             return
         subject = f"/O=system:nodes/CN=system:node:{name}"
         pem = self.served.pki.sign(request, "client-ca", subject, "clientAuth")
@@ -130,8 +139,8 @@ class ApiHandler(Handler):
         data, state = self.body(), self.served
         name, groups = self.peer_name()
         refusal = process.LIFE.refusal()
-        if refusal:
-            self.reply_json(*refusal)
+        if refusal or not state.ready:
+            self.reply_json(*(refusal or not_ready()))
         elif not groups & {"system:masters", "system:nodes"}:
             self.reply_json(401, status_object("Failure", 401, "Unauthorized", "Unauthorized"))
         elif path in ("/readyz", "/livez", "/healthz"):

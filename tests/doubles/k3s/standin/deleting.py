@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .admission import NODE_FINALIZER
+from .admission import ETCD_FINALIZER, NODE_FINALIZER
 from .budgets import CANNOT_EVICT, budget_covers, budget_status
 from .cluster import Cluster
 from .conditions import pod_is_ready
@@ -40,7 +40,8 @@ class Deleting:
         """Its etcd member goes at once; the Node of a server that lives hangs on its finalizer, as seen on k3s."""
         meta = old["metadata"]
         hangs = bool(meta.get("deletionTimestamp")) or self.cluster.has_living(meta["name"])
-        finalizers = [f for f in meta.get("finalizers") or [] if hangs or f != NODE_FINALIZER]
+        over = {ETCD_FINALIZER} if hangs else {ETCD_FINALIZER, NODE_FINALIZER}
+        finalizers = [f for f in meta.get("finalizers") or [] if f not in over]
         member = self.cluster.member_removal(meta["name"])
         if not finalizers:
             return [*self.remove(RESOURCES["nodes"], old), *member]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .shapes import Obj
+from .shapes import Obj, Reply
 
 
 class ApiError(Exception):
@@ -20,3 +20,14 @@ def status_object(status: str, code: int, reason: str = "", message: str = "", d
     result: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": status}
     result |= {key: value for key, value in (("message", message), ("reason", reason), ("details", details)) if value}
     return result if status == "Success" else {**result, "code": code}
+
+
+API_NOT_READY = ApiError(503, "ServiceUnavailable", "apiserver not ready")
+"""What k3s answers for its API server while that starts."""
+CORE_NOT_READY = "runtime core not ready"
+"""And where its supervisor needs the API server itself."""
+
+
+def not_ready() -> Reply:
+    """The answer of an API server that starts."""
+    return API_NOT_READY.code, API_NOT_READY.status()

@@ -96,6 +96,9 @@ class Kubectl:
     def _get(self) -> int:
         if "raw" in self.flags:
             status, raw = self._ask("GET", self.flags["raw"])
+            if raw.startswith(b'{"kind": "Status"') and status != 200:
+                refused = json.loads(raw)
+                raise Fatal(f"Error from server ({refused.get('reason')}): {refused.get('message')}")
             (sys.stdout if status == 200 else sys.stderr).write(raw.decode())
             return 0 if status == 200 else 1
         resource, path = self._path()

@@ -6,6 +6,7 @@ import time
 from typing import NoReturn
 
 from . import process
+from .admission import ETCD_LABEL
 from .api import Api
 from .conditions import condition
 from .etcd import Etcd
@@ -56,7 +57,7 @@ class Manager:
     def _etcd_node(self, node: Obj, etcd: Etcd) -> None:
         """Tell by a condition what a server's etcd member is, and remove the member where an annotation asks for it."""
         meta = node["metadata"]
-        if (meta.get("labels") or {}).get("node-role.kubernetes.io/etcd") != "true":
+        if (meta.get("labels") or {}).get(ETCD_LABEL) != "true":
             return
         member = next((m for m in etcd.members() if m["machine"] == meta["name"]), None)
         status, reason, message = VOTER_STATES[

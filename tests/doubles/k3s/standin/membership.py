@@ -16,6 +16,7 @@ from .bootstrap import Invitation
 from .cluster import Cluster
 from .etcd import QUORUM_LOST_EXIT_S, Etcd
 from .files import read_or_make, write_file
+from .pace import JOIN_S, take
 from .peer_handler import PeerHandler
 from .pki import server_context
 from .server_settings import ServerSettings
@@ -82,6 +83,8 @@ class Membership:
             if self.settings.join_url:
                 raise Fatal("this etcd member knows no other; remove server/db to join anew")
             etcd.store.put(number([("_members", "", etcd.id, me)], etcd.store.rev), etcd.store.rev + 1, 0)
+        if invitation:
+            take(JOIN_S)
         etcd.start()
         if not invitation:
             write_file(self.settings.joined, "")
@@ -100,7 +103,9 @@ class Membership:
         return bool(me and not me["learner"] and etcd.leader and (etcd.is_leader or etcd.synced))
 
     def _join(self, etcd: Etcd, me: Obj, invitation: Invitation) -> None:
-        log("info", f"Adding member {me['name']} to etcd cluster {self.settings.join_url}")
+        _, known = invitation.link.request("GET", "/db/info", None, invitation.headers)
+        others = " ".join(f"{m['name']}={m['peerURLs'][0]}" for m in json.loads(known).get("members", []))
+        log("info", f"Adding member {me['name']}={me['peer']} to etcd cluster [{others}]")
         data = json.dumps(me).encode()
         status, raw = invitation.link.request("POST", "/v1-k3s/etcd-member", data, invitation.headers)
         if status != 200:

@@ -28,20 +28,29 @@ def render_node(options: Options, machine: Machine) -> Obj:
     labels["beta.kubernetes.io/instance-type"] = "k3s"
     arguments = json.dumps([options.command, *shown_arguments(options.given)])
     annotations = {
+        "alpha.kubernetes.io/provided-node-ip": ",".join(machine.addresses),
         "k3s.io/hostname": name,
         "k3s.io/internal-ip": ",".join(machine.addresses),
         "k3s.io/node-args": arguments,
         "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
         "k3s.io/node-env": json.dumps({k: "********" for k in options.environ if k.startswith("K3S_TOKEN")}),
+        "flannel.alpha.coreos.com/backend-data": json.dumps({"VNI": 1, "VtepMAC": vtep_of(name)}),
         "flannel.alpha.coreos.com/backend-type": options.one("flannel-backend", "vxlan"),
         "flannel.alpha.coreos.com/kube-subnet-manager": "true",
         "flannel.alpha.coreos.com/public-ip": machine.addresses[0],
         "node.alpha.kubernetes.io/ttl": "0",
+        "volumes.kubernetes.io/controller-managed-attach-detach": "true",
     }
     if machine.external:
         annotations["k3s.io/external-ip"] = ",".join(machine.external)
     meta = {"name": name, "labels": labels | machine.labels, "annotations": annotations}
     return {"metadata": meta, "spec": {"providerID": f"k3s://{name}"}, "status": node_status(options, machine)}
+
+
+def vtep_of(name: str) -> str:
+    """The hardware address of a node's flannel interface: a local one, the same at each start."""
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return ":".join(("ce", *(digest[at : at + 2] for at in range(0, 10, 2))))
 
 
 def node_status(options: Options, machine: Machine) -> Obj:

@@ -3,3 +3,4 @@
 from __future__ import annotations
 
 ETCD_NOTE = "etcd.k3s.cattle.io/"
+SNAPSHOTS_NOTE = "local-snapshots-timestamp"

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-from . import built, process
+from . import built
 from .shapes import Reply
 
 
@@ -33,6 +33,8 @@ class Life:
     """Where a server listens unless told otherwise."""
     ready_delay_s = built.READY_DELAY_S
     """How long a node is NotReady after it has registered."""
+    pace = float(os.environ.get("K3S_STANDIN_PACE") or built.PACE)
+    """How slow its starts are: 1 takes as long as k3s does (7 to 30 s), 0 no longer than it needs."""
     idle_s = 3600.0
     """How often a listener looks whether it is to end."""
 
@@ -88,4 +90,4 @@ LIFE = Life()
 
 def spawn(target: Callable[..., object], *arguments: object) -> None:
     """Run something in a thread of its own for as long as the process lives."""
-    threading.Thread(target=process.LIFE.run, args=(target, *arguments), daemon=True).start()
+    threading.Thread(target=LIFE.run, args=(target, *arguments), daemon=True).start()

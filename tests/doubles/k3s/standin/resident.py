@@ -7,7 +7,7 @@ from collections.abc import Callable
 from . import process
 from .api_handler import Served
 from .built import VERSION
-from .failures import ApiError
+from .failures import ApiError, not_ready
 from .kubelet import Kubelet
 from .link import in_go_words, split_url
 from .machine import Machine, check_families
@@ -123,6 +123,7 @@ class Resident:
     def call(self, method: str, path: str, body: Json = None, content_type: str = "application/json") -> Reply:
         """The object API, as the kubelet uses it. Raises ApiError where no server answers."""
         try:
-            return self._server().api.call(method, path, body, content_type)
+            server = self._server()
+            return server.api.call(method, path, body, content_type) if server.ready else not_ready()
         except OSError as error:
             raise ApiError(503, "ServiceUnavailable", in_go_words(error, *self.servers[0])) from error

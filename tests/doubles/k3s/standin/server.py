@@ -16,9 +16,11 @@ from .built import VERSION
 from .credentials import Credentials
 from .defaults import ensure_defaults
 from .etcd import Etcd
+from .failures import API_NOT_READY, CORE_NOT_READY
 from .manager import control
 from .membership import Membership
 from .node_passwords import check_node_password
+from .pace import API_SERVER_S, CERTIFICATES_S, UNPACK_S, take
 from .pki import server_context
 from .process import spawn
 from .reset import reset_cluster
@@ -32,6 +34,9 @@ from .store import Store
 from .telling import Fatal, log
 from .versions import COMMIT, WHAT_THIS_IS, refuse_downgrade
 
+NOT_READY_S = 0.3
+"""How long its API answers 503 at the least, between refusing connections and being ready."""
+
 
 class Server:
     """One k3s server, from its settings to its listeners."""
@@ -40,6 +45,7 @@ class Server:
         self.options = options
         self.settings = settings = ServerSettings(options)
         self.pods, self.services, self.port, self.pki = settings.pods, settings.services, settings.port, settings.pki
+        self.ready = False
         self.credentials = Credentials(settings)
         self.membership = Membership(settings)
         self.actions: Mapping[tuple[str, str], Callable[[bytes], Reply]] = {
@@ -67,6 +73,7 @@ class Server:
 
     def run(self) -> NoReturn:
         settings = self.settings
+        take(UNPACK_S)
         log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
         restore = self.options.one("cluster-reset-restore-path")
         if self.options.on("cluster-reset"):
@@ -78,10 +85,9 @@ class Server:
         after_reset = settings.reset_flag.exists()
         settings.reset_flag.unlink(missing_ok=True)
         ensure_defaults(settings, self.api, self.apiservers())
-        ApiHandler.served = self
-        context = server_context(self.pki, ssl.CERT_OPTIONAL)
-        bind = self.options.one("bind-address", process.LIFE.bind)
-        listen((bind, self.port), ApiHandler, context)
+        take(API_SERVER_S)
+        process.LIFE.pause(NOT_READY_S)
+        self.ready = True
         log("info", "Kube API server is now running")
         self.credentials.write_kubeconfig()
         process.LIFE.notify("READY=1")
@@ -103,16 +109,25 @@ class Server:
         self.store = Store(database)
         self.bootstrap = Bootstrap(settings, self.store)
         self.bootstrap.adopt(token)
+        take(CERTIFICATES_S)
         credentials.make_certificates()
         credentials.install(token)
         self.cluster = self.membership.cluster(self.store)
         self.api = Api(self.store, self.cluster, self.pods)
         self.snapshots = Snapshots(self.options, settings.machine.name, self.api)
+        self._listen()
         if isinstance(self.cluster, Etcd):
             refuse_downgrade(self.store.note("version"), f"etcd's data in {settings.data / 'db/etcd'}")
             self.membership.start(self.cluster, self.api, invitation)
             self.store.note("version", VERSION)
         self.bootstrap.save(self.api, token)
+
+    def _listen(self) -> None:
+        """Open the port. Until the API server is ready, the supervisor alone answers there."""
+        ApiHandler.served = self
+        context = server_context(self.pki, ssl.CERT_OPTIONAL)
+        bind = self.options.one("bind-address", process.LIFE.bind)
+        listen((bind, self.port), ApiHandler, context)
 
     def rotate_token(self, data: bytes) -> Reply:
         """PUT /v1-k3s/token."""
@@ -120,6 +135,8 @@ class Server:
 
     def check_node_password(self, name: str, password: str) -> tuple[int, str] | None:
         """Hold a node to its password. None is a yes."""
+        if not self.ready:
+            return 503, CORE_NOT_READY
         return check_node_password(self.api, name, password)
 
     def _encryption_state(self, data: bytes) -> Reply:
@@ -150,6 +167,8 @@ class Server:
         return {"members": rows}
 
     def problem(self) -> str:
+        if not self.ready:
+            return API_NOT_READY.message
         if isinstance(self.cluster, Etcd) and not self.cluster.leader:
             return "[-]etcd failed: reason withheld\nreadyz check failed"
         return ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from . import process
+from .admission import ETCD_LABEL
 from .api import Api
 from .etcd import Etcd
 from .failures import ApiError
 from .kubelet import Kubelet
 from .membership import Membership
 from .node_passwords import check_node_password
+from .notes import ETCD_NOTE, SNAPSHOTS_NOTE
 from .process import spawn
 from .server_settings import ServerSettings
 from .shapes import Obj
-from .telling import log
+from .telling import log, stamp
 
 
 def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
@@ -38,11 +42,20 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
 def set_role(settings: ServerSettings, api: Api, membership: Membership, path: str) -> None:
     """The role labels come a moment after the Node, by the API, since a kubelet may not set them."""
     process.LIFE.pause(process.LIFE.ready_delay_s / 2)
-    meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}}
+    meta: Obj = {"labels": {"node-role.kubernetes.io/control-plane": "true"}, "annotations": {}}
+    if settings.options.on("secrets-encryption"):
+        meta["annotations"]["k3s.io/encryption-config-hash"] = encryption_hash(settings)
     if isinstance(api.cluster, Etcd):
         name = membership.name_file.read_text().strip()
-        meta["labels"]["node-role.kubernetes.io/etcd"] = "true"
-        meta["annotations"] = {"etcd.k3s.cattle.io/node-name": name,
-                               "etcd.k3s.cattle.io/node-address": settings.machine.addresses[0]}  # fmt: skip
+        meta["labels"][ETCD_LABEL] = "true"
+        meta["annotations"] |= {ETCD_NOTE + "node-name": name, ETCD_NOTE + SNAPSHOTS_NOTE: stamp(),
+                                ETCD_NOTE + "node-address": settings.machine.addresses[0]}  # fmt: skip
     while api.call("PATCH", path, {"metadata": meta}, "application/merge-patch+json")[0] >= 500:
         process.LIFE.pause(1)
+
+
+def encryption_hash(settings: ServerSettings) -> str:
+    """The stage of the rotation of keys, and a digest of them."""
+    kept = settings.data / "cred/encryption-config.json"
+    keys = (kept if kept.exists() else settings.pki.path("service.key")).read_bytes()
+    return f"start-{hashlib.sha256(keys).hexdigest()}"

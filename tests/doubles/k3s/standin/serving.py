@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakSet
 
 from . import process
+from .failures import status_object
 from .process import spawn
 from .shapes import Json
 from .telling import Fatal, log
@@ -86,6 +87,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def reply_json(self, code: int, obj: Json) -> None:
         self.reply(code, json.dumps(obj).encode() + b"\n")
+
+    def asker(self) -> str:
+        return f"{self.client_address[0]}:{self.client_address[1]}"
+
+    def refuse(self, code: int, reason: str, message: str) -> None:
+        """A Status object, as k3s's supervisor answers; logged as there (pkg/util/apierrors.go)."""
+        log("error", f"Sending HTTP/1.1 {code} response to {self.asker()}: {message}")
+        self.reply_json(code, status_object("Failure", code, reason, message))
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -16,13 +16,13 @@ from .api import Api
 from .etcd import Etcd
 from .failures import ApiError, status_object
 from .files import write_file
-from .notes import ETCD_NOTE
+from .notes import ETCD_NOTE, SNAPSHOTS_NOTE
 from .s3 import S3, s3_settings
 from .schedule import cron_next
 from .settings import Options
 from .shapes import Obj, Reply
 from .snapshot_files import render_snapshot
-from .telling import log
+from .telling import log, stamp
 from .versions import WHAT_THIS_IS
 
 
@@ -168,6 +168,8 @@ class Snapshots:
         for name, item in wanted.items():
             if name not in known:
                 self.api.call("POST", base, item)
+        notes = {"metadata": {"annotations": {ETCD_NOTE + SNAPSHOTS_NOTE: stamp()}}}
+        self.api.call("PATCH", f"/api/v1/nodes/{self.node}", notes, "application/merge-patch+json")
 
     def run(self) -> NoReturn:
         """Take the scheduled ones."""
