@@ -122,8 +122,8 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     )
     shell.run(script, timeout_s=context.timeouts.server_s)
     _keep_token(token, context)
-    start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
-    await_api(machine, shell, lane, context)
+    starting = start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
+    await_api(machine, shell, lane, context, starting=starting)
     access = gain_access(machine, shell, context)
     return Done(note=_tidy(access, shell, context))
 

@@ -24,8 +24,8 @@ class Timeouts:
             call holds one of the Proxmox node's three API workers for 3 s (PVE 8.4, observed).
         journal_every_s: While a unit starts its journal is read this often: reading it at each look would double what
             a look costs.
-        final_cause_s: A final cause in a journal is believed when it still stands after this long: k3s repeats its
-            complaint every 2 to 5 s.
+        final_cause_s: A final cause that a run of k3s which goes on names is believed when it still stands after this
+            long and was said again: k3s repeats its complaint every 2 to 10 s.
         pause_look_s: While a machine is waited for, its VM is asked this often whether it is paused.
     """
 
@@ -41,7 +41,7 @@ class Timeouts:
     delete_node_s: float = 30.0
     first_ask_s: float = 2.0
     journal_every_s: float = 4.0
-    final_cause_s: float = 12.0
+    final_cause_s: float = 8.0
     pause_look_s: float = 15.0
 
 

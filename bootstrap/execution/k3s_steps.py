@@ -13,7 +13,7 @@ from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_lines
-from bootstrap.execution.units import await_api, run_script, serves, start_unit
+from bootstrap.execution.units import Starting, await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config, render_environment
@@ -39,8 +39,8 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     if not serves(shell, context):
         token = token_there(shell, context) or inherit(shell, context) or context.token
         changed = install(machine, shell, context, token=token, etcd=step.etcd, join=None)
-        _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
-        await_api(machine, shell, lane, context)
+        starting = _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
+        await_api(machine, shell, lane, context, starting=starting)
     access = gain_access(machine, shell, context)
     return Done(changed=changed, note=f"https://{access.address}:6443")
 
@@ -221,7 +221,7 @@ def _restarts(guest: GuestFacts, *, changed: bool) -> bool:
 
 def _start(
     machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, changed: bool, timeout_s: float
-) -> None:
+) -> Starting:
     """Have a server's unit active."""
     restart = _restarts(context.findings.guests.need(machine.name), changed=changed)
-    start_unit(machine, shell, lane, context, restart=restart, timeout_s=timeout_s)
+    return start_unit(machine, shell, lane, context, restart=restart, timeout_s=timeout_s)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
+from bootstrap.execution.blame import Blame
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.scripts import WITHIN_S, parse_lines
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
-from bootstrap.planning.journal import Cause, classify
+from bootstrap.planning.journal import Diagnosis, parse_runs
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
-JOURNAL_LINES = "40"
+JOURNAL_LINES = "400"
+"""How many lines of a run are read: a good start of a server has 250 to 555 (k3s v1.36.3, observed)."""
 
 
 def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
@@ -24,7 +25,7 @@ def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) 
 
 def start_unit(
     machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, restart: bool, timeout_s: float
-) -> None:
+) -> Starting:
     """Start a server's unit and wait for it; a loop is told apart from a slow start by its journal.
 
     An agent's is not waited for like that, see `joining`.
@@ -37,8 +38,11 @@ def start_unit(
         restart: Whether it is restarted where it runs.
         timeout_s: How long it may take.
 
+    Returns:
+        What tells how it goes on, for `await_api`: a unit that is active may end seconds later.
+
     Raises:
-        GuestError: Its journal names a cause that no waiting mends.
+        GuestError: Its journal names a cause that no waiting changes.
         DeadlineError: It took too long; the details end with its journal.
     """
     unit = machine.role.unit
@@ -54,6 +58,7 @@ def start_unit(
     except DeadlineError as error:
         starting.explain(error)
         raise
+    return starting
 
 
 def begin_start(machine: MachineSpec, shell: GuestShell, context: RunContext, *, restart: bool) -> Starting:
@@ -61,7 +66,7 @@ def begin_start(machine: MachineSpec, shell: GuestShell, context: RunContext, *,
     env = {"UNIT": machine.role.unit, "RESTART": "1" if restart else "0"}
     started = parse_lines(run_script(shell, "start-k3s.sh", context, **env))
     # By the guest's clock, which may be wrong.
-    return Starting(machine, shell, context, since=_one(started, "time"))
+    return Starting(machine, shell, context, since=_one(started, "time"), before=_one(started, "before", ""))
 
 
 def serves(shell: GuestShell, context: RunContext) -> bool:
@@ -72,16 +77,32 @@ def serves(shell: GuestShell, context: RunContext) -> bool:
         return False
 
 
-def await_api(machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext) -> None:
-    """Wait until this server's own API is ready. Raises DeadlineError."""
+def await_api(
+    machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, starting: Starting | None = None
+) -> None:
+    """Wait until this server's own API is ready.
+
+    Args:
+        machine: The server.
+        shell: A login on it.
+        lane: Whose wait this is.
+        context: The run.
+        starting: The start that it comes of, where this run began it: one that was active may end again and again.
+
+    Raises:
+        GuestError: Its journal names a cause that no waiting changes.
+        DeadlineError: It took too long.
+    """
 
     def poll() -> bool | NotYet:
         try:
-            return (
-                True if run_script(shell, "readyz.sh", context).strip().endswith("ok") else NotYet("/readyz is not ok")
-            )
+            if run_script(shell, "readyz.sh", context).strip().endswith("ok"):
+                return True
+            problem = "/readyz is not ok"
         except ScriptError as error:
-            return NotYet(error.details.splitlines()[-1] if error.details else error.brief)
+            problem = error.details.splitlines()[-1] if error.details else error.brief
+        unit = starting.look(within_s="0") if starting is not None else ""
+        return NotYet("; ".join(filter(None, (unit, problem))))
 
     condition = Condition(
         what=f"the Kubernetes API on {machine.name}",
@@ -93,19 +114,27 @@ def await_api(machine: MachineSpec, shell: GuestShell, lane: str, context: RunCo
 
 
 class Starting:
-    """A unit that starts."""
+    """A unit that starts.
 
-    def __init__(self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since: str) -> None:
+    Args:
+        machine: Whose.
+        shell: A login on it.
+        context: The run.
+        since: When the start began, in seconds since the epoch by the machine's clock.
+        before: The run that a restart ended, whose lines tell nothing of this start; empty for none.
+    """
+
+    def __init__(
+        self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since: str, before: str
+    ) -> None:
         self._machine = machine
         self._shell = shell
         self._context = context
-        self._since = since
+        self._since, self._before = since, before
         self._clock = context.ports.clock
         self._asked_s = self._clock.now_s()
-        self._said = "starting"
-        self._cause: Cause | None = None
-        self._journal = ""
-        self._blamed: dict[str, float] = {}
+        self._restarts = "0"
+        self._blame = Blame(stands_s=context.timeouts.final_cause_s)
 
     @property
     def began(self) -> datetime:
@@ -113,7 +142,7 @@ class Starting:
         return datetime.fromtimestamp(int(self._since), tz=UTC)
 
     def poll(self) -> bool | NotYet:
-        """Whether it is active. Raises GuestError where its journal names a final cause for long enough."""
+        """Whether it is active. Raises GuestError where its journal names a cause that no waiting changes."""
         said = self.look(within_s=WITHIN_S)
         return NotYet(said) if said else True
 
@@ -124,51 +153,45 @@ class Starting:
             within_s: For how many seconds the machine looks again and again while the unit is activating.
 
         Raises:
-            GuestError: Its journal names a final cause for long enough.
+            GuestError: Its journal names a cause that no waiting changes.
         """
         unit = self._machine.role.unit
         state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit, WITHIN_S=within_s))
-        active = _one(state, "active_state")
+        active, sub, restarts = _one(state, "active_state"), _one(state, "sub_state"), _one(state, "restarts")
         if active == "active":
             return ""
-        if active != "activating" or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
-            self._read_journal(unit)
-        return f"{unit} is {active} ({_one(state, 'sub_state')}): {self._said}"
+        has_ended = active != "activating" or sub.startswith("auto-restart") or restarts != self._restarts
+        self._restarts = restarts
+        if has_ended or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
+            self._read_journal(unit, result=_one(state, "result"))
+        return f"{unit} is {active} ({sub}): {self._blame.said or 'starting'}"
 
     def explain(self, error: DeadlineError) -> None:
         """Say what the journal said last, and what helps against it."""
-        if self._cause is not None:
-            error.details += f"\n{_tail(self._journal)}"
-            error.resolution = f"{self._cause.resolution}; {error.resolution}"
+        if not self._blame.evidence:
+            self._read_journal(self._machine.role.unit, result="")
+        found = self._blame.found
+        error.details = "\n".join(filter(None, (error.details, self._blame.evidence)))
+        if found is not None:
+            advice = found.cause.resolution.replace("NAME", self._machine.name)
+            error.resolution = f"{advice}; {error.resolution}"
 
-    def _read_journal(self, unit: str) -> None:
+    def _read_journal(self, unit: str, *, result: str) -> None:
         self._asked_s = self._clock.now_s()
-        journal = run_script(
-            self._shell, "journal.sh", self._context, UNIT=unit, LINES=JOURNAL_LINES, SINCE=self._since
-        )
-        cause = classify(journal)
-        self._cause, self._journal = cause, journal
-        self._said = cause.brief if cause else "starting"
-        if cause is not None and cause.final:
-            first_s = self._blamed.setdefault(cause.brief, self._asked_s)
-            if self._asked_s - first_s >= self._context.timeouts.final_cause_s:
-                raise _unit_error(self._machine.name, unit, cause, journal)
+        env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": self._since, "BESIDES": self._before}
+        runs = parse_runs(run_script(self._shell, "journal.sh", self._context, **env))
+        self._blame.hear(runs, now_s=self._asked_s, result=result)
+        if self._blame.settled is not None:
+            raise _unit_error(self._machine.name, unit, self._blame.settled, self._blame.evidence)
 
 
-def _one(lines: dict[str, list[str]], key: str) -> str:
-    return next(iter(lines.get(key, [])), "unknown")
+def _one(lines: dict[str, list[str]], key: str, without: str = "unknown") -> str:
+    return next(iter(lines.get(key, [])), without)
 
 
-def _tail(journal: str) -> str:
-    """Its last lines by k3s itself, each of several equal ones once: k3s repeats itself, and systemd does."""
-    lines = list(dict.fromkeys(journal.splitlines()))
-    own = [line for line in lines if not re.search(r"\.service[: ]", line)]
-    return "\n".join((own or lines)[-5:])
-
-
-def _unit_error(name: MachineName, unit: str, cause: Cause, journal: str) -> GuestError:
+def _unit_error(name: MachineName, unit: str, found: Diagnosis, evidence: str) -> GuestError:
     return GuestError(
-        f"{name}: {unit} does not start: {cause.brief}",
-        details=_tail(journal),
-        resolution=cause.resolution.replace("NAME", name),
+        f"{name}: {unit} does not start: {found.cause.brief}",
+        details=evidence,
+        resolution=f"{found.cause.resolution.replace('NAME', name)} (on {name}: journalctl -u {unit})",
     )

@@ -164,8 +164,8 @@ def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done
     # The token encrypts the data that is copied: it must be the one that the server was started with.
     token = token_there(shell, context) or context.token
     install(machine, shell, context, token=token, etcd=True, join=None)
-    start_unit(machine, shell, lane, context, restart=True, timeout_s=context.timeouts.server_s)
-    await_api(machine, shell, lane, context)
+    starting = start_unit(machine, shell, lane, context, restart=True, timeout_s=context.timeouts.server_s)
+    await_api(machine, shell, lane, context, starting=starting)
     condition = Condition(
         what=f"{machine.name} to be a member of etcd",
         poll=lambda: _has_etcd(machine, context),

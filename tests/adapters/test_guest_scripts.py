@@ -393,10 +393,28 @@ class TestUnit:
         assert lines(machine.run("unit-state.sh", UNIT="k3s", WITHIN_S=str(within_s))) == [("active_state", state)]
         assert least_s <= time.monotonic() - began < 60
 
-    def test_the_journal_is_asked_for_its_end(self, machine: Machine) -> None:
-        machine.put_command("journalctl", '#!/bin/sh\necho "$@"\n')
-        told = machine.run("journal.sh", UNIT="k3s", LINES="40", SINCE="1700000000").stdout
-        assert told == "--quiet --no-pager --output cat --unit k3s.service --lines 40 --since @1700000000\n"
+    @pytest.mark.parametrize(
+        ("sub_state", "last"), [("start", "goes on"), ("auto-restart", "ended"), ("dead", "ended")]
+    )
+    def test_k3s_own_lines_of_its_last_two_runs_are_told(self, machine: Machine, sub_state: str, last: str) -> None:
+        machine.put_command(
+            "journalctl",
+            "#!/bin/sh\n"
+            'case "$*" in\n'
+            "  *--output\\ json*) for id in 0a 0a 0b 0c 0d 0d; do\n"
+            '    echo "{\\"__CURSOR\\":\\"s=1\\",\\"_SYSTEMD_INVOCATION_ID\\":\\"$id\\"}"; done;;\n'
+            '  *) echo "$@";;\n'
+            "esac\n",
+        )
+        machine.put_command(
+            "systemctl", f'#!/bin/sh\ncase "$*" in *SubState*) echo {sub_state};; *InvocationID*) echo 0d;; esac\n'
+        )
+        told = machine.run("journal.sh", UNIT="k3s", LINES="40", SINCE="1700000000", BESIDES="0c").stdout
+        asked = "--quiet --no-pager --since @1700000000 --lines 40 --output cat _SYSTEMD_INVOCATION_ID={} {}"
+        unit = "_SYSTEMD_UNIT=k3s.service"
+        assert told.splitlines() == [
+            "-- run 0b ended", asked.format("0b", unit), f"-- run 0d {last}", asked.format("0d", unit)
+        ]  # fmt: skip
 
     def test_secrets_are_read_from_k3s_own_files(self, machine: Machine) -> None:
         machine.put_file("/etc/rancher/k3s/k3s.yaml", "kind: Config\n")

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Enables the k3s unit and starts it, without waiting: a unit whose server refuses it stays `activating` for ever.
-# Prints time=... first, by this machine's clock: from when on the journal tells of this start.
+# Prints time=... first, by this machine's clock: from when on the journal tells of this start; and before a restart
+# before=..., the run (InvocationID) that it ends.
 # Environment: UNIT     k3s or k3s-agent
 #              RESTART  1 to restart it where it runs (new settings), else 0
 set -eu
@@ -14,6 +15,7 @@ systemctl daemon-reload
 systemctl enable --quiet "$UNIT.service"
 systemctl reset-failed "$UNIT.service" 2>/dev/null || :
 if [ "$RESTART" = 1 ]; then
+    echo "before=$(systemctl show --property InvocationID --value "$UNIT.service")"
     systemctl restart --no-block "$UNIT.service"
 else
     systemctl start --no-block "$UNIT.service"

@@ -65,13 +65,13 @@ class _Start:
 
     def tell(self, line: str) -> None:
         """A line for the journal, with paths as they are in the guest."""
-        self.unit.journal.tell(line.replace(str(self.guest.disk.root), ""))
+        self.unit.say(line.replace(str(self.guest.disk.root), ""))
 
     def loops(self) -> bool:
         """Whether a fault ends it at once."""
         if not self.guest.struck("unit-looping"):
             return False
-        self.unit.journal.tell('time="simulated" level=fatal msg="failed to start: simulated fault unit-looping"')
+        self.unit.say('time="simulated" level=fatal msg="failed to start: simulated fault unit-looping"')
         return True
 
     def ready_delay_s(self, name: str) -> float:

@@ -85,6 +85,7 @@ async def start_k3s(call: Call) -> Outcome:
         return Outcome(1, began, f"simulation: {error}\n")
     unit.enabled = True
     if call.env["RESTART"] == "1":
+        began += f"before={unit.invocation}\n"
         await unit.stop()
     unit.start()
     return Outcome(out=began)
@@ -101,8 +102,16 @@ async def unit_state(call: Call) -> Outcome:
 async def journal(call: Call) -> Outcome:
     """journal.sh."""
     unit = call.guest.units[call.env["UNIT"]]
-    lines = unit.journal.read(lines=int(call.env["LINES"]), since=float(call.env.get("SINCE") or 0))
-    return Outcome(out="".join(f"{line}\n" for line in lines))
+    runs = unit.journal.runs(lines=int(call.env["LINES"]), since=float(call.env.get("SINCE") or 0))
+    over = unit.sub_state in ("dead", "failed", "auto-restart")
+    told = [run for run in runs if run != call.env.get("BESIDES")][-2:]
+    return Outcome(
+        out="".join(
+            f"-- run {run} {'goes on' if run == unit.invocation and not over else 'ended'}\n"
+            + "".join(f"{line}\n" for line in runs[run])
+            for run in told
+        )
+    )
 
 
 async def readyz(call: Call) -> Outcome:

@@ -6,12 +6,13 @@ import asyncio
 import logging
 import threading
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
 RESTART_S = 5.0  # RestartSec of k3s's units
-JOURNAL_LINES = 500
+JOURNAL_LINES = 2000
 
 logger = logging.getLogger("bootstrap.lab.simulated")
 
@@ -32,19 +33,22 @@ class Journal:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lines: deque[tuple[float, str]] = deque(maxlen=JOURNAL_LINES)
+        self._lines: deque[tuple[float, str, str]] = deque(maxlen=JOURNAL_LINES)
         self._lock = threading.Lock()
 
-    def tell(self, line: str) -> None:
-        """Add a line."""
+    def tell(self, line: str, *, run: str = "") -> None:
+        """Add a line; one of the unit's own process has the run it is of."""
         with self._lock:
-            self._lines.append((self._clock(), line))
+            self._lines.append((self._clock(), run, line))
 
-    def read(self, *, lines: int, since: float) -> list[str]:
-        """The last lines that are not older than `since` (seconds since the epoch, the guest's)."""
+    def runs(self, *, lines: int, since: float) -> dict[str, list[str]]:
+        """The last lines of each run's own, not older than `since` (seconds since the epoch, the guest's)."""
+        found: dict[str, list[str]] = {}
         with self._lock:
-            fresh = [line for at, line in self._lines if at >= since]
-        return fresh[-lines:] if lines else []
+            for at, run, line in self._lines:
+                if run and at >= since:
+                    found.setdefault(run, []).append(line)
+        return {run: told[-lines:] for run, told in found.items()}
 
 
 class Unit:
@@ -63,6 +67,7 @@ class Unit:
         self.restarts = 0
         self.active_state, self.sub_state, self.result = "inactive", "dead", "success"
         self.journal = Journal(clock)
+        self.invocation = ""
         self._launch, self._scale = launch, scale
         self._running: asyncio.Task[None] | None = None
 
@@ -89,8 +94,13 @@ class Unit:
             self.active_state, self.sub_state = "active", "running"
             self.journal.tell(f"Started {self.name}.service - Lightweight Kubernetes.")
 
+    def say(self, line: str) -> None:
+        """A line that its process writes."""
+        self.journal.tell(line, run=self.invocation)
+
     def _begin(self) -> None:
         self.active_state, self.sub_state = "activating", "start"
+        self.invocation = uuid.uuid4().hex
         self.journal.tell(f"Starting {self.name}.service - Lightweight Kubernetes...")
 
     def _broke(self, task: asyncio.Task[None]) -> None:
@@ -98,7 +108,7 @@ class Unit:
         if task.cancelled() or task.exception() is None:
             return
         self.active_state, self.sub_state, self.result = "failed", "failed", "exit-code"
-        self.journal.tell(f"simulation: {task.exception()!r}")
+        self.say(f"simulation: {task.exception()!r}")
         logger.error("%s.service broke", self.name, exc_info=task.exception())
 
     async def _run(self) -> None:

@@ -17,6 +17,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
 from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
+from tests.fakes.world.k3s_journal import journal, state
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -114,6 +115,7 @@ class FakeShell(DataScripts):
         if env["RESTART"] == "1":
             self.world.log(f"restart {self.vm.name}")
             self.vm.unit = ""
+        self.vm.unit_began_s = self.world.clock.now_s()
         if self.vm.name not in self.world.broken_units and self._password_fits():
             if not self.vm.unit:  # One that runs does not register again.
                 self._register(config, server=env["UNIT"] == "k3s")
@@ -151,16 +153,31 @@ class FakeShell(DataScripts):
         if self.vm.name in self.world.paused_once_joined:
             self.vm.halted = "io-error"
 
-    def _unit_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        return f"active_state={self._state()}\nsub_state=start\nrestarts=0\nresult=success\n"
+    def _unit_state(self, env: dict[str, str], files: dict[str, str]) -> str:
+        heals_s = self.world.heals_after_s.get(self.vm.name)
+        if heals_s is not None and self._unit_age_s() >= heals_s and self.vm.name in self.world.broken_units:
+            del self.world.broken_units[self.vm.name]
+            self._start_k3s({**env, "RESTART": "0"}, files)
+        sub_state, restarts = state(self._complaint(), after_s=self._unit_age_s())
+        return f"active_state={self._state()}\nsub_state={sub_state}\nrestarts={restarts}\nresult=success\n"
 
     def _state(self) -> str:
         late = self.vm.unit == "k3s-agent" and self.vm.name in self.world.late_units
         return "active" if self.vm.unit and not late else "activating"
 
     def _journal(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        rejected = "" if self._password_fits() else f"Node password rejected, duplicate hostname {self.vm.name}"
-        return self.world.broken_units.get(self.vm.name, rejected)
+        return journal(self._complaint(), after_s=self._unit_age_s())
+
+    def _unit_age_s(self) -> float:
+        return self.world.clock.now_s() - self.vm.unit_began_s
+
+    def _complaint(self) -> str:
+        rejected = (
+            'time="2026-11-28T20:06:12Z" level=info msg="Waiting to retrieve agent configuration; server is not ready: '
+            "/var/lib/rancher/k3s/agent/serving-kubelet.crt: Node password rejected, duplicate hostname or contents of "
+            "'/etc/rancher/node/password' may not match server node-passwd entry\""
+        )
+        return self.world.broken_units.get(self.vm.name, "" if self._password_fits() else rejected)
 
     def _readyz(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         if self.vm.unit != "k3s":

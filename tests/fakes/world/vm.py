@@ -35,6 +35,7 @@ class FakeVm:
     k3s_sha256: str = ""
     cleaned: bool = False
     unit: str = ""
+    unit_began_s: float = 0.0
     files: dict[str, str] = field(default_factory=dict)
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False

@@ -42,7 +42,8 @@ class World:
         refuses_key: Machine names whose sshd refuses our key.
         taken_while_cloning: Vmids that somebody takes between look and clone.
         hidden: Vmids of VMs that the token may not see.
-        broken_units: Machine name to the journal its k3s unit loops with.
+        broken_units: Machine name to what its k3s says again and again, or ends with each time.
+        heals_after_s: Machine name to when after its start such a unit comes up after all.
         late_units: Machine names whose agent's unit stays activating for minutes, though its node is Ready.
         missing, missing_to_build: What the token lacks, and what it lacks besides to build templates.
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
@@ -104,6 +105,7 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
+    heals_after_s: dict[str, float] = field(default_factory=dict)
     late_units: set[str] = field(default_factory=set)
     missing: tuple[MissingPrivileges, ...] = ()
     missing_to_build: tuple[MissingPrivileges, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     facts = server.run("facts.sh", UNIT="k3s")
     assert (facts["k3s_sha256"], facts["k3s_version"]) == (sha256_of(k3s), "v1.33.3+k3s1")
     assert (facts["active_state"], facts["sub_state"], facts["restarts"]) == ("active", "running", "0")
-    assert "k3s is up and running" in server.text("journal.sh", UNIT="k3s", LINES="40", SINCE="0")
+    said = server.text("journal.sh", UNIT="k3s", LINES="40", SINCE="0")
+    assert re.match("-- run [0-9a-f]{32} goes on\n", said)
+    assert "k3s is up and running" in said
+    assert "k3s.service" not in said, "systemd's own lines are there, too"
     assert server.text("journal.sh", UNIT="k3s", LINES="40", SINCE=str(int(facts["time"]) + 60)) == ""
     token = server.text("read-token.sh").strip()
     assert token.endswith(f"::server:{TOKEN}")
@@ -96,7 +100,9 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
 
     _check_agents(guests, server, k3s, token)
 
-    assert server.run("start-k3s.sh", UNIT="k3s", RESTART="1").keys() == {"time"}
+    began = server.run("start-k3s.sh", UNIT="k3s", RESTART="1")
+    assert began.keys() == {"time", "before"}
+    assert re.fullmatch("[0-9a-f]{32}", began["before"])
     settled(server, "k3s")
     assert server.text("read-token.sh").strip() == token
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.lab.faults.active import Faults
-from bootstrap.planning.journal import classify
+from bootstrap.planning.journal import diagnose, parse_runs
 from tests.lab.simulated.running import Guest, Guests, eventually
 from tests.lab.simulated.test_contract import TOKEN, install, journal, settled
 
@@ -29,14 +29,14 @@ def joining(guests: Guests, server: Guest, k3s: Path, vmid: int = 202) -> Guest:
 
 def cause_of(guest: Guest, unit: str = "k3s-agent") -> str:
     """What the client makes of a journal."""
-    cause = classify(journal(guest, unit))
-    return cause.brief if cause else ""
+    told = [diagnose(run.lines, ended=run.ended) for run in parse_runs(journal(guest, unit))]
+    return next((found.cause.brief for found in reversed(told) if found), "")
 
 
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
-        ("wrong-token", "the server refuses its token"),
+        ("wrong-token", "the server refuses its token, or does not know its Kubernetes node any more"),
         ("ca-mismatch", "the token names another cluster CA than the server has"),
         ("server-unreachable", "it cannot reach the server on port 6443"),
         ("password-rejected", "the server rejects its node password: a machine of this name was in the cluster before"),

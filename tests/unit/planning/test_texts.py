@@ -1,4 +1,4 @@
-"""Pure texts: VM settings, k3s configuration, addresses, journals, kubeconfigs."""
+"""Pure texts: VM settings, k3s configuration, addresses, kubeconfigs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSp
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.model.record import parse_record
 from bootstrap.planning.addresses import choose_address
-from bootstrap.planning.journal import classify
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.kubeconfig import rename_entries
 from bootstrap.planning.vm_settings import vm_settings
@@ -160,29 +159,6 @@ def test_why_there_is_no_address_is_told_with_the_candidates(seen: tuple[GuestIn
     answer = choose_address(seen, mac=MAC, subnet=IPv4Network("192.0.2.0/24"))
     assert isinstance(answer, str)
     assert words in answer
-
-
-@pytest.mark.parametrize(
-    ("line", "words", "final"),
-    [
-        ("https://192.0.2.1:6443/v1-k3s/config: 401 Unauthorized", "refuses its token", True),
-        ("invalid token CA hash length", "another cluster CA", True),
-        ("Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password'", "password", True),
-        ("too many learner members in cluster", "another server is joining", False),
-        ("failed to get CA certs: Get https://192.0.2.1:6443/cacerts", "cannot reach the server", False),
-        ("listen tcp :6443: bind: address already in use", "port", True),
-        ("write /var/lib/rancher/x: no space left on device", "disk is full", True),
-    ],
-)
-def test_a_journal_tells_its_cause(line: str, words: str, final: bool) -> None:
-    cause = classify(f'level=info msg="Starting k3s"\nlevel=error msg="{line}"\nlevel=info msg="trying again"')
-    assert cause is not None
-    assert words in cause.brief
-    assert cause.final is final
-
-
-def test_a_journal_that_tells_nothing_has_no_cause() -> None:
-    assert classify('level=info msg="Starting k3s agent"') is None
 
 
 def test_k3s_kubeconfig_gets_the_clusters_name_and_a_reachable_address() -> None:
