@@ -100,11 +100,12 @@ def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
 
 
 def _forget_stale(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> str:
-    """Delete the node that another machine of a fresh clone's name has left; its uid, empty where there was none.
+    """Delete what another machine of a fresh one's name has left; the node's uid, empty where there was none.
 
-    A fresh machine has a new node password; the old node of its name would have it rejected (k3s#802).
+    A fresh machine has a new node password; the one that Kubernetes has of its name would have it rejected (k3s#802).
     """
-    if not context.findings.cloned.get(machine.name):
+    # A run that was killed may have cloned it: without a k3s unit it has never joined.
+    if not context.findings.cloned.get(machine.name) and context.findings.guests.need(machine.name).active_state:
         return ""
     stale = access.kube.await_node(machine.name, accept=lambda _node: True, timeout_s=_REGISTERS_IN_S)
     access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)

@@ -39,7 +39,10 @@ class KubeApi(Protocol):
         ...
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
-        """Delete the node object, waiting `timeout_s` at most (a finalizer can hold it); gone already is fine."""
+        """Delete the node object and k3s's password of it, so that another machine can take the name.
+
+        Waits `timeout_s` at most (a finalizer can hold a node); what is gone already is fine.
+        """
         ...
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:

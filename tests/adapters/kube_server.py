@@ -54,6 +54,8 @@ class KubeServer:
         gone: How many watches are still answered with 410 inside the stream.
         holds_deletes: Whether a deleted node stays, as with a finalizer.
         workloads: Pods, budgets and snapshots.
+        secrets: Names of Secrets in kube-system. A node's password is among them once it has fetched its configuration,
+            and has no owner until the node registers, so that it stays when the node is deleted (k3s v1.36.3, observed).
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,7 @@ class KubeServer:
         self.gone = 0
         self.holds_deletes = False
         self.workloads = KubeWorkloads()
+        self.secrets: set[str] = set()
         self.ahead = timedelta()
         self._changed = threading.Condition()
         self._version = 100
@@ -205,6 +208,11 @@ class KubeServer:
                 listing = {"metadata": {"resourceVersion": str(self._version)}, "items": list(self._nodes.values())}
                 listing = copy.deepcopy(listing)
             self._send(handler, 200, listing)
+        elif url.path.startswith("/api/v1/namespaces/kube-system/secrets/") and handler.command == "DELETE":
+            name = url.path.rpartition("/")[2]
+            known = name in self.secrets
+            self.secrets.discard(name)
+            self._send(handler, 200 if known else 404, {"kind": "Status"})
         elif reply := self.workloads.handle(handler.command, url.path, query, body):
             self._send(handler, *reply)
         else:

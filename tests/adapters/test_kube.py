@@ -312,6 +312,17 @@ class TestChanging:
         assert api.kube_nodes() == ()
         api.delete_kube_node(W1, timeout_s=60)
 
+    def test_the_node_password_goes_with_the_node_whether_it_ever_registered_or_not(
+        self, server: KubeServer, api: KubernetesApi
+    ) -> None:
+        server.secrets |= {f"{W1}.node-password.k3s", "other.node-password.k3s"}
+        api.delete_kube_node(W1, timeout_s=60)
+        assert server.secrets == {"other.node-password.k3s"}
+        server.put(node(W1))
+        server.secrets.add(f"{W1}.node-password.k3s")
+        api.delete_kube_node(W1, timeout_s=60)
+        assert server.secrets == {"other.node-password.k3s"}
+
     def test_deleting_gives_up_on_a_finalizer_in_time(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1))
         server.holds_deletes = True

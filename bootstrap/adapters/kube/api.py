@@ -36,6 +36,7 @@ _TOO_MANY = 429
 _INTERNAL = 500
 _ATTEMPTS = 10
 _PAGE = 500
+SYSTEM_SECRETS = "/api/v1/namespaces/kube-system/secrets"
 _MERGE = "application/merge-patch+json"
 
 
@@ -103,10 +104,16 @@ class KubernetesApi:
         raise KubernetesError(f"the node {name} changes too often to set its labels and taints", details=answer.text)
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
-        """Delete the node object and wait until it is gone, `timeout_s` at most; gone already is fine.
+        """Delete the node object, wait until it is gone, `timeout_s` at most, and delete its password; gone is fine.
 
-        A node that is there again under another identity counts as gone.
+        A node that is there again under another identity counts as gone. The password's Secret has no owner until the
+        node has registered: what fetched its configuration and came no further leaves it, and the next machine of
+        that name would be rejected (k3s v1.36.3, observed).
         """
+        self._delete_node(name, timeout_s=timeout_s)
+        self._http.request("DELETE", f"{SYSTEM_SECRETS}/{name}.node-password.k3s", accepted=frozenset({_NOT_FOUND}))
+
+    def _delete_node(self, name: MachineName, *, timeout_s: float) -> None:
         path = f"{NODES}/{name}"
         found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND:

@@ -6,7 +6,7 @@ import pytest
 
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.errors import DeadlineError, GuestError, HomelabError
+from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError
 from bootstrap.events import Event, Waiting
 from tests.fakes.k3s_failures import ENDS, GOING_ON, T
 from tests.fakes.specs import cluster
@@ -94,3 +94,18 @@ def test_a_remedy_is_said_once() -> None:
     assert error.resolution.count("`homelab-k8s up`") == 1
     assert "delete secret demo-workers-1.node-password.k3s" in error.resolution
     assert "kubectl delete node demo-workers-1" in error.resolution
+
+
+def test_what_an_earlier_machine_of_the_name_has_left_is_deleted_after_a_killed_run_too() -> None:
+    world = World()
+    run_up(prepare_up(cluster(agents=0), world.ports), cluster(agents=0), world.ports, sink=print, options=RunOptions())
+    world.node_passwords[AGENT] = "of a machine that is gone"  # it never registered: there is no node
+    spec, options = cluster(agents=1), RunOptions()
+    world.on_call = lambda call: options.stop.set() if call == f"upload {AGENT}" else None
+    with pytest.raises(InterruptedRunError):
+        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=options)
+    world.on_call = lambda _call: None
+    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    vm = world.vm_named(AGENT)
+    assert vm is not None
+    assert world.node_passwords[AGENT] == vm.smbios_uuid
