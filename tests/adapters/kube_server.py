@@ -54,8 +54,8 @@ class KubeServer:
         gone: How many watches are still answered with 410 inside the stream.
         holds_deletes: Whether a deleted node stays, as with a finalizer.
         workloads: Pods, budgets and snapshots.
-        secrets: Names of Secrets in kube-system. A node's password is among them once it has fetched its configuration,
-            and has no owner until the node registers, so that it stays when the node is deleted (k3s v1.36.3, observed).
+        secrets: Names of Secrets in kube-system. A node's password is among them once it fetched its settings,
+            and has no owner until the node registers: it then stays when the node is deleted (k3s v1.36.3, observed).
     """
 
     def __init__(self) -> None:

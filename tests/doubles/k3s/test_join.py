@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
+from tests.doubles.k3s.standin.tokens import node_password_hash
 
+SECRET = ".node-password.k3s"
 REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match"
 
 
@@ -53,6 +57,33 @@ def test_node_password_holds_a_name_until_its_node_is_deleted(machines: Machines
     again.logs("is up and running")
     cluster.wait_ready("a1")
     cluster.close()
+
+
+def test_node_password_of_a_node_that_never_registered_stays_until_its_secret_is_deleted(machines: Machines) -> None:
+    server = machines.server("s1")
+    cluster = Cluster(server)
+    orphan = server.root / "orphan.json"
+    metadata = {"name": f"a1{SECRET}", "namespace": "kube-system"}
+    stored = {"hash": node_password_hash("0a1b", "of a machine that is gone")}
+    orphan.write_text(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": stored}))
+    cluster.kubectl("create", "--validate=false", "--filename", str(orphan))
+    agent = machines.agent("a1", server)
+    agent.logs(REJECTED)
+    cluster.kubectl("delete", "node", "a1", "--ignore-not-found")
+    agent.logs(REJECTED, times=2)
+    cluster.kubectl("delete", "secret", "--namespace", "kube-system", f"a1{SECRET}")
+    agent.logs("is up and running")
+    eventually(lambda: owners(cluster, "a1") == ["a1"], "the Secret's owner")
+    agent.kill()
+    cluster.kubectl("delete", "node", "a1")
+    assert f"secret/a1{SECRET}" not in cluster.kubectl("get", "secrets", "--all-namespaces", "--output", "name")
+    cluster.close()
+
+
+def owners(cluster: Cluster, name: str) -> list[str]:
+    """Whose Secret the password of a node is."""
+    path = "jsonpath={.metadata.ownerReferences[*].name}"
+    return cluster.kubectl("get", "secret", "--namespace", "kube-system", f"{name}{SECRET}", "--output", path).split()
 
 
 def test_server_with_another_token_than_before_ends_at_once(machines: Machines) -> None:

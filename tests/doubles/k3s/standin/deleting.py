@@ -19,6 +19,12 @@ def grace_of(op: Obj) -> int | None:
     return None if asked is None else int(asked)
 
 
+def owned_by(secret: Obj | None, node: Obj) -> bool:
+    """Whether a password's Secret goes with this very Node."""
+    owners = (secret or {}).get("metadata", {}).get("ownerReferences") or []
+    return any(owner["uid"] == node["metadata"]["uid"] for owner in owners)
+
+
 class Deleting:
     """What a delete makes of an object, and what goes with it: the edits to agree on."""
 
@@ -95,7 +101,10 @@ class Deleting:
         edits: list[Edit] = [(resource.plural, old["metadata"].get("namespace", ""), name, None)]
         also: list[Key] = []
         if resource.plural == "nodes":
-            also = [("secrets", "kube-system", f"{name}.node-password.k3s"), ("leases", "kube-node-lease", name)]
+            also = [("leases", "kube-node-lease", name)]
+            password: Key = ("secrets", "kube-system", f"{name}.node-password.k3s")
+            if owned_by(self.store.objects.get(password), old):
+                also.append(password)
         elif resource.plural == "namespaces":
             also = [key for key in self.store.objects if key[1] == name]
         return edits + [(*key, None) for key in also if key in self.store.objects]

@@ -11,6 +11,7 @@ from .api import Api
 from .conditions import condition
 from .etcd import Etcd
 from .failures import ApiError
+from .node_passwords import Owners
 from .notes import ETCD_NOTE
 from .settings import Options
 from .shapes import Obj
@@ -35,6 +36,7 @@ class Manager:
         self._leases: dict[str, tuple[str, float]] = {}  # by node: the last renewal, and when it was first seen here
         self._looked = (-1, -1)
         self._pods = Workloads(api, self.is_living)
+        self._owners = Owners(api)
         self._refused: set[str] = set()  # nodes whose member may not go
 
     def tick(self) -> None:
@@ -43,6 +45,7 @@ class Manager:
             self._leases.clear()
             return
         self._look_at_leases()
+        self._owners.look()
         for name in self._leases:
             node = self.store.get("nodes", "", name)
             if node and self.silence_s(name) > self.grace_s:

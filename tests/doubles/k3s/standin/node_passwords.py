@@ -7,6 +7,7 @@ import hmac
 import secrets
 
 from .api import Api
+from .deleting import owned_by
 from .telling import log
 from .tokens import node_password_hash
 
@@ -14,6 +15,33 @@ REJECTED = (
     "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match server "
     "node-passwd entry, try enabling a unique node name with the --with-node-id flag"
 )
+
+
+class Owners:
+    """Gives the Secrets their owner, which they have only once the Node has registered.
+
+    An agent that fetched its certificates and came no further leaves an orphan, which deleting the Node does not remove
+    (k3s v1.36.3, observed).
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._api, self._looked = api, (-1, -1)
+
+    def look(self) -> None:
+        """Set the owners that are missing."""
+        store = self._api.store
+        changed = (store.touched.get("secrets", 0), store.touched.get("nodes", 0))
+        if changed == self._looked:
+            return
+        self._looked = changed
+        for node in store.all("nodes"):
+            name = node["metadata"]["name"]
+            secret = store.get("secrets", "kube-system", f"{name}.node-password.k3s")
+            if secret is not None and not owned_by(secret, node):
+                owner = {"apiVersion": "v1", "kind": "Node", "name": name, "uid": node["metadata"]["uid"]}
+                path = f"/api/v1/namespaces/kube-system/secrets/{name}.node-password.k3s"
+                patch = {"metadata": {"ownerReferences": [owner]}}
+                self._api.call("PATCH", path, patch, "application/merge-patch+json")
 
 
 def check_node_password(api: Api, name: str, password: str) -> tuple[int, str] | None:
