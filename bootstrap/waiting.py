@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from bootstrap.errors import DeadlineError, InterruptedRunError
+from bootstrap.events import EventSink, Told, ignore
 from bootstrap.ports import Clock
 
 T = TypeVar("T")
@@ -53,6 +54,36 @@ def waiting(what: str, clock: Clock) -> Iterator[None]:
 def _tell(listener: WaitListener | None, what: str, problem: str, waited_s: float) -> None:
     if listener is not None and waited_s >= TOLD_FROM_S:
         listener(what, problem, waited_s)
+
+
+_sink: ContextVar[EventSink | None] = ContextVar("looking_sink", default=None)
+
+
+@contextmanager
+def telling(sink: EventSink) -> Iterator[None]:
+    """Let what only looks tell `sink` of long waits: it is given no sink of its own."""
+    token = _sink.set(sink)
+    try:
+        yield
+    finally:
+        _sink.reset(token)
+
+
+def tell(message: str) -> None:
+    """Tell the user a fact, where somebody listens (`telling`)."""
+    sink = _sink.get()
+    if sink is not None:
+        sink(Told(message=message))
+
+
+def patience_to_look(clock: Clock, timeout_s: float) -> Patience:
+    """How what only looks waits: for `timeout_s` at most; Ctrl-C ends it at once, since nothing is under way."""
+    sink = _sink.get() or ignore
+
+    def say(what: str, problem: str, waited_s: float) -> None:
+        sink(Told(message=f"has waited {waited_s:.0f} s for {what}: {problem}"))
+
+    return Patience(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
 
 
 class Crowd:

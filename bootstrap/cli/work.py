@@ -51,6 +51,7 @@ from bootstrap.cli.runs import check_trace
 from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
 from bootstrap.events import Warned
+from bootstrap.waiting import telling
 
 if TYPE_CHECKING:
     from bootstrap.commands.run import RunOptions
@@ -129,7 +130,7 @@ class Work:
 
     def look(self, find: Callable[[], T]) -> T:
         """Do what only reads, and show meanwhile that something goes on."""
-        with self.session.view.busy(f"looking at {self.homelab.inventory.endpoint.url}"):
+        with telling(self.session.sink), self.session.view.busy(f"looking at {self.homelab.inventory.endpoint.url}"):
             return find()
 
     def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:

@@ -16,6 +16,7 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.unfinished import Intention
 from bootstrap.ports import Ports
+from bootstrap.waiting import telling
 
 Prepare = Callable[[], Plan]
 """Observes and plans; touches nothing."""
@@ -50,7 +51,8 @@ def run_locked(
         HomelabError: Lanes failed, or the run was interrupted; what is done stays, and the command again continues.
     """
     with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-        fresh = again()
+        with telling(sink):
+            fresh = again()
         _check_losses(plan, fresh)
         if fresh.lanes != plan.lanes:
             sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))

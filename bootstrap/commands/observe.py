@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TypeVar
 
+from bootstrap.commands.liveness import when_served, with_units, with_vms
 from bootstrap.errors import (
     AgentForbidsError,
     AgentNotConfiguredError,
@@ -45,7 +46,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         ports: Where to look.
         patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
             then, and who acts has to know (a killed run's clone is still being made). Who acts is also refused where
-            the Proxmox cluster has no quorum.
+            the Proxmox cluster has no quorum. A server that starts is waited for, too, where none is Ready.
 
     Raises:
         PreflightError: `patient`, and there is no quorum.
@@ -57,7 +58,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
     wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
     ostemplates = ports.hypervisor.ostemplates() if wants_containers else ()
-    return replace(
+    found = replace(
         seen,
         kube_nodes=kube_nodes,
         kube_problem=problem,
@@ -65,6 +66,10 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         vip_holder=_vip_holder(spec, interfaces),
         ostemplates=ostemplates,
     )
+    found = with_units(spec, ports, with_vms(spec, found))
+    if not patient:
+        return found
+    return when_served(spec, ports, found, look=lambda: observe_cluster(spec, ports, patient=False))
 
 
 def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:

@@ -300,13 +300,16 @@ class KubeNode:
     """A Kubernetes node object.
 
     Attributes:
-        ready: The Ready condition is True and its lease was renewed within 60 s (Ready alone can be stale:
-            a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before).
+        ready: The Ready condition is True and its lease was renewed within 30 s (Ready alone can be stale:
+            a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before). Where it was
+            looked at with its machine, the VM runs, too, and so does k3s there if the lease is older than a renewal.
         problem: Why it is not ready, in Kubernetes' words; empty when it is.
         version: kubeletVersion.
         uid: Changes when the node is deleted and registers again.
         heartbeat: When its kubelet last reported its status, by the machine's own clock; one that starts reports
             within seconds, and then every 5 minutes while nothing changes.
+        stale: It says Ready, but its kubelet has not been heard of for too long.
+        lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
     """
 
     name: MachineName
@@ -322,6 +325,8 @@ class KubeNode:
     created: datetime | None = None
     uid: str = ""
     heartbeat: datetime | None = None
+    lease_age_s: float | None = None
+    stale: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

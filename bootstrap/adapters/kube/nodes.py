@@ -12,8 +12,9 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
 
-FRESH_S = 60.0
-"""How old a lease may be. kubelets renew theirs every 10 s and the API marks a node after 40 s without."""
+FRESH_S = 30.0
+"""How old a lease may be: three renewals, which come every 10 s. The API marks a node after 40 s without (50 s from
+1.32 on); until then a kubelet that has ended is Ready for it."""
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 
@@ -59,6 +60,8 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNod
         created=parse_time(metadata.get("creationTimestamp")),
         uid=str(metadata.get("uid", "")),
         heartbeat=_heartbeat(status.get("conditions") or ()),
+        lease_age_s=lease_age_s,
+        stale=claims_ready and bool(problem),
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from bootstrap.adapters.kube.nodes import FRESH_S
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
@@ -34,6 +35,7 @@ class FakeKube:
     address: IPv4Address
 
     def _check(self) -> None:
+        self.world.settle()
         servers = [vm for vm in self.world.vms.values() if vm.running and vm.unit == "k3s"]
         if not any(vm.address == self.address for vm in servers):
             raise KubeUnreachableError(f"no Kubernetes API on {self.address}", details="Connection refused")
@@ -51,6 +53,10 @@ class FakeKube:
             return tuple(self._seen(node) for node in self.world.kube_nodes.values())
 
     def _seen(self, node: KubeNode) -> KubeNode:
+        age_s = self.world.lease_ages_s.get(node.name)
+        if age_s is not None:
+            stale = node.ready and age_s > FRESH_S
+            return replace(node, ready=node.ready and not stale, stale=stale, lease_age_s=age_s)
         return node if self.world.is_alive(node.name) else replace(node, ready=False, problem="its lease has expired")
 
     def await_node(

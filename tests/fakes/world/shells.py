@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from bootstrap.errors import KeyRefusedError, ScriptError
+from bootstrap.errors import KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
@@ -32,6 +32,8 @@ class FakeShells:
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FakeShell:
         vm = self.world.by_address(address)
+        if vm.name in self.world.no_ssh:
+            raise SshUnreachableError(f"no SSH on {address}", details="timed out")
         if vm.name in self.world.refuses_key or vm.cleaned:
             raise KeyRefusedError(f"{machine}: cannot log in", details="the machine refused our SSH key")
         assert host_key is None or host_key == f"ssh-ed25519 AAAA{vm.vmid}"
@@ -43,6 +45,7 @@ class FakeShell(DataScripts):
     sent: set[str] = field(default_factory=set)
 
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        self.world.settle()
         if script.name in self.world.broken_scripts:
             raise ScriptError(f"{self.vm.name}: {script.name} failed", status=1)
         handler = getattr(self, "_" + script.name.removesuffix(".sh").replace("-", "_"))
@@ -163,7 +166,11 @@ class FakeShell(DataScripts):
 
     def _state(self) -> str:
         late = self.vm.unit == "k3s-agent" and self.vm.name in self.world.late_units
-        return "active" if self.vm.unit and not late else "activating"
+        if self.vm.unit:
+            return "activating" if late else "active"
+        known = self.world.node_passwords.get(self.vm.name, self.vm.smbios_uuid)
+        fails = self.vm.name in self.world.broken_units or known != self.vm.smbios_uuid
+        return "activating" if fails or self.vm.name in self.world.starts_at_s else "inactive"
 
     def _journal(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return journal(self._complaint(), after_s=self._unit_age_s())

@@ -43,6 +43,9 @@ class World:
         taken_while_cloning: Vmids that somebody takes between look and clone.
         hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to what its k3s says again and again, or ends with each time.
+        no_ssh: Machines on which nothing listens on port 22.
+        starts_at_s: Machine name to when the k3s that starts there now is up, in the clock's seconds.
+        lease_ages_s: Kubernetes node to how long ago its kubelet was last heard of, though it says Ready.
         heals_after_s: Machine name to when after its start such a unit comes up after all.
         late_units: Machine names whose agent's unit stays activating for minutes, though its node is Ready.
         missing, missing_to_build: What the token lacks, and what it lacks besides to build templates.
@@ -105,6 +108,9 @@ class World:
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
+    no_ssh: set[str] = field(default_factory=set)
+    starts_at_s: dict[str, float] = field(default_factory=dict)
+    lease_ages_s: dict[str, float] = field(default_factory=dict)
     heals_after_s: dict[str, float] = field(default_factory=dict)
     late_units: set[str] = field(default_factory=set)
     missing: tuple[MissingPrivileges, ...] = ()
@@ -171,6 +177,15 @@ class World:
     def now(self) -> datetime:
         """The machines' time."""
         return datetime.fromtimestamp(1740830400 + self.clock.now_s(), tz=UTC)
+
+    def settle(self) -> None:
+        """Have the k3s up whose time has come."""
+        with self.lock:
+            for name, at_s in list(self.starts_at_s.items()):
+                vm = self.vm_named(name)
+                if vm is not None and self.clock.now_s() >= at_s:
+                    del self.starts_at_s[name]
+                    vm.unit = "k3s"
 
     def move(self, name: str, pve_node: PveNodeName) -> None:
         """Move a VM to another Proxmox node, as somebody else does."""
