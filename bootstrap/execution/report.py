@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -163,8 +164,8 @@ def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
     error.exit_code = 1  # type: ignore[misc]
     if lane not in error.brief:
         error.brief = f"{lane}: {error.brief}"
-    if f"`homelab-k8s {command}" in error.resolution:  # It says itself what to type, and is said once.
-        return error
+    if re.search(rf"`homelab-k8s {re.escape(command)}\b|run the command again", error.resolution):
+        return error  # It says itself what to type, and that once is enough.
     if error.again_helps:
         way_on = _way_on(command, [(lane, error)])
         error.resolution = f"{error.resolution}; then {way_on}" if error.resolution else way_on

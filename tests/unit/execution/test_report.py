@@ -64,6 +64,20 @@ def test_what_stays_as_it_is_is_to_be_changed_first(kind: type[HomelabError]) ->
     assert bare.resolution.endswith("; then `homelab-k8s up`")
 
 
+@pytest.mark.parametrize(
+    "resolution",
+    [
+        "delete its node; then `homelab-k8s up` again",
+        "bring another server back first: `homelab-k8s up --workers 3`",
+        "see who changes that VM; then run the command again",
+    ],
+)
+def test_what_to_type_is_said_once(resolution: str) -> None:
+    assert failed(HypervisorError("it failed", resolution=resolution)).resolution == resolution
+    other = failed(HypervisorError("it failed", resolution="first `homelab-k8s upgrade`"))
+    assert other.resolution == f"first `homelab-k8s upgrade`; then {AGAIN}"
+
+
 def test_an_adapter_may_know_better_than_the_type() -> None:
     error = HypervisorError("cannot start VM 7001", details="KVM virtualisation configured, but not available")
     error.again_helps = False
