@@ -69,14 +69,21 @@ def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
     return _with_nodes(observed, joined)
 
 
-def with_units(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
-    """The Kubernetes nodes; where a lease has missed a renewal, or a node is not Ready, its machine was asked."""
-    doubted = {node.name for node in observed.kube_nodes or () if _is_doubtful(node)}
-    states = unit_states(spec, ports, observed, doubted)
+def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bool = False) -> Observed:
+    """The Kubernetes nodes; where a lease has missed a renewal, or a node is not Ready, its machine was asked.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        observed: What there is.
+        every: Ask all machines: a lease that was renewed a moment ago tells nothing of now.
+    """
+    asked = {node.name for node in observed.kube_nodes or () if every or _is_doubtful(node)}
+    states = unit_states(spec, ports, observed, asked)
 
     def joined(kube_node: KubeNode) -> KubeNode:
         state = states.get(kube_node.name)
-        if state is None or not (state.is_down or state.unreachable):
+        if state is None or not (state.is_down or (state.unreachable and _is_doubtful(kube_node))):
             return kube_node
         since = f"its kubelet was last heard of {kube_node.lease_age_s:.0f} s ago" if kube_node.lease_age_s else ""
         problem = "; ".join(filter(None, (str(state), since if kube_node.ready else kube_node.problem)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.liveness import with_units
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import (
     finish_rebuild,
@@ -75,7 +76,9 @@ def prepare_up(
         spec, resolved = rebuild.apply(spec), resolved or rebuild.version
     spec = settled(spec, observed)
     observed = give_up(spec, observed, replace_unreachable)
-    if not any(needs_work(standing) for standing in standings(spec, observed)):
+    if not _has_work(spec, observed):
+        observed = with_units(spec, ports, observed, every=True)
+    if not _has_work(spec, observed):
         # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
         idle = with_notes(plan_up(spec, observed, version=""), said)
         return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
@@ -87,6 +90,10 @@ def prepare_up(
     restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
     plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
     return with_notes(plan, said)
+
+
+def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
+    return any(needs_work(standing) for standing in standings(spec, observed))
 
 
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild | None) -> tuple[str, ...]:

@@ -65,6 +65,17 @@ def test_a_stopped_unit_is_not_ready_as_soon_as_its_lease_has_missed_a_renewal()
     assert vm(world, AGENT).unit == "k3s-agent"
 
 
+def test_up_that_finds_nothing_to_do_asks_the_machines_first() -> None:
+    spec = cluster(agents=1)
+    world = built(spec)
+    vm(world, AGENT).unit = ""
+    world.lease_ages_s[AGENT] = 1.0  # it was stopped a moment ago
+    plan = prepare_up(spec, world.ports)
+    assert [machine.spec.name for machine in plan.machines if machine.action != "keep"] == [AGENT]
+    world.no_ssh.add(AGENT)
+    assert prepare_up(spec, world.ports).empty  # that nobody answers there says nothing yet
+
+
 @pytest.mark.parametrize("unit_late", [True, False])
 def test_a_renewal_that_is_late_says_nothing_where_k3s_runs(unit_late: bool) -> None:
     spec = cluster(agents=1)
