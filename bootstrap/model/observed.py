@@ -325,7 +325,7 @@ class KubeNode:
     created: datetime | None = None
     uid: str = ""
     heartbeat: datetime | None = None
-    lease_age_s: float | None = None
+    lease_age_s: float | None = field(default=None, compare=False)
     stale: bool = False
 
 
