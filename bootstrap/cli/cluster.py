@@ -45,7 +45,7 @@ def open_homelab(
         from bootstrap.cli.lab import LAB_INVENTORY, lab_overrides
 
         overrides, lab_fit = lab_overrides(session, overrides, start=start_lab, guests=guests)
-        loaded = load_inventory(inventory or LAB_INVENTORY, environ=os.environ, overrides=overrides)
+        loaded = load_inventory(inventory or LAB_INVENTORY, environ=lab_fit.environ(os.environ), overrides=overrides)
         loaded = lab_fit.fit(loaded)
     else:
         loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
@@ -21,10 +22,13 @@ from bootstrap.events import Told
 
 if TYPE_CHECKING:
     from bootstrap.inventory import Inventory, Overrides
+    from bootstrap.lab.k3s import K3sChoice, K3sRequest
     from bootstrap.lab.options import LabInfo, LabOptions
 
 LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
 LAB_TEMPLATE = "debian-12-k3s"
+K3S_CHANNEL = "stable"
+"""Whether k3s releases can be had is asked of this channel."""
 MOST_MEMORY_MIB = 64 * 1024 * 1024
 
 app = typer.Typer(
@@ -79,7 +83,7 @@ def start_command(
             memory_mib=_mib(memory) if memory is not None else None,
             vnet=vnet,
         )
-        info = _start(session, options)
+        info = _start(session, options, k3s_request(os.environ))
         session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
 
 
@@ -114,10 +118,21 @@ class LabFit:
     Attributes:
         ssh_port: Where its guests' sshd listens.
         subnet: Where their addresses are, if that is not plain to see; None leaves the inventory's.
+        k3s: Which k3s its clusters run.
     """
 
     ssh_port: int
     subnet: IPv4Network | None
+    k3s: K3sChoice
+
+    def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """The environment, with the lab's stand-in for what was asked for when the lab started."""
+        asked = str(Path(value).absolute()) if (value := _asked(environ)) else ""
+        if self.k3s.source != "stand-in" or asked != self.k3s.asked:
+            return environ
+        from bootstrap.inventory.outside import ENV_ARTIFACTS
+
+        return {**environ, ENV_ARTIFACTS[0]: self.k3s.artifacts}
 
     def fit(self, inventory: Inventory) -> Inventory:
         """The inventory for this lab."""
@@ -146,7 +161,7 @@ def lab_overrides(
     if info is None and not start:
         raise HomelabError("no lab runs", resolution="start one with `homelab-k8s lab start`, or leave out --lab")
     if info is None:
-        info = _start(session, _options()(guests=(guests or Guests.AUTO).value))
+        info = _start(session, _options()(guests=(guests or Guests.AUTO).value), k3s_request(os.environ, overrides))
     if guests and guests is not Guests.AUTO and info.kind != guests.value:
         raise HomelabError(
             f"the lab that runs has {info.kind} guests, not {guests.value} ones",
@@ -161,7 +176,25 @@ def lab_overrides(
     # Simulated guests are on loopback addresses, which count as a machine's own only where the inventory says so.
     subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
     fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
-    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet)
+    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet, k3s=info.k3s)
+
+
+def k3s_request(environ: Mapping[str, str], overrides: Overrides | None = None) -> K3sRequest:
+    """What the lab is told of the k3s that clusters are to run: a flag's directory, else the environment's."""
+    from bootstrap.lab.k3s import K3sRequest
+    from bootstrap.model.cluster import CHANNELS_URL
+
+    given = overrides.k3s_artifacts if overrides is not None else None
+    artifacts = str(given or _asked(environ))
+    return K3sRequest(
+        artifacts=str(Path(artifacts).absolute()) if artifacts else "", channel=f"{CHANNELS_URL}/{K3S_CHANNEL}"
+    )
+
+
+def _asked(environ: Mapping[str, str]) -> str:
+    from bootstrap.inventory.outside import ENV_ARTIFACTS
+
+    return next((environ[name] for name in ENV_ARTIFACTS if environ.get(name)), "")
 
 
 def _mib(size: str) -> int:
@@ -188,7 +221,7 @@ def _running(session: Session) -> LabInfo | None:
         return _known(session, control.status())
 
 
-def _start(session: Session, options: LabOptions) -> LabInfo:
+def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
     from importlib.util import find_spec
 
     from bootstrap.lab import control
@@ -201,7 +234,7 @@ def _start(session: Session, options: LabOptions) -> LabInfo:
             resolution="pip install 'homelab-k8s[lab]'",
         )
     with _converted():
-        info = control.start(options, progress=lambda line: session.sink(Told(message=f"lab: {line}")))
+        info = control.start(options, k3s=k3s, progress=lambda line: session.sink(Told(message=f"lab: {line}")))
     _known(session, info)
     return info
 
@@ -238,6 +271,7 @@ def _document(info: LabInfo | None) -> Document:
         "token_id": info.token_id,
         "guests": info.kind,
         "reason": info.reason,
+        "k3s": {"source": info.k3s.source, "reason": info.k3s.reason, "artifacts": info.k3s.artifacts or None},
         "pve_version": info.pve_version,
         "pve_nodes": list(info.pve_nodes),
         "template": LAB_TEMPLATE,
@@ -252,6 +286,7 @@ def _text(info: LabInfo) -> str:
     lines = [
         f"the lab runs at {info.endpoint} (Proxmox VE {info.pve_version}; {nodes}; process {info.pid})",
         f"  guests    {info.kind}: {info.reason}",
+        f"  k3s       {info.k3s}",
         f"  template  {LAB_TEMPLATE}",
     ]
     if info.bridge:

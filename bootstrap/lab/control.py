@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
+from bootstrap.lab.k3s import K3sRequest
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.places import LabPlaces, lab_places
 from bootstrap.lab.processes import is_running
@@ -34,13 +35,15 @@ def status() -> LabInfo | None:
     return lab_places().read_info()
 
 
-def start(options: LabOptions, *, progress: Progress) -> LabInfo:
+def start(options: LabOptions, *, progress: Progress, k3s: K3sRequest | None = None) -> LabInfo:
     """Start the lab, and return once its API answers. A lab that runs already is left as it is.
 
     Args:
         options: How it is made.
         progress: Called with a line for each thing that happens; the first start builds a template and
             takes minutes.
+        k3s: Which k3s its clusters are to run, if it can be had; of no account where a lab runs already. None: the
+            stand-in.
 
     Raises:
         LabError: It cannot start, or runs with other options.
@@ -68,7 +71,7 @@ def start(options: LabOptions, *, progress: Progress) -> LabInfo:
                 )
             progress("clearing away what a killed lab left")
             _sweep(places, known.kind)
-        return _spawn(options, places=places, progress=progress)
+        return _spawn(options, k3s=k3s or K3sRequest(), places=places, progress=progress)
 
 
 def stop() -> bool:
@@ -92,11 +95,11 @@ def stop() -> bool:
     return known is not None
 
 
-def _spawn(options: LabOptions, *, places: LabPlaces, progress: Progress) -> LabInfo:
+def _spawn(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, progress: Progress) -> LabInfo:
     reading, writing = os.pipe()
     command = [
         *(sys.executable, "-m", "bootstrap.lab.daemon", "--dir", str(places.directory)),
-        *("--options", json.dumps(options.to_dict()), "--report", str(writing)),
+        *("--options", json.dumps(options.to_dict()), "--k3s", json.dumps(k3s.to_dict()), "--report", str(writing)),
     ]
     # The daemon must find this very package, also where it was started from a checkout.
     package_root = str(Path(__file__).parents[2])

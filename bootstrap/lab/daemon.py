@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import GuestDriver, GuestError, LabNetwork
+from bootstrap.lab.k3s import STAND_IN, K3sChoice, K3sRequest, choose_k3s
 from bootstrap.lab.options import LabError, LabOptions
 from bootstrap.lab.places import LabPlaces, LabProcess, write_private
 from bootstrap.lab.processes import process_start
@@ -56,8 +57,14 @@ class Reporter(logging.Handler):
             self._descriptor = None
 
 
-async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter) -> None:
+async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, reporter: Reporter) -> None:
     """Run a lab until SIGTERM or SIGINT.
+
+    Args:
+        options: How it is made.
+        k3s: Which k3s clusters are to run, if it can be had.
+        places: Its files.
+        reporter: Tells the starter how it goes.
 
     Raises:
         LabError: The front cannot run.
@@ -81,6 +88,8 @@ async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter)
     places.write_process(LabProcess(pid=os.getpid(), pid_start=process_start(os.getpid()) or 0, kind=kind))
     driver = await _make_driver(kind, places.directory, options=options, faults=faults)
     logger.info("guests: %s (%s)", kind, reason)
+    chosen = await _choose_k3s(kind, k3s, places)
+    logger.info("k3s: %s", chosen)
     try:
         if driver is not None:
             await driver.prepare()
@@ -91,6 +100,7 @@ async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter)
             ssh_port=getattr(driver, "ssh_port", 22),
             faults=faults,
             reason=reason,
+            k3s=chosen,
             state_dir=places.directory,
         )
         async with server as info:
@@ -103,6 +113,24 @@ async def run_lab(options: LabOptions, *, places: LabPlaces, reporter: Reporter)
         if driver is not None:
             await driver.close()
         places.info.unlink(missing_ok=True)
+
+
+async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sChoice:
+    """The k3s of the lab's clusters; the stand-in is made where it is that."""
+    from bootstrap.lab.k3s_sources import find_sources, make_stand_in
+
+    lacking: tuple[str, ...] = ()
+    if kind == "container":
+        from bootstrap.lab.guests.kernel import describe, lacks, probe
+
+        facts = await probe(places.directory)
+        logger.info("kernel: %s", describe(facts))
+        lacking = lacks(facts)
+    sources = await asyncio.to_thread(find_sources, request, kind=kind, lacks=lacking, stand_in=places.stand_in)
+    chosen = choose_k3s(kind, lacks=lacking, sources=sources)
+    if chosen.source == STAND_IN and chosen.artifacts == str(places.stand_in):
+        await asyncio.to_thread(make_stand_in, places.stand_in)
+    return chosen
 
 
 def _kind_of(options: LabOptions) -> tuple[str, str]:
@@ -142,6 +170,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The process of a homelab-k8s lab; started by `lab start`.")
     parser.add_argument("--dir", type=Path, required=True, help="the lab's directory")
     parser.add_argument("--options", type=json.loads, required=True, help="LabOptions as JSON")
+    parser.add_argument("--k3s", type=json.loads, default={}, help="K3sRequest as JSON")
     parser.add_argument("--report", type=int, required=True, help="descriptor of the starter's pipe")
     arguments = parser.parse_args()
     reporter = Reporter(arguments.report)
@@ -151,7 +180,8 @@ def main() -> int:
     logger.addHandler(reporter)
     places = LabPlaces(arguments.dir)
     try:
-        asyncio.run(run_lab(LabOptions.from_dict(arguments.options), places=places, reporter=reporter))
+        options, k3s = LabOptions.from_dict(arguments.options), K3sRequest(**arguments.k3s)
+        asyncio.run(run_lab(options, k3s=k3s, places=places, reporter=reporter))
     except (LabError, GuestError) as error:
         logger.removeHandler(reporter)
         logger.error("%s", error)

@@ -167,6 +167,7 @@ class LabBridge:
                 "/bin/sh",
                 str(_ENTER_CGROUP),
                 str(group),
+                "--",
                 tool_path("dnsmasq"),
                 *options,
                 stdin=asyncio.subprocess.DEVNULL,

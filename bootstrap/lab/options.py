@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from bootstrap.lab.delays import parse_delays
+from bootstrap.lab.k3s import K3sChoice
 
 CONTENT_TYPES = frozenset({"backup", "images", "import", "iso", "none", "rootdir", "snippets", "vztmpl"})
 GUEST_KINDS = ("auto", "container", "qemu", "simulated", "none")
@@ -138,6 +139,7 @@ class LabInfo:
         no_rights_token: Token id and secret, joined by `=`, of a token without any right (for tests).
         root_token: The same of `root@pam!lab`, which may do anything (for tests).
         options: What the lab was started with.
+        k3s: Which k3s its clusters run.
     """
 
     endpoint: str
@@ -157,6 +159,7 @@ class LabInfo:
     no_rights_token: str
     root_token: str
     options: LabOptions
+    k3s: K3sChoice
 
     def to_json(self) -> str:
         """The info as a JSON object."""
@@ -172,6 +175,7 @@ class LabInfo:
         try:
             data = json.loads(text)
             data["options"] = LabOptions.from_dict(data["options"])
+            data["k3s"] = K3sChoice(**data["k3s"])
             data["pve_nodes"] = tuple(data["pve_nodes"])
             return cls(**data)
         except (ValueError, KeyError, TypeError) as error:

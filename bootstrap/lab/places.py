@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -53,6 +54,11 @@ class LabPlaces:
         """`lab.log`: what it logged."""
         return self.directory / "lab.log"
 
+    @property
+    def stand_in(self) -> Path:
+        """`k3s/`: the artifact directory of the k3s stand-in, where clusters run that."""
+        return self.directory / "k3s"
+
     def read_process(self) -> LabProcess | None:
         """The process that runs or ran the lab; None where none is noted."""
         try:
@@ -76,6 +82,7 @@ class LabPlaces:
 
     def clear(self) -> None:
         """Remove the lab's own files, and its directory where nothing else is in it."""
+        shutil.rmtree(self.stand_in, ignore_errors=True)
         for name in ("lab.json", "process.json", "lab.log", "lab.crt", "lab.key", "lock"):
             (self.directory / name).unlink(missing_ok=True)
         if self.directory.is_dir() and not any(self.directory.iterdir()):

@@ -48,6 +48,7 @@ from bootstrap.lab.front.world import (
     node_names,
 )
 from bootstrap.lab.guests.base import GuestDriver, LabNetwork
+from bootstrap.lab.k3s import K3sChoice
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.processes import process_start
 from bootstrap.lab.supervisor import Supervisor
@@ -68,6 +69,7 @@ class LabServer:
         ssh_port: Where guests' sshd listens, told in the info.
         faults: What goes wrong; shared with the driver where that can suffer from them.
         reason: Why this kind of guests, told in the info.
+        k3s: Which k3s clusters run, told in the info.
         state_dir: Where the certificate goes; None: a temporary directory.
 
     Attributes:
@@ -85,6 +87,7 @@ class LabServer:
         ssh_port: int = 22,
         faults: Faults | None = None,
         reason: str = "asked for",
+        k3s: K3sChoice | None = None,
         state_dir: Path | None = None,
     ) -> None:
         problems = options.problems()
@@ -99,6 +102,7 @@ class LabServer:
         self.faults = faults or Faults()
         self.ha = HaManager(self.pve, self.supervisor, self.faults)
         self._reason = reason
+        self._k3s = k3s or K3sChoice()
         self._state_dir = state_dir
         self._stack: contextlib.AsyncExitStack | None = None
         self._thread: _LoopThread | None = None
@@ -217,6 +221,7 @@ class LabServer:
             no_rights_token=f"{NO_RIGHTS}={tokens.no_rights}",
             root_token=f"{ROOT}={tokens.root}",
             options=self.options,
+            k3s=self._k3s,
         )
 
     async def _stop_looking(self, looking: asyncio.Task[None]) -> None:

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError
-from bootstrap.lab.guests.cgroups import cgroup2_mount
+from bootstrap.lab.guests.hierarchies import read_layout
 from bootstrap.lab.guests.tools import missing_packages
 
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
@@ -61,7 +61,7 @@ def why_not(kind: str) -> str | None:
     if missing:
         names = " ".join(entry.split()[0] for entry in missing)
         return f"{kind} guests need {', '.join(missing)}: apt-get install {names}"
-    if cgroup2_mount() is None:
+    if read_layout().unified is None:
         return "no cgroup v2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup"
     if kind == "container" and "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
         return "this kernel has no overlayfs (yet): modprobe overlay"

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from bootstrap.lab.guests.agent import AgentSocket
 from bootstrap.lab.guests.base import GuestError, GuestSpec, Interface, NoCloudSeed
-from bootstrap.lab.guests.oci import render_config
+from bootstrap.lab.guests.cgroups import LAB_CGROUP, LAUNCHER
+from bootstrap.lab.guests.inotify import InotifyLimit
+from bootstrap.lab.guests.oci import DATA, render_config, write_settings
 from bootstrap.lab.guests.seed import seed_files
 from bootstrap.lab.guests.setup import set_up
 from bootstrap.lab.guests.supervised import SupervisedGuests
@@ -34,6 +36,17 @@ _SEED = "upper/var/lib/cloud/seed/nocloud"
 
 _LOWER = "lower"
 """File in a guest's directory: the layers below its own that are no part of the lab's template, each with a colon."""
+
+_KUBELET = "upper/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/10-lab.conf"
+"""k3s passes this folder to the kubelet (`--config-dir`) since 1.32; older ones pass it over."""
+
+_KUBELET_ON_V1 = """\
+# Written by the lab: this machine's controllers are in cgroup v1, on which a kubelet of 1.35 and newer wants to be told
+# to start (Kubernetes: KEP-5573).
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+failCgroupV1: false
+"""
 
 _POWER_OFF = signal.SIGRTMIN + 4
 """systemd(1): what asks PID 1 to power off."""
@@ -54,8 +67,12 @@ class ContainerGuests(SupervisedGuests):
         layer = self._state_dir / self.kind / "layer"
         await asyncio.to_thread(apply_layer, "container", root=layer)
         self._lower_dirs = f"{layer}:{root}"
+        raised = await asyncio.to_thread(InotifyLimit().hold, self._state_dir)
+        if raised:
+            logger.info("%s", raised)
 
     async def _make_disk(self, directory: Path) -> None:
+        _make_data(directory)
         for part in ("work", "root", "run-lab", "upper"):
             make_guest_dir(directory / part)
 
@@ -67,6 +84,9 @@ class ContainerGuests(SupervisedGuests):
         if full:
             # cp keeps what overlayfs writes down: devices for what was removed, extended attributes for directories.
             await run("cp", "--archive", str(base / "upper"), str(directory / "upper.new"))
+        if (base / "data").is_dir() and not (directory / "data").exists():
+            await run("cp", "--archive", "--reflink=auto", str(base / "data"), str(directory / "data"))
+        _make_data(directory)
         lower.write_text(_lower_of(base) if full else f"{base / 'upper'}:{_lower_of(base)}", encoding="utf-8")
         for part in ("work", "root", "run-lab"):
             make_guest_dir(directory / part)
@@ -84,9 +104,22 @@ class ContainerGuests(SupervisedGuests):
         await asyncio.to_thread(_write_seed, directory / _SEED, spec.seed)
         if spec.setup is not None:
             await set_up(directory / "upper", spec, spec.setup)
-        (directory / "config.json").write_text(render_config(spec, directory=directory), encoding="utf-8")
+        await asyncio.to_thread(write_settings, directory)
+        await asyncio.to_thread(_write_kubelet_settings, directory / _KUBELET, self._cgroups.layout.version)
+        groups = await asyncio.to_thread(self._cgroups.make_with_controllers, str(spec.vmid))
+        unified, *legacy = groups
+        delegated = unified.name == LAUNCHER
+        hierarchies = {one.mount.name: group for one, group in zip(self._cgroups.layout.legacy, legacy, strict=True)}
+        config = render_config(
+            spec,
+            directory=directory,
+            hierarchies=tuple(hierarchies),
+            cgroup=f"/{LAB_CGROUP}/{self._network.bridge}/{spec.vmid}/guest" if delegated else None,
+        )
+        (directory / "config.json").write_text(config, encoding="utf-8")
         launcher = await self._spawn(
             spec.vmid,
+            groups,
             [
                 *(tool_path("unshare"), "--net", "--mount", "--propagation=private"),
                 *("/bin/sh", str(_LAUNCHER)),
@@ -96,6 +129,8 @@ class ContainerGuests(SupervisedGuests):
                 "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "GUEST_DIR": str(directory),
                 "LOWER_DIRS": f"{_lower_of(directory)}{self._lower_dirs}",
+                "HIERARCHIES": " ".join(f"{name}={group}" for name, group in hierarchies.items()),
+                "CGROUP_MANAGER": "cgroupfs" if delegated else "disabled",
             },
         )
         await self._plug_in(spec, launcher)
@@ -159,6 +194,20 @@ class ContainerGuests(SupervisedGuests):
 def _lower_of(directory: Path) -> str:
     file = directory / _LOWER
     return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def _make_data(directory: Path) -> None:
+    for name in DATA:
+        make_guest_dir(directory / "data" / name)
+
+
+def _write_kubelet_settings(file: Path, version: str) -> None:
+    """Let a kubelet start on cgroup v1 where it has to; a disk may have been on another kind of machine."""
+    if version == "v1":
+        make_guest_dir(file.parent)
+        file.write_text(_KUBELET_ON_V1, encoding="utf-8")
+    else:
+        file.unlink(missing_ok=True)
 
 
 def _write_seed(directory: Path, seed: NoCloudSeed | None) -> None:

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Usage: enter-cgroup.sh DIRECTORY COMMAND...
-# Becomes COMMAND inside the cgroup v2 DIRECTORY, so that COMMAND and its children are there from the start.
+# Usage: enter-cgroup.sh DIRECTORY... -- COMMAND...
+# Becomes COMMAND inside the cgroups, one of each hierarchy, so that COMMAND and its children are there from the start.
 set -eu
-echo "$$" >"$1/cgroup.procs"
+while [ "$1" != -- ]; do
+    echo "$$" >"$1/cgroup.procs"
+    shift
+done
 shift
 exec "$@"

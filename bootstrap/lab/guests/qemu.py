@@ -88,6 +88,7 @@ class QemuGuests(SupervisedGuests):
         await self._bridge.attach(port)
         process = await self._spawn(
             spec.vmid,
+            [await asyncio.to_thread(self._cgroups.make, str(spec.vmid))],
             [
                 tool_path("qemu-system-x86_64"),
                 *machine_options(spec, directory=directory, port=port, accel=self._accelerator),

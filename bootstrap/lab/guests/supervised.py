@@ -163,22 +163,29 @@ class SupervisedGuests(ABC):
         return self._state_dir / self.kind / str(vmid)
 
     async def _spawn(
-        self, vmid: int, argv: Sequence[str], *, piped: bool = False, env: dict[str, str] | None = None
+        self,
+        vmid: int,
+        groups: Sequence[Path],
+        argv: Sequence[str],
+        *,
+        piped: bool = False,
+        env: dict[str, str] | None = None,
     ) -> asyncio.subprocess.Process:
-        """Start a guest's first process in a cgroup made for it; what it says goes to `console.log`.
+        """Start a guest's first process in the cgroups made for it; what it says goes to `console.log`.
 
         Args:
             vmid: The guest.
+            groups: Its cgroups, one of each hierarchy.
             argv: Command with full path.
             piped: Whether stdin and stdout are ours to talk to.
             env: Environment, whole; None for this process's.
         """
-        group = await asyncio.to_thread(self._cgroups.make, str(vmid))
         with self._console(vmid).open("ab") as console:
             process = await asyncio.create_subprocess_exec(
                 "/bin/sh",
                 str(_ENTER_CGROUP),
-                str(group),
+                *map(str, groups),
+                "--",
                 *argv,
                 stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE if piped else console,

@@ -1,14 +1,18 @@
-"""Removing what a killed lab left behind: processes, cgroups, network devices, routes and files."""
+"""Removing what a killed lab left behind: processes, cgroups, network devices, routes, limits and files."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
 from bootstrap.lab.guests.cgroups import LabCgroups
+from bootstrap.lab.guests.inotify import InotifyLimit
 from bootstrap.lab.network import LabBridge
+
+logger = logging.getLogger(__name__)
 
 _OWN_DIRECTORIES = ("container", "qemu", "dhcp")
 """What the drivers keep below a lab's state directory."""
@@ -34,6 +38,9 @@ async def sweep(state_dir: Path, network: LabNetwork) -> tuple[str, ...]:
         raise GuestError(f"another process runs the lab on {network.bridge}; stop it first (homelab-k8s lab stop)")
     ended = await asyncio.to_thread(LabCgroups(network.bridge).remove_all)
     await bridge.down()
+    put_back = await asyncio.to_thread(InotifyLimit().release, state_dir.absolute())
+    if put_back:
+        logger.info("%s", put_back)
     for name in _OWN_DIRECTORIES:
         directory = state_dir / name
         if directory.exists():

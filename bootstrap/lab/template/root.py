@@ -32,7 +32,7 @@ def ensure_root(say: Callable[[str], None] = silent) -> Path:
     """
     suite = debian_suite()
     cache = cache_dir()
-    target = cache / f"root-{suite}-{recipe_hash(*RECIPE, also=f'{suite} {platform.machine()}')}"
+    target = _target(cache, suite)
     if target.is_dir():
         return target
     with locked(cache) as lock:
@@ -46,6 +46,16 @@ def ensure_root(say: Callable[[str], None] = silent) -> Path:
             _forget_identity(root)
         say(f"root file system built in {time.monotonic() - began:.0f} s: {target}")
     return target
+
+
+def cached_root() -> Path | None:
+    """The template's root file system where the cache has it."""
+    target = _target(cache_dir(), debian_suite())
+    return target if target.is_dir() else None
+
+
+def _target(cache: Path, suite: str) -> Path:
+    return cache / f"root-{suite}-{recipe_hash(*RECIPE, also=f'{suite} {platform.machine()}')}"
 
 
 def _bootstrap(root: Path, *, suite: str, lock: int) -> None:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.lab.guests.base import AgentSilentError, GuestDriver, GuestSpec, LabNetwork, NoCloudSeed
-from bootstrap.lab.guests.cgroups import LAB_CGROUP, cgroup2_mount
+from bootstrap.lab.guests.cgroups import LAB_CGROUP
+from bootstrap.lab.guests.hierarchies import read_layout
 
 NETWORK = LabNetwork(
     bridge="hktest0",
@@ -26,6 +27,9 @@ NETWORK = LabNetwork(
     dhcp_last="198.19.199.254",
 )
 """A lab of the tests' own, beside one that may be running."""
+
+
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 @contextmanager
@@ -129,12 +133,15 @@ def leftovers(state_dir: Path) -> dict[str, Any]:
     """What a lab of the tests' network has on this machine, by kind; empty lists where nothing is."""
     links = json.loads(_output("ip", "-json", "link", "show"))
     rules = json.loads(_output("ip", "-json", "rule", "show"))
-    group = (cgroup2_mount() or Path("/nonexistent")) / LAB_CGROUP / NETWORK.bridge
+    layout = read_layout()
+    mounts_of_cgroups = [layout.unified or Path("/nonexistent"), *(one.mount for one in layout.legacy)]
+    groups = [mount / LAB_CGROUP / NETWORK.bridge for mount in mounts_of_cgroups]
     mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     return {
         "links": [link["ifname"] for link in links if link["ifname"].startswith(NETWORK.bridge)],
         "rules": [rule for rule in rules if rule.get("iif") == NETWORK.bridge],
-        "cgroups": [str(group)] if group.exists() else [],
+        "cgroups": [str(group) for group in groups if group.exists()],
+        "limits": INOTIFY.read_text(encoding="ascii"),
         "processes": _processes_naming(str(state_dir)),
         "mounts": [line for line in mounts if str(state_dir) in line],
         "files": [str(path) for path in state_dir.rglob("*")],

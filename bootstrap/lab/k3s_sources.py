@@ -1,0 +1,74 @@
+"""Where the lab could have a k3s from: looks into directories, asks whether releases answer, makes the stand-in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from bootstrap.lab.k3s import K3sRequest, Sources
+from bootstrap.lab.options import LabError
+
+REACH_S = 5.0
+
+_SCRIPT = Path(__file__).parents[2] / "tests/doubles/k3s/artifacts.py"
+"""Makes the stand-in; there is one in a checkout only."""
+
+
+def find_sources(request: K3sRequest, *, kind: str, lacks: Sequence[str], stand_in: Path) -> Sources:
+    """Look where a k3s could come from. Blocks, up to some seconds where the internet does not answer.
+
+    Args:
+        request: What the client knows.
+        kind: Kind of guests.
+        lacks: What keeps a real k3s from running in them: then releases are not asked for.
+        stand_in: Where the stand-in would be made.
+    """
+    look = request.channel and not request.artifacts and not lacks and kind not in ("none", "simulated")
+    return Sources(
+        asked=request.artifacts,
+        asked_is_stand_in=bool(request.artifacts) and is_stand_in(Path(request.artifacts)),
+        unreachable=_why_unreachable(request.channel) if look else "not looked for",
+        stand_in=str(stand_in) if _SCRIPT.is_file() else "",
+    )
+
+
+def make_stand_in(directory: Path) -> None:
+    """Make the stand-in's artifact directory. Blocks for a moment.
+
+    Raises:
+        LabError: It cannot be made.
+    """
+    done = subprocess.run(
+        [sys.executable, str(_SCRIPT), str(directory)], capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode != 0:
+        raise LabError(f"the k3s stand-in cannot be made in {directory}\n{done.stderr.strip()}")
+
+
+def is_stand_in(artifacts: Path) -> bool:
+    """Whether an artifact directory (of one release, or of several) holds the stand-in: a script, where k3s is ELF."""
+    binaries = [path for name in ("k3s", "k3s-arm64", "*/k3s", "*/k3s-arm64") for path in artifacts.glob(name)]
+    return any(path.is_file() and _magic(path) != b"\x7fELF" for path in binaries)
+
+
+def _magic(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _why_unreachable(url: str) -> str:
+    """What keeps from the address; empty where it answers. A channel's answer leads on to where releases are."""
+    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - the product's own address
+    try:
+        with urllib.request.urlopen(request, timeout=REACH_S):  # noqa: S310
+            return ""
+    except urllib.error.HTTPError as error:
+        return f"HTTP {error.code}"
+    except urllib.error.URLError as error:
+        return str(error.reason)
+    except TimeoutError:
+        return "timed out"
