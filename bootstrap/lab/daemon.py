@@ -89,7 +89,8 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
     driver = await _make_driver(kind, places.directory, options=options, faults=faults)
     logger.info("guests: %s (%s)", kind, reason)
     chosen = await _choose_k3s(kind, k3s, places)
-    logger.info("k3s: %s", chosen)
+    if kind != "none":
+        logger.info("k3s: %s", chosen)
     try:
         if driver is not None:
             await driver.prepare()

@@ -154,7 +154,7 @@ class LabCgroups:
                 try:
                     path.rmdir()
                 except OSError:
-                    break  # it never was, or another lab's groups are beside ours
+                    continue  # it never was, or another lab's groups are beside ours
         self._move_back()
         return names
 
