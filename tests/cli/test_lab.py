@@ -91,3 +91,29 @@ def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> N
         assert secret not in log.read_text()
     assert typed("lab", "stop").stdout == "the lab is stopped, nothing of it is left\n"
     assert not (tmp_path / "lab").exists()
+
+
+def test_the_lab_says_which_k3s_it_takes_and_why_and_up_takes_that(lab: None, tmp_path: Path) -> None:
+    result = typed("lab", "start", "--guests", "simulated", "--time-scale", "0")
+    assert result.exit_code == 0, result.output
+    assert "k3s: the STAND-IN, since simulated guests run nothing else" in result.stderr
+    assert "k3s       the STAND-IN, since simulated guests run nothing else" in result.stdout
+    told = json.loads(typed("lab", "status", "-o", "json").stdout)["k3s"]
+    assert told["source"] == "stand-in"
+    # Without it, `up` would ask for a release on the internet.
+    plan = typed("up", "--lab", "--workers", "1", "--dry-run")
+    assert plan.exit_code == 0, plan.output
+    (Path(told["artifacts"]) / "k3s").unlink()
+    assert typed("up", "--lab", "--workers", "1", "--dry-run").exit_code != 0
+    assert typed("lab", "stop").exit_code == 0
+    assert not Path(told["artifacts"]).exists()
+
+
+def test_an_artifact_directory_that_is_named_later_counts(
+    lab: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert typed("lab", "start", "--guests", "simulated", "--time-scale", "0").exit_code == 0
+    monkeypatch.setenv("HOMELAB_K3S_ARTIFACTS", str(tmp_path / "mine"))
+    plan = typed("up", "--lab", "--workers", "1", "--dry-run")
+    assert plan.exit_code == 3
+    assert f"{tmp_path}/mine does not exist" in plan.stderr
