@@ -19,7 +19,8 @@ from bootstrap.lab.guests.agent import AgentSocket
 from bootstrap.lab.guests.base import GuestError, GuestSpec, Interface, NoCloudSeed
 from bootstrap.lab.guests.cgroups import LAB_CGROUP, LAUNCHER
 from bootstrap.lab.guests.inotify import InotifyLimit
-from bootstrap.lab.guests.oci import DATA, render_config, write_settings
+from bootstrap.lab.guests.k3s_settings import k3s_settings, write_k3s_settings
+from bootstrap.lab.guests.oci import DATA, capabilities, render_config, write_settings
 from bootstrap.lab.guests.seed import seed_files
 from bootstrap.lab.guests.setup import set_up
 from bootstrap.lab.guests.supervised import SupervisedGuests
@@ -36,17 +37,6 @@ _SEED = "upper/var/lib/cloud/seed/nocloud"
 
 _LOWER = "lower"
 """File in a guest's directory: the layers below its own that are no part of the lab's template, each with a colon."""
-
-_KUBELET = "upper/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/10-lab.conf"
-"""k3s passes this folder to the kubelet (`--config-dir`) since 1.32; older ones pass it over."""
-
-_KUBELET_ON_V1 = """\
-# Written by the lab: this machine's controllers are in cgroup v1, on which a kubelet of 1.35 and newer wants to be told
-# to start (Kubernetes: KEP-5573).
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-failCgroupV1: false
-"""
 
 _POWER_OFF = signal.SIGRTMIN + 4
 """systemd(1): what asks PID 1 to power off."""
@@ -105,7 +95,8 @@ class ContainerGuests(SupervisedGuests):
         if spec.setup is not None:
             await set_up(directory / "upper", spec, spec.setup)
         await asyncio.to_thread(write_settings, directory)
-        await asyncio.to_thread(_write_kubelet_settings, directory / _KUBELET, self._cgroups.layout.version)
+        settings = k3s_settings(cgroups=self._cgroups.layout.version, capabilities=capabilities())
+        await asyncio.to_thread(write_k3s_settings, directory / "upper", settings)
         groups = await asyncio.to_thread(self._cgroups.make_with_controllers, str(spec.vmid))
         unified, *legacy = groups
         delegated = unified.name == LAUNCHER
@@ -199,15 +190,6 @@ def _lower_of(directory: Path) -> str:
 def _make_data(directory: Path) -> None:
     for name in DATA:
         make_guest_dir(directory / "data" / name)
-
-
-def _write_kubelet_settings(file: Path, version: str) -> None:
-    """Let a kubelet start on cgroup v1 where it has to; a disk may have been on another kind of machine."""
-    if version == "v1":
-        make_guest_dir(file.parent)
-        file.write_text(_KUBELET_ON_V1, encoding="utf-8")
-    else:
-        file.unlink(missing_ok=True)
 
 
 def _write_seed(directory: Path, seed: NoCloudSeed | None) -> None:
