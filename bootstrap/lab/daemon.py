@@ -117,15 +117,22 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
 
 
 async def _choose_k3s(kind: str, request: K3sRequest, places: LabPlaces) -> K3sChoice:
-    """The k3s of the lab's clusters; the stand-in is made where it is that."""
+    """The k3s of the lab's clusters; the stand-in is made where it is that.
+
+    Raises:
+        LabError: Guests of this kind do not run here, or the stand-in cannot be made.
+    """
     from bootstrap.lab.k3s_sources import find_sources, make_stand_in
 
     lacking: tuple[str, ...] = ()
     if kind == "container":
-        from bootstrap.lab.guests.kernel import describe, lacks, probe
+        from bootstrap.lab.guests.kernel import describe, lacks, probe, why_no_guests
 
         facts = await probe(places.directory)
         logger.info("kernel: %s", describe(facts))
+        reason = why_no_guests(facts)
+        if reason is not None:
+            raise LabError(reason)
         lacking = lacks(facts)
     sources = await asyncio.to_thread(find_sources, request, kind=kind, lacks=lacking, stand_in=places.stand_in)
     chosen = choose_k3s(kind, lacks=lacking, sources=sources)

@@ -80,6 +80,15 @@ def lacks(facts: KernelFacts) -> tuple[str, ...]:
     return tuple(found)
 
 
+def why_no_guests(facts: KernelFacts) -> str | None:
+    """What keeps container guests from running at all, whatever they carry; None where nothing does."""
+    for name in ("namespaces", "overlay"):
+        if facts.tried.get(name, "ok") != "ok":
+            remedy = f"; {_REMEDIES[name]}" if name in _REMEDIES else ""
+            return f"container guests do not run here: {name}: {facts.tried[name]}{remedy}"
+    return None
+
+
 def describe(facts: KernelFacts) -> str:
     """What is there, in one line."""
     missing = facts.layout.missing()

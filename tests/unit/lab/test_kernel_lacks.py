@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.lab.guests.hierarchies import CgroupLayout, LegacyHierarchy, parse_layout
-from bootstrap.lab.guests.kernel import KernelFacts, describe, lacks
+from bootstrap.lab.guests.kernel import KernelFacts, describe, lacks, why_no_guests
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 HYBRID = (
@@ -79,3 +79,11 @@ def test_what_is_missing_is_told(facts: KernelFacts, words: str) -> None:
 
 def test_enough_inotify_instances_need_not_be_raised() -> None:
     assert lacks(replace(GOOD, inotify=1024, inotify_writable=False)) == ()
+
+
+def test_without_overlays_in_the_labs_directory_no_guest_runs_and_the_remedy_is_told() -> None:
+    said = why_no_guests(replace(GOOD, tried={"overlay": "wrong fs type"}))
+    assert said is not None
+    assert "wrong fs type" in said
+    assert "HOMELAB_K8S_LAB_DIR" in said
+    assert why_no_guests(replace(GOOD, tried={"vxlan": "missing"})) is None
