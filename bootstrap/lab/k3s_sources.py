@@ -69,6 +69,7 @@ def _why_unreachable(url: str) -> str:
     except urllib.error.HTTPError as error:
         return f"HTTP {error.code}"
     except urllib.error.URLError as error:
-        return str(error.reason)
+        said = error.reason.strerror if isinstance(error.reason, OSError) else None
+        return said or str(error.reason)
     except TimeoutError:
         return "timed out"
