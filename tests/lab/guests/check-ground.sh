@@ -33,8 +33,9 @@ layered() {
     mount -t overlay overlay -o "lowerdir=$1/t/lower,upperdir=$1/t/upper,workdir=$1/t/work" "$1/t/root" || return 1
     umount "$1/t/root" && rm -rf "$1/t"
 }
-kernel_setting() { # what kubelets do (setupKernelTunables)
+kernel_setting() { # what kubelets do (setupKernelTunables); never to a setting that is the host's
     local before
+    grep -q " /proc/sys/$1 " /proc/self/mountinfo || { echo "it is the host's" >&2; return 1; }
     before=$(cat "/proc/sys/$1") && echo "$2" >"/proc/sys/$1" && [ "$(cat "/proc/sys/$1")" = "$2" ] &&
         echo "$before" >"/proc/sys/$1" && echo "$2" >"/proc/sys/$1"
 }
