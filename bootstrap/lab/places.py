@@ -82,7 +82,8 @@ class LabPlaces:
 
     def clear(self) -> None:
         """Remove the lab's own files, and its directory where nothing else is in it."""
-        shutil.rmtree(self.stand_in, ignore_errors=True)
+        for directory in (self.stand_in, *self.directory.glob(".probe-*")):  # a killed start leaves its probe
+            shutil.rmtree(directory, ignore_errors=True)
         for name in ("lab.json", "process.json", "lab.log", "lab.crt", "lab.key", "lock"):
             (self.directory / name).unlink(missing_ok=True)
         if self.directory.is_dir() and not any(self.directory.iterdir()):
