@@ -37,16 +37,20 @@ fi
 file=$DB/snapshots/$NAME
 [ "$FROM" = s3 ] || [ -f "$file" ] || fail "there is no $file"
 
+# Keys and certificates are kept under another name, never removed: where no server has those of the data any more,
+# they are the only ones.
+keep_aside() {
+    for part in "$@"; do
+        if [ -e "$SERVER/$part" ]; then
+            mv "$SERVER/$part" "$SERVER/$part-old-$now"
+        fi
+    done
+}
+
 # Another cluster's certificates: those of the snapshot come out of its data where none are here.
 if [ -n "$CA" ] && [ -f "$SERVER/tls/server-ca.crt" ]; then
     here=$(sha256sum "$SERVER/tls/server-ca.crt")
-    if [ "${here%% *}" != "$CA" ]; then
-        for part in tls cred token; do
-            if [ -e "$SERVER/$part" ]; then
-                mv "$SERVER/$part" "$SERVER/$part-old-$now"
-            fi
-        done
-    fi
+    [ "${here%% *}" = "$CA" ] || keep_aside tls cred token
 fi
 
 # What was here is kept, once: of several restores only the last one's.
@@ -59,11 +63,17 @@ put_aside() {
 }
 
 restore_sqlite() {
+    [ "$(head -c 15 "$file")" = "SQLite format 3" ] || fail "$NAME is no sqlite database"
+    # With the settings' cluster-init k3s would make new CAs and keys, and move data to etcd that they cannot read.
+    ! grep -q '^cluster-init:' "$SETTINGS" || fail "the settings name cluster-init: sqlite's data must serve first"
     put_aside
     if [ -d "$DB/etcd" ]; then
         rm -rf "$DB"/etcd-old-*
         mv "$DB/etcd" "$DB/etcd-old-$now"
     fi
+    # A token or an encryption key that was rotated since is newer here than in the data, and k3s then refuses to start
+    # ("newer than datastore"). Where neither directory is there, it writes all of it from the data.
+    keep_aside tls cred
     cp "$file" "$DB/.state.db.new"
     mv -f "$DB/.state.db.new" "$DB/state.db"
 }
@@ -86,9 +96,14 @@ restore_etcd() {
         [ ! -e "$old" ] || mv "$old" "$DB/.before-${old##*/}"
     done
     # In the environment of the reset alone, which ends by itself.
-    if ! K3S_TOKEN=$(cat ./restore-token) timeout "$RESET_S" "$K3S" "$@" >./restore.log 2>&1; then
-        tail -n 20 ./restore.log >&2
-        fail "k3s could not restore $NAME"
+    code=0
+    K3S_TOKEN=$(cat ./restore-token) timeout "$RESET_S" "$K3S" "$@" >./restore.log 2>&1 || code=$?
+    # The words count, not the exit code alone: k3s ends the same way when it is told to stop in the middle.
+    if [ "$code" != 0 ] || ! grep -q 'cluster membership has been reset' ./restore.log; then
+        # Between etcd's own lines, hundreds of them, those in which k3s tells why.
+        grep -e 'level=fatal' -e 'level=error' ./restore.log | tail -n 10 >&2 || :
+        tail -n 5 ./restore.log >&2
+        fail "k3s could not restore $NAME (exit code $code)"
     fi
     rm -rf "$DB"/.before-etcd-old-*
 }
