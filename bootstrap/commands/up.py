@@ -88,7 +88,9 @@ def prepare_up(
     version = choose_version(spec, ports, observed, resolved=resolved)
     begins = rebuild is not None and healthy_server(spec, observed) is None
     restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
-    plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore)
+    # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
+    migrates = rebuild is not None and rebuild.snapshot is not None
+    plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore, migrates=migrates)
     return with_notes(plan, said)
 
 
@@ -116,10 +118,18 @@ def with_k3s(spec: ClusterSpec, version: str) -> ClusterSpec:
     return replace(spec, template=replace(spec.template, k3s=version))
 
 
-def with_builds(spec: ClusterSpec, ports: Ports, observed: Observed, *, version: str, restore: Path | None) -> Plan:
+def with_builds(
+    spec: ClusterSpec,
+    ports: Ports,
+    observed: Observed,
+    *,
+    version: str,
+    restore: Path | None,
+    migrates: bool = False,
+) -> Plan:
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
     foreseen = with_planned(spec, observed)
-    plan = plan_up(spec, foreseen, version=version, restore=restore)
+    plan = plan_up(spec, foreseen, version=version, restore=restore, migrates=migrates)
     wish = wanted_builds(spec, plan)
     if wish is None:
         return plan

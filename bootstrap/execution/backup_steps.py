@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bootstrap.errors import GuestError, HomelabError
+from bootstrap.errors import GuestError, HomelabError, KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.fetched import write_beside
 from bootstrap.execution.findings import ClusterAccess
-from bootstrap.execution.k3s_steps import CLUSTER, gain_access, install
+from bootstrap.execution.k3s_steps import CLUSTER, gain_access, install, put_right, writes
+from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
+from bootstrap.execution.upgrade_steps import await_etcd
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.k3s_config import render_bucket
@@ -103,15 +106,20 @@ def stop_k3s(step: StopK3s, _lane: str, context: RunContext) -> Done:
 
 
 def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> Done:
-    """Have the server serve the snapshot's data, with the token and the CAs that belong to it."""
+    """Have the server serve the snapshot's data, with the token and the CAs that belong to it.
+
+    It first serves alone, without its kubelet, and sqlite's data as sqlite: `cluster-init` beside a state.db has k3s
+    make new CAs and keys before it has read those in the data, and no Secret can be read with them (1.36, seen). In
+    that while the nodes are put right, which tell of the machines as they were.
+    """
     machine = step.machine
     shell = context.findings.shells.need(machine.name)
     source = step.source if isinstance(step.source, Path) else None
     name = source.name if source else str(step.source)
     note = _note_beside(source)
     token = _token_of(source, name, note, context)
-    etcd = not name.endswith(SQLITE) or context.spec.control_plane.count > 1
-    install(machine, shell, context, token=token, etcd=etcd, join=None)
+    etcd = not name.endswith(SQLITE)
+    install(machine, shell, context, token=token, etcd=etcd, join=None, alone=True)
     if source is not None:
         shell.upload(source, name=SENT)
     place = "sent" if source else "s3" if step.s3 else "disk"
@@ -122,10 +130,21 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     )
     shell.run(script, timeout_s=context.timeouts.server_s)
     _keep_token(token, context)
-    starting = start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
-    await_api(machine, shell, lane, context, starting=starting)
+    context.findings.restored.put(machine.name, True)
+    _serve(machine, shell, lane, context, restart=False)
     access = gain_access(machine, shell, context)
-    return Done(note=_tidy(access, shell, context))
+    note_text = _tidy(access, machine, shell, lane, context)
+    moves = not etcd and context.spec.control_plane.count > 1
+    install(machine, shell, context, token=token, etcd=etcd or moves, join=None)
+    _serve(machine, shell, lane, context, restart=True)
+    if moves:
+        await_etcd(machine, lane, context)
+    return Done(note=note_text)
+
+
+def _serve(machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, restart: bool) -> None:
+    starting = start_unit(machine, shell, lane, context, restart=restart, timeout_s=context.timeouts.server_s)
+    await_api(machine, shell, lane, context, starting=starting)
 
 
 def _note_beside(source: Path | None) -> SnapshotNote | None:
@@ -161,14 +180,30 @@ def _keep_token(token: str, context: RunContext) -> None:
         state.write(cluster, OLD_TOKENS, render_old_tokens(after))
 
 
-def _tidy(access: ClusterAccess, shell: GuestShell, context: RunContext) -> str:
-    """Make the old nodes' list true again: passwords that have changed since, machines that are no more."""
+def _tidy(access: ClusterAccess, machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext) -> str:
+    """Make the old nodes' list true again: passwords and addresses that have changed since, machines that are no more.
+
+    The server's own node stays: deleting it would take the only member out of etcd.
+    """
     ours = {place.machine for place in context.findings.places.values()}
-    run_script(shell, "forget-passwords.sh", context, NODES=" ".join(sorted(ours)))
-    gone = sorted(kube_node.name for kube_node in access.kube.kube_nodes() if kube_node.name not in ours)
+    _forget_passwords(sorted(ours), shell, lane, context)
+    kube = writes(lane, context)
+    put_right(machine, lane, context)
+    listed = once_it_answers(access.kube.kube_nodes, what="Kubernetes to list its nodes", lane=lane, context=context)
+    gone = sorted(kube_node.name for kube_node in listed if kube_node.name not in ours)
     for name in gone:
-        access.kube.delete_kube_node(name, timeout_s=context.timeouts.delete_node_s)
+        kube.delete_kube_node(name)
     return f"removed the nodes {', '.join(gone)}, which have no machine" if gone else ""
+
+
+def _forget_passwords(names: Sequence[str], shell: GuestShell, lane: str, context: RunContext) -> None:
+    def act() -> None:
+        try:
+            run_script(shell, "forget-passwords.sh", context, NODES=" ".join(names))
+        except ScriptError as error:  # kubectl on the server says no more than whether it could
+            raise KubeUnreachableError(error.brief, details=error.details) from error
+
+    once_it_answers(act, what="Kubernetes to forget the nodes' passwords", lane=lane, context=context)
 
 
 def rejoin_server(step: RejoinServer, lane: str, context: RunContext) -> Done:
@@ -178,6 +213,8 @@ def rejoin_server(step: RejoinServer, lane: str, context: RunContext) -> Done:
     access = context.findings.access.need(CLUSTER)
     _join_settings(machine, shell, access, context)
     run_script(shell, "rejoin.sh", context)
+    put_right(machine, lane, context)
+    context.findings.restored.put(machine.name, True)
     start_unit(machine, shell, lane, context, restart=False, timeout_s=context.timeouts.server_s)
     return Done()
 

@@ -116,6 +116,7 @@ class Findings:
         self.places: Once[MachineName, VmPlace] = Once("the VM")
         self.started_s: Once[MachineName, float] = Once("the start time")
         self.cloned: Once[MachineName, bool] = Once("whether a clone was made")
+        self.restored: Once[MachineName, bool] = Once("whether it got restored data")
         self.guests: Once[MachineName, GuestFacts] = Once("the guest")
         self.shells: Once[MachineName, GuestShell] = Once("the SSH connection")
         self.machine_ids: Once[str, MachineName] = Once("the machine-id")

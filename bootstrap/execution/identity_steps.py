@@ -8,7 +8,7 @@ from bootstrap.errors import HomelabError, KubernetesError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.identity import IDENTITY, Identity, render_identity
 from bootstrap.execution.joining import Own, start_agent
-from bootstrap.execution.k3s_steps import CLUSTER
+from bootstrap.execution.k3s_steps import CLUSTER, put_right
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
 from bootstrap.model.ids import MachineName
@@ -87,7 +87,9 @@ def renew_token(step: RenewToken, lane: str, context: RunContext) -> Done:
         name="renew-token.sh", env=(("UNIT", unit), ("DONE", "0")), secret_files=(("token", f"{token.strip()}\n"),)
     )
     lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
-    restart = lines.get("restart") == ["1"] or not _is_known(machine.name, context)
+    # Restored data may have the node as it was: with the address of then, or not at all.
+    moved = put_right(machine, lane, context)
+    restart = lines.get("restart") == ["1"] or moved or not _is_known(machine.name, context)
     if restart:
         _restart(machine, shell, lane, context)
         run_script(shell, "renew-token.sh", context, UNIT=unit, DONE="1")

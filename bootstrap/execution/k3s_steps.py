@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from ipaddress import IPv4Address
 
-from bootstrap.errors import ScriptError
+from bootstrap.errors import KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess, GuestFacts
 from bootstrap.execution.identity import inherit
 from bootstrap.execution.joining import Own, start_agent
-from bootstrap.execution.kube_patience import once_it_answers
+from bootstrap.execution.kube_patience import KubeWrites
 from bootstrap.execution.pauses import PauseWatch
+from bootstrap.execution.readiness import Readiness
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import Starting, await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
@@ -42,7 +43,22 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
         starting = _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
         await_api(machine, shell, lane, context, starting=starting)
     access = gain_access(machine, shell, context)
+    put_right(machine, lane, context)
     return Done(changed=changed, note=f"https://{access.address}:6443")
+
+
+def writes(lane: str, context: RunContext) -> KubeWrites:
+    """A lane's writes to the cluster."""
+    return KubeWrites(kube=context.findings.access.need(CLUSTER).kube, lane=lane, context=context)
+
+
+def put_right(machine: MachineSpec, lane: str, context: RunContext) -> bool:
+    """Have the node that a machine has from before tell the machine's address of now; whether it told another.
+
+    k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
+    machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
+    """
+    return writes(lane, context).set_node_address(machine.name, context.findings.guests.need(machine.name).address)
 
 
 def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) -> ClusterAccess:
@@ -68,7 +84,7 @@ def join_server(step: JoinServer, lane: str, context: RunContext) -> Done:
     """Have a further server in the cluster."""
     machine = step.machine
     access = context.findings.access.need(CLUSTER)
-    _forget_stale(machine, access, context)
+    _forget_stale(machine, access, lane, context)
     changed = _installed(machine, access, context)
     shell = context.findings.shells.need(machine.name)
     _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
@@ -80,7 +96,7 @@ def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
     machine = step.machine
     access = context.findings.access.need(CLUSTER)
     guest = context.findings.guests.need(machine.name)
-    stale_uid = _forget_stale(machine, access, context)
+    stale_uid = _forget_stale(machine, access, lane, context)
     changed = _installed(machine, access, context)
     starts = changed or not guest.runs_k3s
 
@@ -99,16 +115,18 @@ def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
     return Done(changed=changed)
 
 
-def _forget_stale(machine: MachineSpec, access: ClusterAccess, context: RunContext) -> str:
+def _forget_stale(machine: MachineSpec, access: ClusterAccess, lane: str, context: RunContext) -> str:
     """Delete what another machine of a fresh one's name has left; the node's uid, empty where there was none.
 
-    A fresh machine has a new node password; the one that Kubernetes has of its name would have it rejected (k3s#802).
+    A fresh machine has a new node password; the one that Kubernetes has of its name would have it rejected (k3s#802). The
+    node of a machine that was there before stays, with the address that the machine has now.
     """
     # A run that was killed may have cloned it: without a k3s unit it has never joined.
     if not context.findings.cloned.get(machine.name) and context.findings.guests.need(machine.name).active_state:
+        put_right(machine, lane, context)
         return ""
     stale = access.kube.await_node(machine.name, accept=lambda _node: True, timeout_s=_REGISTERS_IN_S)
-    access.kube.delete_kube_node(machine.name, timeout_s=context.timeouts.delete_node_s)
+    writes(lane, context).delete_kube_node(machine.name)
     return stale.uid if stale else ""
 
 
@@ -138,37 +156,32 @@ def _forgotten(machine: MachineSpec, access: ClusterAccess, context: RunContext)
 
 
 def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
-    """See the node Ready, and its labels and taints in place."""
+    """See the node Ready, by the k3s that runs now, and its labels and taints in place."""
     machine = step.machine
     kube = context.findings.access.need(CLUSTER).kube
     patience = context.patience(lane, context.timeouts.ready_s)
     window_s = 2.0
     pauses = PauseWatch(machine.name, context)
+    readiness = Readiness(machine, context)
 
     def poll() -> KubeNode | NotYet:
-        kube_node = kube.await_node(machine.name, accept=_is_ready, timeout_s=window_s)
-        if kube_node is None:
-            return NotYet(pauses.look() or "it has not registered")
-        return kube_node if kube_node.ready else NotYet(pauses.look() or kube_node.problem or "not Ready")
+        unit = readiness.look()
+        try:
+            kube_node = kube.await_node(machine.name, accept=lambda node: not readiness.lacks(node), timeout_s=window_s)
+        except KubeUnreachableError as error:
+            return NotYet(pauses.look() or str(error))  # the server that the run goes through may be the one that ends
+        lacks = readiness.lacks(kube_node) or unit
+        return NotYet(pauses.look() or lacks) if lacks or kube_node is None else kube_node
 
     condition = Condition(
         what=f"the Kubernetes node {machine.name} to be Ready",
         poll=poll,
-        every_s=0.05,
+        every_s=readiness.every_s,
         resolution=f"kubectl describe node {machine.name} tells what is missing",
     )
     kube_node = wait_for(condition, patience)
-    changed = once_it_answers(
-        lambda: kube.set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints),
-        what=f"Kubernetes to label {machine.name}",
-        lane=lane,
-        context=context,
-    )
+    changed = writes(lane, context).set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints)
     return Done(changed=changed, note=kube_node.version)
-
-
-def _is_ready(kube_node: KubeNode | None) -> bool:
-    return kube_node is not None and kube_node.ready
 
 
 def token_there(shell: GuestShell, context: RunContext) -> str | None:
@@ -182,12 +195,21 @@ def token_there(shell: GuestShell, context: RunContext) -> str | None:
 
 
 def install(
-    machine: MachineSpec, shell: GuestShell, context: RunContext, *, token: str, etcd: bool, join: IPv4Address | None
+    machine: MachineSpec,
+    shell: GuestShell,
+    context: RunContext,
+    *,
+    token: str,
+    etcd: bool,
+    join: IPv4Address | None,
+    alone: bool = False,
 ) -> bool:
     """Put binary, settings and unit in place; whether anything changed."""
     guest = context.findings.guests.need(machine.name)
     artifact = context.findings.prepared.get(machine.name)
-    config = render_config(context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join)
+    config = render_config(
+        context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join, alone=alone
+    )
     script = GuestScript(
         name="install-k3s.sh",
         env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest, artifact))),

@@ -1,12 +1,17 @@
-"""Writes to Kubernetes that a moment without an answer does not fail."""
+"""Writes to Kubernetes within a run: all go through here, where a moment without an answer does not fail them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TypeVar
 
 from bootstrap.errors import KubeUnreachableError
 from bootstrap.execution.context import RunContext
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Taint
+from bootstrap.ports import KubeApi
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 T = TypeVar("T")
@@ -15,20 +20,24 @@ ANSWER_S = 60.0
 """How long the API may stay away: a server that restarts needs seconds, and so does etcd for another leader."""
 
 
-def once_it_answers(act: Callable[[], T], *, what: str, lane: str, context: RunContext) -> T:
+def once_it_answers(
+    act: Callable[[], T], *, what: str, lane: str, context: RunContext, timeout_s: float = ANSWER_S
+) -> T:
     """Do what can be done twice, and again while the API does not answer or says to come again.
 
     While servers are upgraded, restarted or taken away, the one asked may be without etcd's leader: it then says
-    `etcdserver: request timed out` or `leader changed` with status 500, and serves the next request.
+    `etcdserver: request timed out` or `leader changed` with status 500, and serves the next request. One that starts
+    refuses the connection, then says 503 `apiserver not ready`, then serves.
 
     Args:
         act: The request.
         what: What is waited for, after "waiting for".
         lane: Whose.
         context: Of the run.
+        timeout_s: How long the API may stay away.
 
     Raises:
-        DeadlineError: No answer for a minute; details are the last problem.
+        DeadlineError: No answer in time; details are the last problem.
         KubernetesError: It was refused.
     """
 
@@ -44,4 +53,41 @@ def once_it_answers(act: Callable[[], T], *, what: str, lane: str, context: RunC
         every_s=0.5,
         resolution="`homelab-k8s status` tells how the servers are; then run the command again",
     )
-    return wait_for(condition, context.patience(lane, ANSWER_S))
+    return wait_for(condition, context.patience(lane, timeout_s))
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeWrites:
+    """The writes of a lane. Each looks before it acts, so that it can be asked for again; none of them creates.
+
+    Evictions are not among them: a drain asks again by itself, for as long as it may take.
+    """
+
+    kube: KubeApi
+    lane: str
+    context: RunContext
+
+    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+        """Have labels and taints on a node; whether anything changed."""
+        wanted = tuple(taints)
+        return self._again(
+            lambda: self.kube.set_node_metadata(name, labels=labels, taints=wanted), f"Kubernetes to label {name}"
+        )
+
+    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+        """Have a node, if there is one, tell this address; whether anything changed."""
+        what = f"Kubernetes to note the address of {name}"
+        return self._again(lambda: self.kube.set_node_address(name, address), what)
+
+    def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
+        """Cordon a node, or lift that; whether anything changed."""
+        what = f"Kubernetes to {'cordon' if unschedulable else 'uncordon'} {name}"
+        return self._again(lambda: self.kube.set_unschedulable(name, unschedulable=unschedulable), what)
+
+    def delete_kube_node(self, name: MachineName) -> None:
+        """Have a node gone; one that a finalizer holds is not waited for to the end."""
+        timeout_s = self.context.timeouts.delete_node_s
+        self._again(lambda: self.kube.delete_kube_node(name, timeout_s=timeout_s), f"Kubernetes to delete {name}")
+
+    def _again(self, act: Callable[[], T], what: str) -> T:
+        return once_it_answers(act, what=what, lane=self.lane, context=self.context)

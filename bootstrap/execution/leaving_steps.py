@@ -6,23 +6,28 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from bootstrap.errors import HypervisorError, KubernetesError, KubeUnreachableError, VmNotFoundError
+from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.drain import evict_all
 from bootstrap.execution.findings import ClusterAccess
-from bootstrap.execution.k3s_steps import CLUSTER
+from bootstrap.execution.guest_steps import await_guest
+from bootstrap.execution.k3s_steps import CLUSTER, writes
 from bootstrap.execution.kube_patience import once_it_answers
+from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.model.record import render_record
-from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, Uncordon
+from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.kubeconfig import with_server
-from bootstrap.ports import KubeApi
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.planning.steps import AwaitGuest
+from bootstrap.ports import GuestScript, GuestShell, KubeApi
 
 _SERVER_ROLE = "control-plane"
+
+REACH_S = 20.0
+"""How long a machine that is about to be removed may take to let us in."""
 
 
 def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
@@ -56,9 +61,7 @@ def drain(step: Drain, lane: str, context: RunContext) -> Done:
         if not kube_node.unschedulable or _is_leaving(step.machine, context):
             # A killed run has left the node of a leaving machine cordoned: that was us, too.
             undo.callback(_uncordon_again, step.machine, lane, context)
-        cordoned = once_it_answers(
-            lambda: kube.set_unschedulable(step.machine, unschedulable=True), what=what, lane=lane, context=context
-        )
+        cordoned = writes(lane, context).set_unschedulable(step.machine, unschedulable=True)
         drained = evict_all(step, kube, context.patience(lane, step.timeout_s))
         undo.pop_all()
     return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
@@ -75,21 +78,14 @@ def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Do
     Raises:
         KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
     """
-
-    def poll() -> Done | NotYet:
-        try:
-            return _delete(step, context)
-        except KubeUnreachableError as error:
-            return NotYet(str(error))
-
-    condition = Condition(
+    # etcd may be electing a leader: the member that has just gone can have been it. Each time all is looked at anew.
+    return once_it_answers(
+        lambda: _delete(step, context),
         what=f"Kubernetes to take its node {step.machine} back",
-        poll=poll,
-        every_s=1.0,
-        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+        lane=lane,
+        context=context,
+        timeout_s=context.timeouts.ready_s,
     )
-    # etcd may be electing a leader: the member that has just gone can have been it.
-    return wait_for(condition, context.patience(lane, context.timeouts.ready_s))
 
 
 def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
@@ -114,6 +110,32 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
         kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
         held = _kube_node(step.machine, kube) is not None
     return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
+
+
+def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
+    """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
+
+    Until then it serves on, with data that nobody else changes, and joins again when it is restarted (k3s.md, trap 7).
+    Its VM goes next, so that a machine that cannot be reached is no reason to stop.
+    """
+    name = step.machine
+    try:
+        shell = context.findings.shells.get(name) or _login(name, lane, context)
+        env = (("UNIT", "k3s"), ("MARK", "0"))
+        lines = parse_lines(shell.run(GuestScript(name="stop-k3s.sh", env=env), timeout_s=context.timeouts.script_s))
+    except InterruptedRunError:
+        raise
+    except HomelabError as error:
+        context.warn(lane)(f"k3s on {name} was not stopped, since the machine cannot be reached: {error}")
+        return Done(changed=False, note="not reached")
+    return Done(changed=lines.get("changed") == ["1"])
+
+
+def _login(name: MachineName, lane: str, context: RunContext) -> GuestShell:
+    """A login on a machine that should be up: it is not waited for as one that boots."""
+    timeouts = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
+    await_guest(AwaitGuest(machine=name), lane, replace(context, timeouts=timeouts))
+    return context.findings.shells.need(name)
 
 
 @contextmanager
@@ -149,16 +171,15 @@ def _set_schedulable(name: MachineName, lane: str, context: RunContext) -> bool:
     """Have a node uncordoned, if there is one; whether anything changed."""
     kube = context.findings.access.need(CLUSTER).kube
 
-    def act() -> bool:
-        return _kube_node(name, kube) is not None and kube.set_unschedulable(name, unschedulable=False)
-
-    return once_it_answers(act, what=f"Kubernetes to uncordon {name}", lane=lane, context=context)
+    what = f"Kubernetes to uncordon {name}"
+    there = once_it_answers(lambda: _kube_node(name, kube), what=what, lane=lane, context=context)
+    return there is not None and writes(lane, context).set_unschedulable(name, unschedulable=False)
 
 
 def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:
     try:
-        context.findings.access.need(CLUSTER).kube.set_unschedulable(name, unschedulable=False)
-    except KubernetesError as error:
+        writes(lane, context).set_unschedulable(name, unschedulable=False)
+    except HomelabError as error:
         context.warn(lane)(f"{name} stays cordoned ({error}); lift it with: kubectl uncordon {name}")
 
 

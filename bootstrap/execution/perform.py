@@ -30,6 +30,7 @@ from bootstrap.planning.keeping_steps import (
     RejoinServer,
     RenewToken,
     RestoreSnapshot,
+    RetireServer,
     RotateToken,
     SaveIdentity,
     SpreadVip,
@@ -122,6 +123,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
             return leaving_steps.uncordon(step, lane, context)
         case DeleteKubeNode():
             return leaving_steps.delete_kube_node(step, lane, context)
+        case RetireServer():
+            return leaving_steps.retire_server(step, lane, context)
         case UpgradeK3s():
             return upgrade_steps.upgrade_k3s(step, lane, context)
         case AwaitVersion():

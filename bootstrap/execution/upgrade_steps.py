@@ -166,6 +166,12 @@ def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done
     install(machine, shell, context, token=token, etcd=True, join=None)
     starting = start_unit(machine, shell, lane, context, restart=True, timeout_s=context.timeouts.server_s)
     await_api(machine, shell, lane, context, starting=starting)
+    await_etcd(machine, lane, context)
+    return Done()
+
+
+def await_etcd(machine: MachineSpec, lane: str, context: RunContext) -> None:
+    """Wait until the node of the only server says that it is in etcd. Raises DeadlineError."""
     condition = Condition(
         what=f"{machine.name} to be a member of etcd",
         poll=lambda: _has_etcd(machine, context),
@@ -173,7 +179,6 @@ def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done
         resolution=f"on {machine.name}: journalctl -u k3s; does config.yaml.d there set another datastore?",
     )
     wait_for(condition, context.patience(lane, context.timeouts.server_s))
-    return Done()
 
 
 def _as_wanted(machine: MachineSpec, context: RunContext) -> MachineSpec:

@@ -31,6 +31,7 @@ def render_config(
     address6: IPv6Address | None = None,
     etcd: bool,
     join: IPv4Address | None,
+    alone: bool = False,
 ) -> str:
     """The text of config.yaml.
 
@@ -41,6 +42,7 @@ def render_config(
         address6: Its IPv6 address, in a cluster with both families.
         etcd: For the first server: start embedded etcd instead of sqlite.
         join: The server to join, or None for the first server.
+        alone: Start a server without its kubelet ("agentless" in k3s's documentation): its node is not touched.
     """
     own = [str(each) for each in (address, address6) if each is not None]
     config: dict[str, object] = {"node-name": str(machine.name), "node-ip": ",".join(own)}
@@ -50,6 +52,8 @@ def render_config(
         config |= _server_settings(spec, own, first_with_etcd=etcd and join is None)
         if etcd or join is not None:
             config |= _snapshot_settings(spec.backup)
+    if alone:
+        config["disable-agent"] = True
     labels = [f"{key}={value}" for key, value in machine.labels if not _through_api(key)]
     if labels:
         config["node-label"] = labels

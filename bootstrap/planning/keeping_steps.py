@@ -75,6 +75,15 @@ class DeleteKubeNode:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetireServer:
+    """Have k3s stopped and disabled on a server that is no member of etcd any more, before its VM goes."""
+
+    phase: ClassVar[str] = "leave"
+    title: ClassVar[str] = "stop k3s"
+    machine: MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
 class UpgradeK3s:
     """Have the machine run another k3s version: binary, settings, restart, and the unit active again."""
 
@@ -236,6 +245,7 @@ KeepingStep = (
     | Drain
     | Uncordon
     | DeleteKubeNode
+    | RetireServer
     | UpgradeK3s
     | AwaitVersion
     | MigrateToEtcd

@@ -11,7 +11,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
-from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving
+from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, RetireServer
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.maintenance import removal_reason
 from bootstrap.planning.making import API_REACHABLE
@@ -81,6 +81,8 @@ def departure_lane(
         )
     )
     if member.vm is not None:
+        if role is Role.CONTROL_PLANE and member.vm.running and not member.vm.idle:
+            steps.append(LaneStep(step=RetireServer(machine=name)))
         steps += [
             LaneStep(step=StopVm(machine=name)),
             LaneStep(step=DestroyVm(machine=name), opens=(left(name),)),

@@ -18,7 +18,7 @@ from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import notes_on_drift
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.farewell import Farewells, plan_farewells
-from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot
+from bootstrap.planning.keeping_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import (
@@ -41,7 +41,9 @@ from bootstrap.planning.twins import check_twins
 from bootstrap.planning.vip_lanes import VipPlan, plan_vip
 
 
-def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Path | None = None) -> Plan:
+def plan_up(
+    spec: ClusterSpec, observed: Observed, *, version: str, restore: Path | None = None, migrates: bool = False
+) -> Plan:
     """Plan what it takes for the cluster to be as the inventory says.
 
     Args:
@@ -49,6 +51,8 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
         observed: What there is.
         version: The k3s version for machines that join now; unused when nothing is to be done.
         restore: A snapshot's file whose data the first server gets, as long as none serves.
+        migrates: Whether an only server with sqlite, to which others are to come, is moved to etcd: a rebuild was cut
+            off between both.
 
     Raises:
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
@@ -69,7 +73,9 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
             lanes=_lone_farewells(spec, observed, farewells),
             notes=drift,
         )
-    check_datastore(spec, observed)
+    moves = migrates and lacks_etcd(spec, observed)
+    if not moves:
+        check_datastore(spec, observed)
     making = Making.of(spec, observed, all_standings)
     check_lock_place(spec, observed.vms)
     planned = tuple(
@@ -79,7 +85,15 @@ def plan_up(spec: ClusterSpec, observed: Observed, *, version: str, restore: Pat
     lanes = (
         fetch_lane(making, work, version),
         kubeconfig_lane(spec),
-        *arrival_lanes(making, all_standings, work, version, restore=restore, before_servers=farewells.servers),
+        *arrival_lanes(
+            making,
+            all_standings,
+            work,
+            version,
+            migrates=moves,
+            restore=restore,
+            before_servers=farewells.servers,
+        ),
         *farewells.lanes,
     )
     machines = (*planned, *farewells.machines)
@@ -103,13 +117,22 @@ def _reason(standing: Standing, observed: Observed) -> str:
 
 def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
     """Refuse to add servers to a sqlite cluster in passing: that is a migration, and `scale` does it."""
-    servers = [kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles]
-    if spec.control_plane.count > len(servers) and servers and not any("etcd" in server.roles for server in servers):
+    if lacks_etcd(spec, observed):
         raise PreflightError(
             f"{spec.name} has one server with sqlite: further servers cannot join it",
             details=f"{spec.control_plane.count} servers wanted",
             resolution=f"`homelab-k8s scale control-plane {spec.control_plane.count}` moves its data to etcd first",
         )
+
+
+def lacks_etcd(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether more servers are wanted than there are, and those there have no etcd that others could join."""
+    servers = [kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles]
+    return (
+        spec.control_plane.count > len(servers)
+        and bool(servers)
+        and not any("etcd" in server.roles for server in servers)
+    )
 
 
 def arrival_lanes(
@@ -177,7 +200,7 @@ def arrival_lanes(
             continue
         waits = (begins or {}).get(name, ())
         if standing is primary:
-            init = (_first_step(spec, making.machine(standing.machine), restore), *vip.first)
+            init = (*_first_steps(spec, making.machine(standing.machine), restore), *vip.first)
             lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
             continue
         needs = joins
@@ -202,10 +225,14 @@ def _on_healthy(
     return tuple(steps)
 
 
-def _first_step(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -> LaneStep:
+def _first_steps(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -> tuple[LaneStep, ...]:
+    """How the first server comes to serve. One that an earlier run has begun to restore may run, and is stopped."""
     if restore is None:
-        return init_step(spec, machine)
-    return LaneStep(step=RestoreSnapshot(machine=machine, source=restore), opens=(API_REACHABLE,))
+        return (init_step(spec, machine),)
+    return (
+        LaneStep(step=StopK3s(machine=machine)),
+        LaneStep(step=RestoreSnapshot(machine=machine, source=restore), opens=(API_REACHABLE,)),
+    )
 
 
 def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[Standing]) -> None:

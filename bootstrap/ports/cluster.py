@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +37,13 @@ class KubeApi(Protocol):
 
     def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
         """Make sure these labels and taints are on the node; others stay. Whether anything changed."""
+        ...
+
+    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+        """Have the node say that the machine's address is this one; whether anything changed, False without a node.
+
+        The node of restored data, or of a machine that was off, tells the address of before, and k3s ends over it.
+        """
         ...
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:

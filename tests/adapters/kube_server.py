@@ -215,8 +215,18 @@ class KubeServer:
             self._send(handler, 200 if known else 404, {"kind": "Status"})
         elif reply := self.workloads.handle(handler.command, url.path, query, body):
             self._send(handler, *reply)
+        elif url.path.endswith("/status"):
+            self._patch_status(handler, url.path.split("/")[-2], body)
         else:
             self._one(handler, url.path.rpartition("/")[2], body)
+
+    def _patch_status(self, handler: BaseHTTPRequestHandler, name: str, body: Object) -> None:
+        """Through this path the status changes, and nothing else of it."""
+        with self._changed:
+            current = self.get(name)
+            current["status"] |= body["status"]
+            self._store("MODIFIED", current)
+        self._send(handler, 200, current)
 
     def _one(self, handler: BaseHTTPRequestHandler, name: str, body: Object) -> None:
         if name not in self._nodes:
@@ -244,6 +254,7 @@ class KubeServer:
                 self._send(handler, 409, {"kind": "Status", "message": "the object has been modified"})
                 return
             current["metadata"]["labels"] |= metadata.get("labels", {})
+            current["metadata"].setdefault("annotations", {}).update(metadata.get("annotations", {}))
             current["spec"] |= body.get("spec", {})
             self._store("MODIFIED", current)
         self._send(handler, 200, current)

@@ -306,6 +306,36 @@ class TestChanging:
             api.set_node_metadata(W1, labels={"a": "b"}, taints=[])
         assert caught.value.details == 'nodes "demo-w-1" not found'
 
+    def test_a_node_gets_the_address_that_its_machine_has_now(self, server: KubeServer, api: KubernetesApi) -> None:
+        old = node(W1)
+        old["metadata"]["annotations"] = {
+            "k3s.io/internal-ip": "198.18.0.7,fd00::1",
+            "alpha.kubernetes.io/provided-node-ip": "198.18.0.7",
+            "k3s.io/hostname": W1,
+        }
+        server.put(old)
+        now = IPv4Address("198.18.0.9")
+        assert api.set_node_address(W1, now) is True
+        found = server.get(W1)
+        assert found["status"]["addresses"] == [
+            {"type": "InternalIP", "address": "198.18.0.9"},
+            {"type": "InternalIP", "address": "fd00::1"},
+            {"type": "Hostname", "address": W1},
+        ]
+        assert found["status"]["nodeInfo"] == old["status"]["nodeInfo"]
+        # What k3s's cloud controller goes by: it would put the address of before back.
+        assert found["metadata"]["annotations"] == {
+            "k3s.io/internal-ip": "198.18.0.9,fd00::1",
+            "alpha.kubernetes.io/provided-node-ip": "198.18.0.9",
+            "k3s.io/hostname": W1,
+        }
+        server.requests.clear()
+        assert api.set_node_address(W1, now) is False
+        assert [request.split()[0] for request in server.requests] == ["GET"]
+
+    def test_a_node_that_is_not_there_gets_no_address(self, api: KubernetesApi) -> None:
+        assert api.set_node_address(W1, IPv4Address("198.18.0.9")) is False
+
     def test_deleting_waits_until_it_is_gone(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1))
         api.delete_kube_node(W1, timeout_s=60)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import Answer, KubeHttp, Object
-from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, parse_node
+from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, moved, parse_node
 from bootstrap.adapters.kube.pods import (
     PODS,
     SNAPSHOTS,
@@ -102,6 +103,24 @@ class KubernetesApi:
             if answer.status != _CONFLICT:
                 return True
         raise KubernetesError(f"the node {name} changes too often to set its labels and taints", details=answer.text)
+
+    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+        """Have the node tell an address; whether anything changed, False without a node.
+
+        Raises:
+            KubernetesError: Refused.
+            KubeUnreachableError: No answer.
+        """
+        path = f"{NODES}/{name}"
+        found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
+        patches = None if found.status == _NOT_FOUND else moved(found.object, address)
+        if patches is None:
+            return False
+        node, status = patches
+        # The annotation first: the cloud controller would put the address of before back by it.
+        self._http.request("PATCH", path, body=node, content_type=_MERGE)
+        self._http.request("PATCH", f"{path}/status", body=status, content_type=_MERGE)
+        return True
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
         """Delete the node object, wait until it is gone, `timeout_s` at most, and delete its password; gone is fine.

@@ -18,6 +18,9 @@ FRESH_S = 30.0
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 
+ADDRESS_ANNOTATIONS = ("k3s.io/internal-ip", "alpha.kubernetes.io/provided-node-ip")
+"""Where k3s and its kubelet say of a node which address it is to have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeenNode:
@@ -121,6 +124,34 @@ def missing_metadata(
         kept = [taint for taint in spec.get("taints") or () if (taint.get("key"), taint.get("effect")) not in replaced]
         patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted_taints)]}
     return patch
+
+
+def moved(node: Mapping[str, Any], address: IPv4Address) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The merge patches of the node and of its status that give it another IPv4 address; None where it has it.
+
+    k3s's cloud controller sets a node's addresses by the annotation, and the kubelet leaves those it finds, so both
+    are needed (k3s: pkg/cloudprovider/instances.go; kubelet: nodestatus setters with an external cloud provider).
+    """
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    if _address(addresses) == address:
+        return None
+    annotations = (node.get("metadata") or {}).get("annotations") or {}
+    changed = {
+        key: ",".join((str(address), *(part for part in str(annotations[key]).split(",") if not _is_ipv4(part))))
+        for key in ADDRESS_ANNOTATIONS
+        if key in annotations
+    }
+    others = [each for each in addresses if each.get("type") != "InternalIP" or not _is_ipv4(each.get("address"))]
+    own = {"type": "InternalIP", "address": str(address)}
+    return {"metadata": {"annotations": changed}}, {"status": {"addresses": [own, *others]}}
+
+
+def _is_ipv4(text: object) -> bool:
+    try:
+        IPv4Address(str(text).strip())
+    except AddressValueError:
+        return False
+    return True
 
 
 def _rendered(taint: Taint) -> dict[str, str]:

@@ -1,11 +1,20 @@
 #!/bin/sh
-# Tells a unit's state: active_state, sub_state, restarts, result, in systemd's words.
+# Tells a unit's state: active_state, sub_state, restarts, result, in systemd's words; time, and since: when its process
+# was started, both in Unix seconds by this machine's clock (since is empty where it was not).
 # Environment: UNIT      such as k3s
 #              WITHIN_S  look again for as many seconds while it is activating; once only, if not given
 set -eu
 
 state() {
     systemctl show --property ActiveState --property SubState --property NRestarts --property Result "$UNIT.service"
+}
+
+started() {
+    at=$(TZ=UTC systemctl show --property ExecMainStartTimestamp --value "$UNIT.service")
+    case $at in
+        '' | n/a) ;;
+        *) date -d "$at" +%s ;;
+    esac
 }
 
 looks=$((${WITHIN_S:-0} * 4))
@@ -18,3 +27,5 @@ done
 echo "$told" |
     sed -e 's/^ActiveState=/active_state=/' -e 's/^SubState=/sub_state=/' \
         -e 's/^NRestarts=/restarts=/' -e 's/^Result=/result=/'
+echo "since=$(started)"
+echo "time=$(date +%s)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,17 @@ class Datastore:
         taken: Nodes by the snapshot's name.
         versions: The k3s that a snapshot was taken with, by its name.
         passwords_forgotten: Nodes whose passwords were.
+        keys: Which CAs and keys the cluster has; each rotation makes others. Those on a guest's disk: `keys` there.
+        taken_keys: The same of a snapshot.
+        readable: Whether the Secrets in the data can be read with the keys that the servers have.
     """
 
     taken: dict[str, dict[MachineName, KubeNode]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     passwords_forgotten: list[str] = field(default_factory=list)
+    keys: str = "keys 1"
+    taken_keys: dict[str, str] = field(default_factory=dict)
+    readable: bool = True
 
 
 @dataclass
@@ -63,6 +70,7 @@ class DataScripts:
         name = f"{env['NAME']}-{env['NODE']}-{made_s}{'' if etcd else '.sqlite'}"
         self.world.log(f"snapshot {self.vm.name}")
         self.world.datastore.taken[name] = dict(self.world.kube_nodes)
+        self.world.datastore.taken_keys[name] = self.world.datastore.keys
         version = self._installed()
         self.world.datastore.versions[name] = version
         text = f"data of {name}"
@@ -114,7 +122,28 @@ class DataScripts:
         self.world.kube_nodes.update(self.world.datastore.taken[name])
         self.vm.files.pop("token", None)
         self.vm.files.pop(MARKER, None)
+        keys = self.world.datastore.taken_keys[name]
+        self.world.datastore.keys = keys
+        if name.endswith(".sqlite"):
+            self.vm.files["state.db"] = keys
+            self.vm.files.pop("keys", None)  # server/tls and server/cred are put aside
+        else:
+            self.vm.files["keys"] = keys  # the reset writes those in the data
         return ""
+
+    def _open_data(self, config: Mapping[str, object]) -> None:
+        """What a first server does with the keys on its disk and those in its data."""
+        data, here = self.vm.files.get("state.db"), self.vm.files.get("keys")
+        if data is None:
+            self.vm.files.setdefault("keys", self.world.datastore.keys)
+        elif config.get("cluster-init"):
+            # New CAs and keys where none are here, before the data is looked at.
+            self.world.datastore.readable = here == data
+            del self.vm.files["state.db"]
+        elif here not in (None, data):
+            raise self._refuse("start-k3s.sh", "/var/lib/rancher/k3s/server/cred/passwd newer than datastore")
+        else:
+            self.vm.files["keys"] = data
 
     def _rejoin(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         assert not self.vm.unit
@@ -132,6 +161,8 @@ class DataScripts:
     def _rotate_token(self, _env: dict[str, str], files: dict[str, str]) -> str:
         self.world.log(f"rotate {self.vm.name}")
         self.vm.files["token"] = files["new-token"]
+        self.world.datastore.keys += " rotated"
+        self.vm.files["keys"] = self.world.datastore.keys
         return ""
 
     def _renew_token(self, env: dict[str, str], files: dict[str, str]) -> str:

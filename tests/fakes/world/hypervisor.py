@@ -134,7 +134,11 @@ class FakeHypervisor:
             if request.name in world.fail_clone:
                 raise HypervisorError(f"{request.name}: clone failed", details="clone failed: no space left")
             vm = FakeVm(
-                vmid=request.vmid, name=request.name, pve_node=request.pve_node, description=request.description
+                vmid=request.vmid,
+                name=request.name,
+                pve_node=request.pve_node,
+                description=request.description,
+                moved=world.moves,
             )
             source = world.vms.get(request.template)
             home = next(
@@ -192,6 +196,8 @@ class FakeHypervisor:
         self._wait_for_ha(vm)
         vm.running = True
         vm.boots += 1
+        if vm.unit:
+            self.world.began(vm)
 
     def resume(self, vmid: Vmid, *, pve_node: PveNodeName, warn: Warn) -> None:
         vm = self._vm(vmid, pve_node)

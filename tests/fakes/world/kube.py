@@ -79,6 +79,16 @@ class FakeKube:
             self.world.kube_nodes[name] = after
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
 
+    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+        self._check()
+        with self.world.lock:
+            node = self.world.kube_nodes.get(name)
+            if node is None or node.address == address:
+                return False
+            self.world.kube_nodes[name] = replace(node, address=address)
+        self.world.log(f"put right {name}")
+        return True
+
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
         self._check()
         if name in self.world.kube_nodes:

@@ -115,14 +115,19 @@ class FakeShell(DataScripts):
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
         if env["UNIT"] == "k3s" and "server" not in config and "token" not in self.vm.files:
             self.world.node_passwords.clear()  # a first server without data begins a cluster
+        if env["UNIT"] == "k3s" and "server" not in config:
+            self._open_data(config)
         if env["RESTART"] == "1":
             self.world.log(f"restart {self.vm.name}")
             self.vm.unit = ""
         self.vm.unit_began_s = self.world.clock.now_s()
         if self.vm.name not in self.world.broken_units and self._password_fits():
-            if not self.vm.unit:  # One that runs does not register again.
+            runs, self.vm.alone = bool(self.vm.unit), bool(config.get("disable-agent"))
+            if not runs and not self.vm.alone:  # One that runs does not register again.
                 self._register(config, server=env["UNIT"] == "k3s")
             self.vm.unit = env["UNIT"]
+            if not runs:
+                self.world.began(self.vm)
             if self.vm.unit == "k3s":
                 self.vm.files.setdefault("token", self._environment_token())  # server/token, written at the first start
         return f"time={int(began.timestamp())}\n"
@@ -162,7 +167,14 @@ class FakeShell(DataScripts):
             del self.world.broken_units[self.vm.name]
             self._start_k3s({**env, "RESTART": "0"}, files)
         sub_state, restarts = state(self._complaint(), after_s=self._unit_age_s())
-        return f"active_state={self._state()}\nsub_state={sub_state}\nrestarts={restarts}\nresult=success\n"
+        now_s = self.world.clock.now_s()
+        if self.world.ends_again(self.vm):
+            self.vm.since_s, self.vm.restarts = now_s, self.vm.restarts + 1
+        since = f"{1740830400 + int(self.vm.since_s)}" if self.vm.unit else ""
+        return (
+            f"active_state={self._state()}\nsub_state={sub_state}\nrestarts={restarts or self.vm.restarts}\n"
+            f"result=success\nsince={since}\ntime={1740830400 + int(now_s)}\n"
+        )
 
     def _state(self) -> str:
         late = self.vm.unit == "k3s-agent" and self.vm.name in self.world.late_units
@@ -189,6 +201,8 @@ class FakeShell(DataScripts):
     def _readyz(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         if self.vm.unit != "k3s":
             raise ScriptError(f"{self.vm.name}: readyz.sh failed", status=1, details="connection refused")
+        if not self.world.datastore.readable:
+            raise ScriptError(f"{self.vm.name}: readyz.sh failed", status=1, details="[-]informer-sync failed")
         return "ok\n"
 
     def _read_token(self, _env: dict[str, str], _files: dict[str, str]) -> str:

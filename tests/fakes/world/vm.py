@@ -16,7 +16,13 @@ from bootstrap.planning.inherited import matters
 
 @dataclass
 class FakeVm:
-    """A VM: its Proxmox side and the guest in it."""
+    """A VM: its Proxmox side and the guest in it.
+
+    Attributes:
+        alone: Its k3s server runs without a kubelet (`disable-agent`).
+        since_s: When its k3s process was started, by the world's clock.
+        moved: By how much DHCP gives it another address than at first.
+    """
 
     vmid: Vmid
     name: str
@@ -36,6 +42,10 @@ class FakeVm:
     cleaned: bool = False
     unit: str = ""
     unit_began_s: float = 0.0
+    alone: bool = False
+    since_s: float = 0.0
+    restarts: int = 0
+    moved: int = 0
     files: dict[str, str] = field(default_factory=dict)
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False
@@ -54,7 +64,7 @@ class FakeVm:
         static = told[1] if told else "dhcp"
         if static != "dhcp":
             return IPv4Address(static.split("/")[0])
-        return IPv4Address("192.0.2.0") + int(self.vmid) % 200 + 10
+        return IPv4Address("192.0.2.0") + int(self.vmid) % 200 + 10 + self.moved
 
     @property
     def ip6(self) -> str | None:

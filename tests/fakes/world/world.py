@@ -53,6 +53,7 @@ class World:
         endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
             API's certificate has left, addresses that somebody has.
         guest_clocks_s: Machine name to how far its clock is ahead.
+        moves: By how much the addresses differ that DHCP gives to machines that are made from now on.
         write_s: What a synced write takes on every guest.
         broken_scripts: Guest scripts that fail on every guest.
         machine_ids: Machine name to a machine-id other than its own.
@@ -119,6 +120,7 @@ class World:
     api_days: float | None = 364.0
     answering: set[IPv4Address] = field(default_factory=set)
     guest_clocks_s: dict[str, float] = field(default_factory=dict)
+    moves: int = 0
     write_s: float = 0.0012
     machine_ids: dict[str, str] = field(default_factory=dict)
     broken_scripts: set[str] = field(default_factory=set)
@@ -201,6 +203,19 @@ class World:
         """Whether a Kubernetes node's kubelet runs."""
         vm = self.vm_named(name) if name else None
         return vm is not None and vm.running and not vm.halted and bool(vm.unit)
+
+    def began(self, vm: FakeVm) -> None:
+        """K3s was started on a machine, by hand or with it: its kubelet, if it has one, tells of itself."""
+        vm.since_s, vm.restarts = self.clock.now_s(), 0
+        with self.lock:
+            node = self.kube_nodes.get(MachineName(vm.name))
+            if node is not None and not vm.alone:
+                self.kube_nodes[node.name] = replace(node, heartbeat=self.now())
+
+    def ends_again(self, vm: FakeVm) -> bool:
+        """Whether its k3s says READY=1 and ends, over and over: its node has an address that the machine has not."""
+        node = self.kube_nodes.get(MachineName(vm.name))
+        return not vm.alone and node is not None and node.address not in (None, vm.address)
 
     def by_address(self, address: IPv4Address) -> FakeVm:
         for vm in self.vms.values():

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from bootstrap.errors import HypervisorError, KubernetesError, NotOursError
+from bootstrap.events import Warned
 from bootstrap.execution.context import Done
 from bootstrap.execution.findings import GuestFacts
-from bootstrap.model.ids import PoolName, PveNodeName, Vmid
+from bootstrap.execution.kube_patience import KubeWrites
+from bootstrap.execution.leaving_steps import REACH_S
+from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG
 from bootstrap.model.record import parse_record
-from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim
+from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import JoinAgent
 from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell
@@ -148,3 +152,65 @@ class TestJoiningAgain:
         done = stage.perform(JoinAgent(machine=machine))
         assert done.changed is deleted
         assert W1 in stage.world.kube_nodes
+
+
+class TestRetiring:
+    def test_a_server_that_is_out_of_etcd_serves_no_more(self, stage: Stage) -> None:
+        stage.vm(CP2).settings["ipconfig0"] = "ip=192.0.2.9/24"
+        stage.perform(DeleteKubeNode(machine=CP2, server=True))
+        assert stage.perform(RetireServer(machine=CP2)).changed
+        assert stage.vm(CP2).unit == ""
+        assert stage.perform(RetireServer(machine=CP2)) == Done(changed=False)
+
+    @pytest.mark.parametrize("out_of_reach", ["off", "silent", "no login", "gone"])
+    def test_one_that_cannot_be_reached_is_told_and_no_obstacle(self, stage: Stage, out_of_reach: str) -> None:
+        vm = stage.vm(CP2)
+        if out_of_reach == "off":
+            vm.running = False
+        elif out_of_reach == "silent":
+            stage.world.silent.add(CP2)
+        elif out_of_reach == "no login":
+            stage.world.refuses_key.add(CP2)
+        else:
+            del stage.world.vms[vm.vmid]
+        began_s = stage.world.clock.now_s()
+        assert stage.perform(RetireServer(machine=CP2)) == Done(changed=False, note="not reached")
+        assert stage.world.clock.now_s() - began_s < 2 * REACH_S
+        (told,) = [event.message for event in stage.events if isinstance(event, Warned)]
+        assert "k3s on demo-cp-2 was not stopped" in told
+
+
+@pytest.mark.parametrize("hiccups", [1, 20])
+class TestMomentsWithoutAnAnswer:
+    """Each write to Kubernetes is asked for again while its API says to come again."""
+
+    def test_a_node_is_deleted(self, stage: Stage, hiccups: int) -> None:
+        stage.world.hiccups = hiccups
+        stage.perform(DeleteKubeNode(machine=CP2, server=True))
+        assert CP2 not in stage.world.kube_nodes
+
+    def test_a_node_is_cordoned_and_uncordoned(self, stage: Stage, hiccups: int) -> None:
+        stage.world.hiccups = hiccups
+        stage.perform(Drain(machine=W1))
+        assert not stage.schedulable(W1)
+        stage.world.hiccups = hiccups
+        stage.perform(Uncordon(machine=W1))
+        assert stage.schedulable(W1)
+
+    def test_a_node_gets_labels_and_an_address(self, stage: Stage, hiccups: int) -> None:
+        writes = KubeWrites(kube=stage.kube, lane="lane", context=stage.context)
+        stage.world.hiccups = hiccups
+        assert writes.set_node_metadata(W1, labels={"a": "b"}, taints=())
+        stage.world.hiccups = hiccups
+        assert writes.set_node_address(W1, IPv4Address("192.0.2.77"))
+        stage.world.hiccups = hiccups
+        assert not writes.set_node_address(W1, IPv4Address("192.0.2.77"))
+        assert not writes.set_node_address(MachineName("nobody"), IPv4Address("192.0.2.77"))
+
+
+def test_a_write_that_is_refused_is_not_asked_for_again(stage: Stage) -> None:
+    writes = KubeWrites(kube=stage.kube, lane="lane", context=stage.context)
+    began_s = stage.world.clock.now_s()
+    with pytest.raises(KubernetesError, match="404"):
+        writes.set_unschedulable(MachineName("nobody"), unschedulable=True)
+    assert stage.world.clock.now_s() == began_s

@@ -18,12 +18,20 @@ from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec, VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, MigrateToEtcd, Reclaim, SpreadVip
+from bootstrap.planning.keeping_steps import (
+    DeleteKubeNode,
+    Drain,
+    MarkLeaving,
+    MigrateToEtcd,
+    Reclaim,
+    RetireServer,
+    SpreadVip,
+)
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.replacing import Replacing, plan_replace
 from bootstrap.planning.scale import plan_scale, with_counts
-from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step
+from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step, StopVm
 from bootstrap.planning.up import plan_up
 from tests.fakes.clock import SteppingClock
 from tests.fakes.seen import kube_node, seen, vm
@@ -71,6 +79,13 @@ def test_a_machine_leaves_marked_then_drained_then_out_of_kubernetes_then_destro
     own = [type(step) for step in steps if getattr(step, "machine", None) == "demo-workers-3"]
     assert own[:3] == [MarkLeaving, Drain, DeleteKubeNode]
     assert own[-1] is DestroyVm
+
+
+def test_a_server_that_is_out_of_etcd_is_stopped_before_its_vm_goes() -> None:
+    steps = order(scaled(cluster(3, 1), small(3, 1, etcd=True), servers=1))
+    for name in ("demo-cp-2", "demo-cp-3"):
+        own = [type(step) for step in steps if getattr(step, "machine", None) == name]
+        assert own[-4:] == [DeleteKubeNode, RetireServer, StopVm, DestroyVm]
 
 
 def test_the_size_it_has_leaves_nothing_to_do() -> None:

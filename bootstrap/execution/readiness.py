@@ -1,0 +1,84 @@
+"""Whether a machine is Ready now: by its own node, and by a k3s that stays up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bootstrap.execution.context import RunContext
+from bootstrap.execution.joining import Own
+from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.units import run_script
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.observed import KubeNode
+
+
+class Readiness:
+    """Tells a node that is Ready from one that only says so, and a k3s that runs from one that ends again and again.
+
+    The node of restored data, of a machine that was rebuilt or of one that was powered on, tells of the time before:
+    Ready, and the address it had. k3s was seen to say READY=1 and to end seconds later, four times (1.36), since the
+    node had another address than the machine. What a fresh clone registers tells of nothing older.
+
+    Args:
+        machine: The machine.
+        context: The run.
+    """
+
+    def __init__(self, machine: MachineSpec, context: RunContext) -> None:
+        name = machine.name
+        guest = context.findings.guests.get(name)
+        fresh = bool(context.findings.cloned.get(name)) and not context.findings.restored.get(name)
+        self._machine = machine
+        self._context = context
+        self._clock = context.ports.clock
+        self._shell = None if fresh else context.findings.shells.get(name)
+        self._own = Own(address=guest.address) if guest is not None else None
+        self._mark: tuple[str, str] | None = None
+        self._marked_s = self._clock.now_s()
+
+    @property
+    def every_s(self) -> float:
+        """The pause between two looks: where the machine is asked, it is not asked all the time."""
+        return 0.05 if self._shell is None else 0.3
+
+    def look(self) -> str:
+        """Ask the machine about its k3s; what is missing, empty where it runs and has stood for some seconds."""
+        if self._shell is None:
+            return ""
+        unit = self._machine.role.unit
+        lines = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
+        told = {key: values[0] for key, values in lines.items()}
+        since = told.get("since", "")
+        if since and self._own is not None:
+            self._own = replace(self._own, since=datetime.fromtimestamp(int(since), tz=UTC))
+        return self._ended(told) or self._young(told)
+
+    def _ended(self, told: dict[str, str]) -> str:
+        active, sub = told.get("active_state", ""), told.get("sub_state", "")
+        # An agent's unit stays `activating` for minutes while its node is Ready, see `joining`.
+        starts = self._machine.role is not Role.CONTROL_PLANE and (active, sub) == ("activating", "start")
+        if starts or active in ("active", "reloading"):
+            return ""
+        return f"{self._machine.role.unit} there is {active} ({sub})"
+
+    def _young(self, told: dict[str, str]) -> str:
+        """A process that runs for some seconds, by the machine's clock or, should that be set meanwhile, by ours."""
+        since, restarts = told.get("since", ""), told.get("restarts", "")
+        mark = (since, restarts)
+        now_s, settle_s = self._clock.now_s(), self._context.timeouts.settle_s
+        if mark != self._mark:
+            self._mark, self._marked_s = mark, now_s
+        age_s = float(told.get("time") or 0) - float(since) if since else 0.0
+        if max(age_s, now_s - self._marked_s) >= settle_s:
+            return ""
+        again = f", restarted {restarts} times by systemd" if restarts not in ("", "0") else ""
+        return f"{self._machine.role.unit} there was started {max(age_s, 0):.0f} s ago{again}"
+
+    def lacks(self, kube_node: KubeNode | None) -> str:
+        """What is missing for the node to be Ready, by what the last look told of k3s; empty where nothing is."""
+        if kube_node is None:
+            return "it has not registered"
+        if not kube_node.ready:
+            return kube_node.problem or "not Ready"
+        return self._own.lacks(kube_node) if self._own is not None else ""
