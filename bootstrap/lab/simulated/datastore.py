@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import tarfile
 import threading
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ async def restore(call: Call) -> Outcome:
         disk.write(MARKER, f"{int(call.guest.now())}\n")
         _put_aside_other_certificates(call)
         if name.endswith(".sqlite"):
-            _restore_sqlite(call)
+            problem = _restore_sqlite(call)
+            if problem:
+                return Outcome(1, err=problem)
         else:
             said = await asyncio.to_thread(_reset, call, token.read_text(encoding="utf-8").strip())
             if said:
@@ -153,15 +156,28 @@ def _put_aside_other_certificates(call: Call) -> None:
     disk, ca = call.guest.disk, call.env["CA"]
     here = disk.path(f"{TLS}/server-ca.crt")
     if ca and here.is_file() and sha256_of(here) != ca:
-        for part in ("tls", "cred", "token"):
-            _remove(disk.path(f"{k3s.SERVER_DATA}/{part}"))
+        _keep_aside(call, "tls", "cred", "token")
 
 
-def _restore_sqlite(call: Call) -> None:
-    disk = call.guest.disk
+def _keep_aside(call: Call, *parts: str) -> None:
+    for part in parts:
+        there = call.guest.disk.path(f"{k3s.SERVER_DATA}/{part}")
+        if there.exists():
+            there.rename(there.with_name(f"{part}-old-{time.time_ns()}"))
+
+
+def _restore_sqlite(call: Call) -> str:
+    """Have sqlite's data in place; returns a problem."""
+    disk, name = call.guest.disk, call.env["NAME"]
+    if not disk.path(f"{SNAPSHOTS}/{name}").read_bytes().startswith(b"SQLite format 3"):
+        return f"{name} is no sqlite database\n"
+    if any(line.startswith("cluster-init:") for line in (disk.read(k3s.CONFIG) or "").splitlines()):
+        return "the settings name cluster-init: sqlite's data must serve first\n"
     for part in (disk.path(f"{DB}/etcd"), *disk.path(DB).glob("state.db*")):
         _remove(part)
-    shutil.copyfile(disk.path(f"{SNAPSHOTS}/{call.env['NAME']}"), disk.path(f"{DB}/state.db"))
+    _keep_aside(call, "tls", "cred")
+    shutil.copyfile(disk.path(f"{SNAPSHOTS}/{name}"), disk.path(f"{DB}/state.db"))
+    return ""
 
 
 def _reset(call: Call, token: str) -> str:

@@ -95,8 +95,16 @@ async def unit_state(call: Call) -> Outcome:
     """unit-state.sh."""
     unit = call.guest.units[call.env["UNIT"]]
     await _until(lambda: unit.active_state != "activating", call)
-    told = {"restarts": unit.restarts, "result": unit.result}
-    return _printed({**told, "active_state": unit.active_state, "sub_state": unit.sub_state})
+    return _printed(
+        {
+            "restarts": unit.restarts,
+            "result": unit.result,
+            "active_state": unit.active_state,
+            "sub_state": unit.sub_state,
+            "since": "" if unit.since is None else int(unit.since),
+            "time": int(call.guest.now()),
+        }
+    )
 
 
 async def journal(call: Call) -> Outcome:

@@ -68,6 +68,9 @@ class Unit:
         self.active_state, self.sub_state, self.result = "inactive", "dead", "success"
         self.journal = Journal(clock)
         self.invocation = ""
+        self.since: float | None = None
+        """When its process was started, by the guest's time; None before the first."""
+        self._clock = clock
         self._launch, self._scale = launch, scale
         self._running: asyncio.Task[None] | None = None
 
@@ -101,6 +104,7 @@ class Unit:
     def _begin(self) -> None:
         self.active_state, self.sub_state = "activating", "start"
         self.invocation = uuid.uuid4().hex
+        self.since = self._clock()
         self.journal.tell(f"Starting {self.name}.service - Lightweight Kubernetes...")
 
     def _broke(self, task: asyncio.Task[None]) -> None:

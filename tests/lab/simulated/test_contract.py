@@ -76,14 +76,19 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     assert server.run("install-k3s.sh", secret_files=again, **kept) == {"changed": "0"}
     assert "installed as the other role" in server.refusal("install-k3s.sh", ROLE="agent", SHA256=kept["SHA256"])[1]
     assert "No such file" in server.refusal("readyz.sh")[1]
-    assert server.run("unit-state.sh", UNIT="k3s") == {
-        "active_state": "inactive", "sub_state": "dead", "restarts": "0", "result": "success"
+    state = server.run("unit-state.sh", UNIT="k3s")
+    assert int(state.pop("time")) > 0
+    assert state == {
+        "active_state": "inactive", "sub_state": "dead", "restarts": "0", "result": "success", "since": ""
     }  # fmt: skip
 
+    before = int(server.run("facts.sh", UNIT="k3s")["time"])
     assert server.run("start-k3s.sh", UNIT="k3s", RESTART="0").keys() == {"time"}
     settled(server, "k3s")
     eventually("readyz", lambda: server.text("readyz.sh").strip() == "ok")
-    assert server.run("unit-state.sh", UNIT="k3s") == {
+    state = server.run("unit-state.sh", UNIT="k3s")
+    assert before <= int(state.pop("since")) <= int(state.pop("time"))
+    assert state == {
         "active_state": "active", "sub_state": "running", "restarts": "0", "result": "success"
     }  # fmt: skip
     facts = server.run("facts.sh", UNIT="k3s")
