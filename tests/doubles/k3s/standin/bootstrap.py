@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .api import Api
 from .credentials import CAS, LEAVES, OTHER_TOKEN
+from .encryption import ENCRYPTION_FILES, Encryption
 from .failures import status_object
 from .files import read_if_there, write_file
 from .link import Link, basic, fetch_ca, in_go_words, split_url
@@ -18,7 +19,7 @@ from .pki import client_context
 from .server_settings import ServerSettings
 from .shapes import Obj, Reply
 from .store import Store
-from .telling import Fatal
+from .telling import Fatal, log
 from .tokens import Token, node_password_hash, parse_token
 
 BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")), "tls/service.key", "cred/passwd"]
@@ -27,17 +28,23 @@ BOOTSTRAP_FILES = [*(f"tls/{ca}.{end}" for ca in CAS for end in ("crt", "key")),
 class Bootstrap:
     """The files that each server must have alike, in the datastore."""
 
-    def __init__(self, settings: ServerSettings, store: Store) -> None:
+    def __init__(self, settings: ServerSettings, store: Store, *, migrating: bool = False) -> None:
         self.settings, self.store = settings, store
+        self.encryption = Encryption(settings)
+        self.migrating = migrating
 
     def adopt(self, token: Token | None) -> None:
-        """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal."""
+        """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal.
+
+        A server that begins etcd with sqlite's data takes nothing over: it has CAs and keys, or makes them.
+        """
         kept = self.store.get("_bootstrap", "", "bootstrap")
-        if not kept:
+        if not kept or self.migrating:
             return
         password = token.password if token else ""
         if not hmac.compare_digest(kept["token"], node_password_hash(kept["token"].split(":")[1], password)):
             raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
+        self._refuse_newer(kept)
         before = {name: read_if_there(self.settings.data / name) for name in kept["files"]}
         for name, text in kept["files"].items():
             if before[name] != text:
@@ -46,8 +53,36 @@ class Bootstrap:
             for leaf in LEAVES:
                 self.settings.pki.path(f"{leaf}.crt").unlink(missing_ok=True)
 
+    def _refuse_newer(self, kept: Obj) -> None:
+        """As pkg/cluster/bootstrap.go: what is newer on the disk than in the data, and differs, is fatal.
+
+        k3s bears a skew of 3 s; here even a moment counts, since tests rotate soon after a snapshot.
+        """
+        data, sqlite = self.settings.data, self.store.path == self.settings.data / "db/state.db"
+        if not sqlite or not all((data / part).is_dir() for part in ("cred", "tls", "tls/etcd")):
+            return
+        newer = [
+            str(data / name)
+            for name, text in kept["files"].items()
+            if (data / name).exists()
+            and (data / name).read_text() != text
+            and (data / name).stat().st_mtime > kept.get("times", {}).get(name, float("inf"))
+        ]
+        if newer:
+            raise Fatal(f"{', '.join(newer)} newer than datastore and could cause a cluster outage. Remove the file(s) "
+                        "from disk and restart to be recreated from datastore.")  # fmt: skip
+
+    @property
+    def readable(self) -> bool:
+        """Whether the Secrets in the data can be read with the key that is here."""
+        kept = self.store.get("_bootstrap", "", "bootstrap") or {}
+        return kept.get("secrets", "") in ("", self.encryption.fingerprint())
+
     def save(self, api: Api, token: Token | None) -> None:
         """Keep the files that other servers need; a server that joined with a token of before ends here."""
+        if self.migrating and self.store.get("_bootstrap", "", "bootstrap"):
+            log("warning", "Bootstrap key already exists")
+            return
         if self.store.get("_bootstrap", "", "bootstrap"):
             self.adopt(token or parse_token((self.settings.data / "token").read_text().strip()))
             return
@@ -55,13 +90,28 @@ class Bootstrap:
         self._put(api, password)
 
     def _put(self, api: Api, password: str) -> None:
-        files = {name: (self.settings.data / name).read_text() for name in BOOTSTRAP_FILES}
-        body = {"token": node_password_hash(secrets.token_hex(8), password), "files": files}
+        files = self._files()
+        times = {name: (self.settings.data / name).stat().st_mtime for name in files}
+        body = {"token": node_password_hash(secrets.token_hex(8), password), "files": files, "times": times,
+                "secrets": self.encryption.fingerprint()}  # fmt: skip
         code, answer = api.write({"method": "BOOTSTRAP", "body": body})
         if code != 200:
             raise Fatal(
                 f"starting kubernetes: preparing server: failed to save bootstrap data: {answer.get('message')}"
             )
+
+    def _files(self) -> dict[str, str]:
+        there = [*BOOTSTRAP_FILES, *(name for name in ENCRYPTION_FILES if (self.settings.data / name).exists())]
+        return {name: (self.settings.data / name).read_text() for name in there}
+
+    def rotate_keys(self, api: Api) -> Reply:
+        """PUT /v1-k3s/encrypt/config with the stage `rotate_keys`: files and datastore change at once."""
+        if not self.encryption.wanted:
+            return 400, status_object("Failure", 400, "BadRequest", "secrets encryption is disabled")
+        self.encryption.rotate()
+        password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())
+        self._put(api, password)
+        return 200, {}
 
     def rotate_token(self, api: Api, ca_pem: str, data: bytes) -> Reply:
         """PUT /v1-k3s/token, as pkg/server/handlers/token.go: files and datastore change at once.
@@ -85,8 +135,7 @@ class Bootstrap:
         return 200, {}
 
     def data(self, kind: str) -> Obj:
-        return {"files": {name: (self.settings.data / name).read_text() for name in BOOTSTRAP_FILES},
-                "critical": self.settings.options.critical(), "datastore": kind}  # fmt: skip
+        return {"files": self._files(), "critical": self.settings.options.critical(), "datastore": kind}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,15 @@ from collections.abc import Callable
 from . import process
 from .conditions import condition
 from .failures import ApiError
+from .files import read_if_there, write_file
 from .machine import Machine
-from .node_object import LEASE_SECONDS, node_conditions, render_node
+from .node_object import LEASE_SECONDS, node_conditions, node_status, render_node
 from .settings import Options
 from .shapes import Call, Obj, Reply
-from .telling import log, stamp
+from .telling import Fatal, log, stamp
+
+ENDS = 4
+"""How often k3s ends over a node with another address before that is put right."""
 
 
 class Kubelet:
@@ -38,6 +42,8 @@ class Kubelet:
             self._check((code, old))
             patch = {"metadata": {k: wanted["metadata"][k] for k in ("labels", "annotations")}}
             self._check(self.call("PATCH", self.path, patch, "application/merge-patch+json"))
+            if old["status"].get("addresses"):
+                del wanted["status"]["addresses"]  # with a cloud controller a kubelet leaves those that it finds
             self._patch_status(wanted["status"])
         self.say("info", f"Successfully registered node {self.machine.name}")
 
@@ -63,10 +69,30 @@ class Kubelet:
             elif not self.reported or condition(node, "Ready").get("status") != "True":
                 # One that has just started reports at once; an unchanged status comes again after 5 minutes only.
                 self._patch_status({"conditions": node_conditions(ready=True)})
+                self._apply_network_policies(node)
                 self.reported = True
             self.renew()
         except ApiError as error:
             self.say("error", f"Unable to update node status: {error.message}")
+
+    def _apply_network_policies(self, node: Obj) -> None:
+        """The network policy controller ends k3s over a node with an address that the machine has not.
+
+        The cloud controller takes the address over from the node's annotation once it has its lease, which took so
+        long that k3s had ended four times (1.36, seen).
+        """
+        told = {each["address"] for each in node["status"].get("addresses", ()) if each["type"] == "InternalIP"}
+        ends = self.options.data / "agent/ends-over-address"
+        if told & set(self.machine.addresses):
+            ends.unlink(missing_ok=True)
+            return
+        seen = int(read_if_there(ends) or 0)
+        if self.reported or seen >= ENDS:
+            self._patch_status({"addresses": node_status(self.options, self.machine)["addresses"]})
+            return
+        write_file(ends, str(seen + 1))
+        raise Fatal("network policy controller exited: unable to initialize network policy controller: "
+                    "failed to find interface with specified node ip")  # fmt: skip
 
     @staticmethod
     def _check(reply: Reply) -> Obj:

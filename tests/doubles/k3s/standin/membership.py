@@ -33,6 +33,7 @@ class Membership:
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.name_file = settings.data / "db/etcd/name"
+        self.migrated = False
 
     def database(self) -> Path:
         lone, member = self.settings.data / "db/state.db", self.settings.data / "db/etcd/member/state.db"
@@ -42,6 +43,7 @@ class Membership:
             if self.settings.joining:
                 raise Fatal(f"this server has a datastore of its own ({lone}) and cannot join another")
             log("info", "Migrating content from sqlite to etcd")
+            self.migrated = True
             member.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with sqlite3.connect(lone) as source:
                 source.execute("VACUUM INTO ?", (str(member),))

@@ -15,6 +15,7 @@ from .bootstrap import Bootstrap, invitation_of
 from .built import VERSION
 from .credentials import Credentials
 from .defaults import ensure_defaults
+from .encryption import UNREADABLE
 from .etcd import Etcd
 from .failures import API_NOT_READY, CORE_NOT_READY
 from .manager import control
@@ -53,7 +54,8 @@ class Server:
                 {"method": "MEMBER", "body": json.loads(data)}
             ),
             ("PUT", "/v1-k3s/token"): self.rotate_token,
-            ("GET", "/v1-k3s/encrypt/status"): self._encryption_state,
+            ("GET", "/v1-k3s/encrypt/status"): lambda _data: (200, self.bootstrap.encryption.status()),
+            ("PUT", "/v1-k3s/encrypt/config"): lambda _data: self.bootstrap.rotate_keys(self.api),
             ("POST", "/db/snapshot"): lambda data: self.snapshots.answer(data),
         }
         self.documents: Mapping[str, Callable[[], Any]] = {
@@ -87,6 +89,9 @@ class Server:
         ensure_defaults(settings, self.api, self.apiservers())
         take(API_SERVER_S)
         process.LIFE.pause(NOT_READY_S)
+        while not self.bootstrap.readable:  # the API server never becomes ready, and k3s waits for it
+            log("error", f"transformer.go:164] {UNREADABLE}")
+            process.LIFE.pause(1)
         self.ready = True
         log("info", "Kube API server is now running")
         self.credentials.write_kubeconfig()
@@ -107,11 +112,12 @@ class Server:
             invitation = invitation_of(settings, token)
             shutil.rmtree(database.parent, ignore_errors=True)
         self.store = Store(database)
-        self.bootstrap = Bootstrap(settings, self.store)
+        self.bootstrap = Bootstrap(settings, self.store, migrating=self.membership.migrated)
         self.bootstrap.adopt(token)
         take(CERTIFICATES_S)
         credentials.make_certificates()
         credentials.install(token)
+        self.bootstrap.encryption.ensure()
         self.cluster = self.membership.cluster(self.store)
         self.api = Api(self.store, self.cluster, self.pods)
         self.snapshots = Snapshots(self.options, settings.machine.name, self.api)
@@ -138,11 +144,6 @@ class Server:
         if not self.ready:
             return 503, CORE_NOT_READY
         return check_node_password(self.api, name, password)
-
-    def _encryption_state(self, data: bytes) -> Reply:
-        if not self.options.on("secrets-encryption"):
-            return 200, {"stage": "", "activekey": ""}
-        return 200, {"stage": "start", "activekey": "aescbckey", "enable": True, "hashmatch": True}
 
     def _agent_config(self) -> Obj:
         defaults = {

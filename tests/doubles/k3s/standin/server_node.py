@@ -16,7 +16,7 @@ from .notes import ETCD_NOTE, SNAPSHOTS_NOTE
 from .process import spawn
 from .server_settings import ServerSettings
 from .shapes import Obj
-from .telling import log, stamp
+from .telling import Fatal, log, stamp
 
 
 def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
@@ -36,7 +36,11 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
             log("error", f"Unable to register node {settings.machine.name}: {error.message}")
         process.LIFE.pause(5)
     spawn(set_role, settings, api, membership, kubelet.path)
-    kubelet.run()
+    try:
+        kubelet.run()
+    except Fatal as error:
+        log("error", f'Shutdown request received: "{error}"')
+        process.LIFE.end(1)
 
 
 def set_role(settings: ServerSettings, api: Api, membership: Membership, path: str) -> None:

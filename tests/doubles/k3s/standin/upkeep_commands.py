@@ -42,8 +42,12 @@ def token_command(argv: list[str]) -> int:
 
 
 def encryption_status(argv: list[str]) -> int:
-    """k3s secrets-encrypt status."""
+    """k3s secrets-encrypt status|rotate-keys."""
     command = Command(argv, "config data-dir token server output")
+    if command.words == ["rotate-keys"]:
+        command.ask("PUT", "/v1-k3s/encrypt/config", {"stage": "rotate_keys"}, "see server log for details: ")
+        sys.stdout.write("keys rotated, reencryption finished\n")
+        return 0
     if command.words != ["status"]:
         raise Fatal(f"`k3s secrets-encrypt {' '.join(command.words)}` is not something that the {WHAT_THIS_IS} does")
     state = json.loads(command.ask("GET", "/v1-k3s/encrypt/status", None, "see server log for details: "))
@@ -53,9 +57,10 @@ def encryption_status(argv: list[str]) -> int:
         sys.stdout.write("Encryption Status: Disabled, no configuration file found\n")
     else:
         sys.stdout.write(
-            "Encryption Status: Enabled\nCurrent Rotation Stage: start\n"
+            f"Encryption Status: Enabled\nCurrent Rotation Stage: {state['stage']}\n"
             "Server Encryption Hashes: All hashes match\n\n"
-            f"Active  Key Type  Name\n------  --------  ----\n *      AES-CBC   {state['activekey']}\n\n"
+            "Active  Key Type  Name\n------  --------  ----\n"
+            f" *      AES-CBC   {state['activekey'].removeprefix('AES-CBC ')}\n\n"
         )
     return 0
 
