@@ -168,9 +168,13 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
         unit = readiness.look()
         try:
             kube_node = kube.await_node(machine.name, accept=lambda node: not readiness.lacks(node), timeout_s=window_s)
+            lacks = readiness.lacks(kube_node)
+            if lacks and kube_node is not None and kube_node.ready:
+                listed = next((node for node in kube.kube_nodes() if node.name == machine.name), None)
+                lacks = "" if readiness.lives(listed) else lacks
         except KubeUnreachableError as error:
             return NotYet(pauses.look() or str(error))  # the server that the run goes through may be the one that ends
-        lacks = readiness.lacks(kube_node) or unit
+        lacks = lacks or unit
         return NotYet(pauses.look() or lacks) if lacks or kube_node is None else kube_node
 
     condition = Condition(

@@ -12,6 +12,9 @@ from bootstrap.execution.units import run_script
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 
+REPORTED_S = 15.0
+"""A kubelet compares what Kubernetes has of it with what is so every 10 s, and reports what differs."""
+
 
 class Readiness:
     """Tells a node that is Ready from one that only says so, and a k3s that runs from one that ends again and again.
@@ -36,6 +39,7 @@ class Readiness:
         self._own = Own(address=guest.address) if guest is not None else None
         self._mark: tuple[str, str] | None = None
         self._marked_s = self._clock.now_s()
+        self._long = False
 
     @property
     def every_s(self) -> float:
@@ -70,6 +74,7 @@ class Readiness:
         if mark != self._mark:
             self._mark, self._marked_s = mark, now_s
         age_s = float(told.get("time") or 0) - float(since) if since else 0.0
+        self._long = age_s >= REPORTED_S
         if max(age_s, now_s - self._marked_s) >= settle_s:
             return ""
         again = f", restarted {restarts} times by systemd" if restarts not in ("", "0") else ""
@@ -82,3 +87,15 @@ class Readiness:
         if not kube_node.ready:
             return kube_node.problem or "not Ready"
         return self._own.lacks(kube_node) if self._own is not None else ""
+
+    def lives(self, kube_node: KubeNode | None) -> bool:
+        """Whether a node, as it is listed, is Ready by a k3s that was not started a moment ago.
+
+        Data that comes back under a kubelet has its report of before. It reports again at once only what differs,
+        else within 5 minutes; but it renews its lease all the time.
+        """
+        if not self._long or self._own is None or kube_node is None or not kube_node.ready:
+            return False
+        since, renewed = self._own.since, kube_node.renewed
+        fresh = since is not None and renewed is not None and renewed >= since
+        return fresh and not replace(self._own, since=None).lacks(kube_node)

@@ -310,6 +310,7 @@ class KubeNode:
             within seconds, and then every 5 minutes while nothing changes.
         stale: It says Ready, but its kubelet has not been heard of for too long.
         lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
+        renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
     """
 
     name: MachineName
@@ -327,6 +328,7 @@ class KubeNode:
     heartbeat: datetime | None = None
     lease_age_s: float | None = field(default=None, compare=False)
     stale: bool = False
+    renewed: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,10 +68,11 @@ class KubernetesApi:
         """List the nodes, sorted by name. Raises KubeUnreachableError, KubernetesError."""
         items = self._http.request("GET", NODES).object.get("items") or ()
         self._leases.refresh()
-        nodes = (
-            parse_node(item, lease_age_s=self._leases.age_s(str(item["metadata"]["name"]))).kube_node for item in items
-        )
-        return tuple(sorted(nodes, key=lambda kube_node: kube_node.name))
+        return tuple(sorted(map(self._listed, items), key=lambda kube_node: kube_node.name))
+
+    def _listed(self, item: Object) -> KubeNode:
+        name = str(item["metadata"]["name"])
+        return parse_node(item, lease_age_s=self._leases.age_s(name), renewed=self._leases.renewed(name)).kube_node
 
     def await_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float

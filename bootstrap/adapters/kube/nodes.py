@@ -36,12 +36,13 @@ class SeenNode:
     claims_ready: bool
 
 
-def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNode:
+def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None, renewed: datetime | None = None) -> SeenNode:
     """A Node object as values.
 
     Args:
         node: As the API has it.
         lease_age_s: Seconds since its lease was renewed, or None without a lease.
+        renewed: When that was, by the machine's clock.
     """
     metadata, spec, status = (node.get(part) or {} for part in ("metadata", "spec", "status"))
     labels: dict[str, str] = metadata.get("labels") or {}
@@ -65,6 +66,7 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None) -> SeenNod
         heartbeat=_heartbeat(status.get("conditions") or ()),
         lease_age_s=lease_age_s,
         stale=claims_ready and bool(problem),
+        renewed=renewed,
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 

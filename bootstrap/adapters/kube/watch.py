@@ -53,7 +53,11 @@ class Leases:
     def age_s(self, name: str) -> float | None:
         """Seconds since a node's lease was renewed, as of the last refresh's knowledge; None without a lease."""
         now = datetime.fromtimestamp(time.time() + self._ahead_s, UTC)
-        return age_s(self._renewals.get(name), now=now)
+        return age_s(self.renewed(name), now=now)
+
+    def renewed(self, name: str) -> datetime | None:
+        """When a node's lease was renewed, as of the last refresh; None without a lease."""
+        return self._renewals.get(name)
 
 
 class NodeWatch:

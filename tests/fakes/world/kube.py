@@ -57,7 +57,10 @@ class FakeKube:
         if age_s is not None:
             stale = node.ready and age_s > FRESH_S
             return replace(node, ready=node.ready and not stale, stale=stale, lease_age_s=age_s)
-        return node if self.world.is_alive(node.name) else replace(node, ready=False, problem="its lease has expired")
+        if not self.world.is_alive(node.name):
+            return replace(node, ready=False, problem="its lease has expired")
+        vm = self.world.vm_named(node.name)
+        return node if vm is None or vm.alone else replace(node, renewed=self.world.now())
 
     def await_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float

@@ -98,6 +98,19 @@ class TestKeys:
         restore(world, spec, file)
         check_well(world, spec)
 
+    def test_agents_that_were_restarted_since_the_snapshot_need_not_report_again(self, tmp_path: Path) -> None:
+        """Theirs is a running kubelet: it repeats a report that has not changed every 5 minutes only."""
+        spec = cluster(1, 2)
+        world = built(spec)
+        file = saved(world, spec, tmp_path)
+        world.clock.sleep(600)
+        rotate(world, spec)
+        world.clock.sleep(20)
+        began_s = world.clock.now_s()
+        restore(world, spec, file)
+        check_well(world, spec)
+        assert world.clock.now_s() - began_s < 60
+
     def test_cut_off_before_the_move_to_etcd_the_next_run_goes_on(self, tmp_path: Path) -> None:
         one, spec = cluster(1, 1), cluster(3, 1)
         world = built(one)
