@@ -49,7 +49,10 @@ class Kubelet:
 
     def run(self) -> None:
         """Become Ready and stay so; returns never."""
-        self.renew()
+        try:
+            self.renew()
+        except ApiError as error:  # etcd may be electing a leader
+            self.say("error", f"Unable to update node status: {error.message}")
         process.LIFE.pause(process.LIFE.ready_delay_s)
         while True:
             self.beat()
