@@ -12,7 +12,7 @@ from bootstrap.execution.identity import inherit
 from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.kube_patience import KubeWrites
 from bootstrap.execution.pauses import PauseWatch
-from bootstrap.execution.readiness import Readiness
+from bootstrap.execution.readiness import Readiness, addresses_in
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import Starting, await_api, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
@@ -58,7 +58,9 @@ def put_right(machine: MachineSpec, lane: str, context: RunContext) -> bool:
     k3s ends with "failed to find interface with specified node ip" where it starts on a node with an address that the
     machine has no more (1.36, seen): DHCP gave it another one, or it was rebuilt.
     """
-    return writes(lane, context).set_node_address(machine.name, context.findings.guests.need(machine.name).address)
+    shell, guest = context.findings.shells.need(machine.name), context.findings.guests.need(machine.name)
+    own = addresses_in(parse_lines(run_script(shell, "unit-state.sh", context, UNIT=machine.role.unit)))
+    return writes(lane, context).set_node_address(machine.name, guest.address, own=own)
 
 
 def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) -> ClusterAccess:

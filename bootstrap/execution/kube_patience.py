@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
@@ -74,10 +74,10 @@ class KubeWrites:
             lambda: self.kube.set_node_metadata(name, labels=labels, taints=wanted), f"Kubernetes to label {name}"
         )
 
-    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
-        """Have a node, if there is one, tell this address; whether anything changed."""
+    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+        """Have a node, if there is one, tell this address, unless it tells one of `own`; whether anything changed."""
         what = f"Kubernetes to note the address of {name}"
-        return self._again(lambda: self.kube.set_node_address(name, address), what)
+        return self._again(lambda: self.kube.set_node_address(name, address, own=own), what)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
         """Cordon a node, or lift that; whether anything changed."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.joining import Own
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import run_script
 from bootstrap.model.machine import MachineSpec, Role
@@ -36,7 +36,9 @@ class Readiness:
         self._context = context
         self._clock = context.ports.clock
         self._shell = None if fresh else context.findings.shells.get(name)
-        self._own = Own(address=guest.address) if guest is not None else None
+        self._address = guest.address if guest is not None else None
+        self._addresses = frozenset[IPv4Address]()
+        self._since: datetime | None = None
         self._mark: tuple[str, str] | None = None
         self._marked_s = self._clock.now_s()
         self._long = False
@@ -54,8 +56,8 @@ class Readiness:
         lines = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
         told = {key: values[0] for key, values in lines.items()}
         since = told.get("since", "")
-        if since and self._own is not None:
-            self._own = replace(self._own, since=datetime.fromtimestamp(int(since), tz=UTC))
+        self._since = datetime.fromtimestamp(int(since), tz=UTC) if since else None
+        self._addresses = addresses_in(lines)
         return self._ended(told) or self._young(told)
 
     def _ended(self, told: dict[str, str]) -> str:
@@ -82,11 +84,23 @@ class Readiness:
 
     def lacks(self, kube_node: KubeNode | None) -> str:
         """What is missing for the node to be Ready, by what the last look told of k3s; empty where nothing is."""
+        problem = self._moved(kube_node)
+        if problem or kube_node is None or self._since is None:
+            return problem
+        # Whole seconds both: one second for two is the same start.
+        reported = kube_node.heartbeat is not None and kube_node.heartbeat >= self._since
+        return "" if reported else "its kubelet has not reported since its start"
+
+    def _moved(self, kube_node: KubeNode | None) -> str:
+        """The same but for the report."""
         if kube_node is None:
             return "it has not registered"
         if not kube_node.ready:
             return kube_node.problem or "not Ready"
-        return self._own.lacks(kube_node) if self._own is not None else ""
+        # An address that the machine has counts, and not one alone: somebody may have set another as `node-ip`.
+        if self._shell is None or kube_node.address in (self._address, *self._addresses):
+            return ""
+        return f"its Kubernetes node has the address {kube_node.address}, which the machine has not"
 
     def lives(self, kube_node: KubeNode | None) -> bool:
         """Whether a node, as it is listed, is Ready by a k3s that was not started a moment ago.
@@ -94,8 +108,11 @@ class Readiness:
         Data that comes back under a kubelet has its report of before. It reports again at once only what differs,
         else within 5 minutes; but it renews its lease all the time.
         """
-        if not self._long or self._own is None or kube_node is None or not kube_node.ready:
+        if not self._long or kube_node is None or self._moved(kube_node):
             return False
-        since, renewed = self._own.since, kube_node.renewed
-        fresh = since is not None and renewed is not None and renewed >= since
-        return fresh and not replace(self._own, since=None).lacks(kube_node)
+        return self._since is not None and kube_node.renewed is not None and kube_node.renewed >= self._since
+
+
+def addresses_in(lines: Mapping[str, Sequence[str]]) -> frozenset[IPv4Address]:
+    """The addresses of a machine, as `unit-state.sh` told them."""
+    return frozenset(map(IPv4Address, lines.get("address", ())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -39,10 +39,11 @@ class KubeApi(Protocol):
         """Make sure these labels and taints are on the node; others stay. Whether anything changed."""
         ...
 
-    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
         """Have the node say that the machine's address is this one; whether anything changed, False without a node.
 
-        The node of restored data, or of a machine that was off, tells the address of before, and k3s ends over it.
+        The node of restored data, or of a machine that was off, tells the address of before, and k3s ends over it. One
+        with another address of the machine's `own` is left as it is.
         """
         ...
 

@@ -372,6 +372,7 @@ class TestUnit:
         machine.answer.with_name("answer.since").write_text("Sun 2026-11-29 00:52:40 UTC\n")
         told = dict(lines(machine.run("unit-state.sh", UNIT="k3s")))
         assert abs(int(told.pop("time")) - time.time()) < 60
+        assert told.pop("address")
         assert told == {
             "result": "exit-code",
             "restarts": "3",

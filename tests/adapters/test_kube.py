@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -76,7 +77,10 @@ class TestReading:
         worker["status"]["conditions"][-1]["lastHeartbeatTime"] = "2026-11-28T19:24:17Z"
         server.put(worker)
         server.put(node(CP1, labels=labels, taints=taints, unschedulable=True))
-        assert api.kube_nodes() == (
+        before = datetime.now(UTC)
+        found = api.kube_nodes()
+        assert all(each.renewed and abs(each.renewed - before) < timedelta(minutes=1) for each in found)
+        assert tuple(replace(each, renewed=None) for each in found) == (
             KubeNode(
                 name=CP1,
                 ready=True,
@@ -331,7 +335,8 @@ class TestChanging:
         }
         server.requests.clear()
         assert api.set_node_address(W1, now) is False
-        assert [request.split()[0] for request in server.requests] == ["GET"]
+        assert api.set_node_address(W1, IPv4Address("10.0.0.1"), own={now}) is False
+        assert {request.split()[0] for request in server.requests} == {"GET"}
 
     def test_a_node_that_is_not_there_gets_no_address(self, api: KubernetesApi) -> None:
         assert api.set_node_address(W1, IPv4Address("198.18.0.9")) is False

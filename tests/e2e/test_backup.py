@@ -19,6 +19,7 @@ pytestmark = pytest.mark.container
 
 STATE = "state/homelab-k8s"
 PRECIOUS = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "precious", "namespace": "default"}}
+HIDDEN = {**PRECIOUS, "kind": "Secret", "data": {"word": "aGVsbG8="}}
 INVENTORY = """
 cluster: lab
 control_plane: {{cores: 1, memory: 1GiB, disk: 8GiB}}
@@ -56,11 +57,16 @@ class Cluster:
         return (self.home.directory / STATE / "clusters/lab/token").read_text().strip().rpartition(":")[2]
 
     def has_it(self) -> bool:
-        listed = json.loads(kubectl(self.home, "get", "configmaps", "-o", "json"))["items"]
-        return "precious" in {item["metadata"]["name"] for item in listed}
+        """Whether the data is back, and its Secrets can be read with the keys that are there."""
+        listed = json.loads(kubectl(self.home, "get", "configmaps,secrets", "-o", "json"))["items"]
+        found = {(item["kind"], item["metadata"]["name"]): item for item in listed}
+        secret = found.get(("Secret", "precious"))
+        assert secret is None or secret["data"] == HIDDEN["data"]
+        assert (secret is None) == (("ConfigMap", "precious") not in found)
+        return secret is not None
 
     def lose_it(self) -> None:
-        kubectl(self.home, "delete", "configmap", "precious")
+        kubectl(self.home, "delete", "configmap,secret", "precious")
         assert not self.has_it()
 
 
@@ -84,6 +90,7 @@ def cluster() -> Iterator[Cluster]:
 
 def test_a_backup_is_on_the_server_and_here_and_only_the_user_can_read_it(cluster: Cluster) -> None:
     apply(cluster.home, PRECIOUS)
+    apply(cluster.home, HIDDEN)
     here = cluster.home.directory / STATE / "snapshots/lab"
     result = cluster.run("backup", "--to", str(here))
     listed = cluster.run("backups", "-o", "json").json
@@ -169,6 +176,7 @@ def test_one_server_with_sqlite_is_saved_and_brought_back_from_a_file(cluster: C
     cluster.run("down", "--yes")
     cluster.run("up", "--workers", "1")
     apply(cluster.home, PRECIOUS)
+    apply(cluster.home, HIDDEN)
     cluster.run("backup", "--to", "files")
     cluster.lose_it()
     cluster.run("restore", str(saved_file(cluster)), "--yes")

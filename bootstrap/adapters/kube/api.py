@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
@@ -105,8 +105,8 @@ class KubernetesApi:
                 return True
         raise KubernetesError(f"the node {name} changes too often to set its labels and taints", details=answer.text)
 
-    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
-        """Have the node tell an address; whether anything changed, False without a node.
+    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
+        """Have the node tell an address, unless it tells one of `own`; whether anything changed, False without a node.
 
         Raises:
             KubernetesError: Refused.
@@ -114,7 +114,7 @@ class KubernetesApi:
         """
         path = f"{NODES}/{name}"
         found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
-        patches = None if found.status == _NOT_FOUND else moved(found.object, address)
+        patches = None if found.status == _NOT_FOUND else moved(found.object, address, own=own)
         if patches is None:
             return False
         node, status = patches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import AddressValueError, IPv4Address
@@ -128,14 +128,16 @@ def missing_metadata(
     return patch
 
 
-def moved(node: Mapping[str, Any], address: IPv4Address) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The merge patches of the node and of its status that give it another IPv4 address; None where it has it.
+def moved(
+    node: Mapping[str, Any], address: IPv4Address, *, own: Collection[IPv4Address] = ()
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The merge patches of the node and of its status that give it an IPv4 address; None where it has that or an `own`.
 
     k3s's cloud controller sets a node's addresses by the annotation, and the kubelet leaves those it finds, so both
     are needed (k3s: pkg/cloudprovider/instances.go; kubelet: nodestatus setters with an external cloud provider).
     """
     addresses = (node.get("status") or {}).get("addresses") or ()
-    if _address(addresses) == address:
+    if _address(addresses) in (address, *own):
         return None
     annotations = (node.get("metadata") or {}).get("annotations") or {}
     changed = {
@@ -144,8 +146,8 @@ def moved(node: Mapping[str, Any], address: IPv4Address) -> tuple[dict[str, Any]
         if key in annotations
     }
     others = [each for each in addresses if each.get("type") != "InternalIP" or not _is_ipv4(each.get("address"))]
-    own = {"type": "InternalIP", "address": str(address)}
-    return {"metadata": {"annotations": changed}}, {"status": {"addresses": [own, *others]}}
+    new = {"type": "InternalIP", "address": str(address)}
+    return {"metadata": {"annotations": changed}}, {"status": {"addresses": [new, *others]}}
 
 
 def _is_ipv4(text: object) -> bool:

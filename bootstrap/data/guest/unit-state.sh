@@ -1,6 +1,7 @@
 #!/bin/sh
 # Tells a unit's state: active_state, sub_state, restarts, result, in systemd's words; time, and since: when its process
-# was started, both in Unix seconds by this machine's clock (since is empty where it was not).
+# was started, both in Unix seconds by this machine's clock (since is empty where it was not); address, once for each IPv4
+# address that the machine has.
 # Environment: UNIT      such as k3s
 #              WITHIN_S  look again for as many seconds while it is activating; once only, if not given
 set -eu
@@ -29,3 +30,6 @@ echo "$told" |
         -e 's/^NRestarts=/restarts=/' -e 's/^Result=/result=/'
 echo "since=$(started)"
 echo "time=$(date +%s)"
+ip -o -4 address show 2>/dev/null | while read -r _ _ _ address _; do
+    echo "address=${address%%/*}"
+done

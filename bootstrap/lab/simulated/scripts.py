@@ -103,6 +103,7 @@ async def unit_state(call: Call) -> Outcome:
             "sub_state": unit.sub_state,
             "since": "" if unit.since is None else int(unit.since),
             "time": int(call.guest.now()),
+            "address": call.guest.address,
         }
     )
 

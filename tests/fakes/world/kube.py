@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -82,11 +82,11 @@ class FakeKube:
             self.world.kube_nodes[name] = after
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)
 
-    def set_node_address(self, name: MachineName, address: IPv4Address) -> bool:
+    def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
         self._check()
         with self.world.lock:
             node = self.world.kube_nodes.get(name)
-            if node is None or node.address == address:
+            if node is None or node.address in (address, *own):
                 return False
             self.world.kube_nodes[name] = replace(node, address=address)
         self.world.log(f"put right {name}")

@@ -174,6 +174,7 @@ class FakeShell(DataScripts):
         return (
             f"active_state={self._state()}\nsub_state={sub_state}\nrestarts={restarts or self.vm.restarts}\n"
             f"result=success\nsince={since}\ntime={1740830400 + int(now_s)}\n"
+            f"address={self.vm.address}\naddress=127.0.0.1\n"
         )
 
     def _state(self) -> str:

@@ -77,7 +77,9 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     assert "installed as the other role" in server.refusal("install-k3s.sh", ROLE="agent", SHA256=kept["SHA256"])[1]
     assert "No such file" in server.refusal("readyz.sh")[1]
     state = server.run("unit-state.sh", UNIT="k3s")
+    assert server.address() in server.text("unit-state.sh", UNIT="k3s")
     assert int(state.pop("time")) > 0
+    assert state.pop("address")
     assert state == {
         "active_state": "inactive", "sub_state": "dead", "restarts": "0", "result": "success", "since": ""
     }  # fmt: skip
@@ -88,6 +90,7 @@ def test_a_server_and_its_agents(guests: Guests, k3s: Path) -> None:
     eventually("readyz", lambda: server.text("readyz.sh").strip() == "ok")
     state = server.run("unit-state.sh", UNIT="k3s")
     assert before <= int(state.pop("since")) <= int(state.pop("time"))
+    assert state.pop("address")
     assert state == {
         "active_state": "active", "sub_state": "running", "restarts": "0", "result": "success"
     }  # fmt: skip
