@@ -120,8 +120,8 @@ def join_agent(step: JoinAgent, lane: str, context: RunContext) -> Done:
 def _forget_stale(machine: MachineSpec, access: ClusterAccess, lane: str, context: RunContext) -> str:
     """Delete what another machine of a fresh one's name has left; the node's uid, empty where there was none.
 
-    A fresh machine has a new node password; the one that Kubernetes has of its name would have it rejected (k3s#802). The
-    node of a machine that was there before stays, with the address that the machine has now.
+    A fresh machine has a new node password; the one that Kubernetes has of its name would have it rejected (k3s#802).
+    The node of a machine that was there before stays, with the address that the machine has now.
     """
     # A run that was killed may have cloned it: without a k3s unit it has never joined.
     if not context.findings.cloned.get(machine.name) and context.findings.guests.need(machine.name).active_state:
