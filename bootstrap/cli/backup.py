@@ -159,7 +159,8 @@ def snapshots_text(found: SnapshotList) -> str:
     ]
     table = tables.render_table(("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE"), rows)
     text = table if rows else "no snapshot: `homelab-k8s backup` takes one"
-    return "\n\n".join([text, *(f"not asked: {problem}" for problem in found.problems)])
+    told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
+    return "\n\n".join([text, *told])
 
 
 def _size(size: int) -> str:
@@ -191,4 +192,5 @@ def _snapshots_document(found: SnapshotList) -> Document:
             for each in found.snapshots
         ],
         "problems": list(found.problems),
+        "notes": list(found.notes),
     }

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 def restore(
     context: typer.Context,
-    snapshot: Annotated[str, typer.Argument(metavar="SNAPSHOT", help="A name of `backups`, latest, or a file here.")],
+    snapshot: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT", help="A name or place of `backups`, latest, or a file here.")
+    ],
     *,
     server: Annotated[
         str | None, typer.Option("--server", metavar="MACHINE", help="The server that gets it; default: the best.")
     ] = None,
     from_bucket: Annotated[
-        bool, typer.Option("--from-bucket", help="The name is one of the inventory's bucket, listed or not.")
+        bool, typer.Option("--from-bucket", help="The name is one in the bucket's folder, listed or not.")
     ] = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,

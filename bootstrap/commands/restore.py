@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.commands.act import run_locked
@@ -19,9 +19,11 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.keeping_steps import RestoreSnapshot
 from bootstrap.planning.machines import settled
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.restore import plan_restore
+from bootstrap.planning.snapshot_keeping import location_in
 from bootstrap.planning.snapshots import SnapshotNote, find_snapshot, in_bucket, is_file_name, is_local, needed_bucket
 from bootstrap.planning.unfinished import Intention
 from bootstrap.planning.versions import check_not_older, parse_version
@@ -33,7 +35,8 @@ class RestoreWish:
     """What is asked of `restore`.
 
     Attributes:
-        snapshot: A name that `backups` lists, `latest`, or a path of a file here.
+        snapshot: A name that `backups` lists, `latest`, a place in the bucket (`s3://BUCKET/FOLDER/NAME`), or a path
+            of a file here.
         directory: Where fetched snapshots are, such as `snapshot_directory`.
         server: The server that is to get it, or None to choose.
         from_bucket: Take the name as one in the inventory's bucket, listed or not.
@@ -80,7 +83,7 @@ def run_restore(
         options=options,
         intention=Intention(
             command="restore",
-            again=f"restore {shlex.quote(wish.snapshot)}{' --from-bucket' * wish.from_bucket}",
+            again=f"restore {shlex.quote(_again(plan, standing) or wish.snapshot)}",
             since=ports.processes.utc_text(),
         ),
     )
@@ -88,14 +91,18 @@ def run_restore(
     return report
 
 
+def _again(plan: Plan, spec: ClusterSpec) -> str:
+    """The snapshot's place in the bucket, if it lies there: while k3s is stopped nobody lists what is in it."""
+    s3 = spec.backup.s3
+    step = next((each for each in steps_of(plan, RestoreSnapshot) if each.s3), None)
+    return location_in(replace(s3, folder=step.folder), str(step.source)) if s3 is not None and step is not None else ""
+
+
 def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish) -> Snapshot:
     """The snapshot that is meant. Raises PreflightError."""
     path = Path(wish.snapshot).expanduser()
-    if wish.from_bucket:
-        bucket = needed_bucket(spec)
-        if not is_file_name(wish.snapshot):
-            raise PreflightError(f"{wish.snapshot!r} cannot be a snapshot's name")
-        return Snapshot(name=wish.snapshot, machine=None, location=f"s3://{bucket.bucket}/{wish.snapshot}")
+    if wish.from_bucket or wish.snapshot.startswith("s3://"):
+        return _in_bucket(spec, wish.snapshot)
     if path.is_file():
         return local_snapshot(path.absolute())
     if not is_file_name(wish.snapshot):
@@ -110,6 +117,21 @@ def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish)
     if in_bucket(found):
         needed_bucket(spec)
     return found
+
+
+def _in_bucket(spec: ClusterSpec, wanted: str) -> Snapshot:
+    """What is taken at its word, since it may be listed nowhere: a name in the inventory's folder, or a whole place."""
+    bucket = needed_bucket(spec)
+    place = wanted if wanted.startswith("s3://") else location_in(bucket, wanted)
+    name = place.rpartition("/")[2]
+    if not is_file_name(name) or not (wanted.startswith("s3://") or is_file_name(wanted)):
+        raise PreflightError(f"{wanted!r} cannot be a snapshot's name")
+    if not place.startswith(f"s3://{bucket.bucket}/"):
+        raise PreflightError(
+            f"{wanted} is not in the bucket {bucket.bucket}, which the inventory names",
+            resolution="servers read from that bucket alone: name the other one under backup.s3",
+        )
+    return Snapshot(name=name, machine=None, location=place)
 
 
 def _check_versions(note: SnapshotNote | None, spec: ClusterSpec, ports: Ports, observed: Observed) -> None:

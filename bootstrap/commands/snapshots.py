@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.commands.bucket import bucket_of, ready_server
 from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
@@ -18,8 +20,10 @@ from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
+from bootstrap.model.words import count
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.kubeconfig import with_server
+from bootstrap.planning.snapshot_keeping import is_left_behind, is_own
 from bootstrap.planning.snapshots import (
     NOTE,
     TOKEN,
@@ -41,10 +45,11 @@ _ON_SERVER = "file:///var/lib/rancher/k3s/server/db/snapshots/"
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotList:
-    """All that were found, newest first, and who could not be asked."""
+    """All that were found, newest first, who could not be asked, and what there is to know about the bucket."""
 
     snapshots: tuple[Snapshot, ...]
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def snapshot_directory(state_root: Path, cluster: ClusterName) -> Path:
@@ -76,8 +81,25 @@ def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directo
     found = [snapshot for each in told if not isinstance(each, str) for snapshot in each]
     problems = [each for each in told if isinstance(each, str)]
     # What is on disks is told by the disks; what is in the bucket only k3s tells.
-    found += [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
-    return SnapshotList(snapshots=newest_first([*found, *local_snapshots(directory)]), problems=tuple(problems))
+    listed = [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
+    bucket = bucket_of(spec, ports, observed)
+    afar = [each for each in (*listed, *bucket.snapshots) if is_own(each, spec)]
+    return SnapshotList(
+        snapshots=newest_first([*found, *afar, *local_snapshots(directory)]),
+        problems=tuple(problems),
+        notes=(*bucket.notes, *_left_behind(afar, spec)),
+    )
+
+
+def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str, ...]:
+    """That some lie where new ones do not go any more, and what that means."""
+    names = {each.name for each in snapshots if is_left_behind(each, spec)}
+    s3 = spec.backup.s3
+    if not names or s3 is None:
+        return ()
+    old = f"{count(len(names), 'snapshot')} at the top of the bucket {s3.bucket}, from before the folder {s3.folder}"
+    stay = "`restore` takes them by name; k3s removes none there any more, and lists none"
+    return (f"{old}: {stay} (`folder: /` under backup.s3 goes on with the top)",)
 
 
 def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
@@ -121,12 +143,10 @@ def _parse(line: str, machine: MachineName) -> Snapshot:
 def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapshot, ...]:
     """What k3s tells of its snapshots; nothing while its API is away."""
     kubeconfig = ports.state.read(spec.name, "kubeconfig")
-    addresses = dict(observed.addresses)
-    ready = [node.name for node in observed.kube_nodes or () if node.ready and "control-plane" in node.roles]
-    address = next((addresses[name] for name in ready if name in addresses), None)
-    if kubeconfig is None or address is None:
+    ready = ready_server(spec, observed)
+    if kubeconfig is None or ready is None:
         return ()
-    kube = ports.kube.connect(with_server(kubeconfig, address))
+    kube = ports.kube.connect(with_server(kubeconfig, ready[1]))
     try:
         return kube.snapshots()
     except KubernetesError:

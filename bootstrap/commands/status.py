@@ -25,6 +25,7 @@ from bootstrap.planning.lock import LockRecord, marker_of, parse_lock
 from bootstrap.planning.machines import Standing, settled, standings
 from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.problems import problems_of, standing_state, vm_state
+from bootstrap.planning.snapshot_keeping import is_own
 from bootstrap.planning.unfinished import unfinished_line
 from bootstrap.ports import MissingPrivileges, Ports
 
@@ -327,6 +328,7 @@ def _snapshots(spec: ClusterSpec, ports: Ports, servers: list[IPv4Address]) -> S
         told = ask_servers(spec, ports, servers, ask=lambda kube: kube.snapshots())
     except KubernetesError:
         return None
+    told = tuple(snapshot for snapshot in told if is_own(snapshot, spec))
     usable = [snapshot for snapshot in told if not snapshot.problem]
     newest = max(usable, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
     made = newest.made if newest is not None else None

@@ -1,33 +1,21 @@
-"""Handlers of the steps that save the cluster's data and bring it back."""
+"""Handlers of the steps that bring the cluster's data back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from bootstrap.errors import GuestError, HomelabError, KubeUnreachableError, ScriptError
+from bootstrap.errors import HomelabError, KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.fetched import write_beside
 from bootstrap.execution.findings import ClusterAccess
 from bootstrap.execution.k3s_steps import CLUSTER, gain_access, install, put_right, writes
 from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
 from bootstrap.execution.upgrade_steps import await_etcd
-from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
-from bootstrap.planning.k3s_config import render_bucket
-from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, StopK3s, TakeSnapshot
-from bootstrap.planning.snapshots import (
-    NOTE,
-    SQLITE,
-    TOKEN,
-    SnapshotNote,
-    made_s,
-    needed_bucket,
-    parse_note,
-    render_note,
-)
+from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, StopK3s
+from bootstrap.planning.snapshots import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
 from bootstrap.planning.tokens import (
     OLD_TOKENS,
     parse_old_tokens,
@@ -39,61 +27,8 @@ from bootstrap.planning.tokens import (
 from bootstrap.planning.tokens import TOKEN as TOKEN_ITEM
 from bootstrap.ports import GuestScript, GuestShell
 
-COPY = "snapshot.out"
-"""What snapshot.sh leaves for us to fetch."""
-
 SENT = "snapshot.in"
 """What restore.sh finds a snapshot from here as."""
-
-
-def take_snapshot(step: TakeSnapshot, _lane: str, context: RunContext) -> Done:
-    """Have a new snapshot on the server, in the bucket where asked, and in a directory here where asked."""
-    shell = context.findings.shells.need(step.machine)
-    files: tuple[tuple[str, str], ...] = ()
-    if step.s3:
-        files = (("snapshot.yaml", render_bucket(needed_bucket(context.spec), step.machine)),)
-    fetch = "1" if step.to is not None else "0"
-    script = GuestScript(
-        name="snapshot.sh",
-        env=(("NAME", step.name), ("NODE", str(step.machine)), ("FETCH", fetch)),
-        secret_files=files,
-    )
-    told = parse_lines(shell.run(script, timeout_s=context.timeouts.server_s))
-    note = _note(told, step.machine, context)
-    if step.to is None:
-        return Done(note=note.name)
-    _fetch(shell, step.to / note.name, note, context)
-    run_script(shell, "drop-snapshot-copy.sh", context)
-    return Done(note=str(step.to / note.name))
-
-
-def _note(told: dict[str, list[str]], machine: MachineName, context: RunContext) -> SnapshotNote:
-    one = {key: values[0] for key, values in told.items()}
-    try:
-        return SnapshotNote(
-            name=one["name"],
-            cluster=str(context.spec.name),
-            server=str(machine),
-            k3s_version=one["version"],
-            made_s=int(one["time"]),
-            size=int(one["size"]),
-            sha256=one["sha256"],
-            ca=one["ca"],
-        )
-    except (KeyError, ValueError) as error:
-        raise GuestError(f"{machine}: snapshot.sh did not tell what it took", details=repr(error)) from error
-
-
-def _fetch(shell: GuestShell, target: Path, note: SnapshotNote, context: RunContext) -> None:
-    """The snapshot comes last: where it is, the files that belong to it are, too."""
-    token = context.findings.access.need(CLUSTER).token
-    write_beside(target, TOKEN, f"{token}\n")
-    write_beside(target, NOTE, render_note(note))
-    shell.download(COPY, target=target)
-    size = target.stat().st_size
-    if size != note.size:
-        target.unlink()
-        raise GuestError(f"{note.server}: {note.name} did not arrive whole", details=f"{size} of {note.size} bytes")
 
 
 def stop_k3s(step: StopK3s, _lane: str, context: RunContext) -> Done:
@@ -125,7 +60,7 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     place = "sent" if source else "s3" if step.s3 else "disk"
     script = GuestScript(
         name="restore.sh",
-        env=(("NAME", name), ("FROM", place), ("CA", note.ca if note else "")),
+        env=(("NAME", name), ("FROM", place), ("FOLDER", step.folder), ("CA", note.ca if note else "")),
         secret_files=(("restore-token", f"{token}\n"),),
     )
     shell.run(script, timeout_s=context.timeouts.server_s)

@@ -11,6 +11,7 @@ from bootstrap.execution import (
     identity_steps,
     k3s_steps,
     leaving_steps,
+    snapshot_steps,
     template_steps,
     upgrade_steps,
     vip_steps,
@@ -136,7 +137,7 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
         case SpreadVip():
             return vip_steps.spread_vip(step, lane, context)
         case TakeSnapshot():
-            return backup_steps.take_snapshot(step, lane, context)
+            return snapshot_steps.take_snapshot(step, lane, context)
         case StopK3s():
             return backup_steps.stop_k3s(step, lane, context)
         case RestoreSnapshot():

@@ -27,7 +27,7 @@ from bootstrap.model.cluster import (
 )
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
-from bootstrap.model.ids import PoolName, Vmid
+from bootstrap.model.ids import ClusterName, PoolName, Vmid
 from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineKind, NodePool, PoolNetwork, Role
 
@@ -50,7 +50,7 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
         sizing=_sizing(root.sure(table.SIZING)),
         placement=_placement(root.sure(table.PROXMOX)),
         vip=_vip(root.sure(table.CONTROL_PLANE)),
-        backup=_backup(root.sure(table_backup.BACKUP), places),
+        backup=_backup(root.sure(table_backup.BACKUP), places, root.sure(table.CLUSTER)),
     )
 
 
@@ -241,21 +241,24 @@ def _placement(values: Values) -> PlacementSpec:
     )
 
 
-def _backup(values: Values, places: Places) -> BackupSpec:
+def _backup(values: Values, places: Places, cluster: ClusterName) -> BackupSpec:
     s3 = values.get(table_backup.S3) if values.given(table_backup.S3) else None
     return BackupSpec(
         schedule=values.get(table_backup.SCHEDULE),
         retention=values.get(table_backup.RETENTION),
-        s3=_s3(s3, places) if s3 is not None else None,
+        on_demand_retention=values.get(table_backup.ON_DEMAND_RETENTION),
+        s3=_s3(s3, places, cluster) if s3 is not None else None,
     )
 
 
-def _s3(values: Values, places: Places) -> S3Spec:
+def _s3(values: Values, places: Places, cluster: ClusterName) -> S3Spec:
+    folder = values.get(table_backup.FOLDER)
     return S3Spec(
         endpoint=values.sure(table_backup.ENDPOINT),
         bucket=values.sure(table_backup.BUCKET),
         region=values.sure(table_backup.REGION),
-        folder=values.get(table_backup.FOLDER) or "",
+        folder=cluster if folder is None else folder,
+        retention=values.get(table_backup.S3_RETENTION),
         # Empty where they are not set: only who makes servers or snapshots needs them, and says so.
         access_key=places.environ.get(values.sure(table_backup.ACCESS_KEY_ENV), ""),
         secret_key=places.environ.get(values.sure(table_backup.SECRET_KEY_ENV), ""),

@@ -85,6 +85,14 @@ RETENTION: Final = Field(
     example=14,
     doc="How many scheduled snapshots are kept on each server.",
 )
+ON_DEMAND_RETENTION: Final = Field(
+    name="on_demand_retention",
+    kind=Integer(minimum=1, maximum=1000),
+    default_doc="all of `backup`, five of `upgrade`",
+    example=10,
+    doc="How many snapshots of one name that `backup` takes are kept, of each server, on its disk and in the bucket; "
+    "likewise of those that `upgrade` takes, whatever their versions.",
+)
 ENDPOINT: Final = Field(
     name="endpoint",
     kind=S3_ENDPOINT,
@@ -95,7 +103,18 @@ ENDPOINT: Final = Field(
 BUCKET: Final = Field(name="bucket", kind=S3_BUCKET, example="k3s-snapshots", doc="The bucket; it has to be there.")
 REGION: Final = Field(name="region", kind=S3_REGION, default="us-east-1", doc="The bucket's region.")
 FOLDER: Final = Field(
-    name="folder", kind=S3_FOLDER, default_doc="the bucket's top", example="homelab", doc="Folder in the bucket."
+    name="folder",
+    kind=S3_FOLDER,
+    default_doc="the cluster's name",
+    example="homelab",
+    doc="Folder in the bucket; `/` for the bucket's top. Clusters that share one prune each other's snapshots.",
+)
+S3_RETENTION: Final = Field(
+    name="retention",
+    kind=Integer(minimum=1, maximum=1000),
+    default_doc="three times `backup.retention`",
+    example=60,
+    doc="How many scheduled snapshots are kept in the bucket, of all servers together.",
 )
 ACCESS_KEY_ENV: Final = Field(
     name="access_key_env",
@@ -120,6 +139,7 @@ _S3_FIELDS: Final = (
     BUCKET,
     REGION,
     FOLDER,
+    S3_RETENTION,
     ACCESS_KEY_ENV,
     SECRET_KEY_ENV,
     INSECURE,
@@ -136,6 +156,8 @@ S3: Final = Field(
 )
 BACKUP: Final = Field(
     name="backup",
-    kind=Section(doc="Scheduled snapshots of clusters with embedded etcd.", fields=(SCHEDULE, RETENTION, S3)),
+    kind=Section(
+        doc="Scheduled snapshots of clusters with embedded etcd.", fields=(SCHEDULE, RETENTION, ON_DEMAND_RETENTION, S3)
+    ),
     doc="Scheduled snapshots of clusters with embedded etcd.",
 )

@@ -224,6 +224,9 @@ class S3Spec:
 
     Attributes:
         endpoint: `host` or `host:port`, without scheme.
+        folder: Where in the bucket, without slashes around it; empty for its top.
+        retention: How many scheduled snapshots are kept there, of all servers together, or None for three times
+            those on a server.
         insecure: Plain HTTP.
         skip_verify: HTTPS with any certificate.
     """
@@ -232,6 +235,7 @@ class S3Spec:
     bucket: str
     region: str = "us-east-1"
     folder: str = ""
+    retention: int | None = None
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
     insecure: bool = False
@@ -245,11 +249,13 @@ class BackupSpec:
     Attributes:
         schedule: Five cron fields, or None for k3s's own (00:00 and 12:00).
         retention: How many are kept on each server, or None for k3s's 5.
+        on_demand_retention: How many that we take are kept of one name and server, or None for what `planning` says.
         s3: Where they go as well, or None.
     """
 
     schedule: str | None = None
     retention: int | None = None
+    on_demand_retention: int | None = None
     s3: S3Spec | None = None
 
 

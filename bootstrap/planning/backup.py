@@ -11,6 +11,7 @@ from bootstrap.planning.keeping_steps import TakeSnapshot
 from bootstrap.planning.making import access_lane
 from bootstrap.planning.plan import LaneStep, Plan
 from bootstrap.planning.present import plan_on, present_machines
+from bootstrap.planning.snapshot_keeping import kept_on_demand, upload_of
 from bootstrap.planning.snapshots import check_prefix, needed_bucket
 
 
@@ -22,7 +23,7 @@ def plan_backup(spec: ClusterSpec, observed: Observed, *, name: str, to: Path | 
         observed: What there is.
         name: What the snapshot's name begins with.
         to: A directory here that it is fetched into as well, with its token.
-        s3: Whether it goes to the inventory's bucket as well.
+        s3: Whether it must be in the inventory's bucket as well; else that is tried, where there is one.
 
     Raises:
         PreflightError: No server can take it, or the name or the bucket will not do.
@@ -31,7 +32,8 @@ def plan_backup(spec: ClusterSpec, observed: Observed, *, name: str, to: Path | 
     if s3:
         needed_bucket(spec)
     server = needed_server(spec, observed)
-    take = LaneStep(step=TakeSnapshot(machine=server.name, name=name, to=to, s3=s3))
+    upload, keep = upload_of(spec, asked=s3), kept_on_demand(spec)
+    take = LaneStep(step=TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=keep))
     return plan_on(
         "backup",
         spec,

@@ -13,6 +13,7 @@ from bootstrap.planning.keeping_steps import AwaitVersion, TakeSnapshot, Uncordo
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.making import API_REACHABLE, fetched, init_step
 from bootstrap.planning.plan import Gate, Lane, LaneStep
+from bootstrap.planning.snapshot_keeping import kept_on_demand, upload_of
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, Step
 from bootstrap.planning.versions import K3sVersion, Rung
 
@@ -114,7 +115,8 @@ class Climbing:
         lanes = [Lane(name="k3s", steps=fetches)] if fetches else []
         saves = self.snapshot is not None and bool(fetches)  # to uncordon endangers no data
         if self.snapshot is not None and saves:
-            take = TakeSnapshot(machine=self.access.name, name=self.snapshot)
+            upload, keep = upload_of(spec, asked=False), kept_on_demand(spec, upgrade=True)
+            take = TakeSnapshot(machine=self.access.name, name=self.snapshot, upload=upload, keep=keep)
             step = LaneStep(step=take, needs=(API_REACHABLE,), opens=(SNAPSHOT_TAKEN,))
             lanes.append(Lane(name="snapshot", steps=(step,)))
         steps = self._steps(self._starts(fetches, saves=saves))

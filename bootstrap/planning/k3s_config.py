@@ -23,6 +23,14 @@ sysctls (Kubernetes documentation, kubelet-in-userns). k3s gives it so to itself
 #4249), and what kube-proxy needs there, no conntrack settings, always (k3s: pkg/daemons/agent/agent_linux.go)."""
 
 
+K3S_RETENTION = 5
+"""How many scheduled snapshots k3s keeps on a server unless it is told."""
+
+BUCKET_SHARE = 3
+"""For how many servers' scheduled snapshots there is room in a bucket. Not as many as there are: to add a server would
+change, and restart, all others."""
+
+
 def render_config(
     spec: ClusterSpec,
     machine: MachineSpec,
@@ -94,7 +102,12 @@ def _snapshot_settings(backup: BackupSpec) -> dict[str, object]:
         settings["etcd-snapshot-schedule-cron"] = backup.schedule
     if backup.retention is not None:
         settings["etcd-snapshot-retention"] = backup.retention
-    return settings | (bucket_settings(backup.s3) if backup.s3 is not None else {})
+    if backup.s3 is not None:
+        settings |= bucket_settings(backup.s3)
+        # k3s would keep as many in the bucket as on one server, though all servers' are counted there (k3s:
+        # pkg/cli/server/server.go, pkg/etcd/s3/s3.go). An older k3s passes this setting over with a warning.
+        settings["etcd-s3-retention"] = backup.s3.retention or BUCKET_SHARE * (backup.retention or K3S_RETENTION)
+    return settings
 
 
 def bucket_settings(s3: S3Spec) -> dict[str, object]:

@@ -6,6 +6,7 @@ As in `steps`: frozen values that name machines and say what is to be true of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
@@ -143,20 +144,30 @@ class SpreadVip:
     servers: tuple[MachineName, ...]
 
 
+class Upload(StrEnum):
+    """Whether a snapshot goes to the inventory's bucket too."""
+
+    NO = "no"
+    TRY = "try"
+    """It does, but a bucket that is in trouble keeps nothing up: that is a warning."""
+    MUST = "must"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TakeSnapshot:
     """Have a new snapshot of the cluster's data, on the server and, with `to`, in a directory here, mode 0600.
 
     Attributes:
         name: What the snapshot's name begins with.
-        s3: Whether it goes to the inventory's bucket too.
+        keep: How many of its kind the server keeps; older ones are removed, in the bucket too. None: all.
     """
 
     phase: ClassVar[str] = "snapshot"
     machine: MachineName
     name: str
     to: Path | None = None
-    s3: bool = False
+    upload: Upload = Upload.NO
+    keep: int | None = None
 
     @property
     def title(self) -> str:
@@ -179,12 +190,14 @@ class RestoreSnapshot:
 
     Attributes:
         source: A snapshot's name on that server or in the inventory's bucket (`s3`), or a file here.
+        folder: Where in the bucket, empty for its top.
     """
 
     phase: ClassVar[str] = "restore"
     machine: MachineSpec
     source: str | Path
     s3: bool = False
+    folder: str = ""
 
     @property
     def title(self) -> str:

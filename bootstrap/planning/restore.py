@@ -19,6 +19,7 @@ from bootstrap.planning.members import machine_name, ordinal_of
 from bootstrap.planning.out_of_sight import Sight, require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.present import Present, plan_on, present_machines
+from bootstrap.planning.snapshot_keeping import folder_of
 from bootstrap.planning.snapshots import in_bucket, is_local, needed_bucket
 from bootstrap.planning.steps import AwaitGuest, AwaitReady, StartVm
 from bootstrap.planning.twins import check_twins
@@ -111,7 +112,12 @@ def _stopping(each: Present) -> list[LaneStep]:
 def _restoring_lane(chosen: Present, servers: Sequence[Present], snapshot: Snapshot) -> Lane:
     name = chosen.machine.name
     source = Path(snapshot.location) if is_local(snapshot) else snapshot.name
-    restore = RestoreSnapshot(machine=chosen.machine, source=source, s3=in_bucket(snapshot))
+    restore = RestoreSnapshot(
+        machine=chosen.machine,
+        source=source,
+        s3=in_bucket(snapshot),
+        folder=folder_of(snapshot) if in_bucket(snapshot) else "",
+    )
     others = tuple(stopped(each.machine.name) for each in servers if each is not chosen)
     return Lane(
         name=name,

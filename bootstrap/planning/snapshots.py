@@ -24,6 +24,9 @@ NOTE = ".json"
 TOKEN = ".token"  # noqa: S105 - a file's ending
 FORMAT = 1
 
+SCHEDULED = "etcd-snapshot"
+"""How the names of those begin that k3s takes on its schedule; it removes old ones of whatever begins so."""
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MADE = re.compile(r"-(?P<made>[0-9]{9,11})(?:\.sqlite|\.zip)?")
@@ -74,6 +77,12 @@ def check_prefix(name: str) -> None:
             details="lower-case letters, digits, '.' and '-', at most 40, with a letter or digit at both ends",
             resolution="such as --name before-upgrade",
         )
+    if name.startswith(SCHEDULED):
+        raise PreflightError(
+            f"{name!r} cannot name a snapshot",
+            details=f"k3s would take it for one of its schedule, and remove it with them: theirs begin {SCHEDULED}",
+            resolution="such as --name before-upgrade",
+        )
 
 
 def is_file_name(name: str) -> bool:
@@ -106,7 +115,7 @@ def in_bucket(snapshot: Snapshot) -> bool:
 def newest_first(snapshots: Iterable[Snapshot]) -> tuple[Snapshot, ...]:
     """In the order a user wants to read; each place once."""
     never = datetime.min.replace(tzinfo=UTC)
-    by_place = {(each.machine, each.location): each for each in snapshots}
+    by_place = {(None if in_bucket(each) else each.machine, each.location): each for each in snapshots}
     return tuple(sorted(by_place.values(), key=lambda each: (each.made or never, each.name), reverse=True))
 
 
@@ -136,6 +145,12 @@ def snapshot_at(path: Path, *, size: int, note: SnapshotNote | None) -> Snapshot
     return Snapshot(name=path.name, machine=None, location=str(path), size=size, made=made)
 
 
+def has_keys(spec: ClusterSpec) -> bool:
+    """Whether the keys of the inventory's bucket are known here."""
+    s3 = spec.backup.s3
+    return s3 is not None and bool(s3.access_key and s3.secret_key)
+
+
 def needed_bucket(spec: ClusterSpec) -> S3Spec:
     """The inventory's bucket, with its keys.
 
@@ -158,7 +173,7 @@ def check_bucket(spec: ClusterSpec) -> None:
         PreflightError: Keys of a bucket that the inventory names are missing.
     """
     s3 = spec.backup.s3
-    if s3 is not None and not (s3.access_key and s3.secret_key):
+    if s3 is not None and not has_keys(spec):
         raise PreflightError(
             f"the keys of the bucket {s3.bucket} are not in the environment",
             details="nothing was touched",

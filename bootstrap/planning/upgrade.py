@@ -23,6 +23,7 @@ from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
+from bootstrap.planning.snapshot_keeping import before_upgrade
 from bootstrap.planning.twins import check_twins
 from bootstrap.planning.versions import (
     K3sVersion,
@@ -171,7 +172,7 @@ def plan_upgrade(
         access=needed_server(spec, observed),
         schedulable=_schedulable(observed, start),
         max_unavailable=upgrading.max_unavailable,
-        snapshot=f"before-{target}".replace("+", "-") if upgrading.snapshot else None,
+        snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
     machines = tuple(_planned(climber, climbing, observed) for climber in start.climbers)

@@ -9,10 +9,11 @@ import pytest
 
 from bootstrap.adapters.kube import KubernetesApis
 from bootstrap.adapters.kube.api import KubernetesApi
-from bootstrap.adapters.kube.pods import parse_pod, parse_snapshot, selects
+from bootstrap.adapters.kube.pods import parse_pod, selects
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
+from bootstrap.planning.snapshot_files import parse_snapshot
 from tests.adapters.kube_server import KubeServer, node
 from tests.adapters.kube_workloads import Object, budget, pod
 

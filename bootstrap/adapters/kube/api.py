@@ -18,7 +18,6 @@ from bootstrap.adapters.kube.pods import (
     has_cause,
     next_page,
     parse_pod,
-    parse_snapshot,
     pod_path,
     refusal_text,
 )
@@ -28,6 +27,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
+from bootstrap.planning.snapshot_files import parse_snapshot
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404

@@ -1,24 +1,16 @@
-"""Pods, PodDisruptionBudgets and k3s's snapshots as values. Pure."""
+"""Pods and PodDisruptionBudgets as values, and where the API has what. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Pod, Snapshot
+from bootstrap.model.workloads import Pod
 
 PODS = "/api/v1/pods"
 SNAPSHOTS = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 
 _MIRROR = "kubernetes.io/config.mirror"
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T|)")
-_UNITS = {"": 1} | {u: 1000**n for n, u in enumerate("kMGT", 1)} | {f"{u}i": 1024**n for n, u in enumerate("KMGT", 1)}
-_S3 = "s3"
-"""What k3s writes for the node where it does not know which one made a snapshot in S3."""
 
 
 def pod_path(pod: Pod) -> str:
@@ -103,36 +95,6 @@ def has_cause(status: Mapping[str, Any], reason: str) -> bool:
     """Whether a Status names this cause."""
     causes = (status.get("details") or {}).get("causes") or ()
     return any(cause.get("reason") == reason for cause in causes)
-
-
-def parse_snapshot(thing: Mapping[str, Any]) -> Snapshot:
-    """An ETCDSnapshotFile (k3s.cattle.io/v1) as a value."""
-    spec, status = thing.get("spec") or {}, thing.get("status") or {}
-    machine = str(spec.get("nodeName") or "")
-    problem = str((status.get("error") or {}).get("message") or "")
-    if not problem and not status.get("readyToUse"):
-        problem = "it is not ready to use"
-    return Snapshot(
-        name=str(spec.get("snapshotName", "")),
-        machine=MachineName(machine) if machine not in ("", _S3) else None,
-        location=str(spec.get("location", "")),
-        size=_bytes(status.get("size")),
-        made=_time(status.get("creationTime")),
-        problem=problem,
-    )
-
-
-def _bytes(quantity: object) -> int:
-    """A Kubernetes quantity, such as `2891776`, `3M` or `12Ki`; 0 for none."""
-    found = _QUANTITY.fullmatch(str(quantity))
-    return int(Decimal(found[1]) * _UNITS[found[2]]) if found else 0
-
-
-def _time(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
 
 
 def next_page(listing: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 # Starts nothing. May be run again after it was killed at any moment.
 # Environment: NAME  the snapshot's file name; *.sqlite is a copy of sqlite's database, anything else is etcd's
 #              FROM  disk (among this server's snapshots), sent (beside this script, as snapshot.in) or s3
+#              FOLDER  with s3: where in the bucket it lies; empty for its top. Not needed otherwise
 #              CA    sha256 of the server CA's file when the snapshot was taken, or empty for the one that is here
 # Beside this script: restore-token (secret; removed in any case), the token in its short form as it was then.
 set -eu
@@ -85,7 +86,8 @@ restore_etcd() {
     set -- server --cluster-reset
     if [ "$FROM" = s3 ]; then
         grep -q '^etcd-s3: true' "$SETTINGS" || fail "the server's settings name no bucket"
-        set -- "$@" "--cluster-reset-restore-path=$NAME"
+        # Given in any case: a snapshot of before may lie in another folder than those to come.
+        set -- "$@" "--cluster-reset-restore-path=$NAME" "--etcd-s3-folder=$FOLDER"
     else
         set -- "$@" "--cluster-reset-restore-path=$file"
         # With a bucket in its settings k3s would look for the snapshot there and nowhere else.

@@ -29,15 +29,17 @@ TLS = f"{k3s.SERVER_DATA}/tls"
 _CAS = ("server-ca", "client-ca", "request-header-ca", "etcd/server-ca", "etcd/peer-ca")
 IDENTITY = (*(f"{ca}.{kind}" for ca in _CAS for kind in ("crt", "key")), "service.key")
 _DIRECTORIES = 0o700
+NO_BUCKET = "simulation: this guest reaches no bucket"
 
 
 async def snapshot(call: Call) -> Outcome:
     """snapshot.sh; buckets are for container guests."""
-    if (call.directory / "snapshot.yaml").exists():
-        (call.directory / "snapshot.yaml").unlink()
-        return Outcome(1, err="simulation: this guest reaches no bucket\n")
+    (call.directory / "snapshot.yaml").unlink(missing_ok=True)
+    if call.env["BUCKET"] == "must":
+        return Outcome(1, err=f"{NO_BUCKET}\n")
     guest, disk = call.guest, call.guest.disk
     etcd = disk.path(f"{DB}/etcd").is_dir()
+    bucket = f"failed\nbucket_problem={NO_BUCKET}" if etcd and call.env["BUCKET"] == "try" else "none"
     try:
         name = await asyncio.to_thread(_save_etcd if etcd else _save_sqlite, call)
     except (OSError, sqlite3.Error, ValueError) as error:
@@ -53,6 +55,7 @@ async def snapshot(call: Call) -> Outcome:
         "time": int(file.stat().st_mtime),
         "version": k3s.program_of(guest).version,
         "ca": sha256_of(disk.path(f"{TLS}/server-ca.crt")),
+        "bucket": bucket,
     }
     return Outcome(out="".join(f"{key}={value}\n" for key, value in told.items()))
 
@@ -93,6 +96,20 @@ async def list_snapshots(call: Call) -> Outcome:
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         lines.append(f"snapshot={file.stat().st_size} {int(file.stat().st_mtime)} {file.name}\n")
     return Outcome(out="".join(lines))
+
+
+async def drop_snapshots(call: Call) -> Outcome:
+    """drop-snapshots.sh."""
+    (call.directory / "snapshot.yaml").unlink(missing_ok=True)
+    for name in call.env["NAMES"].split():
+        call.guest.disk.path(f"{SNAPSHOTS}/{name}").unlink(missing_ok=True)
+    return Outcome(1, err=f"{NO_BUCKET}\n") if call.env["BUCKET"] == "yes" else Outcome()
+
+
+async def list_bucket(call: Call) -> Outcome:
+    """list-bucket.sh; buckets are for container guests."""
+    (call.directory / "bucket.yaml").unlink(missing_ok=True)
+    return Outcome(1, err=f"{NO_BUCKET}\n")
 
 
 async def stop_k3s(call: Call) -> Outcome:
@@ -141,7 +158,7 @@ def _place_snapshot(call: Call) -> str:
     """Have the snapshot among the others; returns a problem."""
     disk, name = call.guest.disk, call.env["NAME"]
     if call.env["FROM"] == "s3":
-        return "simulation: this guest reaches no bucket\n"
+        return f"{NO_BUCKET}\n"
     target = disk.path(f"{SNAPSHOTS}/{name}")
     sent = call.directory / "snapshot.in"
     if call.env["FROM"] == "sent":
@@ -327,7 +344,9 @@ def _remove(path: Path) -> None:
 
 EFFECTS: dict[str, Effect] = {
     "drop-snapshot-copy.sh": drop_snapshot_copy,
+    "drop-snapshots.sh": drop_snapshots,
     "forget-passwords.sh": forget_passwords,
+    "list-bucket.sh": list_bucket,
     "list-snapshots.sh": list_snapshots,
     "put-identity.sh": put_identity,
     "read-identity.sh": read_identity,

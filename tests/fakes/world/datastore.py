@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import yaml
 from bootstrap.errors import GuestError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.versions import is_newer
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.vm import FakeVm
@@ -22,8 +25,24 @@ if TYPE_CHECKING:
 
 MARKER = "marker"
 TAKEN_S = 1_740_830_400
+MADE = datetime.fromtimestamp(TAKEN_S, tz=UTC)
 CA = "ab" * 32
 TLS = "dGxzIGZpbGVz"
+
+
+@dataclass
+class FakeBucket:
+    """The bucket that servers' settings name, as k3s meets it.
+
+    Attributes:
+        keys: What lies there, with the server that sent it: `FOLDER/NAME`.
+        dead: Why nobody answers there; then k3s with the bucket in its settings takes no snapshot at all.
+        denied: Why uploads are refused; k3s exits with 0 all the same, and says it in a record.
+    """
+
+    keys: dict[str, str] = field(default_factory=dict)
+    dead: str = ""
+    denied: str = ""
 
 
 @dataclass
@@ -37,6 +56,8 @@ class Datastore:
         keys: Which CAs and keys the cluster has; each rotation makes others. Those on a guest's disk: `keys` there.
         taken_keys: The same of a snapshot.
         readable: Whether the Secrets in the data can be read with the keys that the servers have.
+        bucket: The bucket, if there is one.
+        failed: k3s's records of uploads that failed.
     """
 
     taken: dict[str, dict[MachineName, KubeNode]] = field(default_factory=dict)
@@ -45,6 +66,17 @@ class Datastore:
     keys: str = "keys 1"
     taken_keys: dict[str, str] = field(default_factory=dict)
     readable: bool = True
+    bucket: FakeBucket = field(default_factory=FakeBucket)
+    failed: list[Snapshot] = field(default_factory=list)
+
+    def records(self, folder: str) -> tuple[Snapshot, ...]:
+        """k3s's records of a folder in the bucket: whatever lies there, with no regard to whose it is."""
+        there = [
+            Snapshot(name=key.rpartition("/")[2], machine=MachineName(server), location=f"s3://snaps/{key}", made=MADE)
+            for key, server in self.bucket.keys.items()
+            if key.startswith(folder)
+        ]
+        return (*there, *self.failed)
 
 
 @dataclass
@@ -74,16 +106,60 @@ class DataScripts:
         version = self._installed()
         self.world.datastore.versions[name] = version
         text = f"data of {name}"
+        sent = self._send(name, env["BUCKET"], files.get("snapshot.yaml", "")) if etcd else "bucket=none\n"
         self.vm.files[f"snapshots/{name}"] = text
-        if "snapshot.yaml" in files:
-            self.vm.files["bucket"] = files["snapshot.yaml"]
         if env["FETCH"] == "1":
             self.vm.files["snapshot.out"] = text
         digest = hashlib.sha256(text.encode()).hexdigest()
         return (
             f"name={name}\nkind={'etcd' if etcd else 'sqlite'}\nsize={len(text)}\nsha256={digest}\ntime={made_s}\n"
-            f"version={version}\nca={CA}\n"
+            f"version={version}\nca={CA}\n{sent}"
         )
+
+    def _send(self, name: str, wanted: str, given: str) -> str:
+        """What k3s does with the bucket of the settings it is given, or of the server's own, and what is told of it."""
+        if wanted == "no":
+            return "bucket=none\n"
+        settings = yaml.safe_load(given or self.vm.files["config.yaml"])
+        assert settings.get("etcd-s3"), "a snapshot for a bucket that no settings name"
+        bucket = self.world.datastore.bucket
+        if bucket.dead:
+            if wanted == "must":
+                raise self._refuse("snapshot.sh", f"failed to initialize S3 client: {bucket.dead}")
+            return f"bucket=failed\nbucket_problem={bucket.dead}\n"
+        key = "/".join(part for part in (settings.get("etcd-s3-folder", ""), name) if part)
+        if bucket.denied:
+            place, server = f"s3://snaps/{key}", MachineName(self.vm.name)
+            refused = Snapshot(name=name, machine=server, location=place, problem=bucket.denied)
+            self.world.datastore.failed.append(refused)
+            return "bucket=failed\nbucket_problem=k3s tells no reason here\n"
+        bucket.keys[key] = self.vm.name
+        self.vm.files["bucket"] = given
+        return "bucket=sent\n"
+
+    def _drop_snapshots(self, env: dict[str, str], files: dict[str, str]) -> str:
+        settings = yaml.safe_load(files.get("snapshot.yaml") or self.vm.files["config.yaml"])
+        for name in env["NAMES"].split():
+            self.vm.files.pop(f"snapshots/{name}", None)
+            if env["BUCKET"] == "yes":
+                folder = settings.get("etcd-s3-folder", "")
+                self.world.datastore.bucket.keys.pop(f"{folder}/{name}" if folder else name, None)
+        return ""
+
+    def _list_bucket(self, _env: dict[str, str], files: dict[str, str]) -> str:
+        bucket, settings = self.world.datastore.bucket, yaml.safe_load(files["bucket.yaml"])
+        if bucket.dead:
+            raise self._refuse("list-bucket.sh", f"failed to initialize S3 client: {bucket.dead}")
+        items = [
+            {
+                "kind": "ETCDSnapshotFile",
+                "spec": {"snapshotName": each.name, "nodeName": each.machine, "location": each.location},
+                "status": {"size": "7", "creationTime": MADE.isoformat(), "readyToUse": True},
+            }
+            for each in self.world.datastore.records(settings.get("etcd-s3-folder", ""))
+            if not each.problem
+        ]
+        return json.dumps({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
 
     def _installed(self) -> str:
         return self.world.releases.get(self.vm.k3s_sha256, VERSION)
@@ -117,6 +193,10 @@ class DataScripts:
             self.vm.files[f"snapshots/{name}"] = self.vm.files.pop("snapshot.in")
         if env["FROM"] != "s3" and f"snapshots/{name}" not in self.vm.files:
             raise self._refuse("restore.sh", f"there is no {name}")
+        if env["FROM"] == "s3":
+            key = f"{env['FOLDER']}/{name}" if env["FOLDER"] else name
+            if key not in self.world.datastore.bucket.keys:
+                raise self._refuse("restore.sh", "The specified key does not exist.")
         self.world.log(f"restore {self.vm.name}")
         self.world.kube_nodes.clear()
         self.world.kube_nodes.update(self.world.datastore.taken[name])

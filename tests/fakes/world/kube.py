@@ -126,7 +126,11 @@ class FakeKube:
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         self._check()
-        return self.world.snapshots
+        config = next((vm.files["config.yaml"] for vm in self.world.vms.values() if vm.unit == "k3s"), "{}")
+        settings = yaml.safe_load(config)
+        if not settings.get("etcd-s3"):
+            return self.world.snapshots
+        return (*self.world.snapshots, *self.world.datastore.records(settings.get("etcd-s3-folder", "")))
 
     def close(self) -> None:
         """Nothing is held."""

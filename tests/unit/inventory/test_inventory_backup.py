@@ -52,6 +52,25 @@ def test_the_buckets_keys_come_from_the_environment(load: Load) -> None:
     )
 
 
+def test_the_folder_is_the_clusters_unless_it_is_said_otherwise(load: Load) -> None:
+    """Two clusters in one folder list, prune and restore each other's snapshots: seen with k3s 1.36.3."""
+
+    def folder(text: str) -> str:
+        s3 = load(f"cluster: attic\nbackup: {{s3: {{bucket: snaps{text}}}}}").spec.backup.s3
+        assert s3 is not None
+        return s3.folder
+
+    assert folder("") == "attic"
+    assert folder(", folder: homelab") == "homelab"
+    assert folder(", folder: /") == ""
+
+
+def test_how_many_are_kept_on_demand_and_in_the_bucket(load: Load) -> None:
+    backup = load("backup: {on_demand_retention: 7, s3: {bucket: snaps, retention: 60}}").spec.backup
+    assert backup.s3 is not None
+    assert (backup.on_demand_retention, backup.s3.retention) == (7, 60)
+
+
 def test_the_variables_can_have_other_names_and_may_be_unset(load: Load) -> None:
     text = "backup: {s3: {bucket: snaps, access_key_env: MINE, secret_key_env: ALSO_MINE}}"
     environ = {**ENVIRON, "MINE": "AK", "AWS_SECRET_ACCESS_KEY": "another"}

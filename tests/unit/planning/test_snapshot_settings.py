@@ -41,6 +41,7 @@ def test_every_server_with_etcd_has_the_schedule_and_the_bucket() -> None:
         "etcd-s3-folder": "lab",
         "etcd-s3-access-key": "AK",
         "etcd-s3-secret-key": "SK",
+        "etcd-s3-retention": 42,
     }
     assert config(SPEC, etcd=True, join=None) == wanted
     assert config(SPEC, etcd=False, join=ADDRESS) == wanted
@@ -59,6 +60,19 @@ def test_what_is_not_said_is_left_to_k3s() -> None:
     assert settings["etcd-s3-insecure"] is True
     assert settings["etcd-s3-skip-ssl-verify"] is True
     assert not {"etcd-s3-access-key", "etcd-s3-secret-key", "etcd-s3-folder"} & settings.keys()
+
+
+def test_in_the_bucket_where_all_servers_are_counted_together_more_are_kept_than_on_one() -> None:
+    def kept(backup: BackupSpec) -> object:
+        text = render_config(replace(SPEC, backup=backup), server(), address=ADDRESS, etcd=True, join=None)
+        return yaml.safe_load(text)["etcd-s3-retention"]
+
+    assert kept(BackupSpec(s3=BUCKET)) == 15  # three servers, with k3s's own five each
+    assert kept(BackupSpec(retention=14, s3=replace(BUCKET, retention=60))) == 60
+
+
+def test_a_snapshot_that_we_take_for_the_bucket_prunes_nothing_there() -> None:
+    assert "etcd-s3-retention" not in yaml.safe_load(render_bucket(BUCKET, MachineName("demo-cp-1")))
 
 
 def test_the_keys_are_in_no_text_made_for_people() -> None:
