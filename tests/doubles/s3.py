@@ -1,7 +1,8 @@
 """A small S3 server for tests: buckets of one process, addressed by path, that checks each request's signature.
 
-It knows HEAD, PUT, GET and DELETE of an object, HEAD of a bucket, and its listing (version 2). Its answers to requests
-that are not signed well are S3's. The signature is checked from the request as it came, by a code of its own.
+It knows HEAD, PUT, GET and DELETE of an object, HEAD of a bucket, and its listing (version 2), and it can deny uploads.
+Its answers to requests that are not signed well are S3's. The signature is checked from the request as it came, by a
+code of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -35,6 +37,10 @@ class Buckets:
     """By bucket and key."""
     refused: list[str] = field(default_factory=list)
     """Why requests were refused, in order."""
+    denies: str = ""
+    """Says so to all uploads, such as `Access Denied.`."""
+    about: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """Of an object, by bucket and key: when it came, and what was noted of it."""
 
 
 @contextmanager
@@ -74,14 +80,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if bucket not in self.held.objects:
             self._error(404, "NoSuchBucket", "The specified bucket does not exist")
         elif key:
-            self._object(self.held.objects[bucket], key, body)
+            self._object(bucket, key, body)
         else:
-            self._bucket(self.held.objects[bucket], dict(urllib.parse.parse_qsl(url.query)))
+            self._bucket(bucket, dict(urllib.parse.parse_qsl(url.query)))
 
     do_HEAD = do_PUT = do_DELETE = do_GET  # noqa: N815 - the base class's names
 
-    def _object(self, objects: dict[str, bytes], key: str, body: bytes) -> None:
-        if self.command == "PUT":
+    def _object(self, bucket: str, key: str, body: bytes) -> None:
+        objects = self.held.objects[bucket]
+        if self.command == "PUT" and self.held.denies:
+            self._error(403, "AccessDenied", self.held.denies)
+        elif self.command == "PUT":
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            noted = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
+            came = datetime.now(UTC).isoformat(timespec="milliseconds")
+            self.held.about[bucket, key] = {"last-modified": came.replace("+00:00", "Z"), **noted}
             objects[key] = body
             self._reply(200, b"")
         elif key not in objects:
@@ -90,25 +103,34 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             del objects[key]
             self._reply(204, b"")
         else:
-            self._reply(200, objects[key], "application/octet-stream")
+            self._reply(200, objects[key], "application/octet-stream", self.held.about.get((bucket, key)))
 
-    def _bucket(self, objects: dict[str, bytes], query: dict[str, str]) -> None:
+    def _bucket(self, bucket: str, query: dict[str, str]) -> None:
+        objects = self.held.objects[bucket]
         if self.command == "GET" and query.get("list-type") != "2":
             self._error(501, "NotImplemented", "Only the second version of the listing is there.")
             return
         rows = [
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(data)}</Size></Contents>"
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{self._came(bucket, key)}</LastModified>"
+            f"<Size>{len(data)}</Size></Contents>"
             for key, data in sorted(objects.items())
             if key.startswith(query.get("prefix", ""))
         ]
         text = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(rows)}</ListBucketResult>"
         self._reply(200, text.encode())
 
+    def _came(self, bucket: str, key: str) -> str:
+        return self.held.about.get((bucket, key), {}).get("last-modified", "2026-01-01T00:00:00.000Z")
+
     def _error(self, code: int, name: str, message: str) -> None:
         self._reply(code, f"<Error><Code>{name}</Code><Message>{escape(message)}</Message></Error>".encode())
 
-    def _reply(self, code: int, data: bytes, content_type: str = "application/xml") -> None:
+    def _reply(
+        self, code: int, data: bytes, content_type: str = "application/xml", about: dict[str, str] | None = None
+    ) -> None:
         self.send_response(code)
+        for name, value in (about or {}).items():
+            self.send_header(name, value)
         if code != 204:
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(data)))

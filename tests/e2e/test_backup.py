@@ -124,6 +124,44 @@ def test_a_snapshot_in_the_bucket_brings_it_back_as_well(cluster: Cluster) -> No
     assert cluster.has_it()
 
 
+def test_a_bucket_in_trouble_is_told_of_and_stops_no_plain_snapshot(cluster: Cluster) -> None:
+    bucket = cluster.bucket
+    bucket.denies = "Access Denied."
+    denied = cluster.run("backup", "--name", "denied", "--to", "s3", expect=1)
+    assert "is on this server, but not in the bucket saved" in denied.err
+    assert "Access Denied." in denied.err
+    plain = cluster.run("backup", "--name", "denied")
+    assert "not in the bucket saved: Access Denied." in plain.err
+    bucket.denies = ""
+    gone = bucket.objects.pop("saved")
+    dead = cluster.run("backup", "--name", "dead")
+    assert "bucket saved does not exist" in dead.err
+    assert "bucket saved does not exist" in cluster.run("backups").out
+    bucket.objects["saved"] = gone
+    assert not [key for key in gone if "denied" in key or "dead" in key]
+
+
+def test_one_from_before_there_was_a_folder_is_listed_and_brings_it_back_and_anothers_is_not(cluster: Cluster) -> None:
+    held = cluster.bucket.objects["saved"]
+    assert all(key.startswith("lab/") for key in held), "the folder is the cluster's name"
+    cluster.run("backup", "--name", "old", "--to", "s3")
+    (key,) = (key for key in held if "/old-" in key)
+    name = key.rpartition("/")[2]
+    held[name] = held.pop(key)
+    held |= {"attic/etcd-snapshot-attic-cp-1-1990000000": b"x", "etcd-snapshot-attic-cp-1-1990000000": b"x"}
+    cluster.home.run(
+        "exec", "--machine", "lab-cp-1", "--lab", "--", f"sudo rm /var/lib/rancher/k3s/server/db/snapshots/{name}"
+    )
+    listed = cluster.run("backups", "-o", "json").json
+    assert f"s3://saved/{name}" in {row["location"] for row in listed["snapshots"]}
+    assert not [row for row in listed["snapshots"] if "attic" in row["name"]]
+    assert any("1 snapshot at the top of the bucket saved" in note for note in listed["notes"])
+    cluster.lose_it()
+    cluster.run("restore", name, "--yes")
+    assert cluster.well()
+    assert cluster.has_it()
+
+
 @pytest.mark.parametrize(
     "at", [r"lab-cp-2.*stop k3s", r"lab-cp-1.*restore .*\.\.\.|lab-cp-1.*restore", r"lab-cp-2.*join again"]
 )

@@ -194,6 +194,76 @@ def test_bucket_holds_snapshots_lists_them_and_gives_them_back(machines: Machine
     assert bucket.refused == []
 
 
+def test_a_denied_upload_ends_well_and_is_in_a_record_alone(machines: Machines, bucket: s3.Buckets) -> None:
+    """As seen with k3s 1.36.3: exit code 0, one line `saved.` instead of two, and status.error."""
+    server = machines.server("s1", cluster_init=True, **in_bucket(bucket))
+    cluster = Cluster(server)
+    cluster.wait_ready("s1")
+    good = server.run("etcd-snapshot", "save", "--name", "good")
+    assert len(re.findall(r'msg="Snapshot good-s1-\d+ saved\."', good.stderr)) == 2
+    bucket.denies = "Access Denied."
+    denied = server.run("etcd-snapshot", "save", "--name", "denied")
+    assert denied.returncode == 0
+    assert len(re.findall(r'msg="Snapshot denied-s1-\d+ saved\."', denied.stderr)) == 1
+    found = {o["metadata"]["name"].partition("-denied")[0]: o for o in objects(cluster) if "denied" in str(o["spec"])}
+    assert found["local"]["status"]["readyToUse"] is True
+    record = found["s3"]
+    assert record["status"]["readyToUse"] is False
+    assert record["status"]["error"]["message"] == "Access Denied."
+    assert record["status"]["size"] == "0"
+    assert "annotations" not in record["metadata"]
+    assert record["metadata"]["finalizers"] == ["wrangler.cattle.io/managed-etcd-snapshots-controller"]
+    assert record["spec"]["nodeName"] == "s1"
+    save(server, "--name", "later", "--etcd-s3=false")
+    assert record["metadata"]["name"] in {o["metadata"]["name"] for o in objects(cluster)}, "it stays for a day"
+    cluster.close()
+
+
+def test_others_in_the_bucket_are_listed_and_pruned_by_the_beginning_of_their_keys(
+    machines: Machines, bucket: s3.Buckets
+) -> None:
+    server = machines.server("s1", cluster_init=True, **in_bucket(bucket, etcd_s3_folder="lab"))
+    others = {"lab/nightly-other-cp-1-1700000000", "lab2/nightly-lab2-cp-1-1700000000", "top-s1-1700000000"}
+    bucket.objects["backups"] |= dict.fromkeys(others, b"theirs")
+    name = save(server, "--name", "nightly")
+    items = [item for item in listed(server) if item["spec"]["location"].startswith("s3://")]
+    assert {item["spec"]["location"].removeprefix("s3://backups/") for item in items} == {
+        "lab/nightly-other-cp-1-1700000000",
+        "lab2/nightly-lab2-cp-1-1700000000",
+        f"lab/{name}",
+    }
+    assert {item["spec"]["nodeName"] for item in items} == {"s1", "s3"}
+    everything = listed(server, "--etcd-s3-folder", "")
+    assert len([item for item in everything if "s3" in item["spec"]]) == 4
+    assert set(bucket.objects["backups"]) == {*others, f"lab/{name}"}, "to save prunes nothing"
+    save(server, "--name", "nightly", "--etcd-s3-retention", "1")
+    assert "lab/nightly-other-cp-1-1700000000" not in bucket.objects["backups"]
+    assert len([key for key in bucket.objects["backups"] if key.startswith("lab/")]) == 1
+
+
+def test_what_is_listed_is_a_list_of_records_and_the_servers_own_settings_are_passed_over(machines: Machines) -> None:
+    server = machines.server("s1", cluster_init=True)
+    name = save(server)
+    (server.server_dir / "db/snapshots/x.sqlite").write_bytes(b"ours")
+    done = server.run("etcd-snapshot", "ls", "-o", "json")
+    found = json.loads(done.stdout)
+    assert (found["kind"], found["apiVersion"], found["metadata"]) == ("List", "v1", {})
+    assert {item["metadata"]["name"] for item in found["items"]} == {f"local-{name}", "local-x.sqlite"}
+    assert all(item["metadata"].keys() == {"name", "labels"} for item in found["items"])
+    assert "Unknown flag --cluster-init found in config.yaml, skipping" in done.stderr
+
+
+def test_a_bucket_that_is_not_there_keeps_k3s_from_any_snapshot(machines: Machines, bucket: s3.Buckets) -> None:
+    server = machines.server("s1", cluster_init=True, **in_bucket(bucket, etcd_s3_bucket="nosuch"))
+    done = server.run("etcd-snapshot", "save")
+    assert done.returncode == 1
+    said = "failed to initialize S3 client: bucket nosuch does not exist"
+    assert f'level=fatal msg="Error: see server log for details: {said}"' in done.stderr
+    assert not list((server.server_dir / "db").glob("snapshots/on-demand*"))
+    assert server.run("etcd-snapshot", "ls").returncode == 1
+    save(server, "--etcd-s3=false")
+
+
 def test_bucket_that_refuses_is_told_of(machines: Machines, bucket: s3.Buckets) -> None:
     server = machines.server("s1", cluster_init=True, **in_bucket(bucket, etcd_s3_secret_key="wrong"))
     done = server.run("etcd-snapshot", "save")

@@ -37,7 +37,8 @@ class Deleting:
             return self.delete_pod(old, grace_s)
         if resource.plural == "nodes":
             return self._delete_node(old)
-        if meta.get("finalizers"):
+        # What holds a snapshot's record is k3s itself, which lets it go at once.
+        if meta.get("finalizers") and resource.plural != "etcdsnapshotfiles":
             held = {**old, "metadata": {**meta, "deletionTimestamp": meta.get("deletionTimestamp") or stamp()}}
             return [(resource.plural, meta.get("namespace", ""), meta["name"], held)]
         return self.remove(resource, old)

@@ -26,6 +26,7 @@ def s3_settings(options: Options) -> Obj | None:
         return None
     found: Obj = {name: options.one(flag) for flag, name in S3_SETTINGS.items() if options.one(flag)}
     found |= {name: True for flag, name in S3_SWITCHES.items() if options.on(flag)}
+    # Until it is told how many to keep in the bucket: as many as on the disk (k3s: pkg/cli/server/server.go).
     retention = options.one("etcd-s3-retention", options.one("etcd-snapshot-retention", "5"))
     return {"endpoint": "s3.amazonaws.com", "region": "us-east-1", "retention": int(retention), **found}
 
@@ -34,7 +35,7 @@ class S3:
     """One bucket, addressed by path, with requests signed by AWS signature version 4."""
 
     def __init__(self, settings: Obj) -> None:
-        self.settings = settings
+        self.settings, self.headers = settings, dict[str, str]()
         self.bucket, self.folder = settings.get("bucket", ""), settings.get("folder", "").strip("/")
         if not self.bucket:
             raise ValueError("failed to initialize S3 client: s3 bucket name was not set")
@@ -48,8 +49,10 @@ class S3:
     def key(self, name: str) -> str:
         return f"{self.folder}/{name}" if self.folder else name
 
-    def put(self, name: str, data: bytes) -> None:
-        self._must("PUT", self.key(name), data)
+    def put(self, name: str, data: bytes, *, node: str, token_hash: str) -> None:
+        """Upload a snapshot, with what k3s notes of it."""
+        about = {"x-amz-meta-k3s-node-name": node, "x-amz-meta-k3s-token-hash": token_hash}
+        self._must("PUT", self.key(name), data, about=about)
 
     def get(self, name: str) -> bytes:
         return self._must("GET", self.key(name))
@@ -61,29 +64,48 @@ class S3:
             self._must("DELETE", self.key(name))
         return there
 
-    def names(self) -> dict[str, int]:
-        """The names in our folder, with their sizes in bytes."""
-        prefix = self.key("")
+    def found(self, prefix: str | None = None) -> list[str]:
+        """The keys that begin so, those longest there first; else with the folder's name, for which k3s asks alike."""
+        prefix = self.folder if prefix is None else prefix
         raw = self._must("GET", "", query={"list-type": "2", "prefix": prefix}).decode()
-        found = re.findall(r"<Contents>.*?<Key>(.*?)</Key>.*?<Size>(\d+)</Size>.*?</Contents>", raw, re.DOTALL)
-        names = {html.unescape(key).removeprefix(prefix): int(size) for key, size in found}
-        return {name: size for name, size in names.items() if "/" not in name}
+        found = re.findall(r"<Contents>.*?<Key>(.*?)</Key>.*?<LastModified>(.*?)</LastModified>", raw, re.DOTALL)
+        return [html.unescape(key) for key, _ in sorted(found, key=lambda each: each[1])]
 
-    def _must(self, method: str, key: str, data: bytes = b"", query: dict[str, str] | None = None) -> bytes:
-        status, raw = self._ask(method, key, data, query)
+    def about(self, key: str) -> dict[str, str]:
+        """The headers of an object."""
+        self._must("HEAD", key)
+        return self.headers
+
+    def _must(
+        self,
+        method: str,
+        key: str,
+        data: bytes = b"",
+        query: dict[str, str] | None = None,
+        about: dict[str, str] | None = None,
+    ) -> bytes:
+        status, raw = self._ask(method, key, data, query, about)
         if status >= 300:
             found = re.search(rb"<Message>(.*?)</Message>", raw)
             raise ValueError(found[1].decode() if found else f"S3 answered {status}")
         return raw
 
-    def _ask(self, method: str, key: str, data: bytes = b"", query: dict[str, str] | None = None) -> tuple[int, bytes]:
+    def _ask(
+        self,
+        method: str,
+        key: str,
+        data: bytes = b"",
+        query: dict[str, str] | None = None,
+        about: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         path = "/" + urllib.parse.quote(f"{self.bucket}/{key}".rstrip("/"))
         text = "&".join(f"{quoted(k)}={quoted(v)}" for k, v in sorted((query or {}).items()))
-        headers = sign_v4(self.settings, method, path, text, data)
+        headers = sign_v4(self.settings, method, path, text, data) | (about or {})
         connection = self._connect()
         try:
             connection.request(method, f"{path}?{text}" if text else path, data, headers)
             answer = connection.getresponse()
+            self.headers = {name.lower(): value for name, value in answer.getheaders()}
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise ValueError(f"{method} {path}: {error}") from error

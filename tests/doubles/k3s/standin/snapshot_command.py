@@ -20,6 +20,14 @@ snapshot-retention output
 """
 
 
+def pass_over(command: Command) -> None:
+    """Warn of settings that are the server's alone, as k3s does at each call."""
+    own = {word.rstrip("!") for word in SNAPSHOT_FLAGS.split()}
+    for name in command.options.given:
+        if name.removeprefix("etcd-") not in own:
+            log("warning", f"Unknown flag --{name} found in config.yaml, skipping\n")
+
+
 def snapshot_request(command: Command) -> Obj:
     """What `etcd-snapshot` asks of the server. Raises Fatal where the words make no sense."""
     verb, *names = command.words or ["save"]
@@ -33,6 +41,8 @@ def snapshot_request(command: Command) -> Obj:
     if {"compress", "snapshot-compress"} & set(command.flags):
         raise Fatal(f"a compressed snapshot is not something that the {WHAT_THIS_IS} takes")
     retention = int(command.flags.get("snapshot-retention", "5")) if verb == "prune" else 0
+    # As k3s: to save prunes nothing on the disk, and in the bucket only by a retention of its own in the settings.
+    command.options.values["etcd-snapshot-retention"] = [str(retention)]
     request = {"operation": verb, "retention": retention, "name": names or [command.flags.get("name", "on-demand")]}
     optional = {"dir": command.flags.get("dir"), "s3": s3_settings(command.options)}
     return request | {key: value for key, value in optional.items() if value}
@@ -41,6 +51,7 @@ def snapshot_request(command: Command) -> Obj:
 def etcd_snapshot(argv: list[str]) -> int:
     """k3s etcd-snapshot save|ls|delete|prune."""
     command = Command(argv, SNAPSHOT_FLAGS)
+    pass_over(command)
     request, output = snapshot_request(command), command.flags.get("output", "")
     if output not in ("", "table", "json", "yaml"):
         raise Fatal(f"Error: invalid output format: {output}")
@@ -59,7 +70,7 @@ def etcd_snapshot(argv: list[str]) -> int:
 
 def print_snapshots(answer: Obj, output: str) -> None:
     if output == "json":
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(json.dumps(answer, indent=4) + "\n")
     elif output == "yaml":
         sys.stdout.write("\n".join(yaml_lines(answer)) + "\n")
     else:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -22,8 +20,11 @@ from .schedule import cron_next
 from .settings import Options
 from .shapes import Obj, Reply
 from .snapshot_files import render_snapshot
+from .snapshot_records import in_bucket, on_disk, record, shown, taken_at, token_hash
 from .telling import log, stamp
 from .versions import WHAT_THIS_IS
+
+RECORDS = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 
 
 class Snapshots:
@@ -34,12 +35,20 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def answer(self, data: bytes) -> Reply:
-        """What `k3s etcd-snapshot` asks of the server, as k3s's own command does: POST /db/snapshot."""
+        """What `k3s etcd-snapshot` asks of the server, as k3s's own command does: POST /db/snapshot.
+
+        With a bucket nothing is done before that one has answered, also what is for the disk.
+        """
         if not isinstance(self.api.cluster, Etcd):
             return 400, status_object("Failure", 400, "BadRequest", "etcd datastore disabled")
         request = json.loads(data)
         operations: dict[str, Callable[[Obj], Obj]] = {"save": self.save, "list": self.listing, "delete": self.delete,
                                                        "prune": self.prune}  # fmt: skip
+        try:
+            if request.get("s3"):
+                S3(request["s3"])
+        except ValueError as error:
+            return 400, status_object("Failure", 400, "BadRequest", str(error))
         try:
             return 200, operations[request["operation"]](request)
         except (OSError, ValueError) as error:
@@ -56,7 +65,7 @@ class Snapshots:
         return folder
 
     def save(self, request: Obj) -> Obj:
-        """Take one. Files in excess of the retention go, unless it is 0."""
+        """Take one. Those in excess of the retention go, unless it is 0. A refused upload is in a record alone."""
         if not self._lock.acquire(blocking=False):
             raise ValueError("snapshot save already in progress")
         try:
@@ -65,22 +74,46 @@ class Snapshots:
             path = self.folder(request) / name
             path.parent.stat()
             log("info", f"Saving etcd snapshot to {path}")
-            data = render_snapshot(self.store)
-            write_file(path, data)
+            write_file(path, render_snapshot(self.store))
+            entry = {"snapshotName": name, "nodeName": self.node, "location": f"file://{path}",
+                     "size": path.stat().st_size, "created": taken_at(name, 0), "hash": self._token_hash()}  # fmt: skip
+            self._write_down(record(entry))
             result: Obj = {"created": [name], "deleted": self._retain(request, base)}
             if request.get("s3"):
-                bucket = S3(request["s3"])
-                log("info", f"Uploading snapshot to s3://{bucket.bucket}/{bucket.key(name)}")
-                bucket.put(name, data)
-                result["created"].append(name)
-                log("info", f"S3 upload complete for {name}")
+                more = self._upload(request["s3"], entry, path, base)
+                result = {kind: [*names, *more[kind]] for kind, names in result.items()}
         finally:
             self._lock.release()
         self.reconcile(request)
         return result
 
+    def _upload(self, settings: Obj, entry: Obj, path: Path, base: str) -> Obj:
+        """Into the bucket, and old ones out of it, whether the upload was refused or not."""
+        name, failed = path.name, {**entry, "s3": shown(settings), "size": 0, "hash": ""}
+        try:
+            bucket = S3(settings)
+        except ValueError as error:
+            log("warning", f"Unable to initialize S3 client: {error}")
+            self._write_down(record({**failed, "nodeName": "s3", "location": "", "error": str(error)}))
+            return {"created": [], "deleted": []}
+        place = f"s3://{bucket.bucket}/{bucket.key(name)}"
+        log("info", f"Saving etcd snapshot {name} to S3")
+        log("info", f"Uploading snapshot to {place}")
+        try:
+            bucket.put(name, path.read_bytes(), node=self.node, token_hash=entry["hash"])
+        except ValueError as error:
+            log("error", f"Error received during snapshot upload to S3: {error}")
+            self._write_down(record({**failed, "location": place, "error": str(error)}))
+            return {"created": [], "deleted": self._retain_in_bucket(bucket, base)}
+        log("info", f"S3 upload complete for {name}")
+        self._write_down(record({**entry, "s3": shown(settings), "location": place}))
+        return {"created": [name], "deleted": self._retain_in_bucket(bucket, base)}
+
+    def _token_hash(self) -> str:
+        return token_hash((self.store.get("_bootstrap", "", "bootstrap") or {}).get("token", ""))
+
     def listing(self, request: Obj) -> Obj:
-        items = [self._object(entry) for entry in self._found(request)]
+        items = [record(entry, listed=True) for entry in self._found(request)]
         return {"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}
 
     def delete(self, request: Obj) -> Obj:
@@ -101,75 +134,62 @@ class Snapshots:
         return {"deleted": deleted}
 
     def prune(self, request: Obj) -> Obj:
-        result = {"deleted": self._retain(request, request["name"][0])}
+        base = request["name"][0]
+        result = {"deleted": self._retain(request, base)}
+        if request.get("s3"):
+            result["deleted"] += self._retain_in_bucket(S3(request["s3"]), base)
         self.reconcile(request)
         return result
 
     def _retain(self, request: Obj, base: str) -> list[str]:
+        """By the beginning of a name alone, whatever comes after it."""
         keep = int(request.get("retention", self.options.one("etcd-snapshot-retention", "5")))
-        mine = [e for e in self._found({**request, "s3": None}) if e["snapshotName"].startswith(f"{base}-{self.node}-")]
+        mine = [entry for entry in on_disk(self.folder(request), self.node) if entry["snapshotName"].startswith(base)]
         surplus = sorted(mine, key=lambda entry: -entry["created"])[keep:] if keep else []
         for entry in surplus:
             log("info", f"Removing local snapshot {entry['location'].removeprefix('file://')}")
             Path(entry["location"].removeprefix("file://")).unlink()
-        deleted = [entry["snapshotName"] for entry in surplus]
-        if request.get("s3") and keep:
-            bucket = S3(request["s3"])
-            names = [name for name in bucket.names() if name.startswith(f"{base}-{self.node}-")]
-            for name in sorted(names, key=lambda name: -taken_at(name, 0))[int(request["s3"].get("retention", keep)) :]:
-                bucket.delete(name)
-                deleted.append(name)
-        return deleted
+        return [entry["snapshotName"] for entry in surplus]
+
+    def _retain_in_bucket(self, bucket: S3, base: str) -> list[str]:
+        """All servers', and all clusters' in the folder: by the beginning of a key, the last to come are kept."""
+        keep = int(bucket.settings.get("retention", 0))
+        names = [key.rpartition("/")[2] for key in bucket.found(bucket.key(base))]
+        surplus = names[: max(0, len(names) - keep)] if keep else []
+        for name in surplus:
+            log("info", f"Removing S3 snapshot: s3://{bucket.bucket}/{bucket.key(name)}")
+            bucket.delete(name)
+        return surplus
 
     def _found(self, request: Obj) -> list[Obj]:
         """What is on disk and in the bucket, oldest first."""
-        entries: list[Obj] = []
-        for path in self.folder(request).iterdir():
-            if path.is_file() and not path.name.startswith("."):
-                about = path.stat()
-                entries.append({"snapshotName": path.name, "nodeName": self.node, "location": f"file://{path}",
-                                "size": about.st_size, "created": taken_at(path.name, about.st_mtime)})  # fmt: skip
+        entries = on_disk(self.folder(request), self.node)
         if request.get("s3"):
-            bucket = S3(request["s3"])
-            shown = {name: bucket.settings[name] for name in ("endpoint", "bucket", "region", "insecure")
-                     if name in bucket.settings} | ({"prefix": bucket.folder} if bucket.folder else {})  # fmt: skip
-            for name, size in bucket.names().items():
-                where = f"s3://{bucket.bucket}/{bucket.key(name)}"
-                owner = re.sub(r"^.*?-([a-z0-9.-]+)-\d+$", r"\1", name) if self.node not in name else self.node
-                entries.append({"snapshotName": name, "nodeName": owner, "location": where, "size": size,
-                                "created": taken_at(name, 0), "s3": shown})  # fmt: skip
-        return sorted(entries, key=lambda entry: (entry["created"], entry["location"]))
-
-    def _object(self, entry: Obj) -> Obj:
-        """An ETCDSnapshotFile. Its name is k3s's: where it lies, the file's name, and a digest of both."""
-        digest = hashlib.sha256((entry["nodeName"] + entry["location"]).encode()).hexdigest()[:6]
-        place = "s3" if "s3" in entry else "local"
-        spec = {name: entry[name] for name in ("snapshotName", "nodeName", "location", "s3") if name in entry}
-        boot = self.store.get("_bootstrap", "", "bootstrap") or {}
-        notes = {ETCD_NOTE + "snapshot-token-hash": hashlib.sha256(boot.get("token", "").encode()).hexdigest()[:12]}
-        labels = {ETCD_NOTE + "snapshot-storage-node": "s3" if "s3" in entry else entry["nodeName"]}
-        name = f"{place}-{entry['snapshotName'].lower()}-{digest}"
-        made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry["created"]))
-        return {"kind": "ETCDSnapshotFile", "apiVersion": "k3s.cattle.io/v1",
-                "metadata": {"name": name, "labels": labels, "annotations": notes}, "spec": spec,
-                "status": {"creationTime": made, "readyToUse": True, "size": str(entry["size"])}}  # fmt: skip
+            entries += in_bucket(S3(request["s3"]))
+        return sorted(entries, key=lambda entry: (entry["created"], entry["snapshotName"], entry["location"]))
 
     def reconcile(self, request: Obj) -> None:
-        """Have an object for each snapshot of this server's and of the bucket, and none for those that are gone."""
-        base = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
-        wanted = {item["metadata"]["name"]: item for item in (self._object(e) for e in self._found(request))}
+        """Have an object for each snapshot of this server's and of the bucket, and none for those that are gone.
+
+        What failed stays written down for a day, here for ever.
+        """
+        wanted = {item["metadata"]["name"]: item for item in map(record, self._found(request))}
         places = {self.node} | ({"s3"} if request.get("s3") else set())
         known = set()
         for old in self.store.all("etcdsnapshotfiles"):
             meta = old["metadata"]
             known.add(meta["name"])
-            if meta["name"] not in wanted and meta["labels"].get(ETCD_NOTE + "snapshot-storage-node") in places:
-                self.api.call("DELETE", f"{base}/{meta['name']}")
+            gone = meta["name"] not in wanted and "error" not in old["status"]
+            if gone and meta["labels"].get(ETCD_NOTE + "snapshot-storage-node") in places:
+                self.api.call("DELETE", f"{RECORDS}/{meta['name']}")
         for name, item in wanted.items():
             if name not in known:
-                self.api.call("POST", base, item)
+                self._write_down(item)
         notes = {"metadata": {"annotations": {ETCD_NOTE + SNAPSHOTS_NOTE: stamp()}}}
         self.api.call("PATCH", f"/api/v1/nodes/{self.node}", notes, "application/merge-patch+json")
+
+    def _write_down(self, item: Obj) -> None:
+        self.api.call("POST", RECORDS, item)
 
     def run(self) -> NoReturn:
         """Take the scheduled ones."""
@@ -186,9 +206,3 @@ class Snapshots:
                 self.save(request)
             except (OSError, ValueError, ApiError) as error:
                 log("error", f"Failed to take etcd snapshot: {error}")
-
-
-def taken_at(name: str, otherwise: float) -> float:
-    """When a snapshot was taken: the end of its name says so."""
-    found = re.search(r"-(\d{9,11})$", name)
-    return float(found[1]) if found else otherwise
