@@ -42,6 +42,7 @@ def token(
 ) -> None:
     """Give the cluster a new token: k3s restarts with it on each machine, servers one at a time. kubeconfigs work on.
 
+    The old token joins machines until the last server has restarted.
     An interrupted rotation is finished by the same command.
     """
     from bootstrap.inventory import Overrides
@@ -83,4 +84,5 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: nothing to do"
     machines = tables.counted(len(_concerned(plan)), "machine")
-    return f"{plan.cluster}: {machines} with a new token, in {tables.seconds(report.took_s)}"
+    took = tables.seconds(report.took_s)
+    return f"{plan.cluster}: {machines} with a new token, in {took}; the old one joins nothing any more"

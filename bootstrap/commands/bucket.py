@@ -23,10 +23,15 @@ _LIST_TIMEOUT_S = 75.0
 
 @dataclass(frozen=True, kw_only=True)
 class BucketList:
-    """What k3s finds in a bucket, others' among it; and what the user should know, such as that nobody answered."""
+    """What k3s finds in a bucket, others' among it; and what the user should know, such as that nobody answered.
+
+    Attributes:
+        complete: Whether it is all there is; else k3s's records are the best there is.
+    """
 
     snapshots: tuple[Snapshot, ...] = ()
     notes: tuple[str, ...] = ()
+    complete: bool = False
 
 
 def ready_server(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, IPv4Address] | None:
@@ -67,7 +72,7 @@ def bucket_of(spec: ClusterSpec, ports: Ports, observed: Observed) -> BucketList
         reason = " ".join((error.details or str(error)).split())
         mend = "check its endpoint, keys and rights (backup.s3 in the inventory)"
         return BucketList(notes=(f"the bucket {s3.bucket} could not be listed: {reason}; {mend}",))
-    return BucketList(snapshots=tuple(each for each in found or () if in_bucket(each)))
+    return BucketList(snapshots=tuple(each for each in found or () if in_bucket(each)), complete=found is not None)
 
 
 def _has_etcd(observed: Observed, vm: VmRecord) -> bool:

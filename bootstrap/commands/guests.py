@@ -17,6 +17,7 @@ from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.checks_live import GuestSeen
 from bootstrap.planning.machines import login_user
+from bootstrap.planning.selinux import selinux_problem
 from bootstrap.ports import GuestScript, GuestShell, Ports
 
 _THREADS = 16
@@ -47,6 +48,7 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
                 machine=name,
                 machine_id=next(iter(facts.get("machine_id", [])), ""),
                 clock_s=_ahead_s(facts, ours_s),
+                selinux=selinux_problem(name, facts),
             )
             return _with_disk(seen, shell) if measures else seen
     except HomelabError as error:

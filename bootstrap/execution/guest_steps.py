@@ -29,6 +29,7 @@ from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.dual_stack import own_address6
 from bootstrap.planning.machines import login_user
+from bootstrap.planning.selinux import selinux_problem
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.planning.versions import is_newer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
@@ -80,6 +81,9 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     )
     context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
+    lacking = selinux_problem(step.machine, parse_lines(told))
+    if lacking:
+        context.warn(lane)(lacking)
     facts = parse_facts(told, address=address, address6=address6)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)

@@ -13,6 +13,7 @@ from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.addresses import choose_address
+from bootstrap.planning.selinux import selinux_problem
 from bootstrap.planning.template_steps import TemplateBuild
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
@@ -45,10 +46,14 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
     shell = wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
     try:
         _await_cloud_init(build, shell, lane, context)
-        facts = parse_facts(_run(shell, "facts.sh", context), address=address)
+        told = _run(shell, "facts.sh", context)
+        facts = parse_facts(told, address=address)
     except HomelabError:
         shell.close()
         raise
+    lacking = selinux_problem(build.name, parse_lines(told))
+    if lacking:
+        context.warn(lane)(lacking)
     context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn(lane)))
     return context.findings.guests.put(build.key, facts)
 

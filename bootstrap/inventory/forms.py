@@ -275,7 +275,7 @@ TAINT: Final = Text(
 )
 K3S_VERSION: Final = Text(
     label="a k3s version vX.Y.Z+k3sN",
-    pattern=r"v[0-9]+\.[0-9]+\.[0-9]+(?:-rc[0-9]+)?\+k3s[0-9]+",
+    pattern=r"v[0-9]+\.[0-9]+\.[0-9]+(?:-(?:alpha|beta|rc)(?:\.?[0-9]+)?)?\+k3s[0-9]+",
     parse=_same,
     explain=_version_hint,
 )

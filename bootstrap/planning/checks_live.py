@@ -36,6 +36,7 @@ class GuestSeen:
         clock_s: By how many seconds its clock is ahead of ours; None where it did not tell.
         writes_ms: How long single synced writes took on its etcd disk; empty where that was not measured.
         disk_problem: Why it could not be; empty where it could.
+        selinux: What SELinux lacks there, in words; empty where nothing.
         problem: Why it could not be asked at all; empty where it could.
     """
 
@@ -44,6 +45,7 @@ class GuestSeen:
     clock_s: float | None = None
     writes_ms: tuple[float, ...] = ()
     disk_problem: str = ""
+    selinux: str = ""
     problem: str = ""
 
 
@@ -122,6 +124,9 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
         )
     if problems:
         return failed("machines", few_lines(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+    lacking = [guest.selinux for guest in guests if guest.selinux]
+    if lacking:
+        return warning("machines", few_lines(lacking), "docs/templates.md tells how a template gets the packages")
     return ok("machines", f"logged in to {len(guests)}; each has a machine-id of its own")
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bootstrap.errors import PreflightError
 
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-rc(\d+))?\+k3s(\d+)")
-_RELEASED = 10**6
-"""A release comes after all its candidates."""
+VERSION = re.compile(
+    r"v(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)"
+    r"(?P<label>-(?P<stage>alpha|beta|rc)(?:\.?(?P<number>\d+))?)?\+k3s(?P<k3s>\d+)"
+)
+"""Also pre-releases: k3s's are called `-rc1`, Kubernetes' own `-alpha.1`, `-beta.0`, `-rc.0`."""
+
+_STAGES = ("alpha", "beta", "rc")
+_RELEASED = len(_STAGES)
+"""A release comes after all its pre-releases."""
 
 
 @dataclass(frozen=True, order=True)
@@ -32,19 +38,27 @@ class K3sVersion:
     Attributes:
         minor: Kubernetes' minor version.
         patch: Kubernetes' patch level.
-        candidate: Number of the release candidate; a million for the release itself.
+        stage: 0 alpha, 1 beta, 2 release candidate, 3 the release itself.
+        number: Of the pre-release; -1 for one without, which comes before its numbered ones (SemVer 2.0, 11.4.4).
         k3s: k3s's own patch level.
+        label: How the pre-release is written, such as `-rc1`; empty for a release.
     """
 
     minor: Minor
     patch: int
-    candidate: int
+    stage: int
+    number: int
     k3s: int
+    label: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         """As `k3s --version` and a node's kubeletVersion say it."""
-        candidate = "" if self.candidate == _RELEASED else f"-rc{self.candidate}"
-        return f"{self.minor}.{self.patch}{candidate}+k3s{self.k3s}"
+        return f"{self.minor}.{self.patch}{self.label}+k3s{self.k3s}"
+
+    @property
+    def is_prerelease(self) -> bool:
+        """Whether it is for those who try things out: no channel but `testing` may lead to it."""
+        return self.stage < _RELEASED
 
 
 def parse_version(text: str) -> K3sVersion:
@@ -53,24 +67,31 @@ def parse_version(text: str) -> K3sVersion:
     Raises:
         PreflightError: It is none.
     """
-    found = _VERSION.fullmatch(text)
+    found = VERSION.fullmatch(text)
     if found is None:
         raise PreflightError(
             f"{text!r} is not a k3s version",
             resolution="write it as the release page does, with v and +k3sN: v1.34.1+k3s1",
         )
-    major, minor, patch, candidate, k3s = found.groups()
+    stage, number = found["stage"], found["number"]
     return K3sVersion(
-        minor=Minor(int(major), int(minor)),
-        patch=int(patch),
-        candidate=_RELEASED if candidate is None else int(candidate),
-        k3s=int(k3s),
+        minor=Minor(int(found["major"]), int(found["minor"])),
+        patch=int(found["patch"]),
+        stage=_STAGES.index(stage) if stage else _RELEASED,
+        number=int(number) if number else -1,
+        k3s=int(found["k3s"]),
+        label=found["label"] or "",
     )
 
 
 def is_release(text: str) -> bool:
-    """Whether a text is called as releases are; a build of one's own may be called anything."""
-    return _VERSION.fullmatch(text) is not None
+    """Whether a text is called as releases and pre-releases are; a build of one's own may be called anything."""
+    return VERSION.fullmatch(text) is not None
+
+
+def is_prerelease(text: str) -> bool:
+    """Whether a text is called as alphas, betas and release candidates are."""
+    return is_release(text) and parse_version(text).is_prerelease
 
 
 def is_newer(found: str, than: str) -> bool:
@@ -83,8 +104,9 @@ class Stop:
     """Releases one of which etcd's data has to pass on the way up.
 
     Attributes:
-        first: The oldest that will do; also the one taken where the newest of its minor will not.
-        last: The newest that will do, or None for all later ones of that minor.
+        first: The oldest that will do.
+        last: The newest that will do, or None for all later ones of that minor. It is the one taken where the newest
+            of its minor will not do.
         why: For the user.
     """
 
@@ -97,6 +119,10 @@ class Stop:
         newest = self.last or version
         return version.minor == self.first.minor and self.first <= version <= newest
 
+    def taken(self, newest: K3sVersion) -> K3sVersion:
+        """The release to stop at, where the newest of this minor version is known."""
+        return newest if self.serves(newest) else (self.last or self.first)
+
     def passed_by(self, version: K3sVersion) -> bool:
         """Whether this release is beyond all that will do."""
         return version > self.last if self.last else version.minor > self.first.minor
@@ -105,11 +131,11 @@ class Stop:
 STOPS = (
     # etcd's announcement of December 2025 (etcd.io/blog/2025/zombie_members_upgrade) and k3s's release notes of
     # v1.32.11+k3s3 ("K3s v1.34 Upgrade Warning"): from etcd 3.5 only 3.5.26 leads to 3.6 safely, else members that
-    # were removed come back. v1.33.7+k3s3 has 3.5.26 (k3s#13493), v1.34 has 3.6, and so have later ones of v1.33
-    # (v1.33.13: 3.6.12, k3s#14183).
+    # were removed come back. v1.33.7+k3s3 is the first with it (k3s#13493), v1.33.10+k3s1 the last; v1.34 has 3.6, and
+    # so have later ones of v1.33 (v1.33.13: 3.6.12, k3s#14183).
     Stop(
         first=parse_version("v1.33.7+k3s3"),
-        last=parse_version("v1.33.7+k3s3"),
+        last=parse_version("v1.33.10+k3s1"),
         why="its etcd 3.5.26 is the only one from which etcd 3.6 is safe",
     ),
     # etcd.io/docs/v3.7/upgrades/upgrade_3_7: all members at 3.6.11 or later first. v1.36.1 has 3.6.7, v1.36.2 has
@@ -199,7 +225,7 @@ def ladder(
         minor = Minor(target.minor.major, number)
         if minor in stops:
             stop = stops[minor]
-            rungs.append(Rung(version=newest[minor] if stop.serves(newest[minor]) else stop.first, why=stop.why))
+            rungs.append(Rung(version=stop.taken(newest[minor]), why=stop.why))
         elif lowest.minor < minor < target.minor:
             rungs.append(Rung(version=newest[minor]))
     return (*rungs, Rung(version=target)) if target > lowest else ()

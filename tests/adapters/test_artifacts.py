@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -63,6 +64,18 @@ class TestReleases:
         with pytest.raises(ArtifactError, match="does not say which version") as caught:
             source.resolve(K3sSpec(channel="odd", channels_url=k3s.channels_url))
         assert "redirects to" in caught.value.details
+
+    def test_no_channel_but_testing_leads_to_a_pre_release(
+        self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
+    ) -> None:
+        for channel, version in (("latest", "v1.37.0-rc1+k3s1"), ("v1.37", "v1.37.0-beta.0+k3s1")):
+            server.redirects[f"/channels/{channel}"] = f"/releases/tag/{quote(version, safe='')}"
+            with pytest.raises(ArtifactError, match=f"is at the pre-release {re.escape(version)}"):
+                source.resolve(K3sSpec(channel=channel, channels_url=k3s.channels_url))
+        with pytest.raises(ArtifactError, match="is at the pre-release"):
+            source.newest(k3s, minor="v1.37")
+        server.redirects["/channels/testing"] = "/releases/tag/v1.37.0-rc1%2Bk3s1"
+        assert source.resolve(K3sSpec(channel="testing", channels_url=k3s.channels_url)) == "v1.37.0-rc1+k3s1"
 
     def test_a_release_is_fetched_once_and_verified(
         self, source: ReleaseSource, k3s: K3sSpec, server: ReleaseServer
@@ -299,6 +312,20 @@ class TestSeveralReleases:
             assert artifact.binary == several / version / "k3s"
             assert version.encode() in artifact.binary.read_bytes()
             assert source.check(k3s, version=version, arch="arm64").startswith(str(several / version))
+
+    def test_a_pre_release_is_the_newest_only_if_asked_for(self, source: ReleaseSource, tmp_path: Path) -> None:
+        directory = tmp_path / "trying"
+        directory.mkdir()
+        for version in ("v1.37.0-rc1+k3s1", "v1.37.0-alpha.1+k3s1", "v1.36.3+k3s1"):
+            write_artifacts(directory / version, version=version)
+        assert source.resolve(K3sSpec(artifacts=directory)) == "v1.36.3+k3s1"
+        assert source.resolve(K3sSpec(artifacts=directory, channel="testing")) == "v1.37.0-rc1+k3s1"
+        assert source.resolve(K3sSpec(artifacts=directory, version="v1.37.0-alpha.1+k3s1")) == "v1.37.0-alpha.1+k3s1"
+        with pytest.raises(ArtifactError, match="holds pre-releases of k3s alone") as caught:
+            source.resolve(K3sSpec(artifacts=directory, channel="v1.37"))
+        assert "v1.37.0-rc1+k3s1" in caught.value.details
+        with pytest.raises(ArtifactError, match="holds pre-releases"):
+            source.newest(K3sSpec(artifacts=directory), minor="v1.37")
 
     def test_the_newest_is_meant_unless_a_version_or_a_minor_is_named(
         self, source: ReleaseSource, several: Path

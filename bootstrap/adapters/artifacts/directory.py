@@ -15,10 +15,13 @@ from pathlib import Path
 
 from bootstrap.adapters.artifacts import layout
 from bootstrap.errors import ArtifactError
-from bootstrap.planning.versions import parse_version
+from bootstrap.planning.versions import is_prerelease, is_release, parse_version
 from bootstrap.ports import Artifact
 
 _SAYS = re.compile(r"^k3s version (\S+)", re.MULTILINE)
+TESTING = "testing"
+"""k3s's channel of pre-releases."""
+
 _MINOR = re.compile(r"v\d+\.\d+")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 _RUN_TIMEOUT_S = 20
@@ -29,7 +32,7 @@ def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
 
     Of one release it is what a file `version` (or `VERSION`) in it says, else what its binary says if it runs on this
     machine, else `wanted`. Of several it is the wanted one, or the newest of the channel where that is a minor
-    version (`v1.34`), else the newest.
+    version (`v1.34`), else the newest; a pre-release only where it is wanted by name, or for the channel `testing`.
 
     Args:
         path: The directory.
@@ -46,21 +49,33 @@ def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
         return _version_of_one(path, wanted=wanted)
     there = releases(path)
     if wanted is None:
-        return newest(path, minor=channel if _MINOR.fullmatch(channel) else None)
+        return newest(path, minor=channel if _MINOR.fullmatch(channel) else None, untested=channel == TESTING)
     if wanted not in there:
         raise _not_there(path, wanted, there)
     return wanted
 
 
-def newest(path: Path, *, minor: str | None) -> str:
-    """The newest release in an artifact directory; `minor` (`v1.34`): of that minor version.
+def newest(path: Path, *, minor: str | None, untested: bool = False) -> str:
+    """The newest release in an artifact directory.
+
+    Args:
+        path: The directory.
+        minor: Of this minor version (`v1.34`), or None for any.
+        untested: Whether a pre-release counts.
 
     Raises:
         ArtifactError: There is none.
     """
     _check_there(path)
     there = releases(path)
-    fitting = [version for version in there if minor is None or version.startswith(f"{minor}.")]
+    of_minor = [version for version in there if minor is None or version.startswith(f"{minor}.")]
+    fitting = [version for version in of_minor if untested or not is_prerelease(version)]
+    if of_minor and not fitting:
+        raise ArtifactError(
+            f"{path} holds pre-releases of k3s alone",
+            details=f"it holds {', '.join(of_minor)}",
+            resolution="name one (k3s.version): none is taken unless it is asked for",
+        )
     if not fitting:
         raise _not_there(path, f"{minor}.x" if minor else "", there)
     return max(fitting, key=parse_version)
@@ -94,7 +109,7 @@ def releases(path: Path) -> dict[str, Path]:
 
 def _subdirectories(path: Path) -> dict[str, Path]:
     try:
-        below = [each for each in path.iterdir() if layout.VERSION.fullmatch(each.name)]
+        below = [each for each in path.iterdir() if is_release(each.name)]
     except OSError as error:
         raise ArtifactError(f"cannot read the artifact directory {path}", details=str(error)) from error
     return {each.name: each for each in below if _has_binary(each)}
@@ -120,7 +135,7 @@ def _check_there(path: Path) -> None:
 
 
 def _not_there(path: Path, wanted: str, there: Iterable[str]) -> ArtifactError:
-    exact = layout.VERSION.fullmatch(wanted)
+    exact = is_release(wanted)
     return ArtifactError(
         f"{path} does not hold k3s {wanted}".rstrip(),
         details=f"it holds {', '.join(there) or 'no release that tells its version'}",

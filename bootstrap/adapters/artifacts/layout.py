@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from bootstrap.errors import ArtifactError
+from bootstrap.planning.versions import VERSION
 
-VERSION = re.compile(r"v\d+\.\d+\.\d+(?:-rc\d+)?\+k3s\d+")
 ARCHES = ("amd64", "arm64")
 
 _CHANNEL_TAG = re.compile(r".*/tag/([^/?#]+)/?$")
@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 
 def checked_version(version: str) -> str:
-    """The version itself. Raises ArtifactError unless it is `vX.Y.Z[-rcN]+k3sN`."""
+    """The version itself. Raises ArtifactError unless it is `vX.Y.Z+k3sN`, or a pre-release's."""
     if not VERSION.fullmatch(version):
         raise ArtifactError(
             f"{version!r} is not a k3s version",

@@ -9,6 +9,7 @@ from bootstrap.adapters.artifacts.download import Downloader
 from bootstrap.adapters.files import locked
 from bootstrap.errors import ArtifactError
 from bootstrap.model.cluster import K3sSpec
+from bootstrap.planning.versions import is_prerelease
 from bootstrap.ports import Artifact
 
 
@@ -59,6 +60,12 @@ class ReleaseSource:
                 f"the k3s channel {channel!r} does not say which version it is at",
                 details=f"{url} redirects to {location}" if location else f"{url} does not redirect",
                 resolution="name a version (k3s.version), or another channel",
+            )
+        if is_prerelease(version) and channel != directory.TESTING:
+            raise ArtifactError(
+                f"the k3s channel {channel!r} is at the pre-release {version}",
+                details=f"{url} redirects to {location}",
+                resolution=f"name it if it is meant (k3s.version), or the channel {directory.TESTING}",
             )
         return version
 

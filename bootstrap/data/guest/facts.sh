@@ -38,6 +38,26 @@ unit_property() {
     systemctl show --property "$1" --value "$UNIT.service"
 }
 
+# What SELinux does here; empty where the kernel has none, or has it off.
+selinux() {
+    [ -r /sys/fs/selinux/enforce ] || return 0
+    read -r enforces </sys/fs/selinux/enforce || :
+    if [ "$enforces" = 1 ]; then echo enforcing; else echo permissive; fi
+}
+
+# The policies that k3s needs under SELinux, of those that are not there, by their packages' names. A package's own module
+# is looked for as well, since a policy may have been built by hand.
+selinux_lacks() {
+    [ -n "$(selinux)" ] || return 0
+    for module in container k3s; do
+        if command -v rpm >/dev/null 2>&1 && rpm -q --quiet "$module-selinux" 2>/dev/null; then
+            continue
+        fi
+        set -- /var/lib/selinux/*/active/modules/*/"$module"
+        [ -e "$1" ] || printf '%s ' "$module-selinux"
+    done
+}
+
 k3s_sha256=
 k3s_version=
 if [ -f "$K3S" ]; then
@@ -64,5 +84,7 @@ sub_state=$(unit_property SubState)
 restarts=$(unit_property NRestarts)
 time=$(date +%s)
 default_route=$(default_route)
+selinux=$(selinux)
+selinux_lacks=$(selinux_lacks)
 swap=$(sed -n 's/^SwapTotal: *\([0-9]*\).*/\1/p' /proc/meminfo)
 FACTS

@@ -43,6 +43,8 @@ async def facts(call: Call) -> Outcome:
         "restarts": unit.restarts if unit else "",
         "time": int(guest.now()),
         "default_route": "eth0",
+        "selinux": "",
+        "selinux_lacks": "",
         "swap": "0 kB",
     }
     return _printed(told)

@@ -73,7 +73,8 @@ class FakeShell(DataScripts):
             f"arch=amd64\nmachine_id={machine_id}\nk3s_sha256={self.vm.k3s_sha256}\nactive_state={state}\n"
             f"sub_state={'start' if state == 'activating' else 'running'}\nrestarts=0\n"
             f"k3s_version={self.world.releases.get(self.vm.k3s_sha256, '')}\n"
-            f"time={time_s}\n"
+            f"time={time_s}\nselinux={'enforcing' if self.world.selinux_lacks else ''}\n"
+            f"selinux_lacks={self.world.selinux_lacks}\n"
         )
 
     def _fsync(self, _env: dict[str, str], _files: dict[str, str]) -> str:

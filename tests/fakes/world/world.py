@@ -73,6 +73,7 @@ class World:
         vip: The API's own address; the machine that has `holds_vip` names it before its own.
         held_nodes: Names of Kubernetes nodes that a finalizer holds when they are deleted.
         hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
+        selinux_lacks: Packages that SELinux, which enforces then, lacks on all machines.
         snapshots: What k3s tells of its snapshots.
         unasked: Proxmox nodes that cannot be asked, with why; those of their VMs keep running.
         nameless: Whether the names of VMs on these are forgotten, as after five minutes.
@@ -94,6 +95,7 @@ class World:
     node_passwords: dict[str, str] = field(default_factory=dict)
     held_nodes: set[str] = field(default_factory=set)
     hiccups: int = 0
+    selinux_lacks: str = ""
     snapshots: tuple[Snapshot, ...] = ()
     clock: SteppingClock = field(default_factory=SteppingClock)
     journal: list[str] = field(default_factory=list)

@@ -107,6 +107,15 @@ class TestWhose:
                 options=RunOptions(),
             )
 
+    def test_what_lies_in_the_bucket_counts_and_not_a_record_of_it_that_is_out_of_date(self, tmp_path: Path) -> None:
+        world = built()
+        backup(world)
+        name, keys = named("manual", 0), world.datastore.bucket.keys
+        world.snapshots = world.datastore.records("demo")
+        keys[name] = keys.pop(f"demo/{name}")
+        found = list_snapshots(SPEC, world.ports, directory=tmp_path).snapshots
+        assert {each.location for each in found if each.location.startswith("s3://")} == {f"s3://snaps/{name}"}
+
     @pytest.mark.parametrize("wanted", ["s3://others/x", "s3://snaps/", "s3://snaps/a b", "s3://"])
     def test_a_place_outside_of_the_bucket_is_refused(self, tmp_path: Path, wanted: str) -> None:
         with pytest.raises(PreflightError):

@@ -83,7 +83,7 @@ def test_three_servers_go_one_after_another() -> None:
     world.channels["v1.33"] = "v1.33.13+k3s1"
     upgrade(world, NEXT, spec=spec)
     one_round = ["demo-cp-1", "demo-cp-2", "demo-cp-3", "demo-workers-1"]
-    assert restarts(world) == one_round * 2  # v1.33.7+k3s3 first, for etcd
+    assert restarts(world) == one_round * 2  # v1.33.10+k3s1 first, for etcd
     assert versions(world) == {NEXT}
 
 

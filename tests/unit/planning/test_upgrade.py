@@ -32,6 +32,7 @@ from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, pve_node
 
 V = parse_version
+PRE_RELEASES = ["-alpha", "-alpha.1", "-alpha.2", "-beta.0", "-rc.0", "-rc1", "-rc2", "-rc10", ""]
 CORDON = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
 versions = st.builds(
@@ -58,12 +59,27 @@ class TestVersions:
     def test_a_version_is_read_as_it_is_written(self, version: K3sVersion) -> None:
         assert parse_version(str(version)) == version
 
+    @given(
+        versions, st.permutations(["-alpha", "-alpha.1", "-alpha.2", "-beta.0", "-rc.0", "-rc1", "-rc2", "-rc10", ""])
+    )
+    def test_pre_releases_come_before_their_release_in_the_order_of_semver(
+        self, version: K3sVersion, labels: list[str]
+    ) -> None:
+        core, _, build = str(version).partition("+")
+        found = sorted(V(f"{core}{label}+{build}") for label in labels)
+        assert [str(each) for each in found] == [f"{core}{label}+{build}" for label in PRE_RELEASES]
+        assert [each.is_prerelease for each in found] == [True] * 8 + [False]
+        assert is_newer(str(found[-1]), str(found[0]))
+
     def test_they_are_ordered_as_they_follow_each_other(self) -> None:
         order = ["v1.33.9+k3s1", "v1.33.10-rc1+k3s1", "v1.33.10-rc2+k3s1", "v1.33.10+k3s1", "v1.33.10+k3s2"]
         assert [str(version) for version in sorted(map(V, reversed(order)))] == order
         assert str(V("v1.33.10-rc2+k3s1")) == "v1.33.10-rc2+k3s1"
 
-    @pytest.mark.parametrize("text", ["", "1.33.3+k3s1", "v1.33.3", "v1.33", "v1.33.3+k3s1 ", "stable"])
+    @pytest.mark.parametrize(
+        "text",
+        ["", "1.33.3+k3s1", "v1.33.3", "v1.33", "v1.33.3+k3s1 ", "stable", "v1.33.3-dev+k3s1", "v1.3.3-rc1.2+k3s1"],
+    )
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(PreflightError, match="is not a k3s version"):
             parse_version(text)
@@ -96,16 +112,29 @@ class TestLadder:
         newest = {Minor(1, 33): V("v1.33.13+k3s1")}
         assert minors_between(V("v1.32.9+k3s1"), V("v1.34.1+k3s1"), etcd=V("v1.32.9+k3s1")) == (Minor(1, 33),)
         with_etcd = ladder(V("v1.32.9+k3s1"), V("v1.34.1+k3s1"), newest=newest, etcd=V("v1.32.9+k3s1"))
-        assert [str(rung.version) for rung in with_etcd] == ["v1.33.7+k3s3", "v1.34.1+k3s1"]
+        assert [str(rung.version) for rung in with_etcd] == ["v1.33.10+k3s1", "v1.34.1+k3s1"]
         assert "3.5.26" in with_etcd[0].why
         with_sqlite = ladder(V("v1.32.9+k3s1"), V("v1.34.1+k3s1"), newest=newest, etcd=None)
         assert [str(rung.version) for rung in with_sqlite] == ["v1.33.13+k3s1", "v1.34.1+k3s1"]
+
+    def test_the_last_with_3_5_26_is_taken_unless_the_newest_at_hand_has_it_too(self) -> None:
+        """k3s v1.33.7+k3s3 to v1.33.10+k3s1 have it; what runs one of them needs no stop."""
+
+        def way(lowest: str, newest: str, target: str = "v1.34.1+k3s1") -> list[str]:
+            known = {Minor(1, 33): V(newest)}
+            return [str(rung.version) for rung in ladder(V(lowest), V(target), newest=known, etcd=V(lowest))]
+
+        assert way("v1.33.3+k3s1", "v1.33.7+k3s3") == ["v1.33.7+k3s3", "v1.34.1+k3s1"]
+        assert way("v1.33.3+k3s1", "v1.33.11+k3s1") == ["v1.33.10+k3s1", "v1.34.1+k3s1"]
+        assert way("v1.33.3+k3s1", "v1.33.13+k3s1", "v1.33.12+k3s1") == ["v1.33.10+k3s1", "v1.33.12+k3s1"]
+        assert way("v1.33.3+k3s1", "v1.33.13+k3s1", "v1.33.9+k3s1") == ["v1.33.9+k3s1"]
+        assert way("v1.33.8+k3s1", "v1.33.13+k3s1") == ["v1.34.1+k3s1"]
 
     def test_a_stop_may_be_in_the_minor_that_runs(self) -> None:
         rungs = ladder(
             V("v1.33.3+k3s1"), V("v1.34.1+k3s1"), newest={Minor(1, 33): V("v1.33.13+k3s1")}, etcd=V("v1.33.3+k3s1")
         )
-        assert [str(rung.version) for rung in rungs] == ["v1.33.7+k3s3", "v1.34.1+k3s1"]
+        assert [str(rung.version) for rung in rungs] == ["v1.33.10+k3s1", "v1.34.1+k3s1"]
 
     def test_a_newest_release_that_serves_is_the_stop(self) -> None:
         rungs = ladder(
