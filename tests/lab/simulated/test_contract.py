@@ -14,7 +14,7 @@ from tests.lab.simulated.running import Guest, Guests, eventually
 TOKEN = "open-sesame"
 FACTS = {
     "arch", "machine_id", "hostname", "disk_free_mib", "k3s_sha256", "k3s_version", "active_state", "sub_state",
-    "restarts", "time", "default_route", "swap",
+    "restarts", "time", "default_route", "swap", "selinux", "selinux_lacks",
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_a_fresh_guest(guests: Guests) -> None:
     facts = guest.run("facts.sh", UNIT="k3s")
     assert facts.keys() == FACTS
     assert {key for key in FACTS if not facts[key]} == {
-        "k3s_sha256", "k3s_version", "active_state", "sub_state", "restarts"
+        "k3s_sha256", "k3s_version", "active_state", "sub_state", "restarts", "selinux", "selinux_lacks",
     }  # fmt: skip
     assert facts["hostname"] == "guest201"
     assert facts["default_route"] == "eth0"
