@@ -126,11 +126,13 @@ class SnapshotsStatus:
         count: How many there are.
         newest: The newest usable one, or None.
         age_s: Seconds since that was made, by our clock; None where it does not tell.
+        unsent: The last that was for the bucket, if it did not get there.
     """
 
     count: int
     newest: Snapshot | None
     age_s: float | None
+    unsent: Snapshot | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,16 +175,18 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     holder = _at_work(spec, observed, ports)
     certificate = _certificate(servers, ports)
     has_etcd = found.datastore is not None and found.datastore.kind == "etcd"
+    snapshots = _snapshots(spec, ports, [address for _, address in servers]) if has_etcd else None
     return replace(
         found,
         certificate=certificate,
-        snapshots=_snapshots(spec, ports, [address for _, address in servers]) if has_etcd else None,
+        snapshots=snapshots,
         at_work=str(holder) if holder is not None else "",
         problems=(
             *_rebuild_problems(spec, ports),
             *_unfinished_problems(spec, observed, ports, holder),
             *found.problems,
             *_certificate_problems(certificate),
+            *_snapshot_problems(snapshots),
         ),
     )
 
@@ -333,7 +337,20 @@ def _snapshots(spec: ClusterSpec, ports: Ports, servers: list[IPv4Address]) -> S
     newest = max(usable, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
     made = newest.made if newest is not None else None
     age_s = max(0.0, ports.processes.unix_s() - made.timestamp()) if made is not None else None
-    return SnapshotsStatus(count=len(told), newest=newest, age_s=age_s)
+    afar = [snapshot for snapshot in told if not snapshot.location.startswith("file://")]
+    last = max(afar, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
+    unsent = last if last is not None and last.problem else None
+    return SnapshotsStatus(count=len(told), newest=newest, age_s=age_s, unsent=unsent)
+
+
+def _snapshot_problems(snapshots: SnapshotsStatus | None) -> Iterator[str]:
+    """That the last one did not get into the bucket: k3s takes those of its schedule without a word of it."""
+    unsent = snapshots.unsent if snapshots is not None else None
+    if unsent is not None:
+        yield (
+            f"the snapshot {unsent.name} is not in the bucket: {unsent.problem}; check endpoint, keys and rights "
+            "(backup.s3 in the inventory), then `homelab-k8s backup --to s3`"
+        )
 
 
 def _at_work(spec: ClusterSpec, observed: Observed, ports: Ports) -> LockRecord | None:

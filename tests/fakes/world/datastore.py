@@ -130,7 +130,7 @@ class DataScripts:
         key = "/".join(part for part in (settings.get("etcd-s3-folder", ""), name) if part)
         if bucket.denied:
             place, server = f"s3://snaps/{key}", MachineName(self.vm.name)
-            refused = Snapshot(name=name, machine=server, location=place, problem=bucket.denied)
+            refused = Snapshot(name=name, machine=server, location=place, made=MADE, problem=bucket.denied)
             self.world.datastore.failed.append(refused)
             return "bucket=failed\nbucket_problem=k3s tells no reason here\n"
         bucket.keys[key] = self.vm.name

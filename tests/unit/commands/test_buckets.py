@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.workloads import Snapshot
 from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
-from tests.fakes.world.datastore import TAKEN_S
+from tests.fakes.world.datastore import MADE, TAKEN_S
 
 BUCKET = S3Spec(endpoint="minio:9000", bucket="snaps", folder="demo", access_key="AK", secret_key="SK")
 SPEC = replace(cluster(3, 1), backup=BackupSpec(s3=BUCKET))
@@ -152,6 +155,24 @@ class TestTrouble:
         assert "Access Denied." in text
         assert "backup --to s3" in text
         assert on_disk(world) == [named("manual", 0)]
+
+    def test_status_tells_that_the_last_one_did_not_get_into_the_bucket(self) -> None:
+        """k3s takes those of its schedule, and says nothing of a bucket that denies them."""
+        world = built()
+        backup(world)
+        assert cluster_status(SPEC, world.ports).problems == ()
+        denied = Snapshot(
+            name=named("etcd-snapshot", 60),
+            machine=MachineName("demo-cp-2"),
+            location=f"s3://snaps/demo/{named('etcd-snapshot', 60)}",
+            made=MADE + timedelta(minutes=1),
+            problem="Access Denied.",
+        )
+        world.snapshots = (denied,)
+        (problem,) = cluster_status(SPEC, world.ports).problems
+        assert problem.startswith(f"the snapshot {denied.name} is not in the bucket: Access Denied.; check ")
+        world.snapshots = (denied, replace(denied, name="later", problem="", made=MADE + timedelta(minutes=2)))
+        assert cluster_status(SPEC, world.ports).problems == ()
 
     def test_one_that_was_to_be_fetched_as_well_is_here_all_the_same(self, tmp_path: Path) -> None:
         world = built()
