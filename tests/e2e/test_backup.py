@@ -138,6 +138,9 @@ def test_a_bucket_in_trouble_is_told_of_and_stops_no_plain_snapshot(cluster: Clu
     assert "bucket saved does not exist" in dead.err
     assert "bucket saved does not exist" in cluster.run("backups").out
     bucket.objects["saved"] = gone
+    assert "denied" in "".join(cluster.run("status", "-o", "json", expect=None).json["problems"])
+    cluster.run("backup", "--name", "again", "--to", "s3")
+    assert cluster.well()
     assert not [key for key in gone if "denied" in key or "dead" in key]
 
 

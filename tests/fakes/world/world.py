@@ -220,7 +220,7 @@ class World:
         return not vm.alone and node is not None and node.address not in (None, vm.address)
 
     def by_address(self, address: IPv4Address) -> FakeVm:
-        for vm in self.vms.values():
+        for vm in tuple(self.vms.values()):  # other lanes may make one meanwhile
             if vm.running and vm.address == address:
                 return vm
         raise SshUnreachableError(f"no SSH on {address}", details="Connection refused")
