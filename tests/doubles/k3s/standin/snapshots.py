@@ -192,12 +192,16 @@ class Snapshots:
         self.api.call("POST", RECORDS, item)
 
     def run(self) -> NoReturn:
-        """Take the scheduled ones."""
+        """Write down what there is, and take the scheduled ones."""
         if self.options.on("etcd-snapshot-compress"):
             log("warning", f"the {WHAT_THIS_IS} does not compress its snapshots")
         schedule = self.options.one("etcd-snapshot-schedule-cron", "0 */12 * * *")
         base = self.options.one("etcd-snapshot-name", "etcd-snapshot")
         request = {"name": [base], "s3": s3_settings(self.options)}
+        try:
+            self.reconcile(request)
+        except (OSError, ValueError, ApiError) as error:
+            log("error", f"Failed to record snapshots for cluster: {error}")
         while True:
             due = cron_next(schedule, time.time())
             while (left_s := due - time.time()) > 0:
