@@ -373,4 +373,5 @@ def send_k3s(artifact: Artifact, shell: GuestShell) -> str:
     for image in artifact.images:
         shell.upload(image, name=f"images/{image.name}")
     shell.upload(artifact.binary, name="k3s.bin")
-    return f"{artifact.binary.stat().st_size / 2**20:.0f} MiB"
+    sent = sum(path.stat().st_size for path in (artifact.binary, *artifact.images))
+    return f"{sent / 2**20:.0f} MiB"
