@@ -21,7 +21,7 @@ for hierarchy in $HIERARCHIES; do
     mount --bind "${hierarchy#*=}" "$GUEST_DIR/cgroup/${hierarchy%%=*}"
 done
 # crun refuses hybrid cgroup mounts; here, where nobody else sees it, the unified hierarchy is the only one.
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+[ "$(stat --file-system --format=%T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
 while :; do
     crun --root "$GUEST_DIR/crun" --cgroup-manager="$CGROUP_MANAGER" delete --force guest 2>/dev/null || :
