@@ -133,7 +133,7 @@ class FaultyCluster(KillableCluster):
         return said.code
 
     def _command(self, command: str, told: list[str], sink: Any) -> int:
-        homelab = Homelab(self._inventory, environ={"HOME": str(self._directory)}, ports=self.ports())
+        homelab = self.homelab()
         options = RunOptions(timeouts=TIMEOUTS, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
         if command == "status":
             found = homelab.status()
@@ -147,6 +147,10 @@ class FaultyCluster(KillableCluster):
         if not plan.empty:
             homelab.up(plan, sink=sink, options=options)
         return 0
+
+    def homelab(self) -> Homelab:
+        """The cluster, through the library."""
+        return Homelab(self._inventory, environ={"HOME": str(self._directory)}, ports=self.ports())
 
     def ports(self) -> Ports:
         """The real adapters, less patient."""
@@ -203,11 +207,18 @@ class FaultyCluster(KillableCluster):
 
     def power_off(self, name: str) -> None:
         """As somebody does in Proxmox's own pages."""
+        self._power(name, "stop", "stopped")
+
+    def power_on(self, name: str) -> None:
+        """The same; the guest boots on."""
+        self._power(name, "start", "running")
+
+    def _power(self, name: str, verb: str, status: str) -> None:
         path = f"/nodes/pve1/qemu/{self.vms()[name]}/status"
-        self.call("POST", f"{path}/stop")
+        self.call("POST", f"{path}/{verb}")
         until_s = time.monotonic() + 10.0
-        while self._status(path) != "stopped":
-            assert time.monotonic() < until_s, f"{name} does not stop"
+        while self._status(path) != status:
+            assert time.monotonic() < until_s, f"{name} does not {verb}"
             time.sleep(0.02)
 
     def _status(self, path: str) -> str:

@@ -31,7 +31,7 @@ def playing(directory: Path, entries: Iterable[Entry]) -> Iterator[dict[str, Fut
     free: Queue[Place] = context.Queue()
     with ExitStack() as stack:
         for number in range(LABS):
-            free.put(stack.enter_context(_lab(directory / str(number))))
+            free.put(stack.enter_context(simulated_lab(directory / str(number))))
         pool = ProcessPoolExecutor(LABS, mp_context=context, initializer=_claim, initargs=(free,))
         try:
             yield {entry.name: pool.submit(_play, entry) for entry in entries}
@@ -40,7 +40,8 @@ def playing(directory: Path, entries: Iterable[Entry]) -> Iterator[dict[str, Fut
 
 
 @contextmanager
-def _lab(directory: Path) -> Iterator[Place]:
+def simulated_lab(directory: Path) -> Iterator[Place]:
+    """A lab of its own in a new directory, with a release of the stand-in beside it."""
     directory.mkdir()
     make_artifacts(directory / "k3s")
     before = dict(os.environ)
