@@ -8,6 +8,7 @@ Servers are whole: threads, TLS on their guest's address, data on their guest's 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -102,9 +103,13 @@ class ServerLife:
             self._up()
 
     def run(self, target: Callable[..., object], *arguments: object) -> None:
-        """The whole of a thread."""
-        with suppress(_Ended):
-            target(*arguments)
+        """The whole of a thread. One that was writing when the process ended finds its database closed."""
+        try:
+            with suppress(_Ended):
+                target(*arguments)
+        except sqlite3.ProgrammingError:
+            if not self._over.is_set():
+                raise
 
     def listening(self, listener: Any) -> None:
         """Keep a listener, to close it in the end."""
