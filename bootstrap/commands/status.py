@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.commands.rebuilding import read_rebuild
 from bootstrap.commands.rights import unseen_vms
+from bootstrap.commands.settings import with_settings
 from bootstrap.commands.unfinished import unfinished
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -167,6 +168,7 @@ class ClusterStatus:
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
     observed = observe_cluster(spec, ports, patient=False)
+    observed = with_settings(settled(spec, observed), ports, observed)
     found = status_of(spec, observed)
     unseen = unseen_vms(spec, ports, observed.vms)
     if unseen is not None:

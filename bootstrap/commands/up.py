@@ -20,6 +20,7 @@ from bootstrap.commands.rebuilding import (
 )
 from bootstrap.commands.rights import check_rights, rights_needed
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.settings import with_settings
 from bootstrap.commands.template import builds_for
 from bootstrap.commands.unfinished import unfinished
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
@@ -35,6 +36,7 @@ from bootstrap.planning.checks import OLDEST_MAJOR
 from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import Rebuild, correction_notes
+from bootstrap.planning.settings_drift import serves_vip
 from bootstrap.planning.sources import all_bases
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.successors import give_up
@@ -78,7 +80,9 @@ def prepare_up(
     observed = give_up(spec, observed, replace_unreachable)
     if not _has_work(spec, observed):
         observed = with_units(spec, ports, observed, every=True)
+    observed = with_settings(spec, ports, observed)
     if not _has_work(spec, observed):
+        check_vip(spec, ports, observed)
         # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
         idle = with_notes(plan_up(spec, observed, version=""), said)
         return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
@@ -249,7 +253,8 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
             f"the VIP {spec.vip.address} is a machine's own address",
             resolution="choose one that DHCP does not hand out",
         )
-    if observed.kube_nodes is None and ports.probes.answers(spec.vip.address) and not _servers_run(spec, observed):
+    unknown = observed.kube_nodes is None and not _servers_run(spec, observed)
+    if (unknown or not serves_vip(spec, observed)) and ports.probes.answers(spec.vip.address):
         raise PreflightError(
             f"the VIP {spec.vip.address} is taken: somebody answers there",
             details="it must be an address that nobody has and that DHCP does not hand out",

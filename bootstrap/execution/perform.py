@@ -11,6 +11,7 @@ from bootstrap.execution import (
     identity_steps,
     k3s_steps,
     leaving_steps,
+    settings_steps,
     snapshot_steps,
     template_steps,
     upgrade_steps,
@@ -19,6 +20,7 @@ from bootstrap.execution import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.planning.keeping_steps import (
+    ApplySettings,
     AwaitVersion,
     ConfigureVip,
     DeleteKubeNode,
@@ -130,6 +132,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
             return upgrade_steps.upgrade_k3s(step, lane, context)
         case AwaitVersion():
             return upgrade_steps.await_version(step, lane, context)
+        case ApplySettings():
+            return settings_steps.apply_settings(step, lane, context)
         case MigrateToEtcd():
             return upgrade_steps.migrate_to_etcd(step, lane, context)
         case ConfigureVip():

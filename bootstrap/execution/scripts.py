@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from ipaddress import IPv4Address, IPv6Address
 
+from bootstrap.errors import GuestError
 from bootstrap.execution.findings import GuestFacts
+from bootstrap.model.guest_settings import GuestSettings
+from bootstrap.model.ids import MachineName
+from bootstrap.planning.k3s_settings import guest_settings
 
 WITHIN_S = "2"
 """Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
@@ -41,3 +47,23 @@ def parse_facts(text: str, *, address: IPv4Address, address6: IPv6Address | None
         sub_state=one("sub_state"),
         restarts=int(one("restarts") or 0),
     )
+
+
+def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
+    """What `read-settings.sh` printed.
+
+    Raises:
+        GuestError: It is none of its words.
+    """
+    lines = parse_lines(text)
+    try:
+        files = [
+            (name, base64.b64decode(told, validate=True).decode())
+            for name, _, told in (each.rpartition(" ") for each in lines.get("file", []))
+        ]
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise GuestError(
+            f"{machine}: a settings file of k3s cannot be read: {error}",
+            resolution=f"look at the files in /etc/rancher/k3s on {machine}",
+        ) from error
+    return guest_settings(machine, files, pending=lines.get("pending") == ["1"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
+from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, Replaced, Taint
 
@@ -311,6 +312,8 @@ class KubeNode:
         stale: It says Ready, but its kubelet has not been heard of for too long.
         lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
         renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
+        args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it
+            into the annotation k3s.io/node-args at each start. None where it does not tell.
     """
 
     name: MachineName
@@ -329,6 +332,7 @@ class KubeNode:
     lease_age_s: float | None = field(default=None, compare=False)
     stale: bool = False
     renewed: datetime | None = field(default=None, compare=False)
+    args: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,6 +351,7 @@ class Observed:
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
         out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
         given_up: Those of them that the user has just declared lost, each of which gets a successor.
+        settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
     """
 
     version: PveVersion
@@ -363,6 +368,7 @@ class Observed:
     out_of_sight: tuple[UnseenVm, ...] = ()
     given_up: tuple[Replaced, ...] = ()
     lost_quorum: LostQuorum | None = None
+    settings: tuple[GuestSettings, ...] = ()
 
     @property
     def vnets(self) -> frozenset[str]:

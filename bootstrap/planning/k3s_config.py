@@ -41,7 +41,23 @@ def render_config(
     join: IPv4Address | None,
     alone: bool = False,
 ) -> str:
-    """The text of config.yaml.
+    """The text of config.yaml; arguments as of `machine_config`."""
+    config = machine_config(spec, machine, address=address, address6=address6, etcd=etcd, join=join, alone=alone)
+    header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"
+    return header + yaml.safe_dump(config, default_flow_style=False, sort_keys=False)
+
+
+def machine_config(
+    spec: ClusterSpec,
+    machine: MachineSpec,
+    *,
+    address: IPv4Address,
+    address6: IPv6Address | None = None,
+    etcd: bool,
+    join: IPv4Address | None,
+    alone: bool = False,
+) -> dict[str, object]:
+    """What config.yaml sets.
 
     Args:
         spec: The cluster.
@@ -62,18 +78,17 @@ def render_config(
             config |= _snapshot_settings(spec.backup)
     if alone:
         config["disable-agent"] = True
-    labels = [f"{key}={value}" for key, value in machine.labels if not _through_api(key)]
+    labels = [f"{key}={value}" for key, value in machine.labels if not through_api(key)]
     if labels:
         config["node-label"] = labels
     if machine.kind is MachineKind.LXC:
         config["kubelet-arg"] = list(IN_CONTAINER)
     if machine.taints:
         config["node-taint"] = [str(taint) for taint in machine.taints]
-    header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"
-    return header + yaml.safe_dump(config, default_flow_style=False, sort_keys=False)
+    return config
 
 
-def _through_api(label: str) -> bool:
+def through_api(label: str) -> bool:
     """Whether a label is set through the API once the node is registered.
 
     A kubelet may not give itself a role (k3s.md), and would put the zone it was born in back at each start.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bootstrap.model.ids import ClusterName, MachineName
-from bootstrap.model.machine import MachineSpec
+from bootstrap.model.machine import MachineSpec, Taint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,28 @@ class AwaitVersion:
     def title(self) -> str:
         """What a user reads while it runs."""
         return f"wait until Ready with {self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplySettings:
+    """Have k3s of a machine run with the inventory's settings: on its node, in its files, and restarted with them.
+
+    Attributes:
+        changes: What becomes another, in a few words each, for showing; no secrets.
+        stale_labels: Labels with the values that earlier settings of ours gave its node, to be taken off.
+        stale_taints: Taints, likewise.
+    """
+
+    phase: ClassVar[str] = "settings"
+    machine: MachineSpec
+    changes: tuple[str, ...]
+    stale_labels: tuple[tuple[str, str], ...] = ()
+    stale_taints: tuple[Taint, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"restart k3s with {'; '.join(self.changes) or 'the settings that were written'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +283,7 @@ KeepingStep = (
     | RetireServer
     | UpgradeK3s
     | AwaitVersion
+    | ApplySettings
     | MigrateToEtcd
     | ConfigureVip
     | SpreadVip

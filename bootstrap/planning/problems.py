@@ -11,8 +11,10 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
+from bootstrap.planning.settings_drift import notes_on_settings
 from bootstrap.planning.successors import pool_of
 from bootstrap.planning.twins import twin_lines
+from bootstrap.planning.vip_lanes import without_vip
 
 
 def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
@@ -32,6 +34,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         *_unasked(spec, observed),
         *_vip(spec, observed),
         *_orphans(spec, observed),
+        *notes_on_settings(spec, observed, wanted),
         *notes_on_drift(spec, observed, wanted),
         *unfinished_notes(spec, observed),
     )
@@ -85,13 +88,7 @@ def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
 
 def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     """That nobody has the API's own address, where every server that runs could be asked."""
-    asked = dict(observed.addresses)
-    running = [
-        vm.record.machine
-        for vm in observed.vms
-        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
-    ]
-    if spec.vip and observed.vip_holder is None and running and all(name in asked for name in running):
+    if spec.vip and without_vip(spec, observed):
         yield f"no server has the API's own address {spec.vip.address}: `homelab-k8s up`"
 
 

@@ -6,6 +6,7 @@ Nothing is removed and nothing that works is touched; what would have to go is n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bootstrap.errors import PreflightError
@@ -35,10 +36,12 @@ from bootstrap.planning.making import (
 )
 from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.settings_drift import Drift, check_fixed, drifts, left_notes
+from bootstrap.planning.settings_rollout import Rollout, shown
 from bootstrap.planning.snapshots import check_bucket
 from bootstrap.planning.steps import AwaitReady
 from bootstrap.planning.twins import check_twins
-from bootstrap.planning.vip_lanes import VipPlan, plan_vip
+from bootstrap.planning.vip_lanes import VIP_UP, VipPlan, plan_vip, without_vip
 
 
 def plan_up(
@@ -59,18 +62,27 @@ def plan_up(
     """
     check_families(spec, observed)
     all_standings = standings(spec, observed)
-    reasons = {standing.machine.name: _reason(standing, observed) for standing in all_standings}
+    check_fixed(spec, observed, all_standings)
+    differing = drifts(spec, observed, all_standings)
+    rollout = _rollout(spec, observed, differing)
+    # Labels and taints of those come with their settings.
+    reasons = {
+        standing.machine.name: "" if standing.machine.name in rollout.names else _reason(standing, observed)
+        for standing in all_standings
+    }
     work = [standing for standing in all_standings if reasons[standing.machine.name]]
-    drift = notes_on_drift(spec, observed, all_standings)
+    drift = (*notes_on_drift(spec, observed, all_standings), *left_notes(spec, observed, differing))
     farewells = plan_farewells(spec, observed)
-    shown = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
+    seen = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
     if not work:
+        if rollout.turns:
+            check_lock_place(spec, observed.vms)
         return bare_plan(
             "up",
             spec,
             observed,
-            machines=(*map(kept, shown), *farewells.machines),
-            lanes=_lone_farewells(spec, observed, farewells),
+            machines=(*shown([*map(kept, seen)], rollout), *farewells.machines),
+            lanes=_lanes_without_work(spec, observed, all_standings, rollout, farewells),
             notes=drift,
         )
     moves = migrates and lacks_etcd(spec, observed)
@@ -78,33 +90,70 @@ def plan_up(
         check_datastore(spec, observed)
     making = Making.of(spec, observed, all_standings)
     check_lock_place(spec, observed.vms)
-    planned = tuple(
+    planned = [
         making.planned(standing, reasons[standing.machine.name]) if reasons[standing.machine.name] else kept(standing)
-        for standing in shown
+        for standing in seen
+    ]
+    repaired = _repaired_servers(spec, observed, work)
+    # A server that comes must find the settings it has itself; one that is repaired comes before all that.
+    first = () if repaired else rollout.servers
+    arrivals = arrival_lanes(
+        making,
+        all_standings,
+        work,
+        version,
+        migrates=moves,
+        restore=restore,
+        before_servers=(*farewells.servers, *first),
     )
+    rollout = replace(rollout, after=repaired, agents_after=_vip_gates(arrivals))
     lanes = (
         fetch_lane(making, work, version),
         kubeconfig_lane(spec),
-        *arrival_lanes(
-            making,
-            all_standings,
-            work,
-            version,
-            migrates=moves,
-            restore=restore,
-            before_servers=farewells.servers,
-        ),
+        *rollout.lanes(arrivals),
         *farewells.lanes,
     )
-    machines = (*planned, *farewells.machines)
+    machines = (*shown(planned, rollout), *farewells.machines)
     return bare_plan("up", spec, observed, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
 
 
-def _lone_farewells(spec: ClusterSpec, observed: Observed, farewells: Farewells) -> tuple[Lane, ...]:
-    """The lanes of machines that have successors, where nothing else is to be done."""
+def _rollout(spec: ClusterSpec, observed: Observed, differing: Sequence[Drift]) -> Rollout:
+    server = healthy_server(spec, observed)
+    return Rollout.of(differing, access=server.name if server else None)
+
+
+def _repaired_servers(spec: ClusterSpec, observed: Observed, work: Sequence[Standing]) -> tuple[Gate, ...]:
+    """Open once the servers that are there and do not work are Ready again: until then no other may be restarted."""
+    healthy = healthy_server(spec, observed)
+    return tuple(
+        ready(standing.machine.name)
+        for standing in work
+        if standing.machine.role is Role.CONTROL_PLANE and not standing.missing
+        if healthy is None or standing.machine.name != healthy.name
+    )
+
+
+def _vip_gates(lanes: Sequence[Lane]) -> tuple[Gate, ...]:
+    """The VIP's, where the plan sets it up: agents are not sent there before it answers."""
+    return (VIP_UP,) if any(VIP_UP in each.opens for lane in lanes for each in lane.steps) else ()
+
+
+def _lanes_without_work(
+    spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing], rollout: Rollout, farewells: Farewells
+) -> tuple[Lane, ...]:
+    """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
     going = [MachineName(lane.name) for lane in farewells.lanes]
-    server = healthy_server(spec, observed, besides=going) if going else None
-    return (*((access_lane(spec, server),) if server is not None else ()), *farewells.lanes)
+    server = healthy_server(spec, observed, besides=going)
+    vip = VipPlan()
+    if server is not None and without_vip(spec, observed):
+        servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+        vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=())
+    if server is None or not (going or rollout.turns or vip.first):
+        return farewells.lanes
+    restarts = bool(rollout.turns or vip.first)
+    lanes = (access_lane(spec, server, further=vip.first), *vip.lanes)
+    rollout = replace(rollout, agents_after=_vip_gates(lanes))
+    return (*((kubeconfig_lane(spec),) if restarts else ()), *rollout.lanes(lanes), *farewells.lanes)
 
 
 def _reason(standing: Standing, observed: Observed) -> str:

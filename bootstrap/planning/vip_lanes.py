@@ -9,6 +9,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
+from bootstrap.model.record import is_ours
 from bootstrap.planning.keeping_steps import ConfigureVip, SpreadVip
 from bootstrap.planning.machines import Standing
 from bootstrap.planning.plan import Gate, Lane, LaneStep
@@ -74,3 +75,14 @@ def plan_vip(
     after = (VIP_UP, *known, *(gate for _, gate in arriving))
     spread = Lane(name="vip", steps=(LaneStep(step=SpreadVip(servers=names), needs=after),))
     return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 else looks)
+
+
+def without_vip(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether nobody has the API's own address, where every server that runs could be asked."""
+    asked = dict(observed.addresses)
+    running = [
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+    ]
+    return bool(spec.vip and observed.vip_holder is None and running and all(name in asked for name in running))

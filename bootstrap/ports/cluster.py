@@ -35,8 +35,19 @@ class KubeApi(Protocol):
         """
         ...
 
-    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
-        """Make sure these labels and taints are on the node; others stay. Whether anything changed."""
+    def set_node_metadata(
+        self,
+        name: MachineName,
+        *,
+        labels: Mapping[str, str],
+        taints: Iterable[Taint],
+        stale_labels: Iterable[tuple[str, str]] = (),
+        stale_taints: Iterable[Taint] = (),
+    ) -> bool:
+        """Make sure these labels and taints are on the node; whether anything changed.
+
+        Others stay. Stale ones are taken off; a label whose value somebody has changed stays.
+        """
         ...
 
     def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:

@@ -81,17 +81,27 @@ class KubernetesApi:
         seen = self._watch.wait(name, lambda seen: accept(None if seen is None else seen.kube_node), timeout_s)
         return None if seen is None else seen.kube_node
 
-    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
-        """Make sure labels and taints are on the node; others stay. Whether anything changed.
+    def set_node_metadata(
+        self,
+        name: MachineName,
+        *,
+        labels: Mapping[str, str],
+        taints: Iterable[Taint],
+        stale_labels: Iterable[tuple[str, str]] = (),
+        stale_taints: Iterable[Taint] = (),
+    ) -> bool:
+        """Make sure labels and taints are on the node and stale ones are not, see `bootstrap.ports.KubeApi`.
 
         Raises:
             KubernetesError: There is no such node, or Kubernetes refuses a label or taint.
             KubeUnreachableError: No answer.
         """
-        wanted = tuple(taints)
+        wanted, gone = tuple(taints), tuple(stale_taints)
+        stale = tuple(stale_labels)
         path = f"{NODES}/{name}"
         for _ in range(_ATTEMPTS):
-            patch = missing_metadata(self._http.request("GET", path).object, labels=labels, taints=wanted)
+            node = self._http.request("GET", path).object
+            patch = missing_metadata(node, labels=labels, taints=wanted, stale_labels=stale, stale_taints=gone)
             if patch is None:
                 return False
             answer = self._http.request(

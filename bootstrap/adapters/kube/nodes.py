@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -67,18 +68,18 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None, renewed: d
         lease_age_s=lease_age_s,
         stale=claims_ready and bool(problem),
         renewed=renewed,
+        args=_args((metadata.get("annotations") or {}).get("k3s.io/node-args")),
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 
 
 def parse_taints(spec: Mapping[str, Any]) -> tuple[Taint, ...]:
     """The taints of a node's spec, sorted."""
-    return tuple(
-        sorted(
-            Taint(key=str(taint.get("key", "")), value=str(taint.get("value") or ""), effect=str(taint.get("effect")))
-            for taint in spec.get("taints") or ()
-        )
-    )
+    return tuple(sorted(_taint(taint) for taint in spec.get("taints") or ()))
+
+
+def _taint(taint: Mapping[str, Any]) -> Taint:
+    return Taint(key=str(taint.get("key", "")), value=str(taint.get("value") or ""), effect=str(taint.get("effect")))
 
 
 def parse_renewals(leases: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
@@ -106,25 +107,36 @@ def age_s(renewed: datetime | None, *, now: datetime) -> float | None:
 
 
 def missing_metadata(
-    node: Mapping[str, Any], *, labels: Mapping[str, str], taints: Iterable[Taint]
+    node: Mapping[str, Any],
+    *,
+    labels: Mapping[str, str],
+    taints: Iterable[Taint],
+    stale_labels: Iterable[tuple[str, str]] = (),
+    stale_taints: Iterable[Taint] = (),
 ) -> dict[str, Any] | None:
-    """The merge patch that puts labels and taints on a node and leaves its others, or None where they are there.
+    """The merge patch that puts labels and taints on a node, takes stale ones off and leaves its others, or None.
 
     It names the version it was made for, so that a change somebody makes meanwhile is a conflict and not lost.
     """
     metadata, spec = node.get("metadata") or {}, node.get("spec") or {}
     there = metadata.get("labels") or {}
-    wanted_labels = {key: value for key, value in labels.items() if there.get(key) != value}
-    wanted_taints = tuple(taints)
-    present = parse_taints(spec)
-    if not wanted_labels and set(wanted_taints) <= set(present):
+    changes: dict[str, str | None] = {key: value for key, value in labels.items() if there.get(key) != value}
+    changes |= {key: None for key, value in stale_labels if key not in labels and there.get(key) == value}
+    wanted = tuple(taints)
+    stale = set(stale_taints) - set(wanted)
+    present = set(parse_taints(spec))
+    if not changes and set(wanted) <= present and not stale & present:
         return None
-    patch: dict[str, Any] = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "labels": wanted_labels}}
-    if not set(wanted_taints) <= set(present):
+    patch: dict[str, Any] = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "labels": changes}}
+    if not set(wanted) <= present or stale & present:
         # A list in a merge patch replaces the whole list. A taint is known by its key and effect.
-        replaced = {(taint.key, taint.effect) for taint in wanted_taints}
-        kept = [taint for taint in spec.get("taints") or () if (taint.get("key"), taint.get("effect")) not in replaced]
-        patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted_taints)]}
+        replaced = {(taint.key, taint.effect) for taint in wanted}
+        kept = [
+            taint
+            for taint in spec.get("taints") or ()
+            if (taint.get("key"), taint.get("effect")) not in replaced and _taint(taint) not in stale
+        ]
+        patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted)]}
     return patch
 
 
@@ -176,6 +188,15 @@ def _not_ready(conditions: Iterable[Mapping[str, Any]]) -> str:
 def _heartbeat(conditions: Iterable[Mapping[str, Any]]) -> datetime | None:
     """When the kubelet last wrote the Ready condition, True or not."""
     return next((parse_time(each.get("lastHeartbeatTime")) for each in conditions if each.get("type") == "Ready"), None)
+
+
+def _args(text: object) -> tuple[str, ...] | None:
+    """The arguments that k3s tells of, secrets masked by it; None where they are no list of texts."""
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return None
+    return tuple(map(str, found)) if isinstance(found, list) else None
 
 
 def _stale(lease_age_s: float | None) -> str:

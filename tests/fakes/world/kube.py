@@ -70,14 +70,23 @@ class FakeKube:
             self.world.clock.sleep(timeout_s)
         return node
 
-    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
+    def set_node_metadata(
+        self,
+        name: MachineName,
+        *,
+        labels: Mapping[str, str],
+        taints: Iterable[Taint],
+        stale_labels: Iterable[tuple[str, str]] = (),
+        stale_taints: Iterable[Taint] = (),
+    ) -> bool:
         self._check()
         with self.world.lock:
             node = self.world.kube_nodes[name]
+            kept = {label for label in node.labels if label not in set(stale_labels) or label[0] in labels}
             after = replace(
                 node,
-                labels=tuple(sorted((dict(node.labels) | dict(labels)).items())),
-                taints=tuple(sorted({*node.taints, *taints})),
+                labels=tuple(sorted((dict(kept) | dict(labels)).items())),
+                taints=tuple(sorted(({*node.taints} - {*stale_taints}) | {*taints})),
             )
             self.world.kube_nodes[name] = after
         return set(after.labels) != set(node.labels) or set(after.taints) != set(node.taints)

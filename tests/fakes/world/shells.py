@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
 from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
+from tests.fakes.world.k3s import DROP_INS, k3s_config, node_args, node_labels, node_taints
 from tests.fakes.world.k3s_journal import journal, state
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class FakeShell(DataScripts):
         return "changed=0\n"
 
     def _start_k3s(self, env: dict[str, str], _files: dict[str, str]) -> str:
-        config = yaml.safe_load(self.vm.files["config.yaml"])
+        config = k3s_config(self.vm.files)
         began = self.world.now()
         if MARKER in self.vm.files:
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
@@ -133,6 +135,26 @@ class FakeShell(DataScripts):
                 self.vm.files.setdefault("token", self._environment_token())  # server/token, written at the first start
         return f"time={int(began.timestamp())}\n"
 
+    def _read_settings(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        with self.world.lock:
+            self.world.looked_into.append(self.vm.name)
+        told = (
+            f"file=/etc/rancher/k3s/{name} {base64.b64encode(text.encode()).decode()}\n"
+            for name, text in self.vm.files.items()
+            if name == "config.yaml" or name.startswith(DROP_INS)
+        )
+        return f"{''.join(told)}pending={int('pending' in self.vm.files)}\n"
+
+    def _put_settings(self, env: dict[str, str], files: dict[str, str]) -> str:
+        if env["DONE"] == "1":
+            self.vm.files.pop("pending", None)
+            return ""
+        if self.vm.files.get("config.yaml") != files["config.yaml"]:
+            self.vm.files["pending"] = "1"
+            self.vm.files["config.yaml"] = files["config.yaml"]
+            self.world.log(f"settings {self.vm.name}")
+        return f"restart={int('pending' in self.vm.files)}\n"
+
     def _password_fits(self) -> bool:
         """Whether the node password is the one that Kubernetes has; each machine makes its own at its first start."""
         with self.world.lock:
@@ -145,19 +167,21 @@ class FakeShell(DataScripts):
         etcd = any("cluster-init" in vm.files.get("config.yaml", "") for vm in self.world.vms.values())
         if server and etcd:
             roles |= {"etcd"}
-        labels = tuple(tuple(str(label).split("=", 1)) for label in config.get("node-label", []))  # type: ignore[attr-defined]
         version = self.world.releases.get(self.vm.k3s_sha256, VERSION)
         with self.world.lock:
             if not self.world.kube_nodes and not self.world.workloads.pods:
                 self.world.workloads.add_ons(name)
+            # Taints count at the first registration only, labels are put on again at each start.
             node = self.world.kube_nodes.get(name) or KubeNode(
-                name=name,
-                ready=True,
-                address=self.vm.address,
-                labels=labels,  # type: ignore[arg-type]
+                name=name, ready=True, address=self.vm.address, taints=node_taints(config)
             )
             self.world.kube_nodes[name] = replace(
-                node, version=version, roles=node.roles | roles, heartbeat=self.world.now()
+                node,
+                version=version,
+                roles=node.roles | roles,
+                heartbeat=self.world.now(),
+                labels=tuple(sorted((dict(node.labels) | node_labels(config)).items())),
+                args=node_args("server" if server else "agent", config),
             )
         if self.vm.name in self.world.paused_once_joined:
             self.vm.halted = "io-error"

@@ -36,6 +36,7 @@ class World:
         version: Proxmox VE's.
         packages: Versions of each Proxmox node's packages, where the token may see them.
         journal: Each acting call, as `verb name`, in order.
+        looked_into: Machine names whose settings files were read, in order.
         fail_clone: Machine names whose clone task fails.
         paused_once_joined: Machine names whose VM is paused (`io-error`) as soon as Kubernetes has a node of it.
         silent: Machine names whose guest agent never answers.
@@ -99,6 +100,7 @@ class World:
     snapshots: tuple[Snapshot, ...] = ()
     clock: SteppingClock = field(default_factory=SteppingClock)
     journal: list[str] = field(default_factory=list)
+    looked_into: list[str] = field(default_factory=list)
     kubeconfigs: dict[str, str] = field(default_factory=dict)
     state: dict[tuple[str, str], str] = field(default_factory=dict)
     directory: Path = Path("/nonexistent")

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Puts k3s's settings of ours in place; starts nothing, and files in config.yaml.d stay. Prints restart=1 where the unit
+# has to be restarted for it, until `DONE=1` says that it was.
+# Environment: DONE  1: the unit runs with the settings
+# Beside this script, without DONE=1: config.yaml (secret; moved away or removed in any case)
+set -eu
+umask 077
+
+CONFIG=/etc/rancher/k3s/config.yaml
+PENDING=/etc/rancher/k3s/.homelab-k8s-restart
+
+trap 'rm -f ./config.yaml "$CONFIG.new"' EXIT
+
+if [ "$DONE" = 1 ]; then
+    rm -f "$PENDING"
+    exit 0
+fi
+if ! cmp -s ./config.yaml "$CONFIG"; then
+    # First, so that a file that is new is never taken for one that the unit has read.
+    touch "$PENDING"
+    install -m 600 -o root -g root ./config.yaml "$CONFIG.new"
+    mv -f "$CONFIG.new" "$CONFIG"
+fi
+if [ -e "$PENDING" ]; then
+    echo restart=1
+else
+    echo restart=0
+fi

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Tells k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
+# that k3s has not been restarted with, else pending=0. They hold secrets: to standard output only, which is the SSH
+# connection.
+set -eu
+
+CONFIG=/etc/rancher/k3s/config.yaml
+
+tell() {
+    if [ -f "$1" ]; then
+        echo "file=$1 $(base64 <"$1" | tr -d '\n')"
+    fi
+}
+
+tell "$CONFIG"
+for file in "$CONFIG.d"/*.yaml "$CONFIG.d"/*.yml "$CONFIG.d"/*.YAML "$CONFIG.d"/*.YML; do
+    tell "$file"
+done
+if [ -e /etc/rancher/k3s/.homelab-k8s-restart ]; then
+    echo pending=1
+else
+    echo pending=0
+fi

@@ -1,0 +1,40 @@
+"""k3s's settings as they are on a machine's disk: ours, and those that the user has put beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bootstrap.model.ids import MachineName
+
+Settings = Mapping[str, tuple[str, ...]]
+"""Names of k3s's settings without dashes, each with its values as k3s writes them; `NAME+` adds to what is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsFile:
+    """A settings file; its values may be secrets, so they are in no text that anybody sees.
+
+    Attributes:
+        name: Its path.
+        settings: What it sets; None where it is no YAML mapping, with which k3s does not start.
+    """
+
+    name: str
+    settings: Settings | None = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestSettings:
+    """What k3s of a machine would start with.
+
+    Attributes:
+        ours: Of `/etc/rancher/k3s/config.yaml`.
+        others: The files of config.yaml.d, in k3s's order.
+        pending: Whether settings or a token were written that k3s has not been restarted with.
+    """
+
+    machine: MachineName
+    ours: Settings = field(repr=False)
+    others: tuple[SettingsFile, ...] = ()
+    pending: bool = False

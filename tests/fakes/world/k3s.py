@@ -1,0 +1,52 @@
+"""k3s as it treats its settings files, and what it tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from bootstrap.model.machine import Taint
+
+DROP_INS = "config.yaml.d/"
+"""What the names of the user's settings files begin with in `FakeVm.files`."""
+
+_MASKED = ("token", "agent-token", "etcd-s3-access-key", "etcd-s3-secret-key")
+
+
+def k3s_config(files: Mapping[str, str]) -> dict[str, Any]:
+    """config.yaml, and over it the files of config.yaml.d."""
+    config: dict[str, Any] = dict(yaml.safe_load(files["config.yaml"]))
+    for name in sorted(name for name in files if name.startswith(DROP_INS)):
+        for key, value in yaml.safe_load(files[name]).items():
+            bare = key.removesuffix("+")
+            config[bare] = [*_list(config.get(bare, [])), *_list(value)] if key != bare else value
+    return config
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def node_args(command: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The annotation k3s.io/node-args."""
+    told = [command]
+    for key, value in config.items():
+        for each in _list(value):
+            text = str(each).lower() if isinstance(each, bool) else str(each)
+            told += [f"--{key}", "********" if key in _MASKED else text]
+    return tuple(told)
+
+
+def node_labels(config: Mapping[str, Any]) -> dict[str, str]:
+    return dict(str(label).split("=", 1) for label in config.get("node-label", []))
+
+
+def node_taints(config: Mapping[str, Any]) -> tuple[Taint, ...]:
+    found = []
+    for text in config.get("node-taint", []):
+        what, _, effect = str(text).rpartition(":")
+        key, _, value = what.partition("=")
+        found.append(Taint(key=key, value=value, effect=effect))
+    return tuple(sorted(found))
