@@ -34,11 +34,13 @@ class VipState:
     Attributes:
         interface: The one with the server's own address.
         active: Whether its keepalived runs.
+        configured: Whether it has settings for this VIP, be it another one's until now.
         holder: Whether it has the VIP now.
     """
 
     interface: str
     active: bool
+    configured: bool
     holder: bool
 
 
@@ -52,7 +54,7 @@ def configure_vip(step: ConfigureVip, lane: str, context: RunContext) -> Done:
     if not step.first:
         return Done(changed=_install(step.machine, context, settings=None))
     state = look(step.machine, context)
-    if state.active or _held_by_another(step, vip, context):
+    if (state.active and state.configured) or _held_by_another(step, vip, context):
         changed = _install(step.machine, context, settings=None)
     else:
         others = tuple(name for name in step.servers if context.findings.guests.get(name) is not None)
@@ -97,7 +99,10 @@ def look(machine: MachineName, context: RunContext) -> VipState:
         return next(iter(told.get(key, [])), "")
 
     return VipState(
-        interface=one("interface"), active=one("active_state") in ("active", "reloading"), holder=one("holder") == "1"
+        interface=one("interface"),
+        active=one("active_state") in ("active", "reloading"),
+        configured=one("configured") == "1",
+        holder=one("holder") == "1",
     )
 
 

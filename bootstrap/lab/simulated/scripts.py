@@ -10,7 +10,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap.lab.simulated import baking, datastore, k3s, keepalived
+from bootstrap.lab.simulated import baking, datastore, k3s, keepalived, settings
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.installing import put_binary, put_images
@@ -188,7 +188,8 @@ async def vip_state(call: Call) -> Outcome:
     own = call.env["ADDRESS"] in (str(guest.address), *guest.agent.more_addresses)
     holder = call.env["VIP"] in guest.agent.more_addresses
     told = {"interface": "eth0" if own else "", "active_state": installed.active_state if installed else "inactive"}
-    return _printed({**told, "holder": int(holder)})
+    configured = keepalived.vip_in(guest.disk.read(keepalived.SETTINGS) or "") == call.env["VIP"]
+    return _printed({**told, "configured": int(configured), "holder": int(holder)})
 
 
 EFFECTS: dict[str, Effect] = {
@@ -206,6 +207,7 @@ EFFECTS: dict[str, Effect] = {
     "vip-state.sh": vip_state,
     **baking.EFFECTS,
     **datastore.EFFECTS,
+    **settings.EFFECTS,
 }
 """What the simulation knows."""
 

@@ -236,9 +236,10 @@ class FakeShell(DataScripts):
             raise ScriptError(f"{self.vm.name}: read-token.sh failed", status=1, details="No such file")
         return f"K10{'ab' * 32}::server:{self.vm.files['token']}\n"
 
-    def _vip_state(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        active = "active" if "keepalived.conf" in self.vm.files else ""
-        return f"interface=eth0\nactive_state={active}\nholder={int(self.vm.holds_vip)}\n"
+    def _vip_state(self, env: dict[str, str], _files: dict[str, str]) -> str:
+        settings = self.vm.files.get("keepalived.conf", "")
+        active, configured = "active" if settings else "", f" {env['VIP']}/32" in settings
+        return f"interface=eth0\nactive_state={active}\nconfigured={int(configured)}\nholder={int(self.vm.holds_vip)}\n"
 
     def _install_vip(self, _env: dict[str, str], files: dict[str, str]) -> str:
         changed = any(self.vm.files.get(name) != text for name, text in files.items())

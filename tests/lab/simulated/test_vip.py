@@ -30,14 +30,15 @@ def test_who_serves_the_api_has_the_vip(guests: Guests, k3s: Path) -> None:
     eventually("cloud-init", lambda: server.run("cloud-init-result.sh")["done"] == "1")
     own = IPv4Address(server.address())
     vip = VipSpec(address=IPv4Network(f"{own}/16", strict=False).network_address + 250 * 256 + 1)
-    assert state(server, vip) == {"interface": "eth0", "active_state": "inactive", "holder": "0"}
+    assert state(server, vip) == {"interface": "eth0", "active_state": "inactive", "configured": "0", "holder": "0"}
     assert server.run("install-vip.sh", LOCK_S="1") == {"changed": "1"}
     assert server.run("install-vip.sh", LOCK_S="1") == {"changed": "0"}
 
     text = render_keepalived(vip, cluster=ClusterName("lab"), interface="eth0", address=own, place=0, peers=())
     settings = {"keepalived.conf": text}
     assert server.run("install-vip.sh", secret_files=settings, LOCK_S="1") == {"changed": "1"}
-    assert state(server, vip) == {"interface": "eth0", "active_state": "active", "holder": "0"}, "no API, no VIP"
+    told = {"interface": "eth0", "active_state": "active", "configured": "1", "holder": "0"}
+    assert state(server, vip) == told, "no API, no VIP"
 
     install(server, k3s, "server")
     server.run("start-k3s.sh", UNIT="k3s", RESTART="0")

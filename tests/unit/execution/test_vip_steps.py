@@ -54,7 +54,7 @@ class Network:
     def run(self, name: MachineName, settings: str) -> bool:
         if self.settings.get(name) == settings:
             return False
-        started = name not in self.settings
+        started = f" {VIP.address}/32" not in self.settings.get(name, "")
         self.settings[name] = settings
         self.starts.append(name)
         hears = any(ADDRESSES[name] in self.peers(holder) for holder in self.holders)
@@ -73,7 +73,9 @@ class Shell:
         if script.name == "vip-state.sh":
             assert dict(script.env) == {"ADDRESS": str(ADDRESSES[self.name]), "VIP": str(VIP.address)}
             state = "active" if self.name in self.network.settings else "inactive"
-            return f"interface=eth0\nactive_state={state}\nholder={int(self.name in self.network.holders)}\n"
+            configured = f" {VIP.address}/32" in self.network.settings.get(self.name, "")
+            holder = self.name in self.network.holders
+            return f"interface=eth0\nactive_state={state}\nconfigured={int(configured)}\nholder={int(holder)}\n"
         assert script.name == "install-vip.sh"
         changed = self.name not in self.network.installed
         self.network.installed.add(self.name)
@@ -255,3 +257,19 @@ def test_an_unknown_server_is_named_and_nobody_told_to_forget_it(network: Networ
     with pytest.raises(GuestError, match="demo-cp-3"):
         run.spread()
     assert not network.settings
+
+
+def test_keepalived_that_runs_with_another_vip_takes_the_new_one(network: Network) -> None:
+    """The inventory's VIP was changed: what runs does so with the old one's settings."""
+    run = new_run(network)
+    run.meet(*NAMES)
+    run.configure()
+    run.spread()
+    network.settings = {name: text.replace(str(VIP.address), "192.0.2.99") for name, text in network.settings.items()}
+    network.holders.clear()
+    again = new_run(network)
+    again.meet(*NAMES, before=True)
+    assert again.configure()
+    assert again.spread()
+    assert len(network.holders) == 1
+    assert not any("192.0.2.99" in text for text in network.settings.values())

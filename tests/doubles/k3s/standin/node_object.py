@@ -18,6 +18,8 @@ from .telling import stamp
 from .versions import WHAT_THIS_IS, go_arch
 
 LEASE_SECONDS = 40
+SECRETS = ("token", "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key", "vpn-auth")
+"""k3s: pkg/nodeconfig/nodeconfig.go."""
 
 
 def render_node(options: Options, machine: Machine) -> Obj:
@@ -100,11 +102,7 @@ def node_conditions(*, ready: bool) -> list[Obj]:
 def shown_arguments(given: dict[str, list[str]]) -> list[str]:
     """The settings of command line and files as the Node's annotation shows them: as flags, secrets hidden."""
     pairs = [(name, value) for name, values in given.items() for value in values]
-    return [
-        word
-        for name, value in pairs
-        for word in (f"--{name}", "********" if name in ("token", "agent-token") else value)
-    ]
+    return [word for name, value in pairs for word in (f"--{name}", "********" if name in SECRETS else value)]
 
 
 def os_name() -> str:

@@ -1,0 +1,41 @@
+"""The effects of the guest scripts that read and change k3s's settings."""
+
+from __future__ import annotations
+
+import base64
+
+from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.datastore import PENDING
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+async def read_settings(call: Call) -> Outcome:
+    """read-settings.sh."""
+    disk = call.guest.disk
+    drop_ins = disk.path(f"{k3s.CONFIG}.d")
+    beside = sorted(each.name for each in drop_ins.glob("*")) if drop_ins.is_dir() else []
+    names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
+    texts = ((name, disk.read(name)) for name in names)
+    lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
+    return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
+
+
+async def put_settings(call: Call) -> Outcome:
+    """put-settings.sh."""
+    disk, sent = call.guest.disk, call.directory / "config.yaml"
+    try:
+        if call.env["DONE"] == "1":
+            disk.path(PENDING).unlink(missing_ok=True)
+            return Outcome()
+        if sent.read_text(encoding="utf-8") != disk.read(k3s.CONFIG):
+            disk.write(PENDING, "")
+            disk.put(sent, k3s.CONFIG)
+        return Outcome(out=f"restart={int(disk.path(PENDING).exists())}\n")
+    finally:
+        sent.unlink(missing_ok=True)
+
+
+EFFECTS: dict[str, Effect] = {"put-settings.sh": put_settings, "read-settings.sh": read_settings}
+"""What the simulation knows of settings."""

@@ -1,0 +1,150 @@
+"""Settings of a cluster on simulated guests: the scripts' effects, and the whole by commands."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bootstrap.execution.scripts import parse_guest_settings
+from bootstrap.model.ids import MachineName
+from tests.doubles.k3s.artifacts import make_artifacts
+from tests.e2e.homes import PROGRAM, Home, leftovers_of
+from tests.lab.simulated.running import Guests
+from tests.lab.simulated.test_contract import config, install
+
+
+def test_what_the_scripts_about_settings_do(guests: Guests, k3s: Path) -> None:
+    guest = guests.start(201)
+    assert guest.run("read-settings.sh") == {"pending": "0"}
+    install(guest, k3s, "server")
+    there = parse_guest_settings(MachineName("guest201"), guest.text("read-settings.sh"))
+    assert there.ours["node-name"] == ("guest201",)
+    assert (there.others, there.pending) == ((), False)
+    same = {"config.yaml": config(guest)}
+    assert guest.run("put-settings.sh", secret_files=same, DONE="0") == {"restart": "0"}
+    other = {"config.yaml": config(guest, disable="traefik")}
+    assert guest.run("put-settings.sh", secret_files=other, DONE="0") == {"restart": "1"}
+    told = guest.run("read-settings.sh")
+    assert told["pending"] == "1"
+    assert base64.b64decode(told["file"].split()[1]).decode() == other["config.yaml"]
+    assert guest.run("put-settings.sh", secret_files=other, DONE="0") == {"restart": "1"}, "not restarted yet"
+    assert guest.run("put-settings.sh", DONE="1") == {}
+    assert guest.run("read-settings.sh")["pending"] == "0"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("settings"))
+    make_artifacts(home.directory / "k3s")
+    home.run("lab", "start", "--guests", "simulated", "--pve-nodes", "2", "--time-scale", "0.05")
+    try:
+        yield home
+    finally:
+        home.run("lab", "stop")
+    assert leftovers_of(home) == []
+
+
+def nodes(home: Home) -> dict[str, dict[str, Any]]:
+    command = [str(Path(sys.executable).parent / "kubectl"), "--kubeconfig", str(home.kubeconfig), "get", "nodes"]
+    done = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, check=True, timeout=60)
+    return {node["metadata"]["name"]: node for node in json.loads(done.stdout)["items"]}
+
+
+BEFORE = """
+cluster: lab
+control_plane: {count: 3, cores: 1, memory: 1GiB, disk: 8GiB}
+workers: {count: 2, cores: 1, memory: 1GiB, disk: 8GiB, labels: {disk: ssd, rack: r1}}
+"""
+AFTER = """
+cluster: lab
+control_plane: {count: 3, cores: 1, memory: 1GiB, disk: 8GiB}
+workers: {count: 2, cores: 1, memory: 1GiB, disk: 8GiB, labels: {disk: hdd}, taints: ["gpu=yes:NoSchedule"]}
+k3s: {disable: [traefik], tls_san: [k8s.home]}
+backup: {schedule: "0 */6 * * *", retention: 7}
+"""
+SERVERS = ("lab-cp-1", "lab-cp-2", "lab-cp-3")
+WORKERS = ("lab-workers-1", "lab-workers-2")
+
+
+def up(home: Home, inventory: str, *more: str) -> str:
+    (home.directory / "cluster.yaml").write_text(inventory)
+    result = home.run("up", "--lab", "--inventory", "cluster.yaml", *more)
+    return result.out + result.err
+
+
+def problems(home: Home) -> list[str]:
+    found: list[str] = home.run("status", "--lab", "--inventory", "cluster.yaml", "-o", "json", expect=None).json[
+        "problems"
+    ]
+    return found
+
+
+def starts(home: Home) -> dict[str, str]:
+    """What k3s of each machine says that it was started with."""
+    return {name: node["metadata"]["annotations"]["k3s.io/node-args"] for name, node in nodes(home).items()}
+
+
+def test_a_roll_out_that_was_killed_is_continued_and_ends(home: Home) -> None:
+    up(home, BEFORE)
+    assert problems(home) == []
+    before = starts(home)
+    (home.directory / "cluster.yaml").write_text(AFTER)
+    told = "\n".join(problems(home))
+    for change in ("k3s.disable: none -> traefik", "k3s.tls_san: none -> k8s.home", "backup.retention: none -> 7"):
+        assert f"{change} (lab-cp-1, lab-cp-2, lab-cp-3)" in told
+    assert "labels: disk=ssd, rack=r1 -> disk=hdd (lab-workers-1, lab-workers-2)" in told
+    dry = up(home, AFTER, "--dry-run")
+    assert all(name in dry for name in (*SERVERS, *WORKERS))
+    assert starts(home) == before
+
+    _kill_once(home, said="lab-cp-3")
+    between = starts(home)
+    assert between["lab-cp-2"] != before["lab-cp-2"], "the first was restarted"
+    assert between["lab-cp-1"] == before["lab-cp-1"], "the last was not"
+    assert problems(home)
+    up(home, AFTER)
+    assert problems(home) == []
+    assert "nothing to do" in up(home, AFTER)
+
+
+def test_nodes_have_what_the_inventory_says_and_nothing_of_before(home: Home) -> None:
+    found = nodes(home)
+    for name in WORKERS:
+        labels = found[name]["metadata"]["labels"]
+        assert (labels["disk"], "rack" in labels) == ("hdd", False)
+        taints = [(taint["key"], taint["value"], taint["effect"]) for taint in found[name]["spec"]["taints"]]
+        assert taints == [("gpu", "yes", "NoSchedule")]
+    for name in SERVERS:
+        assert '"--disable", "traefik"' in starts(home)[name]
+
+
+def test_what_cannot_be_changed_is_refused(home: Home) -> None:
+    (home.directory / "cluster.yaml").write_text(AFTER.replace("k3s: {", "k3s: {cluster_cidr: 10.99.0.0/16, "))
+    refused = home.run("up", "--lab", "--inventory", "cluster.yaml", expect=4)
+    assert "k3s.cluster_cidr is 10.42.0.0/16, and the inventory says 10.99.0.0/16" in refused.err
+    (home.directory / "cluster.yaml").write_text(AFTER)
+
+
+def _kill_once(home: Home, *, said: str) -> None:
+    """Kill `up` as soon as it restarts k3s on a machine."""
+    command = [PROGRAM, "up", "--lab", "--inventory", "cluster.yaml"]
+    run = subprocess.Popen(command, env=home.environ, cwd=home.directory, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    lines: list[str] = []
+    for line in run.stderr:
+        lines.append(line)
+        if said in line and "restart k3s" in line:
+            break
+    run.kill()
+    run.wait(30)
+    run.stderr.close()
+    assert lines
+    assert said in lines[-1], "".join(lines)
