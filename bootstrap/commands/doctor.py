@@ -10,6 +10,7 @@ from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import hides_vms, rights_needed
+from bootstrap.commands.settings import with_settings
 from bootstrap.commands.status import status_of
 from bootstrap.commands.up import choose_version
 from bootstrap.errors import HomelabError, few_lines
@@ -119,7 +120,8 @@ class _Doctor:
 
     @cached_property
     def _observed(self) -> Observed:
-        return observe_cluster(self._inventory_spec, self._ports, patient=False)
+        observed = observe_cluster(self._inventory_spec, self._ports, patient=False)
+        return with_settings(settled(self._inventory_spec, observed), self._ports, observed)
 
     @cached_property
     def _spec(self) -> ClusterSpec:

@@ -10,6 +10,7 @@ from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.settings import with_settings
 from bootstrap.commands.unfinished import finish, unfinished
 from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.errors import PreflightError
@@ -43,7 +44,7 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     noted = unfinished(spec, ports, observed)
     wish = _continued(_with_pool(spec, observed, wish, noted), noted)
     taken = with_conflicts(wish.kept(spec, observed), ports, seen_after(spec, observed, wish)).taken
-    observed = replace(observed, taken=taken)
+    observed = with_settings(spec, ports, replace(observed, taken=taken))
     version = choose_version(spec, ports, observed)
     plan = plan_replace(with_k3s(spec, version), observed, wish, version=version)
     check_artifacts(plan, spec, ports)

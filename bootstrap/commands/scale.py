@@ -9,6 +9,7 @@ from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.settings import with_settings
 from bootstrap.commands.unfinished import finish, unfinished
 from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.events import EventSink
@@ -48,7 +49,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     wanted = with_counts(settled(spec, observed), dict(wish.counts))
     check_privileges(wanted, ports, observed)
     check_vip(wanted, ports, observed)
-    observed = with_conflicts(wanted, ports, observed)
+    observed = with_settings(wanted, ports, with_conflicts(wanted, ports, observed))
     pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
     plan = plan_scale(wanted, observed, pools=pools, version="", rules=wish.rules)
     if _installs(plan):  # else nobody asks what k3s there is: a release may be out of reach

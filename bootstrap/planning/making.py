@@ -19,6 +19,7 @@ from bootstrap.planning.placement import ContainerBase, Placement, Sources, clon
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.preflight import bridge_of, check_bridges, check_hardware, check_pod_ranges, check_storages
 from bootstrap.planning.ranges import passed_over
+from bootstrap.planning.settings_drift import check_fixed
 from bootstrap.planning.sources import sources_for
 from bootstrap.planning.steps import (
     AwaitGuest,
@@ -93,6 +94,7 @@ class Making:
         sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
         templates = sources.templates
         check_families(spec, observed)
+        check_fixed(spec, observed, all_standings)
         check_pod_ranges(spec, len(all_standings))
         check_storages(spec, observed, templates)
         check_hardware(spec, observed, templates)

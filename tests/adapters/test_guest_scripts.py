@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -145,6 +146,25 @@ def test_systemd_understands_the_units(unit: str, tmp_path: Path) -> None:
         ["systemd-analyze", "verify", "--man=no", tmp_path / unit], capture_output=True, text=True, check=False
     )
     assert [line for line in done.stderr.splitlines() if unit in line] == []
+
+
+@pytest.mark.parametrize("unit", ["k3s", "k3s-agent"])
+def test_the_unit_is_upstreams_in_what_counts(unit: str) -> None:
+    """k3s: install.sh, create_systemd_service_file."""
+    said = (DATA / "units" / f"{unit}.service").read_text().splitlines()
+    files = [line for line in said if line.startswith("EnvironmentFile=")]
+    # systemd reads them in this order, and a later one counts.
+    assert files == [
+        "EnvironmentFile=-/etc/default/%N",
+        "EnvironmentFile=-/etc/sysconfig/%N",
+        "EnvironmentFile=-/etc/systemd/system/%N.service.env",
+    ]
+    assert {
+        *("Type=notify", "KillMode=process", "Delegate=yes", "LimitNOFILE=1048576", "LimitNPROC=infinity"),
+        *("LimitCORE=infinity", "TasksMax=infinity", "TimeoutStartSec=0", "Restart=always", "RestartSec=5s"),
+        *("ExecStartPre=-/sbin/modprobe br_netfilter", "ExecStartPre=-/sbin/modprobe overlay"),
+        *("Wants=network-online.target", "After=network-online.target", "WantedBy=multi-user.target"),
+    } <= set(said)
 
 
 @needs_root
@@ -296,6 +316,20 @@ class TestInstall:
         assert self.install(machine, ("config.yaml", "server: https://198.18.0.3:6443\n")) == "changed=1\n"
         assert self.mode(machine, "/etc/systemd/system/k3s-agent.service.env") == 0o600
 
+    def test_the_users_lines_in_the_units_environment_stay(self, machine: Machine) -> None:
+        """Upstream's place for proxies; the token alone is ours."""
+        name = "/etc/systemd/system/k3s-agent.service.env"
+        self.install(machine, ("k3s.bin", BINARY))
+        machine.put_file(name, "K3S_TOKEN='geheim'\nHTTPS_PROXY=http://proxy.home:3128\n# mine\nNO_PROXY='10.0.0.0/8'")
+        assert self.install(machine) == "changed=0\n"
+        assert "HTTPS_PROXY=http://proxy.home:3128\n" in machine.path(name).read_text()
+        machine.put_file(name, machine.path(name).read_text().replace("geheim", "old"))
+        assert self.install(machine) == "changed=1\n"
+        kept = ["HTTPS_PROXY=http://proxy.home:3128", "# mine", "NO_PROXY='10.0.0.0/8'", "K3S_TOKEN='geheim'"]
+        assert machine.path(name).read_text().splitlines() == kept
+        assert self.mode(machine, name) == 0o600
+        assert not {"service.env", "service.env.whole"} & {path.name for path in machine.beside.iterdir()}
+
     def test_a_damaged_binary_is_refused_and_the_old_one_stays(self, machine: Machine) -> None:
         machine.put_file("/usr/local/bin/k3s", "old")
         told = self.install(machine, ("k3s.bin", BINARY + "\n"), check=False)
@@ -348,6 +382,57 @@ class TestInstall:
         left = sorted(str(path.relative_to(machine.system)) for path in machine.system.rglob("*") if path.is_file())
         assert left == ["etc/rancher/node/password", "usr/local/bin/helm"]
         assert "stop k3s-agent.service" in machine.calls.read_text()
+
+
+@needs_root
+class TestKillall:
+    def test_tools_that_the_machine_lacks_are_k3s_own(self, machine: Machine) -> None:
+        """k3s brings iptables along, in data/*/bin/aux; in namespaces of its own, since it kills and flushes."""
+        aux = "/var/lib/rancher/k3s/data/abc/bin/aux"
+        for tool in ("iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore", "ip"):
+            machine.put_file(f"{aux}/{tool}", f'#!/bin/sh\necho {tool} >>"$CALLS"\n')
+            machine.path(f"{aux}/{tool}").chmod(0o755)
+        shutil.copy(DATA / "guest" / "k3s-killall.sh", machine.beside)
+        bare = machine.bin.parent / "bare"
+        bare.mkdir()
+        for tool in ("id", "cat", "tr", "readlink", "grep", "sort", "umount", "rm", "rmdir", "kill"):
+            found = shutil.which(tool, path=SYSTEM_PATH)
+            if found:
+                bare.joinpath(tool).symlink_to(found)
+        shell = f"exec unshare -npf --mount-proc env PATH={machine.bin}:{bare} /bin/sh {machine.beside}/k3s-killall.sh"
+        machine.run_command(shell)
+        called = machine.calls.read_text().splitlines()
+        assert {"iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore", "ip"} <= set(called)
+
+
+@needs_root
+class TestSettings:
+    CONFIG = "/etc/rancher/k3s/config.yaml"
+
+    def test_they_are_told_with_those_of_the_user(self, machine: Machine) -> None:
+        assert machine.run("read-settings.sh").stdout == "pending=0\n"
+        for name in (self.CONFIG, f"{self.CONFIG}.d/50 mine.yaml", f"{self.CONFIG}.d/ignored.txt"):
+            machine.put_file(name, "disable: traefik\n")
+        text = base64.b64encode(b"disable: traefik\n").decode()
+        assert lines(machine.run("read-settings.sh")) == [
+            ("file", f"{self.CONFIG} {text}"),
+            ("file", f"{self.CONFIG}.d/50 mine.yaml {text}"),
+            ("pending", "0"),
+        ]
+
+    def test_new_ones_are_pending_until_k3s_was_restarted(self, machine: Machine) -> None:
+        machine.put_file(self.CONFIG, "disable: traefik\n")
+        new = (("config.yaml", "disable: servicelb\n"),)
+        same = (("config.yaml", "disable: traefik\n"),)
+        assert machine.run("put-settings.sh", files=same, DONE="0").stdout == "restart=0\n"
+        for _ in range(2):
+            assert machine.run("put-settings.sh", files=new, DONE="0").stdout == "restart=1\n"
+            assert machine.path(self.CONFIG).read_text() == "disable: servicelb\n"
+        assert machine.path(self.CONFIG).stat().st_mode & 0o777 == 0o600
+        assert not (machine.beside / "config.yaml").exists()
+        assert "pending=1" in machine.run("read-settings.sh").stdout
+        machine.run("put-settings.sh", DONE="1")
+        assert "pending=0" in machine.run("read-settings.sh").stdout
 
 
 @needs_root

@@ -3,7 +3,8 @@
 # Environment: ROLE    server or agent
 #              SHA256  of the k3s binary that is to be installed, lower-case hex
 # Beside this script: k3s.bin (if it was sent), config.yaml and service.env (secret; moved away or removed in any
-# case), images/ (air-gap archives, if any were sent).
+# case), images/ (air-gap archives, if any were sent). Of service.env each NAME=VALUE takes the place of that name in
+# the unit's environment file, where other lines are the user's (proxies, perhaps) and stay.
 # needs: k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
@@ -14,7 +15,7 @@ WAIT_ONLINE=$UNITS/systemd-networkd-wait-online.service.d
 changed=0
 
 # What we are done with must not stay, least of all the secrets, however this ends.
-trap 'rm -f ./config.yaml ./service.env ./k3s.bin "$BIN/.k3s.new"' EXIT
+trap 'rm -f ./config.yaml ./service.env ./service.env.whole ./k3s.bin "$BIN/.k3s.new"' EXIT
 
 fail() {
     echo "$1" >&2
@@ -78,6 +79,34 @@ put_images() {
     done
 }
 
+# whole_environment FILE: what is in FILE with our lines in it, in place of those of the same names. By built-in commands
+# alone: the lines are secrets.
+whole_environment() {
+    if [ -f "$1" ]; then
+        while IFS= read -r line || [ -n "$line" ]; do
+            is_ours "${line%%=*}" || printf '%s\n' "$line"
+        done <"$1"
+    fi
+    cat ./service.env
+}
+
+is_ours() {
+    while IFS= read -r own || [ -n "$own" ]; do
+        [ "${own%%=*}" != "$1" ] || return 0
+    done <./service.env
+    return 1
+}
+
+put_environment() {
+    whole_environment "$1" >./service.env.whole
+    # Lines in another order say the same: nothing is restarted for that.
+    if [ -f "$1" ] && [ "$(sort "$1")" = "$(sort ./service.env.whole)" ]; then
+        put 600 "$1" "$1"
+    else
+        put 600 ./service.env.whole "$1"
+    fi
+}
+
 # In a container Proxmox VE writes the network for ifupdown (Debian 13), so networkd has no interface to manage, and its
 # wait-online holds network-online.target, and k3s with it, for two minutes at each start.
 put_wait_online() {
@@ -111,6 +140,6 @@ put_wait_online
 put 755 ./k3s-killall.sh "$BIN/k3s-killall.sh"
 put 755 ./k3s-uninstall.sh "$BIN/$uninstall"
 put 644 "./$unit.service" "$UNITS/$unit.service"
-[ ! -f ./service.env ] || put 600 ./service.env "$UNITS/$unit.service.env"
+[ ! -f ./service.env ] || put_environment "$UNITS/$unit.service.env"
 [ ! -f ./config.yaml ] || put 600 ./config.yaml /etc/rancher/k3s/config.yaml
 echo "changed=$changed"

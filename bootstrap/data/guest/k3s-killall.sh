@@ -5,6 +5,14 @@ set -u
 
 [ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
 
+# The machine's own tools first; what it lacks (iptables, ip, umount) k3s brings along.
+for bin in /var/lib/rancher/k3s/data/*/bin; do
+    if [ -d "$bin" ]; then
+        PATH=$PATH:$bin:$bin/aux
+    fi
+done
+export PATH
+
 stop_units() {
     for unit in k3s.service k3s-agent.service; do
         if [ -e "/etc/systemd/system/$unit" ]; then

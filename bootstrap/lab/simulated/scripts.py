@@ -237,6 +237,8 @@ def _install(call: Call) -> Outcome:
         return Outcome(1, err=f"{problem}\n")
     changed = put_images(call) or changed
     uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
+    if (here / "service.env").exists():
+        _keep_users_lines(here / "service.env", guest.disk.read(f"{UNITS}/{unit}.service.env") or "")
     wanted = {
         "k3s-killall.sh": f"{BIN}/k3s-killall.sh",
         "k3s-uninstall.sh": f"{BIN}/{uninstall}",
@@ -248,6 +250,15 @@ def _install(call: Call) -> Outcome:
         if (here / name).exists() or name not in ("service.env", "config.yaml"):
             changed = guest.disk.put(here / name, target_name) or changed
     return Outcome(out=f"changed={int(changed)}\n")
+
+
+def _keep_users_lines(sent: Path, there: str) -> None:
+    """Lines of other names stay in a unit's environment file; another order is no change."""
+    ours = sent.read_text(encoding="utf-8").splitlines()
+    names = {line.partition("=")[0] for line in ours}
+    whole = [*(line for line in there.splitlines() if line.partition("=")[0] not in names), *ours]
+    same = sorted(whole) == sorted(there.splitlines())
+    sent.write_text(there if same else "".join(f"{line}\n" for line in whole), encoding="utf-8")
 
 
 def _installed(call: Call, unit: str) -> Unit | None:

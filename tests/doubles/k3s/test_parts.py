@@ -11,6 +11,7 @@ import yaml
 
 from tests.doubles.k3s.artifacts import make_artifacts, render_program
 from tests.doubles.k3s.standin.flags import flag_table
+from tests.doubles.k3s.standin.node_object import shown_arguments
 from tests.doubles.k3s.standin.settings import read_config
 from tests.doubles.k3s.standin.telling import Fatal
 from tests.doubles.k3s.standin.yaml_reader import parse_config

@@ -50,3 +50,11 @@ def node_taints(config: Mapping[str, Any]) -> tuple[Taint, ...]:
         key, _, value = what.partition("=")
         found.append(Taint(key=key, value=value, effect=effect))
     return tuple(sorted(found))
+
+
+def whole_environment(there: str, ours: str) -> str:
+    """The unit's environment file after an installation: the user's lines stay."""
+    names = {line.partition("=")[0] for line in ours.splitlines()}
+    kept = [line for line in there.splitlines() if line.partition("=")[0] not in names]
+    whole = "".join(f"{line}\n" for line in [*kept, *ours.splitlines()])
+    return there if sorted(there.splitlines()) == sorted(whole.splitlines()) else whole

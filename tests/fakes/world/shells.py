@@ -18,7 +18,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
 from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
-from tests.fakes.world.k3s import DROP_INS, k3s_config, node_args, node_labels, node_taints
+from tests.fakes.world.k3s import DROP_INS, k3s_config, node_args, node_labels, node_taints, whole_environment
 from tests.fakes.world.k3s_journal import journal, state
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class FakeShell(DataScripts):
 
     def _install_k3s(self, env: dict[str, str], files: dict[str, str]) -> str:
         assert self.vm.k3s_sha256 == env["SHA256"] or "k3s.bin" in self.sent
+        if "service.env" in files:
+            files["service.env"] = whole_environment(self.vm.files.get("service.env", ""), files["service.env"])
         changed = self.vm.k3s_sha256 != env["SHA256"] or any(
             self.vm.files.get(name) != text for name, text in files.items()
         )
@@ -250,7 +252,8 @@ class FakeShell(DataScripts):
         return f"changed={int(changed)}\n"
 
     def _environment_token(self) -> str:
-        return self.vm.files["service.env"].split("'")[1].rpartition(":")[2]
+        line = next(line for line in self.vm.files["service.env"].splitlines() if line.startswith("K3S_TOKEN="))
+        return line.split("'")[1].rpartition(":")[2]
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return yaml.safe_dump(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from bootstrap.execution.scripts import parse_guest_settings
+from bootstrap.lab.simulated.driver import SimulatedGuests
 from bootstrap.model.ids import MachineName
 from tests.doubles.k3s.artifacts import make_artifacts
 from tests.e2e.homes import PROGRAM, Home, leftovers_of
@@ -38,6 +38,20 @@ def test_what_the_scripts_about_settings_do(guests: Guests, k3s: Path) -> None:
     assert guest.run("put-settings.sh", secret_files=other, DONE="0") == {"restart": "1"}, "not restarted yet"
     assert guest.run("put-settings.sh", DONE="1") == {}
     assert guest.run("read-settings.sh")["pending"] == "0"
+
+
+def test_the_users_lines_in_the_units_environment_stay(guests: Guests, k3s: Path) -> None:
+    guest = guests.start(201)
+    install(guest, k3s, "server")
+    path = "/etc/systemd/system/k3s.service.env"
+    if isinstance(guest.driver, SimulatedGuests):
+        disk = guest.driver.guests[guest.spec.vmid].disk
+        disk.write(path, f"HTTPS_PROXY=http://proxy.home:3128\n{disk.read(path)}")
+    else:
+        guest.shell.command(f"sudo sh -c 'echo HTTPS_PROXY=http://proxy.home:3128 >>{path}'", timeout_s=10)
+    assert install(guest, k3s, "server") == {"changed": "0"}
+    assert install(guest, k3s, "server", token="another") == {"changed": "1"}
+    assert install(guest, k3s, "server", token="another") == {"changed": "0"}
 
 
 @pytest.fixture(scope="module")

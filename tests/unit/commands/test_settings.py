@@ -9,15 +9,18 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import yaml
 
+from bootstrap.commands.replace import prepare_replace
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, K3sSpec, S3Spec, VipSpec
-from bootstrap.model.ids import MachineName
+from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import Taint
 from bootstrap.planning.keeping_steps import ApplySettings
 from bootstrap.planning.plan import steps_of
+from bootstrap.planning.replacing import Replacing
 from bootstrap.ports import GuestScript
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -176,6 +179,29 @@ def test_what_k3s_cannot_change_is_refused_before_anything_is_touched(spec: Clus
     told = [problem for problem in cluster_status(spec, world.ports).problems if name in problem]
     assert len(told) == 1
     assert "cannot" in told[0]
+
+
+def test_no_machine_joins_with_what_the_cluster_cannot_become() -> None:
+    """k3s would refuse a server, and an agent would serve pods at addresses that nobody routes to."""
+    world = built()
+    spec = replace(THREE, k3s=K3sSpec(cluster_cidr=IPv4Network("10.99.0.0/16")))
+    with pytest.raises(PreflightError, match="cannot change"):
+        prepare_scale(spec, world.ports, ScaleWish(counts={PoolName("workers"): 3}))
+    with pytest.raises(PreflightError, match="cannot change"):
+        prepare_replace(spec, world.ports, Replacing(pool=PoolName("workers")))
+    assert world.journal == []
+
+
+def test_what_a_user_has_set_himself_is_nothing_that_changes() -> None:
+    """He has chosen the pods' range in config.yaml.d; the inventory says nothing of it."""
+    world = World()
+    up(world, THREE)
+    for vm in world.vms.values():
+        if "-cp-" in vm.name:
+            vm.files[USERS] = "cluster-cidr: 10.99.0.0/16\n"
+            restart_by_itself(world, vm.name)
+    assert prepare_up(THREE, world.ports).empty
+    assert cluster_status(THREE, world.ports).healthy
 
 
 def test_another_secret_of_the_bucket_is_rolled_out_and_shown_nowhere() -> None:
