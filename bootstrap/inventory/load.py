@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Map
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -98,7 +98,8 @@ def _finish(root: Values, source: str, places: Places, overrides: Overrides, pro
         endpoint = build_endpoint(proxmox, token, places)
     else:
         return None
-    return Inventory(spec=build_spec(root, places), endpoint=endpoint, source=source)
+    spec = replace(build_spec(root, places), states_settings=source != _NO_FILE)
+    return Inventory(spec=spec, endpoint=endpoint, source=source)
 
 
 def _read(path: Path, problems: Problems) -> Node:

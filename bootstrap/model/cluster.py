@@ -323,6 +323,8 @@ class ClusterSpec:
         vip: The API's own address, or None: then it is the first server's.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
+        states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
+            keeps the settings that it has: flags and environment know of none.
     """
 
     name: ClusterName
@@ -340,6 +342,7 @@ class ClusterSpec:
     backup: BackupSpec = field(default_factory=BackupSpec)
     labels_from_proxmox: bool = True
     kept: tuple[KeptMachine, ...] = ()
+    states_settings: bool = True
 
     @property
     def pools(self) -> tuple[NodePool, ...]:

@@ -117,7 +117,7 @@ class Drift:
 
 def to_look_into(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[MachineName, ...]:
     """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
-    found = (_drift(spec, observed, standing, None) for standing in _comparable(all_standings))
+    found = (_drift(spec, observed, standing, None) for standing in _comparable(spec, all_standings))
     return tuple(
         drift.standing.machine.name
         for drift in found
@@ -129,7 +129,8 @@ def drifts(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standi
     """What differs, machine by machine; those that work must be done about first are left out."""
     looked = {each.machine: each for each in observed.settings}
     found = (
-        _drift(spec, observed, standing, looked.get(standing.machine.name)) for standing in _comparable(all_standings)
+        _drift(spec, observed, standing, looked.get(standing.machine.name))
+        for standing in _comparable(spec, all_standings)
     )
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
 
@@ -199,9 +200,9 @@ def left_notes(spec: ClusterSpec, observed: Observed, found: Sequence[Drift]) ->
     return (*(line for drift in found for line in drift.conflicts), *_vip_notes(spec, observed))
 
 
-def _comparable(all_standings: Sequence[Standing]) -> Iterator[Standing]:
+def _comparable(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[Standing]:
     """Machines in the cluster that nothing keeps from being told apart; others get their settings as they join."""
-    for standing in all_standings:
+    for standing in all_standings if spec.states_settings else ():
         vm, kube_node = standing.vm, standing.kube_node
         if vm is None or vm.idle or standing.held or kube_node is None or not kube_node.ready:
             continue
@@ -288,7 +289,9 @@ def _written(files: GuestSettings, wanted: Settings, *, others_set: frozenset[st
     """In what our own file on the machine differs, which a restart would bring: secrets, where nobody else tells."""
     for key in sorted(SECRET & {*files.ours, *wanted}):
         have, want = files.ours.get(key, ()), wanted.get(key, ())
-        if have != want and _is_ours(key) and key not in others_set:
+        # A bucket's keys come from the environment: where they are not in there, nothing is known of them.
+        unknown = not want and _BUCKET in wanted
+        if have != want and not unknown and _is_ours(key) and key not in others_set:
             yield Change(key=key, have=(OMITTED,) * bool(have), want=(OMITTED,) * bool(want))
 
 

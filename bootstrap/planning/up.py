@@ -71,6 +71,8 @@ def plan_up(
         for standing in all_standings
     }
     work = [standing for standing in all_standings if reasons[standing.machine.name]]
+    if rollout.servers:
+        check_bucket(spec)  # a server's settings have the bucket's keys
     drift = (*notes_on_drift(spec, observed, all_standings), *left_notes(spec, observed, differing))
     farewells = plan_farewells(spec, observed)
     seen = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]

@@ -219,6 +219,25 @@ def test_another_secret_of_the_bucket_is_rolled_out_and_shown_nowhere() -> None:
     assert prepare_up(spec, world.ports).empty
 
 
+def test_without_an_inventory_file_a_cluster_keeps_its_settings() -> None:
+    """`up --cluster demo` in another directory says nothing of them, and so takes nothing back."""
+    world = built(labelled(NO_TRAEFIK, disk="ssd"))
+    assert prepare_up(replace(THREE, states_settings=False), world.ports).empty
+    assert cluster_status(replace(THREE, states_settings=False), world.ports).healthy
+
+
+def test_keys_that_are_not_in_the_environment_here_are_no_change() -> None:
+    """Whoever looks or labels agents without the bucket's keys takes them from no server."""
+    world = built(SAVED)
+    unknown = replace(SAVED, backup=replace(SAVED.backup, s3=replace(BUCKET, access_key="", secret_key="")))
+    assert cluster_status(unknown, world.ports).healthy
+    assert prepare_up(unknown, world.ports).empty
+    up(world, labelled(unknown, disk="ssd"))
+    assert restarts(world) == ["demo-workers-1", "demo-workers-2"]
+    with pytest.raises(PreflightError, match="keys"):
+        prepare_up(replace(unknown, k3s=K3sSpec(disable=("traefik",))), world.ports)
+
+
 @pytest.mark.parametrize("script", ["put-settings.sh", "start-k3s.sh"])
 @pytest.mark.parametrize(
     "change",

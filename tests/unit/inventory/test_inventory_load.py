@@ -92,6 +92,7 @@ def test_the_environment_alone_gives_one_server_and_one_worker(tmp_path: Path, m
         template=TemplateRef(tag="homelab-k8s-template", image="debian-13"),
         control_plane=server,
         workers=(replace(server, name=PoolName("workers"), role=Role.WORKER),),
+        states_settings=False,
     ), "the table's defaults and the model's are the same"
     assert inventory.endpoint.url == "https://192.0.2.10:8006"
     assert inventory.source == "the environment"
@@ -282,3 +283,12 @@ def test_problems_of_flags_and_environment_come_after_the_files(told: Told) -> N
 def test_a_storage_reserve_of_any_size_is_rounded_up(load: Load, text: str, reserve_gib: int) -> None:
     """Less than what is asked for is never left free."""
     assert load(f"sizing: {{storage_reserve: {text}}}\n").spec.sizing.storage_reserve_gib == reserve_gib
+
+
+def test_flags_and_environment_alone_say_nothing_of_k3s_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not load_inventory(None, environ=ENVIRON).spec.states_settings
+    (tmp_path / "homelab-k8s.yaml").write_text("cluster: demo\n")
+    assert load_inventory(None, environ=ENVIRON).spec.states_settings
