@@ -73,7 +73,7 @@ class PlannedMachine:
     """A machine as the plan shows it.
 
     Attributes:
-        action: `create`, `continue` (half-made), `repair`, `keep` or `destroy`.
+        action: `create`, `continue` (half-made), `repair`, `restart` (with new settings), `keep` or `destroy`.
         reason: Why, in a few words.
     """
 

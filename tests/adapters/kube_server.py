@@ -253,7 +253,9 @@ class KubeServer:
             if metadata.get("resourceVersion", version) != version:
                 self._send(handler, 409, {"kind": "Status", "message": "the object has been modified"})
                 return
-            current["metadata"]["labels"] |= metadata.get("labels", {})
+            labels = current["metadata"]["labels"] | metadata.get("labels", {})
+            # A merge patch takes away what it sets to null (RFC 7386).
+            current["metadata"]["labels"] = {key: value for key, value in labels.items() if value is not None}
             current["metadata"].setdefault("annotations", {}).update(metadata.get("annotations", {}))
             current["spec"] |= body.get("spec", {})
             self._store("MODIFIED", current)

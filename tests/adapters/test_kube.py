@@ -299,6 +299,25 @@ class TestChanging:
         assert api.set_node_metadata(W1, labels={}, taints=[self.TAINT]) is True
         assert [taint["value"] for taint in server.get(W1)["spec"]["taints"]] == ["db"]
 
+    def test_stale_labels_and_taints_go_and_those_of_others_stay(self, server: KubeServer, api: KubernetesApi) -> None:
+        taints = [{"key": "dedicated", "value": "db", "effect": "NoSchedule"}, {"key": "mine", "effect": "NoExecute"}]
+        server.put(node(W1, labels={"disk": "ssd", "rack": "changed", "mine": "1"}, taints=taints))
+        stale = {"stale_labels": (("disk", "ssd"), ("rack", "r1")), "stale_taints": (self.TAINT,)}
+        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is True  # type: ignore[arg-type]
+        assert server.get(W1)["metadata"]["labels"] == {"rack": "changed", "mine": "1", "pool": "a"}
+        assert [taint["key"] for taint in server.get(W1)["spec"]["taints"]] == ["mine"]
+        assert api.set_node_metadata(W1, labels={"pool": "a"}, taints=[], **stale) is False  # type: ignore[arg-type]
+
+    def test_what_k3s_tells_of_its_process_is_read(self, server: KubeServer, api: KubernetesApi) -> None:
+        told = node(W1)
+        told["metadata"]["annotations"] = {"k3s.io/node-args": '["agent","--node-name","demo-w-1"]'}
+        server.put(told)
+        assert api.kube_nodes()[0].args == ("agent", "--node-name", "demo-w-1")
+        for text in ("", "{}", "nonsense"):
+            told["metadata"]["annotations"] = {"k3s.io/node-args": text}
+            server.put(told)
+            assert api.kube_nodes()[0].args is None
+
     def test_a_change_of_somebody_else_meanwhile_is_kept(self, server: KubeServer, api: KubernetesApi) -> None:
         server.put(node(W1, labels={}))
         server.conflicts = 2
