@@ -18,7 +18,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config
 from bootstrap.planning.k3s_settings import parse_args
 from bootstrap.planning.keeping_steps import ApplySettings
-from bootstrap.planning.settings_drift import joins_by, runs_otherwise
+from bootstrap.planning.settings_drift import has_etcd, joins_by, runs_otherwise
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -110,7 +110,7 @@ def _config(machine: MachineSpec, kube_node: KubeNode, lane: str, context: RunCo
     named = next(iter(parse_args(kube_node.args or ()).get("server", ())), "")
     is_agent = machine.role is Role.WORKER
     join = _joins(joins_by(named), machine, lane, context) if named or is_agent else None
-    etcd = "etcd" in kube_node.roles
+    etcd = has_etcd(kube_node)
     return render_config(context.spec, machine, address=guest.address, address6=guest.address6, etcd=etcd, join=join)
 
 

@@ -19,7 +19,7 @@ from bootstrap.planning.placement import ContainerBase, Placement, Sources, clon
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.preflight import bridge_of, check_bridges, check_hardware, check_pod_ranges, check_storages
 from bootstrap.planning.ranges import passed_over
-from bootstrap.planning.settings_drift import check_fixed
+from bootstrap.planning.settings_notes import check_fixed
 from bootstrap.planning.sources import sources_for
 from bootstrap.planning.steps import (
     AwaitGuest,

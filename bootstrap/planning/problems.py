@@ -11,7 +11,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
-from bootstrap.planning.settings_drift import notes_on_settings
+from bootstrap.planning.settings_notes import notes_on_settings
 from bootstrap.planning.successors import pool_of
 from bootstrap.planning.twins import twin_lines
 from bootstrap.planning.vip_lanes import without_vip

@@ -7,83 +7,24 @@ says nothing of secrets, nor of who has set what; for that the settings files of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
-from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.guest_settings import GuestSettings, Settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
-from bootstrap.planning.dual_stack import PODS, SERVICES
 from bootstrap.planning.k3s_config import machine_config
 from bootstrap.planning.k3s_settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.planning.machines import Standing
+from bootstrap.planning.settings_change import BUCKET, FIXED, NAMES, Change
 
-FIXED: Final[Mapping[str, tuple[str, str]]] = {
-    "cluster-cidr": ("k3s.cluster_cidr", str(PODS)),
-    "service-cidr": ("k3s.service_cidr", str(SERVICES)),
-    "flannel-ipv6-masq": ("flannel-ipv6-masq", "false"),
-    "secrets-encryption": ("secrets-encryption", "false"),
-}
-"""What k3s does not change in a cluster that is there, each with its name in the inventory and k3s's default: nodes
-keep their pod ranges and services their addresses, and all servers have to agree (k3s: `CriticalControlArgs`)."""
-
-NAMES: Final[Mapping[str, str]] = {
-    "tls-san": "k3s.tls_san",
-    "disable": "k3s.disable",
-    "etcd-snapshot-schedule-cron": "backup.schedule",
-    "etcd-snapshot-retention": "backup.retention",
-    "node-label": "labels",
-    "node-taint": "taints",
-    "server": "the address it joins by",
-    **{key: name for key, (name, _) in FIXED.items()},
-}
-"""What settings are called in the inventory; of the bucket's it follows from their own."""
-
-_BUCKET = "etcd-s3"
 _OURS: Final = frozenset(NAMES)
 _PLACE: Final = frozenset({"node-name", "node-ip", "cluster-init", "server"})
 """What is a machine's own and no setting of the inventory; of `server` see `_joins_elsewhere`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """A setting that is to become another.
-
-    Attributes:
-        key: k3s's name of it.
-        have, want: Its values, sorted; of secrets none that mean anything.
-    """
-
-    key: str
-    have: tuple[str, ...]
-    want: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """As the inventory calls it."""
-        if self.key.startswith(_BUCKET):
-            return f"backup.s3{self.key.removeprefix(_BUCKET).replace('-', '.', 1).replace('-', '_')}"
-        return NAMES.get(self.key, self.key)
-
-    @property
-    def way(self) -> str:
-        """From what to what; never a secret."""
-        if self.key in SECRET:
-            return "another one" if self.have and self.want else "none -> one" if self.want else "one -> none"
-        return f"{_shown(self.have)} -> {_shown(self.want)}"
-
-    def __str__(self) -> str:
-        """As in `k3s.disable: none -> traefik`."""
-        return f"{self.name}: {self.way}"
-
-
-def _shown(values: Sequence[str]) -> str:
-    return ", ".join(values) or "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +53,7 @@ class Drift:
     @property
     def reason(self) -> str:
         """Why, in a few words."""
-        return f"settings: {'; '.join(map(str, self.changes))}" if self.changes else "settings: to be restarted with"
+        return f"settings: {'; '.join(map(str, self.changes)) or 'written, and k3s was not restarted with them'}"
 
 
 def to_look_into(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[MachineName, ...]:
@@ -133,71 +74,6 @@ def drifts(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standi
         for standing in _comparable(spec, all_standings)
     )
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
-
-
-def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> None:
-    """Refuse to change what k3s cannot change in a cluster that is there.
-
-    Raises:
-        PreflightError: Nothing was touched.
-    """
-    lines = fixed_notes(drifts(spec, observed, all_standings))
-    if lines:
-        raise PreflightError(
-            f"the inventory of {spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
-            details="\n".join(lines),
-            resolution="put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`",
-        )
-
-
-def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
-    """One line for each setting that the inventory has otherwise and that nobody can change."""
-    told = {
-        f"{change.name} is {_shown(change.have or (FIXED[change.key][1],))}, and the inventory says "
-        f"{_shown(change.want or (FIXED[change.key][1],))}: k3s cannot change that in a cluster"
-        for drift in found
-        for change in drift.changes
-        if change.key in FIXED
-    }
-    return tuple(sorted(told))
-
-
-def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
-    """One line for each difference, with the machines that have it and what fixes it."""
-    found = drifts(spec, observed, all_standings)
-    machines: dict[str, list[MachineName]] = {}
-    for drift in found:
-        for change in drift.changes:
-            if change.key not in FIXED:
-                machines.setdefault(str(change), []).append(drift.standing.machine.name)
-        if drift.pending and not drift.changes:
-            machines.setdefault("settings were written, and k3s was not restarted", []).append(
-                drift.standing.machine.name
-            )
-    lines = (
-        f"{what} ({', '.join(names)}): `homelab-k8s up` restarts k3s there, one machine at a time"
-        for what, names in machines.items()
-    )
-    undo = "put the old value back into the inventory, or: `homelab-k8s rebuild`"
-    fixed = (f"{line}; {undo}" for line in fixed_notes(found))
-    return (*lines, *fixed, *left_notes(spec, observed, found))
-
-
-def _vip_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    """That keepalived is left where the VIP was taken out of the inventory: kubeconfigs may still name it."""
-    if spec.vip is not None:
-        return
-    urls = {url for node in observed.kube_nodes or () for url in parse_args(node.args or ()).get("server", ())}
-    for address in sorted(former_vips(spec, observed) & {joins_by(url) for url in urls}):
-        yield (
-            f"the VIP {address} is no longer in the inventory, and keepalived on the servers goes on serving it; once "
-            "nobody uses it, on each server: `sudo systemctl disable --now keepalived`"
-        )
-
-
-def left_notes(spec: ClusterSpec, observed: Observed, found: Sequence[Drift]) -> tuple[str, ...]:
-    """One line for each setting of ours that a file of the user's overrules, and for a VIP that is left: what stays."""
-    return (*(line for drift in found for line in drift.conflicts), *_vip_notes(spec, observed))
 
 
 def _comparable(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[Standing]:
@@ -221,23 +97,50 @@ def _node(standing: Standing) -> KubeNode:
 def _drift(spec: ClusterSpec, observed: Observed, standing: Standing, files: GuestSettings | None) -> Drift:
     kube_node = _node(standing)
     running, wanted = parse_args(kube_node.args or ()), _wanted(spec, standing.machine, kube_node)
-    others = files.others if files else ()
-    # Where nobody has looked no secret differs: k3s shows none.
-    effective = {key: values for key, values in merged(wanted, others).items() if files or key not in SECRET}
     changes = [
-        *_changes(kube_node, running, effective, wanted),
-        *(_written(files, wanted, others_set=_others_set(files)) if files else ()),
+        *_changes(kube_node, running, merged(wanted, files.others if files else ()), wanted),
         *_joins_elsewhere(spec, observed, standing, running),
     ]
-    by_key = {change.key: change for change in reversed(changes)}
+    if files is None:
+        return _with_stale(Drift(standing=standing, changes=tuple(changes)))
+    conflicts = tuple(_conflicts(standing, files, wanted))
+    to_write = [
+        *_secrets(files, wanted),
+        *_changes(kube_node, files.ours, wanted, wanted),
+        *_joins_elsewhere(spec, observed, standing, files.ours),
+    ]
+    if changes and not to_write and not files.pending:
+        # No restart by us would help: the user has changed a file of his since the start, or sets it another way.
+        left = _beside_files(standing, changes)
+        return Drift(standing=standing, conflicts=(*conflicts, left))
+    by_key = {change.key: change for change in (*_secrets(files, wanted), *changes)}
+    return _with_stale(
+        Drift(
+            standing=standing,
+            changes=tuple(by_key[key] for key in sorted(by_key)),
+            conflicts=conflicts,
+            pending=files.pending,
+        )
+    )
+
+
+def _beside_files(standing: Standing, changes: Sequence[Change]) -> str:
+    name, unit = standing.machine.name, standing.machine.role.unit
+    return (
+        f"{name}: k3s runs with other settings than its files there say ({'; '.join(map(str, changes))}): "
+        f"`homelab-k8s ssh {name} -- sudo systemctl restart {unit}`; if that changes nothing, the unit's command line "
+        "sets them"
+    )
+
+
+def _with_stale(drift: Drift) -> Drift:
+    """With the labels and taints that earlier settings gave its node."""
+    by_key = {change.key: change for change in drift.changes}
     labels, taints = by_key.get("node-label"), by_key.get("node-taint")
-    return Drift(
-        standing=standing,
-        changes=tuple(by_key[key] for key in sorted(by_key)),
+    return replace(
+        drift,
         stale_labels=_pairs(labels) if labels else (),
         stale_taints=tuple(each for each in taints.have if each not in taints.want) if taints else (),
-        conflicts=tuple(_conflicts(standing, files, wanted)) if files else (),
-        pending=files is not None and files.pending,
     )
 
 
@@ -255,9 +158,13 @@ def _wanted(spec: ClusterSpec, machine: MachineSpec, kube_node: KubeNode) -> Set
     """What the inventory has k3s run with on a machine."""
     if kube_node.address is None:  # cannot be: see _comparable
         raise AssertionError(kube_node)
-    etcd = "etcd" in kube_node.roles
-    config = machine_config(spec, machine, address=kube_node.address, etcd=etcd, join=None)
+    config = machine_config(spec, machine, address=kube_node.address, etcd=has_etcd(kube_node), join=None)
     return {key: values for key, values in settings_of(config).items() if key not in _PLACE}
+
+
+def has_etcd(kube_node: KubeNode) -> bool:
+    """Whether a server keeps its data in etcd; right after it has joined it may have no label that says so."""
+    return "etcd" in kube_node.roles or bool({"server", "cluster-init"} & set(parse_args(kube_node.args or ())))
 
 
 def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted: Settings) -> Iterator[Change]:
@@ -277,7 +184,7 @@ def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted
 
 
 def _is_ours(key: str) -> bool:
-    return key in _OURS or key.startswith(_BUCKET)
+    return key in _OURS or key.startswith(BUCKET)
 
 
 def _sorted(values: Sequence[str]) -> tuple[str, ...]:
@@ -285,13 +192,14 @@ def _sorted(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({value for value in values if value}))
 
 
-def _written(files: GuestSettings, wanted: Settings, *, others_set: frozenset[str]) -> Iterator[Change]:
-    """In what our own file on the machine differs, which a restart would bring: secrets, where nobody else tells."""
+def _secrets(files: GuestSettings, wanted: Settings) -> Iterator[Change]:
+    """In which secrets our own file on the machine differs; nobody else tells of them."""
+    replaced = _others_set(files)
     for key in sorted(SECRET & {*files.ours, *wanted}):
         have, want = files.ours.get(key, ()), wanted.get(key, ())
         # A bucket's keys come from the environment: where they are not in there, nothing is known of them.
-        unknown = not want and _BUCKET in wanted
-        if have != want and not unknown and _is_ours(key) and key not in others_set:
+        unknown = not want and BUCKET in wanted
+        if have != want and not unknown and _is_ours(key) and key not in replaced:
             yield Change(key=key, have=(OMITTED,) * bool(have), want=(OMITTED,) * bool(want))
 
 

@@ -36,7 +36,8 @@ from bootstrap.planning.making import (
 )
 from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
-from bootstrap.planning.settings_drift import Drift, check_fixed, drifts, left_notes
+from bootstrap.planning.settings_drift import Drift, drifts
+from bootstrap.planning.settings_notes import check_fixed, left_notes
 from bootstrap.planning.settings_rollout import Rollout, shown
 from bootstrap.planning.snapshots import check_bucket
 from bootstrap.planning.steps import AwaitReady

@@ -313,6 +313,28 @@ def test_what_the_user_adds_to_ours_or_sets_beside_it_is_no_conflict() -> None:
     assert node_labels(world) == {"disk": "hdd", "mine": "yes"}
 
 
+def test_what_no_restart_of_ours_would_change_is_told_and_left() -> None:
+    """A flag in the unit's command line; or a file of the user's that k3s has not been restarted with yet."""
+    world = built(NO_TRAEFIK)
+    name = MachineName("demo-cp-2")
+    node = world.kube_nodes[name]
+    world.kube_nodes[name] = replace(node, args=(*(node.args or ()), "--disable", "servicelb"))
+    plan = prepare_up(NO_TRAEFIK, world.ports)
+    assert plan.empty
+    told = [note for note in plan.notes if "k3s.disable: servicelb, traefik -> traefik" in note]
+    assert len(told) == 1
+    assert "homelab-k8s ssh demo-cp-2 -- sudo systemctl restart k3s" in told[0]
+    assert told[0] in cluster_status(NO_TRAEFIK, world.ports).problems
+
+
+def test_a_server_that_has_no_role_label_yet_differs_in_nothing() -> None:
+    spec = replace(THREE, backup=BackupSpec(retention=3))
+    world = built(spec)
+    name = MachineName("demo-cp-2")
+    world.kube_nodes[name] = replace(world.kube_nodes[name], roles=frozenset({"control-plane"}))
+    assert prepare_up(spec, world.ports).empty
+
+
 def test_a_vip_comes_to_a_cluster_that_is_there() -> None:
     """Servers get it into their certificates first, then it is served, then agents and kubeconfig go by it."""
     world, vip = built(), IPv4Address("192.0.2.5")
