@@ -131,7 +131,8 @@ class ApplySettings:
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        return f"restart k3s with {'; '.join(self.changes) or 'the settings that were written'}"
+        names = ", ".join(change.partition(":")[0] for change in self.changes)
+        return f"restart k3s with new settings: {names}" if names else "restart k3s with the settings that were written"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
+from bootstrap.planning.settings_drift import drifts
 from bootstrap.planning.settings_notes import notes_on_settings
 from bootstrap.planning.successors import pool_of
 from bootstrap.planning.twins import twin_lines
@@ -29,7 +30,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         *([str(observed.lost_quorum)] if observed.lost_quorum is not None else []),
         *lines(spec, observed),
         *twin_lines(spec, observed),
-        *_broken(observed, wanted),
+        *_broken(observed, _without_settings(spec, observed, wanted)),
         *_missing(spec, observed, wanted),
         *_unasked(spec, observed),
         *_vip(spec, observed),
@@ -54,6 +55,12 @@ def vm_state(vm: VmRecord | None) -> str:
 def standing_state(standing: Standing) -> str:
     """As `vm_state`; `out of sight` where its VM is, or may be, on a Proxmox node that cannot be asked."""
     return "out of sight" if standing.vm is None and standing.held else vm_state(standing.vm)
+
+
+def _without_settings(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> list[Standing]:
+    """Machines but those whose settings are told to differ: labels and taints are among them."""
+    told = {drift.standing.machine.name for drift in drifts(spec, observed, wanted) if drift.restarts}
+    return [standing for standing in wanted if standing.machine.name not in told]
 
 
 def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:

@@ -97,8 +97,9 @@ def test_a_changed_setting_is_told_planned_and_rolled_out_once(
     spec: ClusterSpec, change: str, machines: list[str]
 ) -> None:
     world = built()
-    told = [problem for problem in cluster_status(spec, world.ports).problems if change in problem]
+    told = cluster_status(spec, world.ports).problems
     assert len(told) == 1
+    assert change in told[0]
     assert all(name in told[0] for name in machines)
     assert "homelab-k8s up" in told[0]
     plan = prepare_up(spec, world.ports)
