@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from ipaddress import IPv4Address
 
-from bootstrap.errors import DeadlineError, GuestError, HomelabError, KubeUnreachableError
+from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError, KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.k3s_steps import CLUSTER
@@ -47,21 +47,26 @@ def apply_settings(step: ApplySettings, lane: str, context: RunContext) -> Done:
         return Done(changed=changed)
     try:
         _restart(machine, shell, files, lane, context)
+    except InterruptedRunError:
+        raise
     except HomelabError as error:
-        _say_which(step, error)
+        _say_which(step, files, error)
         raise
     run_script(shell, "put-settings.sh", context, DONE="1")
     return Done()
 
 
-def _say_which(step: ApplySettings, error: HomelabError) -> None:
+def _say_which(step: ApplySettings, files: GuestSettings, error: HomelabError) -> None:
     """Say which settings k3s does not start with, and how that is undone."""
     told = "; ".join(step.changes) or "the settings that were written"
+    if files.others:
+        told += f", and with those of {', '.join(file.name for file in files.others)}"
     error.details = f"{error.details}\nit was restarted with {told}".strip()
+    where = "in the inventory, or in that file," if files.others else "in the inventory"
     also = f"; {error.resolution}" if error.resolution else ""
     error.resolution = (
-        "machines whose turn is later were not touched; put the setting right in the inventory and run `homelab-k8s "
-        f"up`, which begins with {step.machine.name}{also}"
+        f"machines whose turn is later were not touched; put the setting right {where} and run `homelab-k8s up`, which "
+        f"begins with {step.machine.name}{also}"
     )
 
 
@@ -123,9 +128,8 @@ def _joins(named: IPv4Address | None, machine: MachineSpec, lane: str, context: 
         access.kube.kube_nodes, what="Kubernetes to tell of its servers", lane=lane, context=context
     )
     servers = [node.address for node in nodes if "control-plane" in node.roles and node.name != machine.name]
-    if named is not None and (named in servers or access.address not in servers):
-        return named
-    return access.address
+    there = [address for address in (named, access.address, *servers) if address in servers]
+    return next((address for address in there if address is not None), named or access.address)
 
 
 def _restart(machine: MachineSpec, shell: GuestShell, files: GuestSettings, lane: str, context: RunContext) -> None:
