@@ -194,8 +194,8 @@ class ServerProcess:
         except _Ended:
             return self._life.code
         except module.Fatal as error:
-            module.log("fatal", str(error))
-            return 1
+            self._life.tell(error.line())
+            return int(error.code)
         return 0
 
     def _listening(self, host: str, port: int) -> None:
@@ -247,14 +247,14 @@ class AgentProcess:
         try:
             resident = await loop.run_in_executor(self._threads, self._make, loop)
         except module.Fatal as error:
-            self._tell(module.log_line("fatal", str(error)))
-            return 1
+            self._tell(error.line())
+            return int(error.code)
         while True:
             try:
                 pause_s = await loop.run_in_executor(self._threads, resident.step)
             except module.Fatal as error:
-                self._tell(module.log_line("fatal", str(error)))
-                return 1
+                self._tell(error.line())
+                return int(error.code)
             if pause_s and not self._joined:
                 pause_s = max(pause_s * self._scale, RETRY_LEAST_S)
             elif self._joined and resident.kubelet.held():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -15,9 +16,23 @@ REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/ranc
 
 def test_agent_with_a_wrong_token_goes_on_trying(machines: Machines) -> None:
     agent = machines.agent("a1", machines.server("s1"), token="wrong")
-    agent.logs("/v1-k3s/config: 401 Unauthorized", times=2)
+    waiting = "Waiting to retrieve agent configuration; server is not ready"
+    agent.logs(f'level=info msg="{waiting}: failed to retrieve configuration from server: not authorized"', times=2)
     assert agent.exit_code() is None
+    assert "Unauthorized" not in agent.log
     assert "invalid username/password combination" in machines.all[0].log
+
+
+def test_agent_that_was_in_says_otherwise_that_its_token_is_wrong(machines: Machines) -> None:
+    server = machines.server("s1")
+    agent = machines.agent("a1", server)
+    agent.up()
+    agent.terminate()
+    agent.configure(server=server.url, token="wrong")
+    agent.start("agent")
+    agent.logs("Node authorization rejected, retrying without client certificate authentication", times=2)
+    where = 'serving-kubelet.crt: Post \\"https://127.0.0.1:6444/v1-k3s/serving-kubelet.crt\\"'
+    assert re.search(re.escape(where) + r": http: ContentLength=\d+ with Body length 0", agent.log)
 
 
 def test_agent_with_a_malformed_token_an_unknown_ca_or_no_server_goes_on_trying(machines: Machines) -> None:
@@ -26,9 +41,11 @@ def test_agent_with_a_malformed_token_an_unknown_ca_or_no_server_goes_on_trying(
     other = machines.agent("a2", server, token=f"K10{'0' * 64}::server:x")
     nobody = machines.add("nobody")
     lonely = machines.agent("a3", nobody)
-    short.logs('level=error msg="invalid token CA hash length"', times=2)
+    invalid = f"Failed to validate connection to cluster at {server.url}: invalid token CA hash length"
+    short.logs(f'level=error msg="{invalid}"', times=2)
     other.logs("token CA hash does not match the Cluster CA certificate hash", times=2)
-    lonely.logs(f'failed to get CA certs: Get \\"{nobody.url}/cacerts\\": dial tcp {nobody.address}:6443: connect: ')
+    nowhere = 'failed to get CA certs: Get \\"https://127.0.0.1:6444/cacerts\\": EOF'
+    lonely.logs(f"Failed to validate connection to cluster at {nobody.url}: {nowhere}")
     assert [machine.exit_code() for machine in (short, other, lonely)] == [None, None, None]
 
 
@@ -40,8 +57,8 @@ def test_agent_token_joins_agents_but_not_servers(machines: Machines) -> None:
     intruder.configure(server=server.url, token="for-agents")
     done = intruder.run("server")
     assert done.returncode == 1
-    assert "level=fatal" in done.stderr
-    assert "401 Unauthorized" in done.stderr
+    refused = "Error: preparing server: failed to bootstrap cluster data: not authorized"
+    assert f'level=fatal msg="{refused}"' in done.stderr
 
 
 def test_node_password_holds_a_name_until_its_node_is_deleted(machines: Machines) -> None:

@@ -95,8 +95,8 @@ def main() -> int:
         if argv[:1] == ["kubectl"]:
             sys.stderr.write(f"{error}\n")
         else:
-            log("fatal", str(error))
-        return 1
+            process.LIFE.tell(error.line())
+        return error.code
 
 
 if __name__ == "__main__":

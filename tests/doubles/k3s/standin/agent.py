@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 from pathlib import Path
 from typing import NoReturn
 
-from . import process
+from . import noise_agent, process
+from .agent_words import BALANCER, REJECTED_LOGIN, body_is_gone, not_valid, unreachable, waiting
 from .built import VERSION
 from .failures import ApiError
 from .files import write_file
 from .kubelet import Kubelet
-from .link import Link, basic, fetch_ca, in_go_words, split_url
+from .kubelet_start import check_flags, die_if_told, take_port
+from .link import Link, basic, fetch_ca, in_go_words, message_of, split_url
 from .machine import Machine, check_families
+from .node_passwords import REJECTED
+from .noise import make_noise
+from .noise_agent import UNPACKING
 from .pace import CONTAINERD_S, UNPACK_S, take
 from .pki import Pki, client_context
 from .process import spawn
 from .settings import Options
-from .shapes import Json, Obj, Reply
+from .shapes import Json, Reply
 from .telling import Fatal, log
 from .tokens import Token, parse_token
 from .versions import COMMIT, WHAT_THIS_IS, minor_of
+
+SERVING = "serving-kubelet.crt"
+"""The certificate that k3s asks for first, and so names in its complaints."""
 
 
 class Agent:
@@ -43,24 +52,30 @@ class Agent:
         self.links: dict[tuple[str, int], Link] = {}
 
     def run(self) -> NoReturn:
+        make_noise(UNPACKING)
         take(UNPACK_S)
         log("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        make_noise(noise_agent.CONNECTING, {"server": "{}:{}".format(*self.servers[0])})
         token, ca_pem = self._trust()
         pair = self._join(token, ca_pem)
         self.context = client_context(ca_pem, pair)
         for server in list(self.links):
             self.links.pop(server).close()
-        take(CONTAINERD_S)
         kubelet = Kubelet(options=self.options, machine=self.machine, call=self.call)
+        make_noise(noise_agent.CONTAINERD, kubelet.facts())
+        take(CONTAINERD_S)
+        check_flags(self.options)
+        take_port(self.machine)
         while True:
             try:
-                kubelet.register()
+                kubelet.start()
                 break
             except ApiError as error:
                 log("error", f"Unable to register node with API server: {error.message}")
                 process.LIFE.pause(1)
         self._compare_versions()
         spawn(self._say_ready)
+        spawn(die_if_told, self.options)
         log("info", "k3s agent is up and running")
         spawn(self._refresh)
         kubelet.run()
@@ -86,51 +101,78 @@ class Agent:
                 token = parse_token(self.text)
                 return token, self._any_ca(token)
             except ValueError as error:
-                log("error", str(error))
+                log("error", not_valid(self.url, str(error)))
             process.LIFE.pause(2)
 
     def _any_ca(self, token: Token) -> str:
         problems = []
         for host, port in self.servers:
             try:
-                return fetch_ca(host, port, token)
+                return fetch_ca(host, port, token, balanced=True)
             except ValueError as error:
                 problems.append(str(error))
         raise ValueError(problems[0])
 
     def _join(self, token: Token, ca_pem: str) -> tuple[Path, Path]:
-        """Fetch the configuration and get a client certificate; every 5 s until it works."""
+        """Fetch the configuration and get a client certificate; every 5 s and more until it works."""
         self.context = client_context(ca_pem)
         write_file(self.data / "server-ca.crt", ca_pem, 0o644)
         headers = basic("node", token.password)
         key, certificate = self.data / "client-kubelet.key", self.data / "client-kubelet.crt"
+        was_in = certificate.exists()
         request = Pki(self.data).request(key, f"/O=system:nodes/CN=system:node:{self.machine.name}")
         key.chmod(0o600)
         csr_headers = headers | {"k3s-Node-Name": self.machine.name, "k3s-Node-Password": self.machine.password,
                                  "k3s-Node-IP": self.machine.addresses[0]}  # fmt: skip
         while True:
-            problem = "failed to retrieve configuration from server"
             try:
-                self._check(json.loads(self._must("GET", "/v1-k3s/config", None, headers)))
-                problem = str(certificate)
-                pem = self._must("POST", "/v1-k3s/client-kubelet.crt", request, csr_headers)
+                self._configure(headers, len(request) if was_in else 0)
+                pem = self._certify(request, csr_headers)
                 write_file(certificate, pem, 0o644)
                 return certificate, key
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
-                log("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
-            process.LIFE.pause(5)
+            except ValueError as error:
+                log("info", waiting(str(error)))
+            process.LIFE.pause(5 + 5 * process.LIFE.pace * random.random())
 
-    def _check(self, told: Obj) -> None:
+    def _configure(self, headers: dict[str, str], body_length: int) -> None:
+        """Read the configuration. Raises ValueError.
+
+        One that has been in the cluster (then with the length of its request for a certificate) gets that by its old
+        certificate; what refuses it is the next request, whose body is gone when it is sent again.
+        """
+        path = "/v1-k3s/config"
+        try:
+            status, raw = self._request("GET", path, None, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise ValueError(f"failed to retrieve configuration from server: {unreachable(path, error)}") from error
+        if status == 401 and body_length:
+            log("info", REJECTED_LOGIN)
+            raise ValueError(f"{self.data / SERVING}: {body_is_gone('/v1-k3s/' + SERVING, body_length)}")
+        if status != 200:
+            words = message_of(status, raw, f"{BALANCER}{path}: {status}")
+            raise ValueError(f"failed to retrieve configuration from server: {words}")
+        told = json.loads(raw)
         check_families(told["cluster-cidr"].split(","), told["service-cidr"].split(","), self.machine.addresses)
+
+    def _certify(self, request: bytes, headers: dict[str, str]) -> bytes:
+        """Get the kubelet's certificate. Raises ValueError."""
+        where, path = self.data / SERVING, "/v1-k3s/client-kubelet.crt"
+        try:
+            status, raw = self._request("POST", path, request, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise ValueError(f"{where}: {unreachable('/v1-k3s/' + SERVING, error, 'Post')}") from error
+        if status == 403:
+            raise ValueError(f"{where}: {REJECTED}")
+        if status != 200:
+            reason = http.client.responses.get(status, "")
+            raise ValueError(f"{where}: {BALANCER}/v1-k3s/{SERVING}: {status} {reason}")
+        return raw
 
     def _must(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         """A supervisor's answer; its refusals are ValueErrors. k3s names its local balancer in them."""
         status, raw = self._request(method, path, body, headers)
-        if status == 403 and raw:
-            raise ValueError(raw.decode())
         if status != 200:
-            raise ValueError(f"https://127.0.0.1:6444{path}: {status} {http.client.responses.get(status, '')}")
+            raise ValueError(f"{BALANCER}{path}: {status} {http.client.responses.get(status, '')}")
         return raw
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:

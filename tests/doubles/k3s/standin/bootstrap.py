@@ -14,7 +14,7 @@ from .credentials import CAS, LEAVES, OTHER_TOKEN
 from .encryption import ENCRYPTION_FILES, Encryption
 from .failures import status_object
 from .files import read_if_there, write_file
-from .link import Link, basic, fetch_ca, in_go_words, split_url
+from .link import Link, basic, fetch_ca, in_go_words, message_of, split_url
 from .pki import client_context
 from .server_settings import ServerSettings
 from .shapes import Obj, Reply
@@ -155,7 +155,8 @@ def invitation_of(settings: ServerSettings, token: Token | None) -> Invitation:
     try:
         ca_pem = fetch_ca(host, port, token)
     except ValueError as error:
-        raise Fatal(f"{prefix}: failed to check if bootstrap data has been initialized: {error}") from error
+        words = "failed to check if bootstrap data has been initialized: failed to validate token"
+        raise Fatal(f"{prefix}: {words}: {error}") from error
     link = Link(host, port, client_context(ca_pem), 10)
     headers = basic("server", token.password)
     url = f"https://{host}:{port}/v1-k3s/server-bootstrap"
@@ -164,7 +165,9 @@ def invitation_of(settings: ServerSettings, token: Token | None) -> Invitation:
     except (OSError, http.client.HTTPException) as error:
         raise Fatal(f"{prefix}: Get {url}: {in_go_words(error, host, port)}") from error
     if status != 200:
-        raise Fatal(f"{prefix}: failed to validate token: {url}: {status} {http.client.responses.get(status, '')}")
+        refusal = message_of(status, raw, f"{url}: {status} {http.client.responses.get(status, '')}")
+        log("warning", f"Skipping cluster configuration validation: {refusal}")
+        raise Fatal(f"{prefix}: {refusal}")
     data = json.loads(raw)
     if data["datastore"] != "etcd":
         raise Fatal(f"{prefix}: {settings.join_url} is not running managed etcd")

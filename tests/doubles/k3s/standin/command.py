@@ -7,7 +7,7 @@ import json
 import os
 
 from .flags import parse_flags
-from .link import Link, basic, fetch_ca, in_go_words, split_url
+from .link import Link, basic, fetch_ca, in_go_words, message_of, split_url
 from .pki import client_context
 from .s3 import S3_SETTINGS, S3_SWITCHES
 from .settings import Options
@@ -45,11 +45,8 @@ class Command:
             raise Fatal(f"Error: {method} https://{host}:{port}{path}: {in_go_words(error, host, port)}") from error
         except ValueError as error:
             raise Fatal(f"Error: {error}") from error
-        if status in (401, 403):
-            reason = http.client.responses[status]
-            raise Fatal(f"Error: {prefix}https://{host}:{port}{path}: {status} {reason}")
         if status != 200:
-            raise Fatal(f"Error: {prefix}{json.loads(raw).get('message')}")
+            raise Fatal(f"Error: {prefix}{message_of(status, raw, f'https://{host}:{port}{path}: {status}')}")
         return raw
 
     def _url(self) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import process
+from . import noise_agent, process
+from .built import VERSION
 from .conditions import condition
 from .failures import ApiError
 from .files import read_if_there, write_file
 from .machine import Machine
 from .node_object import LEASE_SECONDS, node_conditions, node_status, render_node
+from .noise import make_noise
 from .settings import Options
 from .shapes import Call, Obj, Reply
-from .telling import Fatal, log, stamp
+from .telling import Shutdown, log, stamp
 
 ENDS = 4
 """How often k3s ends over a node with another address before that is put right."""
@@ -22,13 +24,34 @@ class Kubelet:
     """Registers this machine's Node and keeps its lease fresh. Like a kubelet, it does not register twice."""
 
     def __init__(
-        self, *, options: Options, machine: Machine, call: Call, say: Callable[[str, str], None] = log
+        self,
+        *,
+        options: Options,
+        machine: Machine,
+        call: Call,
+        say: Callable[[str, str], None] = log,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
-        self.options, self.machine, self.call, self.say = options, machine, call, say
+        self.options, self.machine, self.call, self.say, self._tell = options, machine, call, say, tell
         self.held: Callable[[], bool] = lambda: process.LIFE.held()
         self.period_s = options.argument("kubelet-arg", "node-status-update-frequency", LEASE_SECONDS / 4)
         self.path = f"/api/v1/nodes/{machine.name}"
         self.reported = False
+        self._begun = False
+
+    def start(self) -> None:
+        """Register, and write what a kubelet does meanwhile. Raises ApiError when the API does not take it."""
+        if not self._begun:
+            make_noise(noise_agent.KUBELET, self.facts(), self._tell)
+            self._begun = True
+        self.register()
+        make_noise(noise_agent.NETWORK, self.facts(), self._tell)
+
+    def facts(self) -> dict[str, str]:
+        """What its lines name."""
+        server = self.options.one("server", "https://127.0.0.1:6443").removeprefix("https://")
+        address = self.machine.addresses[0]
+        return {"node": self.machine.name, "address": address, "version": VERSION, "server": server}
 
     def register(self) -> None:
         """Create the Node or bring it up to date. Raises ApiError when the API does not take it."""
@@ -94,7 +117,7 @@ class Kubelet:
             self._patch_status({"addresses": node_status(self.options, self.machine)["addresses"]})
             return
         write_file(ends, str(seen + 1))
-        raise Fatal("network policy controller exited: unable to initialize network policy controller: "
+        raise Shutdown("network policy controller exited: unable to initialize network policy controller: "
                     "failed to find interface with specified node ip")  # fmt: skip
 
     @staticmethod

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import http.client
+import json
 import socket
 import ssl
 import threading
 import urllib.parse
 
 from . import process
+from .agent_words import unreachable
 from .pki import client_context
 from .telling import Fatal, log
 from .tokens import Token, check_ca
@@ -85,17 +87,32 @@ def split_url(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port or 443
 
 
-def fetch_ca(host: str, port: int, token: Token) -> str:
-    """The cluster's CA bundle, checked against the token. Raises ValueError in k3s's words."""
+def fetch_ca(host: str, port: int, token: Token, *, balanced: bool = False) -> str:
+    """The cluster's CA bundle, checked against the token. Raises ValueError in k3s's words.
+
+    Args:
+        balanced: Whether an agent asks, through its local balancer.
+    """
     link = Link(host, port, client_context(""), 10)
     try:
         status, raw = link.request("GET", "/cacerts")
     except (OSError, http.client.HTTPException) as error:
-        words = in_go_words(error, host, port)
-        raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+        words = f'Get "https://{host}:{port}/cacerts": {in_go_words(error, host, port)}'
+        words = unreachable("/cacerts", error) if balanced else words
+        raise ValueError(f"failed to get CA certs: {words}") from error
     finally:
         link.close()
     if status != 200:
         raise ValueError(f"failed to get CA certs: https://{host}:{port}/cacerts: {status}")
     check_ca(raw, token, log)
     return raw.decode()
+
+
+def message_of(status: int, raw: bytes, otherwise: str) -> str:
+    """What a refusal says: the message of its Status object, else in other words."""
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return otherwise
+    is_status = isinstance(told, dict) and told.get("kind") == "Status"
+    return str(told.get("message", status)) if is_status else otherwise

@@ -10,12 +10,13 @@ import sqlite3
 import ssl
 from pathlib import Path
 
-from . import process
+from . import noise_etcd, process
 from .api import Api
 from .bootstrap import Invitation
 from .cluster import Cluster
 from .etcd import QUORUM_LOST_EXIT_S, Etcd
 from .files import read_or_make, write_file
+from .noise import make_noise
 from .pace import JOIN_S, take
 from .peer_handler import PeerHandler
 from .pki import server_context
@@ -85,8 +86,13 @@ class Membership:
             if self.settings.join_url:
                 raise Fatal("this etcd member knows no other; remove server/db to join anew")
             etcd.store.put(number([("_members", "", etcd.id, me)], etcd.store.rev), etcd.store.rev + 1, 0)
+        self._make_noise(etcd, noise_etcd.STARTING)
+        for other in etcd.members():
+            if other["id"] != etcd.id:
+                self._make_noise(etcd, noise_etcd.PEER, peer=other["id"])
         if invitation:
             take(JOIN_S)
+            self._make_noise(etcd, noise_etcd.APPLYING)
         etcd.start()
         if not invitation:
             write_file(self.settings.joined, "")
@@ -98,6 +104,10 @@ class Membership:
                 log("info", "Waiting for etcd server to become available")
         write_file(self.settings.joined, "")
         etcd.serving = True
+        self._make_noise(etcd, noise_etcd.JOINED)
+
+    def _make_noise(self, etcd: Etcd, table: list[str], **facts: str) -> None:
+        make_noise(table, {"member": etcd.id, "address": self.settings.machine.addresses[0], **facts})
 
     @staticmethod
     def _may_serve(etcd: Etcd) -> bool:

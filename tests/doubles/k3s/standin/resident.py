@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import process
+from . import noise_agent, process
+from .agent import SERVING
+from .agent_words import BALANCER, not_valid, unreachable, waiting
 from .api_handler import Served
 from .built import VERSION
 from .failures import ApiError, not_ready
 from .kubelet import Kubelet
+from .kubelet_start import check_flags, dies_after_s, no_kmsg
 from .link import in_go_words, split_url
 from .machine import Machine, check_families
+from .node_passwords import REJECTED
+from .noise import make_noise
+from .noise_agent import UNPACKING
 from .settings import Options
 from .shapes import Json, Reply
 from .telling import Fatal, log_line
@@ -42,10 +48,12 @@ class Resident:
                 raise Fatal(f"Error: --{name} is required")
         machine = Machine(options)
         self.servers = [split_url(self.url)]
-        self.kubelet = Kubelet(options=options, machine=machine, call=self.call, say=self.say)
+        self.kubelet = Kubelet(options=options, machine=machine, call=self.call, say=self.say, tell=tell)
         self._next: Callable[[], float] = self._trust
         self._token = Token("", "")
+        make_noise(UNPACKING, tell=tell)
         self.say("info", f"Starting k3s agent {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
+        make_noise(noise_agent.CONNECTING, self.kubelet.facts(), tell)
 
     def say(self, level: str, message: str) -> None:
         self._tell(log_line(level, message))
@@ -61,10 +69,9 @@ class Resident:
             try:
                 check_ca(self._reach(host, port).ca_pem.encode(), self._token, self.say)
             except OSError as error:
-                words = in_go_words(error, host, port)
-                raise ValueError(f'failed to get CA certs: Get "https://{host}:{port}/cacerts": {words}') from error
+                raise ValueError(f"failed to get CA certs: {unreachable('/cacerts', error)}") from error
         except ValueError as error:
-            self.say("error", str(error))
+            self.say("error", not_valid(self.url, str(error)))
             return 2
         self._next = self._join
         return 0
@@ -75,30 +82,37 @@ class Resident:
         try:
             server = self._server()
             if self._token.password not in server.passwords["node"]:
-                raise ValueError("https://127.0.0.1:6444/v1-k3s/config: 401 Unauthorized")
+                raise ValueError("not authorized")
             check_families(server.pods, server.services, machine.addresses)
-            problem = str(self.kubelet.options.data / "agent/client-kubelet.crt")
+            problem = str(self.kubelet.options.data / "agent" / SERVING)
             refusal = server.check_node_password(machine.name, machine.password)
             if refusal:
-                raise ValueError(refusal[1])
+                busy = f"{BALANCER}/v1-k3s/{SERVING}: 503 Service Unavailable"
+                raise ValueError(REJECTED if refusal[0] == 403 else busy)
         except (OSError, ValueError) as error:
-            text = str(error) if isinstance(error, ValueError) else in_go_words(error, *self.servers[0])
-            self.say("info", f"Waiting to retrieve agent configuration; server is not ready: {problem}: {text}")
+            text = str(error) if isinstance(error, ValueError) else unreachable("/v1-k3s/config", error)
+            self.say("info", waiting(f"{problem}: {text}"))
             return 5
+        make_noise(noise_agent.CONTAINERD, self.kubelet.facts(), self._tell)
+        check_flags(self.kubelet.options)
         self._next = self._register
         return 0
 
     def _register(self) -> float:
         try:
-            self.kubelet.register()
+            self.kubelet.start()
             self.kubelet.renew()
         except ApiError as error:
             self.say("error", f"Unable to register node with API server: {error.message}")
             return 1
         self._up()
         self.say("info", "k3s agent is up and running")
-        self._next = self._beat
-        return self.ready_delay_s
+        after_s = dies_after_s(self.kubelet.options)
+        self._next = self._beat if after_s is None else self._die
+        return self.ready_delay_s if after_s is None else after_s
+
+    def _die(self) -> float:
+        raise no_kmsg()
 
     def _beat(self) -> float:
         self.kubelet.beat()

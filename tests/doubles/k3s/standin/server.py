@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from . import process
+from . import noise_agent, noise_etcd, noise_server, process
 from .api import Api
 from .api_handler import ApiHandler
 from .bootstrap import Bootstrap, invitation_of
@@ -21,6 +22,8 @@ from .failures import API_NOT_READY, CORE_NOT_READY
 from .manager import control
 from .membership import Membership
 from .node_passwords import check_node_password
+from .noise import make_noise
+from .noise_agent import UNPACKING
 from .pace import API_SERVER_S, CERTIFICATES_S, UNPACK_S, take
 from .pki import server_context
 from .process import spawn
@@ -75,6 +78,7 @@ class Server:
 
     def run(self) -> NoReturn:
         settings = self.settings
+        make_noise(UNPACKING)
         take(UNPACK_S)
         log("info", f"Starting k3s {VERSION} ({COMMIT}), {WHAT_THIS_IS}")
         restore = self.options.one("cluster-reset-restore-path")
@@ -87,7 +91,9 @@ class Server:
         after_reset = settings.reset_flag.exists()
         settings.reset_flag.unlink(missing_ok=True)
         ensure_defaults(settings, self.api, self.apiservers())
+        make_noise(noise_server.COMPONENTS, self._facts())
         take(API_SERVER_S)
+        make_noise(noise_server.API_SERVER, self._facts())
         process.LIFE.pause(NOT_READY_S)
         while not self.bootstrap.readable:  # the API server never becomes ready, and k3s waits for it
             log("error", f"transformer.go:164] {UNREADABLE}")
@@ -97,6 +103,7 @@ class Server:
         self.credentials.write_kubeconfig()
         process.LIFE.notify("READY=1")
         log("info", "k3s is up and running")
+        make_noise(noise_server.UP, self._facts())
         if not self.options.on("disable-agent"):
             spawn(run_kubelet, settings, self.api, self.membership, after_reset)
         if isinstance(self.cluster, Etcd) and not self.options.on("etcd-disable-snapshots"):
@@ -114,10 +121,14 @@ class Server:
         self.store = Store(database)
         self.bootstrap = Bootstrap(settings, self.store, migrating=self.membership.migrated)
         self.bootstrap.adopt(token)
+        make_noise(noise_server.KINE if database.parent.name == "db" else noise_etcd.FIRST)
         take(CERTIFICATES_S)
         credentials.make_certificates()
         credentials.install(token)
         self.bootstrap.encryption.ensure()
+        facts = self._facts()
+        for table in (noise_server.CERTIFICATES, noise_server.SUPERVISOR, noise_agent.CONTAINERD):
+            make_noise(table, facts)
         self.cluster = self.membership.cluster(self.store)
         self.api = Api(self.store, self.cluster, self.pods)
         self.snapshots = Snapshots(self.options, settings.machine.name, self.api)
@@ -127,6 +138,11 @@ class Server:
             self.membership.start(self.cluster, self.api, invitation)
             self.store.note("version", VERSION)
         self.bootstrap.save(self.api, token)
+
+    def _facts(self) -> dict[str, str]:
+        machine = self.settings.machine
+        return {"node": machine.name, "address": machine.addresses[0], "port": str(self.port), "version": VERSION,
+                "now": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())}  # fmt: skip
 
     def _listen(self) -> None:
         """Open the port. Until the API server is ready, the supervisor alone answers there."""

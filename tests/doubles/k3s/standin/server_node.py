@@ -10,18 +10,25 @@ from .api import Api
 from .etcd import Etcd
 from .failures import ApiError
 from .kubelet import Kubelet
+from .kubelet_start import check_flags, die_if_told, take_port
 from .membership import Membership
 from .node_passwords import check_node_password
 from .notes import ETCD_NOTE, SNAPSHOTS_NOTE
 from .process import spawn
 from .server_settings import ServerSettings
 from .shapes import Obj
-from .telling import Fatal, log, stamp
+from .telling import Fatal, end, log, stamp
 
 
 def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, after_reset: bool) -> None:
     """A server's own node: registered, then kept."""
     kubelet = Kubelet(options=settings.options, machine=settings.machine, call=api.call)
+    try:
+        check_flags(settings.options)
+        take_port(settings.machine)
+    except Fatal as error:
+        end(error)
+    spawn(die_if_told, settings.options)
     if after_reset:  # as k3s: the snapshot may hold another password than this machine has
         secret = f"/api/v1/namespaces/kube-system/secrets/{settings.machine.name}.node-password.k3s"
         api.call("DELETE", secret)
@@ -29,7 +36,7 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
         refusal = check_node_password(api, settings.machine.name, settings.machine.password)
         try:
             if not refusal:
-                kubelet.register()
+                kubelet.start()
                 break
             log("info", f"Waiting to retrieve agent configuration; server is not ready: {refusal[1]}")
         except ApiError as error:
@@ -39,8 +46,7 @@ def run_kubelet(settings: ServerSettings, api: Api, membership: Membership, afte
     try:
         kubelet.run()
     except Fatal as error:
-        log("error", f'Shutdown request received: "{error}"')
-        process.LIFE.end(1)
+        end(error)
 
 
 def set_role(settings: ServerSettings, api: Api, membership: Membership, path: str) -> None:
