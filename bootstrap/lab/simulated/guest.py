@@ -98,6 +98,8 @@ class SimulatedGuest:
             await asyncio.gather(boot, return_exceptions=True)
         await self._sshd.close()
         await asyncio.gather(*(unit.stop() for unit in self.units.values()))
+        for unit in self.units.values():
+            unit.left_over.are_killed()
         if self.address is not None:
             self.world.network.power(self.address, on=False)
 

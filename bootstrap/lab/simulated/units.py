@@ -8,8 +8,10 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
+
+from bootstrap.lab.simulated.leftovers import LeftOvers
 
 RESTART_S = 5.0  # RestartSec of k3s's units
 JOURNAL_LINES = 2000
@@ -71,6 +73,7 @@ class Unit:
         self.since: float | None = None
         """When its process was started, by the guest's time; None before the first."""
         self._clock = clock
+        self.left_over = LeftOvers(f"{name}.service")
         self._launch, self._scale = launch, scale
         self._running: asyncio.Task[None] | None = None
 
@@ -88,6 +91,7 @@ class Unit:
         if running is not None:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+            self._tell(self.left_over.at_end())
             self.journal.tell(f"Stopped {self.name}.service - Lightweight Kubernetes.")
         self.active_state, self.sub_state, self.result = "inactive", "dead", "success"
 
@@ -95,16 +99,23 @@ class Unit:
         """Its process has said READY=1."""
         if self.active_state == "activating":
             self.active_state, self.sub_state = "active", "running"
+            if self.name.startswith("k3s"):
+                self.left_over.have_begun()
             self.journal.tell(f"Started {self.name}.service - Lightweight Kubernetes.")
 
     def say(self, line: str) -> None:
         """A line that its process writes."""
         self.journal.tell(line, run=self.invocation)
 
+    def _tell(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.journal.tell(line)
+
     def _begin(self) -> None:
         self.active_state, self.sub_state = "activating", "start"
         self.invocation = uuid.uuid4().hex
         self.since = self._clock()
+        self._tell(self.left_over.at_start())
         self.journal.tell(f"Starting {self.name}.service - Lightweight Kubernetes...")
 
     def _broke(self, task: asyncio.Task[None]) -> None:
@@ -118,11 +129,16 @@ class Unit:
     async def _run(self) -> None:
         name = f"{self.name}.service"
         while True:
+            self._tell(self.left_over.at_start())
             code = await self._launch(self).run()
-            self.result = "exit-code" if code else "success"
-            self.journal.tell(f"{name}: Main process exited, code=exited, status={code}/FAILURE")
+            # One that ends without an error before it has said READY=1 breaks the protocol of Type=notify.
+            early = "protocol" if self.active_state == "activating" else "success"
+            self.result = "exit-code" if code else early
             if code:
-                self.journal.tell(f"{name}: Failed with result 'exit-code'.")
+                self.journal.tell(f"{name}: Main process exited, code=exited, status={code}/FAILURE")
+            if self.result != "success":
+                self.journal.tell(f"{name}: Failed with result '{self.result}'.")
+            self._tell(self.left_over.at_end())
             self.active_state, self.sub_state = "activating", "auto-restart"
             await asyncio.sleep(max(RESTART_S * self._scale, 0.1))
             self.restarts += 1
