@@ -60,7 +60,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         "the server rejects its node password: a machine of this name was in the cluster before",
         # The Secret has no owner until a node of that name registers, and then stays when the node is deleted.
         "delete what that machine left: kubectl delete node NAME; kubectl -n kube-system delete secret "
-        "NAME.node-password.k3s",
+        "NAME.node-password.k3s --ignore-not-found",
     ),
     _final(
         r"401 Unauthorized|(?:configuration from server|bootstrap cluster data|CA certs): not authorized"
