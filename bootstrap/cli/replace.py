@@ -8,7 +8,6 @@ import typer
 
 from bootstrap.cli import documents
 from bootstrap.cli.documents import Output
-from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
@@ -80,6 +79,7 @@ def replace(
                 "name either machines or a pool",
                 resolution="such as: replace demo-workers-2, or replace --pool workers",
             )
+        from bootstrap.cli.emptydir import Emptydir
         from bootstrap.model.ids import MachineName, PoolName
         from bootstrap.planning.replacing import Replacing
 

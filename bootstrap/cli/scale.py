@@ -10,7 +10,6 @@ import typer
 from bootstrap.cli import documents, tables
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
-from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
@@ -74,6 +73,7 @@ def scale(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.cli.emptydir import Emptydir
         from bootstrap.commands.scale import ScaleWish
 
         rules = drain_rules(force=force, timeout_s=drain_timeout)

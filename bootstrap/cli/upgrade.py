@@ -9,7 +9,6 @@ import typer
 from bootstrap.cli import documents, tables
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
-from bootstrap.cli.emptydir import Emptydir
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
     Cluster,
@@ -80,6 +79,7 @@ def upgrade(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.cli.emptydir import Emptydir
         from bootstrap.commands.upgrade import UpgradeWish
         from bootstrap.planning.upgrade import Upgrading
 
