@@ -368,11 +368,11 @@ class TestInstall:
             self.uninstall(machine)
             assert not drop_in.exists()
 
-    def uninstall(self, machine: Machine) -> None:
+    def uninstall(self, machine: Machine, *, before: str = "") -> str:
         # Only this machine's own rules and links are at stake here, so those parts get stand-ins.
         for command in ("ip", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"):
             machine.put_command(command, "#!/bin/sh\nexit 0\n")
-        machine.run_command("/usr/local/bin/k3s-agent-uninstall.sh")
+        return machine.run_command(f"{before}/usr/local/bin/k3s-agent-uninstall.sh && find /var/lib").stdout
 
     def test_uninstall_leaves_only_what_it_says(self, machine: Machine) -> None:
         self.install(machine, ("k3s.bin", BINARY), ("images/a.tar", "image"))
@@ -382,6 +382,18 @@ class TestInstall:
         left = sorted(str(path.relative_to(machine.system)) for path in machine.system.rglob("*") if path.is_file())
         assert left == ["etc/rancher/node/password", "usr/local/bin/helm"]
         assert "stop k3s-agent.service" in machine.calls.read_text()
+
+    def test_uninstall_empties_a_disk_for_k3s_and_leaves_a_volume(self, machine: Machine) -> None:
+        self.install(machine, ("k3s.bin", BINARY))
+        own = "/var/lib/rancher/k3s/agent/containerd"
+        volume = "/var/lib/rancher/k3s/storage/pvc-1"
+        mounts = "".join(
+            f"mkdir -p {each} && mount -t tmpfs none {each} && touch {each}/file && " for each in (own, volume)
+        )
+        left = self.uninstall(machine, before=mounts).split()
+        below = "/var/lib/rancher/k3s"
+        assert [path for path in left if path.startswith(f"{below}/agent")] == [f"{below}/agent", own]
+        assert f"{volume}/file" in left
 
 
 @needs_root

@@ -26,6 +26,16 @@ for command in kubectl crictl ctr; do
         rm -f "/usr/local/bin/$command"
     fi
 done
-# A volume that could not be unmounted is somebody's data: never cross into it.
-rm -rf --one-file-system /etc/rancher/k3s /run/k3s /run/flannel /var/lib/rancher/k3s /var/lib/kubelet
+# Empties a directory. It stays where a file system is mounted on it (a disk that the machine has for k3s's data); one
+# that is mounted below it, such as a volume that could not be unmounted, is somebody's data and is not entered.
+clear() {
+    if [ -e "$1" ]; then
+        find "$1" -xdev -depth ! -type d -delete
+        find "$1" -xdev -depth -type d -empty ! -exec mountpoint -q {} ';' -delete
+    fi
+}
+clear /var/lib/rancher/k3s/agent/containerd
+for place in /etc/rancher/k3s /run/k3s /run/flannel /var/lib/rancher/k3s /var/lib/kubelet; do
+    clear "$place"
+done
 rm -f /usr/local/bin/k3s /usr/local/bin/k3s-killall.sh "/usr/local/bin/$unit-uninstall.sh"
