@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.ports import Artifact, GuestShell, KubeApi
+
+if TYPE_CHECKING:
+    from bootstrap.execution.units import Starting
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -123,6 +126,8 @@ class Findings:
         self.artifacts: Once[tuple[str, str], Artifact] = Once("the k3s release")  # by version and architecture
         self.prepared: Once[MachineName, Artifact] = Once("the k3s release to install")
         self.access: Once[str, ClusterAccess] = Once("access to the cluster")
+        self.starts: dict[MachineName, Starting] = {}
+        """The last start of each machine's k3s: restored data is started twice."""
         self._vmids = iter(range(plan.vmids.first, plan.vmids.last + 1))
         self._reserved = plan.reserved_vmids
         self._lock = threading.Lock()

@@ -14,7 +14,7 @@ from bootstrap.execution.kube_patience import KubeWrites
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.readiness import Readiness, addresses_in
 from bootstrap.execution.scripts import parse_lines
-from bootstrap.execution.units import Starting, await_api, run_script, serves, start_unit
+from bootstrap.execution.units import Starting, await_api, check_stays_up, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config, render_environment
@@ -177,7 +177,12 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
         except KubeUnreachableError as error:
             return NotYet(pauses.look() or str(error))  # the server that the run goes through may be the one that ends
         lacks = lacks or unit
-        return NotYet(pauses.look() or lacks) if lacks or kube_node is None else kube_node
+        if not lacks and kube_node is not None:
+            return kube_node
+        paused = pauses.look()
+        if not paused:
+            check_stays_up(machine.name, context)
+        return NotYet(paused or lacks)
 
     condition = Condition(
         what=f"the Kubernetes node {machine.name} to be Ready",

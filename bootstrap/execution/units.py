@@ -66,7 +66,19 @@ def begin_start(machine: MachineSpec, shell: GuestShell, context: RunContext, *,
     env = {"UNIT": machine.role.unit, "RESTART": "1" if restart else "0"}
     started = parse_lines(run_script(shell, "start-k3s.sh", context, **env))
     # By the guest's clock, which may be wrong.
-    return Starting(machine, shell, context, since=_one(started, "time"), before=_one(started, "before", ""))
+    starting = Starting(machine, shell, context, since=_one(started, "time"), before=_one(started, "before", ""))
+    context.findings.starts[machine.name] = starting
+    return starting
+
+
+def check_stays_up(name: MachineName, context: RunContext) -> None:
+    """See whether a unit that this run started has ended since. Raises GuestError where no waiting changes the cause.
+
+    k3s may be up, and end seconds later, again and again: /dev/kmsg is missing, or its node has another address.
+    """
+    starting = context.findings.starts.get(name)
+    if starting is not None:
+        starting.look(within_s="0")
 
 
 def serves(shell: GuestShell, context: RunContext) -> bool:

@@ -12,7 +12,7 @@ from bootstrap.execution.joining import Own, start_agent
 from bootstrap.execution.k3s_steps import CLUSTER, install, token_there
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import parse_facts
-from bootstrap.execution.units import await_api, begin_start, run_script, serves, start_unit
+from bootstrap.execution.units import await_api, begin_start, check_stays_up, run_script, serves, start_unit
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.keeping_steps import AwaitVersion, MigrateToEtcd, UpgradeK3s
@@ -136,11 +136,16 @@ def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
 
     def poll() -> KubeNode | NotYet:
         kube_node = kube.await_node(step.machine, accept=arrived, timeout_s=WINDOW_S)
+        if kube_node is not None and arrived(kube_node):
+            return kube_node
+        paused = pauses.look()
+        if not paused:
+            check_stays_up(step.machine, context)
         if kube_node is None:
-            return NotYet(pauses.look() or "it has not registered")
+            return NotYet(paused or "it has not registered")
         if kube_node.version != step.version:
             return NotYet(f"its kubelet is {kube_node.version or 'of no version yet'}")
-        return kube_node if kube_node.ready else NotYet(pauses.look() or kube_node.problem or "not Ready")
+        return NotYet(paused or kube_node.problem or "not Ready")
 
     condition = Condition(
         what=f"the Kubernetes node {step.machine} to be Ready with {step.version}",

@@ -48,6 +48,7 @@ _K3S = (
     FaultKind("ca-mismatch", "k3s", "the server has another CA than the token names"),
     FaultKind("port-taken", "k3s", "port 6443 of the server is taken by another program"),
     FaultKind("unit-looping", "k3s", "k3s ends at once, and systemd starts it again and again"),
+    FaultKind("dies-when-up", "k3s", "k3s ends so long after it has said that it is up", {"after_s": 3.0}),
     FaultKind("server-unreachable", "k3s", "the agent does not reach the server"),
     FaultKind("password-rejected", "k3s", "the server rejects the agent's node password"),
     FaultKind("late-ready", "k3s", "an agent's unit is activating so long after Ready", {"seconds": 283.0}),

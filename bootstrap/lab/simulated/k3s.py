@@ -61,7 +61,10 @@ class _Start:
 
     def environ(self) -> dict[str, str]:
         text = self.guest.disk.read(ENVIRONMENT.format(unit=self.unit.name)) or ""
-        return dict(found.groups() for line in text.splitlines() if (found := _ASSIGNMENT.fullmatch(line)))  # type: ignore[misc]
+        found = (_ASSIGNMENT.fullmatch(line) for line in text.splitlines())
+        own = {match[1]: match[2] for match in found if match}
+        fault = self.guest.struck("dies-when-up")
+        return own if fault is None else {**own, "K3S_STANDIN_DIES_AFTER_S": str(fault.values["after_s"])}
 
     def tell(self, line: str) -> None:
         """A line for the journal, with paths as they are in the guest."""
