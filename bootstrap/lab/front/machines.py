@@ -100,7 +100,8 @@ class Machines:
         if not pve.quorate:
             message = no_quorum_write(str(call.values.get("target", call.pve_node)), newid)
             return await failing_task(self.front, call, kind="qmclone", message=message)
-        self._interfere(call, source, newid)
+        if self._interfere(call, source, newid):
+            raise PveError(500, NO_SUCH_CONFIG.format(node=call.pve_node, vmid=call.vmid))
         failure = self._found_in_the_task(source, newid)
         if failure:
             return await failing_task(self.front, call, kind="qmclone", message=failure)
@@ -129,8 +130,12 @@ class Machines:
             return f"close (rename) atomic file '{path}' failed: File exists"
         return "" if there is not None else image_there(pve, source, newid)
 
-    def _interfere(self, call: Call, source: Any, newid: int) -> None:
-        """What somebody else does between a client's look and its clone, where a fault says so."""
+    def _interfere(self, call: Call, source: Any, newid: int) -> bool:
+        """What somebody else does between a client's look and its clone, where a fault says so.
+
+        Returns:
+            Whether the template is gone; a fault that strikes once puts it back at any moment.
+        """
         pve, faults = self.front.pve, self.front.faults
         name = str(call.values.get("name", ""))
         taken = faults.strike("vmid-taken", machine=name, vmid=newid, pve_node=call.pve_node)
@@ -143,6 +148,8 @@ class Machines:
         if gone and source in pve.vms:
             pve.vms.remove(source)
             gone.undo = lambda: pve.vms.append(source)
+            return True
+        return False
 
     def _leave_volume(self, fault: Fault, source: Any, newid: int) -> None:
         """A cloud-init drive's volume that a VM which is gone left behind; it goes with a fault that has no end."""
