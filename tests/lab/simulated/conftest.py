@@ -17,6 +17,7 @@ from bootstrap.lab.guests.choose import why_not
 from bootstrap.lab.guests.container import ContainerGuests
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from tests.doubles.k3s.artifacts import make_artifacts
+from tests.e2e.homes import Home, leftovers_of
 from tests.lab.guests.machines import NETWORK, bridge_alone, make_spec
 from tests.lab.simulated.running import Guests, LoopThread
 
@@ -34,6 +35,19 @@ def k3s(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arch = "arm64" if platform.machine() == "aarch64" else "amd64"
     directory = make_artifacts(tmp_path_factory.mktemp("k3s"), arch=(arch,))
     return directory / ("k3s-arm64" if arch == "arm64" else "k3s")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home with a lab whose time is twenty times as fast."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    make_artifacts(home.directory / "k3s")
+    home.run("lab", "start", "--guests", "simulated", "--pve-nodes", "2", "--time-scale", "0.05")
+    try:
+        yield home
+    finally:
+        home.run("lab", "stop")
+    assert leftovers_of(home) == []
 
 
 @pytest.fixture

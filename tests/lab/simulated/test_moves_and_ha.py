@@ -10,7 +10,6 @@ import pytest
 import requests
 
 from bootstrap.lab import control
-from tests.doubles.k3s.artifacts import make_artifacts
 from tests.e2e.homes import Home
 
 MOVES = {"fault": "vm-moved", "method": "POST", "times": 1}
@@ -49,17 +48,6 @@ class Lab:
 
     def up(self, workers: int = 2) -> None:
         self.home.run("up", "--lab", "--workers", str(workers))
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = Home(tmp_path_factory.mktemp("moves"))
-    make_artifacts(home.directory / "k3s")
-    home.run("lab", "start", "--guests", "simulated", "--pve-nodes", "2", "--time-scale", "0.05")
-    try:
-        yield home
-    finally:
-        home.run("lab", "stop")
 
 
 @pytest.fixture

@@ -6,17 +6,13 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from bootstrap.execution.scripts import parse_guest_settings
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from bootstrap.model.ids import MachineName
-from tests.doubles.k3s.artifacts import make_artifacts
-from tests.e2e.homes import PROGRAM, Home, leftovers_of
+from tests.e2e.homes import PROGRAM, Home
 from tests.lab.simulated.running import Guests
 from tests.lab.simulated.test_contract import config, install
 
@@ -52,18 +48,6 @@ def test_the_users_lines_in_the_units_environment_stay(guests: Guests, k3s: Path
     assert install(guest, k3s, "server") == {"changed": "0"}
     assert install(guest, k3s, "server", token="another") == {"changed": "1"}
     assert install(guest, k3s, "server", token="another") == {"changed": "0"}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    home = Home(tmp_path_factory.mktemp("settings"))
-    make_artifacts(home.directory / "k3s")
-    home.run("lab", "start", "--guests", "simulated", "--pve-nodes", "2", "--time-scale", "0.05")
-    try:
-        yield home
-    finally:
-        home.run("lab", "stop")
-    assert leftovers_of(home) == []
 
 
 def nodes(home: Home) -> dict[str, dict[str, Any]]:

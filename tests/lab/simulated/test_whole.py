@@ -5,26 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.doubles.k3s.artifacts import make_artifacts
-from tests.e2e.homes import Home, leftovers_of
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """A home with a lab whose time is twenty times as fast."""
-    home = Home(tmp_path_factory.mktemp("simulated"))
-    make_artifacts(home.directory / "k3s")
-    home.run("lab", "start", "--guests", "simulated", "--pve-nodes", "2", "--time-scale", "0.05")
-    try:
-        yield home
-    finally:
-        home.run("lab", "stop")
-    assert leftovers_of(home) == []
+from tests.e2e.homes import Home
 
 
 def test_up_builds_a_cluster_that_kubectl_sees_ready(home: Home) -> None:
