@@ -37,9 +37,6 @@ from bootstrap.waiting import Condition, NotYet, wait_for
 
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 
-LOOK_AGAIN_S = 5.0
-"""How often the guest agent is asked again where a machine is that has told its address and takes no login."""
-
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
 
@@ -244,7 +241,7 @@ def _await_login(
             return NotYet(str(error))
         except SshUnreachableError as error:
             last[:] = [error]
-            if clock.now_s() - looked_s[0] >= LOOK_AGAIN_S:
+            if clock.now_s() - looked_s[0] >= context.timeouts.place_look_s:
                 looked_s[0] = clock.now_s()
                 _check_place(name, vm, address, off, context)
             return NotYet(pauses.look() or str(error))

@@ -37,6 +37,7 @@ TIMEOUTS = Timeouts(
     delete_node_s=4.0,
     journal_every_s=0.3,
     final_cause_s=1.0,
+    place_look_s=0.5,
     pause_look_s=1.0,
 )
 """What takes minutes at the most takes seconds here: the lab's clock runs fifty times as fast."""
