@@ -33,12 +33,17 @@ _TIMEOUT_S = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class UnitState:
-    """A k3s unit in systemd's words; `problem` where the machine could not be asked."""
+    """A k3s unit in systemd's words; `problem` where the machine could not be asked.
+
+    Attributes:
+        age_s: Seconds since its process was started; None where it was not.
+    """
 
     unit: str
     active: str = ""
     sub: str = ""
     restarts: int = 0
+    age_s: float | None = None
     problem: str = ""
     unreachable: bool = False
 
@@ -134,10 +139,16 @@ def unit_states(
             active=one.get("active_state", ""),
             sub=one.get("sub_state", ""),
             restarts=int(restarts) if restarts.isdecimal() else 0,
+            age_s=_age_s(one),
         )
 
     with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="unit") as pool:
         return dict(zip((name for _, name in asked), pool.map(ask, asked), strict=True))
+
+
+def _age_s(told: Mapping[str, str]) -> float | None:
+    now, since = told.get("time", ""), told.get("since", "")
+    return float(int(now) - int(since)) if now.isdecimal() and since.isdecimal() else None
 
 
 def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Callable[[], Observed]) -> Observed:
@@ -193,7 +204,15 @@ def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str
             said.append(f"the VM of {name} was started {vm.uptime_s} s ago")
         elif state is not None and state.active == "active" and _claims_ready(observed, MachineName(name)):
             said.append(f"{state.unit} on {name} has started, and its kubelet has not reported yet")
+        elif state is not None and _was_up_since(state, observed):
+            said.append(f"{state.unit} on {name} has started {state.age_s:.0f} s ago")
     return said
+
+
+def _was_up_since(state: UnitState, observed: Observed) -> bool:
+    """Whether its unit came up after Kubernetes was asked, which nobody answered then."""
+    young = state.age_s is not None and state.age_s < STARTS_WITHIN_S
+    return state.active == "active" and young and observed.kube_nodes is None
 
 
 def _claims_ready(observed: Observed, name: MachineName) -> bool:

@@ -112,12 +112,17 @@ class ServerLife:
                 raise
 
     def listening(self, listener: Any) -> None:
-        """Keep a listener, to close it in the end."""
+        """Keep a listener, to close it in the end; at once where that has been, since a start may be in its middle."""
+        if self._over.is_set():
+            listener.stop()
+            return
         self._listeners.append(listener)
         self._on_listening(*listener.server_address[:2])
 
     def opened(self, thing: Any) -> None:
         """Keep what the end of a process closes by itself."""
+        if self._over.is_set():
+            thing.close()
         self._open.append(thing)
 
     def ended(self) -> bool:
@@ -127,11 +132,12 @@ class ServerLife:
     def stop(self) -> None:
         """End the server: its threads at their next pause, its connections now. Blocks for a moment."""
         self._over.set()
-        for listener in self._listeners:
-            listener.stop()
+        while self._listeners:
+            self._listeners.pop().stop()
 
     def close(self) -> None:
         """Close what it had open, once its main thread has ended."""
+        self.stop()  # It may have begun to listen meanwhile.
         for thing in self._open:
             thing.close()
 

@@ -71,6 +71,15 @@ def test_a_unit_that_loops(simulated: Guests, faults: Faults, k3s: Path) -> None
     settled(server, "k3s")
 
 
+def test_k3s_that_ends_when_it_is_up(simulated: Guests, faults: Faults, k3s: Path) -> None:
+    faults.add("dies-when-up", after_s=0.1)
+    server = simulated.start(201)
+    install(server, k3s, "server")
+    server.run("start-k3s.sh", UNIT="k3s", RESTART="0")
+    eventually("restarts", lambda: int(server.run("unit-state.sh", UNIT="k3s")["restarts"]) > 1)
+    assert cause_of(server, "k3s") == "it cannot open /dev/kmsg"
+
+
 def test_a_node_that_never_becomes_ready(simulated: Guests, faults: Faults, k3s: Path) -> None:
     faults.add("never-ready", machine="guest20[12]")
     server = serving(simulated, k3s)
