@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
@@ -397,16 +396,11 @@ class Homelab:
         """The administrator's kubeconfig, as YAML text; a secret.
 
         Raises:
-            HomelabError: There is none here.
+            HomelabError: There is none here, or it is none of ours.
         """
-        name = self._inventory.spec.name
-        text = self.ports.state.read(name, "kubeconfig")
-        if text is None:
-            raise HomelabError(
-                f"there is no kubeconfig of the cluster {name} on this machine",
-                resolution="`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there",
-            )
-        return text
+        from bootstrap.commands.kubeconfig import needed_kubeconfig
+
+        return needed_kubeconfig(self._inventory.spec.name, self.ports)
 
     def merge_kubeconfig(self, path: Path | None = None) -> Path | None:
         """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bootstrap.errors import HomelabError
 from bootstrap.execution.cluster_steps import merge_entries
 from bootstrap.model.ids import ClusterName
+from bootstrap.planning.kubeconfig import check_own
 from bootstrap.ports import Ports
+
+
+def own_kubeconfig(cluster: ClusterName, ports: Ports) -> str | None:
+    """The kubeconfig that the state directory holds, or None. Raises KubernetesError for one that is none of ours."""
+    text = ports.state.read(cluster, "kubeconfig")
+    return check_own(text) if text is not None else None
+
+
+def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
+    """The kubeconfig that the state directory holds. Raises HomelabError where there is none, or none of ours."""
+    text = own_kubeconfig(cluster, ports)
+    if text is None:
+        raise HomelabError(
+            f"there is no kubeconfig of the cluster {cluster} on this machine",
+            resolution="`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there",
+        )
+    return text
 
 
 def merge_kubeconfig(cluster: ClusterName, ports: Ports, *, path: Path | None) -> Path | None:
     """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""
-    text = ports.state.read(cluster, "kubeconfig")
+    text = own_kubeconfig(cluster, ports)
     return merge_entries(text, cluster, ports, path=path) if text is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import TypeVar
@@ -211,13 +212,11 @@ def ask_servers(
         raise KubernetesError("no kubeconfig of the cluster in the state directory")
     error = KubernetesError("no server is running")
     for address in servers:
-        kube = ports.kube.connect(with_server(kubeconfig, address))
         try:
-            return ask(kube)
+            with closing(ports.kube.connect(with_server(kubeconfig, address))) as kube:
+                return ask(kube)
         except KubernetesError as refused:
             error = refused
-        finally:
-            kube.close()
     raise error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -148,13 +149,11 @@ def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapsh
     ready = ready_server(spec, observed)
     if kubeconfig is None or ready is None:
         return ()
-    kube = ports.kube.connect(with_server(kubeconfig, ready[1]))
     try:
-        return kube.snapshots()
+        with closing(ports.kube.connect(with_server(kubeconfig, ready[1]))) as kube:
+            return kube.snapshots()
     except KubernetesError:
         return ()
-    finally:
-        kube.close()
 
 
 def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:

@@ -18,7 +18,7 @@ from bootstrap.execution.units import Starting, await_api, check_stays_up, run_s
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config, render_environment
-from bootstrap.planning.kubeconfig import rename_entries, with_server
+from bootstrap.planning.kubeconfig import build_kubeconfig, with_server
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
@@ -67,10 +67,11 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
     """Learn token and kubeconfig of a server that serves, for the other lanes and for runs to come."""
     guest = context.findings.guests.need(machine.name)
     token = run_script(shell, "read-token.sh", context).strip()
-    kubeconfig = rename_entries(
+    kubeconfig = build_kubeconfig(
         run_script(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,
         server_url=f"https://{context.spec.vip.address if context.spec.vip else guest.address}:6443",
+        source=machine.name,
     )
     # The run itself talks to this server: the cluster's own address may not be there yet, or move.
     direct = with_server(kubeconfig, guest.address)

@@ -18,7 +18,7 @@ from bootstrap.errors import DrainError
 from bootstrap.execution.drain import Drained, evict_all
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.keeping_steps import Drain
-from bootstrap.planning.kubeconfig import rename_entries
+from bootstrap.planning.kubeconfig import build_kubeconfig
 from bootstrap.waiting import Patience
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
 from tests.doubles.k3s.test_life import IMPATIENT
@@ -47,7 +47,9 @@ def cluster(machines: Machines) -> Iterator[Cluster]:
 
 @pytest.fixture
 def api(cluster: Cluster) -> Iterator[KubernetesApi]:
-    text = rename_entries(cluster.server.kubeconfig.read_text(), name="demo", server_url=cluster.server.url)
+    text = build_kubeconfig(
+        cluster.server.kubeconfig.read_text(), name="demo", server_url=cluster.server.url, source="s1"
+    )
     api = KubernetesApis().connect(text)
     yield api
     for name in (A1, A2):

@@ -15,7 +15,7 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
-from bootstrap.planning.kubeconfig import rename_entries
+from bootstrap.planning.kubeconfig import build_kubeconfig
 from tests.doubles.k3s.machines import Machine, Machines
 
 S1 = MachineName("s1")
@@ -43,7 +43,7 @@ def api(server: Machine) -> Iterator[KubernetesApi]:
 
 
 def kubeconfig(server: Machine) -> str:
-    return rename_entries(server.kubeconfig.read_text(), name="demo", server_url=server.url)
+    return build_kubeconfig(server.kubeconfig.read_text(), name="demo", server_url=server.url, source="s1")
 
 
 def is_ready(kube_node: KubeNode | None) -> bool:
@@ -95,7 +95,7 @@ def test_the_cluster_of_another_ca_is_refused(machines: Machines, server: Machin
     """As when another cluster has taken over the address."""
     other = machines.server("other")
     api = KubernetesApis().connect(
-        rename_entries(server.kubeconfig.read_text(), name="demo", server_url=other.url),
+        build_kubeconfig(server.kubeconfig.read_text(), name="demo", server_url=other.url, source="s1"),
     )
     with pytest.raises(KubernetesError, match="not the API of this cluster") as caught:
         api.kube_nodes()

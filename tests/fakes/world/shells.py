@@ -10,12 +10,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from bootstrap.errors import KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
+from tests.fakes.certificates import k3s_yaml
 from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.k3s import DROP_INS, k3s_config, node_args, node_labels, node_taints, whole_environment
@@ -256,11 +255,4 @@ class FakeShell(DataScripts):
         return line.split("'")[1].rpartition(":")[2]
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        return yaml.safe_dump(
-            {
-                "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443"}}],
-                "users": [{"name": "default", "user": {"client-key-data": "c2VjcmV0"}}],
-                "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
-                "current-context": "default",
-            }
-        )
+        return self.world.k3s_yaml or k3s_yaml()

@@ -20,13 +20,13 @@ from bootstrap.model.workloads import Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi
+from tests.fakes.certificates import k3s_yaml
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
 from tests.fakes.world.workloads import FakePod
 
 CP1, CP2 = MachineName("demo-cp-1"), MachineName("demo-cp-2")
 W1, W2 = MachineName("demo-workers-1"), MachineName("demo-workers-2")
-KUBECONFIG = "clusters: [{name: demo, cluster: {\n server: https://%s:6443\n}}]\n"
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Stage:
             place = VmPlace(machine=MachineName(vm.name), pve_node=PVE1, vmid=vm.vmid, identity=vm.smbios_uuid)
             findings.places.put(place.machine, place)
         address = self.vm(CP1).address
-        kubeconfig = KUBECONFIG % address
+        kubeconfig = k3s_yaml("demo", f"https://{address}:6443")
         kube = self.world.ports.kube.connect(kubeconfig)
         findings.access.put(
             "cluster", ClusterAccess(address=address, token="K10::server:x", kubeconfig=kubeconfig, kube=kube)

@@ -8,7 +8,6 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import yaml
 
-from bootstrap.errors import KubernetesError
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role, Taint
@@ -16,7 +15,6 @@ from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.model.record import parse_record
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.k3s_config import render_config, render_environment
-from bootstrap.planning.kubeconfig import rename_entries
 from bootstrap.planning.vm_settings import vm_settings
 from tests.fakes.specs import cluster
 
@@ -159,28 +157,3 @@ def test_why_there_is_no_address_is_told_with_the_candidates(seen: tuple[GuestIn
     answer = choose_address(seen, mac=MAC, subnet=IPv4Network("192.0.2.0/24"))
     assert isinstance(answer, str)
     assert words in answer
-
-
-def test_k3s_kubeconfig_gets_the_clusters_name_and_a_reachable_address() -> None:
-    ours = yaml.safe_load(
-        rename_entries(
-            yaml.safe_dump(
-                {
-                    "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443", "x": 1}}],
-                    "users": [{"name": "default", "user": {"client-key-data": "k"}}],
-                    "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
-                }
-            ),
-            name="demo",
-            server_url="https://192.0.2.50:6443",
-        )
-    )
-    assert ours["current-context"] == "demo"
-    assert ours["clusters"] == [{"name": "demo", "cluster": {"server": "https://192.0.2.50:6443", "x": 1}}]
-    assert ours["contexts"][0]["context"] == {"cluster": "demo", "user": "demo"}
-
-
-@pytest.mark.parametrize("text", ["", "[]", "clusters: []", "{", "clusters: [{cluster: 5}]"])
-def test_a_kubeconfig_that_is_none_is_refused_without_showing_it(text: str) -> None:
-    with pytest.raises(KubernetesError, match="not as expected"):
-        rename_entries(text, name="demo", server_url="https://192.0.2.50:6443")
