@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from bootstrap.commands.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
@@ -34,6 +33,7 @@ from bootstrap.planning.snapshots import (
     made_at,
     newest_first,
     parse_note,
+    parse_on_disk,
     snapshot_at,
 )
 from bootstrap.planning.versions import is_release
@@ -41,7 +41,6 @@ from bootstrap.ports import GuestScript, Ports
 
 _THREADS = 8
 _SCRIPT_TIMEOUT_S = 30.0
-_ON_SERVER = "file:///var/lib/rancher/k3s/server/db/snapshots/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,18 +78,19 @@ def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directo
     ]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="snapshots") as pool:
         told = list(pool.map(lambda server: _on_server(server[0], server[1], spec, ports), servers))
-    found = [snapshot for each in told if not isinstance(each, str) for snapshot in each]
+    found = [snapshot for each in told if not isinstance(each, str) for snapshot in each.snapshots]
     problems = [each for each in told if isinstance(each, str)]
+    odd = [each.note for each in told if not isinstance(each, str) and each.note]
     # What is on disks is told by the disks; what is in the bucket only k3s tells.
     listed = [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
     bucket = bucket_of(spec, ports, observed)
     if bucket.complete:  # records may be of what is there no more: k3s compares them every ten minutes
         listed = [each for each in listed if each.problem]
-    afar = [each for each in (*listed, *bucket.snapshots) if is_own(each, spec)]
+    afar = [each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec)]
     return SnapshotList(
         snapshots=newest_first([*found, *afar, *local_snapshots(directory)]),
         problems=tuple(problems),
-        notes=(*bucket.notes, *_left_behind(afar, spec)),
+        notes=(*odd, *bucket.notes, *_left_behind(afar, spec)),
     )
 
 
@@ -124,7 +124,13 @@ def local_snapshot(path: Path) -> Snapshot:
     return snapshot_at(path, size=path.stat().st_size, note=note)
 
 
-def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> tuple[Snapshot, ...] | str:
+@dataclass(frozen=True, kw_only=True)
+class _OnDisk:
+    snapshots: tuple[Snapshot, ...]
+    note: str = ""
+
+
+def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> _OnDisk | str:
     """The snapshots on a server's disk, or why it could not be asked."""
     if vm.record is None:  # cannot be: only machines of ours are asked
         raise AssertionError(vm)
@@ -134,13 +140,11 @@ def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Por
             lines = parse_lines(shell.run(GuestScript(name="list-snapshots.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
     except HomelabError as error:
         return f"{name}: {error}"
-    return tuple(_parse(line, name) for line in lines.get("snapshot", []))
-
-
-def _parse(line: str, machine: MachineName) -> Snapshot:
-    size, written_s, name = line.split(" ", 2)
-    made = made_at(name) or datetime.fromtimestamp(int(written_s), tz=UTC)
-    return Snapshot(name=name, machine=machine, location=f"{_ON_SERVER}{name}", size=int(size), made=made)
+    told = [parse_on_disk(line, name) for line in lines.get("snapshot", [])]
+    snapshots = tuple(each for each in told if each is not None)
+    odd = len(told) - len(snapshots)
+    note = f"{count(odd, 'file')} among the snapshots of {name} passed over: no snapshot has such a name" if odd else ""
+    return _OnDisk(snapshots=snapshots, note=note)
 
 
 def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapshot, ...]:

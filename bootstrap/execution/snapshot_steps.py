@@ -7,16 +7,25 @@ from pathlib import Path
 
 from bootstrap.errors import GuestError, HomelabError, KubernetesError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.fetched import write_beside
+from bootstrap.execution.fetched import place_for, put_in_place, write_beside
 from bootstrap.execution.k3s_steps import CLUSTER
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import run_script
-from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.k3s_config import render_bucket
 from bootstrap.planning.keeping_steps import TakeSnapshot, Upload
 from bootstrap.planning.snapshot_keeping import folder_of, surplus
-from bootstrap.planning.snapshots import NOTE, TOKEN, SnapshotNote, has_keys, in_bucket, needed_bucket, render_note
+from bootstrap.planning.snapshots import (
+    NOTE,
+    TOKEN,
+    SnapshotNote,
+    has_keys,
+    in_bucket,
+    needed_bucket,
+    parse_on_disk,
+    parse_taken,
+    render_note,
+)
 from bootstrap.ports import GuestScript, GuestShell
 
 COPY = "snapshot.out"
@@ -41,13 +50,14 @@ def take_snapshot(step: TakeSnapshot, _lane: str, context: RunContext) -> Done:
         secret_files=_bucket_file(step, context),
     )
     told = parse_lines(shell.run(script, timeout_s=context.timeouts.server_s))
-    note = _note(told, step.machine, context)
+    note = _note(told, step, context)
+    place = note.name
     if step.to is not None:
-        _fetch(shell, step.to / note.name, note, context)
+        place = str(_fetch(shell, step.to, note, context))
         run_script(shell, "drop-snapshot-copy.sh", context)
     _tell_trouble(step, note.name, told, context)
     _drop_surplus(step, note.name, shell, context, in_bucket_too=told.get("bucket") == ["sent"])
-    return Done(note=note.name if step.to is None else str(step.to / note.name))
+    return Done(note=place)
 
 
 def _bucket_file(step: TakeSnapshot, context: RunContext) -> tuple[tuple[str, str], ...]:
@@ -57,33 +67,27 @@ def _bucket_file(step: TakeSnapshot, context: RunContext) -> tuple[tuple[str, st
     return (("snapshot.yaml", render_bucket(needed_bucket(context.spec), step.machine)),)
 
 
-def _note(told: Lines, machine: MachineName, context: RunContext) -> SnapshotNote:
+def _note(told: Lines, step: TakeSnapshot, context: RunContext) -> SnapshotNote:
     one = {key: values[0] for key, values in told.items()}
     try:
-        return SnapshotNote(
-            name=one["name"],
-            cluster=str(context.spec.name),
-            server=str(machine),
-            k3s_version=one["version"],
-            made_s=int(one["time"]),
-            size=int(one["size"]),
-            sha256=one["sha256"],
-            ca=one["ca"],
-        )
-    except (KeyError, ValueError) as error:
-        raise GuestError(f"{machine}: snapshot.sh did not tell what it took", details=repr(error)) from error
+        return parse_taken(one, prefix=step.name, server=step.machine, cluster=context.spec.name)
+    except ValueError as error:
+        raise GuestError(f"{step.machine}: snapshot.sh did not tell what it took", details=str(error)) from error
 
 
-def _fetch(shell: GuestShell, target: Path, note: SnapshotNote, context: RunContext) -> None:
+def _fetch(shell: GuestShell, directory: Path, note: SnapshotNote, context: RunContext) -> Path:
     """The snapshot comes last: where it is, the files that belong to it are, too."""
+    target = place_for(directory, note)
     token = context.findings.access.need(CLUSTER).token
     write_beside(target, TOKEN, f"{token}\n")
     write_beside(target, NOTE, render_note(note))
-    shell.download(COPY, target=target)
-    size = target.stat().st_size
-    if size != note.size:
-        target.unlink()
-        raise GuestError(f"{note.server}: {note.name} did not arrive whole", details=f"{size} of {note.size} bytes")
+    part = target.with_name(f".{target.name}.fetched")
+    try:
+        shell.download(COPY, target=part)
+        put_in_place(part, target, note)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
 
 
 def _tell_trouble(step: TakeSnapshot, name: str, told: Lines, context: RunContext) -> None:
@@ -121,7 +125,7 @@ def _drop_surplus(
     if step.keep is None:
         return
     try:
-        there = list(_on_disk(shell, context))
+        there = list(_on_disk(step, shell, context))
         surplus_here = surplus(name, there, keep=step.keep, cluster=context.spec.name)
         surplus_there = surplus(name, _in_bucket(context), keep=step.keep, cluster=context.spec.name)
         gone = dict.fromkeys([*surplus_here, *(surplus_there if in_bucket_too else ())])
@@ -137,9 +141,10 @@ def _drop_surplus(
         context.warn(step.machine)(f"old snapshots could not be removed: {error}; the next one tries again")
 
 
-def _on_disk(shell: GuestShell, context: RunContext) -> Iterable[str]:
+def _on_disk(step: TakeSnapshot, shell: GuestShell, context: RunContext) -> Iterable[str]:
     told = parse_lines(shell.run(GuestScript(name="list-snapshots.sh"), timeout_s=context.timeouts.script_s))
-    return (line.split(" ", 2)[2] for line in told.get("snapshot", []))
+    listed = (parse_on_disk(line, step.machine) for line in told.get("snapshot", []))
+    return (each.name for each in listed if each is not None)
 
 
 def _in_bucket(context: RunContext) -> list[str]:

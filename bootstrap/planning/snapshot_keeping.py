@@ -40,7 +40,7 @@ class SnapshotName:
 
 def parse_name(name: str, cluster: ClusterName) -> SnapshotName | None:
     """A name that a server of this cluster has given; None for any other."""
-    found = re.fullmatch(rf"(?P<kind>.+)-(?P<server>{re.escape(cluster)}-cp-[0-9]+)-{_TAIL}", name)
+    found = re.fullmatch(rf"(?P<kind>[a-z0-9][a-z0-9.-]*)-(?P<server>{re.escape(cluster)}-cp-[0-9]+)-{_TAIL}", name)
     if found is None:
         return None
     kind = "before-VERSION" if _UPGRADE.fullmatch(found["kind"]) else found["kind"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, S3Spec
-from bootstrap.model.ids import ClusterName
+from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.workloads import Snapshot
 
 LATEST = "latest"
@@ -24,12 +24,19 @@ NOTE = ".json"
 TOKEN = ".token"  # noqa: S105 - a file's ending
 FORMAT = 1
 
+ON_SERVER = "file:///var/lib/rancher/k3s/server/db/snapshots/"
+
 SCHEDULED = "etcd-snapshot"
 """How the names of those begin that k3s takes on its schedule; it removes old ones of whatever begins so."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,38}[a-z0-9])?")
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_MADE = re.compile(r"-(?P<made>[0-9]{9,11})(?:\.sqlite|\.zip)?")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
+_TAIL = r"-(?P<made>[0-9]{9,11})(?:\.sqlite|\.zip)?"
+_MADE = re.compile(_TAIL)
+_LISTED = re.compile(r"(?P<size>[0-9]{1,15}) (?P<written_s>[0-9]{1,11}) (?P<name>.*)", re.ASCII | re.DOTALL)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+_VERSION = re.compile(r"v[0-9A-Za-z.+-]{1,60}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,51 @@ def check_prefix(name: str) -> None:
 def is_file_name(name: str) -> bool:
     """Whether a text can be a snapshot's whole name on a server."""
     return bool(_FILE.fullmatch(name))
+
+
+def is_taken_name(name: str, *, prefix: str, server: MachineName) -> bool:
+    """Whether a server can have given its snapshot this name: k3s adds the node's name and the second to the prefix."""
+    return re.fullmatch(re.escape(f"{prefix}-{server}") + _TAIL, name) is not None
+
+
+def parse_taken(told: Mapping[str, str], *, prefix: str, server: MachineName, cluster: ClusterName) -> SnapshotNote:
+    """What snapshot.sh tells of the snapshot that it took. The name becomes that of a file here.
+
+    Raises:
+        ValueError: Something is missing, or has an odd form.
+    """
+    name = _formed(told, "name", _FILE)
+    if not is_taken_name(name, prefix=prefix, server=server):
+        raise ValueError(f"name {ascii(name)[:80]} is not of the form {prefix}-{server}-SECONDS")
+    return SnapshotNote(
+        name=name,
+        cluster=str(cluster),
+        server=str(server),
+        k3s_version=_formed(told, "version", _VERSION),
+        made_s=int(_formed(told, "time", _NUMBER)),
+        size=int(_formed(told, "size", _NUMBER)),
+        sha256=_formed(told, "sha256", _SHA256),
+        ca=_formed(told, "ca", _SHA256),
+    )
+
+
+def _formed(told: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
+    value = told.get(key)
+    if value is None:
+        raise ValueError(f"it tells no {key}")
+    if not form.fullmatch(value):
+        raise ValueError(f"{key} {ascii(value)[:80]} has an odd form")
+    return value
+
+
+def parse_on_disk(line: str, server: MachineName) -> Snapshot | None:
+    """A line of list-snapshots.sh, `SIZE TIME NAME`; None for one whose name could not be one of k3s's or ours."""
+    found = _LISTED.fullmatch(line)
+    if found is None or not is_file_name(found["name"]):
+        return None
+    name = found["name"]
+    made = made_at(name) or datetime.fromtimestamp(int(found["written_s"]), tz=UTC)
+    return Snapshot(name=name, machine=server, location=f"{ON_SERVER}{name}", size=int(found["size"]), made=made)
 
 
 def made_s(name: str) -> int | None:

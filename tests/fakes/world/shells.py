@@ -50,7 +50,9 @@ class FakeShell(DataScripts):
         if script.name in self.world.broken_scripts:
             raise ScriptError(f"{self.vm.name}: {script.name} failed", status=1)
         handler = getattr(self, "_" + script.name.removesuffix(".sh").replace("-", "_"))
-        return str(handler(dict(script.env), dict(script.secret_files)))
+        answer = str(handler(dict(script.env), dict(script.secret_files)))
+        lie = self.world.lies.get(script.name)
+        return lie(answer) if lie else answer
 
     def upload(self, source: Path, *, name: str) -> None:
         self.world.log(f"upload {self.vm.name}")
@@ -255,4 +257,4 @@ class FakeShell(DataScripts):
         return line.split("'")[1].rpartition(":")[2]
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
-        return self.world.k3s_yaml or k3s_yaml()
+        return k3s_yaml()

@@ -76,7 +76,7 @@ class World:
         hiccups: How many requests Kubernetes still asks to repeat, as while etcd has no leader.
         selinux_lacks: Packages that SELinux, which enforces then, lacks on all machines.
         snapshots: What k3s tells of its snapshots.
-        k3s_yaml: The kubeconfig that every server shows; empty for k3s's own.
+        lies: Guest scripts to what every guest makes of their answers.
         unasked: Proxmox nodes that cannot be asked, with why; those of their VMs keep running.
         nameless: Whether the names of VMs on these are forgotten, as after five minutes.
         dead: Marks of processes that have ended.
@@ -103,7 +103,7 @@ class World:
     journal: list[str] = field(default_factory=list)
     looked_into: list[str] = field(default_factory=list)
     kubeconfigs: dict[str, str] = field(default_factory=dict)
-    k3s_yaml: str = ""
+    lies: dict[str, Callable[[str], str]] = field(default_factory=dict)
     state: dict[tuple[str, str], str] = field(default_factory=dict)
     directory: Path = Path("/nonexistent")
     lost_quorum: LostQuorum | None = None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import yaml
 
+from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
 from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
 from bootstrap.commands.run import RunOptions
+from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, KubernetesError
-from tests.fakes.certificates import k3s_yaml
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
+from tests.fakes.world.datastore import TAKEN_S
 
 EXEC = {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", "id > /tmp/owned"]}
 
@@ -28,7 +34,7 @@ def up(world: World) -> None:
 
 
 def test_a_program_in_a_servers_kubeconfig_is_neither_kept_nor_merged() -> None:
-    world = World(k3s_yaml=poisoned(k3s_yaml()))
+    world = World(lies={"read-kubeconfig.sh": poisoned})
     with pytest.raises(HomelabError) as raised:
         up(world)
     assert "users: nothing of ours has 'exec'" in str(raised.value)
@@ -50,3 +56,104 @@ def test_one_that_an_earlier_release_has_kept_is_refused_and_up_fetches_it_anew(
     up(world)
     assert world.state[DEMO, "kubeconfig"] == good
     assert world.kubeconfigs[DEMO] == good
+
+
+def backup(world: World, to: Path) -> None:
+    spec, wish = cluster(), BackupWish(to=to)
+    plan = prepare_backup(spec, world.ports, wish)
+    run_backup(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+
+
+def telling(key: str, value: str) -> Callable[[str], str]:
+    """snapshot.sh's answer with another value."""
+    return lambda answer: re.sub(rf"^{key}=.*$", lambda _: f"{key}={value}", answer, flags=re.MULTILINE)
+
+
+NAME = f"manual-demo-cp-1-{TAKEN_S}.sqlite"
+
+
+ODD_NAMES = (
+    "{home}/.bashrc", "../.bashrc", ".bashrc", "..", "", f"{NAME}/../../.bashrc", f"{NAME}\x1b[2J", f"x-{NAME}",
+    "manual-demo-cp-2-1740830400", "manual-demo-cp-1-٣٣٣٣٣٣٣٣٣٣", f"{NAME}.exe", "manual-demo-cp-1-" + "1" * 300,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=range(len(ODD_NAMES)))
+def test_a_name_that_a_server_tells_replaces_no_file_here(name: str, tmp_path: Path) -> None:
+    world, home = World(), tmp_path / "home"
+    home.mkdir()
+    (home / ".bashrc").write_text("mine")
+    up(world)
+    world.lies["snapshot.sh"] = telling("name", name.format(home=home))
+    with pytest.raises(HomelabError) as raised:
+        backup(world, home / "snapshots")
+    assert "did not tell what it took" in str(raised.value)
+    assert [path.name for path in home.iterdir()] == [".bashrc"]
+    assert (home / ".bashrc").read_text() == "mine"
+
+
+@pytest.mark.parametrize("ending", ["", ".json", ".token"])
+@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+def test_what_is_in_a_snapshots_way_is_left_alone(kind: str, ending: str, tmp_path: Path) -> None:
+    world, victim, to = World(), tmp_path / "victim", tmp_path / "snapshots"
+    victim.write_text("mine")
+    to.mkdir()
+    path = to / f"{NAME}{ending}"
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "link":
+        path.symlink_to(victim)
+    else:
+        path.mkdir()
+    up(world)
+    with pytest.raises(HomelabError) as raised:
+        backup(world, to)
+    assert f"{path} is in the way" in str(raised.value)
+    assert victim.read_text() == "mine"
+    assert list(to.iterdir()) == [path]
+    assert kind != "file" or path.read_text() == "mine"
+
+
+def test_one_of_ours_is_replaced(tmp_path: Path) -> None:
+    world = World()
+    up(world)
+    backup(world, tmp_path)
+    (tmp_path / NAME).write_text("half of")
+    world.datastore.taken.clear()  # the next one gets the same name
+    backup(world, tmp_path)
+    assert (tmp_path / NAME).read_text() == f"data of {NAME}"
+
+
+def test_a_snapshot_that_is_not_what_the_server_told_is_not_kept(tmp_path: Path) -> None:
+    world = World()
+    up(world)
+    world.lies["snapshot.sh"] = telling("sha256", "0" * 64)
+    with pytest.raises(HomelabError) as raised:
+        backup(world, tmp_path)
+    assert "is not what the server says that it took" in str(raised.value)
+    assert not (tmp_path / NAME).exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("sha256", "x"), ("time", "1e999"), ("size", "-5"), ("size", "9" * 5000), ("version", "v1;id")]
+)
+def test_what_a_server_tells_of_a_snapshot_has_its_form(key: str, value: str, tmp_path: Path) -> None:
+    world = World()
+    up(world)
+    world.lies["snapshot.sh"] = telling(key, value)
+    with pytest.raises(HomelabError) as raised:
+        backup(world, tmp_path)
+    assert f"{key} '{value[:20]}" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_odd_names_on_a_servers_disk_are_passed_over_and_told(tmp_path: Path) -> None:
+    world = World()
+    up(world)
+    odd = ["1 2 ../../x", "1 2 a b", "x y z", "", "1 99999999999999999999 a", "1 2 \x1b[2J", "1 2 -rf"]
+    world.lies["list-snapshots.sh"] = lambda _: "".join(f"snapshot={line}\n" for line in [*odd, "7 1740830400 good"])
+    listed = list_snapshots(cluster(), world.ports, directory=tmp_path)
+    assert [each.name for each in listed.snapshots] == ["good"]
+    assert listed.problems == ()
+    assert "7 files among the snapshots of demo-cp-1 passed over" in listed.notes[0]
