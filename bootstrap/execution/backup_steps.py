@@ -18,6 +18,7 @@ from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, Stop
 from bootstrap.planning.snapshots import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
 from bootstrap.planning.tokens import (
     OLD_TOKENS,
+    check_token,
     parse_old_tokens,
     render_old_tokens,
     short_form,
@@ -91,7 +92,7 @@ def _token_of(source: Path | None, name: str, note: SnapshotNote | None, context
     """The short token of the snapshot's time: beside it, else the one that we know counted then."""
     beside = source.with_name(source.name + TOKEN) if source else None
     if beside is not None and beside.is_file():
-        return short_form(beside.read_text(encoding="utf-8"))
+        return short_form(check_token(beside.read_text(encoding="utf-8"), source=str(beside)))
     state, cluster = context.ports.state, context.spec.name
     before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
     now = state.read(cluster, TOKEN_ITEM) or context.token
@@ -102,7 +103,7 @@ def _token_of(source: Path | None, name: str, note: SnapshotNote | None, context
             details="it encrypts the cluster's certificates and keys in the snapshot",
             resolution=f"put it into {name}{TOKEN} beside the snapshot, on one line",
         )
-    return token
+    return check_token(token, source="the state directory")
 
 
 def _keep_token(token: str, context: RunContext) -> None:

@@ -18,6 +18,7 @@ from bootstrap.planning.tokens import (
     NEXT_TOKEN,
     OLD_TOKENS,
     TOKEN,
+    check_token,
     parse_old_tokens,
     render_old_tokens,
     short_form,
@@ -44,13 +45,13 @@ def rotate_token(step: RotateToken, _lane: str, context: RunContext) -> Done:
         state.write(cluster, TOKEN, taken)
         return Done(changed=False, note="the cluster has it already")
     shell = context.findings.shells.need(step.machine.name)
-    old = short_form(run_script(shell, "read-token.sh", context))
+    old = short_form(check_token(run_script(shell, "read-token.sh", context), source=step.machine.name))
     before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
     after = with_old_token(before, old, until_s=context.ports.processes.unix_s())
     state.write(cluster, OLD_TOKENS, render_old_tokens(after))
     script = GuestScript(name="rotate-token.sh", secret_files=(("new-token", wanted),))
     shell.run(script, timeout_s=context.timeouts.script_s)
-    now = run_script(shell, "read-token.sh", context).strip()
+    now = check_token(run_script(shell, "read-token.sh", context), source=step.machine.name)
     if short_form(now) != wanted:
         raise HomelabError(
             f"{step.machine.name}: the server said that it took the new token, but still has another",
@@ -64,27 +65,29 @@ def _with_token(token: str, context: RunContext) -> str | None:
     """The long form of a token, if a machine that we are logged in to has it as its cluster's."""
     for place in context.findings.places.values():
         shell = context.findings.shells.get(place.machine)
-        known = _token_on(shell, context) if shell is not None else None
+        known = _token_on(place.machine, shell, context) if shell is not None else None
         if known is not None and short_form(known) == token:
             return known
     return None
 
 
-def _token_on(shell: GuestShell, context: RunContext) -> str | None:
+def _token_on(machine: MachineName, shell: GuestShell, context: RunContext) -> str | None:
     try:
-        return run_script(shell, "read-token.sh", context).strip()
+        told = run_script(shell, "read-token.sh", context)
     except ScriptError:
         return None  # an agent, which has no such file
+    return check_token(told, source=machine)
 
 
 def renew_token(step: RenewToken, lane: str, context: RunContext) -> Done:
     """Have k3s run with the token that counts; one that does, and whose node Kubernetes knows, is left alone."""
     machine = step.machine
     shell = context.findings.shells.need(machine.name)
-    token = context.ports.state.read(context.spec.name, TOKEN) or context.findings.access.need(CLUSTER).token
+    known = context.ports.state.read(context.spec.name, TOKEN) or context.findings.access.need(CLUSTER).token
+    token = check_token(known, source="the state directory")
     unit = machine.role.unit
     script = GuestScript(
-        name="renew-token.sh", env=(("UNIT", unit), ("DONE", "0")), secret_files=(("token", f"{token.strip()}\n"),)
+        name="renew-token.sh", env=(("UNIT", unit), ("DONE", "0")), secret_files=(("token", f"{token}\n"),)
     )
     lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
     # Restored data may have the node as it was: with the address of then, or not at all.
@@ -125,7 +128,7 @@ def _restart(machine: MachineSpec, shell: GuestShell, lane: str, context: RunCon
 def save_identity(step: SaveIdentity, _lane: str, context: RunContext) -> Done:
     """Have CAs and token in the state directory, for a first server to come."""
     shell = context.findings.shells.need(step.machine)
-    token = short_form(run_script(shell, "read-token.sh", context))
+    token = short_form(check_token(run_script(shell, "read-token.sh", context), source=step.machine))
     tls = run_script(shell, "read-identity.sh", context).strip()
     text = render_identity(Identity(token=token, tls=tls))
     state, cluster = context.ports.state, context.spec.name

@@ -20,6 +20,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.kubeconfig import build_kubeconfig, with_server
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
+from bootstrap.planning.tokens import check_token
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -66,7 +67,7 @@ def put_right(machine: MachineSpec, lane: str, context: RunContext) -> bool:
 def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) -> ClusterAccess:
     """Learn token and kubeconfig of a server that serves, for the other lanes and for runs to come."""
     guest = context.findings.guests.need(machine.name)
-    token = run_script(shell, "read-token.sh", context).strip()
+    token = check_token(run_script(shell, "read-token.sh", context), source=machine.name)
     kubeconfig = build_kubeconfig(
         run_script(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,

@@ -15,6 +15,7 @@ from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.planning.dual_stack import network_settings
+from bootstrap.planning.tokens import check_token
 from bootstrap.planning.zones import REGION, ZONE
 
 IN_CONTAINER = ("feature-gates=KubeletInUserNamespace=true",)
@@ -148,5 +149,5 @@ def render_bucket(s3: S3Spec, machine: MachineName) -> str:
 
 
 def render_environment(token: str) -> str:
-    """The text of the unit's environment file; `token` is a k3s token, which never holds a quote."""
-    return f"K3S_TOKEN='{token}'\n"
+    """The text of the unit's environment file. Raises GuestError for what is no token: it would end the quotes."""
+    return f"K3S_TOKEN='{check_token(token, source='the unit of k3s')}'\n"

@@ -36,6 +36,7 @@ _MADE = re.compile(_TAIL)
 _LISTED = re.compile(r"(?P<size>[0-9]{1,15}) (?P<written_s>[0-9]{1,11}) (?P<name>.*)", re.ASCII | re.DOTALL)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
+_KEY = re.compile(r"[!#-&(-\[\]-_a-~]{1,256}", re.ASCII)
 _VERSION = re.compile(r"v[0-9A-Za-z.+-]{1,60}", re.ASCII)
 
 
@@ -222,7 +223,7 @@ def check_bucket(spec: ClusterSpec) -> None:
     """Refuse to act with a bucket in the inventory whose keys are not there: servers would be given none.
 
     Raises:
-        PreflightError: Keys of a bucket that the inventory names are missing.
+        PreflightError: Keys of a bucket that the inventory names are missing, or are none by their form.
     """
     s3 = spec.backup.s3
     if s3 is not None and not has_keys(spec):
@@ -231,4 +232,10 @@ def check_bucket(spec: ClusterSpec) -> None:
             details="nothing was touched",
             resolution="set the variables that backup.s3.access_key_env and secret_key_env name "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY unless the inventory says otherwise)",
+        )
+    if s3 is not None and not (_KEY.fullmatch(s3.access_key) and _KEY.fullmatch(s3.secret_key)):
+        raise PreflightError(
+            f"the keys of the bucket {s3.bucket} have an odd form: they go into k3s's settings",
+            details="a key is to be of letters, digits and punctuation, without spaces, quotes or line ends",
+            resolution="look at the variables that backup.s3.access_key_env and secret_key_env name",
         )

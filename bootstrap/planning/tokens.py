@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from bootstrap.errors import GuestError
 
 TOKEN = "token"  # noqa: S105 - the names of state items, not tokens
 """State item: the token that counts now, in its long form."""
@@ -15,12 +18,39 @@ OLD_TOKENS = "tokens-before"
 """State item: the tokens that counted before."""
 
 
+_FORM = re.compile(r"(?:K10[0-9a-f]{64}::(?:server|node):)?[A-Za-z0-9._~+/=@-]{1,512}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OldToken:
     """A token that counted once, in its short form; `until_s`: Unix seconds."""
 
     until_s: int
     token: str = field(repr=False)
+
+
+def check_token(token: str, *, source: str) -> str:
+    """A token that goes into files which others parse: no quote, space or control character, so that it stays a value.
+
+    In the environment file of a unit a quote and a newline began another variable, such as LD_PRELOAD.
+
+    Args:
+        token: As it was read: `K10HASH::server:SECRET` (or `node`), or the secret alone; white space around it goes.
+        source: What it was read from, for the error: a machine, or a file.
+
+    Raises:
+        GuestError: It has another form. The token itself is not told.
+    """
+    stripped = token.strip()
+    if not _FORM.fullmatch(stripped):
+        raise GuestError(
+            f"{source}: the cluster's token has an odd form; it was not used",
+            details="it is to be K10, 64 hex digits, ::server: and a secret of letters, digits and ._~+/=@-, or that "
+            f"secret alone; it has {len(stripped)} characters",
+            resolution="where nobody of yours has chosen such a token, look at the machine first; a new one is set on "
+            "a server with `k3s token rotate --token OLD --new-token NEW`",
+        )
+    return stripped
 
 
 def short_form(token: str) -> str:

@@ -6,9 +6,11 @@ what Debian's keepalived (2.2.7 and newer) speaks; the keys below are those of k
 
 from __future__ import annotations
 
+import re
 import zlib
 from ipaddress import IPv4Address
 
+from bootstrap.errors import GuestError
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import ClusterName
 
@@ -17,6 +19,9 @@ ADVERT_S = 0.5
 
 CHECK = "/etc/keepalived/check-k3s-api"
 """Where install-vip.sh puts the health check."""
+
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}", re.ASCII)
+"""Linux's own limit is 15 characters (IFNAMSIZ); in keepalived.conf a space or brace would begin something else."""
 
 _HIGHEST, _STEP, _LOWEST = 250, 30, 10
 """Priorities; far apart, so that backups do not run out of patience at the same instant (RFC 5798, skew time)."""
@@ -58,7 +63,16 @@ def render_keepalived(
         address: The server's own address.
         place: Its place among the servers, from 0.
         peers: The other servers' own addresses; with none, keepalived falls back to multicast.
+
+    Raises:
+        GuestError: The interface, as the server tells it, is no name of one.
     """
+    if not _INTERFACE.fullmatch(interface):
+        raise GuestError(
+            f"the server at {address} tells no interface that has its address",
+            details=f"it tells {ascii(interface)[:40]}",
+            resolution=f"look at it there: `ip -4 address show to {address}`",
+        )
     others = "".join(f"        {peer}\n" for peer in sorted(peers))
     unicast = f"    unicast_src_ip {address}\n    unicast_peer {{\n{others}    }}\n" if peers else ""
     return f"""# Written by homelab-k8s; changes are overwritten.

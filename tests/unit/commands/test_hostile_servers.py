@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.errors import HomelabError, KubernetesError
+from bootstrap.errors import HomelabError, KubernetesError, PreflightError
+from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
+from bootstrap.planning.tokens import TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.datastore import TAKEN_S
@@ -157,3 +161,46 @@ def test_odd_names_on_a_servers_disk_are_passed_over_and_told(tmp_path: Path) ->
     assert [each.name for each in listed.snapshots] == ["good"]
     assert listed.problems == ()
     assert "7 files among the snapshots of demo-cp-1 passed over" in listed.notes[0]
+
+
+EVIL = "x'\nLD_PRELOAD='/tmp/evil.so"
+
+
+def test_a_token_that_a_server_tells_puts_nothing_but_a_token_into_a_new_workers_unit() -> None:
+    world = World()
+    up(world)
+    before = sorted(world.vms)
+    world.lies["read-token.sh"] = lambda token: f"{token.strip()}'\nLD_PRELOAD='/tmp/evil.so\n"
+    spec = cluster(1, 4)
+    with pytest.raises(HomelabError) as raised:
+        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert "the cluster's token has an odd form" in str(raised.value)
+    assert "LD_PRELOAD" not in f"{raised.value} {raised.value.details} {world.state}"
+    made = [vm for vmid, vm in world.vms.items() if vmid not in before]
+    assert [vm.name for vm in made] == ["demo-workers-4"]
+    assert "service.env" not in made[0].files
+
+
+def test_one_that_an_earlier_release_has_kept_is_not_used() -> None:
+    world = World()
+    world.state[DEMO, TOKEN] = EVIL
+    with pytest.raises(HomelabError):
+        up(world)
+    assert not [vm.name for vm in world.vms.values() if "service.env" in vm.files]
+
+
+def test_the_interface_that_a_server_tells_is_the_name_of_one() -> None:
+    spec = replace(cluster(), vip=VipSpec(address=IPv4Address("192.0.2.240")))
+    world = World()
+    world.lies["vip-state.sh"] = lambda text: text.replace("interface=eth0", "interface=eth0 } vrrp_script x { script")
+    with pytest.raises(HomelabError) as raised:
+        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert "tells no interface that has its address" in str(raised.value)
+    assert not [vm.name for vm in world.vms.values() if "keepalived.conf" in vm.files]
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a b", "a'b", 'a"b', "a`b", "a\\b", "ä"])
+def test_a_buckets_keys_are_keys_by_their_form(key: str) -> None:
+    s3 = S3Spec(endpoint="minio:9000", bucket="snaps", access_key="AK/+=", secret_key=key)
+    with pytest.raises(PreflightError, match="keys of the bucket snaps have an odd form"):
+        prepare_up(replace(cluster(3), backup=BackupSpec(s3=s3)), World().ports)
