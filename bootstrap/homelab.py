@@ -49,6 +49,7 @@ class Homelab:
         environ: For `$KUBECONFIG`, `$HOME` and the XDG directories.
         ports: Other adapters than the real ones, for tests.
         stop: Set it to end a run early: running steps end cleanly, the rest is not started.
+        on_secret: Hears the cluster's secrets (a text may hold several) as they are read or made, so as to mask them.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Homelab:
         environ: Mapping[str, str] | None = None,
         ports: Ports | None = None,
         stop: threading.Event | None = None,
+        on_secret: Callable[[str], None] | None = None,
     ) -> None:
         self._inventory = inventory
         self._environ = dict(os.environ if environ is None else environ)
-        self._ports = ports
+        self._on_secret = on_secret
+        self._ports = self._telling(ports) if ports is not None else None
         self.stop = stop or threading.Event()
 
     @property
@@ -75,7 +78,7 @@ class Homelab:
         if self._ports is None:
             from bootstrap.adapters import connect_ports  # paramiko and kubernetes cost a second
 
-            self._ports = connect_ports(self._inventory, environ=self._environ, stop=self.stop)
+            self._ports = self._telling(connect_ports(self._inventory, environ=self._environ, stop=self.stop))
         return self._ports
 
     @property
@@ -407,6 +410,13 @@ class Homelab:
         from bootstrap.commands.kubeconfig import merge_kubeconfig
 
         return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path)
+
+    def _telling(self, ports: Ports) -> Ports:
+        if self._on_secret is None:
+            return ports
+        from bootstrap.commands.told_state import telling_secrets
+
+        return telling_secrets(ports, self._on_secret)
 
     def _options(self, options: RunOptions | None) -> RunOptions:
         from dataclasses import replace

@@ -12,7 +12,7 @@ from bootstrap.events import Warned
 if TYPE_CHECKING:
     from bootstrap.cli.options import Guests
     from bootstrap.homelab import Homelab
-    from bootstrap.inventory import Overrides
+    from bootstrap.inventory import Inventory, Overrides
 
 
 def open_homelab(
@@ -49,8 +49,17 @@ def open_homelab(
         loaded = lab_fit.fit(loaded)
     else:
         loaded = load_inventory(inventory, environ=os.environ, overrides=overrides)
-    session.masker.add(loaded.endpoint.token.secret)
-    homelab = Homelab(loaded, ports=session.ports, stop=session.stop)
+    _mask_secrets(session, loaded)
+    homelab = Homelab(loaded, ports=session.ports, stop=session.stop, on_secret=session.masker.add_words)
     for warning in homelab.warnings:
         session.sink(Warned(subject="proxmox", message=warning))
     return homelab
+
+
+def _mask_secrets(session: Session, loaded: Inventory) -> None:
+    """Have the secrets of an inventory masked."""
+    session.masker.add(loaded.endpoint.token.secret)
+    bucket = loaded.spec.backup.s3
+    if bucket is not None:
+        session.masker.add(bucket.access_key)
+        session.masker.add(bucket.secret_key)

@@ -1,53 +1,87 @@
-"""Keeps secrets out of what is written down: those that are known, and all that looks like one."""
+"""Keeps secrets out of what is written down: those that are known, and all that looks like one.
+
+What looks like one is in `secret_patterns`, which `--help` does not load.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from collections.abc import Iterable, Mapping
+from typing import Final
 
-MASK = "***"
+MASK: Final = "***"
 SHORTEST = 8
 """A known secret shorter than this is not masked: it would tear holes into ordinary words."""
 
-_KEY = r"(?:password|passwd|passphrase|secret|token|client-key-data|cipassword)"
-_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"',;}]+)"""
-_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
-    # k3s: K10<sha256 of the CA>::<user>:<password>; kubeadm-style id.secret passwords end at white space too.
-    (re.compile(r"K10[0-9a-fA-F]{6,}::[^\s\"']+"), "K10" + MASK),
-    (re.compile(r"(PVEAPIToken=[^\s=]+=)[^\s\"',]+"), r"\g<1>" + MASK),
-    # Proxmox VE: user@realm!name=UUID
-    (re.compile(r"(![A-Za-z][\w.-]*[=:])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"), r"\g<1>" + MASK),
-    (re.compile(r"(://[^/@\s:]+:)[^/@\s]+@"), r"\g<1>" + MASK + "@"),
-    (re.compile(rf"""(?i)(\b{_KEY}["']?\s*[:=]\s*){_VALUE}"""), r"\g<1>" + MASK),
-    # Our own k3s tokens are 64 hex digits. So are SHA-256 sums, which a log can do without.
-    (re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])"), MASK),
-)
+_API_TOKEN: Final = re.compile(r"[^\s@]+@[^\s!]+![\w.-]+[=:](?P<secret>\S+)")
+"""Of a token of Proxmox VE's only the end is secret; who it is of is what an error is about."""
+_WORD: Final = re.compile(r"\S{8,}")
 
 
 class Masker:
     """Masks secrets in text."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._known: dict[str, None] = {}
 
     def add(self, secret: str | None) -> None:
-        """Know one more secret; it is masked wherever it stands."""
-        if secret is not None and len(secret.strip()) >= SHORTEST:
-            self._known.add(secret.strip())
+        """Know one more secret; it is masked wherever it stands, and as JSON, URLs and base64 have it too."""
+        text = (secret or "").strip()
+        token = _API_TOKEN.fullmatch(text)
+        text = token["secret"] if token else text
+        if len(text) < SHORTEST or text in self._known:
+            return
+        from urllib.parse import quote  # here and below, since `--help` has no secrets to add
+
+        forms = {text, quote(text, safe=""), json.dumps(text)[1:-1], repr(text)[1:-1], _base64(text)}
+        # The longest first: one secret may be part of another.
+        self._known = dict.fromkeys(sorted({*self._known, *forms}, key=len, reverse=True))
+
+    def add_words(self, text: str) -> None:
+        """Know the secrets in a text such as k3s's tokens of old: each word, and what follows its last colon."""
+        for word in _WORD.findall(text):
+            self.add(word)
+            self.add(word.rpartition(":")[2])
+
+    def add_environment(self, environ: Mapping[str, str]) -> None:
+        """Know the environment's secrets, by the names of variables."""
+        from bootstrap.cli.secret_patterns import SECRET_NAME
+
+        for name, value in environ.items():
+            if SECRET_NAME.search(name):
+                self.add(value)
 
     def known(self, text: str) -> str:
-        """The text without the secrets that are known. For the terminal, where a checksum has to stay readable."""
-        for secret in sorted(self._known, key=len, reverse=True):
+        """The text without the secrets that are known."""
+        for secret in self._known:
             text = text.replace(secret, MASK)
         return text
 
+    def shown(self, text: str) -> str:
+        """The text without secrets as it is shown: sentences about tokens, and checksums, stay readable."""
+        from bootstrap.cli.secret_patterns import ON_TERMINAL
+
+        return _without(self.known(text), ON_TERMINAL)
+
     def all(self, text: str) -> str:
         """The text without the secrets that are known and without what looks like one. For files."""
-        text = self.known(text)
-        for pattern, replacement in _PATTERNS:
-            text = pattern.sub(replacement, text)
-        return text
+        from bootstrap.cli.secret_patterns import IN_FILES
+
+        return _without(self.known(text), IN_FILES)
+
+
+def _base64(text: str) -> str:
+    from binascii import b2a_base64
+
+    return b2a_base64(text.encode(errors="surrogateescape"), newline=False).decode()
+
+
+def _without(text: str, patterns: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, replacement in patterns:
+        text = pattern.sub(replacement, text)
+    return text
 
 
 class MaskingFormatter(logging.Formatter):

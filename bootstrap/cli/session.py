@@ -15,9 +15,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import typer
 
@@ -27,7 +28,19 @@ from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
-from bootstrap.events import Event, StepFailed, Told, Warned
+from bootstrap.events import (
+    Event,
+    LaneSkipped,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Told,
+    Waited,
+    Waiting,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from bootstrap.ports import Ports
@@ -52,7 +65,7 @@ class Session:
         self.command = command
         self.ports = ports
         self.masker = Masker()
-        self.masker.add(os.environ.get("PROXMOX_VE_API_TOKEN", "").rpartition("=")[2])
+        self.masker.add_environment(os.environ)
         self.stop = threading.Event()
         self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
         self._log = RunLog(log_directory(), command, self.masker)
@@ -93,7 +106,7 @@ class Session:
         if isinstance(event, StepFailed):
             logger.error("%s: %s\ndetails: %s", event.lane, event.error.brief, event.error.details)
         self._recorder.event(event)
-        self.view.event(event)
+        self.view.event(self._masked_event(event))
 
     @contextmanager
     def running(self, *, trace: Path | None = None) -> Iterator[None]:
@@ -164,11 +177,30 @@ class Session:
         return error.exit_code
 
     def _masked(self, error: HomelabError) -> HomelabError:
-        """The error without the secrets that are known, should one have come into what the other side said."""
+        """The error without secrets, should one have come into what the other side said."""
         error.brief, error.details, error.resolution = map(
-            self.masker.known, (error.brief, error.details, error.resolution)
+            self.masker.shown, (error.brief, error.details, error.resolution)
         )
         return error
+
+    def _masked_event(self, event: Event) -> Event:
+        """The event as it may be shown."""
+        match event:
+            case StepFailed():
+                self._masked(event.error)
+            case Warned() | Told():
+                return replace(event, message=self.masker.shown(event.message))
+            case Waiting() | Waited():
+                return replace(event, problem=self.masker.shown(event.problem))
+            case StepFinished():
+                return replace(event, note=self.masker.shown(event.note))
+            case LaneSkipped():
+                return replace(event, cause=self.masker.shown(event.cause))
+            case RunStarted() | StepStarted() | RunFinished():
+                pass
+            case _:
+                assert_never(event)
+        return event
 
 
 def _log_thread_error(hook: threading.ExceptHookArgs) -> None:

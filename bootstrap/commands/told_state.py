@@ -1,0 +1,59 @@
+"""The state directory as a run uses it: what is secret in it is told to whoever keeps secrets out of logs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bootstrap.model.ids import ClusterName
+from bootstrap.ports import Ports, StateStore
+
+_SECRET_ITEM = re.compile(r"token|key|identity|secret")
+"""Items that are bare secrets, of which a log could not tell that they are. A kubeconfig's speak for themselves."""
+
+
+def telling_secrets(ports: Ports, tell: Callable[[str], None]) -> Ports:
+    """The ports, their state one that tells its secrets."""
+    return replace(ports, state=ToldState(ports.state, tell))
+
+
+class ToldState:
+    """Implements `bootstrap.ports.StateStore` by another one.
+
+    Args:
+        state: The other one.
+        tell: Hears the text of each item that is a secret, when it is read and before it is written.
+    """
+
+    def __init__(self, state: StateStore, tell: Callable[[str], None]) -> None:
+        self._state = state
+        self._tell = tell
+
+    def read(self, cluster: ClusterName, item: str) -> str | None:
+        """See `StateStore.read`."""
+        text = self._state.read(cluster, item)
+        self._told(item, text or "")
+        return text
+
+    def write(self, cluster: ClusterName, item: str, text: str) -> None:
+        """See `StateStore.write`."""
+        self._told(item, text)
+        self._state.write(cluster, item, text)
+
+    def path(self, cluster: ClusterName, item: str) -> Path:
+        """See `StateStore.path`."""
+        return self._state.path(cluster, item)
+
+    def clusters(self) -> tuple[ClusterName, ...]:
+        """See `StateStore.clusters`."""
+        return self._state.clusters()
+
+    def forget(self, cluster: ClusterName) -> bool:
+        """See `StateStore.forget`."""
+        return self._state.forget(cluster)
+
+    def _told(self, item: str, text: str) -> None:
+        if _SECRET_ITEM.search(item):
+            self._tell(text)
