@@ -50,6 +50,10 @@ MOST_CAUSES = 5
 """Different failures that the error of a whole run tells."""
 
 _NUMBER = re.compile(r"\d+")
+_HEAD, _TAIL, _LINE = 200, 200, 4000
+"""Of an error's details so many lines at the beginning and at the end, of so many characters each, are kept."""
+_AS_LINES = 1 << 22
+"""A text of more characters is not taken apart into lines: there may be millions."""
 
 
 def few_lines(lines: Sequence[str]) -> str:
@@ -58,12 +62,42 @@ def few_lines(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:MOST_LINES], f"... and {left} more"] if left > 0 else lines)
 
 
+def head_and_tail(text: str, *, head: int = 10, tail: int = 40, line: int = 500) -> str:
+    """The beginning and the end of what somebody else said, with a word on what is left out between.
+
+    Args:
+        text: Of any length; a machine that is not trusted may print without end.
+        head: Lines kept at the beginning.
+        tail: Lines kept at the end.
+        line: Characters kept of each line, most of them at its beginning.
+    """
+    text = text.strip()
+    if len(text) > _AS_LINES:
+        ends = (head + tail) * line
+        first, last = text[:ends].splitlines()[:head], text[-ends:].splitlines()[-tail:]
+        left = len(text) - sum(map(len, (*first, *last)))
+        lines = [*first, f"... {left} characters left out ...", *last]
+    else:
+        lines = text.splitlines()
+        left = len(lines) - head - tail
+        if left > 0:
+            lines = [*lines[:head], f"... {left} lines left out ...", *lines[-tail:]]
+    return "\n".join(_short_line(each, line) for each in lines)
+
+
+def _short_line(text: str, most: int) -> str:
+    end = most // 5
+    left = len(text) - most
+    return text if left <= 0 else f"{text[: most - end]} ... {left} characters left out ... {text[-end:]}"
+
+
 class HomelabError(Exception):
     """What failed, what the other side said, and what to do next.
 
     Attributes:
         brief: One line: what failed and on which machine.
-        details: What the other side said, verbatim; may have several lines; empty where nobody said anything.
+        details: What the other side said, verbatim; may have several lines; empty where nobody said anything. Of
+            more than some hundred lines the beginning and the end.
         resolution: What the user does next; empty where nothing is known to help.
         again_helps: Whether the same command may succeed with nothing changed in between, so that "again continues"
             is advice; where not, something has to be changed first. A type says it, and an adapter that knows better.
@@ -73,9 +107,10 @@ class HomelabError(Exception):
     again_helps: bool = True
 
     def __init__(self, brief: str, *, details: str = "", resolution: str = "") -> None:
+        brief = _short_line(brief, _LINE)
         super().__init__(brief)
         self.brief = brief
-        self.details = details.strip()
+        self.details = head_and_tail(details, head=_HEAD, tail=_TAIL, line=_LINE)
         self.resolution = resolution.strip()
 
     def __str__(self) -> str:

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.adapters.guest_files import files_for, guest_file
 from bootstrap.adapters.local_file import LocalFile, local_file
+from bootstrap.adapters.sftp_copy import MOST_BYTES, copy_file
 from bootstrap.adapters.ssh_command import execute
-from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_status
+from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_endless, raise_for_status
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
-from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError
+from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError, head_and_tail
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import CommandOutcome, GuestScript
 
@@ -42,6 +43,8 @@ _KEEPALIVE_S = 5
 _WAKE_S = 1.0
 """How often paramiko's thread looks after an idle connection; its own 0.1 s cost 500 connections a fifth of a core."""
 _CHUNK = 1 << 20
+_SFTP_SILENT_S = 120.0
+"""A machine that answers SFTP with nothing for so long is given up, although its connection lives."""
 
 
 @cache
@@ -175,6 +178,7 @@ class FabricShell:
 
         Raises:
             ScriptError: It ended with a status other than 0 (124: not within `timeout_s`).
+            GuestError: It printed more than `ssh_command.MOST_BYTES` and was stopped.
             SshUnreachableError: The connection was lost; the script may or may not have ended.
             GuestError: The login user may not use sudo without a password.
         """
@@ -184,11 +188,12 @@ class FabricShell:
             if ended.status is None or ended.status == -1:
                 # The connection may be what is gone; else a signal ended the script, or time has run out.
                 self._check_alive(script.name)
+        raise_for_endless(self._machine, script.name, ended)
         if ended.status is None:
             raise ScriptError(
                 f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
                 status=_TIMED_OUT,
-                details=f"{ended.stderr}\n{ended.stdout}",
+                details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
             )
         raise_for_status(self._machine, script.name, ended.status, stdout=ended.stdout, stderr=ended.stderr)
         return ended.stdout
@@ -221,18 +226,18 @@ class FabricShell:
     def _fetch(self, name: str, file: LocalFile) -> tuple[int, int]:
         """Copy a file; how many bytes came of how many."""
         try:
-            source = self._connection.sftp().open(f"{DIRECTORY}/{name}", "rb")
+            source = self._sftp().open(f"{DIRECTORY}/{name}", "rb")
         except FileNotFoundError as error:
             raise GuestError(f"{self._machine}: there is no {name} beside its scripts", details=str(error)) from error
-        arrived = 0
         with source:
-            size = int(source.stat().st_size)
-            # Ask for all of it at once, not for each 32 KiB when the one before has come.
-            source.prefetch(size)
-            while chunk := source.read(_CHUNK):
-                file.write(chunk)
-                arrived += len(chunk)
-        return arrived, size
+            size = source.stat().st_size or 0
+            if size > MOST_BYTES:
+                raise GuestError(
+                    f"{self._machine}: {name} is too large to be fetched",
+                    details=f"it tells {size} bytes; at most {MOST_BYTES} are taken",
+                    resolution=f"look at it there: `homelab-k8s ssh {self._machine}`",
+                )
+            return copy_file(source, size, file), size
 
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         """Run a user's own command line, see `bootstrap.ports.GuestShell.command`."""
@@ -240,10 +245,11 @@ class FabricShell:
             ended = execute(self._connection.transport, command, timeout_s=timeout_s)
             if ended.status is None or ended.status == -1:
                 self._check_alive("a command")
+        raise_for_endless(self._machine, "the command", ended)
         if ended.status is None:
             raise SshUnreachableError(
                 f"{self._machine}: the command did not end within {timeout_s:.0f} s",
-                details=f"{ended.stderr}\n{ended.stdout}".strip(),
+                details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
                 resolution="give it more time; it may still run there",
             )
         return CommandOutcome(status=ended.status, stdout=ended.stdout, stderr=ended.stderr)
@@ -260,6 +266,13 @@ class FabricShell:
         if not transport.is_active():
             cause = transport.get_exception()
             raise SshUnreachableError(f"{self._machine}: the connection was lost during {doing}", details=str(cause))
+
+    def _sftp(self) -> paramiko.SFTPClient:
+        sftp: paramiko.SFTPClient = self._connection.sftp()
+        channel = sftp.get_channel()
+        if channel is not None:
+            channel.settimeout(_SFTP_SILENT_S)
+        return sftp
 
     def _command(self, script: GuestScript) -> str:
         values = [("LC_ALL", "C"), *script.env]
@@ -307,7 +320,7 @@ class FabricShell:
             directories.append(f"{DIRECTORY}/{name.partition('/')[0]}")
         for directory in directories:
             if directory not in self._sent:
-                sftp = self._connection.sftp()
+                sftp = self._sftp()
                 with contextlib.suppress(OSError):
                     # It is there already; where it could not be made, the next line says so.
                     sftp.mkdir(directory, 0o700)
@@ -320,7 +333,7 @@ class FabricShell:
 
         Pipelined: the answer to each 32 KiB is not waited for; close() collects them all.
         """
-        sftp = self._connection.sftp()
+        sftp = self._sftp()
         # A name of this connection's own: another one may be sending the same file.
         temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
         with sftp.open(temporary, "wb") as file:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _LOOK_S = 1.0
 """While nothing is printed, standard error is looked after this often."""
+MOST_BYTES = 16 << 20
+"""What a command may print to standard output and standard error together. A machine is not trusted: without a limit it
+fills this computer's memory in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +27,23 @@ class Ended:
 
     Attributes:
         status: None: not in time; -1: without a status, since the connection or a signal ended it.
+        endless: Whether it was stopped since it printed more than `MOST_BYTES`; what it had printed by then is here.
     """
 
     status: int | None
     stdout: str
     stderr: str
+    endless: bool = False
+
+
+class _TooMuchError(Exception):
+    """More was printed than is kept."""
 
 
 def execute(transport: paramiko.Transport, command: str, *, timeout_s: float) -> Ended:
-    """Run a command to its end, or for `timeout_s`; then it is left alone, and its channel closed.
+    """Run a command to its end, for `timeout_s`, or until it has printed too much; then its channel is closed.
+
+    sshd hangs up on a command whose channel closes: one that goes on printing is ended by that.
 
     Raises:
         SSHException, EOFError, OSError: The connection is lost, or takes no command.
@@ -42,11 +53,16 @@ def execute(transport: paramiko.Transport, command: str, *, timeout_s: float) ->
     try:
         channel.exec_command(command)
         stdout, stderr = bytearray(), bytearray()
-        in_time = _read(channel, stdout, stderr, deadline_s)
+        endless = False
+        try:
+            in_time = _read(channel, stdout, stderr, deadline_s)
+        except _TooMuchError:
+            in_time, endless = False, True
         return Ended(
             status=channel.recv_exit_status() if in_time else None,
             stdout=stdout.decode(errors="replace"),
             stderr=stderr.decode(errors="replace"),
+            endless=endless,
         )
     finally:
         channel.close()
@@ -64,10 +80,17 @@ def _read(channel: paramiko.Channel, stdout: bytearray, stderr: bytearray, deadl
                 # What the other stream holds must not fill the window, and keep the command from ending.
                 while channel.recv_stderr_ready():
                     stderr += channel.recv_stderr(_CHUNK)
+                    _check_room(stdout, stderr)
                 if left_s <= 0:
                     return False
                 continue
             if not chunk:
                 break
             text += chunk
+            _check_room(stdout, stderr)
     return channel.status_event.wait(max(0.01, deadline_s - time.monotonic()))
+
+
+def _check_room(stdout: bytearray, stderr: bytearray) -> None:
+    if len(stdout) + len(stderr) > MOST_BYTES:
+        raise _TooMuchError

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from bootstrap.adapters.ssh_command import MOST_BYTES, Ended
 from bootstrap.errors import (
+    GuestError,
     GuestSetupError,
     HostKeyError,
     KeyRefusedError,
     ScriptError,
     SshUnreachableError,
+    head_and_tail,
 )
 from bootstrap.model.ids import MachineName
 
-_TAIL_LINES = 40
 _FULL = "No space left on device"
 _LOST = "is the machine up, and the network between? Its console is in Proxmox"
 MORE_DISK = "free room on the machine's disk; or give its pool a larger one in the inventory, and make the machine anew"
@@ -54,11 +56,11 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
 
 
 def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: str, stderr: str) -> None:
-    """Raise for a status other than 0: GuestError where sudo refused, else ScriptError with the output's end."""
+    """Raise for a status other than 0: GuestError where sudo refused, else ScriptError with the output's ends."""
     if status == 0:
         return
     said = stderr.strip() or stdout.strip()
-    details = "\n".join(said.splitlines()[-_TAIL_LINES:])
+    details = head_and_tail(said)
     if any(text in said for text in _NO_SUDO):
         raise GuestSetupError(
             f"{machine}: the login user cannot become root",
@@ -69,6 +71,16 @@ def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: 
         raise GuestSetupError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
     ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
     raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)
+
+
+def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
+    """Raise GuestError where a command was stopped since it printed too much."""
+    if ended.endless:
+        raise GuestError(
+            f"{machine}: {doing} printed more than {MOST_BYTES >> 20} MiB and was stopped",
+            details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
+            resolution=f"see what goes on there: `homelab-k8s ssh {machine}`; long output is better kept in a file",
+        )
 
 
 def _fingerprint(key: object) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -30,12 +32,22 @@ class SshGuest:
         root: An empty directory.
         authorized_key: The only key that may log in.
         host_key_type: Type of the server's one host key.
+
+    Attributes:
+        hung_up_on: How many commands were ended since the client closed their channel.
+        lies: Sizes that SFTP's `stat` tells instead of the files' own, by file name.
+        pads: Whether a file that is shorter than it claims goes on in zeros.
+        asked: How many bytes SFTP was asked to read.
     """
 
     def __init__(self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519") -> None:
         self.home = root / "home"
         self.bin = root / "bin"
         self.sudo_log = root / "sudo.log"
+        self.hung_up_on = 0
+        self.lies: dict[str, int] = {}
+        self.pads = False
+        self.asked = 0
         for directory in (self.home, self.bin):
             directory.mkdir(parents=True)
         self.put_command("sudo", SUDO)
@@ -94,7 +106,7 @@ class SshGuest:
             server_host_keys=[self._host_key],
             authorized_client_keys=self._authorized,
             process_factory=self._run,
-            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(self.home)),
+            sftp_factory=lambda channel: _Files(channel, self),
             encoding=None,
         )
 
@@ -113,18 +125,48 @@ class SshGuest:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
-        waiting = asyncio.ensure_future(child.communicate())
+        # Handed on as it comes, as sshd does: a command may print without end.
+        streams = ((child.stdout, process.stdout), (child.stderr, process.stderr))
+        ended = [asyncio.ensure_future(_hand_on(source, sink)) for source, sink in streams if source is not None]
+        all_ended = asyncio.ensure_future(asyncio.wait(ended))
         hung_up = asyncio.ensure_future(process.channel.wait_closed())
-        await asyncio.wait({waiting, hung_up}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            child.kill()
-        stdout, stderr = await waiting
+        await asyncio.wait([all_ended, hung_up], return_when=asyncio.FIRST_COMPLETED)
+        if hung_up.done() or process.channel.is_closing():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+                self.hung_up_on += 1
+        await all_ended
+        status = await child.wait()
         hung_up.cancel()
         if not process.channel.is_closing():
-            process.stdout.write(stdout)
-            process.stderr.write(stderr)
-            process.exit(child.returncode or 0)
+            process.exit(status)
+
+
+async def _hand_on(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+    while chunk := await source.read(1 << 16):
+        with contextlib.suppress(BrokenPipeError, ConnectionError):  # the client has hung up: nobody reads it
+            sink.write(chunk)
+            await sink.drain()
+
+
+class _Files(asyncssh.SFTPServer):
+    """SFTP of a machine that may lie about how large its files are."""
+
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], guest: SshGuest) -> None:
+        super().__init__(channel, chroot=bytes(guest.home))
+        self._guest = guest
+
+    def fstat(self, file_obj: Any) -> Any:
+        attributes = asyncssh.SFTPAttrs.from_local(os.fstat(file_obj.fileno()))
+        attributes.size = self._guest.lies.get(Path(os.fsdecode(file_obj.name)).name, attributes.size)
+        return attributes
+
+    def read(self, file_obj: Any, offset: int, size: int) -> bytes:
+        self._guest.asked += size
+        data: bytes = super().read(file_obj, offset, size)  # type: ignore[assignment]
+        return data.ljust(size, b"\0") if self._guest.pads else data
 
 
 class _Door(asyncssh.SSHServer):

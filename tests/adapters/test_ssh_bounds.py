@@ -1,0 +1,155 @@
+"""A machine that is not trusted, over SSH: it prints without end, and lies about how large its files are."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from bootstrap.adapters import guest_files
+from bootstrap.adapters.local_file import LocalFile
+from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
+from bootstrap.adapters.ssh_command import MOST_BYTES
+from bootstrap.adapters.ssh_keys import make_key_pair, public_key
+from bootstrap.errors import GuestError, HomelabError, ScriptError
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import GuestScript
+from tests.adapters.sshd import SshGuest
+
+MACHINE = MachineName("demo-workers-1")
+LOUD = "yes 0123456789012345678901234567890123456789012345678901234567890123456789"
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[SshGuest]:
+    make_key_pair(tmp_path / "id_ed25519")
+    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(tmp_path / "id_ed25519"))
+    yield guest
+    guest.stop()
+
+
+@pytest.fixture
+def shell(guest: SshGuest, tmp_path: Path) -> Iterator[FabricShell]:
+    shells = FabricShells(tmp_path / "id_ed25519", port=guest.port)
+    shell = shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="root", host_key=guest.host_key, timeout_s=60)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], GuestScript]:
+    """A script of the test's own: what a compromised machine makes of ours."""
+
+    def make(text: str) -> GuestScript:
+        original = guest_files.guest_file
+        for module in ("guest_files", "ssh"):
+            monkeypatch.setattr(
+                f"bootstrap.adapters.{module}.guest_file",
+                lambda name: text.encode() if name == "odd.sh" else original(name),
+            )
+        guest_files.files_for.cache_clear()
+        return GuestScript(name="odd.sh")
+
+    return make
+
+
+def _stopped(guest: SshGuest) -> bool:
+    """Whether the command over there has heard of the end."""
+    waited = threading.Event()
+    return any(guest.hung_up_on or waited.wait(0.05) for _ in range(100))
+
+
+@pytest.mark.parametrize("where", ["", " >&2"])
+def test_a_script_that_prints_without_end_is_stopped_and_little_of_it_kept(
+    shell: FabricShell, guest: SshGuest, script: Callable[[str], GuestScript], where: str
+) -> None:
+    """826 MB were kept in 8 s, and put into an error."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(GuestError) as caught:
+            shell.run(script(f"echo first; {LOUD}{where}"), timeout_s=30)
+        most_mib = tracemalloc.get_traced_memory()[1] >> 20
+    finally:
+        tracemalloc.stop()
+    error = caught.value
+    assert error.brief == "demo-workers-1: odd.sh printed more than 16 MiB and was stopped"
+    assert len(error.details) < 8000
+    assert "characters left out" in error.details
+    assert "homelab-k8s ssh demo-workers-1" in error.resolution
+    assert most_mib < 100
+    assert _stopped(guest)
+
+
+def test_a_user_s_command_that_prints_without_end_is_stopped(shell: FabricShell, guest: SshGuest) -> None:
+    with pytest.raises(GuestError, match="demo-workers-1: the command printed more than 16 MiB"):
+        shell.command(LOUD, timeout_s=30)
+    assert _stopped(guest)
+
+
+def test_output_up_to_the_limit_comes_whole(shell: FabricShell) -> None:
+    outcome = shell.command(f"head -c {MOST_BYTES - 5} /dev/zero | tr '\\0' x; echo fine", timeout_s=60)
+    assert len(outcome.stdout) == MOST_BYTES
+    assert outcome.stdout.endswith("xfine\n")
+
+
+def test_a_failure_shows_the_head_and_the_tail_of_what_was_said(
+    shell: FabricShell, script: Callable[[str], GuestScript]
+) -> None:
+    with pytest.raises(ScriptError) as caught:
+        shell.run(script("seq 1 100000; printf '%01000000d' 7; echo; echo the end; exit 3"), timeout_s=30)
+    lines = caught.value.details.splitlines()
+    assert lines[:2] == ["1", "2"]
+    assert lines[-1] == "the end"
+    assert "left out" in caught.value.details
+    assert len(caught.value.details) < 2000
+
+
+def test_a_file_that_claims_to_be_huge_is_refused_unread(shell: FabricShell, guest: SshGuest, tmp_path: Path) -> None:
+    """3.9 GiB were asked for at once, and kept until they were read."""
+    (guest.home / DIRECTORY).mkdir()
+    (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"small")
+    guest.lies["snapshot.out"] = 1 << 50
+    with pytest.raises(GuestError, match=r"demo-workers-1: snapshot.out is too large to be fetched"):
+        shell.download("snapshot.out", target=tmp_path / "here")
+    assert (guest.asked, list(tmp_path.glob("*here*"))) == (0, [])
+
+
+def test_no_more_is_asked_for_than_is_written_soon(
+    shell: FabricShell, guest: SshGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (guest.home / DIRECTORY).mkdir()
+    (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"small")
+    guest.lies["snapshot.out"], guest.pads = 1 << 32, True
+    asked: list[int] = []
+
+    def write(_file: LocalFile, _chunk: bytes) -> None:
+        time.sleep(0.5)  # a slow disk: whoever asks ahead gets far ahead now
+        asked.append(guest.asked)
+        raise HomelabError("cannot write", details="No space left on device")
+
+    monkeypatch.setattr(LocalFile, "write", write)
+    with pytest.raises(HomelabError, match="No space left"):
+        shell.download("snapshot.out", target=tmp_path / "here")
+    assert 0 < asked[0] <= 1 << 20
+
+
+def test_a_file_of_several_windows_comes_whole(shell: FabricShell, guest: SshGuest, tmp_path: Path) -> None:
+    data = bytes(range(251)) * 12_345
+    (guest.home / DIRECTORY).mkdir()
+    (guest.home / DIRECTORY / "snapshot.out").write_bytes(data)
+    shell.download("snapshot.out", target=tmp_path / "here")
+    assert (tmp_path / "here").read_bytes() == data
+
+
+def test_a_file_that_is_shorter_than_it_claims_is_told(shell: FabricShell, guest: SshGuest, tmp_path: Path) -> None:
+    (guest.home / DIRECTORY).mkdir()
+    (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"x" * 1_000_000)
+    guest.lies["snapshot.out"] = 3_000_000
+    with pytest.raises(GuestError, match="did not arrive whole"):
+        shell.download("snapshot.out", target=tmp_path / "here")
+    assert not (tmp_path / "here").exists()
