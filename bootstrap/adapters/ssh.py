@@ -114,6 +114,7 @@ class FabricShells:
                 port=self._port,
                 # Lazy and with an SSH configuration given: none of Fabric's, Invoke's or OpenSSH's files is read.
                 config=fabric.Config(lazy=True, ssh_config=SSHConfig()),
+                forward_agent=False,
                 connect_kwargs={
                     "sock": sock,
                     "pkey": pkey,

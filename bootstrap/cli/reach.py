@@ -33,6 +33,9 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="What to run there; without, a shell.")
     ] = None,
     *,
+    forward_agent: Annotated[
+        bool, typer.Option("--forward-agent", "-A", help="Lend the machine this computer's SSH agent.")
+    ] = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     lab: Lab = False,
@@ -51,7 +54,7 @@ def ssh(
         login = work.look(lambda: work.homelab.login_to(machine))
         if not login.pinned:
             work.session.sink(Warned(subject=login.machine, message="the first host key seen is taken (accept-new)"))
-    _become(login.ssh(_line(command or ())))
+    _become(login.ssh(_line(command or ()), forward_agent=forward_agent))
 
 
 def execute(

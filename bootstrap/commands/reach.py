@@ -49,8 +49,16 @@ class Login:
     known_hosts: Path
     pinned: bool
 
-    def ssh(self, command: str = "") -> tuple[str, ...]:
-        """The command line of OpenSSH's client; without a command it opens a shell."""
+    def ssh(self, command: str = "", *, forward_agent: bool = False) -> tuple[str, ...]:
+        """The command line of OpenSSH's client; without a command it opens a shell.
+
+        Nothing of this computer is lent to the machine, whatever `~/.ssh/config` says of all hosts: with an agent, a
+        display or Kerberos tickets its root is the user elsewhere, too.
+
+        Args:
+            command: For the shell there.
+            forward_agent: Whether the SSH agent is lent all the same.
+        """
         options = (
             f"IdentityFile={_quoted(self.private_key)}",
             "IdentitiesOnly=yes",
@@ -61,6 +69,11 @@ class Login:
             f"HostKeyAlias={self.machine}",
             "CheckHostIP=no",
             "UpdateHostKeys=no",
+            # No connection that is open already, which was made without these options.
+            "ControlPath=none",
+            f"ForwardAgent={'yes' if forward_agent else 'no'}",
+            "ForwardX11=no",
+            "GSSAPIDelegateCredentials=no",
         )
         settings = (part for option in options for part in ("-o", option))
         target = f"{self.user}@{self.address}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,24 @@ def test_ssh_gets_the_address_the_key_and_the_pinned_host_key(world: World, name
     assert "HostKeyAlias=demo-workers-1" in argv
     assert f'UserKnownHostsFile="{login.known_hosts}"' in argv
     assert login.ssh("ls -l")[-3:] == ("debian@192.0.2.11", "--", "ls -l")
+
+
+@pytest.mark.parametrize(("asked", "lent"), [(False, "no"), (True, "yes")])
+def test_ssh_lends_a_machine_nothing_that_the_users_configuration_lends_to_all(
+    world: World, tmp_path: Path, asked: bool, lent: str
+) -> None:
+    """Root of a machine could otherwise log in as the user wherever the agent can, by `Host *` in ~/.ssh/config."""
+    users = tmp_path / "config"
+    users.write_text(
+        "Host *\n  ForwardAgent yes\n  ForwardX11 yes\n  GSSAPIDelegateCredentials yes\n"
+        "  ControlMaster auto\n  ControlPath /tmp/%C\n"
+    )
+    program, *arguments = login_to("cp-1", SPEC, world.ports).ssh(forward_agent=asked)
+    told = subprocess.run([program, "-G", "-F", str(users), *arguments], capture_output=True, text=True, check=True)
+    settings = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    assert settings["forwardagent"] == lent
+    assert (settings["forwardx11"], settings["gssapidelegatecredentials"]) == ("no", "no")
+    assert settings.get("controlpath", "none") == "none"
 
 
 def test_without_host_keys_of_the_agent_the_first_one_is_taken_and_kept(world: World) -> None:
