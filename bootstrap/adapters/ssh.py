@@ -24,7 +24,7 @@ from bootstrap.adapters.sftp_copy import MOST_BYTES, copy_file
 from bootstrap.adapters.ssh_command import execute
 from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_endless, raise_for_status
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
-from bootstrap.errors import GuestError, HostKeyError, ScriptError, SshUnreachableError, head_and_tail
+from bootstrap.errors import GuestError, ScriptError, SshUnreachableError, head_and_tail
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import CommandOutcome, GuestScript
 
@@ -101,9 +101,9 @@ class FabricShells:
             fabric = _fabric()
             pkey = self._pkey
         from paramiko import SSHConfig
-        from paramiko.client import RejectPolicy
 
-        pinned = None if host_key is None else _parse_host_key(machine, host_key)
+        from bootstrap.adapters import ssh_trust
+
         deadline_s = time.monotonic() + timeout_s
         with converted(machine, f"log in to {user}@{address}"):
             sock = _dial(address, self._port, timeout_s)
@@ -117,20 +117,16 @@ class FabricShells:
                 forward_agent=False,
                 connect_kwargs={
                     "sock": sock,
-                    "pkey": pkey,
-                    "allow_agent": False,
-                    "look_for_keys": False,
+                    "auth_strategy": ssh_trust.OurKeyAlone(machine, user=user, key=pkey),
                     "timeout": left_s,
                     "banner_timeout": left_s,
                     "auth_timeout": left_s,
                     "channel_timeout": left_s,
                 },
             )
-            if pinned is not None:
-                name = str(address) if self._port == 22 else f"[{address}]:{self._port}"
-                connection.client.get_host_keys().add(name, pinned.get_name(), pinned)
-                connection.client.set_missing_host_key_policy(RejectPolicy())
+            name = str(address) if self._port == 22 else f"[{address}]:{self._port}"
             try:
+                ssh_trust.expect(connection.client, machine, host_key, name=name)
                 connection.open()
             except BaseException:
                 connection.client.close()
@@ -138,7 +134,8 @@ class FabricShells:
                 raise
         sock.settimeout(_WAKE_S)
         connection.transport.set_keepalive(_KEEPALIVE_S)
-        return FabricShell(machine, connection, as_root=user == "root")
+        host_key = ssh_trust.shown(connection.transport)
+        return FabricShell(machine, connection, host_key=host_key, as_root=user == "root")
 
 
 def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
@@ -150,23 +147,11 @@ def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
     return sock
 
 
-def _parse_host_key(machine: MachineName, host_key: str) -> paramiko.PKey:
-    from paramiko import SSHException
-    from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
-
-    try:
-        entry = HostKeyEntry.from_line(f"any {host_key}")
-    except (InvalidHostKey, SSHException, ValueError):
-        entry = None
-    if entry is None or entry.key is None:
-        raise HostKeyError(f"{machine}: its host key cannot be read", details=host_key)
-    return entry.key
-
-
 class FabricShell:
     """One SSH connection; implements `bootstrap.ports.GuestShell`. Made by `FabricShells.connect`."""
 
-    def __init__(self, machine: MachineName, connection: Any, *, as_root: bool) -> None:  # noqa: ANN401
+    def __init__(self, machine: MachineName, connection: Any, *, host_key: str, as_root: bool) -> None:  # noqa: ANN401
+        self.host_key = host_key
         self._machine = machine
         self._connection = connection
         self._as_root = as_root

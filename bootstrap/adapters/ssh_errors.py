@@ -9,7 +9,6 @@ from bootstrap.adapters.ssh_command import MOST_BYTES, Ended
 from bootstrap.errors import (
     GuestError,
     GuestSetupError,
-    HostKeyError,
     KeyRefusedError,
     ScriptError,
     SshUnreachableError,
@@ -33,15 +32,13 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
     """
     import paramiko
 
+    from bootstrap.adapters.ssh_trust import in_short, other_key
+
     brief = f"{machine}: cannot {doing}"
     try:
         yield
     except paramiko.BadHostKeyException as error:
-        raise HostKeyError(
-            f"{machine}: the SSH host key is not the expected one",
-            details=f"expected {_fingerprint(error.expected_key)}\nfound {_fingerprint(error.key)}",
-            resolution="another machine may have this address: look for a duplicate address or an old DHCP lease",
-        ) from error
+        raise other_key(machine, expected=in_short(error.expected_key), found=in_short(error.key)) from error
     except paramiko.AuthenticationException as error:
         # Not final: sshd answers before cloud-init has put our key in; how long is bearable is the caller's to say.
         raise KeyRefusedError(
@@ -81,11 +78,3 @@ def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
             details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
             resolution=f"see what goes on there: `homelab-k8s ssh {machine}`; long output is better kept in a file",
         )
-
-
-def _fingerprint(key: object) -> str:
-    import paramiko
-
-    if not isinstance(key, paramiko.PKey):
-        return "none"
-    return f"{key.get_name()} {key.get_base64()}"

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from bootstrap.adapters.files import PRIVATE_DIRECTORY, ensure_private_directory, write_private
+from bootstrap.adapters.files import PRIVATE_DIRECTORY, ensure_private_directory, locked, write_private
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName
 
@@ -63,18 +63,35 @@ class DirectoryStateStore:
         """Put an item there atomically, mode 0600 in directories of mode 0700."""
         directory = self.directory(cluster)
         path = directory / _checked(item)
+        self._ensure(path)
         try:
-            ensure_private_directory(directory)
-            # Somebody may have loosened them, or an older umask made them.
-            for private in (directory, directory.parent, self._root):
-                private.chmod(PRIVATE_DIRECTORY)
             write_private(path, text)
         except OSError as error:
-            raise HomelabError(
-                f"cannot write the state file {path}",
-                details=str(error),
-                resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
-            ) from error
+            raise _unwritable(path, error) from error
+
+    def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
+        """Put an item there unless there is one that is not empty, whoever else does so; the text that counts."""
+        directory = self.directory(cluster)
+        self._ensure(self.path(cluster, item))
+        try:
+            with locked(directory):
+                there = self.read(cluster, item)
+                if there:
+                    return there
+                self.write(cluster, item, text)
+                return text
+        except OSError as error:
+            raise _unwritable(self.path(cluster, item), error) from error
+
+    def remove(self, cluster: ClusterName, item: str) -> None:
+        """Have an item gone. Raises HomelabError where it stays."""
+        path = self.path(cluster, item)
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            raise HomelabError(f"cannot remove the state file {path}", details=str(error)) from error
 
     def forget(self, cluster: ClusterName) -> bool:
         """Remove all of a cluster's items; whether there were any."""
@@ -86,6 +103,24 @@ class DirectoryStateStore:
         except OSError as error:
             raise HomelabError(f"cannot remove the state directory {directory}", details=str(error)) from error
         return True
+
+    def _ensure(self, path: Path) -> None:
+        """Have the directory that an item is in, and have it private. Raises HomelabError."""
+        try:
+            ensure_private_directory(path.parent)
+            # Somebody may have loosened them, or an older umask made them.
+            for private in (path.parent, path.parent.parent, self._root):
+                private.chmod(PRIVATE_DIRECTORY)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> HomelabError:
+    return HomelabError(
+        f"cannot write the state file {path}",
+        details=str(error),
+        resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
+    )
 
 
 def _checked(name: str) -> str:

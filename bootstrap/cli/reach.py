@@ -41,7 +41,7 @@ def ssh(
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
-    """Log in to a machine with this computer's ssh; its host key was read through the guest agent.
+    """Log in to a machine with this computer's ssh; its host key is known.
 
     The exit code is ssh's.
     """
@@ -52,8 +52,8 @@ def ssh(
     ) as work:
         _check_ssh()
         login = work.look(lambda: work.homelab.login_to(machine))
-        if not login.pinned:
-            work.session.sink(Warned(subject=login.machine, message="the first host key seen is taken (accept-new)"))
+        if login.trusted:
+            work.session.sink(Warned(subject=login.machine, message=login.trusted))
     _become(login.ssh(_line(command or ()), forward_agent=forward_agent))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,21 +11,22 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import HomelabError
 from bootstrap.execution.guest_steps import HOST_KEY_FILE
+from bootstrap.execution.host_keys import log_in
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.checks_live import GuestSeen
-from bootstrap.planning.machines import login_user
 from bootstrap.planning.selinux import selinux_problem
 from bootstrap.ports import GuestScript, GuestShell, Ports
 
 _THREADS = 16
-_LOGIN_TIMEOUT_S = 10.0
 _SCRIPT_TIMEOUT_S = 30.0
 
 Machine = tuple[VmRecord, IPv4Address]
+
+logger = logging.getLogger(__name__)
 
 
 def visit_all(machines: tuple[Machine, ...], spec: ClusterSpec, ports: Ports, *, etcd: bool) -> tuple[GuestSeen, ...]:
@@ -57,10 +59,13 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
 
 @contextmanager
 def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> Iterator[GuestShell]:
-    """A login on a machine of ours that runs, its host key pinned. Raises HomelabError."""
+    """A login on a machine of ours that runs, with the host key that Proxmox VE tells, or that of the first time.
+
+    Raises HomelabError.
+    """
     name = vm.record.machine if vm.record else MachineName(vm.name)
-    key = host_key(vm, spec, ports)
-    shell = ports.shells.connect(name, address, user=login_user(spec, vm), host_key=key, timeout_s=_LOGIN_TIMEOUT_S)
+    told = host_key(vm, spec, ports)
+    shell = log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=logger.warning)
     try:
         yield shell
     finally:

@@ -14,6 +14,7 @@ from pathlib import Path
 from bootstrap.commands.guests import host_key, logged_in
 from bootstrap.commands.rights import check_sight
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
+from bootstrap.execution.host_keys import is_kept, keep, known_hosts_item, log_in
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.model.machine import MachineRecord
@@ -38,7 +39,7 @@ class Login:
     Attributes:
         private_key: A file.
         known_hosts: A file with the machine's host key, under the machine's name.
-        pinned: Whether that key was read through the guest agent; else the first one seen is taken.
+        trusted: The warning about a key that was taken on trust just now; empty where it was known.
     """
 
     machine: MachineName
@@ -47,7 +48,7 @@ class Login:
     user: str
     private_key: Path
     known_hosts: Path
-    pinned: bool
+    trusted: str = ""
 
     def ssh(self, command: str = "", *, forward_agent: bool = False) -> tuple[str, ...]:
         """The command line of OpenSSH's client; without a command it opens a shell.
@@ -64,7 +65,7 @@ class Login:
             "IdentitiesOnly=yes",
             f"UserKnownHostsFile={_quoted(self.known_hosts)}",
             "GlobalKnownHostsFile=/dev/null",
-            f"StrictHostKeyChecking={'yes' if self.pinned else 'accept-new'}",
+            "StrictHostKeyChecking=yes",
             # The name that the key is filed under, whatever the address and the port.
             f"HostKeyAlias={self.machine}",
             "CheckHostIP=no",
@@ -142,29 +143,21 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
             "as ssh.private_key in the inventory",
         )
     address = _address(vm, record, spec, ports)
-    key = host_key(vm, spec, ports)
-    item = known_hosts_item(vm)
-    if key is not None or ports.state.read(spec.name, item) is None:
-        ports.state.write(spec.name, item, f"{record.machine} {key}\n" if key is not None else "")
+    told, warnings = host_key(vm, spec, ports), list[str]()
+    if told is not None:
+        keep(record.machine, vm, told, spec, ports)
+    elif not is_kept(vm, spec, ports):
+        # OpenSSH would take any key the first time, of anybody who lets us in: the first one is ours to meet.
+        log_in(record.machine, vm, address, told=None, spec=spec, ports=ports, warn=warnings.append).close()
     return Login(
         machine=record.machine,
         address=address,
         port=spec.ssh.port,
         user=login_user(spec, vm),
         private_key=private_key,
-        known_hosts=ports.state.path(spec.name, item),
-        pinned=key is not None,
+        known_hosts=ports.state.path(spec.name, known_hosts_item(vm)),
+        trusted="".join(warnings),
     )
-
-
-def known_hosts_item(vm: VmRecord) -> str:
-    """The state item with a machine's host key.
-
-    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
-    a vmid and a MAC address to be told by.
-    """
-    mac = (vm.mac or "none").replace(":", "").lower()
-    return f"known_hosts.{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"
 
 
 def run_everywhere(

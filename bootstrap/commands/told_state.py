@@ -42,6 +42,15 @@ class ToldState:
         self._told(item, text)
         self._state.write(cluster, item, text)
 
+    def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
+        """See `StateStore.put_first`."""
+        self._told(item, text)
+        return self._state.put_first(cluster, item, text)
+
+    def remove(self, cluster: ClusterName, item: str) -> None:
+        """See `StateStore.remove`."""
+        self._state.remove(cluster, item)
+
     def path(self, cluster: ClusterName, item: str) -> Path:
         """See `StateStore.path`."""
         return self._state.path(cluster, item)

@@ -18,6 +18,7 @@ from bootstrap.errors import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import GuestFacts
+from bootstrap.execution.host_keys import log_in
 from bootstrap.execution.lasting_shell import ATTEMPTS, LastingShell
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
@@ -74,7 +75,7 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
         shell.close()
         raise
     lasting = LastingShell(
-        shell, connect=lambda: _login(step.machine, vm, address, host_key, context), warn=context.warn(lane)
+        shell, connect=lambda: _login(step.machine, vm, address, host_key, lane, context), warn=context.warn(lane)
     )
     context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
@@ -188,10 +189,8 @@ def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, o
 
 
 def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
-    if vm.kind is MachineKind.LXC:
-        return None  # nobody can be asked for it: the plan has said so
-    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        context.warn(lane)(f"the SSH host key of {name} is taken on trust (ssh.host_keys: accept-new)")
+    """As the guest agent tells it; None where nobody is asked: the first one counts."""
+    if vm.kind is MachineKind.LXC or context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
 
     def poll() -> str | NotYet:
@@ -232,7 +231,7 @@ def _await_login(
 
     def poll() -> GuestShell | NotYet:
         try:
-            return _login(name, vm, address, host_key, context)
+            return _login(name, vm, address, host_key, lane, context)
         except KeyRefusedError as error:
             last[:] = [error]
             refusals.append(error.details)
@@ -261,10 +260,10 @@ def _await_login(
 
 
 def _login(
-    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, context: RunContext
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
 ) -> GuestShell:
-    user = login_user(context.spec, vm)
-    return context.ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=10.0)
+    spec, ports = context.spec, context.ports
+    return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
 
 
 def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:

@@ -37,6 +37,11 @@ class LastingShell:
         self._connect = connect
         self._warn = warn
 
+    @property
+    def host_key(self) -> str:
+        """See `bootstrap.ports.GuestShell.host_key`."""
+        return self._shell.host_key
+
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
         """See `bootstrap.ports.GuestShell.run`."""
         if script.name not in READS:

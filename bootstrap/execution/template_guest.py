@@ -8,6 +8,7 @@ from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, Ssh
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.execution.guest_steps import HOST_KEY_FILE
+from bootstrap.execution.host_keys import log_in
 from bootstrap.execution.lasting_shell import LastingShell
 from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
 from bootstrap.model.cluster import HostKeyPolicy
@@ -19,7 +20,6 @@ from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 _ASK_EVERY_S = 1.0
-_LOGIN_S = 10.0
 
 
 def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext) -> GuestFacts:
@@ -28,8 +28,8 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
     host_key = _host_key(build, lane, context)
 
     def login() -> GuestShell:
-        user = context.spec.ssh.user
-        return context.ports.shells.connect(build.key, address, user=user, host_key=host_key, timeout_s=_LOGIN_S)
+        spec, ports = context.spec, context.ports
+        return log_in(build.key, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
 
     def poll() -> GuestShell | NotYet:
         try:
@@ -79,7 +79,6 @@ def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext)
 
 def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | None:
     if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        context.warn(lane)(f"the SSH host key of {build.name} is taken on trust (ssh.host_keys: accept-new)")
         return None
 
     def poll() -> str | NotYet:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import IPv4Interface
 
 from bootstrap.errors import HomelabError, NotOursError, PermissionDeniedError, VmidTakenError
+from bootstrap.execution import host_keys
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guest_steps import fetched, send_k3s
 from bootstrap.execution.scripts import parse_lines
@@ -178,9 +179,11 @@ def clean_guest(step: CleanGuest, lane: str, context: RunContext) -> Done:
         _describe(build, replace(record, state=BuildState.CLEANING), context)
         shell.run(GuestScript(name="clean.sh"), timeout_s=context.timeouts.script_s)
         _describe(build, replace(record, state=BuildState.CLEANED), context)
-    if hypervisor.read_vm(build.vmid, pve_node=build.pve_node).running:
+    vm = hypervisor.read_vm(build.vmid, pve_node=build.pve_node)
+    if vm.running:
         hypervisor.shutdown(build.vmid, pve_node=build.pve_node, timeout_s=_SHUTDOWN_S, warn=context.warn(lane))
         changed = True
+    host_keys.forget(vm, context.spec, context.ports)
     return Done(changed=changed)
 
 

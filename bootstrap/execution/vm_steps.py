@@ -12,6 +12,7 @@ from bootstrap.errors import (
     VmNotFoundError,
     VmOutOfSightError,
 )
+from bootstrap.execution import host_keys
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, RecordState, Role
@@ -38,6 +39,7 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
             continue
         if there is None:
             vm = _settle(step, vmid, lane, context)
+            host_keys.forget(vm, context.spec, context.ports)  # one of before may have had vmid and MAC address, too
             _finish(step, vm, context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {vm.pve_node}")
@@ -267,6 +269,7 @@ def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
         # Nobody has protected it: it is as its template is until it is configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
     context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    host_keys.forget(vm, context.spec, context.ports)
     from_ha = ", removed from Proxmox HA" if vm.ha_managed else ""
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}{from_ha}")
 

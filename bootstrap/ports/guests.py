@@ -38,6 +38,11 @@ class CommandOutcome:
 class GuestShell(Protocol):
     """One SSH connection to a machine."""
 
+    @property
+    def host_key(self) -> str:
+        """The host key that the machine has shown, as `ssh-ed25519 AAAA...`."""
+        ...
+
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
         """Run a script and return its stdout. Raises ScriptError (status, stderr in details), SshUnreachableError."""
         ...
@@ -85,12 +90,13 @@ class GuestShells(Protocol):
             machine: For error texts.
             address: Where SSH listens, port 22.
             user: Login name; may use `sudo -n`.
-            host_key: `ssh-ed25519 AAAA...` to accept and no other; None accepts any (the caller says so aloud).
+            host_key: `ssh-ed25519 AAAA...`, or the fingerprint of a key (`SHA256:...`), to accept and no other; None
+                accepts any (the caller says so aloud, and keeps it).
             timeout_s: For connecting and logging in, in all.
 
         Raises:
             SshUnreachableError: Refused, timed out, reset: may pass while the machine boots.
             HostKeyError: Another host key than `host_key`.
-            GuestError: The key was refused and the like: final.
+            GuestError: The key was refused, or the machine lets anybody in, and the like: final.
         """
         ...

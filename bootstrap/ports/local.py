@@ -40,6 +40,14 @@ class StateStore(Protocol):
         """Put an item there, atomically."""
         ...
 
+    def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
+        """Put an item there unless there is one that says anything; the text that counts."""
+        ...
+
+    def remove(self, cluster: ClusterName, item: str) -> None:
+        """Have an item gone."""
+        ...
+
     def path(self, cluster: ClusterName, item: str) -> Path:
         """The file that an item is in, whether or not it is there; for programs that want a file."""
         ...

@@ -32,6 +32,7 @@ class SshGuest:
         root: An empty directory.
         authorized_key: The only key that may log in.
         host_key_type: Type of the server's one host key.
+        admits_anybody: It asks for no authentication, as who wants to be told secrets does.
 
     Attributes:
         hung_up_on: How many commands were ended since the client closed their channel.
@@ -40,7 +41,10 @@ class SshGuest:
         asked: How many bytes SFTP was asked to read.
     """
 
-    def __init__(self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519") -> None:
+    def __init__(
+        self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519", admits_anybody: bool = False
+    ) -> None:
+        self._admits_anybody = admits_anybody
         self.home = root / "home"
         self.bin = root / "bin"
         self.sudo_log = root / "sudo.log"
@@ -100,7 +104,7 @@ class SshGuest:
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.create_server(
-            lambda: _Door(self._connections),
+            lambda: _Door(self._connections, admits_anybody=self._admits_anybody),
             "127.0.0.1",
             0,
             server_host_keys=[self._host_key],
@@ -170,8 +174,9 @@ class _Files(asyncssh.SFTPServer):
 
 
 class _Door(asyncssh.SSHServer):
-    def __init__(self, connections: set[asyncssh.SSHServerConnection]) -> None:
+    def __init__(self, connections: set[asyncssh.SSHServerConnection], *, admits_anybody: bool) -> None:
         self._connections = connections
+        self._admits_anybody = admits_anybody
         self._connection: asyncssh.SSHServerConnection | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -181,3 +186,7 @@ class _Door(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
             self._connections.discard(self._connection)
+
+    def begin_auth(self, username: str) -> bool:
+        """Whether whoever comes has to authenticate."""
+        return not self._admits_anybody

@@ -179,6 +179,39 @@ def test_with_no_key_to_pin_any_is_accepted_and_none_is_stored(
     assert not (tmp_path / "user").exists()
 
 
+def test_the_key_that_a_machine_has_shown_is_told(connect: Connect, guest: SshGuest) -> None:
+    """So that who had none to pin keeps it, and pins it from then on."""
+    shown = connect(host_key=None).host_key
+    assert shown == " ".join(guest.host_key.split()[:2])
+    assert connect(host_key=shown).host_key == shown
+
+
+def test_a_fingerprint_can_be_pinned(connect: Connect, guest: SshGuest) -> None:
+    told = subprocess.run(
+        ["ssh-keygen", "-l", "-f", "-"], input=guest.host_key, capture_output=True, text=True, check=True
+    )
+    fingerprint = told.stdout.split()[1]
+    assert connect(host_key=fingerprint).host_key == " ".join(guest.host_key.split()[:2])
+    with pytest.raises(HostKeyError) as caught:
+        connect(host_key="SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+    assert caught.value.details.endswith(f"found ssh-ed25519 {fingerprint}")
+
+
+def test_nothing_is_sent_to_a_server_that_lets_anybody_in(key: Path, tmp_path: Path) -> None:
+    """It would be given the cluster's token: to be let in there says nothing of who it is."""
+    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key), admits_anybody=True)
+    try:
+        for host_key in (None, guest.host_key):
+            with pytest.raises(GuestError, match="lets debian in without any key") as caught:
+                FabricShells(key, port=guest.port).connect(
+                    MACHINE, LOOPBACK, user="debian", host_key=host_key, timeout_s=60
+                )
+            assert not isinstance(caught.value, SshUnreachableError)
+        assert list(guest.home.iterdir()) == []
+    finally:
+        guest.stop()
+
+
 def test_a_refused_key_may_pass_while_cloud_init_works(guest: SshGuest, tmp_path: Path) -> None:
     make_key_pair(tmp_path / "stranger")
     with pytest.raises(SshUnreachableError, match="refused our SSH key"):

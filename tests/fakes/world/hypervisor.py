@@ -244,4 +244,4 @@ class FakeHypervisor:
         return (loopback, pods, eth0)
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
-        return f"ssh-ed25519 AAAA{vmid} root@guest\n"
+        return f"{self.world.host_key(self.world.vms[vmid])} root@guest\n"

@@ -74,6 +74,13 @@ class FakeState:
     def write(self, cluster: ClusterName, item: str, text: str) -> None:
         self.world.state[cluster, item] = text
 
+    def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
+        self.world.state[cluster, item] = self.read(cluster, item) or text
+        return self.world.state[cluster, item]
+
+    def remove(self, cluster: ClusterName, item: str) -> None:
+        self.world.state.pop((cluster, item), None)
+
     def path(self, cluster: ClusterName, item: str) -> Path:
         """Written out for real: a program is to read it."""
         path = self.world.directory / cluster / item

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootstrap.errors import KeyRefusedError, ScriptError, SshUnreachableError
+from bootstrap.errors import GuestSetupError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript
@@ -37,13 +37,25 @@ class FakeShells:
             raise SshUnreachableError(f"no SSH on {address}", details="timed out")
         if vm.name in self.world.refuses_key or vm.cleaned:
             raise KeyRefusedError(f"{machine}: cannot log in", details="the machine refused our SSH key")
-        assert host_key is None or host_key == f"ssh-ed25519 AAAA{vm.vmid}"
+        shown = self.world.host_key(vm)
+        if host_key not in (None, shown):
+            raise HostKeyError(
+                f"{machine}: the SSH host key is not the expected one",
+                details=f"expected {host_key}\nfound {shown}",
+                resolution="look who has the address",
+            )
+        if vm.name in self.world.lets_anybody_in:
+            raise GuestSetupError(f"{machine}: the SSH server lets {user} in without any key")
         return FakeShell(self.world, vm)
 
 
 @dataclass
 class FakeShell(DataScripts):
     sent: set[str] = field(default_factory=set)
+
+    @property
+    def host_key(self) -> str:
+        return self.world.host_key(self.vm)
 
     def run(self, script: GuestScript, *, timeout_s: float) -> str:
         self.world.settle()

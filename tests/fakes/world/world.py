@@ -45,6 +45,8 @@ class World:
         hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to what its k3s says again and again, or ends with each time.
         no_ssh: Machines on which nothing listens on port 22.
+        host_keys: Machine name to another host key than its own: somebody else answers there.
+        lets_anybody_in: Machine names whose SSH server asks for no authentication.
         starts_at_s: Machine name to when the k3s that starts there now is up, in the clock's seconds.
         lease_ages_s: Kubernetes node to how long ago its kubelet was last heard of, though it says Ready.
         heals_after_s: Machine name to when after its start such a unit comes up after all.
@@ -116,6 +118,8 @@ class World:
     hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     no_ssh: set[str] = field(default_factory=set)
+    host_keys: dict[str, str] = field(default_factory=dict)
+    lets_anybody_in: set[str] = field(default_factory=set)
     starts_at_s: dict[str, float] = field(default_factory=dict)
     lease_ages_s: dict[str, float] = field(default_factory=dict)
     heals_after_s: dict[str, float] = field(default_factory=dict)
@@ -201,6 +205,10 @@ class World:
         assert vm is not None
         with self.lock:
             vm.pve_node = pve_node
+
+    def host_key(self, vm: FakeVm) -> str:
+        """What its SSH server shows."""
+        return self.host_keys.get(vm.name, f"ssh-ed25519 AAAA{vm.vmid}")
 
     def vm_named(self, name: str) -> FakeVm | None:
         return next((vm for vm in self.vms.values() if vm.name == name), None)

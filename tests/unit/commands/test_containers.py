@@ -10,10 +10,10 @@ import pytest
 from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.guests import host_key
-from bootstrap.commands.reach import known_hosts_item
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import NotOursError
+from bootstrap.execution.host_keys import known_hosts_item
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate

@@ -20,7 +20,6 @@ from bootstrap.commands.reach import (
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, UsageError
-from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import PoolName
 from bootstrap.ports import CommandOutcome
 from tests.fakes.specs import DEMO, cluster
@@ -51,7 +50,7 @@ def test_ssh_gets_the_address_the_key_and_the_pinned_host_key(world: World, name
     assert (login.machine, str(login.address), login.user, login.port) == ("demo-workers-1", "192.0.2.11", "debian", 22)
     assert login.private_key.read_text() == "the key"
     assert login.known_hosts.read_text() == "demo-workers-1 ssh-ed25519 AAAA7001\n"
-    assert login.pinned
+    assert login.trusted == ""
     argv = login.ssh()
     assert argv[0] == "ssh"
     assert argv[-1] == "debian@192.0.2.11"
@@ -77,16 +76,6 @@ def test_ssh_lends_a_machine_nothing_that_the_users_configuration_lends_to_all(
     assert settings["forwardagent"] == lent
     assert (settings["forwardx11"], settings["gssapidelegatecredentials"]) == ("no", "no")
     assert settings.get("controlpath", "none") == "none"
-
-
-def test_without_host_keys_of_the_agent_the_first_one_is_taken_and_kept(world: World) -> None:
-    spec = replace(SPEC, ssh=replace(SPEC.ssh, host_keys=HostKeyPolicy.ACCEPT_NEW))
-    login = login_to("cp-1", spec, world.ports)
-    assert not login.pinned
-    assert "StrictHostKeyChecking=accept-new" in login.ssh()
-    item = login.known_hosts.name
-    world.state[DEMO, item] = "demo-cp-1 ssh-ed25519 SEEN\n"
-    assert login_to("cp-1", spec, world.ports).known_hosts.read_text() == "demo-cp-1 ssh-ed25519 SEEN\n"
 
 
 @pytest.mark.parametrize(("name", "meant"), [("demo-worker-1", "demo-workers-1"), ("cp1", "cp-1")])
