@@ -21,7 +21,7 @@ from bootstrap.planning.lock import lock_vmid
 
 MARK = "homelab-k8s-template:"
 FORMAT = 1
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 """Counts up when `bake.sh`, `clean.sh` or the builder's settings make another template of the same image."""
 TEMPLATE_TAG = "homelab-k8s-template"
 """What an inventory that names no template looks for."""

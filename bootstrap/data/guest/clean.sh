@@ -12,7 +12,10 @@ rm -f /root/.bash_history /home/*/.bash_history
 # Empty, not gone: systemd then makes one and keeps it (machine-id(5)).
 : >/etc/machine-id
 rm -f /var/lib/dbus/machine-id
-rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases /var/lib/systemd/network/* 2>/dev/null || :
+# What a machine's secrets are made of: systemd-creds(1) encrypts with the first, and makes it where it is missing.
+rm -f /var/lib/systemd/credential.secret /var/lib/NetworkManager/secret_key
+rm -f /var/lib/systemd/random-seed /boot/efi/loader/random-seed /efi/loader/random-seed /boot/loader/random-seed
+rm -f /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease /var/lib/systemd/network/* 2>/dev/null || :
 if command -v apt-get >/dev/null 2>&1; then
     apt-get clean
     rm -rf /var/lib/apt/lists/*
