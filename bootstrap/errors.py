@@ -26,6 +26,8 @@
     ├── DrainError                  1    pods cannot leave a Kubernetes node; it is as schedulable as before
     ├── ArtifactError               4    a k3s release could not be had, or its checksum is wrong
     │   └── ArtifactUnreachableError 4   ... since nobody answered where it is
+    ├── UnreadableError             1    what somebody wrote is not of the form that it must have: call, field, value
+    │                                    (of Proxmox VE, Kubernetes and guests it is their error as well)
     ├── NotOursError                1    ownership was checked and denied; nothing was done
     ├── ClusterBusyError            1    somebody else works on the cluster; nothing was touched
     ├── DeadlineError               1    a wait ran out of time
@@ -287,6 +289,24 @@ class ArtifactUnreachableError(ArtifactError):
     """Nobody answered where a release is to be fetched, or the answer broke off."""
 
     again_helps = True
+
+
+class UnreadableError(HomelabError):
+    """An answer, a record or a file is not of the form that it must have; `details` has the field and what it holds."""
+
+    again_helps = False
+
+
+class UnreadableAnswerError(UnreadableError, HypervisorError):
+    """An answer of Proxmox VE that it does not give by its documentation."""
+
+
+class UnreadableObjectError(UnreadableError, KubernetesError):
+    """An answer of the Kubernetes API that is no such object."""
+
+
+class UnreadableGuestError(UnreadableError, GuestError):
+    """What a machine printed, or its guest agent told, is not what our scripts and QEMU's agent tell."""
 
 
 class NotOursError(HomelabError):

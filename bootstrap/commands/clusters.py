@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.lock import is_marker
+from bootstrap.planning.machines import passed_over
 from bootstrap.ports import Ports
+from bootstrap.waiting import tell
 
 CLUSTERS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -59,6 +62,9 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
     found = ports.hypervisor.machines()
     seen = {*known, *(vm.record.cluster for vm in found if vm.record is not None)}
     for vm in found:
+        if vm.problem:
+            tell(passed_over(vm))
+            continue
         name = _cluster_of(vm, seen)
         if name is not None:
             vms[name].append(vm)
@@ -70,7 +76,7 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
     if vm.record is not None:
         return vm.record.cluster if is_ours(vm, vm.record.cluster) else None
     # Of a marker, and on a Proxmox node that cannot be asked, tags are all there is: ours, and the cluster's name.
-    tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG}]
+    tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if re.fullmatch(CLUSTER_NAME_FORM, tag)]
     if not vm.name:  # not told any more: a cluster that is known, else the only one that it can be
         return next((tag for tag in sorted(tags) if tag in seen), tags[0] if len(tags) == 1 else None)
     return max((tag for tag in tags if vm.name.startswith(f"{tag}-")), key=len, default=None)

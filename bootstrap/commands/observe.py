@@ -18,6 +18,7 @@ from bootstrap.errors import (
     KubernetesError,
     PermissionDeniedError,
     TransientError,
+    UnreadableError,
 )
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -54,7 +55,8 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     """
     seen = observe_proxmox(spec, ports, patient=patient)
     running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
-    interfaces = _interfaces(ports, running)
+    odd: list[str] = []
+    interfaces = _interfaces(ports, running, odd)
     addresses = _addresses(spec, running, interfaces)
     kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
     wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
@@ -66,6 +68,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         addresses=tuple(sorted(addresses.items())),
         vip_holder=_vip_holder(spec, interfaces),
         ostemplates=ostemplates,
+        passed_over=(*seen.passed_over, *odd),
     )
     found = with_units(spec, ports, with_vms(spec, found))
     if not patient:
@@ -93,6 +96,7 @@ def seen_by_proxmox(facts: PveFacts) -> Observed:
         used_vmids=facts.used_vmids,
         out_of_sight=facts.out_of_sight,
         lost_quorum=facts.lost_quorum,
+        passed_over=facts.passed_over,
     )
 
 
@@ -134,8 +138,8 @@ def _is_being_made(vm: VmRecord) -> bool:
     return vm.unfinished or (vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None)
 
 
-def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tuple[GuestInterface, ...]]:
-    """The running machines' interfaces as their guest agents tell them now.
+def _interfaces(ports: Ports, running: list[VmRecord], odd: list[str]) -> dict[MachineName, tuple[GuestInterface, ...]]:
+    """The running machines' interfaces as their guest agents tell them now; answers of odd form are told to `odd`.
 
     An agent that does not answer costs 3 s, so after the first silent one on a Proxmox node the rest of that
     node's are left for the run itself to wait for.
@@ -148,6 +152,9 @@ def _interfaces(ports: Ports, running: list[VmRecord]) -> dict[MachineName, tupl
             continue
         try:
             found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+        except UnreadableError as error:
+            odd.append(f"{error.brief}: {error.details}")
+            continue
         except (AgentNotRunningError, TransientError):
             if asks_agent:
                 silent.add(vm.pve_node)

@@ -17,7 +17,15 @@ from bootstrap.inventory.kinds import RefusedError, Text
 from bootstrap.inventory.problems import shown
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken
-from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
+from bootstrap.model.ids import (
+    CLUSTER_NAME_FORM,
+    POOL_NAME_FORM,
+    ClusterName,
+    PoolName,
+    PveNodeName,
+    StorageName,
+    Vmid,
+)
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Taint
 
 MAX_VMID: Final = 999_999_999
@@ -195,13 +203,13 @@ def parse_token(text: str) -> ApiToken | None:
 
 CLUSTER_NAME: Final = Text(
     label="a name of at most 32 lower-case letters, digits and hyphens that begins with a letter",
-    pattern="[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?",
+    pattern=CLUSTER_NAME_FORM,
     parse=ClusterName,
     explain=_name_hint,
 )
 POOL_NAME: Final = Text(
     label="a name of at most 20 lower-case letters, digits and hyphens that begins with a letter",
-    pattern="[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?",
+    pattern=POOL_NAME_FORM,
     parse=_pool_name,
     explain=_name_hint,
 )

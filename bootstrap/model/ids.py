@@ -21,3 +21,15 @@ StorageName = NewType("StorageName", str)
 
 Vmid = NewType("Vmid", int)
 """A Proxmox VM id: 100 to 999999999, unique in a Proxmox cluster."""
+
+CLUSTER_NAME_FORM = "[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?"
+"""The form of a cluster's name; it becomes a part of paths."""
+
+POOL_NAME_FORM = "[a-z](?:[a-z0-9-]{0,18}[a-z0-9])?"
+"""The form of a pool's name."""
+
+MACHINE_NAME_FORM = "[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+"""The form of a machine's name, `<cluster>-<pool>-<number>`: a DNS label."""
+
+VMIDS = (100, 999_999_999)
+"""The lowest and the highest vmid there can be."""

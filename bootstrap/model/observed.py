@@ -209,6 +209,7 @@ class VmRecord:
             has died.
         clone_runs: Of an unfinished one, whether some task clones on its Proxmox node; None where that cannot be told.
         ha_managed: Whether Proxmox HA starts, stops and moves it.
+        problem: What of it cannot be read, its record among that; it is nobody's then. Else empty.
     """
 
     vmid: Vmid
@@ -241,6 +242,7 @@ class VmRecord:
     unfinished: bool = False
     clone_runs: bool | None = None
     ha_managed: bool = False
+    problem: str = ""
 
     @property
     def idle(self) -> str:
@@ -352,6 +354,7 @@ class Observed:
         out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
         given_up: Those of them that the user has just declared lost, each of which gets a successor.
         settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
+        passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
     """
 
     version: PveVersion
@@ -369,6 +372,7 @@ class Observed:
     given_up: tuple[Replaced, ...] = ()
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
     @property
     def vnets(self) -> frozenset[str]:

@@ -13,12 +13,25 @@ from __future__ import annotations
 import json
 from ipaddress import IPv4Address
 
-from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
+from bootstrap.errors import UnreadableError
+from bootstrap.model.ids import (
+    CLUSTER_NAME_FORM,
+    MACHINE_NAME_FORM,
+    POOL_NAME_FORM,
+    VMIDS,
+    ClusterName,
+    MachineName,
+    PoolName,
+    Vmid,
+)
 from bootstrap.model.machine import MachineRecord, RecordState, Replaced, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
+from bootstrap.model.reading import Reading, Source, read_json
 
 MARK = "homelab-k8s-record:"
 FORMAT = 1
+
+_SOURCE = Source(call="read the record in the description", who="it")
 
 
 def render_record(record: MachineRecord, *, into: str = "") -> str:
@@ -60,32 +73,51 @@ def with_line(line: str, *, mark: str, into: str) -> str:
 
 def parse_record(description: str) -> MachineRecord | None:
     """The record in a description, or None where there is none that is whole (a damaged one counts as none)."""
+    try:
+        return read_record(description)
+    except UnreadableError:
+        return None
+
+
+def read_record(description: str) -> MachineRecord | None:
+    """The record in a description, or None where there is none.
+
+    Raises:
+        UnreadableError: It is damaged, or somebody has made it up.
+    """
     for line in description.splitlines():
         if line.startswith(MARK):
-            return _parse_body(line.removeprefix(MARK))
+            return _parse_body(read_json(line.removeprefix(MARK), _SOURCE))
     return None
 
 
-def _parse_body(text: str) -> MachineRecord | None:
+def record_or_problem(description: str) -> tuple[MachineRecord | None, str]:
+    """The record in a description; or None and what is wrong with it, which is nothing where there is none."""
     try:
-        body = json.loads(text)
-        if not isinstance(body, dict) or body.get("format") != FORMAT:
-            return None
-        return MachineRecord(
-            cluster=ClusterName(str(body["cluster"])),
-            machine=MachineName(str(body["machine"])),
-            role=Role(body["role"]),
-            pool=PoolName(str(body["pool"])),
-            vmid=Vmid(int(body["vmid"])),
-            state=RecordState(body["state"]),
-            address=IPv4Address(body["address"]) if "address" in body else None,
-            replaces=tuple(
-                Replaced(machine=MachineName(str(old["machine"])), vmid=Vmid(int(old["vmid"])))
-                for old in body.get("replaces", ())
-            ),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
+        return read_record(description), ""
+    except UnreadableError as error:
+        return None, f"its record cannot be read: {error.details}"
+
+
+def _parse_body(body: Reading) -> MachineRecord:
+    body.at("format").integer(FORMAT, FORMAT)
+    address = body.at("address")
+    return MachineRecord(
+        cluster=ClusterName(body.at("cluster").word(CLUSTER_NAME_FORM, "a cluster's name")),
+        machine=MachineName(body.at("machine").word(MACHINE_NAME_FORM, "a machine's name")),
+        role=body.at("role").parsed(Role, "a role"),
+        pool=PoolName(body.at("pool").word(POOL_NAME_FORM, "a pool's name")),
+        vmid=Vmid(body.at("vmid").integer(*VMIDS)),
+        state=body.at("state").parsed(RecordState, "a state"),
+        address=None if address.absent else address.parsed(IPv4Address, "an IPv4 address"),
+        replaces=tuple(
+            Replaced(
+                machine=MachineName(old.at("machine").word(MACHINE_NAME_FORM, "a machine's name")),
+                vmid=Vmid(old.at("vmid").integer(*VMIDS)),
+            )
+            for old in body.at("replaces").items(optional=True)
+        ),
+    )
 
 
 def owner_tags(cluster: ClusterName) -> str:

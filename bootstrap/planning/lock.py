@@ -12,14 +12,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bootstrap.errors import PreflightError
+from bootstrap.errors import PreflightError, UnreadableError
 from bootstrap.model.cluster import ClusterSpec, VmidRange
-from bootstrap.model.ids import ClusterName, Vmid
+from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, Vmid
 from bootstrap.model.observed import OWNER_TAG, VmRecord
+from bootstrap.model.reading import Source, read_json
 
 MARK = "homelab-k8s-lock:"
 FORMAT = 1
 _SUFFIX = "-lock"
+_MOST = 1000
+"""Characters of one field."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,20 +115,19 @@ def parse_lock(description: str) -> LockRecord | None:
     if line is None:
         return None
     try:
-        body = json.loads(line.removeprefix(MARK))
-        if not isinstance(body, dict) or body.get("format") != FORMAT:
-            return None
+        body = read_json(line.removeprefix(MARK), Source(call="read the lock in the description", who="it"))
+        body.at("format").integer(FORMAT, FORMAT)
         return LockRecord(
-            cluster=ClusterName(str(body["cluster"])),
-            who=str(body["who"]),
-            pid=int(body["pid"]),
-            process=str(body["process"]),
-            run=str(body["run"]),
-            command=str(body["command"]),
-            since=str(body["since"]),
-            beat=int(body["beat"]),
+            cluster=ClusterName(body.at("cluster").word(CLUSTER_NAME_FORM, "a cluster's name")),
+            who=body.at("who").text(most=_MOST),
+            pid=body.at("pid").integer(0, 2**32),
+            process=body.at("process").text(most=_MOST),
+            run=body.at("run").text(most=_MOST),
+            command=body.at("command").text(most=_MOST),
+            since=body.at("since").text(most=_MOST),
+            beat=body.at("beat").integer(0, 2**63),
         )
-    except (ValueError, KeyError, TypeError):
+    except UnreadableError:
         return None
 
 

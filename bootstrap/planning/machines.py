@@ -254,7 +254,7 @@ def why_stranger(vm: VmRecord) -> str:
     """Why a VM of ours by looks is not ours, in a few words."""
     record = vm.record
     if record is None:
-        return "it has no record of ours"
+        return vm.problem or "it has no record of ours"
     if record.vmid != vm.vmid:
         return f"its record is of vmid {record.vmid}: somebody's copy"
     if record.machine != vm.name:
@@ -262,3 +262,8 @@ def why_stranger(vm: VmRecord) -> str:
     if not record.cluster or not vm.name.startswith(f"{record.cluster}-"):
         return f"it belongs to the cluster {record.cluster}"
     return "its homelab-k8s tag was removed"
+
+
+def passed_over(vm: VmRecord) -> str:
+    """The line on a VM that cannot be read, or whose record cannot."""
+    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is passed over: {vm.problem}"

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from bootstrap.errors import UnreadableError
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.ids import VMIDS, PveNodeName, Vmid
+from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
 from bootstrap.model.record import with_line
 from bootstrap.planning.lock import lock_vmid
 
@@ -27,6 +29,8 @@ TEMPLATE_TAG = "homelab-k8s-template"
 """What an inventory that names no template looks for."""
 HASH_TAG = "hk8s-"
 _NAME = "hk8s"
+_MOST = 1000
+"""Characters of one field."""
 _VOLUME = re.compile(r"(?P<storage>[A-Za-z][A-Za-z0-9._-]*):(?P<name>(?:import|\d+)/[^\s,]+)")
 
 
@@ -209,26 +213,35 @@ def render_template(record: TemplateRecord, *, into: str = "") -> str:
 
 
 def parse_template(description: str, *, vmid: int) -> TemplateRecord | None:
-    """The record in the description of the VM `vmid`; None where there is none, or it is another VM's."""
+    """The record in the description of the VM `vmid`; None where there is none, or it is another VM's, or damaged."""
+    try:
+        record = read_template(description)
+    except UnreadableError:
+        return None
+    return record if record is not None and record.vmid == vmid else None
+
+
+def read_template(description: str) -> TemplateRecord | None:
+    """The record in a description, of whichever VM; None where there is none.
+
+    Raises:
+        UnreadableError: It is damaged, or somebody has made it up.
+    """
     line = next((line for line in description.splitlines() if line.startswith(MARK)), None)
     if line is None:
         return None
-    try:
-        body = json.loads(line.removeprefix(MARK))
-        if not isinstance(body, dict) or body.get("format") != FORMAT or int(body["vmid"]) != vmid:
-            return None
-        return TemplateRecord(
-            recipe=str(body["recipe"]),
-            image=str(body["image"]),
-            k3s=str(body["k3s"]),
-            state=BuildState(body["state"]),
-            vmid=Vmid(int(body["vmid"])),
-            key=str(body["key"]),
-            made=int(body["made"]),
-            version=int(body.get("version", 1)),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
+    body = read_json(line.removeprefix(MARK), Source(call="read the template's record", who="it"))
+    body.at("format").integer(FORMAT, FORMAT)
+    return TemplateRecord(
+        recipe=body.at("recipe").text(most=_MOST),
+        image=body.at("image").text(most=_MOST),
+        k3s=body.at("k3s").text(most=_MOST),
+        state=body.at("state").parsed(BuildState, "a state"),
+        vmid=Vmid(body.at("vmid").integer(*VMIDS)),
+        key=body.at("key").text(most=_MOST),
+        made=body.at("made").integer(0, LAST_UNIX_S),
+        version=body.at("version").integer(0, 2**31, default=1),
+    )
 
 
 def template_vmid(vmids: VmidRange, used: Iterable[int], templates: Iterable[int]) -> Vmid | None:

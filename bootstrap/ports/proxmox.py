@@ -30,6 +30,7 @@ class PveFacts:
     Attributes:
         out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: those that carry
             its tag, and those named `<cluster>-...` in the range (a clone that was cut off has no tag yet).
+        passed_over: As in `Observed`.
     """
 
     version: PveVersion
@@ -39,6 +40,7 @@ class PveFacts:
     used_vmids: frozenset[Vmid]
     out_of_sight: tuple[UnseenVm, ...] = ()
     lost_quorum: LostQuorum | None = None
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

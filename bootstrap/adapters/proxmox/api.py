@@ -14,10 +14,12 @@ import urllib3.exceptions
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from bootstrap.adapters.proxmox import products, tls
+from bootstrap.adapters.proxmox.answers import answer as reading_of
 from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
 from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
+from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock
 
 T = TypeVar("T")
@@ -98,6 +100,10 @@ class Api:
         """
         return self.retry(lambda: self.send("get", path, what=what, parameters=parameters))
 
+    def read(self, path: str, /, *, what: str, **parameters: str | int) -> Reading:
+        """As `get`, for an answer that nobody has checked yet."""
+        return reading_of(self.retry(lambda: self.send("get", path, what=what, parameters=parameters)), what=what)
+
     def send(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int]) -> Any:  # noqa: ANN401
         """One request, once.
 
@@ -123,6 +129,8 @@ class Api:
             if self._away_since_s is None:
                 self._away_since_s = began_s
             raise self._mask(self._unanswered(error, what=what)) from error
+        except RecursionError as error:  # JSON that is nested deeper than a parser goes
+            raise reading_of(None, what=what).wrong("JSON of an answer's form") from error
         except (KeyError, TypeError, AttributeError) as error:  # JSON without "data" or that is no object
             raise self._no_proxmox(what) from error
         finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
+from bootstrap.adapters.proxmox import configs
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.configs import unfinished
 from bootstrap.adapters.proxmox.failures import AnswerLostError
 from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
@@ -163,13 +163,13 @@ class Cloning:
         kind, key = ("qemu", "name") if isinstance(request, CloneRequest) else ("lxc", "hostname")
         path = f"nodes/{pve_node}/{kind}/{request.vmid}/config"
         try:
-            config = self._api.get(path, what=f"look for VM {request.vmid} on {pve_node}")
+            config = configs.scalars(self._api.read(path, what=f"look for VM {request.vmid} on {pve_node}"))
         except VmNotFoundError:
             return None
         # Whose it is shows when more than the lock is there: until then it is perhaps ours.
         if kind == "lxc" and config.get("lock") == "create" and "description" not in config:
             return "create"
-        if kind == "qemu" and unfinished(config):
+        if kind == "qemu" and configs.unfinished(config):
             return "clone"
         ours = (request.description.rstrip("\n"), str(request.name))
         if (str(config.get("description") or "").rstrip("\n"), str(config.get(key) or "")) != ours:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.adapters.proxmox import answers
+from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, VmRecord
-from bootstrap.model.record import parse_record
+from bootstrap.model.reading import Reading
+from bootstrap.model.record import record_or_problem
 from bootstrap.planning.inherited import matters
 from bootstrap.planning.recipes import parse_template
 
@@ -24,19 +27,45 @@ _SYSTEM_DISKS = ("scsi0", "virtio0", "sata0", "ide0")
 _BASE_VOLUME = re.compile(r"(?:^|[:/])base(?:vol)?-\d+-[^/]*$")
 _UNIT_BYTES = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _GIB = 1024**3
+_READ = frozenset(
+    {"agent", "boot", "bootdisk", "cores", "cpu", "description", "hostname", "ipconfig0", "ipconfig1", "lock", "memory"}
+    | {"name", "net0", "net1", "onboot", "rootfs", "scsihw", "smbios1", "sockets", "tags", "template"}
+)
 _PLACEHOLDER = "qmclone temporary file"
 _HALTED = frozenset({"paused", "suspended", "io-error", "internal-error", "guest-panicked"})
 """Values of QEMU's RunState in which the guest does nothing until somebody acts (qapi/run-state.json)."""
 
 
-def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds: Mapping[str, str]) -> TemplateFacts:
+def scalars(config: Reading) -> Config:
+    """A config's texts and numbers. Raises UnreadableAnswerError where it is none, or holds a text of odd form.
+
+    What is no scalar is left out (`lxc` of a container is a list), unless it is among what is read here.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.entries():
+        if isinstance(value.value, bool | int | float):
+            found[key] = value.value
+        elif isinstance(value.value, str) or (not value.absent and _is_read(key)):
+            found[key] = value.text()
+    return found
+
+
+def _is_read(key: str) -> bool:
+    return key in _READ or DRIVE_KEY.fullmatch(key) is not None
+
+
+def template_facts(
+    readings: Reading, *, row: Reading, pve_node: PveNodeName, kinds: Mapping[str, str]
+) -> TemplateFacts:
     """A template's facts from its config, its row in the VM list, and the kinds of the storages by name."""
+    config = scalars(readings)
+    vmid = answers.vmid(row.at("vmid"))
     disk = system_disk(config)
     network = properties(config.get("net0"))
-    record = parse_template(str(config.get("description") or ""), vmid=int(row["vmid"]))
+    record = parse_template(str(config.get("description") or ""), vmid=vmid)
     return TemplateFacts(
-        vmid=Vmid(int(row["vmid"])),
-        name=str(config.get("name") or row.get("name") or ""),
+        vmid=vmid,
+        name=str(config.get("name") or row.at("name").text("")),
         pve_node=pve_node,
         tags=frozenset(tag.lower() for tag in tags(config.get("tags"))),
         agent_enabled=agent_enabled(config.get("agent")),
@@ -63,28 +92,35 @@ def template_facts(config: Config, *, row: Config, pve_node: PveNodeName, kinds:
     )
 
 
-def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord:
-    """A VM from its config and its row in the VM list (or its `status/current`, which has the same keys)."""
+def vm_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRecord:
+    """A VM from its config and its row in the VM list (or its `status/current`, which has the same keys).
+
+    Raises:
+        UnreadableAnswerError: One of them is of odd form.
+    """
+    config = scalars(readings)
+    record, problem = record_or_problem(str(config.get("description") or ""))
+    cores, sockets = (readings.at(key).integer(0, answers.MOST_CORES, default=1) for key in ("cores", "sockets"))
     disk = system_disk(config)
     return VmRecord(
-        vmid=Vmid(int(row["vmid"])),
-        name=str(config.get("name") or row.get("name") or ""),
+        vmid=answers.vmid(row.at("vmid")),
+        name=str(config.get("name") or row.at("name").text("")),
         pve_node=pve_node,
-        running=row.get("status") == "running",
+        running=row.at("status").value == "running",
         halted=halted(row),
-        lock=config.get("lock") or row.get("lock") or None,
+        lock=str(config.get("lock") or row.at("lock").text("")) or None,
         tags=tags(config.get("tags")),
-        record=parse_record(str(config.get("description") or "")),
-        cores=int(config.get("cores") or 1) * int(config.get("sockets") or 1),
-        memory_mib=memory_mib(config.get("memory")),
+        record=record,
+        cores=(cores or 1) * (sockets or 1),
+        memory_mib=memory_mib(readings.at("memory")),
         disk=disk,
         disk_gib=drive_gib(config[disk]) if disk else 0,
         cpu_type=_first(config.get("cpu"), key="cputype"),
         mac=mac(config.get("net0")),
         smbios_uuid=smbios_uuid(config),
         onboot=bool(config.get("onboot")),
-        net0=config.get("net0"),
-        uptime_s=int(row.get("uptime") or 0),
+        net0=str(config["net0"]) if "net0" in config else None,
+        uptime_s=row.at("uptime").integer(0, answers.MOST_SECONDS, default=0),
         address=address(config.get("ipconfig0")),
         storage_address=address(config.get("ipconfig1")),
         ip6=properties(config.get("ipconfig0")).get("ip6"),
@@ -95,6 +131,7 @@ def vm_record(config: Config, *, row: Config, pve_node: PveNodeName) -> VmRecord
         settings=inherited(config),
         unfinished=unfinished(config),
         ha_managed=ha_managed(row),
+        problem=problem,
     )
 
 
@@ -135,18 +172,23 @@ def smbios_uuid(config: Config) -> str | None:
     return (properties(config.get("smbios1")).get("uuid") or "").lower() or None
 
 
-def ha_managed(row: Config) -> bool:
+def ha_managed(row: Reading) -> bool:
     """Whether Proxmox HA manages it, from `status/current` (`ha`) or `/cluster/resources` (`hastate`)."""
-    told = row.get("ha")
-    if isinstance(told, Mapping):
-        return bool(int(told.get("managed") or 0))
-    return row.get("hastate") not in (None, "", "ignored")
+    told = row.at("ha")
+    if not told.absent:
+        return told.at("managed").flag()
+    return has_ha_state(row.at("hastate").text(""))
 
 
-def halted(status: Config) -> str:
+def has_ha_state(state: str) -> bool:
+    """Whether a `hastate` is one of a guest that Proxmox HA manages."""
+    return state not in ("", "ignored")
+
+
+def halted(status: Reading) -> str:
     """QEMU's word for why a running VM's CPUs stand still; `qmpstatus` is in `status/current`, not in plain lists."""
-    word = str(status.get("qmpstatus") or "")
-    return word if status.get("status") == "running" and word in _HALTED else ""
+    word = status.at("qmpstatus").text("")
+    return word if status.at("status").value == "running" and word in _HALTED else ""
 
 
 def properties(value: object) -> dict[str, str]:
@@ -177,10 +219,10 @@ def agent_enabled(value: object) -> bool:
     return (_first(value, key="enabled") or "0").lower() in ("1", "yes", "on", "true")
 
 
-def memory_mib(value: object) -> int:
+def memory_mib(value: Reading) -> int:
     """RAM in MiB: `2048`, or `current=2048` since 8.1; 512 where it is not set."""
-    text = _first(value, key="current")
-    return int(text) if text else 512
+    text = _first(value.text(""), key="current")
+    return replace(value, value=text).integer(0, answers.MOST_MIB, default=512)
 
 
 def mac(value: object) -> str | None:
@@ -236,7 +278,7 @@ def whole_gib(drive: object) -> int:
 
 
 def _bytes(drive: object) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", properties(drive).get("size", ""))
+    found = re.fullmatch(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)([KMGT]?)", properties(drive).get("size", ""))
     return int(float(found[1]) * _UNIT_BYTES[found[2]]) if found else 0
 
 

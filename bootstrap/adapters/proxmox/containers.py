@@ -5,90 +5,100 @@ A config is the JSON of `GET /nodes/N/lxc/VMID/config`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Any
 
-from bootstrap.adapters.proxmox import configs, sight
+from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError
-from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, OsTemplate, VmRecord
-from bootstrap.model.record import parse_record
+from bootstrap.model.reading import Reading
+from bootstrap.model.record import record_or_problem
 
 ROOT = "rootfs"
 _DEFAULT_MEMORY_MIB = 512
 _CONTENT = "vztmpl"
 
 
-def container_record(config: configs.Config, *, row: configs.Config, pve_node: PveNodeName) -> VmRecord:
+def container_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRecord:
     """A container from its config and its row in the list (or its `status/current`, which has the same keys).
 
     While it is being made the config holds nothing but `lock: create` (pve-container: create_and_lock_config), so its
     name is the row's, such as CT7001, and there is no record.
+
+    Raises:
+        UnreadableAnswerError: One of them is of odd form.
     """
+    config = configs.scalars(readings)
+    record, problem = record_or_problem(str(config.get("description") or ""))
+    cores = readings.at("cores").integer(0, answers.MOST_CORES, default=0)
     root, net0 = config.get(ROOT), config.get("net0")
     return VmRecord(
-        vmid=Vmid(int(row["vmid"])),
-        name=str(config.get("hostname") or row.get("name") or ""),
+        vmid=answers.vmid(row.at("vmid")),
+        name=str(config.get("hostname") or row.at("name").text("")),
         pve_node=pve_node,
-        running=row.get("status") == "running",
-        lock=config.get("lock") or row.get("lock") or None,
+        running=row.at("status").value == "running",
+        lock=str(config.get("lock") or row.at("lock").text("")) or None,
         tags=configs.tags(config.get("tags")),
-        record=parse_record(str(config.get("description") or "")),
-        cores=int(config.get("cores") or row.get("cpus") or 0),
-        memory_mib=int(config.get("memory") or _DEFAULT_MEMORY_MIB),
+        record=record,
+        cores=cores or int(row.at("cpus").number(0, answers.MOST_CORES, default=0)),
+        memory_mib=readings.at("memory").integer(0, answers.MOST_MIB, default=_DEFAULT_MEMORY_MIB),
         disk=ROOT if root else None,
         disk_gib=configs.drive_gib(root) if root else 0,
         mac=configs.mac(net0),
         onboot=bool(config.get("onboot")),
-        net0=net0,
-        uptime_s=int(row.get("uptime") or 0),
+        net0=str(net0) if net0 else None,
+        uptime_s=row.at("uptime").integer(0, answers.MOST_SECONDS, default=0),
         address=configs.address(net0),
         storage_address=configs.address(config.get("net1")),
         ip6=configs.properties(net0).get("ip6"),
         kind=MachineKind.LXC,
         description=str(config.get("description") or ""),
         ha_managed=configs.ha_managed(row),
+        problem=problem,
     )
 
 
-def parse_interfaces(rows: Any) -> tuple[GuestInterface, ...] | None:  # noqa: ANN401 - JSON of any shape
-    """The interfaces of `GET /nodes/N/lxc/VMID/interfaces`; None where there is no list: the container is off."""
-    if not isinstance(rows, list):
+def parse_interfaces(rows: Reading) -> tuple[GuestInterface, ...] | None:
+    """The interfaces of `GET /nodes/N/lxc/VMID/interfaces`; None where there is no list: the container is off.
+
+    Raises:
+        UnreadableAnswerError: One of them is of odd form.
+    """
+    if not isinstance(rows.value, list):
         return None
     return tuple(
         GuestInterface(
-            name=str(row.get("name", "")),
-            mac=str(row.get("hwaddr") or row.get("hardware-address") or "").upper(),
+            name=row.at("name").text(""),
+            mac=(row.at("hwaddr").text("") or row.at("hardware-address").text("")).upper(),
             addresses=tuple(_addresses(row)),
             addresses6=tuple(_addresses6(row)),
         )
-        for row in rows
+        for row in rows.items()
     )
 
 
-def _addresses(row: Mapping[str, Any]) -> Iterator[IPv4Address]:
-    """All that are told: newer releases list them, older ones name one as `inet`, with its prefix length."""
-    listed = row.get("ip-addresses")
-    texts = [part.get("ip-address") for part in listed] if isinstance(listed, list) else [row.get("inet")]
+def _told(row: Reading, key: str) -> Iterator[str]:
+    """Newer releases list all addresses, older ones name one under `key`, with its prefix length."""
+    listed = row.at("ip-addresses")
+    texts = [row.at(key)] if listed.absent else [part.at("ip-address") for part in listed.items()]
     for text in texts:
-        try:
-            yield IPv4Address(str(text or "").partition("/")[0])
-        except AddressValueError:
-            continue
+        yield text.text("").partition("/")[0]
 
 
-def _addresses6(row: Mapping[str, Any]) -> Iterator[IPv6Address]:
-    """The same for IPv6."""
-    listed = row.get("ip-addresses")
-    texts = [part.get("ip-address") for part in listed] if isinstance(listed, list) else [row.get("inet6")]
-    for text in texts:
-        try:
-            yield IPv6Address(str(text or "").partition("/")[0].partition("%")[0])
-        except AddressValueError:
-            continue
+def _addresses(row: Reading) -> Iterator[IPv4Address]:
+    for text in _told(row, "inet"):
+        with suppress(AddressValueError):
+            yield IPv4Address(text)
+
+
+def _addresses6(row: Reading) -> Iterator[IPv6Address]:
+    for text in _told(row, "inet6"):
+        with suppress(AddressValueError):
+            yield IPv6Address(text.partition("%")[0])
 
 
 def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
@@ -97,14 +107,21 @@ def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
 
 
 def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
-    for row in api.get(f"nodes/{pve_node}/storage", what=f"list the storages of {pve_node}"):
-        if not row.get("active") or _CONTENT not in str(row.get("content") or "").split(","):
+    listing = api.read(f"nodes/{pve_node}/storage", what=f"list the storages of {pve_node}")
+    for storage in answers.rows(listing, _storage):
+        if storage is None:
             continue
-        storage = str(row["storage"])
         path, what = f"nodes/{pve_node}/storage/{storage}/content", f"list {storage} on {pve_node}"
         try:
-            listed = api.get(path, what=what, content=_CONTENT)
+            listed = api.read(path, what=what, content=_CONTENT)
         except PermissionDeniedError:
             continue  # what the token may not see it may not use either; the plan says what is missing
-        for volume in sorted(str(found["volid"]) for found in listed):
+        for volume in sorted(answers.rows(listed, lambda found: found.at("volid").text())):
             yield OsTemplate(pve_node=pve_node, volume=volume)
+
+
+def _storage(row: Reading) -> StorageName | None:
+    """A storage's name, where it is active and holds templates of containers."""
+    if not row.at("active").flag() or _CONTENT not in row.at("content").text("").split(","):
+        return None
+    return answers.storage_name(row.at("storage"))

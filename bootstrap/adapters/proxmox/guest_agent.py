@@ -1,62 +1,71 @@
-"""What the QEMU guest agent answers through Proxmox VE. Pure."""
+"""What the QEMU guest agent answers through Proxmox VE. Pure.
+
+Whoever is root in a guest decides what its agent answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Any
 
+from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.errors import AgentNotRunningError
+from bootstrap.model.reading import Reading, shown
 from bootstrap.ports import GuestInterface
 
+_WHO = "the answer of the guest agent"
+_MOST = 1000
+"""Interfaces of a machine, and addresses of each."""
 
-def parse_interfaces(answer: Any, *, what: str) -> tuple[GuestInterface, ...]:  # noqa: ANN401 - JSON of any shape
+
+def parse_interfaces(told: object, *, what: str) -> tuple[GuestInterface, ...]:
     """The interfaces of a `network-get-interfaces` answer: `{"result": [...]}`.
 
     An interface without addresses has no `ip-addresses` at all, and one without hardware (`tun0`) no MAC.
 
     Raises:
         AgentNotRunningError: The guest agent answered with an error of its own.
+        UnreadableAnswerError: It is no such answer.
     """
-    rows = answer.get("result") if isinstance(answer, Mapping) else None
-    if not isinstance(rows, list):
-        raise AgentNotRunningError(f"cannot {what}", details=str(answer))
-    return tuple(
-        GuestInterface(
-            name=str(row.get("name", "")),
-            mac=str(row.get("hardware-address") or "").upper(),
-            addresses=tuple(address for part in row.get("ip-addresses") or () for address in _ipv4(part)),
-            addresses6=tuple(address for part in row.get("ip-addresses") or () for address in _ipv6(part)),
-        )
-        for row in rows
+    whole = answer(told, what=what, who=_WHO)
+    result = whole.at("result")
+    if isinstance(result.value, Mapping):
+        raise AgentNotRunningError(f"cannot {what}", details=shown(told))
+    rows = result.items()
+    if len(rows) > _MOST:
+        raise result.wrong(f"at most {_MOST} interfaces")
+    return tuple(map(_interface, rows))
+
+
+def _interface(row: Reading) -> GuestInterface:
+    parts = row.at("ip-addresses").items(optional=True)
+    if len(parts) > _MOST:
+        raise row.wrong(f"an interface of at most {_MOST} addresses")
+    return GuestInterface(
+        name=row.at("name").text(""),
+        mac=row.at("hardware-address").text("").upper(),
+        addresses=tuple(address for part in parts for address in _ipv4(part)),
+        addresses6=tuple(address for part in parts for address in _ipv6(part)),
     )
 
 
-def _ipv4(part: Mapping[str, Any]) -> tuple[IPv4Address, ...]:
-    if part.get("ip-address-type") != "ipv4":
-        return ()
-    try:
-        return (IPv4Address(str(part.get("ip-address"))),)
-    except AddressValueError:
-        return ()
+def _ipv4(part: Reading) -> Iterator[IPv4Address]:
+    if part.at("ip-address-type").value == "ipv4":
+        with suppress(AddressValueError):
+            yield IPv4Address(part.at("ip-address").text(""))
 
 
-def _ipv6(part: Mapping[str, Any]) -> tuple[IPv6Address, ...]:
-    if part.get("ip-address-type") != "ipv6":
-        return ()
-    try:
-        return (IPv6Address(str(part.get("ip-address")).partition("%")[0]),)
-    except AddressValueError:
-        return ()
+def _ipv6(part: Reading) -> Iterator[IPv6Address]:
+    if part.at("ip-address-type").value == "ipv6":
+        with suppress(AddressValueError):
+            yield IPv6Address(part.at("ip-address").text("").partition("%")[0])
 
 
-def parse_file(answer: Any, *, what: str) -> str:  # noqa: ANN401 - JSON of any shape
+def parse_file(told: object, *, what: str) -> str:
     """The text of a `file-read` answer.
 
     Raises:
-        AgentNotRunningError: There is none in it.
+        UnreadableAnswerError: There is none in it.
     """
-    content = answer.get("content") if isinstance(answer, Mapping) else None
-    if not isinstance(content, str):
-        raise AgentNotRunningError(f"cannot {what}", details=str(answer))
-    return content
+    return answer(told, what=what, who=_WHO).at("content").text()

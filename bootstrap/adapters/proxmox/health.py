@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from bootstrap.adapters.proxmox import configs, sight
+from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.errors import PermissionDeniedError, VmNotFoundError
+from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import LostQuorum, VmRecord
+from bootstrap.model.reading import Reading, each
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +23,28 @@ def lost_quorum(api: Api) -> LostQuorum | None:
     the list is refused, and the first write tells.
     """
     try:
-        rows = api.get("cluster/status", what="read the state of the Proxmox cluster")
+        rows = api.read("cluster/status", what="read the state of the Proxmox cluster").items()
     except PermissionDeniedError as error:
         logger.info("%s", error)
         return None
-    if not any(row.get("type") == "cluster" and not int(row.get("quorate", 1)) for row in rows):
+    except UnreadableError as error:  # without quorum the first write tells
+        answers.note(error)
         return None
-    nodes = [row for row in rows if row.get("type") == "node"]
-    away = sorted(PveNodeName(str(row["name"])) for row in nodes if not int(row.get("online") or 0))
+    lost = each(
+        rows, lambda row: row.at("type").value == "cluster" and not row.at("quorate").flag(default=True), answers.note
+    )
+    if not any(lost):
+        return None
+    nodes = [row for row in each(rows, _node, answers.note) if row is not None]
+    away = sorted(name for name, online in nodes if not online)
     return LostQuorum(total=len(nodes), away=tuple(away))
+
+
+def _node(row: Reading) -> tuple[PveNodeName, bool] | None:
+    """A Proxmox node's name and whether it is online; None for a row of something else."""
+    if row.at("type").value != "node":
+        return None
+    return answers.pve_node_name(row.at("name")), row.at("online").flag()
 
 
 def with_halt(api: Api, vm: VmRecord) -> VmRecord:
@@ -39,8 +53,10 @@ def with_halt(api: Api, vm: VmRecord) -> VmRecord:
         return vm
     path = f"nodes/{vm.pve_node}/qemu/{vm.vmid}/status/current"
     try:
-        status = sight.ask(lambda: api.get(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
+        halted = sight.ask(
+            lambda: configs.halted(api.read(path, what=f"read the status of {vm.name} on {vm.pve_node}"))
+        )
     except (PermissionDeniedError, VmNotFoundError, sight.NotAskedError) as error:
         logger.info("%s", error)
         return vm
-    return replace(vm, halted=configs.halted(status))
+    return replace(vm, halted=halted)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from bootstrap.adapters.proxmox import configs, containers, grants, guest_agent, observing, privileges
+from bootstrap.adapters.proxmox import answers, configs, containers, grants, guest_agent, observing, privileges
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
@@ -109,10 +110,10 @@ class ProxmoxHypervisor:
     def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
         """See `Hypervisor.package_versions`. `OldVersion` is the one that is installed (PVE::API2::APT)."""
         try:
-            rows = self._api.get(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
+            listing = self._api.read(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
         except PermissionDeniedError:
             return {}
-        return {str(row["Package"]): str(row.get("OldVersion") or "") for row in rows if row.get("Package")}
+        return dict(answers.rows(listing, lambda row: (row.at("Package").text(""), row.at("OldVersion").text(""))))
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
@@ -122,8 +123,9 @@ class ProxmoxHypervisor:
         """The zone of each SDN vnet that machines are put on; of none where the token may not read it."""
         if rights.vnets.isdisjoint(each.partition("/")[0] for each in grants.bridges_of(rights)):
             return {}
-        rows = self._api.get("cluster/sdn/vnets", what="list the SDN vnets")
-        return {str(row["vnet"]): str(row["zone"]) for row in rows if row.get("zone")}
+        listing = self._api.read("cluster/sdn/vnets", what="list the SDN vnets")
+        found = answers.rows(listing, lambda row: (row.at("vnet").text(), row.at("zone").text("")))
+        return {vnet: zone for vnet, zone in found if zone}
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""
@@ -132,9 +134,10 @@ class ProxmoxHypervisor:
 
         def act(where: PveNodeName) -> VmRecord:
             what, base = f"read {self._label(vmid, where)}", self._path(vmid, where)
-            config = self._api.get(f"{base}/config", what=what)
-            status = self._api.get(f"{base}/status/current", what=what)
-            return read(config, row={"vmid": vmid, **status}, pve_node=where)
+            config = self._api.read(f"{base}/config", what=what)
+            status = self._api.read(f"{base}/status/current", what=what)
+            row = {**{key: told.value for key, told in status.entries()}, "vmid": vmid}
+            return read(config, row=replace(status, value=row), pve_node=where)
 
         record = self._follow(vmid, pve_node, act)
         self._learn_vm(record)
@@ -181,7 +184,8 @@ class ProxmoxHypervisor:
                 self._api.retry(lambda: self._put_with_disks(encoded, disks, path, label))
             else:
                 self._api.retry(lambda: self._api.send("put", path, what=what, parameters=encoded))
-            wrong = vm_settings.not_kept(settings, self._api.get(path, what=f"read back the config of {label}"))
+            config = self._api.read(path, what=f"read back the config of {label}")
+            wrong = vm_settings.not_kept(settings, configs.scalars(config))
             if wrong:
                 raise HypervisorError(
                     f"cannot {what}: Proxmox VE did not keep {', '.join(wrong)}",
@@ -199,14 +203,14 @@ class ProxmoxHypervisor:
         Raises:
             TransientError: The config has changed since it was read: nothing was done.
         """
-        config = self._api.get(path, what=f"read the disks of {label}")
-        parameters = {key: value for key, value in settings.items() if key not in disks & config.keys()}
+        config = self._api.read(path, what=f"read the disks of {label}")
+        there = {key for key, _ in config.entries()}
+        parameters = {key: value for key, value in settings.items() if key not in disks & there}
         if not parameters:
             return
         try:
-            self._api.send(
-                "put", path, what=f"configure {label}", parameters={**parameters, "digest": str(config["digest"])}
-            )
+            digest = config.at("digest").text()
+            self._api.send("put", path, what=f"configure {label}", parameters={**parameters, "digest": digest})
         except HypervisorError as error:
             if "checksum mismatch" not in error.details:
                 raise
@@ -285,13 +289,13 @@ class ProxmoxHypervisor:
         """
         what = f"read the addresses of {self._label(vmid, pve_node)}"
         try:
-            rows = self._api.get(f"{self._path(vmid, pve_node)}/interfaces", what=what)
+            rows = self._api.read(f"{self._path(vmid, pve_node)}/interfaces", what=what)
         except (PermissionDeniedError, VmNotFoundError):
             raise
         except HypervisorError as error:
             if self.read_vm(vmid, pve_node=pve_node).running:
                 raise AgentNotRunningError(f"cannot {what}", details=error.details) from error
-            rows = None
+            rows = answers.answer(None, what=what)
         found = containers.parse_interfaces(rows)
         if found is None:
             where = self.read_vm(vmid, pve_node=pve_node).pve_node
@@ -321,10 +325,11 @@ class ProxmoxHypervisor:
 
     def _disk_gib(self, vmid: Vmid, pve_node: PveNodeName, disk: str) -> int:
         label = self._label(vmid, pve_node)
-        config = self._api.get(f"{self._path(vmid, pve_node)}/config", what=f"read the disks of {label}")
-        if disk not in config:
+        config = self._api.read(f"{self._path(vmid, pve_node)}/config", what=f"read the disks of {label}")
+        found = config.at(disk).text("")
+        if not found:
             raise HypervisorError(f"{label} has no disk {disk}")
-        return configs.whole_gib(config[disk])
+        return configs.whole_gib(found)
 
     def _read_version(self) -> PveVersion:
         if self._version is None:

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import cast
 from urllib.parse import quote
 
 from bootstrap.adapters import images
 from bootstrap.adapters.iso import seed_iso
-from bootstrap.adapters.proxmox import configs, sight
+from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
-from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, parse_template
+from bootstrap.planning.machines import passed_over
+from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
+from bootstrap.waiting import tell
 
 _THREADS = 4
-_STANDS_ON = re.compile(r"(?:^|[:/])base(?:vol)?-(\d+)-[^/]*/")
+_STANDS_ON = re.compile(r"(?:^|[:/])base(?:vol)?-([0-9]{1,9})-[^/]*/")
 """A linked clone's volume: `local:9000/base-9000-disk-0.qcow2/201/vm-201-disk-0.qcow2`. LVM-thin's name no base: they
 stand alone, and so does the template's removal."""
 _OLD = re.compile(r"^(?:content|filename): ", re.MULTILINE)
-
-Row = Mapping[str, Any]
 
 
 class _Upload(io.BytesIO):
@@ -54,16 +56,19 @@ class ProxmoxTemplates:
         """See `TemplateMaker.templates`. Every VM's config is read, for whose disks stand on whose."""
         listed = list(sight.from_those_that_answer(sight.online_nodes(self._api), self._list))
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
-            read = list(pool.map(lambda pair: (*pair, self._config(int(pair[1]["vmid"]), pair[0])), listed))
-        users = _users((row, config) for _, row, config in read)
-        found = (_template(pve_node, row, config, users) for pve_node, row, config in read)
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.vmid))
+            read = list(pool.map(self._with_config, listed))
+        users = _users(read)
+        found = [found for vm in read if (found := _template(vm, users)) is not None]
+        for problem in found:
+            if isinstance(problem, str):
+                tell(problem)
+        return tuple(sorted((one for one in found if isinstance(one, TemplateVm)), key=lambda one: one.vmid))
 
     def volumes(self, pve_node: PveNodeName, storage: StorageName, *, content: str) -> frozenset[str]:
         """See `TemplateMaker.volumes`."""
         path = f"nodes/{pve_node}/storage/{storage}/content"
-        rows = self._api.get(path, what=f"list {storage} on {pve_node}", content=content)
-        return frozenset(str(row["volid"]) for row in rows)
+        listing = self._api.read(path, what=f"list {storage} on {pve_node}", content=content)
+        return frozenset(answers.rows(listing, lambda row: row.at("volid").text()))
 
     def download(self, image: CloudImage, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
         """See `TemplateMaker.download`. A file that is there with the right checksum is not fetched again."""
@@ -132,7 +137,7 @@ class ProxmoxTemplates:
         def act(where: PveNodeName) -> None:
             what = f"give VM {vmid} on {where} a cloud-init drive"
             self._put(vmid, where, {drive: f"{storage}:cloudinit", "description": description}, what)
-            config = self._api.get(_path(vmid, where), what=f"read back VM {vmid} on {where}")
+            config = configs.scalars(self._api.read(_path(vmid, where), what=f"read back VM {vmid} on {where}"))
             if configs.cloud_init_drive(config) != drive:
                 raise HypervisorError(f"cannot {what}", details=f"{drive} is {config.get(drive)}")
 
@@ -148,8 +153,8 @@ class ProxmoxTemplates:
             except HypervisorError as error:
                 if "convert a template to a template" not in error.details:
                     raise
-            config = self._api.get(_path(vmid, where), what=f"read back VM {vmid} on {where}")
-            if not config.get("template"):
+            config = self._api.read(_path(vmid, where), what=f"read back VM {vmid} on {where}")
+            if not config.at("template").flag():
                 raise HypervisorError(f"cannot {what}", details="the task ended well, but it is no template")
 
         self._whereabouts.follow(vmid, pve_node, act)
@@ -171,53 +176,81 @@ class ProxmoxTemplates:
             lambda: self._tasks.run(method, path, what=what, pve_node=pve_node, parameters=parameters, warn=warn)
         )
 
-    def _list(self, pve_node: PveNodeName) -> list[tuple[PveNodeName, Row]]:
-        rows = _if_allowed(lambda: self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}"), [])
-        return [(pve_node, row) for row in rows]
+    def _list(self, pve_node: PveNodeName) -> Iterable[ListedGuest]:
+        try:
+            listing = self._api.read(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
+        except PermissionDeniedError:
+            return ()
+        return answers.rows(listing, lambda row: listed_guest(row, kind="qemu", pve_node=pve_node))
 
-    def _config(self, vmid: int, pve_node: PveNodeName) -> Row:
-        what = f"read the config of {vmid} on {pve_node}"
-        config: Row = _if_allowed(lambda: self._api.get(_path(Vmid(vmid), pve_node), what=what), {})
-        return config
+    def _with_config(self, vm: ListedGuest) -> _Listed:
+        """A VM with its config.
+
+        What the token may not see, or what is gone meanwhile, depends on nothing of ours that we know of.
+        """
+        what = f"read the config of {vm.vmid} on {vm.pve_node}"
+        try:
+            config = self._api.read(_path(vm.vmid, vm.pve_node), what=what)
+            return _Listed(vm=vm, config=configs.scalars(config))
+        except (PermissionDeniedError, VmNotFoundError):
+            return _Listed(vm=vm, config={})
+        except UnreadableError as error:
+            return _Listed(vm=vm, config={}, problem=error.details)
 
 
-def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """A reading; what the token may not see, or what is gone meanwhile, depends on nothing of ours that we know of."""
-    try:
-        return read()
-    except (PermissionDeniedError, VmNotFoundError):
-        return otherwise
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """A VM with its config, which is empty where it cannot be had; `problem` is what of it cannot be read."""
+
+    vm: ListedGuest
+    config: configs.Config
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return str(self.config.get("name") or answers.blank(self.vm.row.at("name")))
+
+    def passed_over(self, problem: str) -> str:
+        return passed_over(replace(self.vm.record, problem=problem))
 
 
-def _users(read: Iterable[tuple[Row, Row]]) -> dict[int, list[str]]:
+def _users(read: Iterable[_Listed]) -> dict[int, list[str]]:
     """Templates' vmids, each with the VMs whose disks stand on its own."""
     found: dict[int, list[str]] = {}
-    for row, config in sorted(read, key=lambda pair: int(pair[0]["vmid"])):
-        volumes = [configs.volume(drive) for drive in configs.drives(config).values()]
+    for each in sorted(read, key=lambda each: each.vm.vmid):
+        volumes = [configs.volume(drive) for drive in configs.drives(each.config).values()]
         for base in {int(on[1]) for on in map(_STANDS_ON.search, volumes) if on}:
-            found.setdefault(base, []).append(f"{row['vmid']} ({config.get('name') or row.get('name') or '-'})")
+            found.setdefault(base, []).append(f"{each.vm.vmid} ({each.name or '-'})")
     return found
 
 
-def _template(pve_node: PveNodeName, row: Row, config: Row, users: Mapping[int, Iterable[str]]) -> TemplateVm | None:
+def _template(listed: _Listed, users: Mapping[int, Iterable[str]]) -> TemplateVm | str | None:
     """The template, or the builder, that a VM is; None for others, those that lost our tag among them.
+
+    Of one that cannot be read the line that says so.
 
     In a resource pool a builder has no tag before it is in the pool, and has not been started then.
     """
-    vmid = int(row["vmid"])
-    record = parse_template(str(config.get("description") or ""), vmid=vmid)
-    if record is None:
+    vmid, config = listed.vm.vmid, listed.config
+    if listed.problem:
+        return listed.passed_over(listed.problem)
+    running = listed.vm.row.at("status").value == "running"
+    try:
+        record = read_template(str(config.get("description") or ""))
+    except UnreadableError as error:
+        return listed.passed_over(f"its record cannot be read: {error.details}")
+    if record is None or record.vmid != vmid:
         return None
     tagged = TEMPLATE_TAG in configs.tags(config.get("tags"))
-    fresh = record.state is BuildState.BUILDING and row.get("status") != "running" and not config.get("template")
+    fresh = record.state is BuildState.BUILDING and not running and not config.get("template")
     if not tagged and not fresh:
         return None
     return TemplateVm(
-        vmid=Vmid(vmid),
+        vmid=vmid,
         name=str(config.get("name") or ""),
-        pve_node=pve_node,
+        pve_node=listed.vm.pve_node,
         template=bool(config.get("template")),
-        running=row.get("status") == "running",
+        running=running,
         record=record,
         users=tuple(users.get(vmid, ())),
         smbios_uuid=configs.smbios_uuid(config),

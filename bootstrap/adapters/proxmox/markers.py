@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from bootstrap.adapters.proxmox import sight
+from bootstrap.adapters.proxmox import answers, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
@@ -40,8 +40,9 @@ class ProxmoxMarkers:
         return None
 
     def _found_on(self, pve_node: PveNodeName, vmid: Vmid) -> Iterator[Marker]:
-        rows = self._api.get(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
-        if any(int(row["vmid"]) == vmid for row in rows) and (found := self._read(vmid, pve_node)) is not None:
+        listing = self._api.read(f"nodes/{pve_node}/qemu", what=f"list the VMs of {pve_node}")
+        vmids = answers.rows(listing, lambda row: answers.vmid(row.at("vmid")))
+        if vmid in vmids and (found := self._read(vmid, pve_node)) is not None:
             yield found
 
     def create(
@@ -146,17 +147,17 @@ class ProxmoxMarkers:
     def _read(self, vmid: Vmid, pve_node: PveNodeName) -> Marker | None:
         path = f"nodes/{pve_node}/qemu/{vmid}/config"
         try:
-            config = self._api.get(path, what=f"read VM {vmid} on {pve_node}")
+            config = self._api.read(path, what=f"read VM {vmid} on {pve_node}")
         except (VmNotFoundError, PermissionDeniedError):
             # A token with rights on a pool alone gets 403 for a VM that does not exist (PVE 8.4, observed).
             return None
         return Marker(
             vmid=vmid,
             pve_node=pve_node,
-            name=str(config.get("name") or ""),
-            description=str(config.get("description") or ""),
-            lock=config.get("lock") or None,
-            digest=str(config.get("digest") or ""),
+            name=config.at("name").text(""),
+            description=config.at("description").text(""),
+            lock=config.at("lock").text("") or None,
+            digest=config.at("digest").text(""),
         )
 
     def _learn(self, vmid: Vmid, pve_node: PveNodeName) -> None:

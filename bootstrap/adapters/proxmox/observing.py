@@ -10,116 +10,79 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import TypeVar
 
-from bootstrap.adapters.proxmox import configs, containers, health, sight
+from bootstrap.adapters.proxmox import answers, configs, health, sight
 from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
+from bootstrap.adapters.proxmox.node_facts import NodeReading, PassOver, node_facts, templates, why
 from bootstrap.adapters.proxmox.whereabouts import WORDS
-from bootstrap.errors import HypervisorError, PermissionDeniedError, VmNotFoundError
+from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import (
-    OWNER_TAG,
-    PveNodeFacts,
-    PveVersion,
-    StorageFacts,
-    TemplateFacts,
-    VmRecord,
-    Vnet,
-)
+from bootstrap.model.ids import ClusterName, PveNodeName
+from bootstrap.model.observed import OWNER_TAG, PveVersion, VmRecord
+from bootstrap.model.reading import Reading, each
 from bootstrap.model.record import is_ours
 from bootstrap.ports import PveFacts
 
 _THREADS = 4
 """Configs are read by Proxmox VE's front process; more at once would only take it from others."""
-_BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
 _KINDS = ("qemu", "lxc")
 _MAINTENANCE = "maintenance"
-_MIB = 1024**2
-_GIB = 1024**3
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+T = TypeVar("T")
+Otherwise = TypeVar("Otherwise")
+NamedRow = tuple[PveNodeName, bool, Reading]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Guest:
-    """A VM or container: its row in the list and its config (None where it vanished meanwhile)."""
+class _PassedOver:
+    """What is passed over in one reading, each once; taken from any thread."""
 
-    kind: str
-    pve_node: PveNodeName
-    row: Row
-    config: Row | None
-    clone_runs: bool | None = None
-    problem: HypervisorError | None = None
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._lines: dict[str, None] = {}
 
-    @property
-    def vmid(self) -> Vmid:
-        return Vmid(int(self.row["vmid"]))
-
-    @property
-    def template(self) -> bool:
-        return bool(self.row.get("template") or (self.config or {}).get("template"))
+    def __call__(self, error: UnreadableError) -> None:
+        answers.note(error)
+        with self._guard:
+            self._lines.setdefault(f"{error.brief}: {error.details}")
 
     @property
-    def record(self) -> VmRecord:
-        """It as a value."""
-        read = configs.vm_record if self.kind == "qemu" else containers.container_record
-        return replace(read(self.config or {}, row=self.row, pve_node=self.pve_node), clone_runs=self.clone_runs)
-
-    @property
-    def committed(self) -> bool:
-        """Whether its memory counts: it runs, or will after the Proxmox node's next boot."""
-        return not self.template and (self.row.get("status") == "running" or bool((self.config or {}).get("onboot")))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _NodeReading:
-    """What one Proxmox node says of itself; rows as Proxmox VE gives them.
-
-    `problem` is why it cannot be asked where it counts as online.
-    """
-
-    row: Row
-    online: bool
-    status: Row = field(default_factory=dict)
-    storages: tuple[Row, ...] = ()
-    networks: tuple[Row, ...] = ()
-    guests: tuple[_Guest, ...] = ()
-    problem: HypervisorError | None = None
-
-    @property
-    def name(self) -> PveNodeName:
-        return PveNodeName(str(self.row["node"]))
+    def lines(self) -> tuple[str, ...]:
+        with self._guard:
+            return tuple(self._lines)
 
 
 def read_version(api: Api) -> PveVersion:
     """Proxmox VE's version."""
-    text = str(api.get("version", what="read the version").get("version", ""))
-    numbers = [int(number) for number in re.findall(r"\d+", text)[:2]] + [0, 0]
+    text = api.read("version", what="read the version").at("version").text("", most=100)
+    numbers = [int(number) for number in re.findall("[0-9]{1,9}", text)[:2]] + [0, 0]
     return PveVersion(major=numbers[0], minor=numbers[1], text=text)
 
 
 def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
     """Read everything planning needs; see `Hypervisor.observe`."""
-    rows = api.get("nodes", what="list the Proxmox nodes")
+    odd = _PassedOver()
+    rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named, odd))
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
-        bare = list(pool.map(lambda row: _read_node(api, row), rows))
+        bare = list(pool.map(lambda row: _read_node(api, row, odd), rows))
         listed = [guest for reading in bare for guest in reading.guests]
         read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
         lost_quorum = health.lost_quorum(api)
     bare = _answering(bare, read)
-    unasked = {reading.name: _why(reading) for reading in bare if not reading.online}
-    auditing = {reading.name for reading in bare if reading.status}
+    unasked = {reading.name: why(reading) for reading in bare if not reading.online}
+    auditing = {reading.name for reading in bare if reading.status is not None and reading.status.value}
     guests = tuple(
         _with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read if guest.pve_node not in unasked
     )
-    resources = api.get("cluster/resources", what="list the cluster's resources")
-    ha_of = {_id(row): str(row["hastate"]) for row in resources if row.get("hastate")}
+    resources = api.read("cluster/resources", what="list the cluster's resources").items()
+    ha_of = dict(each(resources, _ha_state, odd))
     there = frozenset(guest.vmid for guest in guests)
     # One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
     guests_away, vmids_away = sight.guests_of(resources, unasked)
@@ -136,13 +99,13 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         pve_nodes=tuple(
             sorted(
                 (
-                    replace(_facts(reading, guests), maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE)
+                    node_facts(reading, guests, maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE, odd=odd)
                     for reading in bare
                 ),
                 key=lambda facts: facts.name,
             )
         ),
-        templates=_templates(bare, (guest for guest in here if guest.kind == "qemu")),
+        templates=templates(bare, (guest for guest in here if guest.kind == "qemu"), answers.note),
         vms=tuple(
             sorted(
                 (vm for vm in (*records, *rest) if _concerns(vm, cluster=cluster, vmids=vmids)),
@@ -152,10 +115,16 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
         used_vmids=there | vmids_away,
         out_of_sight=unseen,
         lost_quorum=lost_quorum,
+        passed_over=odd.lines,
     )
 
 
-def _answering(readings: Iterable[_NodeReading], guests: Iterable[_Guest]) -> list[_NodeReading]:
+def _named(row: Reading) -> NamedRow:
+    """A Proxmox node's row, with its name and whether it does not count as offline."""
+    return (*answers.named_row(row), row)
+
+
+def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -> list[NodeReading]:
     """The readings; a Proxmox node that went away while its configs were read counts as one that cannot be asked.
 
     Raises:
@@ -172,40 +141,37 @@ def _answering(readings: Iterable[_NodeReading], guests: Iterable[_Guest]) -> li
     return found
 
 
-def _why(reading: _NodeReading) -> str:
-    """Why a Proxmox node cannot be asked, in a few words."""
-    return str(sight.NotAskedError(reading.problem)) if reading.problem is not None else sight.OFFLINE
-
-
 def machines(api: Api) -> tuple[VmRecord, ...]:
     """The VMs and containers that carry our tag; see `Hypervisor.machines`."""
-    rows = api.get("nodes", what="list the Proxmox nodes")
+    rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named))
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-machines") as pool:
-        bare = list(pool.map(lambda row: _read_guests(api, row), rows))
+        bare = list(pool.map(lambda row: _read_guests(api, row, answers.note), rows))
         listed = [guest for reading in bare for guest in reading.guests]
-        tagged = [guest for guest in listed if _tagged(configs.tags(guest.row.get("tags"))) and not guest.template]
+        tagged = [guest for guest in listed if _tagged(guest.tags) and not guest.template]
         read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
     bare = _answering(bare, read)
-    unasked = {reading.name: _why(reading) for reading in bare if not reading.online}
+    unasked = {reading.name: why(reading) for reading in bare if not reading.online}
     records = [guest.record for guest in read if guest.config is not None and guest.pve_node not in unasked]
     there = {guest.vmid for guest in listed if guest.pve_node not in unasked}
     what = "list the guests of Proxmox nodes that cannot be asked"
-    guests_away, _ = sight.guests_of(api.get("cluster/resources", what=what, type="vm") if unasked else [], unasked)
+    guests_away, _ = sight.guests_of(
+        api.read("cluster/resources", what=what, type="vm").items() if unasked else (), unasked
+    )
     away = [vm for vm in guests_away if _tagged(vm.tags) and vm.vmid not in there]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
 
 
-def _read_guests(api: Api, row: Row) -> _NodeReading:
+def _read_guests(api: Api, named: NamedRow, odd: PassOver) -> NodeReading:
     """One Proxmox node's guests, and nothing else of it."""
-    name = PveNodeName(str(row["node"]))
-    if row.get("status") == sight.OFFLINE:
-        return _NodeReading(row=row, online=False)
+    name, online, row = named
+    if not online:
+        return NodeReading(name=name, row=row, online=False)
     try:
-        guests = sight.ask(lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind)))
+        guests = sight.ask(lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd)))
     except sight.NotAskedError as unasked:
         logger.warning("%s cannot be asked: %s", name, unasked)
-        return _NodeReading(row=row, online=False, problem=unasked.error)
-    return _NodeReading(row=row, online=True, guests=guests)
+        return NodeReading(name=name, row=row, online=False, problem=unasked.error)
+    return NodeReading(name=name, row=row, online=True, guests=guests)
 
 
 def _concerns(vm: VmRecord, *, cluster: ClusterName, vmids: VmidRange) -> bool:
@@ -216,8 +182,8 @@ def _tagged(tags: frozenset[str]) -> bool:
     return OWNER_TAG in {tag.lower() for tag in tags}
 
 
-def _read_node(api: Api, row: Row) -> _NodeReading:
-    reading = _read_guests(api, row)
+def _read_node(api: Api, row: NamedRow, odd: PassOver) -> NodeReading:
+    reading = _read_guests(api, row, odd)
     if not reading.online:
         return reading
     base, name = f"nodes/{reading.name}", reading.name
@@ -225,28 +191,30 @@ def _read_node(api: Api, row: Row) -> _NodeReading:
         return sight.ask(
             lambda: replace(
                 reading,
-                status=_if_allowed(lambda: api.get(f"{base}/status", what=f"read the status of {name}"), {}),
-                storages=tuple(api.get(f"{base}/storage", what=f"list the storages of {name}")),
+                status=_if_allowed(lambda: api.read(f"{base}/status", what=f"read the status of {name}"), None),
+                storages=api.read(f"{base}/storage", what=f"list the storages of {name}").items(),
                 networks=_networks(api, name),
             )
         )
     except sight.NotAskedError as unasked:
         logger.warning("%s cannot be asked: %s", name, unasked)
-        return _NodeReading(row=row, online=False, problem=unasked.error)
+        return NodeReading(name=name, row=reading.row, online=False, problem=unasked.error)
 
 
-def _networks(api: Api, name: PveNodeName) -> tuple[Row, ...]:
+def _networks(api: Api, name: PveNodeName) -> tuple[Reading, ...]:
     """Bridges and SDN vnets: without `any_bridge` Proxmox VE leaves the vnets out (PVE::API2::Network, index)."""
     what = f"list the networks of {name}"
-    return tuple(_if_allowed(lambda: api.get(f"nodes/{name}/network", what=what, type="any_bridge"), []))
+    return _if_allowed(lambda: api.read(f"nodes/{name}/network", what=what, type="any_bridge").items(), ())
 
 
-def _list_guests(api: Api, name: PveNodeName, kind: str) -> Iterable[_Guest]:
-    for row in _if_allowed(lambda: api.get(f"nodes/{name}/{kind}", what=f"list the guests of {name}"), []):
-        yield _Guest(kind=kind, pve_node=name, row=row, config=None)
+def _list_guests(api: Api, name: PveNodeName, kind: str, odd: PassOver) -> Iterable[ListedGuest]:
+    listing = _if_allowed(lambda: api.read(f"nodes/{name}/{kind}", what=f"list the guests of {name}"), None)
+    if listing is None:
+        return ()
+    return answers.rows(listing, lambda row: listed_guest(row, kind=kind, pve_node=name), odd)
 
 
-def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+def _if_allowed(read: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:
     """A reading, or its substitute where the token may not; what lacks is `missing_privileges`'s to tell."""
     try:
         return read()
@@ -255,11 +223,11 @@ def _if_allowed(read: Callable[[], Any], otherwise: Any) -> Any:  # noqa: ANN401
         return otherwise
 
 
-def _with_config(api: Api, guest: _Guest) -> _Guest:
+def _with_config(api: Api, guest: ListedGuest) -> ListedGuest:
     path = f"nodes/{guest.pve_node}/{guest.kind}/{guest.vmid}/config"
     what = f"read the config of {guest.vmid} on {guest.pve_node}"
     try:
-        config = sight.ask(lambda: _if_allowed(lambda: api.get(path, what=what), None))
+        config = sight.ask(lambda: _if_allowed(lambda: api.read(path, what=what), None))
     except VmNotFoundError as error:
         logger.info("%s", error)
         return guest
@@ -269,16 +237,16 @@ def _with_config(api: Api, guest: _Guest) -> _Guest:
     return replace(guest, config=config)
 
 
-def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
+def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
     """An unfinished clone, and whether a task may still make it.
 
     A task that clones is on the clone's Proxmox node. Without Sys.Audit a token sees only tasks of its own.
     """
-    if guest.kind != "qemu" or not configs.unfinished(guest.config or {}):
+    if not guest.unfinished:
         return guest
     path, what = f"nodes/{guest.pve_node}/tasks", f"list the tasks of {guest.pve_node}"
     try:
-        clones = sight.ask(lambda: api.get(path, what=what, source="active", typefilter="qmclone"))
+        clones = sight.ask(lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
     except sight.NotAskedError as unasked:
         logger.warning("%s cannot be asked: %s", guest.pve_node, unasked)
         return guest
@@ -290,68 +258,10 @@ def _with_task(api: Api, guest: _Guest, *, sees_all: bool) -> _Guest:
     return replace(_with_config(api, guest), clone_runs=False)
 
 
-def _id(row: Row) -> str:
-    """As in `qemu/7001` and `node/pve1`."""
-    return str(row.get("id") or "")
+def _ha_state(row: Reading) -> tuple[str, str]:
+    """What HA does with a thing, known as `qemu/7001` or `node/pve1`."""
+    return row.at("id").text(""), row.at("hastate").text("")
 
 
 def _with_ha(vm: VmRecord, ha_of: Mapping[str, str]) -> VmRecord:
-    state = ha_of.get(f"{WORDS[vm.kind]}/{vm.vmid}")
-    return replace(vm, ha_managed=configs.ha_managed({"hastate": state}))
-
-
-def _templates(readings: Iterable[_NodeReading], vms: Iterable[_Guest]) -> tuple[TemplateFacts, ...]:
-    kinds = {
-        (reading.name, str(row["storage"])): str(row.get("type", ""))
-        for reading in readings
-        for row in reading.storages
-    }
-    found = (
-        configs.template_facts(
-            vm.config or {},
-            row=vm.row,
-            pve_node=vm.pve_node,
-            kinds={storage: kind for (name, storage), kind in kinds.items() if name == vm.pve_node},
-        )
-        for vm in vms
-        if vm.template
-    )
-    return tuple(sorted(found, key=lambda template: template.vmid))
-
-
-def _facts(reading: _NodeReading, guests: Iterable[_Guest]) -> PveNodeFacts:
-    if not reading.online:
-        return PveNodeFacts(name=reading.name, online=False, problem=_why(reading) if reading.problem else "")
-    cpu = reading.status.get("cpuinfo") or {}
-    memory = reading.status.get("memory") or {}
-    kernel = reading.status.get("current-kernel") or {}
-    committed = [guest for guest in guests if guest.pve_node == reading.name and guest.committed]
-    return PveNodeFacts(
-        name=reading.name,
-        online=True,
-        cores=int(reading.row.get("maxcpu") or cpu.get("cpus") or 0),
-        memory_mib=int(reading.row.get("maxmem") or memory.get("total") or 0) // _MIB,
-        cpu_model=str(cpu.get("model") or ""),
-        cpu_flags=frozenset(str(cpu.get("flags") or "").split()),
-        architecture=str(kernel.get("machine") or "x86_64"),
-        bridges=frozenset(str(row["iface"]) for row in reading.networks if row.get("type") in _BRIDGES),
-        vnets=tuple(
-            Vnet(name=str(row["iface"]), vlan_aware=bool(int(row.get("vlanaware") or 0)))
-            for row in sorted(reading.networks, key=lambda row: str(row["iface"]))
-            if row.get("type") == "vnet"
-        ),
-        storages=tuple(sorted((_storage(row) for row in reading.storages), key=lambda storage: storage.name)),
-        committed_cores=sum(int(guest.row.get("cpus") or 0) for guest in committed),
-        committed_memory_mib=sum(int(guest.row.get("maxmem") or 0) for guest in committed) // _MIB,
-    )
-
-
-def _storage(row: Row) -> StorageFacts:
-    return StorageFacts(
-        name=StorageName(str(row["storage"])),
-        kind=str(row.get("type") or ""),
-        shared=bool(row.get("shared")),
-        active=bool(row.get("active")) and bool(row.get("enabled", 1)),
-        content=frozenset(part for part in str(row.get("content") or "").split(",") if part),
-        free_gib=int(row.get("avail") or 0) // _GIB,
-    )
+    return replace(vm, ha_managed=configs.has_ha_state(ha_of.get(f"{WORDS[vm.kind]}/{vm.vmid}", "")))

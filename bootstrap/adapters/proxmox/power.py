@@ -19,6 +19,7 @@ from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
 from bootstrap.errors import HypervisorError, TaskFailedError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
+from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
@@ -179,12 +180,12 @@ class Power:
         def poll() -> bool | NotYet:
             status = self._status(guest)
             state = _ha_state(status)
-            if (status.get("status") == "running") is running:
+            if (status.at("status").value == "running") is running:
                 return True
             if not running and state == "started" and seen.intersection(_STOPPING):
                 raise self._started_again(guest, verb, "its HA state is started again")
             seen.add(state)
-            return NotYet(f"it is {status.get('status')}, its HA state is {state or 'unknown'}")
+            return NotYet(f"it is {status.at('status').text('unknown')}, its HA state is {state or 'unknown'}")
 
         where = guest.name(self._whereabouts.of(guest.vmid, guest.pve_node))
         wait_for(
@@ -205,7 +206,7 @@ class Power:
 
     def _runs(self, guest: Guest) -> bool:
         try:
-            return self._status(guest).get("status") == "running"
+            return self._status(guest).at("status").value == "running"
         except VmNotFoundError as error:
             logger.info("%s", error)
             return False
@@ -213,12 +214,9 @@ class Power:
     def _is_managed(self, guest: Guest) -> bool:
         return ha_managed(self._status(guest))
 
-    def _status(self, guest: Guest) -> Mapping[str, object]:
-        def act(pve_node: PveNodeName) -> Mapping[str, object]:
-            status: Mapping[str, object] = self._api.get(
-                f"{guest.path(pve_node)}/status/current", what=f"read {guest.name(pve_node)}"
-            )
-            return status
+    def _status(self, guest: Guest) -> Reading:
+        def act(pve_node: PveNodeName) -> Reading:
+            return self._api.read(f"{guest.path(pve_node)}/status/current", what=f"read {guest.name(pve_node)}")
 
         return self._whereabouts.follow(guest.vmid, guest.pve_node, act, kind=guest.kind)
 
@@ -252,9 +250,8 @@ def _task_type(upid: str) -> str:
     return parts[5] if len(parts) > 5 else ""
 
 
-def _ha_state(status: Mapping[str, object]) -> str:
-    told = status.get("ha")
-    return str(told.get("state") or "") if isinstance(told, Mapping) else ""
+def _ha_state(status: Reading) -> str:
+    return status.at("ha").at("state").text("")
 
 
 def _sid(guest: Guest) -> str:

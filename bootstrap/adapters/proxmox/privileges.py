@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from bootstrap.adapters.proxmox import grants, tag_rights
+from bootstrap.adapters.proxmox import answers, grants, tag_rights
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.configs import tags
 from bootstrap.model.observed import PveVersion
 from bootstrap.ports import MissingPrivileges, RightsNeeded
+
+_POOL = r"/pool/[A-Za-z0-9._/-]{1,200}"
 
 
 def missing(
@@ -39,9 +41,8 @@ def missing(
 
 def _held(api: Api, path: str) -> Mapping[str, int]:
     """The privileges on a path. Proxmox VE has resolved propagation, pools, groups and separated privileges in them."""
-    answer = api.get("access/permissions", what="read the token's rights", path=path)
-    held: Mapping[str, int] = (answer or {}).get(path) or {}
-    return held
+    told = api.read("access/permissions", what="read the token's rights", path=path)
+    return {name: int(below.flag()) for name, below in told.at(path).entries(optional=True)}
 
 
 def _lack(api: Api, path: str, names: Iterable[str]) -> MissingPrivileges:
@@ -56,11 +57,11 @@ def _with_pools(api: Api, lack: MissingPrivileges) -> MissingPrivileges:
     """With the other way out, where the token may make VMs in a resource pool that the inventory does not name."""
     if lack.path != "/vms" or "VM.Allocate" not in lack.privileges:
         return lack
-    everywhere: Mapping[str, Any] = api.get("access/permissions", what="read the token's rights") or {}
+    everywhere = api.read("access/permissions", what="read the token's rights").entries(optional=True)
     pools = sorted(
         path.removeprefix("/pool/")
-        for path, privileges in everywhere.items()
-        if path.startswith("/pool/") and "VM.Allocate" in privileges
+        for path, privileges in everywhere
+        if re.fullmatch(_POOL, path, re.ASCII) and not privileges.at("VM.Allocate").absent
     )
     if not pools:
         return lack
@@ -75,9 +76,9 @@ def _tags(api: Api, rights: RightsNeeded) -> MissingPrivileges | None:
     on_top = _held(api, "/")
     if tag_rights.PRIVILEGE in on_top:
         return None
-    options = api.get("cluster/options", what="read the datacenter's options") or {}
+    options = api.read("cluster/options", what="read the datacenter's options")
     seen = {tag for template in rights.templates for tag in template.tags}
     if "Sys.Audit" not in on_top:
-        rows = api.get("cluster/resources", what="list the VMs", type="vm")
-        seen |= {tag for row in rows for tag in tags(row.get("tags"))}
+        listing = api.read("cluster/resources", what="list the VMs", type="vm")
+        seen |= {tag for row in answers.rows(listing, lambda row: tags(row.at("tags").text(""))) for tag in row}
     return tag_rights.forbidden_tags(options, wanted=rights.tags, seen=seen, audits="Sys.Audit" in on_top)

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox import answers, configs
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, UnseenVm, VmRecord
+from bootstrap.model.reading import Reading, each
 
 Read = TypeVar("Read")
 
-OFFLINE = "offline"
+OFFLINE = answers.OFFLINE
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def ask(read: Callable[[], Read]) -> Read:
 
 def online_nodes(api: Api) -> tuple[PveNodeName, ...]:
     """The Proxmox nodes that do not count as offline, by name."""
-    rows = api.get("nodes", what="list the Proxmox nodes")
-    return tuple(sorted(PveNodeName(str(row["node"])) for row in rows if row.get("status") != OFFLINE))
+    rows = api.read("nodes", what="list the Proxmox nodes")
+    return tuple(sorted(name for name, online in answers.rows(rows, answers.named_row) if online))
 
 
 def from_those_that_answer(
@@ -80,7 +81,7 @@ def from_those_that_answer(
 
 
 def guests_of(
-    resources: Iterable[Mapping[str, Any]], unasked: Mapping[PveNodeName, str]
+    resources: Iterable[Reading], unasked: Mapping[PveNodeName, str]
 ) -> tuple[tuple[VmRecord, ...], frozenset[Vmid]]:
     """The VMs and containers of Proxmox nodes that cannot be asked, without a record; and all vmids, templates' too.
 
@@ -88,19 +89,25 @@ def guests_of(
         resources: The rows of `/cluster/resources`.
         unasked: The Proxmox nodes, with why they cannot be asked.
     """
-    rows = [row for row in resources if row.get("node") in unasked and row.get("vmid")]
-    vms = tuple(_record(row) for row in rows if not int(row.get("template") or 0))
-    return vms, frozenset(Vmid(int(row["vmid"])) for row in rows)
+    rows = [row for row in each(resources, lambda row: _guest(row, unasked), answers.note) if row is not None]
+    return tuple(vm for vm, template in rows if not template), frozenset(vm.vmid for vm, _ in rows)
 
 
-def _record(row: Mapping[str, Any]) -> VmRecord:
+def _guest(row: Reading, unasked: Mapping[PveNodeName, str]) -> tuple[VmRecord, bool] | None:
+    """A guest and whether it is a template; None for other things, and where its Proxmox node can be asked."""
+    if row.at("node").text("") not in unasked or row.at("vmid").absent:
+        return None
+    return _record(row), row.at("template").flag()
+
+
+def _record(row: Reading) -> VmRecord:
     return VmRecord(
-        vmid=Vmid(int(row["vmid"])),
-        name=str(row.get("name") or ""),
-        pve_node=PveNodeName(str(row["node"])),
+        vmid=answers.vmid(row.at("vmid")),
+        name=row.at("name").text(""),
+        pve_node=answers.pve_node_name(row.at("node")),
         running=False,
-        tags=frozenset(tag.lower() for tag in configs.tags(row.get("tags"))),
-        kind=MachineKind.LXC if row.get("type") == "lxc" else MachineKind.VM,
+        tags=frozenset(tag.lower() for tag in configs.tags(row.at("tags").text(""))),
+        kind=MachineKind.LXC if row.at("type").value == "lxc" else MachineKind.VM,
         ha_managed=configs.ha_managed(row),
     )
 

@@ -8,18 +8,20 @@ with Sys.Audit on `/`; to others it only lists `allowed-tags`, the tags of VMs t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection
+from dataclasses import replace
 
+from bootstrap.model.reading import Reading
 from bootstrap.ports import MissingPrivileges
 
 PRIVILEGE = "Sys.Modify"
 _SET = "pvesh set /cluster/options"
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _REFUSED = re.compile(r"Permission check failed \(/, Sys\.Modify for modifying tag '([^']+)'\)")
 
 
 def forbidden_tags(
-    options: Mapping[str, Any], *, wanted: Collection[str], seen: Collection[str], audits: bool
+    options: Reading, *, wanted: Collection[str], seen: Collection[str], audits: bool
 ) -> MissingPrivileges | None:
     """What keeps a token without Sys.Modify on `/` from setting tags; None where nothing does, as far as is shown.
 
@@ -29,14 +31,13 @@ def forbidden_tags(
         seen: Tags of VMs that the token sees.
         audits: Whether the token has Sys.Audit on `/`, so that all options are shown.
     """
-    allowed = frozenset(map(str, options.get("allowed-tags") or ()))
+    allowed = _listed(options.at("allowed-tags"))
     if audits:
-        registered = _listed(options.get("registered-tags"))
-        access = options.get("user-tag-access") or {}
-        access = access if isinstance(access, Mapping) else dict(p.split("=", 1) for p in str(access).split(","))
-        mode = str(access.get("user-allow") or "free")
+        registered = _listed(options.at("registered-tags"))
+        access = _access(options.at("user-tag-access"))
+        mode = access.at("user-allow").text("") or "free"
         refused = {tag for tag in wanted if tag in registered or (mode != "free" and tag not in allowed)}
-        return _lack(refused, mode=mode, listed=_listed(access.get("user-allow-list")), registered=registered)
+        return _lack(refused, mode=mode, listed=_listed(access.at("user-allow-list")), registered=registered)
     # A tag that the token sees is allowed in the modes `free` and `existing`, unless it is registered. Of a tag that no
     # VM has yet nothing can be told: in the mode `free` it is not listed either.
     refused = {tag for tag in wanted if tag in seen and tag not in allowed}
@@ -87,11 +88,20 @@ def _lack(
     )
 
 
-def _listed(value: object) -> frozenset[str]:
-    """A list of tags, as an array or as a text."""
-    if isinstance(value, str):
-        return frozenset(tag for tag in re.split(r"[;,\s]+", value) if tag)
-    return frozenset(map(str, value)) if isinstance(value, Iterable) else frozenset()
+def _access(told: Reading) -> Reading:
+    """The option `user-tag-access` as a mapping, which it may be already, or a property string."""
+    if not isinstance(told.value, str):
+        return told
+    return replace(told, value=dict(part.split("=", 1) for part in told.text().split(",") if "=" in part))
+
+
+def _listed(told: Reading) -> frozenset[str]:
+    """A list of tags, as an array or as a text; without what is no tag, since commands are made of them."""
+    if isinstance(told.value, str):
+        tags = re.split(r"[;,\s]+", told.text())
+    else:
+        tags = [tag.text() for tag in told.items(optional=True)]
+    return frozenset(tag for tag in tags if _TAG.fullmatch(tag))
 
 
 def _list(tags: Collection[str]) -> str:

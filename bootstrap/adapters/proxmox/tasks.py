@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
+from bootstrap.adapters.proxmox import answers
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.failures import from_exit_status
 from bootstrap.errors import HypervisorError, TransientError
 from bootstrap.model.ids import PveNodeName
+from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
 from bootstrap.waiting import Condition, NotYet, Patience, wait_for
 
@@ -24,6 +27,8 @@ _LISTED = 500
 _LOG_LINES = 5000
 _LOG_TAIL = 15
 """Lines of a failed task's log that its error carries."""
+_UPID = r"[A-Za-z0-9:_.@!+~-]{1,1000}"
+"""As PVE::Tools has it (upid_decode), with what user names may hold; it becomes a part of paths."""
 _LOGGED = 500
 """Lines of it that go into the log of the run."""
 
@@ -84,25 +89,25 @@ class _NodeTasks:
         began_s = self._clock.now_s()
         with self._guard:
             watched = frozenset(self._since_s)
-        rows = self._api.get(
+        listing = self._api.read(
             self._path,
             what="list tasks",
             source="all",
             limit=_LISTED,
             since=min((_start_time(upid) for upid in watched), default=0),
         )
-        mine = [row for row in rows if row.get("upid") in watched]
+        told = [task for task in answers.rows(listing, _listed) if task.upid in watched]
         with self._guard:
-            self._running = frozenset(row["upid"] for row in mine if _runs(row))
-            self._exits.update({row["upid"]: str(row["status"]) for row in mine if not _runs(row)})
+            self._running = frozenset(task.upid for task in told if task.runs)
+            self._exits.update({task.upid: task.status for task in told if not task.runs})
             self._read_at_s = began_s
 
     def _ask(self, upid: str) -> str | NotYet:
         """Ask for one task, for when the listing does not show it."""
-        status = self._api.get(f"{self._path}/{upid}/status", what=f"read the task {upid}")
-        if status.get("status") == "running":
+        status = self._api.read(f"{self._path}/{upid}/status", what=f"read the task {upid}")
+        if status.at("status").value == "running":
             return NotYet("it is running")
-        return str(status.get("exitstatus") or "unexpected status")
+        return status.at("exitstatus").text("") or "unexpected status"
 
 
 class Tasks:
@@ -147,6 +152,7 @@ class Tasks:
         upid = self._api.send(method, path, what=what, parameters=parameters)
         if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
             return ""
+        upid = answers.answer(upid, what=what).word(_UPID, "a task's UPID")
         runs_on = _runs_on(upid) or pve_node
         exit_status = self._await_end(upid, what=what, pve_node=runs_on)
         if exit_status == "OK":
@@ -194,14 +200,14 @@ class Tasks:
     def _log(self, upid: str, *, pve_node: PveNodeName) -> list[str]:
         """A task's log; empty where it cannot be had, since its exit status is what counts."""
         try:
-            rows = self._api.get(
+            rows = self._api.read(
                 f"nodes/{pve_node}/tasks/{upid}/log", what=f"read the log of the task {upid}", limit=_LOG_LINES
             )
+            # For a log that is not there Proxmox VE answers with one row that is no list.
+            return list(answers.rows(rows, lambda row: row.at("t").text("")))
         except HypervisorError as error:
             logger.warning("%s", error)
             return []
-        # For a log that is not there Proxmox VE answers with one row that is no list.
-        return [str(row.get("t", "")) for row in rows] if isinstance(rows, list) else []
 
 
 def _pause_s(age_s: float) -> float:
@@ -209,21 +215,30 @@ def _pause_s(age_s: float) -> float:
     return min(_SLOWEST_POLL_S, max(POLL_EVERY_S, age_s * _PACE))
 
 
-def _runs(row: Mapping[str, Any]) -> bool:
-    return row.get("status") in (None, "RUNNING") or (row.get("status") == "running" and "endtime" not in row)
+class _Listed(NamedTuple):
+    """A task as the listing has it."""
+
+    upid: str
+    status: str
+    runs: bool
+
+
+def _listed(row: Reading) -> _Listed:
+    status = row.at("status").text("")
+    runs = status in ("", "RUNNING") or (status == "running" and row.at("endtime").absent)
+    return _Listed(upid=row.at("upid").text(), status=status, runs=runs)
 
 
 def _runs_on(upid: str) -> PveNodeName | None:
     """The Proxmox node that keeps a task, `UPID:node:...`; any other knows nothing of it."""
-    word, _, rest = upid.partition(":")
-    name = rest.partition(":")[0]
-    return PveNodeName(name) if word == "UPID" and name else None
+    found = re.match(rf"UPID:({answers.NODE}):", upid, re.ASCII)
+    return PveNodeName(found[1]) if found else None
 
 
 def _start_time(upid: str) -> int:
     """When a task started, in the Proxmox node's Unix seconds: `UPID:node:pid:pstart:starttime:...`, in hex."""
     try:
-        return int(upid.split(":")[4], 16)
+        return int(upid.split(":")[4][:16], 16)
     except (IndexError, ValueError):
         return 0
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from bootstrap.adapters.proxmox import configs
+from bootstrap.adapters.proxmox import answers, configs
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.failures import PveNodeUnreachableError
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError, VmNotFoundError, VmOutOfSightError
@@ -111,9 +111,9 @@ class Whereabouts:
 
     def _look_everywhere(self, vmid: Vmid) -> tuple[tuple[PveNodeName, MachineKind] | None, set[PveNodeName]]:
         """Who lists the vmid, as what; and the Proxmox nodes that cannot be asked."""
-        nodes = self._api.get("nodes", what="list the Proxmox nodes")
-        away = {PveNodeName(str(row["node"])) for row in nodes if row.get("status") == "offline"}
-        for pve_node in sorted({PveNodeName(str(row["node"])) for row in nodes} - away):
+        nodes = dict(answers.rows(self._api.read("nodes", what="list the Proxmox nodes"), answers.named_row))
+        away = {name for name, online in nodes.items() if not online}
+        for pve_node in sorted(nodes.keys() - away):
             try:
                 for kind in MachineKind:
                     if self._is_on(vmid, pve_node, kind):
@@ -140,8 +140,8 @@ class Whereabouts:
         return True
 
     def _is_on(self, vmid: Vmid, pve_node: PveNodeName, kind: MachineKind) -> bool:
-        rows = self._api.get(f"nodes/{pve_node}/{WORDS[kind]}", what=f"look for VM {vmid} on {pve_node}")
-        return any(int(row["vmid"]) == vmid for row in rows)
+        listing = self._api.read(f"nodes/{pve_node}/{WORDS[kind]}", what=f"look for VM {vmid} on {pve_node}")
+        return vmid in answers.rows(listing, lambda row: answers.vmid(row.at("vmid")))
 
     def _is_the_one(self, vmid: Vmid, pve_node: PveNodeName, kind: MachineKind) -> bool:
         """Whether it is the VM that was known by this vmid; one that was not known may be anybody's."""
@@ -150,13 +150,13 @@ class Whereabouts:
         if known is None:
             return True
         try:
-            config = self._api.get(
+            config = self._api.read(
                 f"nodes/{pve_node}/{WORDS[kind]}/{vmid}/config", what=f"read the config of {vmid} on {pve_node}"
             )
         except (VmNotFoundError, PermissionDeniedError) as error:
             logger.info("%s", error)
             return False
-        return _identity(config, kind) == known
+        return _identity(configs.scalars(config), kind) == known
 
     def _out_of_sight(self, vmid: Vmid, away: set[PveNodeName], was_on: PveNodeName) -> VmOutOfSightError:
         """The error for a vmid that is in use, but not where anybody could be asked."""
@@ -175,10 +175,11 @@ class Whereabouts:
 
     def _told(self, vmid: Vmid) -> PveNodeName | None:
         """Where `/cluster/resources` has a VM; None where it has none of that vmid that this token may see."""
-        rows: list[Mapping[str, Any]] = self._api.get(
-            "cluster/resources", what=f"look for VM {vmid} in the cluster", type="vm"
+        listing = self._api.read("cluster/resources", what=f"look for VM {vmid} in the cluster", type="vm")
+        places = answers.rows(
+            listing, lambda row: (answers.vmid(row.at("vmid")), answers.pve_node_name(row.at("node")))
         )
-        return next((PveNodeName(str(row["node"])) for row in rows if int(row.get("vmid") or 0) == vmid), None)
+        return next((pve_node for found, pve_node in places if found == vmid), None)
 
 
 def _identity(config: configs.Config, kind: MachineKind) -> str | None:

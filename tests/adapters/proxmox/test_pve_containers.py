@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
+from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.containers import parse_interfaces
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
 from bootstrap.lab.guests.base import LabNetwork
@@ -179,7 +180,7 @@ def test_features_but_nesting_are_refused_to_a_token(lab: Lab, hypervisor: Proxm
 
 def test_interfaces_of_older_releases_have_no_list_of_addresses() -> None:
     eth0 = {"name": "eth0", "hwaddr": "bc:24:11:00:00:01", "inet": "192.0.2.7/24", "inet6": "fe80::1/64"}
-    found = parse_interfaces([eth0, {"name": "x"}])
+    found = parse_interfaces(answer([eth0, {"name": "x"}], what="ask"))
     assert found is not None
     assert [(one.mac, one.addresses) for one in found] == [
         ("BC:24:11:00:00:01", (IPv4Address("192.0.2.7"),)), ("", ())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
+from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.tag_rights import forbidden_tags
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.ids import Vmid
@@ -97,8 +98,9 @@ def test_without_sys_audit_on_top_only_what_is_certain_is_told(lab: Lab, hypervi
 
 
 def test_options_may_be_told_as_texts() -> None:
+    options = {"user-tag-access": "user-allow=list,user-allow-list=a;b", "allowed-tags": ["a"]}
     lack = forbidden_tags(
-        {"user-tag-access": "user-allow=list,user-allow-list=a;b", "allowed-tags": ["a"], "registered-tags": "b;c"},
+        answer({**options, "registered-tags": "b;c"}, what="ask"),
         wanted=("a", "b"),
         seen=(),
         audits=True,

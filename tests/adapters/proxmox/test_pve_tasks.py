@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import TaskFailedError
 from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.reading import Reading
 from bootstrap.ports import SeedRequest
 from tests.adapters.proxmox.pve_lab import PVE1, Lab
 from tests.fakes.clock import SteppingClock
@@ -52,7 +54,10 @@ class _OneTask:
     def send(self, *_args: object, **_more: object) -> str:
         return self._upid
 
-    def get(self, path: str, **_more: object) -> Any:
+    def read(self, path: str, **_more: object) -> Reading:
+        return answer(self._answered(path), what="read")
+
+    def _answered(self, path: str) -> Any:
         assert path.startswith("nodes/pve2/")
         if path.endswith("/log"):
             return [{"n": 1, "t": "all is lost"}, {"n": 2, "t": "TASK ERROR: it failed"}]

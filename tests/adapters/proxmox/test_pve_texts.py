@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.adapters.proxmox import configs, settings
+from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_exit_status, from_status
 from bootstrap.adapters.proxmox.guest_agent import parse_interfaces
 from bootstrap.errors import (
@@ -23,6 +24,7 @@ from bootstrap.errors import (
     VmNotFoundError,
 )
 from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import VmRecord
 
 PVE1 = PveNodeName("pve1")
 NO_CONFIG = "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist"
@@ -119,7 +121,10 @@ def template(**changes: object) -> Any:
     config = {key: value for key, value in {**TEMPLATE, **changes}.items() if value is not None}
     row = {"vmid": 9000, "name": "row", "template": 1}
     return configs.template_facts(
-        config, row=row, pve_node=PVE1, kinds={"local": "dir", "thick": "lvm", "zfs": "zfspool"}
+        answer(config, what="read"),
+        row=answer(row, what="list"),
+        pve_node=PVE1,
+        kinds={"local": "dir", "thick": "lvm", "zfs": "zfspool"},
     )
 
 
@@ -187,12 +192,16 @@ def test_the_cloud_init_drive_is_found(drive: str, found: bool) -> None:
     assert template(ide2=drive).cloud_init_drive == ("ide2" if found else None)
 
 
+def vm_of(config: dict[str, Any], row: dict[str, Any]) -> VmRecord:
+    return configs.vm_record(answer(config, what="read"), row=answer(row, what="list"), pve_node=PVE1)
+
+
 def test_a_vm_is_read_from_its_config() -> None:
     config = {
         **TEMPLATE, "cores": 2, "sockets": 2, "cpu": "cputype=x86-64-v3,flags=+aes", "memory": "current=2048",
         "lock": "clone", "tags": "a;b", "ipconfig0": "gw=10.0.0.1,ip=10.0.0.5/24", "onboot": 1,
     }  # fmt: skip
-    vm = configs.vm_record(config, row={"vmid": 7001, "status": "running", "uptime": 7}, pve_node=PVE1)
+    vm = vm_of(config, {"vmid": 7001, "status": "running", "uptime": 7})
     assert (vm.cores, vm.cpu_type, vm.memory_mib, vm.lock) == (4, "x86-64-v3", 2048, "clone")
     assert vm.tags == {"a", "b"}
     assert (str(vm.address), vm.onboot, vm.running, vm.uptime_s) == ("10.0.0.5", True, True, 7)
@@ -200,7 +209,7 @@ def test_a_vm_is_read_from_its_config() -> None:
 
 
 def test_a_bare_config_is_read_too() -> None:
-    vm = configs.vm_record({"tags": " "}, row={"vmid": 7001, "name": "VM 7001", "status": "stopped"}, pve_node=PVE1)
+    vm = vm_of({"tags": " "}, {"vmid": 7001, "name": "VM 7001", "status": "stopped"})
     assert (vm.name, vm.cores, vm.memory_mib, vm.tags, vm.disk, vm.mac) == ("VM 7001", 1, 512, frozenset(), None, None)
     assert (vm.address, vm.smbios_uuid, vm.cpu_type, vm.record) == (None, None, None, None)
 
@@ -275,7 +284,7 @@ def test_addresses_of_both_families_are_told_apart() -> None:
     [("ip=dhcp,ip6=auto", "auto"), ("ip6=fd00::50/64,gw6=fe80::1,ip=192.0.2.50/24", "fd00::50/64"), ("ip=dhcp", None)],
 )
 def test_what_a_vm_has_of_ipv6(ipconfig: str, ip6: str | None) -> None:
-    assert configs.vm_record({"ipconfig0": ipconfig}, row={"vmid": 7000}, pve_node=PVE1).ip6 == ip6
+    assert vm_of({"ipconfig0": ipconfig}, {"vmid": 7000}).ip6 == ip6
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,12 @@ class FakeHypervisor:
                 if template.pve_node not in world.unasked
             ),
             vms=tuple(
-                vm for vm in records if vm.vmid in vmids or vm.record is not None or vm.name.startswith(f"{cluster}-")
+                vm
+                for vm in records
+                if vm.vmid in vmids
+                or vm.record is not None
+                or OWNER_TAG in vm.tags
+                or vm.name.startswith(f"{cluster}-")
             ),
             lost_quorum=world.lost_quorum,
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
-from bootstrap.model.record import parse_record
+from bootstrap.model.record import record_or_problem
 from bootstrap.planning.inherited import matters
 
 
@@ -81,7 +81,7 @@ class FakeVm:
         return (IPv6Address("fe80::1"), own) if self.asked > 2 else (IPv6Address("fe80::1"),)
 
     def record(self) -> VmRecord:
-        record = parse_record(self.description)
+        record, problem = record_or_problem(self.description)
         return VmRecord(
             vmid=self.vmid,
             name=self.name,
@@ -108,4 +108,5 @@ class FakeVm:
             unfinished=self.lock == "clone" and not self.description,
             clone_runs=self.clone_runs,
             ha_managed=self.ha_managed,
+            problem=problem,
         )

@@ -1,0 +1,123 @@
+"""What one Proxmox node says of itself, read into values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from bootstrap.adapters.proxmox import answers, configs, sight
+from bootstrap.adapters.proxmox.listed import ListedGuest
+from bootstrap.errors import HypervisorError, UnreadableError
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts, Vnet
+from bootstrap.model.reading import Reading, each
+
+_BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
+_MIB = 1024**2
+_GIB = 1024**3
+
+PassOver = Callable[[UnreadableError], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeReading:
+    """What one Proxmox node says of itself; rows as Proxmox VE gives them.
+
+    `problem` is why it cannot be asked where it counts as online; `status` is None where the token may not read it.
+    """
+
+    name: PveNodeName
+    row: Reading
+    online: bool
+    status: Reading | None = None
+    storages: tuple[Reading, ...] = ()
+    networks: tuple[Reading, ...] = ()
+    guests: tuple[ListedGuest, ...] = ()
+    problem: HypervisorError | None = None
+
+
+def why(reading: NodeReading) -> str:
+    """Why a Proxmox node cannot be asked, in a few words."""
+    return str(sight.NotAskedError(reading.problem)) if reading.problem is not None else sight.OFFLINE
+
+
+def node_facts(
+    reading: NodeReading, guests: Iterable[ListedGuest], *, maintenance: bool, odd: PassOver
+) -> PveNodeFacts:
+    """A Proxmox node's facts; one whose own numbers are of odd form counts as one that cannot be asked."""
+    if not reading.online:
+        return PveNodeFacts(
+            name=reading.name, online=False, problem=why(reading) if reading.problem else "", maintenance=maintenance
+        )
+    try:
+        return _online_facts(reading, guests, maintenance=maintenance, odd=odd)
+    except UnreadableError as error:
+        odd(error)
+        return PveNodeFacts(name=reading.name, online=False, problem=error.details, maintenance=maintenance)
+
+
+def _online_facts(
+    reading: NodeReading, guests: Iterable[ListedGuest], *, maintenance: bool, odd: PassOver
+) -> PveNodeFacts:
+    status = reading.status if reading.status is not None else replace(reading.row, value=None)
+    cpu, memory = status.at("cpuinfo"), status.at("memory")
+    cores = reading.row.at("maxcpu").integer(0, answers.MOST_CORES, default=0)
+    maxmem = reading.row.at("maxmem").integer(0, answers.MOST_BYTES, default=0)
+    committed = [guest.committed(odd) for guest in guests if guest.pve_node == reading.name]
+    networks = [network for network in each(reading.networks, _network, odd) if network is not None]
+    return PveNodeFacts(
+        name=reading.name,
+        online=True,
+        cores=cores or cpu.at("cpus").integer(0, answers.MOST_CORES, default=0),
+        memory_mib=(maxmem or memory.at("total").integer(0, answers.MOST_BYTES, default=0)) // _MIB,
+        cpu_model=cpu.at("model").text(""),
+        cpu_flags=frozenset(cpu.at("flags").text("").split()),
+        architecture=status.at("current-kernel").at("machine").text("") or "x86_64",
+        bridges=frozenset(name for name, _ in networks),
+        vnets=tuple(sorted((vnet for _, vnet in networks if vnet is not None), key=lambda vnet: vnet.name)),
+        storages=tuple(sorted(each(reading.storages, _storage, odd), key=lambda storage: storage.name)),
+        committed_cores=sum(cores for cores, _ in committed),
+        committed_memory_mib=sum(memory for _, memory in committed) // _MIB,
+        maintenance=maintenance,
+    )
+
+
+def _network(row: Reading) -> tuple[str, Vnet | None] | None:
+    """A bridge's name, with the vnet that it is; None for other networks."""
+    kind = row.at("type").text("")
+    if kind not in _BRIDGES:
+        return None
+    name = row.at("iface").text(most=256)
+    return name, Vnet(name=name, vlan_aware=row.at("vlanaware").flag()) if kind == "vnet" else None
+
+
+def _storage(row: Reading) -> StorageFacts:
+    return StorageFacts(
+        name=answers.storage_name(row.at("storage")),
+        kind=row.at("type").text(""),
+        shared=row.at("shared").flag(),
+        active=row.at("active").flag() and row.at("enabled").flag(default=True),
+        content=frozenset(part for part in row.at("content").text("").split(",") if part),
+        free_gib=row.at("avail").integer(0, answers.MOST_BYTES, default=0) // _GIB,
+    )
+
+
+def templates(readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: PassOver) -> tuple[TemplateFacts, ...]:
+    """The facts of the templates among VMs; one of odd form is passed over."""
+    kinds: dict[PveNodeName, dict[str, str]] = {}
+    for reading in readings:
+        storages = each(reading.storages, _storage, answers.note)
+        kinds[reading.name] = {storage.name: storage.kind for storage in storages}
+    found: list[TemplateFacts] = []
+    for vm in vms:
+        if not vm.template or vm.config is None:
+            continue
+        try:
+            facts = configs.template_facts(
+                vm.config, row=vm.row, pve_node=vm.pve_node, kinds=kinds.get(vm.pve_node, {})
+            )
+        except UnreadableError as error:
+            odd(error)
+            continue
+        found.append(facts)
+    return tuple(sorted(found, key=lambda template: template.vmid))
