@@ -53,7 +53,7 @@ RULES = (
     _rule(r"(?:net|ipconfig)[1-9]\d*", Verdict.TAKE_OFF, "the inventory says which network devices a machine has"),
     _rule("tags", Verdict.TAKE_OFF, "the template is found by them"),
     _rule("description", Verdict.TAKE_OFF, "the record of the machine takes its place"),
-    _rule("cipassword", Verdict.KEEP, "it is how an administrator gets in at the console"),
+    _rule("cipassword", Verdict.TAKE_OFF, "who knows it would get into all machines of all clusters"),
     _rule(r"unused\d+", Verdict.KEEP, "Proxmox VE does not copy it"),
     _rule(r"usb\d+", Verdict.TAKE_OFF, "the inventory says which devices a machine has", values=r"(?:host=)?spice.*"),
     _rule(r"usb\d+|hostpci\d+", Verdict.TAKE_OFF, "the inventory says which devices a machine has", values=_MAPPED),

@@ -8,8 +8,11 @@ import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
+from bootstrap.lab.front.seed import render_user_data
 from bootstrap.model.ids import ClusterName, Vmid
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, clone_request
+from tests.fakes.specs import cluster
+from tests.unit.planning.test_texts import settings
 
 
 def volumes(lab: Lab) -> list[str]:
@@ -82,6 +85,7 @@ def test_a_templates_tags_are_compared_in_lower_case(lab: Lab, hypervisor: Proxm
         {"cicustom": "user=local:snippets/u.yml"},
         {"net1": "virtio=BC:24:11:00:00:09,bridge=vmbr0", "ipconfig1": "ip=dhcp"},
         {"usb0": "spice"},
+        {"cipassword": "hunter2"},
     ],
     ids=lambda option: "+".join(option),
 )
@@ -95,6 +99,17 @@ def test_what_a_clone_may_not_keep_is_taken_off_by_the_role(
     hypervisor.configure(VM, pve_node=PVE1, settings={"cores": 2, "delete": ",".join(option)})
     assert not option.keys() & dict(hypervisor.read_vm(VM, pve_node=PVE1).settings).keys()
     hypervisor.start(VM, pve_node=PVE1, warn=lab.warnings.append)
+
+
+def test_a_password_of_the_templates_lets_nobody_into_its_machines(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
+    """Whoever knows it could log in to all machines of all clusters at the console, and by SSH where that is let."""
+    lab.pve.vm(9000).config.update(cipassword="hunter2", ciuser="them", sshkeys="ssh-ed25519%20AAAATHEIRS")
+    hypervisor.clone(clone_request(), warn=lab.warnings.append)
+    assert "password: hunter2" in render_user_data(int(VM), lab.pve.vm(VM).config)
+    made = settings(cluster(), vm=hypervisor.read_vm(VM, pve_node=PVE1))
+    hypervisor.configure(VM, pve_node=PVE1, settings={key: made[key] for key in ("ciuser", "sshkeys", "delete")})
+    booted = render_user_data(int(VM), lab.pve.vm(VM).config)
+    assert [line for line in booted.splitlines() if "password" in line or "them" in line or "THEIRS" in line] == []
 
 
 @pytest.mark.parametrize("option", ["affinity", "args", "hookscript", "hugepages", "startup", "usb0", "hostpci0"])

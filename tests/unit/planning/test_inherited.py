@@ -30,6 +30,7 @@ TAKEN_OFF = {
     "cpulimit": "0.5",
     "cpuunits": "50",
     "cicustom": "user=local:snippets/u.yml",
+    "cipassword": "**********",
     "net1": "virtio=BC:24:11:00:00:09,bridge=vmbr9",
     "ipconfig1": "ip=dhcp",
     "net31": "e1000=BC:24:11:00:00:0A,bridge=vmbr9",
@@ -51,7 +52,6 @@ REFUSED = {
     "serial1": "/dev/ttyS0",
 }
 KEPT = {
-    "cipassword": "**********",
     "serial0": "socket",
     "unused0": "local:9000/vm-9000-disk-1.qcow2",
     "net0": "virtio=BC:24:11:00:00:09,bridge=vmbr9",
