@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from bootstrap.errors import HomelabError
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
@@ -18,6 +22,39 @@ def ensure_private_directory(path: Path) -> None:
     if not path.is_dir():
         ensure_private_directory(path.parent)
         path.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+
+
+def check_own(*directories: Path) -> None:
+    """Refuse directories of ours that somebody else could have put something into; one that is not there is fine.
+
+    Raises:
+        HomelabError: One belongs to another user (or is a link of another user's), or others may write into it.
+    """
+    for directory in directories:
+        try:
+            facts = (directory.lstat(), directory.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise HomelabError(f"cannot read the state directory {directory}", details=str(error)) from error
+        problem = _not_own(*facts)
+        if problem:
+            path = shlex.quote(str(directory))
+            raise HomelabError(
+                f"the state directory {directory} is not yours alone",
+                details=problem,
+                resolution="set XDG_STATE_HOME to a directory of your own; or look who has put what into it, and then: "
+                f"chown -RhH {os.geteuid()} {path} && chmod -R go-w {path}",
+            )
+
+
+def _not_own(link: os.stat_result, there: os.stat_result) -> str:
+    """Why a directory may hold what others have put there; empty where it may not."""
+    for facts in (link, there):
+        if facts.st_uid != os.geteuid():
+            return f"it belongs to the user {facts.st_uid}, and you are {os.geteuid()}"
+    loose = there.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return f"others may write into it (mode {stat.S_IMODE(there.st_mode):04o})" if loose else ""
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from bootstrap.adapters.files import PRIVATE_FILE, locked, write_private
-from bootstrap.adapters.kubeconfig_text import has_entry, merge_text, remove_text
+from bootstrap.adapters.kubeconfig_text import authority_of, has_entry, is_empty, merge_text, remove_text
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName
 
@@ -30,7 +29,7 @@ class FileKubeconfigStore:
         """Merge a kubeconfig's entries as cluster, user and context `name`; make it current; return the file.
 
         The file that has our entries already is taken, else the first of `$KUBECONFIG`. Before the first change of
-        a file of the user's it is copied to `<file>.homelab-k8s.bak`. Mode 0600; symbolic links are followed.
+        a file of the user's it is copied to `<file>.homelab-k8s.bak`. Mode 0600; a link at the file is followed.
 
         Raises:
             HomelabError: The file is no kubeconfig (it stays as it is), or cannot be written.
@@ -43,7 +42,8 @@ class FileKubeconfigStore:
                 existing = _read(target) or ""
                 merged = merge_text(existing, kubeconfig, name=name, source=str(chosen))
                 if merged != existing:
-                    _replace(target, merged)
+                    _back_up(target, existing, merged, name=name)
+                    write_private(target, merged)
                 elif target.stat().st_mode & 0o077:
                     target.chmod(PRIVATE_FILE)
         except OSError as error:
@@ -51,7 +51,7 @@ class FileKubeconfigStore:
         return chosen
 
     def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
-        """Remove our entries; the file that changed, or None when there were none.
+        """Remove our entries, from the backup too; the file that changed, or None when there were none.
 
         Raises:
             HomelabError: A file that may have them is no kubeconfig, or cannot be written.
@@ -68,7 +68,8 @@ class FileKubeconfigStore:
                 rest = remove_text(existing, name=name, source=str(chosen))
                 if rest is None:
                     return None
-                _replace(target, rest)
+                _clean_backup(target, existing, name=name)
+                write_private(target, rest)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -98,13 +99,31 @@ def _read(path: Path) -> str | None:
         ) from error
 
 
-def _replace(target: Path, text: str) -> None:
+def _back_up(target: Path, existing: str, merged: str, *, name: ClusterName) -> None:
+    """Keep the file as it was before we ever touched it, once; our own admin's key is not to be in it."""
     backup = target.with_name(target.name + BACKUP_SUFFIX)
-    # One backup, of the file as it was before we ever touched it.
-    if target.exists() and not backup.exists():
-        shutil.copy2(target, backup)
-        backup.chmod(PRIVATE_FILE)
-    write_private(target, text)
+    if not target.exists() or backup.exists() or _same_cluster(existing, merged, name=name):
+        return
+    write_private(backup, existing)
+
+
+def _clean_backup(target: Path, existing: str, *, name: ClusterName) -> None:
+    """Take our entries out of a backup: earlier releases made it of files that had them, and so may another cluster."""
+    backup = target.with_name(target.name + BACKUP_SUFFIX)
+    text = _read(backup)
+    # An entry of the same name and another CA is one that the user had, and that ours took the place of.
+    if text is None or not _same_cluster(existing, text, name=name):
+        return
+    rest = remove_text(text, name=name, source=str(backup)) or ""
+    if is_empty(rest, source=str(backup)):
+        backup.unlink()
+    else:
+        write_private(backup, rest)
+
+
+def _same_cluster(one: str, other: str, *, name: ClusterName) -> bool:
+    authorities = {authority_of(text, name=name, source="the kubeconfig") for text in (one, other)}
+    return len(authorities) == 1 and None not in authorities
 
 
 def _unwritable(path: Path, error: OSError) -> HomelabError:

@@ -78,6 +78,26 @@ def has_entry(existing: str, *, name: str, source: str) -> bool:
     return remove_text(existing, name=name, source=source) is not None
 
 
+def authority_of(existing: str, *, name: str, source: str) -> str | None:
+    """The CA (base64) of a cluster in a kubeconfig, which tells one cluster of a name from another; None without.
+
+    Raises:
+        HomelabError: It is no kubeconfig.
+    """
+    root = _root(existing, source)
+    entries = _get(root, "clusters", SequenceNode) if root is not None else None
+    entry = _find(entries, name) if entries is not None else None
+    cluster = _get(entry, "cluster", MappingNode) if entry is not None else None
+    authority = _get(cluster, "certificate-authority-data", ScalarNode) if cluster is not None else None
+    return None if authority is None else str(authority.value)
+
+
+def is_empty(existing: str, *, source: str) -> bool:
+    """Whether a kubeconfig has no clusters, users and contexts. Raises HomelabError where it is none."""
+    root = _root(existing, source)
+    return root is None or not any(_section(root, section, source).value for section in SECTIONS)
+
+
 def _root(text: str, source: str) -> MappingNode | None:
     def broken(problem: str) -> HomelabError:
         return HomelabError(

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from bootstrap.adapters.files import PRIVATE_DIRECTORY, ensure_private_directory, locked, write_private
+from bootstrap.adapters.files import PRIVATE_DIRECTORY, check_own, ensure_private_directory, locked, write_private
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName
 
@@ -31,8 +31,14 @@ class DirectoryStateStore:
         self._root = root
 
     def directory(self, cluster: ClusterName) -> Path:
-        """Where a cluster's items are (it need not exist). Raises HomelabError for a name that is no file name."""
-        return self._root / "clusters" / _checked(cluster)
+        """Where a cluster's items are (it need not exist).
+
+        Raises:
+            HomelabError: The name is no file name; or somebody else could have put something there.
+        """
+        directory = self._root / "clusters" / _checked(cluster)
+        check_own(self._root, directory.parent, directory)
+        return directory
 
     def path(self, cluster: ClusterName, item: str) -> Path:
         """The file that an item is in, whether or not it is there. Raises HomelabError as `directory` does."""
@@ -40,6 +46,7 @@ class DirectoryStateStore:
 
     def clusters(self) -> tuple[ClusterName, ...]:
         """The clusters that have a directory here, by name. Raises HomelabError where that cannot be read."""
+        check_own(self._root, self._root / "clusters")
         try:
             return tuple(
                 sorted(ClusterName(path.name) for path in (self._root / "clusters").iterdir() if path.is_dir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from pathlib import Path
@@ -153,9 +154,11 @@ def _write(file: Path, text: str, *, overwrite: bool) -> None:
     try:
         with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
             stream.write(text)
-        schema = file.with_name(SCHEMA_FILE)
-        if not schema.exists():
-            schema.write_text(render_schema(), encoding="utf-8")
+        with (
+            contextlib.suppress(FileExistsError),
+            file.with_name(SCHEMA_FILE).open("x", encoding="utf-8") as stream,
+        ):
+            stream.write(render_schema())
     except OSError as error:
         raise HomelabError(f"cannot write {file}", details=str(error)) from error
 

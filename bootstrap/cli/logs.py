@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from bootstrap.cli.masking import Masker, MaskingFormatter
+from bootstrap.errors import HomelabError
 
 KEPT = 20
 """Logs kept of each command, so that a `status` run every minute does not push out the `up` that failed."""
@@ -43,7 +44,7 @@ class RunLog:
         try:
             self.path, descriptor = _create(directory, command)
             _prune(directory, command)
-        except OSError as error:
+        except (OSError, HomelabError) as error:
             self.problem = f"no debug log is written: {error}"
         else:
             self._handler = logging.StreamHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"))
@@ -81,8 +82,9 @@ def log_directory() -> Path:
 
 
 def _create(directory: Path, command: str) -> tuple[Path, int]:
-    from bootstrap.adapters.files import ensure_private_directory
+    from bootstrap.adapters.files import check_own, ensure_private_directory
 
+    check_own(directory.parent, directory)
     ensure_private_directory(directory)
     began = time.strftime("%Y%m%d-%H%M%S")
     number = 0

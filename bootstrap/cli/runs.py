@@ -52,7 +52,7 @@ class Recorder:
                 self._open(event)
             if self._file is not None:
                 self._write({"at_s": round(time.monotonic() - self._began_s, 3), **event_document(event)})
-        except OSError as error:
+        except (OSError, HomelabError) as error:
             # A full disk here must not stop the run.
             self.problem = f"the run is not recorded (any more): {error}"
             self.close()
@@ -64,9 +64,10 @@ class Recorder:
             file.close()
 
     def _open(self, event: RunStarted) -> None:
-        from bootstrap.adapters.files import PRIVATE_FILE, ensure_private_directory
+        from bootstrap.adapters.files import PRIVATE_FILE, check_own, ensure_private_directory
         from bootstrap.reporting.run import RECORD_FORMAT
 
+        check_own(self._directory.parent, self._directory)
         ensure_private_directory(self._directory)
         path = self._directory / f"{self._name}{_SUFFIX}"
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
@@ -166,8 +167,17 @@ def write_trace(recording: Path, trace: Path) -> None:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a file the user asked for. Raises HomelabError."""
+    """Write a file the user asked for, for the user alone: it names machines, addresses and what went wrong.
+
+    Raises:
+        HomelabError: It cannot be written.
+    """
+    from bootstrap.adapters.files import write_private
+
     try:
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")  # a terminal or a pipe, such as /dev/stdout
+        else:
+            write_private(path, text)
     except OSError as error:
         raise HomelabError(f"cannot write {path}", details=str(error)) from error

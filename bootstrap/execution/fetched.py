@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from bootstrap.errors import GuestError, HomelabError
@@ -86,16 +87,19 @@ def write_beside(snapshot: Path, ending: str, text: str) -> None:
         HomelabError: It cannot be written.
     """
     path = snapshot.with_name(snapshot.name + ending)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part: Path | None = None
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
         raise HomelabError(
             f"cannot write {path}", details=str(error), resolution="is there room, and is the directory writable?"
         ) from error

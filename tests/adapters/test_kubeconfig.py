@@ -115,6 +115,48 @@ def test_the_first_change_leaves_a_backup_and_later_ones_keep_it(store: Store, t
     assert backup.stat().st_mode & 0o777 == 0o600
 
 
+def test_down_leaves_no_backup_with_our_admins_key(store: Store, tmp_path: Path) -> None:
+    """The file was ours alone; it was copied, key and all, when it first changed, and the copy stayed."""
+    path = store().merge(ours(), name=DEMO, path=tmp_path / "config")
+    store().merge(ours(server="https://198.18.0.9:6443"), name=DEMO, path=path)
+    store().remove(name=DEMO, path=path)
+    assert [file.name for file in tmp_path.iterdir() if "REVG" in file.read_text()] == []
+    assert [file.name for file in tmp_path.iterdir()] == ["config"]
+
+
+def test_a_key_in_a_backup_that_was_made_meanwhile_goes_with_its_cluster(store: Store, tmp_path: Path) -> None:
+    path = store().merge(ours(), name=DEMO, path=tmp_path / "config")
+    other = ours(server="https://198.18.0.50:6443").replace("QUJD" * 400, "QUJD" * 300).replace("REVG", "R0hJ")
+    store().merge(other, name=ClusterName("other"), path=path)
+    backup = path.with_name(f"config{BACKUP_SUFFIX}")
+    assert "REVG" in backup.read_text()
+    store().remove(name=ClusterName("other"), path=path)
+    assert names(load(backup), "users") == ["demo"]
+    store().remove(name=DEMO, path=path)
+    assert not backup.exists()
+
+
+def test_a_users_own_entries_stay_in_the_backup(store: Store, tmp_path: Path) -> None:
+    """Also one that was called like the cluster: it is nowhere else any more."""
+    theirs = f"{OTHERS}- name: demo\n  context: {{cluster: demo, user: demo}}\n".replace(
+        "users:", "- name: demo\n  cluster: {server: 'https://theirs', certificate-authority-data: WFla}\nusers:"
+    )
+    path = tmp_path / "config"
+    path.write_text(theirs)
+    store().merge(ours(), name=DEMO, path=path)
+    store().merge(ours(server="https://198.18.0.9:6443"), name=DEMO, path=path)
+    store().remove(name=DEMO, path=path)
+    assert path.with_name(f"config{BACKUP_SUFFIX}").read_text() == theirs
+
+
+def test_a_backup_is_not_written_through_a_link(store: Store, tmp_path: Path) -> None:
+    path, victim = tmp_path / "config", tmp_path / "victim"
+    path.write_text(OTHERS)
+    path.with_name(f"config{BACKUP_SUFFIX}").symlink_to(victim)
+    store().merge(ours(), name=DEMO, path=path)
+    assert not victim.exists()
+
+
 def test_merging_the_same_again_does_not_write(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text(OTHERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,41 @@ def test_loose_modes_are_tightened(root: Path) -> None:
     root.chmod(0o755)
     DirectoryStateStore(root).write(DEMO, "token", "geheim")
     assert root.stat().st_mode & 0o777 == (root / "clusters" / "demo").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("below", [".", "clusters", "clusters/demo"])
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_directory_that_others_may_write_into_is_refused(root: Path, below: str, mode: int) -> None:
+    """What is in it would be theirs: a kubeconfig, host keys, a token."""
+    store = DirectoryStateStore(root)
+    store.write(DEMO, "kubeconfig", "planted")
+    (root / below).chmod(mode)
+    for use in (
+        lambda: store.read(DEMO, "kubeconfig"),
+        lambda: store.write(DEMO, "token", "x"),
+        lambda: store.path(DEMO, "x"),
+    ):
+        with pytest.raises(HomelabError, match="is not yours alone") as caught:
+            use()
+        assert f"(mode {mode:04o})" in caught.value.details
+        assert f"chmod -R go-w {root / below}" in caught.value.resolution
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_directory_of_another_user_is_refused(root: Path, tmp_path: Path, linked: bool) -> None:
+    store = DirectoryStateStore(root)
+    if linked:
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        root.parent.mkdir()
+        root.symlink_to(tmp_path / "elsewhere")
+    else:
+        store.write(DEMO, "token", "planted")
+    os.chown(root, 12345, 12345, follow_symlinks=False)
+    for use in (lambda: store.read(DEMO, "token"), store.clusters):
+        with pytest.raises(HomelabError, match="is not yours alone") as caught:
+            use()
+        assert caught.value.details == "it belongs to the user 12345, and you are 0"
 
 
 def test_forgetting_takes_one_cluster_only(root: Path) -> None:

@@ -103,6 +103,38 @@ def test_a_trace_has_the_machines_as_threads(run: Run, tmp_path: Path, command: 
     assert trace["otherData"]["command"] == command[0]
 
 
+def test_trace_and_page_are_the_users_alone_and_go_through_no_link(run: Run, tmp_path: Path) -> None:
+    """In a directory that others may write into, a link of theirs had the user's own file replaced."""
+    victim = tmp_path / ".bashrc"
+    victim.write_text("mine\n")
+    umask = os.umask(0o022)
+    try:
+        for name in ("trace.json", "page.html"):
+            (tmp_path / name).symlink_to(victim)
+        assert run(*UP, "--trace", "trace.json").exit_code == 0
+        assert run("report", "-o", "page.html").exit_code == 0
+    finally:
+        os.umask(umask)
+    assert victim.read_text() == "mine\n"
+    for name in ("trace.json", "page.html"):
+        found = (tmp_path / name).lstat()
+        assert stat.S_ISREG(found.st_mode)
+        assert stat.S_IMODE(found.st_mode) == 0o600
+
+
+def test_a_trace_may_go_into_a_pipe(run: Run, tmp_path: Path) -> None:
+    """And is not put in its place: as root, that would be the end of /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run(*UP, "--trace", "pipe").exit_code == 0
+        assert json.loads(os.read(reader, 1 << 20))["traceEvents"]
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
+
+
 def test_a_failed_run_has_a_trace_too(run: Run, world: World, tmp_path: Path) -> None:
     world.fail_clone.add("demo-workers-1")
     assert run(*UP, "--trace", str(tmp_path / "trace.json")).exit_code == 1

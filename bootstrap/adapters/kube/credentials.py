@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import os
 import ssl
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -61,15 +63,23 @@ def tls_context(credentials: Credentials) -> ssl.SSLContext:
         # Python 3.13 asks for extensions that the CAs k3s makes need not have; kubectl does not ask for them.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if credentials.certificate and credentials.key:
-            # OpenSSL's interface takes files only: these are private and gone when this returns.
-            with tempfile.TemporaryDirectory(prefix="homelab-k8s-") as directory:
-                path = Path(directory) / "client.pem"
-                path.touch(mode=0o600)
-                path.write_text(f"{credentials.certificate}\n{credentials.key}\n", encoding="ascii")
-                context.load_cert_chain(path)
+            # OpenSSL's interface takes files only: these have no name, so that none is left of them, however we end.
+            with _nameless(credentials.certificate) as certificate, _nameless(credentials.key) as key:
+                context.load_cert_chain(certificate, key)
     except (ssl.SSLError, UnicodeError) as error:
         raise KubernetesError("the kubeconfig's certificates cannot be used", details=str(error)) from error
     return context
+
+
+@contextlib.contextmanager
+def _nameless(text: str) -> Iterator[str]:
+    """A file that is in no directory, and on Linux on no disk either: a path that opens it in this process."""
+    in_memory = hasattr(os, "memfd_create")
+    with os.fdopen(os.memfd_create("pem"), "w") if in_memory else tempfile.TemporaryFile("w") as file:
+        file.write(text)
+        file.flush()
+        file.seek(0)  # elsewhere /dev/fd opens nothing anew, and is read on from where it is
+        yield f"{'/proc/self/fd' if in_memory else '/dev/fd'}/{file.fileno()}"
 
 
 def _decoded(mapping: dict[str, Any], key: str) -> str | None:
