@@ -110,10 +110,15 @@ class Waited:
 
 @dataclass(frozen=True, kw_only=True)
 class Warned:
-    """Something the user should know but that stops nothing: task warnings, a full clone instead of a linked one."""
+    """Something the user should know but that stops nothing: task warnings, a full clone instead of a linked one.
+
+    Attributes:
+        danger: Whether it is said even where nothing else is: a secret is at risk.
+    """
 
     subject: str
     message: str
+    danger: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,6 +57,29 @@ def _not_own(link: os.stat_result, there: os.stat_result) -> str:
     return f"others may write into it (mode {stat.S_IMODE(there.st_mode):04o})" if loose else ""
 
 
+def ensure_own_directory(path: Path) -> None:
+    """Make a directory that only the user can enter, or make one that is there so; others' files in it are removed.
+
+    For what can be fetched again; what cannot is refused by `check_own`.
+
+    Raises:
+        OSError: It cannot be made, or is another user's: what lies in it may be replaced at any time.
+    """
+    ensure_private_directory(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid():
+            raise PermissionError(f"{path} belongs to another user (uid {found.st_uid})")
+        if stat.S_IMODE(found.st_mode) != PRIVATE_DIRECTORY:
+            os.fchmod(descriptor, PRIVATE_DIRECTORY)
+        for file in path.iterdir():
+            if file.lstat().st_uid != os.geteuid():
+                file.unlink()
+    finally:
+        os.close(descriptor)
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace a file's content atomically, mode 0600: readers see the old text or the new one, never a part.
 

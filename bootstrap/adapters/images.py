@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bootstrap.adapters.artifacts.download import Downloader
+from bootstrap.adapters.artifacts.download import MOST_LIST_BYTES, Downloader
 from bootstrap.errors import ArtifactError, PreflightError
 from bootstrap.planning.recipes import CloudImage, image_name
 
@@ -62,7 +62,7 @@ def _published(url: str, name: str, algorithm: str, downloader: Downloader) -> s
     """The checksum of a file in a publisher's list. Raises ArtifactError."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "sums"
-        downloader.fetch(url, path, what=f"the checksum of {name}")
+        downloader.fetch(url, path, what=f"the checksum of {name}", most_bytes=MOST_LIST_BYTES)
         lines = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
     for line in lines:
         if len(line) == 2 and line[1].removeprefix("*") == name and len(line[0]) == _LENGTHS[algorithm]:

@@ -52,7 +52,7 @@ def open_homelab(
     _mask_secrets(session, loaded)
     homelab = Homelab(loaded, ports=session.ports, stop=session.stop, on_secret=session.masker.add_words)
     for warning in homelab.warnings:
-        session.sink(Warned(subject="proxmox", message=warning))
+        session.sink(Warned(subject="proxmox", message=warning, danger=True))
     return homelab
 
 

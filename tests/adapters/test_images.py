@@ -11,7 +11,7 @@ import pycdlib
 import pytest
 import yaml
 
-from bootstrap.adapters.artifacts.download import Downloader
+from bootstrap.adapters.artifacts.download import MOST_BYTES, MOST_LIST_BYTES, Downloader
 from bootstrap.adapters.guest_files import guest_file
 from bootstrap.adapters.images import catalogue, find_image
 from bootstrap.adapters.iso import seed_iso
@@ -29,7 +29,8 @@ class Published(Downloader):
         self.text = text
         self.asked: list[str] = []
 
-    def fetch(self, url: str, path: Path, *, what: str) -> None:
+    def fetch(self, url: str, path: Path, *, what: str, most_bytes: int = MOST_BYTES) -> None:
+        assert len(self.text) <= most_bytes <= MOST_LIST_BYTES, what
         self.asked.append(url)
         path.write_text(self.text)
 

@@ -60,7 +60,7 @@ def tls_peer(
         status: With which all else is answered.
         body: And as what.
     """
-    cert_file = _make_certificate(directory, since=datetime.now(UTC) + times.valid_from, lasts=times.valid_for)
+    cert_file = make_certificate(directory, since=datetime.now(UTC) + times.valid_from, lasts=times.valid_for)
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -100,7 +100,9 @@ def tls_peer(
         server.server_close()
 
 
-def _make_certificate(directory: Path, *, since: datetime, lasts: timedelta) -> Path:
+def make_certificate(directory: Path, *, since: datetime | None = None, lasts: timedelta = timedelta(days=30)) -> Path:
+    """A certificate for loopback as PEM, valid since yesterday unless told otherwise; its key is beside it."""
+    since = since or datetime.now(UTC) - timedelta(days=1)
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "peer")])
     cert = (

@@ -203,6 +203,15 @@ def test_quiet_says_nothing_unless_it_fails(run: Run, world: World) -> None:
     assert result.stderr.startswith("error: the API token lacks privileges that `up` needs")
 
 
+@pytest.mark.parametrize("command", [("status", "--progress", "quiet"), ("kubeconfig",), (*UP, "--progress", "quiet")])
+def test_quiet_still_says_that_the_certificate_is_not_checked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PROXMOX_VE_INSECURE", "true")
+    said = run(*command).stderr
+    assert said.startswith("warning: proxmox: https://192.0.2.1:8006: its certificate is NOT checked (insecure)")
+
+
 def test_all_mistakes_of_an_inventory_come_at_once(run: Run, tmp_path: Path, world: World) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_text("cluster: Demo_1\nworkers: -1\nonboot: no\ncolour: red\n")

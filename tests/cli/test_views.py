@@ -85,6 +85,11 @@ def test_quiet_shows_no_event() -> None:
     assert shown(QuietView, [event for _, event in events(4)]) == ""
 
 
+def test_quiet_keeps_a_warning_about_danger() -> None:
+    plain, danger = (Warned(subject="proxmox", message="look", danger=danger) for danger in (False, True))
+    assert shown(QuietView, [plain, danger]) == "warning: proxmox: look\n"
+
+
 def tty(hand: Hand) -> TtyView:
     """A live view on no terminal: what it would draw is asked of `lines`."""
     return TtyView(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), now_s=hand.now_s)

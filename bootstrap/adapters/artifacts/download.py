@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,10 @@ T = TypeVar("T")
 
 _TIMEOUT_S = (10.0, 30.0)
 _CHUNK = 1 << 20
+MOST_BYTES = 2 << 30
+"""Of a file: k3s is 70 MiB, its images a few hundred."""
+MOST_LIST_BYTES = 1 << 20
+"""Of a list of checksums."""
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -24,7 +29,7 @@ class _PassingStatusError(Exception):
 
 
 class Downloader:
-    """Fetches over HTTP(S), through the environment's proxies.
+    """Fetches over HTTP(S), through the environment's proxies. What begins with https stays there over redirects.
 
     Args:
         attempts: Tries in all, where a connection fails, ends early, or the server says that it is busy.
@@ -45,17 +50,26 @@ class Downloader:
 
         return self._persist(ask, url=url, what=what)
 
-    def fetch(self, url: str, path: Path, *, what: str) -> None:
-        """Put what a URL holds into a file: all of it, or the file does not appear."""
+    def fetch(self, url: str, path: Path, *, what: str, most_bytes: int = MOST_BYTES) -> None:
+        """Put what a URL holds into a file: all of it, or the file does not appear.
+
+        Raises:
+            ArtifactError: It is not there, longer than `most_bytes` or than there is room, or no longer on https.
+            ArtifactUnreachableError: Nobody answers.
+        """
 
         def copy(session: requests.Session) -> None:
             with session.get(url, timeout=_TIMEOUT_S, stream=True) as answer:
                 _check(answer, what)
+                left = _room(answer, path, what, most_bytes)
                 with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                     temporary = Path(file.name)
                     try:
                         # A body shorter than Content-Length raises, so that a part is never taken for the whole.
                         for chunk in answer.iter_content(_CHUNK):
+                            left -= len(chunk)
+                            if left < 0:
+                                raise _too_long(answer.url, what, most_bytes)
                             file.write(chunk)
                         file.flush()
                         temporary.replace(path)
@@ -78,13 +92,57 @@ class Downloader:
         hint = "is the address reachable from here? Proxies come from HTTPS_PROXY; k3s.artifacts needs no network"
         try:
             with requests.Session() as session:
+                if url.lower().startswith("https://"):
+                    session.mount("http://", _refusing_adapter())
                 return retrying(attempt, session)
+        except requests.exceptions.InvalidSchema as error:
+            raise ArtifactError(
+                f"cannot fetch {what}: it would no longer come over https",
+                details=f"{url}\n{error}",
+                resolution="anybody on the way could change it; name an address that stays on https",
+            ) from error
         except (requests.RequestException, _PassingStatusError) as error:
             raise ArtifactUnreachableError(
                 f"cannot fetch {what}", details=f"{url}\n{error}", resolution=hint
             ) from error
         except OSError as error:
             raise ArtifactError(f"cannot keep {what}", details=str(error)) from error
+
+
+def _refusing_adapter() -> requests.adapters.BaseAdapter:
+    """Instead of plain HTTP, for what began with https."""
+    from requests.adapters import HTTPAdapter
+    from requests.exceptions import InvalidSchema
+
+    class Refusing(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *_args: object, **_settings: object) -> requests.Response:
+            raise InvalidSchema(f"is redirected to {request.url}, which is not https")
+
+    return Refusing()
+
+
+def _room(answer: requests.Response, path: Path, what: str, most_bytes: int) -> int:
+    """How many bytes are taken. Raises ArtifactError where there are to be more, or where the disk has no room."""
+    told = answer.headers.get("Content-Length", "")
+    size = int(told) if told.isascii() and told.isdigit() else 0
+    if size > most_bytes:
+        raise _too_long(answer.url, what, most_bytes)
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise ArtifactError(
+            f"there is no room for {what}",
+            details=f"it has {size} bytes; {free} are free at {path.parent}",
+            resolution="make room there; XDG_CACHE_HOME names another place for downloads",
+        )
+    return most_bytes
+
+
+def _too_long(url: str, what: str, most_bytes: int) -> ArtifactError:
+    return ArtifactError(
+        f"{what} is too long: more than {most_bytes >> 20} MiB",
+        details=url,
+        resolution="what answers there is not what is looked for: check the address",
+    )
 
 
 def _check(answer: requests.Response, what: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bootstrap.adapters.artifacts import directory, layout
-from bootstrap.adapters.artifacts.download import Downloader
-from bootstrap.adapters.files import locked
+from bootstrap.adapters.artifacts.download import MOST_BYTES, MOST_LIST_BYTES, Downloader
+from bootstrap.adapters.files import ensure_own_directory, locked
 from bootstrap.errors import ArtifactError
 from bootstrap.model.cluster import K3sSpec
 from bootstrap.planning.versions import is_prerelease
@@ -81,12 +81,17 @@ class ReleaseSource:
         name = layout.binary_name(arch)
         place = self._cache / layout.checked_version(version)
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            for directory_of_ours in (self._cache, place):
+                ensure_own_directory(directory_of_ours)
             # Whoever comes second waits for the first one's download and then finds it done.
             with locked(place):
                 return self._cached(k3s, place=place, name=name, version=version, arch=arch)
         except OSError as error:
-            raise ArtifactError(f"cannot use the cache {place}", details=str(error)) from error
+            raise ArtifactError(
+                f"cannot use the cache {place}",
+                details=str(error),
+                resolution="it has to be a directory of yours; XDG_CACHE_HOME names another place for it",
+            ) from error
 
     def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
         """Whether `fetch` would do: an artifact directory's and the cache's checksums, else that the release is there.
@@ -113,7 +118,8 @@ class ReleaseSource:
         for path in (sums, binary):
             if not path.exists():
                 url = layout.file_url(k3s.releases_url, version, path.name)
-                self._downloader.fetch(url, path, what=f"{path.name} of k3s {version}")
+                most_bytes = MOST_LIST_BYTES if path is sums else MOST_BYTES
+                self._downloader.fetch(url, path, what=f"{path.name} of k3s {version}", most_bytes=most_bytes)
         try:
             expected = directory.listed(sums, name)
         except ArtifactError:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from bootstrap.adapters.first_page import out_of_date
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
-from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableObjectError
 
 if TYPE_CHECKING:
     from kubernetes.client.api_client import ApiClient
@@ -27,6 +27,11 @@ CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 _POOL_SIZE = 32
 _HTTPS_PORT = 443
+MOST_BYTES = 64 << 20
+"""Of an answer: some ten times what the list of a thousand nodes takes; memory is not filled with more."""
+MOST_LINE_BYTES = 8 << 20
+"""Of an event of a watch: etcd takes no object of more than 1.5 MiB."""
+_CHUNK = 1 << 16
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses of an API server that starts, stops or is busy."""
 
@@ -88,7 +93,7 @@ class KubeHttp:
         """
         with self._converted():
             response = self._call(method, path, READ_TIMEOUT_S, body=body, content_type=content_type)
-            data = bytes(response.response.data)
+            data = self._whole(response.response)
         answer = Answer(status=response.status, text=data.decode(errors="replace"), at=_date(response.headers))
         self.check(answer, accepted)
         return answer
@@ -101,11 +106,24 @@ class KubeHttp:
             raw = response.response
             try:
                 if response.status != 200:
-                    text = bytes(raw.data).decode(errors="replace")
+                    text = self._whole(raw).decode(errors="replace")
                     self.check(Answer(status=response.status, text=text, at=_date(response.headers)), frozenset())
                 yield Stream(raw)
             finally:
                 raw.close()
+
+    def _whole(self, raw: Any) -> bytes:  # noqa: ANN401 - urllib3's response
+        """All of an answer; its connection is free again. Raises KubernetesError for one without end."""
+        data = bytearray()
+        for chunk in raw.stream(_CHUNK, decode_content=True):
+            data += chunk
+            if len(data) > MOST_BYTES:
+                raw.close()
+                raise UnreadableObjectError(
+                    f"the Kubernetes API at {self.server} sent more than {MOST_BYTES >> 20} MiB for one answer"
+                )
+        raw.release_conn()
+        return bytes(data)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -121,13 +139,23 @@ class KubeHttp:
             headers["Content-Type"] = content_type
         if self._credentials.token:
             headers["Authorization"] = f"Bearer {self._credentials.token}"
-        return self._api_client().call_api(
+        asked = f"{self._credentials.server}{path}"
+        response = self._api_client().call_api(
             method,
-            f"{self._credentials.server}{path}",
+            asked,
             header_params=headers,
             body=body,
             _request_timeout=(CONNECT_TIMEOUT_S, read_s),
         )
+        sent_to = response.headers.get("Location")
+        if sent_to and 300 <= response.status < 400:
+            response.response.close()
+            raise KubernetesError(
+                f"{self.server} redirects to another address",
+                details=f"{asked} answered HTTP {response.status} and sends on to {sent_to}",
+                resolution="redirects are not followed, since no Kubernetes API redirects: what stands before it?",
+            )
+        return response
 
     def _api_client(self) -> ApiClient:
         with self._lock:
@@ -139,6 +167,7 @@ class KubeHttp:
                 configuration = Configuration()
                 configuration.host = self._credentials.server
                 # urllib3 would try three times and warn of each; waiting is the caller's, who knows its deadline.
+                # False keeps it from following redirects, too.
                 configuration.retries = False
                 configuration.connection_pool_maxsize = _POOL_SIZE
                 client = ApiClient(configuration)
@@ -195,6 +224,8 @@ class Stream:
         rest = b""
         for chunk in self._raw.stream(amt=None, decode_content=False):
             *whole, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MOST_LINE_BYTES:
+                raise UnreadableObjectError("the Kubernetes API sent an event without end")
             for line in whole:
                 if line.strip():
                     yield line.decode(errors="replace")

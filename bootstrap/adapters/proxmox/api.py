@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from bootstrap.adapters.proxmox import products, tls
 from bootstrap.adapters.proxmox.answers import answer as reading_of
+from bootstrap.adapters.proxmox.bounded import refused_answer
 from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
 from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
@@ -188,6 +189,9 @@ class Api:
         self._session.close()
 
     def _unanswered(self, error: requests.exceptions.RequestException, *, what: str) -> HypervisorError:
+        refused = refused_answer(error, what=what, where=f"{self._host}:{self._port}")
+        if refused is not None:
+            return refused
         if isinstance(error, requests.exceptions.SSLError) and _speaks_no_tls(error):
             return AuthenticationError(
                 f"what answers at {self._host}:{self._port} does not speak HTTPS",

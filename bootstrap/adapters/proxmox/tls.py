@@ -14,6 +14,7 @@ from urllib3.exceptions import InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
 from bootstrap.adapters.first_page import out_of_date
+from bootstrap.adapters.proxmox.bounded import read_whole
 from bootstrap.errors import AuthenticationError
 from bootstrap.model.endpoint import TlsSpec
 
@@ -42,6 +43,10 @@ class ContextAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
         """Hand context and fingerprint on to urllib3."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context, assert_fingerprint=self._fingerprint)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
+        """Send, and read the answer as far as it may go, see `bounded.read_whole`."""
+        return read_whole(super().send(request, *args, **{**kwargs, "stream": True}))
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: object, cert: object = None

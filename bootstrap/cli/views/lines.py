@@ -43,8 +43,10 @@ class QuietView:
         self._stream = stream
         self._colour = colour
 
-    def event(self, _event: Event) -> None:
-        """Show nothing."""
+    def event(self, event: Event) -> None:
+        """Show a warning about danger, and nothing else."""
+        if isinstance(event, Warned) and event.danger:
+            self._line(f"warning: {event.subject}: {event.message}")
 
     def text(self, _text: str) -> None:
         """Show nothing."""
