@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from bootstrap.inventory.kinds import RefusedError
+
+MAX_BYTES: Final = 1024 * 1024
+"""Of an inventory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,40 @@ class Places:
         if path.parts[:1] == ("~",) and home:
             return Path(home, *path.parts[1:])
         return (self.base / path).absolute()
+
+
+def read_found(path: Path) -> bytes:
+    """A file's content, where nobody asked for this file by name; read from the very file that was looked at.
+
+    Raises:
+        RefusedError: It, or the link to it, is somebody else's: neither ours nor root's, or others may write into it.
+        OSError: It cannot be read.
+    """
+    link = path.lstat()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        there = os.fstat(descriptor)
+        problem = _others(link, there)
+        if problem:
+            raise RefusedError(
+                f"{path} was found here, and {problem}: it says which server gets the API token",
+                f"look what is in it; if that is meant: -i {path}",
+            )
+        return file.read(MAX_BYTES + 1)
+
+
+def _others(link: os.stat_result, there: os.stat_result) -> str:
+    """What makes a file somebody else's; empty where it is ours.
+
+    A group may write where it is our own first one: where each user has a group, new files are often of mode 0664.
+    """
+    owners = {facts.st_uid for facts in (link, there)} - {os.geteuid(), 0}
+    if owners:
+        return f"belongs to the user {owners.pop()}, not to you"
+    if not stat.S_ISREG(there.st_mode):
+        return "is no regular file"
+    writable = there.st_mode & stat.S_IWOTH or (there.st_mode & stat.S_IWGRP and there.st_gid != os.getegid())
+    return f"others may write into it (mode {stat.S_IMODE(there.st_mode):04o})" if writable else ""
 
 
 def read_text(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ from bootstrap.inventory import table
 from bootstrap.inventory.build import build_endpoint, build_spec
 from bootstrap.inventory.checks import check
 from bootstrap.inventory.document import Broken, Mapping, Node, compose
-from bootstrap.inventory.files import Places
+from bootstrap.inventory.files import MAX_BYTES, Places, read_found
+from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.outside import (
     ENV_ENDPOINT,
     NO_OVERRIDES,
@@ -27,7 +29,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 
 DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
-MAX_BYTES: Final = 1024 * 1024
 _NO_FILE: Final = "the environment"
 
 
@@ -59,13 +60,16 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
         The inventory, complete.
 
     Raises:
-        InventoryError: With every problem there is, by line.
+        InventoryError: With every problem there is, by line; also where a file that was found in the current directory
+            is somebody else's, who would choose where the token goes.
     """
-    if path is None and DEFAULT_FILE.exists():
+    found = path is None and DEFAULT_FILE.exists()
+    if found:
         path = DEFAULT_FILE
     source = str(path) if path is not None else _NO_FILE
     problems = Problems()
-    tree: Node = _read(path, problems) if path is not None else Mapping()
+    read = read_found if found else Path.read_bytes
+    tree: Node = _read(path, read, problems) if path is not None else Mapping()
     if isinstance(tree, Broken):
         raise InventoryError(source, problems.in_order())
     if isinstance(tree, Mapping):
@@ -102,9 +106,12 @@ def _finish(root: Values, source: str, places: Places, overrides: Overrides, pro
     return Inventory(spec=spec, endpoint=endpoint, source=source)
 
 
-def _read(path: Path, problems: Problems) -> Node:
+def _read(path: Path, read: Callable[[Path], bytes], problems: Problems) -> Node:
     try:
-        raw = path.read_bytes()
+        raw = read(path)
+    except RefusedError as refused:
+        problems.add(Where(path=""), refused.message, refused.hint)
+        return Broken()
     except FileNotFoundError:
         problems.add(Where(path=""), "there is no such file", "the examples under inventories/ are ready to copy")
         return Broken()

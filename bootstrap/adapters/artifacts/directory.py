@@ -6,32 +6,27 @@ DIR/v1.33.3+k3s1/k3s  DIR/v1.34.1+k3s1/k3s  ...      several, each in a director
 
 from __future__ import annotations
 
-import os
-import platform
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from bootstrap.adapters.artifacts import layout
+from bootstrap.adapters.artifacts.stated import stated_version
 from bootstrap.errors import ArtifactError
 from bootstrap.planning.versions import is_prerelease, is_release, parse_version
 from bootstrap.ports import Artifact
 
-_SAYS = re.compile(r"^k3s version (\S+)", re.MULTILINE)
 TESTING = "testing"
 """k3s's channel of pre-releases."""
 
 _MINOR = re.compile(r"v\d+\.\d+")
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-_RUN_TIMEOUT_S = 20
 
 
 def version_of(path: Path, *, wanted: str | None, channel: str = "") -> str:
     """The version that is to be taken from an artifact directory.
 
-    Of one release it is what a file `version` (or `VERSION`) in it says, else what its binary says if it runs on this
-    machine, else `wanted`. Of several it is the wanted one, or the newest of the channel where that is a minor
+    Of one release it is what a file `version` (or `VERSION`) in it says, else what its binary says in its bytes (it
+    is never run), else `wanted`. Of several it is the wanted one, or the newest of the channel where that is a minor
     version (`v1.34`), else the newest; a pre-release only where it is wanted by name, or for the channel `testing`.
 
     Args:
@@ -151,9 +146,8 @@ def _version_of_one(path: Path, *, wanted: str | None) -> str:
         if wanted is None:
             raise ArtifactError(
                 f"cannot tell which k3s version {path} holds",
-                details="there is no file `version` in it, and its binary cannot be run on this machine",
-                resolution="name it in the inventory (k3s.version), write it to a file `version` beside the binary, or "
-                "make a binary of this machine's architecture executable",
+                details="there is no file `version` in it, and its binary names no version, or several",
+                resolution="name it in the inventory (k3s.version), or write it to a file `version` beside the binary",
             )
         return wanted
     if wanted is not None and found != wanted:
@@ -234,22 +228,10 @@ def _version_file(path: Path) -> str | None:
 
 
 def _said_by_binary(path: Path) -> str | None:
-    """What a binary (or script) that this machine can run says; it runs only if its checksum is right."""
-    arch = _MACHINES.get(platform.machine())
-    if arch is None:
-        return None
-    binary = path / layout.binary_name(arch)
-    if not binary.is_file():
-        return None
-    _verified(binary, expected=listed(path / layout.list_name(arch), binary.name))
-    if not os.access(binary, os.X_OK):
-        return None
-    try:
-        said = subprocess.run(
-            [binary.absolute(), "--version"], capture_output=True, text=True, timeout=_RUN_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        # Another system's binary, a script whose interpreter is not here: it cannot tell, which is no failure.
-        return None
-    found = _SAYS.search(said.stdout)
-    return found.group(1) if found else None
+    """What a binary (or script) says in its own bytes; it is not run, and believed only if its checksum is right."""
+    for arch in layout.ARCHES:
+        binary = path / layout.binary_name(arch)
+        if binary.is_file():
+            _verified(binary, expected=listed(path / layout.list_name(arch), binary.name))
+            return stated_version(binary)
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -105,6 +107,74 @@ def test_a_file_of_the_default_name_in_the_current_directory_is_taken(
     Path("homelab-k8s.yaml").write_text("cluster: found\n", encoding="utf-8")
     inventory = load_inventory(None, environ=ENVIRON)
     assert (inventory.spec.name, inventory.source) == ("found", "homelab-k8s.yaml")
+
+
+STRANGER = 12345
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+
+
+def of_a_stranger(file: Path) -> None:
+    os.chown(file, STRANGER, -1)
+
+
+def for_anybody_to_write(file: Path) -> None:
+    file.chmod(0o646)
+
+
+def for_a_group_to_write(file: Path) -> None:
+    os.chown(file, -1, STRANGER)
+    file.chmod(0o664)
+
+
+def linked_by_a_stranger(file: Path) -> None:
+    file.rename("ours.yaml")
+    file.symlink_to("ours.yaml")
+    os.lchown(file, STRANGER, -1)
+
+
+def a_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param(of_a_stranger, "belongs to the user 12345", marks=needs_root),
+        pytest.param(for_anybody_to_write, "others may write into it (mode 0646)"),
+        pytest.param(for_a_group_to_write, "others may write into it (mode 0664)", marks=needs_root),
+        pytest.param(linked_by_a_stranger, "belongs to the user 12345", marks=needs_root),
+        pytest.param(a_pipe, "is no regular file"),
+    ],
+)
+def test_somebody_elses_file_in_the_current_directory_is_not_taken_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None], problem: str
+) -> None:
+    """In /tmp, say, it named an endpoint of theirs, which was sent the token of our environment."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("homelab-k8s.yaml")
+    file.write_text("proxmox: {endpoint: 'https://192.0.2.66'}\n", encoding="utf-8")
+    change(file)
+    with pytest.raises(InventoryError) as caught:
+        load_inventory(None, environ=ENVIRON)
+    (found,) = caught.value.problems
+    assert problem in found.message
+    assert found.hint.endswith("-i homelab-k8s.yaml")
+    if file.is_file():
+        assert load_inventory(file, environ=ENVIRON).endpoint.url == "https://192.0.2.66:8006"
+
+
+@needs_root
+@pytest.mark.parametrize("mode", [0o644, 0o664])
+def test_a_file_that_our_own_group_may_write_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("homelab-k8s.yaml")
+    file.write_text("cluster: found\n", encoding="utf-8")
+    os.chown(file, 0, os.getegid())
+    file.chmod(mode)
+    assert load_inventory(None, environ=ENVIRON).spec.name == "found"
 
 
 def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None:
