@@ -8,6 +8,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
+from bootstrap.planning.claims import claim_lines
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
@@ -30,6 +31,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         *([str(observed.lost_quorum)] if observed.lost_quorum is not None else []),
         *lines(spec, observed),
         *twin_lines(spec, observed),
+        *claim_lines(spec, observed),
         *_broken(observed, _without_settings(spec, observed, wanted)),
         *_missing(spec, observed, wanted),
         *_unasked(spec, observed),

@@ -36,6 +36,23 @@ def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> 
     assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
 
 
+def test_a_worker_that_claims_the_server_s_address_is_a_problem(run: Run, world: World) -> None:
+    """By its guest agent, which says what whoever is root there likes."""
+    run(*UP)
+    server, worker = world.vm_named("demo-cp-1"), world.vm_named("demo-workers-1")
+    assert server is not None
+    assert worker is not None
+    worker.moved = int(server.address) - int(worker.address)
+    result = run(*STATUS)
+    assert result.exit_code == 1
+    said = " ".join(result.stdout.split())
+    assert (
+        f"demo-cp-1 (vmid {server.vmid} on {server.pve_node}, by its guest agent) and demo-workers-1 (vmid "
+        f"{worker.vmid} on {worker.pve_node}, by its guest agent) claim the address {server.address}"
+    ) in said
+    assert "`homelab-k8s replace demo-cp-1` or `homelab-k8s replace demo-workers-1`" in said
+
+
 def test_status_tells_what_the_cluster_runs_on(run: Run, world: World) -> None:
     run("up", "--cluster", "demo", "--workers", "0", "--control-planes", "3")
     made = datetime.fromtimestamp(world.ports.processes.unix_s() - 7200, UTC)

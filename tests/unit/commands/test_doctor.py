@@ -190,6 +190,13 @@ def twins(world: World) -> None:
     world.machine_ids.update({"demo-cp-1": "ab" * 16, "demo-workers-1": "ab" * 16})
 
 
+def claim_the_servers_address(world: World) -> None:
+    server, worker = world.vm_named("demo-cp-1"), world.vm_named("demo-workers-1")
+    assert server is not None
+    assert worker is not None
+    worker.moved = int(server.address) - int(worker.address)
+
+
 THREE = cluster(servers=3, agents=1)
 OF_ALL = tuple(name for name in NAMES[1:] if name != "k3s")
 OF_TLS = tuple(name for name in OF_ALL if name not in ("tls", "clocks", "pve-certificate"))
@@ -243,6 +250,7 @@ CASES = [
                                                 resolution="put the release's own file there"))),
     Case("lock", Verdict.WARNING, "held by you@laptop (process 7), at `down`", "the next `up` or `down`", held),
     Case("cluster", Verdict.FAILED, "demo-workers-1 is powered off", "`homelab-k8s up`", changed(power_off), THREE),
+    Case("cluster", Verdict.FAILED, "claim the address", "`homelab-k8s up`", changed(claim_the_servers_address), THREE),
     Case("cluster", Verdict.FAILED, "the Kubernetes API could not be asked", "`homelab-k8s up`",
          changed(hide_the_api), THREE),
     Case("machines", Verdict.FAILED, "demo-cp-1 and demo-workers-1 have one machine-id", "truncate -s 0",
