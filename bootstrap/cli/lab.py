@@ -234,7 +234,12 @@ def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
             resolution="pip install 'homelab-k8s[lab]'",
         )
     with _converted():
-        info = control.start(options, k3s=k3s, progress=lambda line: session.sink(Told(message=f"lab: {line}")))
+        info = control.start(
+            options,
+            k3s=k3s,
+            environ=session.environment(),
+            progress=lambda line: session.sink(Told(message=f"lab: {line}")),
+        )
     _known(session, info)
     return info
 

@@ -53,6 +53,16 @@ class Masker:
             if SECRET_NAME.search(name):
                 self.add(value)
 
+    def without_secrets(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """An environment for programs that we start: what is secret by its name or is known to be is left out."""
+        from bootstrap.cli.secret_patterns import SECRET_NAME
+
+        return {
+            name: value
+            for name, value in environ.items()
+            if not name.startswith("PROXMOX_") and not SECRET_NAME.search(name) and self.known(value) == value
+        }
+
     def known(self, text: str) -> str:
         """The text without the secrets that are known."""
         for secret in self._known:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -54,7 +54,7 @@ def ssh(
         login = work.look(lambda: work.homelab.login_to(machine))
         if login.trusted:
             work.session.sink(Warned(subject=login.machine, message=login.trusted))
-    _become(login.ssh(_line(command or ()), forward_agent=forward_agent))
+    _become(login.ssh(_line(command or ()), forward_agent=forward_agent), work.session.environment())
 
 
 def execute(
@@ -138,7 +138,7 @@ def logs(
             return
         _check_ssh()
         argv = work.look(lambda: work.homelab.journal_ssh(machine, wish))
-    _become(argv)
+    _become(argv, work.session.environment())
 
 
 def _line(words: Sequence[str]) -> str:
@@ -187,10 +187,10 @@ def _check_ssh() -> None:
         )
 
 
-def _become(argv: Sequence[str]) -> NoReturn:
+def _become(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Let another program take this process's place: terminal, signals and exit code are its own."""
     sys.stdout.flush()
     sys.stderr.flush()
     # Python ignores it, and what is ignored stays so in the program that follows.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.execvp(argv[0], list(argv))  # noqa: S606 - no shell is wanted: ssh gets its arguments as they are
+    os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606 - no shell is wanted: ssh gets its arguments as they are

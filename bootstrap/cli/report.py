@@ -50,9 +50,16 @@ def report(
         write_output(path, page)
         session.result(str(path))
         if show is Open.YES or (show is Open.AUTO and _has_desktop()):
-            import webbrowser
+            _browse(path.absolute().as_uri(), session.environment())
 
-            webbrowser.open(path.absolute().as_uri())
+
+def _browse(url: str, environment: dict[str, str]) -> None:
+    """Show a page: a browser keeps the environment that it is started with, and hands it on."""
+    import subprocess
+
+    code = "import sys, webbrowser; webbrowser.open(sys.argv[1])"
+    # Isolated: no module of the current directory is taken for Python's own.
+    subprocess.run([sys.executable, "-I", "-c", code, url], env=environment, check=False)
 
 
 def _has_desktop() -> bool:

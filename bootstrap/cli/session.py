@@ -100,6 +100,10 @@ class Session:
         """The log's path, or None where none is written."""
         return str(self._log.path) if self._log.path else None
 
+    def environment(self) -> dict[str, str]:
+        """The environment for programs that we start, without the secrets that ours holds."""
+        return self.masker.without_secrets(os.environ)
+
     def sink(self, event: Event) -> None:
         """Take an event: to the log, the recording and the view."""
         logger.debug("%r", event, exc_info=event.error if isinstance(event, StepFailed) else None)

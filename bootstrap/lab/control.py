@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
@@ -35,7 +35,13 @@ def status() -> LabInfo | None:
     return lab_places().read_info()
 
 
-def start(options: LabOptions, *, progress: Progress, k3s: K3sRequest | None = None) -> LabInfo:
+def start(
+    options: LabOptions,
+    *,
+    progress: Progress,
+    k3s: K3sRequest | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> LabInfo:
     """Start the lab, and return once its API answers. A lab that runs already is left as it is.
 
     Args:
@@ -44,6 +50,7 @@ def start(options: LabOptions, *, progress: Progress, k3s: K3sRequest | None = N
             takes minutes.
         k3s: Which k3s its clusters are to run, if it can be had; of no account where a lab runs already. None: the
             stand-in.
+        environ: The environment of the lab and of all that it starts; None for ours.
 
     Raises:
         LabError: It cannot start, or runs with other options.
@@ -71,7 +78,8 @@ def start(options: LabOptions, *, progress: Progress, k3s: K3sRequest | None = N
                 )
             progress("clearing away what a killed lab left")
             _sweep(places, known.kind)
-        return _spawn(options, k3s=k3s or K3sRequest(), places=places, progress=progress)
+        given = os.environ if environ is None else environ
+        return _spawn(options, k3s=k3s or K3sRequest(), places=places, environ=given, progress=progress)
 
 
 def stop() -> bool:
@@ -95,7 +103,9 @@ def stop() -> bool:
     return known is not None
 
 
-def _spawn(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, progress: Progress) -> LabInfo:
+def _spawn(
+    options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, environ: Mapping[str, str], progress: Progress
+) -> LabInfo:
     reading, writing = os.pipe()
     command = [
         *(sys.executable, "-m", "bootstrap.lab.daemon", "--dir", str(places.directory)),
@@ -103,12 +113,12 @@ def _spawn(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, progress:
     ]
     # The daemon must find this very package, also where it was started from a checkout.
     package_root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (package_root, os.environ.get("PYTHONPATH"))))
+    path = os.pathsep.join(filter(None, (package_root, environ.get("PYTHONPATH"))))
     with places.log.open("wb") as log:
         places.log.chmod(0o600)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writing,), cwd="/",
-            start_new_session=True, env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True, env={**environ, "PYTHONPATH": path},
         )  # fmt: skip
     os.close(writing)
     ready = False

@@ -37,6 +37,17 @@ def test_without_a_lab_there_is_nothing_to_use_or_stop(lab: None) -> None:
     assert "error: no lab runs" in result.stderr
 
 
+def test_a_lab_gets_no_secret_of_the_environment(lab: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on when we have ended, and starts programs, QEMU among them."""
+    monkeypatch.setenv("PROXMOX_VE_API_TOKEN", "root@pam!x=not-for-the-lab")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-for-the-lab")
+    assert typed("lab", "start", "--guests", "none").exit_code == 0
+    pid = json.loads(typed("lab", "status", "-o", "json").stdout)["pid"]
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"HOMELAB_K8S_LAB_DIR=" in environment
+    assert b"not-for-the-lab" not in environment
+
+
 def test_a_lab_is_as_large_and_as_slow_as_asked_for(lab: None, tmp_path: Path) -> None:
     size = ("--cores", "6", "--memory", "24GiB", "--delays", "agent=3..4")
     result = typed("lab", "start", "--guests", "none", *size)
