@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help setup packages lint types test bench demo clean
+.PHONY: help setup lock packages lint types test bench demo clean
 
 help: ## Show this text
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -13,6 +13,9 @@ setup: .venv/.ready ## Make the virtual environment in .venv
 .venv/.ready: pyproject.toml constraints.txt .ci/setup
 	@.ci/setup venv
 	@touch $@
+
+lock: .venv/.ready ## Pin the newest releases of all dependencies, with hashes, in constraints.txt
+	@$(BIN)/python .ci/lock.py
 
 packages: ## Install the Debian packages that the lab and the checks need (as root)
 	@.ci/setup packages
