@@ -115,6 +115,7 @@ def _cluster_facts(status: ClusterStatus) -> Document:
         }
         if snapshots
         else None,
+        "worker_token": str(status.worker_token.value) if status.worker_token else None,
         "at_work": status.at_work or None,
         "maintenance": dict(status.maintenance),
     }

@@ -10,6 +10,7 @@ from bootstrap.cli.tables import age_text, counted, memory, render_table, role_t
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
+    from bootstrap.planning.worker_token import WorkerToken
 
 _WIDTH = 100
 _READY = {True: "yes", False: "no", None: "unknown"}
@@ -89,9 +90,18 @@ def _facts(status: ClusterStatus) -> list[tuple[str, str]]:
         found.append(("certificate", f"{says} ({status.certificate.machine})"))
     if status.snapshots is not None:
         found.append(("snapshots", _snapshots(status)))
+    if status.worker_token is not None:
+        found.append(("worker token", worker_token_text(status.worker_token)))
     if status.maintenance:
         found.append(("maintenance", ", ".join(f"{name} ({by})" for name, by in status.maintenance)))
     return found
+
+
+def worker_token_text(token: WorkerToken) -> str:
+    """Which token workers hold, with what is to be done about it."""
+    from bootstrap.planning.worker_token import REMEDY, WorkerToken
+
+    return str(token) if token is WorkerToken.AGENT else f"{token}: {REMEDY}"
 
 
 def _snapshots(status: ClusterStatus) -> str:

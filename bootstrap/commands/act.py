@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 
 from bootstrap.commands.lock import ClusterLock
@@ -10,10 +9,12 @@ from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.commands.unfinished import begin
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
+from bootstrap.execution.identity import new_token
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.tokens import AGENT_TOKEN, TOKEN, ClusterTokens
 from bootstrap.planning.unfinished import Intention
 from bootstrap.ports import Ports
 from bootstrap.waiting import telling
@@ -60,8 +61,8 @@ def run_locked(
             sink(Warned(subject=spec.name, message=note))
         if fresh.lanes:
             begin(plan.command, intention, spec.name, ports)
-        token = cluster_token(spec.name, ports) if fresh.lanes else ""
-        report = run_plan(fresh, spec, ports, token=token, sink=sink, options=options)
+        tokens = cluster_tokens(spec.name, ports) if fresh.lanes else ClusterTokens(server="")
+        report = run_plan(fresh, spec, ports, token=tokens.server, agent_token=tokens.agent, sink=sink, options=options)
     lock.check()
     report.raise_failures()
     return report
@@ -79,11 +80,16 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
         )
 
 
-def cluster_token(cluster: ClusterName, ports: Ports) -> str:
-    """The cluster's token in its short form, made before the first machine boots and kept until `down`."""
-    known = ports.state.read(cluster, "token")
+def cluster_tokens(cluster: ClusterName, ports: Ports) -> ClusterTokens:
+    """The cluster's tokens in their short form, made before the first machine boots and kept until `down`.
+
+    A cluster that is known here without a token for agents is one of an earlier release: `rotate token` gives it one.
+    """
+    known = ports.state.read(cluster, TOKEN)
     if known:
-        return known.strip().rpartition(":")[2]
-    token = secrets.token_hex(32)
-    ports.state.write(cluster, "token", token)
-    return token
+        return ClusterTokens(server=known, agent=ports.state.read(cluster, AGENT_TOKEN) or "").short()
+    tokens = ClusterTokens(server=new_token(), agent=new_token())
+    # The agents' first: of a run that is killed in between both are made anew.
+    ports.state.write(cluster, AGENT_TOKEN, tokens.agent)
+    ports.state.write(cluster, TOKEN, tokens.server)
+    return tokens

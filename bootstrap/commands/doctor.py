@@ -32,9 +32,10 @@ from bootstrap.planning.sources import all_bases
 from bootstrap.planning.template_wants import check_planned, with_planned
 from bootstrap.planning.templates import matching_templates
 from bootstrap.planning.up import plan_up
+from bootstrap.planning.worker_token import worker_token
 from bootstrap.ports import EndpointFacts, Ports
 
-SEES_VMS = frozenset({"template", "lock", "cluster", "machines", "api-certificate", "etcd-disk"})
+SEES_VMS = frozenset({"template", "lock", "cluster", "machines", "api-certificate", "etcd-disk", "worker-token"})
 """Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -94,6 +95,7 @@ class _Doctor:
             ("pve-certificate", ("endpoint",), self._pve_certificate),
             ("api-certificate", ("token",), self._api_certificate),
             ("etcd-disk", ("token",), self._etcd_disk),
+            ("worker-token", ("token",), lambda: checks_live.check_worker_token(worker_token(self._observed))),
         )
         for name, needs, look in table:
             self._done[name] = self._check(name, needs, look)

@@ -23,7 +23,7 @@ from bootstrap.commands.up import (
 )
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
-from bootstrap.execution.identity import IDENTITY
+from bootstrap.execution.identity import IDENTITY, new_token
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -47,6 +47,7 @@ from bootstrap.planning.rebuild import (
     without_machines,
 )
 from bootstrap.planning.tokens import (
+    AGENT_TOKEN,
     OLD_TOKENS,
     TOKEN,
     parse_old_tokens,
@@ -57,7 +58,7 @@ from bootstrap.planning.tokens import (
 from bootstrap.planning.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.ports import Ports
 
-_SECRETS = ("token", "kubeconfig", IDENTITY)
+_SECRETS = (TOKEN, AGENT_TOKEN, "kubeconfig", IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +268,9 @@ def _tear_down(
         _keep_token(spec, ports)
         for item in _SECRETS:
             ports.state.write(spec.name, item, "")
+    elif not ports.state.read(spec.name, AGENT_TOKEN):
+        # No machine is left that has the servers' token only because it had to.
+        ports.state.write(spec.name, AGENT_TOKEN, new_token())
     write_rebuild(spec.name, replace(rebuild, stage=Stage.BUILDING), ports)
 
 

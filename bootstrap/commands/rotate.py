@@ -18,7 +18,7 @@ from bootstrap.planning.access import needed_server
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rotate import plan_rotate
-from bootstrap.planning.tokens import NEXT_TOKEN
+from bootstrap.planning.tokens import NEXT_AGENT_TOKEN, NEXT_TOKEN
 from bootstrap.planning.unfinished import Intention
 from bootstrap.ports import GuestScript, Ports
 
@@ -54,7 +54,8 @@ def run_rotate(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, 
         intention=Intention(command="rotate", again="rotate token", since=ports.processes.utc_text()),
     )
     # Until now a run that was cut off would have been finished with this token, not with a third one.
-    ports.state.write(spec.name, NEXT_TOKEN, "")
+    for item in (NEXT_AGENT_TOKEN, NEXT_TOKEN):  # in this order: the second says that one is under way
+        ports.state.write(spec.name, item, "")
     finish(spec.name, ports)
     return report
 

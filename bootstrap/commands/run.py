@@ -34,7 +34,14 @@ class RunOptions:
 
 
 def run_plan(
-    plan: Plan, spec: ClusterSpec, ports: Ports, *, token: str, sink: EventSink, options: RunOptions
+    plan: Plan,
+    spec: ClusterSpec,
+    ports: Ports,
+    *,
+    token: str,
+    agent_token: str = "",
+    sink: EventSink,
+    options: RunOptions,
 ) -> Report:
     """Run a plan and end its connections. Failures are in the report."""
     findings = Findings(plan)
@@ -45,6 +52,7 @@ def run_plan(
         findings=findings,
         pacing=AgentPacing(first_ask_s=options.timeouts.first_ask_s),
         token=token,
+        agent_token=agent_token,
         kubeconfig=options.kubeconfig,
         timeouts=options.timeouts,
         deadline_s=ports.clock.now_s() + options.timeouts.run_s,

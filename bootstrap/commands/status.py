@@ -28,6 +28,7 @@ from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.problems import problems_of, standing_state, vm_state
 from bootstrap.planning.snapshot_keeping import is_own
 from bootstrap.planning.unfinished import unfinished_line
+from bootstrap.planning.worker_token import WorkerToken, worker_token
 from bootstrap.ports import MissingPrivileges, Ports
 
 STATUS_FORMAT = 1
@@ -147,6 +148,7 @@ class ClusterStatus:
         snapshots: None where the API could not be asked, or with sqlite.
         at_work: Who works on the cluster now, by its marker; empty where nobody does.
         maintenance: Proxmox nodes that get no new machine for now, and who says so.
+        worker_token: Which token workers hold; None where no server tells.
     """
 
     cluster: ClusterName
@@ -158,6 +160,7 @@ class ClusterStatus:
     snapshots: SnapshotsStatus | None = None
     at_work: str = ""
     maintenance: tuple[tuple[PveNodeName, str], ...] = ()
+    worker_token: WorkerToken | None = None
 
     @property
     def healthy(self) -> bool:
@@ -215,6 +218,7 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
         datastore=_datastore(observed),
         maintenance=tuple(sorted(in_maintenance(spec, observed).items())),
+        worker_token=worker_token(observed),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from bootstrap.errors import HomelabError, KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.findings import ClusterAccess
+from bootstrap.execution.identity import put_passwords
 from bootstrap.execution.k3s_steps import CLUSTER, gain_access, install, put_right, writes
 from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
@@ -18,6 +19,7 @@ from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, Stop
 from bootstrap.planning.snapshots import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
 from bootstrap.planning.tokens import (
     OLD_TOKENS,
+    ClusterTokens,
     check_token,
     parse_old_tokens,
     render_old_tokens,
@@ -55,7 +57,8 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     note = _note_beside(source)
     token = _token_of(source, name, note, context)
     etcd = not name.endswith(SQLITE)
-    install(machine, shell, context, token=token, etcd=etcd, join=None, alone=True)
+    tokens = ClusterTokens(server=token, agent=context.agent_token)
+    install(machine, shell, context, tokens=tokens, etcd=etcd, join=None, alone=True)
     if source is not None:
         shell.upload(source, name=SENT)
     place = "sent" if source else "s3" if step.s3 else "disk"
@@ -69,9 +72,12 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     context.findings.restored.put(machine.name, True)
     _serve(machine, shell, lane, context, restart=False)
     access = gain_access(machine, shell, context)
+    if access.agent_token:
+        # The agents' token stays what it is, whatever the data has: until it has it too, no start but ours succeeds.
+        put_passwords(shell, token, context)
     note_text = _tidy(access, machine, shell, lane, context)
     moves = not etcd and context.spec.control_plane.count > 1
-    install(machine, shell, context, token=token, etcd=etcd or moves, join=None)
+    install(machine, shell, context, tokens=tokens, etcd=etcd or moves, join=None)
     _serve(machine, shell, lane, context, restart=True)
     if moves:
         await_etcd(machine, lane, context)
@@ -158,4 +164,4 @@ def rejoin_server(step: RejoinServer, lane: str, context: RunContext) -> Done:
 def _join_settings(machine: MachineSpec, shell: GuestShell, access: ClusterAccess, context: RunContext) -> None:
     """First, since a server without its data and without another to join would begin a cluster of its own."""
     join = context.spec.vip.address if context.spec.vip else access.address
-    install(machine, shell, context, token=access.token, etcd=False, join=join)
+    install(machine, shell, context, tokens=access.tokens, etcd=False, join=join)

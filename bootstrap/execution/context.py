@@ -64,6 +64,7 @@ class RunContext:
     Attributes:
         pacing: When to ask which guest agent.
         token: The cluster's token, ours, made before the first machine boots; never in an event or error.
+        agent_token: The same that agents join with; empty where that is `token` or not known.
         deadline_s: End of the whole run in the clock's seconds.
         emit: Takes events from any thread.
         stop: Set on Ctrl-C.
@@ -74,6 +75,7 @@ class RunContext:
     findings: Findings
     pacing: AgentPacing
     token: str = field(repr=False)
+    agent_token: str = field(default="", repr=False)
     kubeconfig: KubeconfigTarget = field(default_factory=KubeconfigTarget)
     timeouts: Timeouts = field(default_factory=Timeouts)
     deadline_s: float

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.planning.plan import Plan, VmPlace
+from bootstrap.planning.tokens import ClusterTokens
 from bootstrap.ports import Artifact, GuestShell, KubeApi
 
 if TYPE_CHECKING:
@@ -103,13 +104,20 @@ class ClusterAccess:
     Attributes:
         address: The server that answers.
         token: Full token with the CA's hash.
+        agent_token: That of agents, likewise; empty where they have the servers'.
         kubeconfig: YAML text with the reachable address; the cluster's name throughout.
     """
 
     address: IPv4Address
     token: str = field(repr=False)
+    agent_token: str = field(default="", repr=False)
     kubeconfig: str = field(repr=False)
     kube: KubeApi
+
+    @property
+    def tokens(self) -> ClusterTokens:
+        """Both, as machines join with them."""
+        return ClusterTokens(server=self.token, agent=self.agent_token)
 
 
 class Findings:

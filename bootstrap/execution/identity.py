@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass, field
 
 from bootstrap.errors import HomelabError
 from bootstrap.execution.context import RunContext
+from bootstrap.planning.tokens import short_form
 from bootstrap.ports import GuestScript, GuestShell
 
 IDENTITY = "identity"
 """State item: where it is there, a first server that has never run begins with it."""
 
 _FORMAT = 1
+_BYTES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,11 @@ class Identity:
 
     token: str = field(repr=False)
     tls: str = field(repr=False)
+
+
+def new_token() -> str:
+    """A random token in its short form."""
+    return secrets.token_hex(_BYTES)
 
 
 def render_identity(identity: Identity) -> str:
@@ -46,6 +54,17 @@ def parse_identity(text: str) -> Identity:
             details=f"{type(error).__name__}: {error}",
             resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
         ) from error
+
+
+def put_passwords(shell: GuestShell, token: str, context: RunContext) -> None:
+    """Have the passwords that a server was started with in the cluster's data, by giving it the token that it has.
+
+    k3s goes by the unit's environment at each start and writes cred/passwd, but puts it into the data with a rotation
+    of the token alone; a file that is newer than the data is fatal at the start after next (k3s: pkg/cluster/
+    bootstrap.go, pkg/server/handlers/token.go).
+    """
+    script = GuestScript(name="rotate-token.sh", secret_files=(("new-token", short_form(token)),))
+    shell.run(script, timeout_s=context.timeouts.script_s)
 
 
 def inherit(shell: GuestShell, context: RunContext) -> str | None:

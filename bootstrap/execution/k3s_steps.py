@@ -15,12 +15,12 @@ from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.readiness import Readiness, addresses_in
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import Starting, await_api, check_stays_up, run_script, serves, start_unit
-from bootstrap.model.machine import MachineSpec
+from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.kubeconfig import build_kubeconfig, with_server
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
-from bootstrap.planning.tokens import check_token
+from bootstrap.planning.tokens import AGENT_TOKEN, TOKEN, ClusterTokens, parse_tokens, short_form
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -39,13 +39,20 @@ def init_server(step: InitServer, lane: str, context: RunContext) -> Done:
     shell = context.findings.shells.need(machine.name)
     changed = False
     if not serves(shell, context):
-        token = token_there(shell, context) or inherit(shell, context) or context.token
-        changed = install(machine, shell, context, token=token, etcd=step.etcd, join=None)
+        changed = install(machine, shell, context, tokens=_first_tokens(shell, context), etcd=step.etcd, join=None)
         starting = _start(machine, shell, lane, context, changed=changed, timeout_s=context.timeouts.server_s)
         await_api(machine, shell, lane, context, starting=starting)
     access = gain_access(machine, shell, context)
     put_right(machine, lane, context)
     return Done(changed=changed, note=f"https://{access.address}:6443")
+
+
+def _first_tokens(shell: GuestShell, context: RunContext) -> ClusterTokens:
+    """What a server begins with that does not serve: what it was once started with, else what was kept, else ours."""
+    there = token_there(shell, context)
+    if there:
+        return ClusterTokens(server=there)  # the agents' is in the unit's environment, if there is one
+    return ClusterTokens(server=inherit(shell, context) or context.token, agent=context.agent_token)
 
 
 def writes(lane: str, context: RunContext) -> KubeWrites:
@@ -67,7 +74,7 @@ def put_right(machine: MachineSpec, lane: str, context: RunContext) -> bool:
 def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) -> ClusterAccess:
     """Learn token and kubeconfig of a server that serves, for the other lanes and for runs to come."""
     guest = context.findings.guests.need(machine.name)
-    token = check_token(run_script(shell, "read-token.sh", context), source=machine.name)
+    tokens = parse_tokens(run_script(shell, "read-token.sh", context), source=machine.name)
     kubeconfig = build_kubeconfig(
         run_script(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,
@@ -77,10 +84,16 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
     # The run itself talks to this server: the cluster's own address may not be there yet, or move.
     direct = with_server(kubeconfig, guest.address)
     access = ClusterAccess(
-        address=guest.address, token=token, kubeconfig=kubeconfig, kube=context.ports.kube.connect(direct)
+        address=guest.address,
+        token=tokens.server,
+        agent_token=tokens.agent,
+        kubeconfig=kubeconfig,
+        kube=context.ports.kube.connect(direct),
     )
-    context.ports.state.write(context.spec.name, "token", token)
-    context.ports.state.write(context.spec.name, "kubeconfig", kubeconfig)
+    state, cluster = context.ports.state, context.spec.name
+    state.write(cluster, AGENT_TOKEN, tokens.agent)
+    state.write(cluster, TOKEN, tokens.server)
+    state.write(cluster, "kubeconfig", kubeconfig)
     return context.findings.access.put(CLUSTER, access)
 
 
@@ -138,7 +151,7 @@ def _installed(machine: MachineSpec, access: ClusterAccess, context: RunContext)
     """Put k3s in place to join the cluster; whether it has to be started again for that."""
     join = context.spec.vip.address if context.spec.vip else access.address
     shell = context.findings.shells.need(machine.name)
-    changed = install(machine, shell, context, token=access.token, etcd=False, join=join)
+    changed = install(machine, shell, context, tokens=access.tokens, etcd=False, join=join)
     return _forgotten(machine, access, context) or changed
 
 
@@ -200,11 +213,11 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
 def token_there(shell: GuestShell, context: RunContext) -> str | None:
     """The token a server was once started with: it encrypts the cluster's data and so must not change."""
     try:
-        full = run_script(shell, "read-token.sh", context).strip()
+        told = run_script(shell, "read-token.sh", context)
     except ScriptError:
         return None
     # Only the short form may be given to the first server (k3s.md): what follows `::server:`.
-    return full.rpartition(":")[2] or None
+    return short_form(told.partition("\n")[0]) or None
 
 
 def install(
@@ -212,12 +225,12 @@ def install(
     shell: GuestShell,
     context: RunContext,
     *,
-    token: str,
+    tokens: ClusterTokens,
     etcd: bool,
     join: IPv4Address | None,
     alone: bool = False,
 ) -> bool:
-    """Put binary, settings and unit in place; whether anything changed."""
+    """Put binary, settings and unit in place; whether anything changed. A worker is given the agents' token alone."""
     guest = context.findings.guests.need(machine.name)
     artifact = context.findings.prepared.get(machine.name)
     config = render_config(
@@ -226,12 +239,18 @@ def install(
     script = GuestScript(
         name="install-k3s.sh",
         env=(("ROLE", machine.role.k3s), ("SHA256", _binary_wanted(guest, artifact))),
-        secret_files=(("config.yaml", config), ("service.env", render_environment(token))),
+        secret_files=(("config.yaml", config), ("service.env", _environment(machine, tokens))),
     )
     lines = parse_lines(shell.run(script, timeout_s=context.timeouts.script_s))
     if guest.address6 is not None:
         run_script(shell, "accept-ra.sh", context, ADDRESS=str(guest.address6))
     return lines.get("changed") == ["1"]
+
+
+def _environment(machine: MachineSpec, tokens: ClusterTokens) -> str:
+    if machine.role is Role.CONTROL_PLANE:
+        return render_environment(tokens.server, agent_token=short_form(tokens.agent))
+    return render_environment(tokens.of_agents)
 
 
 def _binary_wanted(guest: GuestFacts, artifact: Artifact | None) -> str:

@@ -36,6 +36,7 @@ from bootstrap.planning.keeping_steps import (
     RetireServer,
     RotateToken,
     SaveIdentity,
+    SavePasswords,
     SpreadVip,
     StopK3s,
     TakeSnapshot,
@@ -152,6 +153,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
             return identity_steps.rotate_token(step, lane, context)
         case RenewToken():
             return identity_steps.renew_token(step, lane, context)
+        case SavePasswords():
+            return identity_steps.save_passwords(step, lane, context)
         case SaveIdentity():
             return identity_steps.save_identity(step, lane, context)
         case NoteRebuild():

@@ -16,6 +16,7 @@ from bootstrap.execution.units import await_api, begin_start, check_stays_up, ru
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.keeping_steps import AwaitVersion, MigrateToEtcd, UpgradeK3s
+from bootstrap.planning.tokens import ClusterTokens
 from bootstrap.ports import GuestScript, GuestShell, KubeApi
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -167,8 +168,8 @@ def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done
         return Done(changed=False)
     shell = context.findings.shells.need(machine.name)
     # The token encrypts the data that is copied: it must be the one that the server was started with.
-    token = token_there(shell, context) or context.token
-    install(machine, shell, context, token=token, etcd=True, join=None)
+    tokens = ClusterTokens(server=token_there(shell, context) or context.token)
+    install(machine, shell, context, tokens=tokens, etcd=True, join=None)
     starting = start_unit(machine, shell, lane, context, restart=True, timeout_s=context.timeouts.server_s)
     await_api(machine, shell, lane, context, starting=starting)
     await_etcd(machine, lane, context)

@@ -316,6 +316,7 @@ class KubeNode:
         renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
         args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it
             into the annotation k3s.io/node-args at each start. None where it does not tell.
+        env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
     """
 
     name: MachineName
@@ -335,6 +336,7 @@ class KubeNode:
     stale: bool = False
     renewed: datetime | None = field(default=None, compare=False)
     args: tuple[str, ...] | None = None
+    env: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

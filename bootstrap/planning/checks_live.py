@@ -12,6 +12,7 @@ from bootstrap.errors import few_lines
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.checks import Check, failed, ok, skipped, warning
+from bootstrap.planning.worker_token import REMEDY, WorkerToken
 
 CLOCK_WARN_S = 5.0
 """Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
@@ -148,3 +149,12 @@ def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     if problems:
         return warning("etcd-disk", f"{says}, but\n{problems}", "run `homelab-k8s doctor` again", facts=facts)
     return ok("etcd-disk", says, facts=facts)
+
+
+def check_worker_token(held: WorkerToken | None) -> Check:
+    """Whether a worker that somebody has broken into opens no more than a worker needs."""
+    if held is None:
+        return skipped("worker-token", "no server tells with what it was started")
+    if held is WorkerToken.AGENT:
+        return ok("worker-token", f"workers hold {held}")
+    return warning("worker-token", f"workers hold {held}", REMEDY)

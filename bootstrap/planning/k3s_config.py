@@ -148,6 +148,15 @@ def render_bucket(s3: S3Spec, machine: MachineName) -> str:
     return yaml.safe_dump({"node-name": str(machine)} | bucket_settings(s3), default_flow_style=False, sort_keys=False)
 
 
-def render_environment(token: str) -> str:
-    """The text of the unit's environment file. Raises GuestError for what is no token: it would end the quotes."""
-    return f"K3S_TOKEN='{check_token(token, source='the unit of k3s')}'\n"
+def render_environment(token: str, *, agent_token: str = "") -> str:
+    """The text of the unit's environment file.
+
+    Args:
+        token: What the machine joins with, or begins the cluster with.
+        agent_token: On a server: what agents join with. Empty to say nothing of it.
+
+    Raises:
+        GuestError: One of them is no token: it would end the quotes.
+    """
+    told = {"K3S_TOKEN": token} | ({"K3S_AGENT_TOKEN": agent_token} if agent_token else {})
+    return "".join(f"{name}='{check_token(value, source='the unit of k3s')}'\n" for name, value in told.items())

@@ -240,7 +240,7 @@ class RejoinServer:
 
 @dataclass(frozen=True, kw_only=True)
 class RotateToken:
-    """Have the cluster's token replaced by a new one; the state directory has it before the cluster does."""
+    """Have the cluster's token replaced by a new one; the state directory has it, and the agents', before it does."""
 
     phase: ClassVar[str] = "rotate"
     title: ClassVar[str] = "replace the token"
@@ -254,6 +254,15 @@ class RenewToken:
     phase: ClassVar[str] = "rotate"
     title: ClassVar[str] = "restart with the new token"
     machine: MachineSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavePasswords:
+    """Have the passwords that a server was started with in the cluster's data, which its next start is held against."""
+
+    phase: ClassVar[str] = "rotate"
+    title: ClassVar[str] = "save the passwords in the cluster's data"
+    machine: MachineName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,6 +303,7 @@ KeepingStep = (
     | RejoinServer
     | RotateToken
     | RenewToken
+    | SavePasswords
     | SaveIdentity
     | NoteRebuild
 )

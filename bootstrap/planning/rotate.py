@@ -6,7 +6,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.access import needed_server
-from bootstrap.planning.keeping_steps import RenewToken, RotateToken
+from bootstrap.planning.keeping_steps import RenewToken, RotateToken, SavePasswords
 from bootstrap.planning.making import API_REACHABLE, init_step, ready
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.present import Present, plan_on, present_machines
@@ -66,6 +66,8 @@ def _leading_lane(spec: ClusterSpec, leader: Present, others: list[Present]) -> 
             init_step(spec, leader.machine),
             LaneStep(step=RotateToken(machine=leader.machine), needs=known, opens=(ROTATED,)),
             LaneStep(step=RenewToken(machine=leader.machine)),
+            # Before another server starts with it.
+            LaneStep(step=SavePasswords(machine=leader.machine.name)),
             LaneStep(step=AwaitReady(machine=leader.machine), opens=(ready(leader.machine.name),)),
         ),
     )

@@ -14,11 +14,58 @@ TOKEN = "token"  # noqa: S105 - the names of state items, not tokens
 NEXT_TOKEN = "token-next"  # noqa: S105
 """State item: the token that the cluster is to have, in its short form, until every machine has it."""
 
+AGENT_TOKEN = "agent-token"  # noqa: S105
+"""State item: the token that agents join with now, in its long form; empty where that is the servers' own."""
+
+NEXT_AGENT_TOKEN = "agent-token-next"  # noqa: S105
+"""State item: the token that agents are to join with, as `NEXT_TOKEN`."""
+
 OLD_TOKENS = "tokens-before"
 """State item: the tokens that counted before."""
 
 
 _FORM = re.compile(r"(?:K10[0-9a-f]{64}::(?:server|node):)?[A-Za-z0-9._~+/=@-]{1,512}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterTokens:
+    """What machines join a cluster with.
+
+    Attributes:
+        server: The servers' token. Whoever has it is given the keys of all CAs (k3s: /v1-k3s/server-bootstrap).
+        agent: The agents' token, with which that is refused; empty where agents have the servers', as in clusters of
+            earlier releases.
+    """
+
+    server: str = field(repr=False)
+    agent: str = field(default="", repr=False)
+
+    @property
+    def of_agents(self) -> str:
+        """What an agent joins with."""
+        return self.agent or self.server
+
+    def short(self) -> ClusterTokens:
+        """Both in their short form."""
+        return ClusterTokens(server=short_form(self.server), agent=short_form(self.agent))
+
+
+def parse_tokens(text: str, *, source: str) -> ClusterTokens:
+    """What read-token.sh printed: the servers' token, and the agents' on a second line, the same where there is none.
+
+    Raises:
+        GuestError: One of them is none by its form.
+    """
+    server, _, agent = text.strip().partition("\n")
+    server = check_token(server, source=source)
+    agent = check_token(agent, source=source) if agent.strip() else ""
+    return ClusterTokens(server=server, agent="" if short_form(agent) == short_form(server) else agent)
+
+
+def agent_token(secret: str, *, beside: str) -> str:
+    """An agents' token in its long form: with the CA's hash of the servers' token beside it, if that has one."""
+    ca, separator, _ = beside.strip().partition("::")
+    return f"{ca}::node:{short_form(secret)}" if separator else short_form(secret)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +101,7 @@ def check_token(token: str, *, source: str) -> str:
 
 
 def short_form(token: str) -> str:
-    """What follows `::server:` in a token's long form; a short one as it is."""
+    """What follows `::server:` or `::node:` in a token's long form; a short one as it is."""
     return token.strip().rpartition(":")[2]
 
 

@@ -454,6 +454,7 @@ class TestUnit:
         assert told[0][0] == "time"
         assert told[0][1].isdigit()
         assert machine.calls.read_text().splitlines() == [
+            "show --property SubState --value k3s.service",
             "daemon-reload",
             "enable --quiet k3s.service",
             "reset-failed k3s.service",
@@ -463,6 +464,25 @@ class TestUnit:
     def test_new_settings_restart(self, machine: Machine) -> None:
         machine.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")
         assert machine.calls.read_text().splitlines()[-1] == "restart --no-block k3s-agent.service"
+
+    @pytest.mark.parametrize(
+        ("sub_state", "restart", "kept"),
+        [
+            ("running", "0", True),
+            ("start", "0", True),
+            ("running", "1", False),
+            ("dead", "0", False),
+            ("failed", "0", False),
+            ("auto-restart", "0", False),
+        ],
+    )
+    def test_a_server_that_is_to_start_has_its_passwords_from_the_data(
+        self, machine: Machine, sub_state: str, restart: str, kept: bool
+    ) -> None:
+        machine.put_file("/var/lib/rancher/k3s/server/cred/passwd", "p,node,node,k3s:agent\n")
+        machine.put_command("systemctl", f'#!/bin/sh\ncase "$*" in *SubState*) echo {sub_state};; esac\n')
+        machine.run("start-k3s.sh", UNIT="k3s", RESTART=restart)
+        assert machine.path("/var/lib/rancher/k3s/server/cred/passwd").exists() is kept
 
     def test_the_state_is_told_in_our_keys(self, machine: Machine) -> None:
         machine.answer.write_text("Result=exit-code\nNRestarts=3\nActiveState=activating\nSubState=auto-restart\n")
@@ -528,11 +548,44 @@ class TestUnit:
         machine.put_file("/var/lib/rancher/k3s/server/token", "K10abc::server:pw\n")
         assert machine.run("read-kubeconfig.sh").stdout == "kind: Config\n"
         assert machine.run("read-token.sh").stdout == "K10abc::server:pw\n"
+        machine.put_file("/var/lib/rancher/k3s/server/agent-token", "K10abc::node:agents\n")
+        assert machine.run("read-token.sh").stdout == "K10abc::server:pw\nK10abc::node:agents\n"
 
     def test_readyz_asks_k3s_own_kubectl(self, machine: Machine) -> None:
         machine.put_file("/usr/local/bin/k3s", '#!/bin/sh\n[ "$*" = "kubectl get --raw /readyz" ] && printf ok\n')
         machine.path("/usr/local/bin/k3s").chmod(0o755)
         assert machine.run("readyz.sh").stdout == "ok"
+
+
+@needs_root
+class TestRenewToken:
+    ENV = "/etc/systemd/system/{}.service.env"
+    LONG = "K10abc::server:new\n"
+
+    def test_a_server_gets_both_and_keeps_the_users_lines(self, machine: Machine) -> None:
+        env = self.ENV.format("k3s")
+        machine.path("/etc/rancher/k3s").mkdir(parents=True)
+        machine.put_file(env, "HTTPS_PROXY=http://proxy\nK3S_TOKEN='old'\n")
+        files = (("token", self.LONG), ("agent-token", "agents\n"))
+        for _ in range(2):  # until DONE=1 says that it runs with them
+            assert machine.run("renew-token.sh", files=files, UNIT="k3s", DONE="0").stdout == "restart=1\n"
+            assert machine.path(env).read_text() == (
+                "HTTPS_PROXY=http://proxy\nK3S_TOKEN='new'\nK3S_AGENT_TOKEN='agents'\n"
+            )
+        assert machine.path(env).stat().st_mode & 0o777 == 0o600
+        assert sorted(path.name for path in machine.beside.iterdir()) == ["renew-token.sh"]
+        machine.run("renew-token.sh", UNIT="k3s", DONE="1")
+        assert machine.run("renew-token.sh", files=files, UNIT="k3s", DONE="0").stdout == "restart=0\n"
+
+    def test_a_worker_gets_the_one_it_is_given_and_a_server_without_keeps_the_agents(self, machine: Machine) -> None:
+        worker, server = self.ENV.format("k3s-agent"), self.ENV.format("k3s")
+        machine.path("/etc/rancher/k3s").mkdir(parents=True)
+        machine.put_file(worker, "K3S_TOKEN='K10abc::server:old'\n")
+        machine.run("renew-token.sh", files=(("token", "K10abc::node:agents\n"),), UNIT="k3s-agent", DONE="0")
+        assert machine.path(worker).read_text() == "K3S_TOKEN='K10abc::node:agents'\n"
+        machine.put_file(server, "K3S_AGENT_TOKEN='agents'\nK3S_TOKEN='old'\n")
+        machine.run("renew-token.sh", files=(("token", self.LONG),), UNIT="k3s", DONE="0")
+        assert machine.path(server).read_text() == "K3S_AGENT_TOKEN='agents'\nK3S_TOKEN='new'\n"
 
 
 @needs_root

@@ -69,6 +69,7 @@ def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None, renewed: d
         stale=claims_ready and bool(problem),
         renewed=renewed,
         args=_args((metadata.get("annotations") or {}).get("k3s.io/node-args")),
+        env=_env((metadata.get("annotations") or {}).get("k3s.io/node-env")),
     )
     return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
 
@@ -197,6 +198,15 @@ def _args(text: object) -> tuple[str, ...] | None:
     except ValueError:
         return None
     return tuple(map(str, found)) if isinstance(found, list) else None
+
+
+def _env(text: object) -> frozenset[str] | None:
+    """The names of the variables that k3s tells of; None where it is no mapping."""
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        return None
+    return frozenset(map(str, found)) if isinstance(found, dict) else None
 
 
 def _stale(lease_age_s: float | None) -> str:

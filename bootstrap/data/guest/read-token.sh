@@ -1,5 +1,8 @@
 #!/bin/sh
-# Prints the cluster's join token. It is a secret: to standard output only, which is the SSH connection.
+# Prints the cluster's join token, and on a second line the one that agents join with: the same where there is no other.
+# They are secrets: to standard output only, which is the SSH connection.
 set -eu
 
-exec cat /var/lib/rancher/k3s/server/token
+cd /var/lib/rancher/k3s/server
+cat token
+[ ! -e agent-token ] || cat agent-token

@@ -10,6 +10,19 @@ if [ "$UNIT" = k3s ] && [ -e /var/lib/rancher/k3s/server/homelab-k8s-restore ]; 
     echo "a restore was begun on this cluster and has not ended: run the same homelab-k8s restore again" >&2
     exit 1
 fi
+# Passwords on this disk that are newer than those in the cluster's data, such as the agents' after a change of their
+# token, keep k3s from starting ("newer than datastore"). Where the file is not there it comes out of the data, and what
+# the unit's environment says is put into it (k3s: pkg/cluster/bootstrap.go, pkg/daemons/control/deps). One that is up
+# needs it there.
+if [ "$UNIT" = k3s ]; then
+    case $(systemctl show --property SubState --value k3s.service) in
+        dead | failed | auto-restart) down=1 ;;
+        *) down=0 ;;
+    esac
+    if [ "$RESTART" = 1 ] || [ "$down" = 1 ]; then
+        rm -f /var/lib/rancher/k3s/server/cred/passwd
+    fi
+fi
 echo "time=$(date +%s)"
 systemctl daemon-reload
 systemctl enable --quiet "$UNIT.service"

@@ -276,7 +276,7 @@ async def rotate_token(call: Call) -> Outcome:
 
 async def renew_token(call: Call) -> Outcome:
     """renew-token.sh."""
-    disk, sent = call.guest.disk, call.directory / "token"
+    disk, sent, agents = call.guest.disk, call.directory / "token", call.directory / "agent-token"
     try:
         if call.env["DONE"] == "1":
             disk.path(PENDING).unlink(missing_ok=True)
@@ -287,16 +287,18 @@ async def renew_token(call: Call) -> Outcome:
         if there is None:
             return Outcome(2, err=f"grep: {name}: No such file or directory\n")
         long_form = any(line.lstrip().startswith(("K3S_TOKEN='K10", "K3S_TOKEN=K10")) for line in there.splitlines())
-        kept = [line for line in there.splitlines() if not line.startswith("K3S_TOKEN=")]
-        after = "".join(
-            f"{line}\n" for line in (*kept, f"K3S_TOKEN='{token if long_form else token.rpartition(':')[2]}'")
-        )
+        ours = {"K3S_TOKEN": token if long_form else token.rpartition(":")[2]}
+        if agents.exists():
+            ours["K3S_AGENT_TOKEN"] = agents.read_text(encoding="utf-8").strip()
+        kept = [line for line in there.splitlines() if line.partition("=")[0] not in ours]
+        after = "".join(f"{line}\n" for line in (*kept, *(f"{key}='{value}'" for key, value in ours.items())))
         if after != there:
             disk.write(PENDING, "")
             disk.write(name, after)
         return Outcome(out=f"restart={int(disk.path(PENDING).exists())}\n")
     finally:
         sent.unlink(missing_ok=True)
+        agents.unlink(missing_ok=True)
 
 
 async def read_identity(call: Call) -> Outcome:

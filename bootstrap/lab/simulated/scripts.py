@@ -86,6 +86,8 @@ async def start_k3s(call: Call) -> Outcome:
     except (NotStandInError, FileNotFoundError) as error:
         return Outcome(1, began, f"simulation: {error}\n")
     unit.enabled = True
+    if name == "k3s" and (call.env["RESTART"] == "1" or unit.sub_state in ("dead", "failed", "auto-restart")):
+        call.guest.disk.path(f"{k3s.SERVER_DATA}/cred/passwd").unlink(missing_ok=True)
     if call.env["RESTART"] == "1":
         began += f"before={unit.invocation}\n"
         await unit.stop()
@@ -147,7 +149,9 @@ async def readyz(call: Call) -> Outcome:
 
 async def read_token(call: Call) -> Outcome:
     """read-token.sh."""
-    return _cat(call, f"{k3s.SERVER_DATA}/token")
+    told = _cat(call, f"{k3s.SERVER_DATA}/token")
+    agents = call.guest.disk.read(f"{k3s.SERVER_DATA}/agent-token")
+    return Outcome(out=told.out + (agents or "")) if told.code == 0 else told
 
 
 async def read_kubeconfig(call: Call) -> Outcome:

@@ -18,6 +18,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.versions import is_newer
 from tests.fakes.world.facts import VERSION
+from tests.fakes.world.k3s import whole_environment
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Datastore:
         passwords_forgotten: Nodes whose passwords were.
         keys: Which CAs and keys the cluster has; each rotation makes others. Those on a guest's disk: `keys` there.
         taken_keys: The same of a snapshot.
+        agents: The agents' password in the data; k3s refuses the start after next of a server that has another.
+        taken_agents: The same of a snapshot.
         readable: Whether the Secrets in the data can be read with the keys that the servers have.
         bucket: The bucket, if there is one.
         failed: k3s's records of uploads that failed.
@@ -65,6 +68,8 @@ class Datastore:
     passwords_forgotten: list[str] = field(default_factory=list)
     keys: str = "keys 1"
     taken_keys: dict[str, str] = field(default_factory=dict)
+    agents: str = ""
+    taken_agents: dict[str, str] = field(default_factory=dict)
     readable: bool = True
     bucket: FakeBucket = field(default_factory=FakeBucket)
     failed: list[Snapshot] = field(default_factory=list)
@@ -103,6 +108,7 @@ class DataScripts:
         self.world.log(f"snapshot {self.vm.name}")
         self.world.datastore.taken[name] = dict(self.world.kube_nodes)
         self.world.datastore.taken_keys[name] = self.world.datastore.keys
+        self.world.datastore.taken_agents[name] = self.world.datastore.agents
         version = self._installed()
         self.world.datastore.versions[name] = version
         text = f"data of {name}"
@@ -202,6 +208,7 @@ class DataScripts:
         self.world.kube_nodes.update(self.world.datastore.taken[name])
         self.vm.files.pop("token", None)
         self.vm.files.pop(MARKER, None)
+        self.world.datastore.agents = self.world.datastore.taken_agents[name]
         keys = self.world.datastore.taken_keys[name]
         self.world.datastore.keys = keys
         if name.endswith(".sqlite"):
@@ -239,10 +246,13 @@ class DataScripts:
         return ""
 
     def _rotate_token(self, _env: dict[str, str], files: dict[str, str]) -> str:
-        self.world.log(f"rotate {self.vm.name}")
+        same, agents = files["new-token"] == self.vm.files["token"], self.vm.files.get("agent-token")
+        self.world.log(f"{'save' if same else 'rotate'} {self.vm.name}")
         self.vm.files["token"] = files["new-token"]
-        self.world.datastore.keys += " rotated"
-        self.vm.files["keys"] = self.world.datastore.keys
+        self.world.datastore.agents = agents or files["new-token"]
+        if not same:
+            self.world.datastore.keys += " rotated"
+            self.vm.files["keys"] = self.world.datastore.keys
         return ""
 
     def _renew_token(self, env: dict[str, str], files: dict[str, str]) -> str:
@@ -250,10 +260,14 @@ class DataScripts:
             self.vm.files.pop("pending", None)
             return ""
         there, token = self.vm.files["service.env"], files["token"].strip()
-        wanted = token if "K10" in there else token.rpartition(":")[2]
-        if there != f"K3S_TOKEN='{wanted}'\n":
+        wanted = token if "K3S_TOKEN='K10" in there else token.rpartition(":")[2]
+        lines = f"K3S_TOKEN='{wanted}'\n"
+        if "agent-token" in files:
+            lines += f"K3S_AGENT_TOKEN='{files['agent-token'].strip()}'\n"
+        after = whole_environment(there, lines)
+        if after != there:
             self.vm.files["pending"] = "1"
-            self.vm.files["service.env"] = f"K3S_TOKEN='{wanted}'\n"
+            self.vm.files["service.env"] = after
         return f"restart={int('pending' in self.vm.files)}\n"
 
     def _read_identity(self, _env: dict[str, str], _files: dict[str, str]) -> str:

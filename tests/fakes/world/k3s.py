@@ -58,3 +58,8 @@ def whole_environment(there: str, ours: str) -> str:
     kept = [line for line in there.splitlines() if line.partition("=")[0] not in names]
     whole = "".join(f"{line}\n" for line in [*kept, *ours.splitlines()])
     return there if sorted(there.splitlines()) == sorted(whole.splitlines()) else whole
+
+
+def environment(text: str) -> dict[str, str]:
+    """The variables of a unit's environment file."""
+    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in text.splitlines())}

@@ -17,7 +17,15 @@ from bootstrap.ports import CommandOutcome, GuestScript
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.world.datastore import MARKER, DataScripts
 from tests.fakes.world.facts import VERSION
-from tests.fakes.world.k3s import DROP_INS, k3s_config, node_args, node_labels, node_taints, whole_environment
+from tests.fakes.world.k3s import (
+    DROP_INS,
+    environment,
+    k3s_config,
+    node_args,
+    node_labels,
+    node_taints,
+    whole_environment,
+)
 from tests.fakes.world.k3s_journal import journal, state
 
 if TYPE_CHECKING:
@@ -133,6 +141,7 @@ class FakeShell(DataScripts):
             raise ScriptError(f"{self.vm.name}: start-k3s.sh failed", status=1, details="a restore is not finished")
         if env["UNIT"] == "k3s" and "server" not in config and "token" not in self.vm.files:
             self.world.node_passwords.clear()  # a first server without data begins a cluster
+            self.world.datastore.agents = ""
         if env["UNIT"] == "k3s" and "server" not in config:
             self._open_data(config)
         if env["RESTART"] == "1":
@@ -146,8 +155,9 @@ class FakeShell(DataScripts):
             self.vm.unit = env["UNIT"]
             if not runs:
                 self.world.began(self.vm)
-            if self.vm.unit == "k3s":
-                self.vm.files.setdefault("token", self._environment_token())  # server/token, written at the first start
+            if self.vm.unit == "k3s" and not runs:
+                self.vm.files["token"] = self._environment_token()  # server/token, written at each start
+                self._follow_passwords()
         return f"time={int(began.timestamp())}\n"
 
     def _read_settings(self, _env: dict[str, str], _files: dict[str, str]) -> str:
@@ -197,6 +207,7 @@ class FakeShell(DataScripts):
                 heartbeat=self.world.now(),
                 labels=tuple(sorted((dict(node.labels) | node_labels(config)).items())),
                 args=node_args("server" if server else "agent", config),
+                env=frozenset(environment(self.vm.files["service.env"])),
             )
         if self.vm.name in self.world.paused_once_joined:
             self.vm.halted = "io-error"
@@ -249,7 +260,9 @@ class FakeShell(DataScripts):
     def _read_token(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         if "token" not in self.vm.files:
             raise ScriptError(f"{self.vm.name}: read-token.sh failed", status=1, details="No such file")
-        return f"K10{'ab' * 32}::server:{self.vm.files['token']}\n"
+        ca, agents = f"K10{'ab' * 32}", self.vm.files.get("agent-token")
+        server = f"{ca}::server:{self.vm.files['token']}\n"
+        return server + (f"{ca}::node:{agents}\n" if agents else server)
 
     def _vip_state(self, env: dict[str, str], _files: dict[str, str]) -> str:
         settings = self.vm.files.get("keepalived.conf", "")
@@ -265,8 +278,20 @@ class FakeShell(DataScripts):
         return f"changed={int(changed)}\n"
 
     def _environment_token(self) -> str:
-        line = next(line for line in self.vm.files["service.env"].splitlines() if line.startswith("K3S_TOKEN="))
-        return line.split("'")[1].rpartition(":")[2]
+        return environment(self.vm.files["service.env"])["K3S_TOKEN"].rpartition(":")[2]
+
+    def _follow_passwords(self) -> None:
+        """The agents' password is what the environment says; where the data says otherwise, the next start is refused.
+
+        Not one of ours: start-k3s.sh takes cred/passwd away, and k3s has it from the data.
+        """
+        agents = environment(self.vm.files["service.env"]).get("K3S_AGENT_TOKEN", "")
+        if agents:
+            self.vm.files["agent-token"] = agents
+        else:
+            self.vm.files.pop("agent-token", None)
+        if not self.world.datastore.agents:
+            self.world.datastore.agents = agents or self.vm.files["token"]
 
     def _read_kubeconfig(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return k3s_yaml()

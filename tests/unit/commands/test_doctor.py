@@ -39,6 +39,7 @@ NAMES = (
         "addresses",
     ),
     *("k3s", "lock", "cluster", "machines", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
+    "worker-token",
 )
 STATIC = replace(
     cluster(agents=1),
@@ -75,7 +76,7 @@ def test_before_a_cluster_all_is_ok_or_skipped_with_the_reason() -> None:
     found = look(World())
     assert found.verdict is Verdict.OK
     skipped = {check.name: check.says for check in found.checks if check.verdict is Verdict.SKIPPED}
-    assert set(skipped) == {"addresses", "cluster", "machines", "api-certificate", "etcd-disk"}
+    assert set(skipped) == {"addresses", "cluster", "machines", "api-certificate", "etcd-disk", "worker-token"}
     assert "machine-id is empty" in skipped["machines"]
     assert not [check for check in found.checks if check.remedy]
     assert "pve1: 32768 MiB - 1024 reserve - 0 of guests = 31744 MiB" in check(found, "capacity").says

@@ -10,6 +10,7 @@ from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
 from bootstrap.model.machine import Role
 from bootstrap.planning.tokens import (
+    AGENT_TOKEN,
     NEXT_TOKEN,
     OLD_TOKENS,
     TOKEN,
@@ -22,6 +23,7 @@ from bootstrap.planning.tokens import (
 )
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
+from tests.fakes.world.k3s import environment
 
 THREE = cluster(3, 2)
 
@@ -37,8 +39,10 @@ def rotate(world: World) -> None:
     run_rotate(prepare_rotate(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
-def token_on(world: World) -> set[str]:
-    return {short_form(vm.files["service.env"].split("'")[1]) for vm in world.vms.values()}
+def token_on(world: World, *, kind: str = "-cp-") -> set[str]:
+    """What machines join with: servers, or with `-workers-` agents."""
+    texts = [vm.files["service.env"] for vm in world.vms.values() if kind in vm.name]
+    return {short_form(environment(text)["K3S_TOKEN"]) for text in texts}
 
 
 def test_servers_one_by_one_then_agents_run_with_a_new_token() -> None:
@@ -48,11 +52,13 @@ def test_servers_one_by_one_then_agents_run_with_a_new_token() -> None:
     new = short_form(world.state[DEMO, TOKEN])
     assert new != old
     assert token_on(world) == {new}
+    assert token_on(world, kind="-workers-") == {short_form(world.state[DEMO, AGENT_TOKEN])}
     assert [old_token.token for old_token in parse_old_tokens(world.state[DEMO, OLD_TOKENS])] == [old]
     assert world.state[DEMO, NEXT_TOKEN] == ""
-    calls = [call for call in world.journal if call.startswith(("rotate", "restart"))]
-    assert calls[:4] == ["rotate demo-cp-1", "restart demo-cp-1", "restart demo-cp-2", "restart demo-cp-3"]
-    assert sorted(calls[4:]) == ["restart demo-workers-1", "restart demo-workers-2"]
+    calls = [call for call in world.journal if call.startswith(("rotate", "restart", "save"))]
+    servers = ["restart demo-cp-2", "restart demo-cp-3"]
+    assert calls[:5] == ["rotate demo-cp-1", "restart demo-cp-1", "save demo-cp-1", *servers]
+    assert sorted(calls[5:]) == ["restart demo-workers-1", "restart demo-workers-2"]
 
 
 def test_the_plan_says_until_when_the_old_token_still_joins_machines() -> None:

@@ -55,7 +55,8 @@ class Stage:
         kubeconfig = k3s_yaml("demo", f"https://{address}:6443")
         kube = self.world.ports.kube.connect(kubeconfig)
         findings.access.put(
-            "cluster", ClusterAccess(address=address, token="K10::server:x", kubeconfig=kubeconfig, kube=kube)
+            "cluster",
+            ClusterAccess(address=address, token=f"K10{'ab' * 32}::server:x", kubeconfig=kubeconfig, kube=kube),
         )
         self.context = RunContext(
             spec=cluster(),

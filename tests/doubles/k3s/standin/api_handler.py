@@ -25,6 +25,12 @@ from .telling import log
 from .versions import version_info
 from .watching import events
 
+SERVER_ONLY = (
+    "/v1-k3s/server-bootstrap", "/v1-k3s/token", "/v1-k3s/cert/cacerts", "/v1-k3s/encrypt/status",
+    "/v1-k3s/encrypt/config", "/db/info",
+)  # fmt: skip
+"""k3s: pkg/server/handlers/router.go, serverAuthed; /db/info is etcd's own."""
+
 
 class Served(Protocol):
     """What a server shows to those who ask it."""
@@ -94,7 +100,7 @@ class ApiHandler(Handler):
     def _supervisor(self, path: str) -> None:
         data, state, user = self.body(), self.served, self._supervisor_user()
         action = state.actions.get((self.command, path))
-        server_only = path in ("/v1-k3s/server-bootstrap", "/db/info") or action
+        server_only = path in SERVER_ONLY or action
         if user == "wrong":
             self.refuse(401, "Unauthorized", "not authorized")
         elif not user or (server_only and user != "server"):

@@ -33,7 +33,7 @@ class Bootstrap:
         self.encryption = Encryption(settings)
         self.migrating = migrating
 
-    def adopt(self, token: Token | None) -> None:
+    def adopt(self, token: Token | None, *, resetting: bool = False) -> None:
         """Take over the files that the datastore keeps, where the token is theirs; any other token is fatal.
 
         A server that begins etcd with sqlite's data takes nothing over: it has CAs and keys, or makes them.
@@ -41,10 +41,9 @@ class Bootstrap:
         kept = self.store.get("_bootstrap", "", "bootstrap")
         if not kept or self.migrating:
             return
-        password = token.password if token else ""
-        if not hmac.compare_digest(kept["token"], node_password_hash(kept["token"].split(":")[1], password)):
-            raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
-        self._refuse_newer(kept)
+        self._check_token(kept, token)
+        if not resetting:
+            self._refuse_newer(kept)
         before = {name: read_if_there(self.settings.data / name) for name in kept["files"]}
         for name, text in kept["files"].items():
             if before[name] != text:
@@ -53,13 +52,18 @@ class Bootstrap:
             for leaf in LEAVES:
                 self.settings.pki.path(f"{leaf}.crt").unlink(missing_ok=True)
 
+    def _check_token(self, kept: Obj, token: Token | None) -> None:
+        password = token.password if token else ""
+        if not hmac.compare_digest(kept["token"], node_password_hash(kept["token"].split(":")[1], password)):
+            raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
+
     def _refuse_newer(self, kept: Obj) -> None:
         """As pkg/cluster/bootstrap.go: what is newer on the disk than in the data, and differs, is fatal.
 
         k3s bears a skew of 3 s; here even a moment counts, since tests rotate soon after a snapshot.
         """
-        data, sqlite = self.settings.data, self.store.path == self.settings.data / "db/state.db"
-        if not sqlite or not all((data / part).is_dir() for part in ("cred", "tls", "tls/etcd")):
+        data = self.settings.data
+        if not all((data / part).is_dir() for part in ("cred", "tls", "tls/etcd")):
             return
         newer = [
             str(data / name)
@@ -83,8 +87,10 @@ class Bootstrap:
         if self.migrating and self.store.get("_bootstrap", "", "bootstrap"):
             log("warning", "Bootstrap key already exists")
             return
-        if self.store.get("_bootstrap", "", "bootstrap"):
-            self.adopt(token or parse_token((self.settings.data / "token").read_text().strip()))
+        kept = self.store.get("_bootstrap", "", "bootstrap")
+        if kept:
+            # What differs on the disk by now is not put into the data (k3s: pkg/cluster/storage.go, Save).
+            self._check_token(kept, token or parse_token((self.settings.data / "token").read_text().strip()))
             return
         password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())
         self._put(api, password)

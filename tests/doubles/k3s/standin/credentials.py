@@ -59,15 +59,23 @@ class Credentials:
         self.ca_pem = self.settings.pki.path("server-ca.crt").read_text()
 
     def install(self, token: Token | None) -> None:
-        """cred/passwd and the token files. Another token than at the first start is fatal."""
+        """cred/passwd and the token files. Another server token than at the first start is fatal.
+
+        The agents' password follows the settings at each start, whatever the data says (k3s: pkg/daemons/control/deps,
+        genUsers): without an agent token it is the server's.
+        """
         passwd = self.settings.data / "cred/passwd"
+        stored: dict[str, str] = {}
         if passwd.exists():
             stored = {row.split(",")[1]: row.split(",")[0] for row in passwd.read_text().split()}
             if token and token.password != stored["server"]:
                 raise Fatal(f"starting kubernetes: preparing server: {OTHER_TOKEN}")
         else:
-            password = token.password if token else secrets.token_hex(16)
-            stored = {"server": password, "node": self.settings.options.secret("agent-token") or password}
+            stored["server"] = token.password if token else secrets.token_hex(16)
+        agents = self.settings.options.secret("agent-token")
+        agents = parse_token(agents).password if agents.startswith("K10") else agents
+        if stored.get("node") != (agents or stored["server"]):
+            stored["node"] = agents or stored["server"]
             rows = [f"{stored['server']},server,server,k3s:server", f"{stored['node']},node,node,k3s:agent"]
             write_file(passwd, "\n".join(rows) + "\n")
         ca_hash = hashlib.sha256(self.ca_pem.encode()).hexdigest()
@@ -76,11 +84,12 @@ class Credentials:
                         f"{token.ca_hash} != {ca_hash}")  # fmt: skip
         write_file(self.settings.data / "token", f"K10{ca_hash}::server:{stored['server']}\n")
         self._token_link("node-token")
-        if stored["node"] == stored["server"]:
+        if not agents:
             self._token_link("agent-token")
         else:
+            (self.settings.data / "agent-token").unlink(missing_ok=True)
             write_file(self.settings.data / "agent-token", f"K10{ca_hash}::node:{stored['node']}\n")
-        self.passwords = {"server": {stored["server"]}, "node": set(stored.values())}
+        self.passwords = {user: {password} for user, password in stored.items()}
 
     def _token_link(self, name: str) -> None:
         path = self.settings.data / name

@@ -19,6 +19,7 @@ from .versions import WHAT_THIS_IS, go_arch
 
 LEASE_SECONDS = 40
 SECRETS = ("token", "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key", "vpn-auth")
+SECRET_NAMES = ("K3S_TOKEN", "K3S_AGENT_TOKEN")
 """k3s: pkg/nodeconfig/nodeconfig.go."""
 
 
@@ -35,7 +36,7 @@ def render_node(options: Options, machine: Machine) -> Obj:
         "k3s.io/internal-ip": ",".join(machine.addresses),
         "k3s.io/node-args": arguments,
         "k3s.io/node-config-hash": base64.b32encode(hashlib.sha256(arguments.encode()).digest()).decode(),
-        "k3s.io/node-env": json.dumps({k: "********" for k in options.environ if k.startswith("K3S_TOKEN")}),
+        "k3s.io/node-env": json.dumps({k: "********" for k in options.environ if k in SECRET_NAMES}),
         "flannel.alpha.coreos.com/backend-data": json.dumps({"VNI": 1, "VtepMAC": vtep_of(name)}),
         "flannel.alpha.coreos.com/backend-type": options.one("flannel-backend", "vxlan"),
         "flannel.alpha.coreos.com/kube-subnet-manager": "true",

@@ -50,7 +50,7 @@ def reset_cluster(settings: ServerSettings, restore: str) -> None:
     else:
         store = Store(member)
     write_file(settings.reset_flag, "")
-    Bootstrap(settings, store).adopt(token)
+    Bootstrap(settings, store).adopt(token, resetting=True)
     membership = Membership(settings)
     membership.name_file.unlink(missing_ok=True)
     (settings.data / "db/etcd/tombstone").unlink(missing_ok=True)
