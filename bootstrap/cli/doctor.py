@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FAILED = 4
 WIDTH = 80
-COMMANDS = ("pveum ", "pvesh ", "pvesm ", "pvenode ", "qm ")
+COMMANDS = ("pveum ", "pvesh ", "pvesm ", "pvenode ", "qm ", "homelab-k8s ")
 """A remedy's line that starts so is to be copied: it is never broken."""
 
 

@@ -22,6 +22,7 @@ from bootstrap.model.observed import ARCHITECTURES, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
+from bootstrap.planning.checks_security import check_logins, check_token
 from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
@@ -35,7 +36,9 @@ from bootstrap.planning.up import plan_up
 from bootstrap.planning.worker_token import worker_token
 from bootstrap.ports import EndpointFacts, Ports
 
-SEES_VMS = frozenset({"template", "lock", "cluster", "machines", "api-certificate", "etcd-disk", "worker-token"})
+SEES_VMS = frozenset(
+    {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
+)
 """Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -91,6 +94,7 @@ class _Doctor:
             ("lock", ("token",), self._lock),
             ("cluster", ("token",), self._cluster),
             ("machines", ("token",), self._machines),
+            ("logins", ("token",), lambda: check_logins(self._inventory_spec.ssh.host_keys, self._guests)),
             ("clocks", ("endpoint",), self._clocks),
             ("pve-certificate", ("endpoint",), self._pve_certificate),
             ("api-certificate", ("token",), self._api_certificate),
@@ -174,7 +178,11 @@ class _Doctor:
 
     def _token(self) -> Check:
         self._observed  # noqa: B018 - looked at here for the first time
-        return ok("token", f"{self._endpoint.token} is accepted")
+        return check_token(self._endpoint.token, self._ports.hypervisor.held_privileges())
+
+    @property
+    def _token_accepted(self) -> bool:
+        return self._done["token"].verdict in (Verdict.OK, Verdict.WARNING)
 
     def _version(self) -> Check:
         online = [facts.name for facts in self._observed.pve_nodes if facts.online]
@@ -222,7 +230,7 @@ class _Doctor:
         return checks_live.check_addresses(new, passed_over(new, self._spec, observed))
 
     def _k3s(self) -> Check:
-        known = self._done["token"].verdict is Verdict.OK
+        known = self._token_accepted
         k3s, artifacts = self._inventory_spec.k3s, self._ports.artifacts
         version = choose_version(self._spec, self._ports, self._observed) if known else artifacts.resolve(k3s)
         online = [facts.architecture for facts in self._observed.pve_nodes if facts.online] if known else []
@@ -268,7 +276,7 @@ class _Doctor:
         return checks_live.check_machines(self._guests)
 
     def _clocks(self) -> Check:
-        guests = self._guests if self._done["token"].verdict is Verdict.OK else ()
+        guests = self._guests if self._token_accepted else ()
         return checks_live.check_clocks(self._seen.clock_s, guests)
 
     def _pve_certificate(self) -> Check:

@@ -51,6 +51,7 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
                 machine_id=next(iter(facts.get("machine_id", [])), ""),
                 clock_s=_ahead_s(facts, ours_s),
                 selinux=selinux_problem(name, facts),
+                passwords=_passwords(shell),
             )
             return _with_disk(seen, shell) if measures else seen
     except HomelabError as error:
@@ -89,6 +90,16 @@ def _ahead_s(facts: dict[str, list[str]], ours_s: float) -> float | None:
     """By how many seconds a guest's clock is ahead; it tells whole seconds, so half of one is added."""
     told = next(iter(facts.get("time", [])), "")
     return int(told) + 0.5 - ours_s if told.isdecimal() else None
+
+
+def _passwords(shell: GuestShell) -> tuple[str, ...] | None:
+    """Who could log in there with a password; None where the machine does not tell."""
+    try:
+        told = parse_lines(shell.run(GuestScript(name="logins.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+    except HomelabError as error:
+        logger.debug("cannot tell who could log in with a password: %s", error)
+        return None
+    return tuple(told.get("user", [])) if told.get("known") == ["1"] else None
 
 
 def _with_disk(seen: GuestSeen, shell: GuestShell) -> GuestSeen:

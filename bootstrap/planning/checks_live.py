@@ -38,6 +38,7 @@ class GuestSeen:
         writes_ms: How long single synced writes took on its etcd disk; empty where that was not measured.
         disk_problem: Why it could not be; empty where it could.
         selinux: What SELinux lacks there, in words; empty where nothing.
+        passwords: Who could log in by SSH with a password; None where it did not tell.
         problem: Why it could not be asked at all; empty where it could.
     """
 
@@ -47,6 +48,7 @@ class GuestSeen:
     writes_ms: tuple[float, ...] = ()
     disk_problem: str = ""
     selinux: str = ""
+    passwords: tuple[str, ...] | None = None
     problem: str = ""
 
 

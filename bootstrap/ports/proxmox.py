@@ -191,6 +191,10 @@ class Hypervisor(Protocol):
         """What the token lacks to run `up` and `down`, one for each path."""
         ...
 
+    def held_privileges(self) -> tuple[str, ...]:
+        """All that the token may do, on whichever path; names of privileges in order."""
+        ...
+
     def is_free(self, vmid: Vmid) -> bool:
         """Whether nothing in the Proxmox cluster has a vmid, also none of those that the token may not see."""
         ...

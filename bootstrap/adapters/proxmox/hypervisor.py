@@ -119,6 +119,10 @@ class ProxmoxHypervisor:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
         return privileges.missing(self._api, rights, version=self._read_version(), zones=self._zones(rights))
 
+    def held_privileges(self) -> tuple[str, ...]:
+        """See `Hypervisor.held_privileges`. A token may always ask for its own rights."""
+        return privileges.held(self._api)
+
     def _zones(self, rights: RightsNeeded) -> Mapping[str, str]:
         """The zone of each SDN vnet that machines are put on; of none where the token may not read it."""
         if rights.vnets.isdisjoint(each.partition("/")[0] for each in grants.bridges_of(rights)):

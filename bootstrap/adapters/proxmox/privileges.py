@@ -39,6 +39,12 @@ def missing(
     return (*found, *([on_tags] if on_tags else []))
 
 
+def held(api: Api) -> tuple[str, ...]:
+    """All privileges that the token holds anywhere, in order. Proxmox VE lists its top paths and those with an ACL."""
+    told = api.read("access/permissions", what="read the token's rights").entries(optional=True)
+    return tuple(sorted({name for _, on_path in told for name, _ in on_path.entries(optional=True)}))
+
+
 def _held(api: Api, path: str) -> Mapping[str, int]:
     """The privileges on a path. Proxmox VE has resolved propagation, pools, groups and separated privileges in them."""
     told = api.read("access/permissions", what="read the token's rights", path=path)

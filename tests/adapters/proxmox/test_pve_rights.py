@@ -11,6 +11,7 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.grants import Need, Refusal, lacking, mend_grant, needs, parse_refusal
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.model.observed import PveVersion
+from bootstrap.planning.checks_security import ADMINISTRATORS
 from bootstrap.ports import BuildRights, RightsNeeded
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, token
 
@@ -35,6 +36,18 @@ def missing(
 def test_the_documented_role_is_enough(start_lab: Callable[..., Lab], version: int) -> None:
     lab = start_lab(pve_version=version)
     assert missing(lab, lab.connect(), storages=("local",)) == ()
+
+
+@pytest.mark.parametrize("version", [8, 9])
+def test_the_documented_role_makes_nobody_an_administrator_and_roots_token_does(
+    start_lab: Callable[..., Lab], version: int
+) -> None:
+    lab = start_lab(pve_version=version)
+    assert "VM.Clone" in lab.connect().held_privileges()
+    assert set(ADMINISTRATORS).isdisjoint(lab.connect().held_privileges())
+    root = lab.connect(token=token(lab.info.root_token))
+    assert set(ADMINISTRATORS) <= set(root.held_privileges())
+    assert lab.connect(token=token(lab.info.no_rights_token)).held_privileges() == ()
 
 
 @pytest.mark.parametrize(("version", "agent"), [(8, "VM.Monitor"), (9, AGENT)])

@@ -104,6 +104,9 @@ class FakeHypervisor:
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         return self.world.missing + (self.world.missing_to_build if rights.builds else ())
 
+    def held_privileges(self) -> tuple[str, ...]:
+        return self.world.held
+
     def is_free(self, vmid: Vmid) -> bool:
         world = self.world
         return vmid not in world.vms.keys() | world.hidden | {template.vmid for template in world.templates}

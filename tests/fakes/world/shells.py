@@ -100,6 +100,10 @@ class FakeShell(DataScripts):
             f"selinux_lacks={self.world.selinux_lacks}\n"
         )
 
+    def _logins(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        users = self.world.passwords.get(self.vm.name, ())
+        return "".join(["known=1\n", *(f"user={user}\n" for user in users)])
+
     def _fsync(self, _env: dict[str, str], _files: dict[str, str]) -> str:
         return f"write_s={self.world.write_s}\n" * 3
 

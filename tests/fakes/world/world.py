@@ -126,6 +126,8 @@ class World:
     late_units: set[str] = field(default_factory=set)
     missing: tuple[MissingPrivileges, ...] = ()
     missing_to_build: tuple[MissingPrivileges, ...] = ()
+    held: tuple[str, ...] = ("VM.Allocate", "VM.Audit")
+    passwords: dict[str, tuple[str, ...]] = field(default_factory=dict)
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
     answering: set[IPv4Address] = field(default_factory=set)

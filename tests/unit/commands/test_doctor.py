@@ -12,7 +12,7 @@ from bootstrap.commands.doctor import Diagnosis, diagnose
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
-from bootstrap.model.cluster import CloneMode, ClusterSpec, StaticAddresses
+from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.planning.checks import Check, Verdict
@@ -38,7 +38,7 @@ NAMES = (
         "capacity",
         "addresses",
     ),
-    *("k3s", "lock", "cluster", "machines", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
+    *("k3s", "lock", "cluster", "machines", "logins", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
     "worker-token",
 )
 STATIC = replace(
@@ -76,7 +76,9 @@ def test_before_a_cluster_all_is_ok_or_skipped_with_the_reason() -> None:
     found = look(World())
     assert found.verdict is Verdict.OK
     skipped = {check.name: check.says for check in found.checks if check.verdict is Verdict.SKIPPED}
-    assert set(skipped) == {"addresses", "cluster", "machines", "api-certificate", "etcd-disk", "worker-token"}
+    assert set(skipped) == {
+        *("addresses", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token")
+    }
     assert "machine-id is empty" in skipped["machines"]
     assert not [check for check in found.checks if check.remedy]
     assert "pve1: 32768 MiB - 1024 reserve - 0 of guests = 31744 MiB" in check(found, "capacity").says
@@ -216,6 +218,14 @@ CASES = [
     Case("token", Verdict.FAILED, "refuses the API token", "check the token's id",
          lambda: World(observe_error=AuthenticationError("Proxmox VE refuses the API token x", details="401",
                                                          resolution="check the token's id")), skips=OF_TOKEN),
+    Case("token", Verdict.WARNING, "root@pam!all is accepted, but is a token of root's", "token remove root@pam all",
+         endpoint=replace(PINNED, token=replace(TOKEN, user="root@pam", name="all"))),
+    Case("token", Verdict.WARNING, "all of its user's: Permissions.Modify, Sys.Console", "--privsep 1",
+         lambda: World(held=("Permissions.Modify", "Sys.Console", "VM.Allocate"))),
+    Case("logins", Verdict.WARNING, "accept-new: the first key that a new machine shows is believed", "ssh.host_keys",
+         spec=replace(cluster(agents=1), ssh=replace(cluster().ssh, host_keys=HostKeyPolicy.ACCEPT_NEW))),
+    Case("logins", Verdict.WARNING, "demo-cp-1 lets debian, root in by password", "PasswordAuthentication no",
+         changed(lambda world: world.passwords.update({"demo-cp-1": ("debian", "root")})), THREE),
     Case("privileges", Verdict.FAILED, "/vms: VM.Clone", "pveum role modify", lambda: World(missing=(LACKING,))),
     Case("template", Verdict.FAILED, "no template found", NO_TEMPLATE, lambda: World(templates=[]), skips=OF_TEMPLATE),
     Case("template", Verdict.FAILED, "no guest agent configured", "qm set 9000 --agent enabled=1",
