@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import proxmoxer
 
@@ -15,11 +16,13 @@ from benchmarks.labs import TEMPLATE_VMID, Lab, lab
 from benchmarks.table import Table
 from bootstrap.adapters.clock import SystemClock
 from bootstrap.adapters.proxmox import connect
+from bootstrap.adapters.record_keys import FileRecordKeys
+from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.errors import HypervisorError
 from bootstrap.execution.clone_turns import LOCK_TIMEOUT_S, CloneTurns
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
-from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.ports import CloneRequest, Hypervisor
 
 AT_ONCE = 20
@@ -76,10 +79,15 @@ def _lab(rounds: int, *, seed: int, turns: bool) -> _Tally:
         return _rounds(running, rounds, turns=turns)
 
 
+def _keys() -> FileRecordKeys:
+    """None: what is cloned here carries no record."""
+    return FileRecordKeys(DirectoryStateStore(Path("nowhere")), cluster=ClusterName("benchmark"), private_key=None)
+
+
 def _rounds(running: Lab, count: int, *, turns: bool) -> _Tally:
     info = running.info
     stop, clock = threading.Event(), SystemClock()
-    hypervisor = connect(_endpoint(info), clock=clock, stop=stop)
+    hypervisor = connect(_endpoint(info), keys=_keys(), clock=clock, stop=stop)
     of_run = CloneTurns(lock_timeout_s=LOCK_TIMEOUT_S * SCALE)
 
     def turn() -> AbstractContextManager[object]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bootstrap.commands.upgrade import UpgradeWish
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
-    from bootstrap.model.ids import MachineName, PoolName
+    from bootstrap.model.ids import MachineName, PoolName, Vmid
     from bootstrap.model.workloads import Pod
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.rebalance import Respread
@@ -325,6 +325,25 @@ class Homelab:
         from bootstrap.commands.status import cluster_status
 
         return cluster_status(self._inventory.spec, self.ports)
+
+    def plan_adopt(self, vmids: Sequence[Vmid] = ()) -> Plan:
+        """What says it is the cluster's and is not signed with its key. Touches nothing.
+
+        Args:
+            vmids: Which of them; empty for all.
+
+        Raises:
+            PreflightError: One of `vmids` is none of them.
+        """
+        from bootstrap.commands.adopt import prepare_adopt
+
+        return prepare_adopt(self._inventory.spec, self.ports, vmids=vmids)
+
+    def adopt(self, plan: Plan, *, sink: EventSink = ignore, options: RunOptions | None = None) -> Report:
+        """Carry out a plan of `plan_adopt`. Raises HomelabError where a VM has changed since it was shown."""
+        from bootstrap.commands.adopt import run_adopt
+
+        return run_adopt(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
     def plan_rebalance(self) -> Respread:
         """Which machines a re-spread over the Proxmox nodes would move. Reads only.

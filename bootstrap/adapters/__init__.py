@@ -30,6 +30,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.kubeconfig import FileKubeconfigStore
     from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.processes import LocalProcesses
+    from bootstrap.adapters.record_keys import FileRecordKeys
     from bootstrap.adapters.ssh import FabricShells
     from bootstrap.adapters.state import DirectoryStateStore, default_state_root
     from bootstrap.ports import Ports
@@ -38,7 +39,11 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     clock = SystemClock()
     state = DirectoryStateStore(default_state_root())
     own_key = state.directory(spec.name) / "id_ed25519"
-    hypervisor = proxmox.connect(inventory.endpoint, clock=clock, stop=stop)
+    keys = FileRecordKeys(state, cluster=spec.name, private_key=spec.ssh.private_key)
+    pool = spec.placement.resource_pool
+    hypervisor = proxmox.connect(
+        inventory.endpoint, keys=keys, pools={spec.name: pool} if pool else {}, clock=clock, stop=stop
+    )
     return Ports(
         hypervisor=hypervisor,
         shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None, port=spec.ssh.port),
@@ -46,6 +51,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),
         state=state,
+        keys=keys,
         clock=clock,
         markers=hypervisor.markers,
         processes=LocalProcesses(),

@@ -64,6 +64,29 @@ def public_key(path: Path) -> str:
     return f"{line} {COMMENT}"
 
 
+def private_bytes(path: Path) -> bytes | None:
+    """What a private key is, whatever form its file has; None where it is not there, or its bytes cannot be read.
+
+    That is Ed25519's 32 bytes, and of others the unencrypted PKCS #8 form: another file format or a new passphrase
+    leave them as they are. Security keys (`sk-*`) keep theirs, and a passphrase is asked for nowhere.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    try:
+        key = _load(path.expanduser().read_bytes())
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    if isinstance(key, Ed25519PrivateKey):
+        return key.private_bytes_raw()
+    if isinstance(key, RSAPrivateKey | EllipticCurvePrivateKey):
+        return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return None
+
+
 def _load(data: bytes) -> object:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 

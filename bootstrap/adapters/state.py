@@ -30,6 +30,11 @@ class DirectoryStateStore:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self._root
+
     def directory(self, cluster: ClusterName) -> Path:
         """Where a cluster's items are (it need not exist).
 

@@ -47,6 +47,7 @@ def clusters_text(found: Sequence[ClusterSummary]) -> str:
 def _cells(cluster: ClusterSummary) -> tuple[str, ...]:
     running = f"{cluster.running} of {cluster.machines}" if cluster.machines else "-"
     notes = [f"{cluster.out_of_sight} out of sight"] if cluster.out_of_sight else []
+    notes += [f"{cluster.foreign} foreign"] if cluster.foreign else []
     notes += ["at work"] if cluster.at_work else []
     return (
         cluster.name,
@@ -72,6 +73,7 @@ def clusters_document(found: Sequence[ClusterSummary]) -> Document:
                 "workers": cluster.workers,
                 "running": cluster.running,
                 "out_of_sight": cluster.out_of_sight,
+                "foreign": cluster.foreign,
                 "vmids": list(cluster.vmids) if cluster.vmids else None,
                 "pve_nodes": list(cluster.pve_nodes),
                 "at_work": cluster.at_work,

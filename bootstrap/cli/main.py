@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import (
+    adopt,
     backup,
     clusters,
     doctor,
@@ -65,6 +66,7 @@ app.add_typer(rotate.app, name="rotate", short_help="Give the cluster a new toke
 app.command("ssh", short_help="Log in to a machine.")(reach.ssh)
 app.command("exec", short_help="Run a command on machines at once.")(reach.execute)
 app.command("logs", short_help="Show the journal of a machine's k3s.")(reach.logs)
+app.command("adopt", short_help="Take over machines that are not signed; asks first.")(adopt.adopt)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Show where a run's time went, as a page.")(report.report)

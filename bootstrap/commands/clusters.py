@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
@@ -30,6 +30,7 @@ class ClusterSummary:
         out_of_sight: VMs tagged as its machines on Proxmox nodes that cannot be asked; nothing else is known of them.
         vmids: The lowest and the highest vmid seen, or None without machines.
         pve_nodes: Where its machines are.
+        foreign: VMs that say they are its machines and are not signed with a key of it that this computer has.
         at_work: Whether somebody works on it now.
         known: Whether this computer has anything of it.
         kubeconfig: Whether this computer has its kubeconfig.
@@ -40,6 +41,7 @@ class ClusterSummary:
     workers: int = 0
     running: int = 0
     out_of_sight: int = 0
+    foreign: int = 0
     vmids: tuple[Vmid, Vmid] | None = None
     pve_nodes: tuple[PveNodeName, ...] = ()
     at_work: bool = False
@@ -74,7 +76,8 @@ def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
 def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | None:
     """Whose VM it is; a copy that somebody made of a machine is nobody's."""
     if vm.record is not None:
-        return vm.record.cluster if is_ours(vm, vm.record.cluster) else None
+        # What only lacks the signature is told as foreign: a cluster's of another computer, or nobody's.
+        return vm.record.cluster if is_ours(replace(vm, doubt=""), vm.record.cluster) else None
     # Of a marker, and on a Proxmox node that cannot be asked, tags are all there is: ours, and the cluster's name.
     tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if re.fullmatch(CLUSTER_NAME_FORM, tag)]
     if not vm.name:  # not told any more: a cluster that is known, else the only one that it can be
@@ -83,7 +86,7 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
 
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
-    machines = [vm for vm in vms if vm.record is not None]
+    machines = [vm for vm in vms if is_ours(vm, name)]
     roles = [vm.record.role for vm in machines if vm.record is not None]
     markers = [vm for vm in vms if is_marker(vm)]
     vmids = [vm.vmid for vm in vms if vm not in markers]
@@ -95,6 +98,7 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
         out_of_sight=sum(vm.record is None and vm not in markers for vm in vms),
         vmids=(min(vmids), max(vmids)) if vmids else None,
         pve_nodes=tuple(sorted({vm.pve_node for vm in vms if vm not in markers})),
+        foreign=sum(vm.record is not None and not is_ours(vm, name) for vm in vms),
         at_work=bool(markers),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, "kubeconfig")),

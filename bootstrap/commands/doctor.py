@@ -24,6 +24,7 @@ from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.checks_security import check_logins, check_token
 from bootstrap.planning.drift import unfinished_notes
+from bootstrap.planning.foreign import all_foreign, strangers_notes
 from bootstrap.planning.lock import lock_vmid, parse_lock
 from bootstrap.planning.machines import settled
 from bootstrap.planning.out_of_sight import Sight
@@ -257,6 +258,9 @@ class _Doctor:
     def _cluster(self) -> Check:
         ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
         unfinished = unfinished_notes(self._spec, self._observed)
+        if all_foreign(self._spec, self._observed):
+            found = few_lines(strangers_notes(self._spec, self._observed))
+            return failed("cluster", found, f"`homelab-k8s adopt {self._spec.name}`, where they are yours")
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
         if not ours and not Sight.of(self._spec, self._observed).vms:

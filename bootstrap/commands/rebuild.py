@@ -32,6 +32,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.dual_stack import check_families
+from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.kept_counts import count_notes
 from bootstrap.planning.machines import settled
@@ -100,6 +101,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
     observed = observe_cluster(spec, ports)
     require_sight(spec, observed, what=f"{spec.name} cannot be rebuilt")
     check_version(observed)
+    check_claims(spec, observed)
     check_privileges(spec, ports, observed)
     if wish.keeps_data:
         check_families(spec, observed)  # the data has its nodes and services with their address families

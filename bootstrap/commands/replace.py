@@ -19,6 +19,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
+from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.machines import settled
 from bootstrap.planning.members import members
 from bootstrap.planning.plan import Plan
@@ -39,6 +40,7 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
+    check_claims(spec, observed)
     spec = settled(spec, observed)
     check_privileges(spec, ports, observed)
     noted = unfinished(spec, ports, observed)

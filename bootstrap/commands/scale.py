@@ -16,6 +16,7 @@ from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
+from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
@@ -46,6 +47,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
+    check_claims(spec, observed)
     wanted = with_counts(settled(spec, observed), dict(wish.counts))
     check_privileges(wanted, ports, observed)
     check_vip(wanted, ports, observed)

@@ -33,6 +33,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.access import healthy_server
 from bootstrap.planning.checks import OLDEST_MAJOR
+from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import Rebuild, correction_notes
@@ -71,6 +72,7 @@ def prepare_up(
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
+    check_claims(spec, observed)
     rebuild = rebuild or under_way(spec, ports, observed)
     said = _said(spec, ports, observed, rebuild)
     if rebuild is not None:

@@ -16,6 +16,7 @@ from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
+from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.keeping_steps import UpgradeK3s
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan, steps_of
@@ -57,6 +58,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
     check_sight(spec, ports, observed.vms)
     spec = settled(spec, observed)
     check_version(observed)
+    check_claims(spec, observed)
     start = standpoint(spec, observed)
     newest = {
         minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)

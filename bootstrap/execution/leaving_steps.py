@@ -14,11 +14,11 @@ from bootstrap.execution.guest_steps import await_guest
 from bootstrap.execution.k3s_steps import CLUSTER, writes
 from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
-from bootstrap.execution.vm_steps import owned_vm
+from bootstrap.execution.vm_steps import owned_vm, record_key
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, VmRecord
-from bootstrap.model.record import render_record
+from bootstrap.model.record import identity_of, render_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.kubeconfig import with_server
 from bootstrap.planning.steps import AwaitGuest
@@ -198,7 +198,9 @@ def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: R
     record = vm.record
     if record is None or record.state is state:
         return False
-    description = render_record(replace(record, state=state), into=vm.description)
+    description = render_record(
+        replace(record, state=state), key=record_key(context), identity=identity_of(vm), into=vm.description
+    )
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": description})
     after = owned_vm(name, context).record
     if after is None or after.state is not state:

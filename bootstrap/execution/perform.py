@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from bootstrap.execution import (
+    adopting_steps,
     backup_steps,
     cluster_steps,
     guest_steps,
@@ -20,6 +21,7 @@ from bootstrap.execution import (
 )
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.planning.keeping_steps import (
+    AdoptVm,
     ApplySettings,
     AwaitVersion,
     ConfigureVip,
@@ -117,6 +119,8 @@ def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 -
 
 def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
     match step:
+        case AdoptVm():
+            return adopting_steps.adopt_vm(step, lane, context)
         case MarkLeaving():
             return leaving_steps.mark_leaving(step, lane, context)
         case Reclaim():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import replace
+
 from bootstrap.errors import (
     HomelabError,
     HypervisorError,
@@ -15,9 +18,10 @@ from bootstrap.errors import (
 from bootstrap.execution import host_keys
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
-from bootstrap.model.record import is_ours, owner_tags, render_record
+from bootstrap.model.machine import CloneAsked, MachineKind, MachineRecord, MachineSpec, RecordState, Role
+from bootstrap.model.observed import OWNER_TAG, VmRecord, container_identity, has_tag
+from bootstrap.model.record import identity_of, is_ours, owner_tags, render_record
+from bootstrap.model.seal import RecordKey
 from bootstrap.planning.container_settings import container_settings
 from bootstrap.planning.machines import why_stranger
 from bootstrap.planning.plan import VmPlace
@@ -93,14 +97,15 @@ def _look(vmid: Vmid, step: CloneVm | CreateContainer, context: RunContext) -> V
 
 
 def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
-    record = _record(step.machine, context, vmid, RecordState.CLONING)
+    asked = CloneAsked(template=step.template, asked_s=int(context.ports.processes.unix_s()))
+    record = replace(_record(step.machine, context, vmid, RecordState.CLONING), cloned=asked)
     request = CloneRequest(
         template=step.template,
         template_node=step.template_node,
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,
-        description=render_record(record),
+        description=render_record(record, key=record_key(context), identity=None),
         full=step.full,
         storage=step.storage,
         resource_pool=step.resource_pool,
@@ -111,12 +116,15 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
 def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
     """Its record says at once that it is made: nothing is left to configure, and there is none before it is whole.
 
+    So that it can be sealed at once, its MAC address is ours to make up, as Proxmox VE would.
+
     In a resource pool the tags are left: Proxmox VE checks those of the request before the container is in its pool, so
     that a token with rights on the pool alone would be refused (PVE::LXC: check_ct_modify_config_perm).
     """
+    mac = step.machine.mac or _random_mac()
     settings = container_settings(
         context.spec,
-        step.machine,
+        replace(step.machine, mac=mac),
         ostemplate=step.ostemplate,
         storage=step.storage,
         bridge=step.bridge,
@@ -130,11 +138,23 @@ def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -
         pve_node=step.pve_node,
         vmid=vmid,
         name=step.machine.name,
-        description=render_record(_record(step.machine, context, vmid, state)),
+        description=render_record(
+            _record(step.machine, context, vmid, state), key=record_key(context), identity=container_identity(mac)
+        ),
         settings=settings,
         resource_pool=step.resource_pool,
     )
     context.ports.hypervisor.create_container(request, warn=context.warn(lane))
+
+
+def _random_mac() -> str:
+    """A MAC address with Proxmox VE's own prefix, as it makes one up itself."""
+    return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in secrets.token_bytes(3))])
+
+
+def record_key(context: RunContext) -> RecordKey:
+    """The key that the cluster's records are sealed with."""
+    return context.ports.keys.need(context.spec.name)
 
 
 def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: RecordState) -> MachineRecord:
@@ -154,7 +174,8 @@ def _finish(step: CloneVm | CreateContainer, vm: VmRecord, context: RunContext) 
     """Set the tags of a container that is in its resource pool by now, and that it is made."""
     if isinstance(step, CloneVm) or vm.record is None or vm.record.state is not RecordState.CLONING:
         return
-    made = render_record(_record(step.machine, context, vm.vmid, RecordState.MADE))
+    record = _record(step.machine, context, vm.vmid, RecordState.MADE)
+    made = render_record(record, key=record_key(context), identity=identity_of(vm))
     settings = {"tags": owner_tags(context.spec.name), "description": made}
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
 
@@ -204,6 +225,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
         step.machine,
         vm=vm,
         record=_record(step.machine, context, vm.vmid, RecordState.MADE),
+        key=record_key(context),
         public_key=context.ports.shells.public_key,
         scsi_controller=step.scsi_controller,
         template_tags=step.template_tags,

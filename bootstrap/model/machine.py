@@ -157,6 +157,19 @@ class RecordState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CloneAsked:
+    """The request that a clone comes of; its task tells whether that was ours.
+
+    Attributes:
+        template: What is cloned.
+        asked_s: When, in Unix seconds by our clock.
+    """
+
+    template: Vmid
+    asked_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineRecord:
     """What a VM's description says of the machine it is.
 
@@ -165,6 +178,7 @@ class MachineRecord:
 
     Attributes:
         replaces: Machines that it stands in for, which were out of sight when it was made.
+        cloned: Of a clone that is not configured yet: the request it comes of.
     """
 
     cluster: ClusterName
@@ -175,3 +189,4 @@ class MachineRecord:
     state: RecordState
     address: IPv4Address | None = None
     replaces: tuple[Replaced, ...] = ()
+    cloned: CloneAsked | None = None

@@ -178,6 +178,10 @@ class OsTemplate:
         return self.volume.rpartition("/")[2]
 
 
+UNCHECKED = "its record was not checked"
+"""Why a VM is nobody's until somebody has looked at its record's seal."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VmRecord:
     """A VM or a container Proxmox has, with the record in its description if there is one.
@@ -210,6 +214,9 @@ class VmRecord:
         clone_runs: Of an unfinished one, whether some task clones on its Proxmox node; None where that cannot be told.
         ha_managed: Whether Proxmox HA starts, stops and moves it.
         problem: What of it cannot be read, its record among that; it is nobody's then. Else empty.
+        resource_pool: The Proxmox resource pool it is in, or None; told where the inventory names one.
+        doubt: Why what its description says is not to be believed, in a few words; empty where it is (see
+            `planning.proof`), which means nothing where it has no record.
     """
 
     vmid: Vmid
@@ -243,6 +250,8 @@ class VmRecord:
     clone_runs: bool | None = None
     ha_managed: bool = False
     problem: str = ""
+    resource_pool: str | None = None
+    doubt: str = UNCHECKED
 
     @property
     def idle(self) -> str:
@@ -262,7 +271,12 @@ class VmRecord:
         """
         if self.kind is MachineKind.VM:
             return self.smbios_uuid
-        return f"net0 {self.mac or 'without a MAC address'}"
+        return container_identity(self.mac)
+
+
+def container_identity(mac: str | None) -> str:
+    """What tells a container from another one of its vmid: net0's MAC address, in upper case."""
+    return f"net0 {mac or 'without a MAC address'}"
 
 
 def has_tag(vm: VmRecord, tag: str) -> bool:

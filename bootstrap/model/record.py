@@ -3,7 +3,7 @@
 The description a user sees in Proxmox's web interface is a sentence and one line of JSON:
 
     k3s machine of the cluster demo, kept by homelab-k8s. Without the next line it is no longer ours.
-    homelab-k8s-record: {"cluster":"demo","machine":"demo-cp-1",...}
+    homelab-k8s-record: {"cluster":"demo","machine":"demo-cp-1",...,"seal":"5d41402a..."}
 
 Proxmox keeps descriptions but for trailing newlines (PVE 8.4, observed); a user may add text around the line.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from ipaddress import IPv4Address
 
-from bootstrap.errors import UnreadableError
+from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import (
     CLUSTER_NAME_FORM,
     MACHINE_NAME_FORM,
@@ -24,9 +24,10 @@ from bootstrap.model.ids import (
     PoolName,
     Vmid,
 )
-from bootstrap.model.machine import MachineRecord, RecordState, Replaced, Role
+from bootstrap.model.machine import CloneAsked, MachineRecord, RecordState, Replaced, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
-from bootstrap.model.reading import Reading, Source, read_json
+from bootstrap.model.reading import LAST_UNIX_S, Reading, Source, read_json
+from bootstrap.model.seal import Bearer, RecordKey, RecordKind
 
 MARK = "homelab-k8s-record:"
 FORMAT = 1
@@ -34,13 +35,26 @@ FORMAT = 1
 _SOURCE = Source(call="read the record in the description", who="it")
 
 
-def render_record(record: MachineRecord, *, into: str = "") -> str:
-    """The description text that holds a record.
+def render_record(record: MachineRecord, *, key: RecordKey, identity: str | None, into: str = "") -> str:
+    """The description text that holds a record and its seal.
 
     Args:
         record: The record.
+        key: Seals it.
+        identity: The VM's (`VmRecord.identity`); None for a clone that is yet to be made.
         into: The description as it is: what users wrote around the line stays, byte for byte.
     """
+    kind = RecordKind.CLONE if identity is None else RecordKind.MACHINE
+    bearer = Bearer(vmid=record.vmid, name=record.machine, identity=identity or "")
+    body = key.sealed(kind, _body(record), bearer)
+    sentence = (
+        f"k3s machine of the cluster {record.cluster}, kept by homelab-k8s. Without the next line it is no longer ours."
+    )
+    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
+    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+
+
+def _body(record: MachineRecord) -> dict[str, object]:
     body: dict[str, object] = {
         "format": FORMAT,
         "cluster": record.cluster,
@@ -54,11 +68,9 @@ def render_record(record: MachineRecord, *, into: str = "") -> str:
         body["address"] = str(record.address)
     if record.replaces:
         body["replaces"] = [{"machine": old.machine, "vmid": old.vmid} for old in record.replaces]
-    sentence = (
-        f"k3s machine of the cluster {record.cluster}, kept by homelab-k8s. Without the next line it is no longer ours."
-    )
-    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
-    return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+    if record.cloned is not None:
+        body["template"], body["asked"] = record.cloned.template, record.cloned.asked_s
+    return body
 
 
 def with_line(line: str, *, mark: str, into: str) -> str:
@@ -117,6 +129,11 @@ def _parse_body(body: Reading) -> MachineRecord:
             )
             for old in body.at("replaces").items(optional=True)
         ),
+        cloned=None
+        if body.at("template").absent
+        else CloneAsked(
+            template=Vmid(body.at("template").integer(*VMIDS)), asked_s=body.at("asked").integer(0, LAST_UNIX_S)
+        ),
     )
 
 
@@ -125,14 +142,29 @@ def owner_tags(cluster: ClusterName) -> str:
     return ";".join(sorted({OWNER_TAG, cluster}))
 
 
+def identity_of(vm: VmRecord) -> str:
+    """The identity that a record on this VM is sealed for.
+
+    Raises:
+        HypervisorError: It has no SMBIOS UUID, which Proxmox VE gives to each VM.
+    """
+    if not vm.identity:
+        raise HypervisorError(
+            f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has no SMBIOS UUID",
+            details="smbios1 has no uuid, so nothing would tell it from another VM of its vmid",
+            resolution=f"as root on {vm.pve_node}: qm set {vm.vmid} --smbios1 uuid=$(cat /proc/sys/kernel/random/uuid)",
+        )
+    return vm.identity
+
+
 def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM is a machine of this cluster, beyond doubt.
 
-    The record must name this cluster, this VM's name and this very vmid (a copy somebody made of our VM has
-    our description and tags, but another vmid), and the tag must be there, unless the VM is still as the clone
-    request left it (a clone request takes no tags) and so has never been started by us.
+    The record must be authentic (`planning.proof`), name this cluster, this VM's name and this very vmid (a copy
+    somebody made of our VM has our description and tags, but another vmid), and the tag must be there, unless the VM
+    is still as the clone request left it (a clone request takes no tags) and so has never been started by us.
     """
     record = vm.record
-    if record is None or record.cluster != cluster or record.vmid != vm.vmid or record.machine != vm.name:
+    if vm.doubt or record is None or record.cluster != cluster or record.vmid != vm.vmid or record.machine != vm.name:
         return False
     return has_tag(vm, OWNER_TAG) or (record.state is RecordState.CLONING and not vm.running)

@@ -10,7 +10,8 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.drift import strangers_notes, unfinished_notes
+from bootstrap.planning.drift import unfinished_notes
+from bootstrap.planning.foreign import all_foreign, strangers_notes
 from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.maintenance import removal_reason
@@ -39,7 +40,8 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
     lanes = [_lane(name) for name in names]
     marked = marker_of(spec.name, observed.vms) is not None
     # Token, keys and kubeconfig of machines that may run are kept for as long as there are any.
-    if not left and (ours or has_traces or marked):
+    # And of machines that only have to be adopted.
+    if not left and not all_foreign(spec, observed) and (ours or has_traces or marked):
         gone = tuple(Gate("vm_gone", name) for name in names)
         lanes.append(
             Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),

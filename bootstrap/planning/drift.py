@@ -9,7 +9,8 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.model.record import is_ours
-from bootstrap.planning.machines import Standing, passed_over, strangers, surplus, why_stranger
+from bootstrap.planning.foreign import strangers_notes
+from bootstrap.planning.machines import Standing, surplus
 from bootstrap.planning.out_of_sight import stood_in_for
 from bootstrap.planning.versions import K3sVersion, parse_version
 
@@ -181,15 +182,4 @@ def unused_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
         f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
         for vm in observed.vms
         if vm.unused and is_ours(vm, spec.name)
-    )
-
-
-def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
-    """One line for each VM that looks like ours and is not: it is left alone; and for what cannot be read at all."""
-    looking = strangers(spec, observed)
-    odd = [vm for vm in observed.vms if vm.problem and vm not in looking]
-    return (
-        *(f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) is left alone: {why_stranger(vm)}" for vm in looking),
-        *map(passed_over, odd),
-        *(f"passed over: {line}" for line in observed.passed_over),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bootstrap.model.ids import ClusterName, MachineName
-from bootstrap.model.machine import MachineSpec, Taint
+from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,8 +284,19 @@ class NoteRebuild:
     note: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdoptVm:
+    """Have the record of a VM signed that was foreign, as the user has seen it."""
+
+    phase: ClassVar[str] = "adopt"
+    title: ClassVar[str] = "sign its record"
+    machine: MachineName
+    record: MachineRecord
+
+
 KeepingStep = (
-    MarkLeaving
+    AdoptVm
+    | MarkLeaving
     | Reclaim
     | Drain
     | Uncordon

@@ -259,6 +259,8 @@ def why_stranger(vm: VmRecord) -> str:
         return f"its record is of vmid {record.vmid}: somebody's copy"
     if record.machine != vm.name:
         return f"its record is of {record.machine}: somebody renamed it"
+    if vm.doubt:
+        return vm.doubt
     if not record.cluster or not vm.name.startswith(f"{record.cluster}-"):
         return f"it belongs to the cluster {record.cluster}"
     return "its homelab-k8s tag was removed"

@@ -10,6 +10,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.claims import claim_lines
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
+from bootstrap.planning.foreign import all_foreign
 from bootstrap.planning.machines import Standing, needs_work
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
 from bootstrap.planning.settings_drift import drifts
@@ -75,6 +76,8 @@ def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
 
 def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
     missing = [standing.machine for standing in wanted if standing.missing]
+    if all_foreign(spec, observed):
+        return  # `adopt` comes first, as the notes on strangers say
     if missing and len(missing) == len(wanted):
         yield "the cluster does not exist; `homelab-k8s up` builds it"
         return

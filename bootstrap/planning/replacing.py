@@ -17,7 +17,8 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
-from bootstrap.planning.drift import older_inventory_notes, strangers_notes
+from bootstrap.planning.drift import older_inventory_notes
+from bootstrap.planning.foreign import strangers_notes
 from bootstrap.planning.kept_counts import count_notes, with_kept_counts
 from bootstrap.planning.leaving import (
     DrainRules,

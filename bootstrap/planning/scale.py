@@ -12,7 +12,8 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, R
 from bootstrap.model.observed import Observed, UnseenVm
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
-from bootstrap.planning.drift import older_inventory_notes, strangers_notes
+from bootstrap.planning.drift import older_inventory_notes
+from bootstrap.planning.foreign import strangers_notes
 from bootstrap.planning.keeping_steps import Reclaim
 from bootstrap.planning.leaving import (
     DrainRules,

@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import render_record
+from bootstrap.model.record import identity_of, render_record
+from bootstrap.model.seal import RecordKey
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.planning.inherited import own_tags, taken_off
@@ -22,6 +23,7 @@ def vm_settings(
     *,
     vm: VmRecord,
     record: MachineRecord,
+    key: RecordKey,
     public_key: str,
     scsi_controller: str,
     template_tags: tuple[str, ...] = (),
@@ -34,6 +36,7 @@ def vm_settings(
         vm: The clone as it was made: its MAC address, bridge and volumes are kept, and tags and notes that users have
             given it since. What it inherited and may not have goes (`inherited.RULES`).
         record: Goes into the description.
+        key: Seals it.
         public_key: `authorized_keys` line for cloud-init's user.
         scsi_controller: The template's `scsihw`; empty is Proxmox's LSI default, which is replaced.
         template_tags: The template's tags, which are not for its clones.
@@ -51,7 +54,7 @@ def vm_settings(
         "ciupgrade": 0,  # else first boot runs an upgrade and holds apt's lock (cloud-init#2908)
         "ipconfig0": _ipconfig(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
         "tags": _tags(spec, vm, template_tags),
-        "description": render_record(record, into=vm.description),
+        "description": render_record(record, key=key, identity=identity_of(vm), into=vm.description),
     }
     controller = scsi_controller_wanted(machine, scsi_controller)
     if controller is not None:

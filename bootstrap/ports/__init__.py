@@ -18,6 +18,7 @@ from bootstrap.ports.local import (
     Probes,
     Process,
     Processes,
+    RecordKeys,
     StateStore,
 )
 from bootstrap.ports.proxmox import (
@@ -45,6 +46,7 @@ class Ports:
     artifacts: ArtifactSource
     kubeconfigs: KubeconfigStore
     state: StateStore
+    keys: RecordKeys
     clock: Clock
     markers: Markers
     processes: Processes
@@ -79,6 +81,7 @@ __all__ = [
     "Process",
     "Processes",
     "PveFacts",
+    "RecordKeys",
     "RightsNeeded",
     "SeedRequest",
     "StateStore",

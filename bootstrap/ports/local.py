@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
+from bootstrap.model.seal import RecordKey
 
 
 class KubeconfigStore(Protocol):
@@ -58,6 +59,30 @@ class StateStore(Protocol):
 
     def forget(self, cluster: ClusterName) -> bool:
         """Remove all of a cluster's items; whether there were any."""
+        ...
+
+
+class RecordKeys(Protocol):
+    """The keys that this computer has to seal records in Proxmox VE with, and to check them."""
+
+    def find(self, cluster: ClusterName) -> RecordKey | None:
+        """A cluster's; None where this computer has none. Reads only."""
+        ...
+
+    def need(self, cluster: ClusterName) -> RecordKey:
+        """A cluster's, made where there is none yet. Raises PreflightError where the SSH key's file is not there."""
+        ...
+
+    def templates(self) -> tuple[RecordKey, ...]:
+        """Those that records of templates may be sealed with, the one that new ones are sealed with first. Reads only.
+
+        Templates serve several clusters and outlive them: where the inventory names an SSH key it follows from that,
+        else it is the home's own.
+        """
+        ...
+
+    def for_templates(self) -> RecordKey:
+        """The first of them, made where there is none yet."""
         ...
 
 

@@ -22,6 +22,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, Vmid
 from tests.adapters.tls_peer import LOOPBACK, Times, TlsPeer, tls_peer
+from tests.fakes.keys import KEYS
 
 BEHIND = Times(valid_from=timedelta(days=10), clock_ahead=timedelta(days=12))
 """This computer's clock is twelve days behind, and the certificate ten days old."""
@@ -38,7 +39,7 @@ def endpoint(peer: TlsPeer) -> PveEndpoint:
 
 
 def ask(peer: TlsPeer) -> None:
-    hypervisor = connect(endpoint(peer), clock=SystemClock(), stop=threading.Event(), retry_for_s=1.0)
+    hypervisor = connect(endpoint(peer), keys=KEYS, clock=SystemClock(), stop=threading.Event(), retry_for_s=1.0)
     hypervisor.observe(cluster=ClusterName("demo"), vmids=VmidRange(first=Vmid(7000), last=Vmid(7099)))
 
 

@@ -21,6 +21,7 @@ from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import Taint
 from tests.adapters.hostile_site import Site, serving
 from tests.adapters.tls_peer import make_certificate
+from tests.fakes.keys import KEYS
 
 SECRET = "0f6b1c9e-5c1f-4c3e-9d0a-2f1f0d8f7a11"
 
@@ -49,7 +50,7 @@ def hypervisor(pinned: Site, cert_file: Path) -> Iterator[ProxmoxHypervisor]:
         token=ApiToken(user="homelab@pve", name="k8s", secret=SECRET),
         tls=TlsSpec(ca_file=cert_file),
     )
-    hypervisor = connect(endpoint, clock=SystemClock(), stop=threading.Event(), retry_for_s=1.0)
+    hypervisor = connect(endpoint, keys=KEYS, clock=SystemClock(), stop=threading.Event(), retry_for_s=1.0)
     yield hypervisor
     hypervisor.close()
 

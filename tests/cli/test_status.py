@@ -186,6 +186,7 @@ def test_clusters_lists_them_as_text_and_as_data(run: Run, world: World) -> None
                 "workers": 2,
                 "running": 3,
                 "out_of_sight": 0,
+                "foreign": 0,
                 "vmids": [7000, 7002],
                 "pve_nodes": ["pve1"],
                 "at_work": False,

@@ -38,6 +38,7 @@ def vm(
         cores=pool.cores,
         memory_mib=pool.memory_mib,
         smbios_uuid=f"uuid-{vmid}",
+        doubt="",
     )
 
 

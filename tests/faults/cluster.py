@@ -159,6 +159,7 @@ class FaultyCluster(KillableCluster):
         plain = connect_ports(self._inventory, environ={"HOME": str(self._directory)}, stop=homelab.stop)
         hypervisor = proxmox.connect(
             self._inventory.endpoint,
+            keys=plain.keys,
             clock=plain.clock,
             stop=homelab.stop,
             connect_timeout_s=2.0,

@@ -13,6 +13,7 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.power import Power
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError
@@ -21,6 +22,7 @@ from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
 from bootstrap.ports import RightsNeeded
 from tests.fakes.clock import SteppingClock
+from tests.fakes.keys import KEYS
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 
@@ -75,12 +77,14 @@ def connected(api: Api) -> ProxmoxHypervisor:
     clock, stop = SteppingClock(), threading.Event()
     tasks = Tasks(api, clock=clock, stop=stop, timeout_s=2.0)
     places = Whereabouts(api)
+    cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=2.0)
     return ProxmoxHypervisor(
         api,
         tasks,
-        cloning=Cloning(api, tasks, clock=clock, stop=stop, timeout_s=2.0),
+        cloning=cloning,
         whereabouts=places,
         power=Power(api, tasks, places, clock=clock, stop=stop, ha_wait_s=2.0),
+        proof=Proof(api, keys=KEYS, pools={}, token=ENDPOINT.token, cloning=cloning),
         stop=stop,
     )
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import is_ours, parse_record, render_record
+from bootstrap.model.record import is_ours, parse_record
+from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")
 RECORD = MachineRecord(
@@ -29,7 +30,13 @@ OURS = VmRecord(
     running=True,
     tags=frozenset({OWNER_TAG}),
     record=RECORD,
+    doubt="",
 )
+
+
+def written(record: MachineRecord, *, into: str = "") -> str:
+    return sealed(record, "uuid-1", into=into)
+
 
 records = st.builds(
     MachineRecord,
@@ -46,7 +53,7 @@ records = st.builds(
 @given(records, st.text(st.characters(exclude_categories=["Cs"])), st.text())
 def test_a_record_survives_what_users_write_around_it(record: MachineRecord, before: str, after: str) -> None:
     before = "\n".join(line for line in before.splitlines() if not line.startswith("homelab-k8s-record:"))
-    assert parse_record(f"{before}\n{render_record(record)}\n{after}".rstrip("\n")) == record
+    assert parse_record(f"{before}\n{written(record)}\n{after}".rstrip("\n")) == record
 
 
 @given(st.text())
@@ -55,7 +62,7 @@ def test_any_other_description_holds_no_record(text: str) -> None:
 
 
 def test_a_damaged_record_counts_as_none() -> None:
-    whole = render_record(RECORD)
+    whole = written(RECORD)
     assert parse_record(whole[:-5]) is None
     assert parse_record(whole.replace('"format":1', '"format":99')) is None
     assert parse_record("homelab-k8s-record: []") is None
@@ -85,7 +92,7 @@ def test_a_fresh_clone_is_ours_before_it_has_its_tag_but_not_once_it_runs() -> N
 
 def test_addresses_are_kept_as_addresses() -> None:
     record = replace(RECORD, address=IPv4Address("192.0.2.7"))
-    assert parse_record(render_record(record)) == record
+    assert parse_record(written(record)) == record
 
 
 notes = st.text(st.characters(exclude_categories=["Cs"])).map(
@@ -97,14 +104,14 @@ notes = st.text(st.characters(exclude_categories=["Cs"])).map(
 def test_a_record_that_is_replaced_leaves_all_else_byte_for_byte(
     old: MachineRecord, new: MachineRecord, before: str, newline: str, after: str
 ) -> None:
-    line = render_record(old).splitlines()[1]
-    written = render_record(new, into=f"{before}\n{line}{newline}{after}")
-    assert written == f"{before}\n{render_record(new).splitlines()[1]}{newline}{after}"
-    assert parse_record(written) == new
+    line = written(old).splitlines()[1]
+    found = written(new, into=f"{before}\n{line}{newline}{after}")
+    assert found == f"{before}\n{written(new).splitlines()[1]}{newline}{after}"
+    assert parse_record(found) == new
 
 
 def test_where_there_is_no_record_the_whole_text_is_written() -> None:
-    assert render_record(RECORD, into="somebody's notes") == render_record(RECORD)
+    assert written(RECORD, into="somebody's notes") == written(RECORD)
 
 
 def test_the_owner_tag_counts_in_any_case() -> None:

@@ -37,6 +37,11 @@ class Cloning:
         self._clock = clock
         self._stop = stop
         self._timeout_s = timeout_s
+        self._asked: set[str] = set()
+
+    def was_asked_for(self, description: str) -> bool:
+        """Whether this very process has asked for a clone with that record, and so has its task."""
+        return description.rstrip("\n") in self._asked
 
     def clone(self, request: CloneRequest, *, what: str, warn: Warn) -> None:
         """Clone and await it.
@@ -45,6 +50,7 @@ class Cloning:
             VmidTakenError: The vmid belongs to somebody else.
         """
         path = f"nodes/{request.template_node}/qemu/{request.template}/clone"
+        self._asked.add(request.description.rstrip("\n"))
         try:
             self._make(request, path, _parameters(request), runs_on=request.template_node, what=what, warn=warn)
         except VmNotFoundError as error:

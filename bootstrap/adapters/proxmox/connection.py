@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.power import HA_WAIT_S, Power
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.model.endpoint import PveEndpoint
-from bootstrap.ports import Clock
+from bootstrap.model.ids import ClusterName
+from bootstrap.ports import Clock, RecordKeys
 
 
 def connect(
     endpoint: PveEndpoint,
     *,
+    keys: RecordKeys,
+    pools: Mapping[ClusterName, str] | None = None,
     clock: Clock,
     stop: threading.Event,
     connect_timeout_s: float = 10.0,
@@ -29,6 +34,8 @@ def connect(
 
     Args:
         endpoint: Address, token and TLS settings; that `insecure` is set is the caller's to say aloud.
+        keys: Check the records that VMs carry.
+        pools: The resource pool that a cluster's machines have to be in, where there is one.
         clock: For pauses and deadlines.
         stop: Ends waits and retries early; Proxmox tasks go on.
         connect_timeout_s: For TCP and TLS.
@@ -52,4 +59,5 @@ def connect(
     cloning = Cloning(api, tasks, clock=clock, stop=stop, timeout_s=task_timeout_s)
     whereabouts = Whereabouts(api)
     power = Power(api, tasks, whereabouts, clock=clock, stop=stop, ha_wait_s=ha_wait_s)
-    return ProxmoxHypervisor(api, tasks, cloning=cloning, whereabouts=whereabouts, power=power, stop=stop)
+    proof = Proof(api, keys=keys, pools=pools or {}, token=endpoint.token, cloning=cloning)
+    return ProxmoxHypervisor(api, tasks, cloning=cloning, whereabouts=whereabouts, power=power, proof=proof, stop=stop)

@@ -15,6 +15,7 @@ from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.images import ProxmoxTemplates
 from bootstrap.adapters.proxmox.markers import ProxmoxMarkers
 from bootstrap.adapters.proxmox.power import Guest, Power
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
 from bootstrap.errors import (
@@ -69,6 +70,7 @@ class ProxmoxHypervisor:
         cloning: Cloning,
         whereabouts: Whereabouts,
         power: Power,
+        proof: Proof,
         stop: threading.Event,
     ) -> None:
         self._api = api
@@ -76,6 +78,7 @@ class ProxmoxHypervisor:
         self._cloning = cloning
         self._whereabouts = whereabouts
         self._power = power
+        self._proof = proof
         self._stop = stop
         self.markers = ProxmoxMarkers(api, tasks)
         self.templates = ProxmoxTemplates(api, tasks, whereabouts)
@@ -89,7 +92,9 @@ class ProxmoxHypervisor:
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
         """See `Hypervisor.observe`. Of `/cluster/resources` only what no Proxmox node's own list has is used."""
-        facts = observing.observe(self._api, version=self._read_version(), cluster=cluster, vmids=vmids)
+        facts = observing.observe(
+            self._api, version=self._read_version(), proof=self._proof, cluster=cluster, vmids=vmids
+        )
         with self._guard:
             self._names.update({template.vmid: template.name for template in facts.templates})
         for vm in facts.vms:
@@ -98,7 +103,7 @@ class ProxmoxHypervisor:
 
     def machines(self) -> tuple[VmRecord, ...]:
         """See `Hypervisor.machines`. Proxmox VE's own lists tell the tags, so that strangers' configs are not read."""
-        found = observing.machines(self._api)
+        found = tuple(self._proof.of_one(vm) for vm in observing.machines(self._api))
         for vm in found:
             self._learn(vm.vmid, vm.name, vm.kind)
         return found
@@ -143,7 +148,7 @@ class ProxmoxHypervisor:
             row = {**{key: told.value for key, told in status.entries()}, "vmid": vmid}
             return read(config, row=replace(status, value=row), pve_node=where)
 
-        record = self._follow(vmid, pve_node, act)
+        record = self._proof.of_one(self._follow(vmid, pve_node, act))
         self._learn_vm(record)
         return record
 

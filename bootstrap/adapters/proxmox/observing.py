@@ -20,6 +20,7 @@ from bootstrap.adapters.proxmox import answers, configs, health, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
 from bootstrap.adapters.proxmox.node_facts import NodeReading, PassOver, node_facts, templates, why
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.whereabouts import WORDS
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
@@ -66,7 +67,7 @@ def read_version(api: Api) -> PveVersion:
     return PveVersion(major=numbers[0], minor=numbers[1], text=text)
 
 
-def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
     """Read everything planning needs; see `Hypervisor.observe`."""
     odd = _PassedOver()
     rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named, odd))
@@ -91,7 +92,8 @@ def observe(api: Api, *, version: PveVersion, cluster: ClusterName, vmids: VmidR
     hidden = {vm.vmid for vm in unseen}
     rest = [vm for vm in away if vm.vmid not in hidden]
     here = tuple(guest for guest in guests if guest.config is not None)
-    known = [_with_ha(guest.record, ha_of) for guest in here if not guest.template]
+    bare_records = tuple(_with_ha(guest.record, ha_of) for guest in here if not guest.template)
+    known = [proof.of(vm) for vm in proof.with_pools(bare_records, resources)]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-halts") as pool:
         records = list(pool.map(lambda vm: health.with_halt(api, vm) if is_ours(vm, cluster) else vm, known))
     return PveFacts(

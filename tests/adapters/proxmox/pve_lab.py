@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +19,9 @@ from bootstrap.lab.options import LabInfo
 from bootstrap.lab.server import LabServer
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
-from bootstrap.model.ids import MachineName, PveNodeName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.ports import CloneRequest
+from tests.fakes.keys import KEYS
 
 PVE1 = PveNodeName("pve1")
 TEMPLATE = Vmid(9000)
@@ -117,10 +118,11 @@ class Lab:
     def connect(self, **changes: Any) -> ProxmoxHypervisor:
         return self.connect_to(replace(self.endpoint, **changes))
 
-    def connect_to(self, endpoint: PveEndpoint, **limits: float) -> ProxmoxHypervisor:
-        made = connect(
-            endpoint, clock=SystemClock(), stop=self.stop, **{"retry_for_s": 3.0, "task_timeout_s": 20.0, **limits}
-        )
+    def connect_to(
+        self, endpoint: PveEndpoint, *, pools: Mapping[ClusterName, str] | None = None, **limits: float
+    ) -> ProxmoxHypervisor:
+        limits = {"retry_for_s": 3.0, "task_timeout_s": 20.0, **limits}
+        made = connect(endpoint, keys=KEYS, pools=pools, clock=SystemClock(), stop=self.stop, **limits)
         self.connections.append(made)
         return made
 

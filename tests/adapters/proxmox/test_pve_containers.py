@@ -18,14 +18,16 @@ from bootstrap.lab.guests.base import LabNetwork
 from bootstrap.lab.guests.qemu import QemuGuests
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG
-from bootstrap.model.record import is_ours, render_record
+from bootstrap.model.observed import OWNER_TAG, container_identity
+from bootstrap.model.record import is_ours
 from bootstrap.ports import ContainerRequest, RightsNeeded
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, Relay, clone_request, token
+from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")
 CT = Vmid(7002)
 NAME = MachineName("demo-light-1")
+MAC = "BC:24:11:00:00:02"
 RECORD = MachineRecord(
     cluster=DEMO, machine=NAME, role=Role.WORKER, pool=PoolName("light"), vmid=CT, state=RecordState.MADE
 )
@@ -37,7 +39,7 @@ def request() -> ContainerRequest:
         pve_node=PVE1,
         vmid=CT,
         name=NAME,
-        description=render_record(RECORD),
+        description=sealed(RECORD, container_identity(MAC)),
         settings={
             "ostemplate": "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
             "rootfs": "local:8",
@@ -47,7 +49,7 @@ def request() -> ContainerRequest:
             "unprivileged": 1,
             "features": "nesting=1",
             "onboot": 1,
-            "net0": "name=eth0,bridge=vmbr0,ip=dhcp",
+            "net0": f"name=eth0,bridge=vmbr0,hwaddr={MAC},ip=dhcp",
             "ssh-public-keys": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5+/= me@desk",
             "tags": f"demo;{OWNER_TAG}",
         },
@@ -108,7 +110,7 @@ def test_a_life_of_a_container(lab: Lab, hypervisor: ProxmoxHypervisor, ct: Vmid
 
 def test_its_record_is_rewritten_and_read_back(hypervisor: ProxmoxHypervisor, ct: Vmid) -> None:
     leaving = replace(RECORD, state=RecordState.LEAVING)
-    hypervisor.configure(ct, pve_node=PVE1, settings={"description": render_record(leaving)})
+    hypervisor.configure(ct, pve_node=PVE1, settings={"description": sealed(leaving, container_identity(MAC))})
     assert hypervisor.read_vm(ct, pve_node=PVE1).record == leaving
 
 

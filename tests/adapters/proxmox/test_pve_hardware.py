@@ -16,6 +16,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSp
 from bootstrap.planning.macs import stable_mac
 from bootstrap.planning.vm_settings import vm_settings
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, Lab
+from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5+/= me@desk"
@@ -38,7 +39,13 @@ def configure(hypervisor: ProxmoxHypervisor, vm: Vmid, machine: MachineSpec, spe
         cluster=cluster().name, machine=NAME, role=machine.role, pool=machine.pool, vmid=vm, state=RecordState.MADE
     )
     settings = vm_settings(
-        spec or cluster(), machine, vm=there, record=record, public_key=SSH_KEY, scsi_controller="virtio-scsi-pci"
+        spec or cluster(),
+        machine,
+        vm=there,
+        record=record,
+        key=KEYS.need(cluster().name),
+        public_key=SSH_KEY,
+        scsi_controller="virtio-scsi-pci",
     )
     hypervisor.configure(vm, pve_node=PVE1, settings=settings)
 

@@ -13,8 +13,8 @@ from bootstrap.errors import HypervisorError
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import PveVersion, UnseenVm
-from bootstrap.model.record import render_record
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, TEMPLATE, VM, VMIDS, Lab, clone_request, token
+from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")
 PVE2 = PveNodeName("pve2")
@@ -69,7 +69,7 @@ def test_it_only_reads_and_believes_nothing_of_the_lagging_resources(
 
 
 def test_a_machine_of_ours_is_seen_with_its_record(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
-    hypervisor.clone(clone_request(description=render_record(RECORD)), warn=lab.warnings.append)
+    hypervisor.clone(clone_request(description=sealed(RECORD, None)), warn=lab.warnings.append)
     hypervisor.configure(
         VM, pve_node=PVE1, settings={"cores": 2, "memory": 2048, "tags": "homelab-k8s", "ipconfig0": "ip=198.18.0.5/16"}
     )
@@ -94,7 +94,7 @@ def test_a_machine_of_ours_is_seen_with_its_record(lab: Lab, hypervisor: Proxmox
         (500, "other", {}, False),
         (7500, "other", {}, True),
         (500, "other", {"tags": "a;homelab-k8s"}, True),
-        (500, "other", {"description": render_record(RECORD)}, True),
+        (500, "other", {"description": sealed(RECORD, None)}, True),
         (500, "demo-worker-1", {}, True),
         (500, "demolition", {}, False),
     ],
@@ -198,7 +198,7 @@ def test_another_version_is_told(start_lab: Callable[..., Lab]) -> None:
 
 def test_machines_of_all_clusters_are_listed_and_strangers_configs_not_read(start_lab: Callable[..., Lab]) -> None:
     lab = start_lab(pve_nodes=3)
-    described = {"description": render_record(RECORD), "tags": "demo;homelab-k8s"}
+    described = {"description": sealed(RECORD, None), "tags": "demo;homelab-k8s"}
     lab.pve.add_vm(VM, NAME, node="pve1", status="running", config={"name": NAME, **described})
     lab.pve.add_vm(500, "nas", node="pve1", status="running", config={"name": "nas", "tags": "homelab-k8s-not"})
     lab.pve.add_vm(8001, "other-cp-1", node="pve2", config={"name": "other-cp-1", "tags": "homelab-k8s;other"})

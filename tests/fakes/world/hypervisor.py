@@ -21,6 +21,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
+from bootstrap.planning.proof import Evidence, doubt_about
 from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
 from tests.fakes.world.vm import FakeVm
 
@@ -37,7 +38,7 @@ class FakeHypervisor:
         if world.observe_error is not None:
             raise world.observe_error
         with world.lock:
-            found = [vm.record() for vm in world.vms.values() if vm.vmid not in world.converted]
+            found = [self._seen(vm) for vm in world.vms.values() if vm.vmid not in world.converted]
             records = [vm for vm in found if vm.pve_node not in world.unasked]
             running = [vm for vm in records if vm.running or vm.onboot]
         nodes = [
@@ -85,8 +86,18 @@ class FakeHypervisor:
 
     def machines(self) -> tuple[VmRecord, ...]:
         with self.world.lock:
-            records = [vm.record() for vm in self.world.vms.values()]
+            records = [self._seen(vm) for vm in self.world.vms.values()]
         return tuple(self._as_seen(vm) for vm in records if OWNER_TAG in vm.tags)
+
+    def _seen(self, vm: FakeVm) -> VmRecord:
+        """A VM, its record checked."""
+        evidence = Evidence(
+            key=self.world.keys.find,
+            is_our_clone=lambda _vm: vm.our_clone and not vm.boots,
+            resource_pool=self.world.pools.get,
+        )
+        record = vm.record()
+        return replace(record, doubt=doubt_about(record, evidence))
 
     def _as_seen(self, vm: VmRecord) -> VmRecord:
         """On a Proxmox node that cannot be asked nothing but vmid, tags and perhaps the name is known."""
@@ -113,7 +124,7 @@ class FakeHypervisor:
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         with self.world.lock:
-            return self._vm(vmid, pve_node).record()
+            return self._seen(self._vm(vmid, pve_node))
 
     def _vm(self, vmid: Vmid, pve_node: PveNodeName) -> FakeVm:
         """The VM where it is now, as the port has it."""
@@ -147,6 +158,8 @@ class FakeHypervisor:
                 pve_node=request.pve_node,
                 description=request.description,
                 moved=world.moves,
+                resource_pool=request.resource_pool,
+                our_clone=True,
             )
             source = world.vms.get(request.template)
             home = next(
@@ -175,7 +188,7 @@ class FakeHypervisor:
             )
             if request.resource_pool is not None and "tags" in request.settings:
                 raise PermissionDeniedError(f"{request.name}: Permission check failed ({request.vmid}, tags)")
-            vm.kind = MachineKind.LXC
+            vm.kind, vm.resource_pool = MachineKind.LXC, request.resource_pool
             vm.settings.update(request.settings)
             vm.tags = str(request.settings.get("tags", ""))
             vm.disk_gib = int(str(request.settings["rootfs"]).rpartition(":")[2])

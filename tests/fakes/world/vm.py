@@ -22,6 +22,7 @@ class FakeVm:
         alone: Its k3s server runs without a kubelet (`disable-agent`).
         since_s: When its k3s process was started, by the world's clock.
         moved: By how much DHCP gives it another address than at first.
+        our_clone: Whether a clone task of our own token's has made it.
     """
 
     vmid: Vmid
@@ -52,6 +53,8 @@ class FakeVm:
     clone_runs: bool | None = None
     disk: str | None = "scsi0"
     ha_managed: bool = False
+    resource_pool: str | None = None
+    our_clone: bool = False
 
     @property
     def mac(self) -> str:
@@ -81,6 +84,7 @@ class FakeVm:
         return (IPv6Address("fe80::1"), own) if self.asked > 2 else (IPv6Address("fe80::1"),)
 
     def record(self) -> VmRecord:
+        """It as Proxmox VE tells of it; whether its record is to be believed is not looked at."""
         record, problem = record_or_problem(self.description)
         return VmRecord(
             vmid=self.vmid,
@@ -109,4 +113,5 @@ class FakeVm:
             clone_runs=self.clone_runs,
             ha_managed=self.ha_managed,
             problem=problem,
+            resource_pool=self.resource_pool,
         )

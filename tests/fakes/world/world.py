@@ -10,12 +10,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.errors import HomelabError, SshUnreachableError
-from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from tests.fakes.clock import SteppingClock
+from tests.fakes.keys import FakeKeys
 from tests.fakes.world.datastore import Datastore
 from tests.fakes.world.facts import ENDPOINT, PVE_9, TEMPLATE, pve_node
 from tests.fakes.world.hypervisor import FakeHypervisor
@@ -35,6 +36,8 @@ class World:
     Attributes:
         version: Proxmox VE's.
         packages: Versions of each Proxmox node's packages, where the token may see them.
+        keys: What this computer seals and checks records with.
+        pools: The resource pools that clusters' machines have to be in.
         journal: Each acting call, as `verb name`, in order.
         looked_into: Machine names whose settings files were read, in order.
         fail_clone: Machine names whose clone task fails.
@@ -93,6 +96,8 @@ class World:
     templates: list[TemplateFacts] = field(default_factory=lambda: [TEMPLATE])
     ostemplates: tuple[OsTemplate, ...] = ()
     vms: dict[Vmid, FakeVm] = field(default_factory=dict)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    pools: dict[ClusterName, str] = field(default_factory=dict)
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=Workloads)
     datastore: Datastore = field(default_factory=Datastore)
@@ -217,8 +222,8 @@ class World:
 
     def is_alive(self, name: str | None) -> bool:
         """Whether a Kubernetes node's kubelet runs."""
-        vm = self.vm_named(name) if name else None
-        return vm is not None and vm.running and not vm.halted and bool(vm.unit)
+        named = [vm for vm in tuple(self.vms.values()) if name and vm.name == name]  # others may have made one
+        return any(vm.running and not vm.halted and vm.unit for vm in named)
 
     def began(self, vm: FakeVm) -> None:
         """K3s was started on a machine, by hand or with it: its kubelet, if it has one, tells of itself."""
@@ -251,6 +256,7 @@ class World:
             artifacts=FakeArtifacts(self),
             kubeconfigs=FakeKubeconfigs(self),
             state=FakeState(self),
+            keys=self.keys,
             clock=self.clock,
             markers=FakeMarkers(self),
             processes=FakeProcesses(self, self.who, self.pid),

@@ -16,10 +16,11 @@ from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode
-from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.record import parse_record
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
 from bootstrap.planning.rebuild import Rebuild, Stage
+from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
 from tests.fakes.world import PVE1, FakeVm, World
 
@@ -51,7 +52,7 @@ def mark_leaving(world: World, name: str) -> None:
     machine = vm(world, name)
     record = parse_record(machine.description)
     assert record is not None
-    machine.description = render_record(replace(record, state=RecordState.LEAVING))
+    machine.description = sealed(replace(record, state=RecordState.LEAVING), machine.smbios_uuid)
 
 
 def test_a_cluster_as_it_should_be_has_nothing_to_mend() -> None:

@@ -20,10 +20,11 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
-from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.record import parse_record
 from bootstrap.planning.checks import Verdict
 from bootstrap.planning.lock import LockRecord, check_lock_place, marker_name, render_lock
 from bootstrap.ports import MissingPrivileges, Ports
+from tests.fakes.keys import sealed
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import DEMO, cluster, control_plane
 from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
@@ -146,7 +147,7 @@ def test_a_container_whose_run_ended_before_its_tags_is_gone_on_with() -> None:
     record = parse_record(one.description)
     assert record is not None
     one.tags, one.running = "", False
-    one.description = render_record(replace(record, state=RecordState.CLONING))
+    one.description = sealed(replace(record, state=RecordState.CLONING), one.record().identity)
     run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert one.tags == "demo;homelab-k8s"
     assert prepare_up(spec, world.ports).empty

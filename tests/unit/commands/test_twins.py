@@ -21,8 +21,8 @@ from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.model.record import render_record
 from bootstrap.planning.replacing import Replacing
+from tests.fakes.keys import sealed
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World
 
@@ -39,10 +39,9 @@ def world() -> World:
     record = first.record().record
     assert first.name == "demo-workers-1"
     assert record is not None
-    description = render_record(replace(record, vmid=Vmid(7050)))
-    world.vms[Vmid(7050)] = FakeVm(
-        Vmid(7050), first.name, PVE1, description=description, tags=first.tags, settings=dict(first.settings)
-    )
+    second = FakeVm(Vmid(7050), first.name, PVE1, tags=first.tags, settings=dict(first.settings))
+    second.description = sealed(replace(record, vmid=Vmid(7050)), second.smbios_uuid)
+    world.vms[Vmid(7050)] = second
     world.journal.clear()
     return world
 

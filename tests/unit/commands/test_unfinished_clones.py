@@ -14,10 +14,11 @@ from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.ids import Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.record import parse_record
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.present import plan_on
 from tests.fakes.clock import SteppingClock
+from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World
@@ -53,7 +54,7 @@ def test_one_that_is_being_made_is_waited_for_and_not_made_twice(shows_at_s: int
     assert record is not None
     ours.running, ours.unit = False, ""
     del world.kube_nodes[record.machine]
-    whole = (ours.name, render_record(replace(record, state=RecordState.CLONING)), "debian")
+    whole = (ours.name, sealed(replace(record, state=RecordState.CLONING), ours.smbios_uuid), "debian")
     ours.name, ours.description, ours.tags, ours.lock = "VM 7002", "", "", "clone"
     ours.clone_runs = clone_runs
 

@@ -15,12 +15,13 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode
-from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.record import parse_record
 from bootstrap.model.workloads import Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi
 from tests.fakes.certificates import k3s_yaml
+from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
 from tests.fakes.world.workloads import FakePod
@@ -73,7 +74,7 @@ class Stage:
         server = "-cp-" in name
         vm = FakeVm(vmid=vmid, name=name, pve_node=PVE1, tags=OWNER_TAG, running=True)
         vm.unit = "k3s" if server else "k3s-agent"
-        vm.description = render_record(
+        vm.description = sealed(
             MachineRecord(
                 cluster=DEMO,
                 machine=name,
@@ -82,7 +83,8 @@ class Stage:
                 vmid=vmid,
                 state=RecordState.MADE,
                 address=IPv4Address("192.0.2.9"),
-            )
+            ),
+            vm.smbios_uuid,
         )
         self.world.vms[vmid] = vm
         self.world.kube_nodes[name] = KubeNode(

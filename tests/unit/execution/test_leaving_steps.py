@@ -20,6 +20,7 @@ from bootstrap.model.observed import OWNER_TAG
 from bootstrap.model.record import parse_record
 from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import JoinAgent
+from tests.fakes.keys import sealed, unsealed
 from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell
 from tests.unit.execution.leaving_stage import CP1, CP2, W1, W2, Stage
@@ -43,7 +44,9 @@ class TestRecord:
 
     def test_a_machine_that_is_gone_or_half_cloned_is_left_as_it_is(self, stage: Stage) -> None:
         vm = stage.vm(W1)
-        vm.description = vm.description.replace('"made"', '"cloning"')
+        record = parse_record(vm.description)
+        assert record is not None
+        vm.description = sealed(replace(record, state=RecordState.CLONING), vm.smbios_uuid)
         assert not stage.perform(MarkLeaving(machine=W1)).changed
         assert stage.state(W1) is RecordState.CLONING
         del stage.world.vms[stage.vm(W2).vmid]
@@ -54,7 +57,7 @@ class TestRecord:
         vm.description, vm.tags = f"# owner: me\r\n\n{vm.description}\n\n* a list", f"{vm.tags};backup"
         before = vm.description
         stage.perform(MarkLeaving(machine=W1))
-        assert vm.description == before.replace('"made"', '"leaving"')
+        assert unsealed(vm.description) == unsealed(before).replace('"made"', '"leaving"')
         stage.perform(Reclaim(machine=W1))
         assert (vm.description, vm.tags) == (before, f"{OWNER_TAG};backup")
 

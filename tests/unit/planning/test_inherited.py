@@ -15,10 +15,11 @@ from bootstrap.model.hardware import DataDisk, Hardware
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.record import parse_record
 from bootstrap.planning.checks import check_template
 from bootstrap.planning.hardware import disk_settings
 from bootstrap.planning.inherited import Verdict, own_tags, rule_for
+from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE, World
@@ -163,7 +164,7 @@ def test_a_half_made_machine_of_a_protected_template_is_removed() -> None:
     vm = world.vms[Vmid(7003)]
     record = parse_record(vm.description)
     assert record is not None
-    vm.description, vm.running = render_record(replace(record, state=RecordState.CLONING)), False
+    vm.description, vm.running = sealed(replace(record, state=RecordState.CLONING), vm.smbios_uuid), False
     vm.settings["protection"] = 1
     world.vms[Vmid(7002)].settings["protection"] = 1
     with pytest.raises(HomelabError, match="protection mode enabled"):

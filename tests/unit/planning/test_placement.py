@@ -237,6 +237,7 @@ def test_existing_machines_that_are_off_count_as_committed() -> None:
         record=record,
         cores=2,
         memory_mib=3072,
+        doubt="",
     )
     with pytest.raises(CapacityError, match="demo-workers-1"):
         place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), sources=templates_on((facts,)))

@@ -16,6 +16,7 @@ from bootstrap.model.record import parse_record
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.k3s_config import render_config, render_environment
 from bootstrap.planning.vm_settings import vm_settings
+from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 
 MAC = "BC:24:11:00:00:01"
@@ -40,6 +41,7 @@ VM = VmRecord(
     name="demo-cp-1",
     pve_node=PveNodeName("pve1"),
     running=False,
+    smbios_uuid="uuid-7000",
     mac=MAC,
     net0=f"virtio={MAC},bridge=vmbr0,firewall=1",
 )
@@ -52,10 +54,18 @@ RECORD = MachineRecord(
     state=RecordState.MADE,
 )
 
+KEY = KEYS.need(cluster().name)
+
 
 def settings(spec: ClusterSpec, *, machine: MachineSpec = SERVER, vm: VmRecord = VM) -> dict[str, str | int]:
     return vm_settings(
-        spec, machine, vm=vm, record=RECORD, public_key="ssh-ed25519 AAAA me\n", scsi_controller="virtio-scsi-pci"
+        spec,
+        machine,
+        vm=vm,
+        record=RECORD,
+        key=KEY,
+        public_key="ssh-ed25519 AAAA me\n",
+        scsi_controller="virtio-scsi-pci",
     )
 
 
@@ -80,7 +90,7 @@ def test_bridge_vlan_and_model_are_set_without_losing_the_mac_or_other_options()
 
 
 def test_an_lsi_controller_is_replaced_by_virtio_scsi() -> None:
-    got = vm_settings(cluster(), SERVER, vm=VM, record=RECORD, public_key="k", scsi_controller="")
+    got = vm_settings(cluster(), SERVER, vm=VM, record=RECORD, key=KEY, public_key="k", scsi_controller="")
     assert got["scsihw"] == "virtio-scsi-single"
 
 

@@ -171,6 +171,7 @@ def seen(*machines: KubeNode, off: frozenset[str] = frozenset(), state: RecordSt
                 tags=frozenset({OWNER_TAG, DEMO}),
                 record=record,
                 smbios_uuid=f"uuid-{number}",
+                doubt="",
             )
         )
     return Observed(

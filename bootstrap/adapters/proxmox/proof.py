@@ -1,0 +1,152 @@
+"""Whether records are to be believed, with what only Proxmox VE can tell: its tasks, and resource pools."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from bootstrap.adapters.proxmox import answers, sight
+from bootstrap.adapters.proxmox.api import Api
+from bootstrap.adapters.proxmox.cloning import Cloning
+from bootstrap.errors import PermissionDeniedError
+from bootstrap.model.endpoint import ApiToken
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.observed import VmRecord
+from bootstrap.model.reading import Reading, each
+from bootstrap.planning.proof import Evidence, doubt_about
+from bootstrap.ports import RecordKeys
+
+_CLOCKS_APART_S = 300
+"""By how much our clock and a Proxmox node's may differ where a clone request's task is looked for."""
+_LISTED = 1000
+"""Tasks asked for; Proxmox VE gives 50 unless told otherwise."""
+_ENDS = frozenset({"qmcreate", "qmrestore", "qmdestroy"})
+"""Types of tasks after which a vmid is another VM's, or nobody's."""
+_STARTS = frozenset({"qmstart", "hastart", "qmtemplate"})
+"""Types of tasks after which a VM is no more what a clone request has made."""
+_UPID = re.compile(r"UPID:[^:]+:[0-9A-Fa-f]+:(?P<ticks>[0-9A-Fa-f]{1,16}):(?P<start>[0-9A-Fa-f]{1,12}):.*")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A Proxmox task: its type, who started it, and when.
+
+    Attributes:
+        order: Unix seconds, and of those of one second the Proxmox node's own ticks.
+    """
+
+    kind: str
+    who: str
+    order: tuple[int, int]
+
+
+class Proof:
+    """Tells of each VM whether its record is to be believed; safe to use from many threads.
+
+    Args:
+        api: The Proxmox VE API.
+        keys: Check seals.
+        pools: The resource pool that a cluster's machines have to be in.
+        token: Who we are in the lists of tasks.
+        cloning: Knows the clones that this process has asked for.
+    """
+
+    def __init__(
+        self, api: Api, *, keys: RecordKeys, pools: Mapping[ClusterName, str], token: ApiToken, cloning: Cloning
+    ) -> None:
+        self._api = api
+        self._pools = pools
+        self._token = token
+        self._cloning = cloning
+        self._guard = threading.Lock()
+        self._members: dict[tuple[Vmid, str | None], str] = {}
+        self._evidence = Evidence(key=keys.find, is_our_clone=self._is_our_clone, resource_pool=pools.get)
+
+    def of(self, vm: VmRecord) -> VmRecord:
+        """The VM with what is to be said against its record; its resource pool is known, or not asked for."""
+        return replace(vm, doubt=doubt_about(vm, self._evidence))
+
+    def of_one(self, vm: VmRecord) -> VmRecord:
+        """The same for one that was read alone, its resource pool looked up where that matters."""
+        return self.of(replace(vm, resource_pool=self._pool_of(vm)))
+
+    def with_pools(self, vms: tuple[VmRecord, ...], resources: Iterable[Reading]) -> tuple[VmRecord, ...]:
+        """VMs with the resource pools they are in, by the rows of `/cluster/resources`.
+
+        Those come from the user configuration at each request, and lag behind nothing (`PVE/API2/Cluster.pm`).
+        """
+        guests = (row for row in resources if not row.at("vmid").absent and not row.at("pool").absent)
+        pool_of = dict(each(guests, lambda row: (answers.vmid(row.at("vmid")), row.at("pool").text()), answers.note))
+        found = tuple(replace(vm, resource_pool=pool_of.get(vm.vmid)) for vm in vms)
+        with self._guard:
+            self._members.update({(vm.vmid, vm.identity): vm.resource_pool for vm in found if vm.resource_pool})
+        return found
+
+    def _pool_of(self, vm: VmRecord) -> str | None:
+        """Asked for once of each VM that is in one, and only where its cluster is to be in one."""
+        if vm.record is None or vm.record.cluster not in self._pools:
+            return None
+        with self._guard:
+            known = self._members.get((vm.vmid, vm.identity))
+        if known is not None:
+            return known
+        what = f"ask which resource pool VM {vm.vmid} is in"
+        rows = self._api.read("cluster/resources", what=what, type="vm").items()
+        return self.with_pools((vm,), rows)[0].resource_pool
+
+    def _is_our_clone(self, vm: VmRecord) -> bool:
+        """Whether our own token's task has made it, by what the Proxmox nodes that can be asked have listed.
+
+        A clone's task is about its template (`PVE/API2/Qemu.pm`, clone_vm), so it is told by when it began; it began
+        after the last VM of that vmid was removed or made otherwise. What has been started since is no more that clone.
+        A token without Sys.Audit sees its own tasks alone, those of the tool among them.
+        """
+        cloned = vm.record.cloned if vm.record else None
+        if cloned is None:
+            return False
+        if self._cloning.was_asked_for(vm.description):
+            return True
+        ours = [task for task in self._tasks(cloned.template, "qmclone") if task.who == str(self._token)]
+        about = list(self._tasks(vm.vmid, None))
+        vacant = max((task.order for task in about if task.kind in _ENDS), default=(0, 0))
+        fitting = [
+            task.order
+            for task in ours
+            if task.order > vacant and abs(task.order[0] - cloned.asked_s) <= _CLOCKS_APART_S
+        ]
+        since = max(vacant, min(fitting, default=vacant))
+        return bool(fitting) and not any(task.kind in _STARTS and task.order > since for task in about)
+
+    def _tasks(self, vmid: Vmid, kind: str | None) -> Iterator[_Task]:
+        """The tasks about a VM, running ones too, on all Proxmox nodes that can be asked."""
+        wanted: dict[str, str | int] = {"vmid": vmid, "source": "all", "limit": _LISTED}
+        if kind is not None:
+            wanted["typefilter"] = kind
+
+        def listed(pve_node: PveNodeName) -> list[_Task]:
+            try:
+                found = self._api.read(f"nodes/{pve_node}/tasks", what=f"list the tasks of {pve_node}", **wanted)
+            except PermissionDeniedError as error:
+                logger.info("%s", error)
+                return []
+            return list(answers.rows(found, _task))
+
+        return sight.from_those_that_answer(sight.online_nodes(self._api), listed)
+
+
+def _task(row: Reading) -> _Task:
+    """A row of a list of tasks, which names user and token apart (`PVE/API2/Tasks.pm`, convert_token_task)."""
+    user, token = row.at("user").text(), row.at("tokenid")
+    upid = _UPID.fullmatch(row.at("upid").text())
+    if upid is None:
+        raise row.at("upid").wrong("a UPID")
+    return _Task(
+        kind=row.at("type").text(),
+        who=user if token.absent else f"{user}!{token.text()}",
+        order=(int(upid["start"], 16), int(upid["ticks"], 16)),
+    )

@@ -1,0 +1,86 @@
+"""`homelab-k8s adopt`: names what says it is a cluster's, asks, signs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli import documents, tables
+from bootstrap.cli.confirm import Question
+from bootstrap.cli.documents import Output
+from bootstrap.cli.options import DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.work import Acting, Ended, working
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster whose machines they are.")]
+Vmids = Annotated[
+    list[int] | None, typer.Option("--vmid", metavar="VMID", help="Only this VM; give it again for more.")
+]
+
+
+def adopt(
+    context: typer.Context,
+    cluster: ClusterArgument,
+    *,
+    vmid: Vmids = None,
+    inventory: InventoryFile = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Take over VMs that claim to be a cluster's machines and are not signed with its key; asks for the name first.
+
+    For clusters of earlier releases, lost keys and restored backups. Look at each of them: whoever may change a VM's
+    options can write such a claim.
+    """
+    from bootstrap.inventory import Overrides
+    from bootstrap.model.ids import Vmid
+
+    vmids = tuple(map(Vmid, vmid or ()))
+    with working(
+        "adopt",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            lambda: work.homelab.plan_adopt(vmids),
+            work.homelab.adopt,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(
+                    ended.plan, ended.report, adopted=[machine.spec.name for machine in ended.plan.machines]
+                ),
+            )
+
+
+def _question(plan: Plan) -> Question:
+    machines = tables.counted(len(plan.machines), "VM")
+    return Question(
+        f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.",
+        by_name=True,
+        otherwise="--vmid VMID takes over that one alone",
+    )
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: nothing is there to adopt"
+    machines = tables.counted(len(plan.machines), "machine")
+    return f"{plan.cluster}: {machines} adopted in {tables.seconds(report.took_s)}; next: homelab-k8s status"

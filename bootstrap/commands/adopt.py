@@ -1,0 +1,50 @@
+"""`adopt`: signs the records of machines that an earlier release made, that were restored, or whose key was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.observe import observe_proxmox
+from bootstrap.commands.rights import check_sight
+from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.events import EventSink, Warned
+from bootstrap.execution.report import Report
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import Vmid
+from bootstrap.planning.foreign import plan_adopt
+from bootstrap.planning.plan import Plan
+from bootstrap.ports import Ports
+
+
+def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()) -> Plan:
+    """See what says it is the cluster's and bears no signature of it. Touches nothing.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        vmids: Which of them to sign; empty for all.
+
+    Raises:
+        PreflightError: One of `vmids` is none of them, or the token may not see VMs.
+    """
+    observed = observe_proxmox(spec, ports)
+    check_sight(spec, ports, observed.vms)
+    return plan_adopt(spec, observed, vmids=vmids)
+
+
+def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+    """Sign what the user has seen, and nothing else, as the only one who acts on the cluster.
+
+    Raises:
+        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
+        HomelabError: One of them has changed since it was shown.
+    """
+    with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+        for note in plan.notes:
+            sink(Warned(subject=spec.name, message=note))
+        # Not made anew: what was not shown is not signed, and each handler looks again at what was.
+        report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+    lock.check()
+    report.raise_failures()
+    return report

@@ -1,0 +1,40 @@
+"""The handler of the step that signs what was foreign."""
+
+from __future__ import annotations
+
+from bootstrap.errors import HypervisorError, NotOursError
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.vm_steps import record_key
+from bootstrap.model.record import identity_of, is_ours, render_record
+from bootstrap.planning.foreign import is_claim
+from bootstrap.planning.keeping_steps import AdoptVm
+
+
+def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
+    """Have the record signed, if it says what the user has seen and the VM is the one that was seen.
+
+    Raises:
+        NotOursError: It has changed since.
+    """
+    del lane
+    hypervisor, spec = context.ports.hypervisor, context.spec
+    place = context.findings.places.need(step.machine)
+    vm = hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
+    same = (vm.name, vm.identity, vm.record) == (place.machine, place.identity, step.record)
+    if same and is_ours(vm, spec.name):
+        return Done(changed=False)
+    if not same or not is_claim(vm, spec):
+        raise NotOursError(
+            f"vmid {vm.vmid} on {vm.pve_node} ({vm.name}) has changed since it was shown and was left alone",
+            resolution=f"`homelab-k8s adopt {spec.name}` shows it as it is now",
+        )
+    text = render_record(step.record, key=record_key(context), identity=identity_of(vm), into=vm.description)
+    hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": text})
+    after = hypervisor.read_vm(vm.vmid, pve_node=vm.pve_node)
+    if not is_ours(after, spec.name):
+        raise HypervisorError(
+            f"VM {vm.vmid} ({vm.name}) on {vm.pve_node} was signed and is foreign all the same",
+            details=after.doubt,
+            resolution="see whether somebody else changes that VM; then run the command again",
+        )
+    return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")

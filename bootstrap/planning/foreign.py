@@ -1,0 +1,160 @@
+"""VMs that say they are a cluster's machines, and bear no signature of it: foreign until somebody adopts them. Pure.
+
+They may be an earlier release's, restored, or another computer's; or a neighbour has written what they say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from bootstrap.errors import PreflightError, few_lines
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.machine import MachineKind, MachineRecord
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.record import is_ours
+from bootstrap.model.words import count
+from bootstrap.planning.keeping_steps import AdoptVm
+from bootstrap.planning.machines import machine_of, passed_over, strangers, why_stranger
+from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.proof import NOT_IN_POOL
+
+_HOUR_S, _DAY_S = 3600, 86400
+
+
+def claims(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """The VMs that lack nothing but a signature to be machines of the cluster."""
+    return tuple(vm for vm in observed.vms if is_claim(vm, spec))
+
+
+def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
+    """Whether a VM would be a machine of the cluster if it were signed."""
+    return vm.doubt not in ("", NOT_IN_POOL) and is_ours(replace(vm, doubt=""), spec.name)
+
+
+def all_foreign(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether all that says it is the cluster's is foreign."""
+    return bool(claims(spec, observed)) and not any(is_ours(vm, spec.name) for vm in observed.vms)
+
+
+def check_claims(spec: ClusterSpec, observed: Observed) -> None:
+    """Refuse to make a cluster anew beside VMs that may well be its machines.
+
+    Raises:
+        PreflightError: All that says it is this cluster's is foreign; nothing was touched.
+    """
+    if not all_foreign(spec, observed):
+        return
+    found = claims(spec, observed)
+    raise PreflightError(
+        f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
+        details=few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found]),
+        resolution=f"where they are yours (made by an earlier release, restored, or with another SSH key): "
+        f"`homelab-k8s adopt {spec.name}`; where they are not: give this cluster another name",
+    )
+
+
+def claim_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """One line that says how many there are, and what takes them over."""
+    found = claims(spec, observed)
+    if found:
+        which = ", ".join(_where(vm) for vm in found)
+        yield (
+            f"{_they_say(len(found), spec)} and {'is' if len(found) == 1 else 'are'} foreign, not signed with its key: "
+            f"{which}; where they are yours, `homelab-k8s adopt {spec.name}` takes them over"
+        )
+
+
+def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each VM that looks like ours and is not: it is left alone; and for what cannot be read at all.
+
+    Those to adopt share one.
+    """
+    looking = strangers(spec, observed)
+    odd = [vm for vm in observed.vms if vm.problem and vm not in looking]
+    return (
+        *claim_notes(spec, observed),
+        *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, spec)),
+        *map(passed_over, odd),
+        *(f"passed over: {line}" for line in observed.passed_over),
+    )
+
+
+def plan_adopt(spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid] = ()) -> Plan:
+    """Plan the signing of what says it is the cluster's.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        vmids: Which; empty for all.
+
+    Raises:
+        PreflightError: One of `vmids` says no such thing.
+    """
+    found = {vm.vmid: vm for vm in claims(spec, observed)}
+    others = [vmid for vmid in vmids if vmid not in found]
+    if others:
+        signed = {vm.vmid for vm in observed.vms if is_ours(vm, spec.name)}
+        raise PreflightError(
+            f"vmid {', '.join(map(str, others))} cannot be adopted",
+            details=few_lines(
+                [
+                    f"{vmid}: {'signed already' if vmid in signed else 'claims nothing that could be signed'}"
+                    for vmid in others
+                ]
+            ),
+            resolution=f"`homelab-k8s adopt {spec.name} --dry-run` lists those that can be",
+        )
+    chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
+    names = Counter(vm.name for vm in chosen)
+    planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
+    return Plan(
+        command="adopt",
+        cluster=spec.name,
+        machines=tuple(machine for machine, _ in planned),
+        lanes=tuple(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
+        notes=tuple(
+            f"{_where(vm)} is left alone: {why_stranger(vm)}"
+            for vm in strangers(spec, observed)
+            if not is_claim(vm, spec)
+        ),
+        reserved_vmids=observed.used_vmids,
+        vmids=spec.placement.vmids,
+    )
+
+
+def _planned(vm: VmRecord, record: MachineRecord, *, alone: bool) -> tuple[PlannedMachine, AdoptVm]:
+    name = record.machine if alone else MachineName(f"{record.machine}/{vm.vmid}")
+    machine = replace(machine_of(vm, record), name=name)
+    place = VmPlace.of(record.machine, vm)
+    return (
+        PlannedMachine(spec=machine, place=place, action="adopt", reason=_facts(vm)),
+        AdoptVm(machine=name, record=record),
+    )
+
+
+def _facts(vm: VmRecord) -> str:
+    """What tells a machine of ours from somebody's VM: what it is, since when it runs, where it is, and what lacks."""
+    what = "a container" if vm.kind is MachineKind.LXC else "a VM"
+    runs = f"up {_age(vm.uptime_s)}" if vm.running else "powered off"
+    state = f", {vm.record.state.value}" if vm.record else ""
+    pool = f"in the resource pool {vm.resource_pool}" if vm.resource_pool else "in no resource pool"
+    return f"{what}{state}, {runs}, {pool}: {vm.doubt}"
+
+
+def _age(seconds: int) -> str:
+    if seconds < _HOUR_S:
+        return f"{seconds // 60} min"
+    return f"{seconds // _HOUR_S} h" if seconds < 2 * _DAY_S else f"{seconds // _DAY_S} days"
+
+
+def _where(vm: VmRecord) -> str:
+    return f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
+
+
+def _they_say(number: int, spec: ClusterSpec) -> str:
+    if number == 1:
+        return f"1 VM claims to be a machine of {spec.name}"
+    return f"{count(number, 'VM')} claim to be machines of {spec.name}"

@@ -1,0 +1,63 @@
+"""`adopt`: what is foreign is listed, asked about by the cluster's name, and signed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.fakes.keys import unsealed
+from tests.fakes.world import World
+
+UP = ("up", "--cluster", "demo", "--workers", "1")
+DEMO = ("--cluster", "demo")
+
+
+@pytest.fixture
+def foreign(run: Run, world: World) -> World:
+    """A cluster that an earlier release made."""
+    assert run(*UP).exit_code == 0
+    for vm in world.vms.values():
+        vm.description = unsealed(vm.description)
+    world.journal.clear()
+    return world
+
+
+def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: World) -> None:
+    assert (refused := run(*UP)).exit_code == 4
+    assert "2 VMs claim to be machines of demo, and none is signed with its key; nothing was touched" in refused.stderr
+    assert "`homelab-k8s adopt demo`" in refused.stderr
+    assert (status := run("status", *DEMO)).exit_code == 1
+    assert "where they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
+    down = run("down", *DEMO, "--yes")
+    assert (down.exit_code, down.stdout) == (0, "demo: nothing is there; nothing to do\n")
+    assert "where they are yours, `homelab-k8s adopt demo` takes them over" in down.stderr
+    row = next(line.split() for line in run("clusters").stdout.splitlines() if line.startswith("demo"))
+    assert row[:6] == ["demo", "0", "0", "-,", "2", "foreign"]
+    assert foreign.journal == []
+    assert len(foreign.vms) == 2
+
+
+def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World) -> None:
+    dry = run("adopt", "demo", "--dry-run")
+    assert dry.exit_code == 0, dry.stderr
+    assert "adopt (a VM, made, up 0 min, in no resource pool: its record has no signature)" in dry.stdout
+    refused = run("adopt", "demo")
+    assert refused.exit_code == 2
+    assert "This makes 2 VMs part of demo: logged in to, given its secrets, removed with it." in refused.stderr
+    assert foreign.journal == []
+    result = run("adopt", "demo", "--yes", "-o", "json")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert (told["cluster"], told["changed"], told["adopted"]) == ("demo", True, ["demo-cp-1", "demo-workers-1"])
+    assert run("status", *DEMO).exit_code == 0
+    again = run("adopt", "demo", "--yes")
+    assert (again.exit_code, again.stdout) == (0, "demo: nothing is there to adopt\n")
+
+
+def test_one_that_is_named_is_adopted_alone(run: Run, foreign: World) -> None:
+    result = run("adopt", "demo", "--vmid", "7001", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("demo: 1 machine adopted in ")
+    assert run("adopt", "demo", "--vmid", "9", "--yes").exit_code == 4

@@ -1,0 +1,58 @@
+"""Keys that records are sealed with in tests, and records that bear them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.machine import MachineRecord
+from bootstrap.model.record import MARK, render_record
+from bootstrap.model.seal import SEAL, RecordKey
+
+
+@dataclass
+class FakeKeys:
+    """A key for each cluster that follows from its name and the computer's.
+
+    Attributes:
+        home: The computer: another one has other keys.
+        lacks: Clusters of which this computer has no key, until one is made.
+    """
+
+    home: str = "here"
+    lacks: set[ClusterName] = field(default_factory=set)
+
+    def find(self, cluster: ClusterName) -> RecordKey | None:
+        return None if cluster in self.lacks else self._key(cluster)
+
+    def need(self, cluster: ClusterName) -> RecordKey:
+        self.lacks.discard(cluster)
+        return self._key(cluster)
+
+    def templates(self) -> tuple[RecordKey, ...]:
+        return (self.for_templates(),)
+
+    def for_templates(self) -> RecordKey:
+        return self._key("templates")
+
+    def _key(self, purpose: str) -> RecordKey:
+        return RecordKey(hashlib.sha256(f"{self.home}/{purpose}".encode()).digest())
+
+
+KEYS = FakeKeys()
+
+
+def sealed(record: MachineRecord, identity: str | None, *, into: str = "", keys: FakeKeys = KEYS) -> str:
+    """The description that a machine of ours has; with no identity, that of a clone request."""
+    return render_record(record, key=keys.need(record.cluster), identity=identity, into=into)
+
+
+def unsealed(description: str) -> str:
+    """A description as releases before there were seals wrote it, or as anybody can."""
+    return "\n".join(_without_seal(line) for line in description.splitlines())
+
+
+def _without_seal(line: str) -> str:
+    before, comma, _ = line.partition(f',"{SEAL}":')
+    return f"{before}}}" if comma and line.startswith(MARK.partition("-")[0]) else line
