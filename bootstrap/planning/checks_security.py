@@ -33,14 +33,13 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
         token: The token; it was accepted.
         held: The privileges it holds, on whichever path.
     """
-    remove = f"pveum user token remove {token.user} {token.name}"
-    if token.user == ROOT_USER:
+    reach = [name for name in ADMINISTRATORS if name in held]
+    if reach and token.user == ROOT_USER:
         return warning(
             "token",
-            f"{token} is accepted, but is a token of root's: who has it may have the Proxmox nodes",
-            f"{_ROLE_REMEDY}; then, as root on a Proxmox node:\n{remove}",
+            f"{token} is accepted, but is root's, without separated privileges: who has it has the Proxmox nodes",
+            f"{_ROLE_REMEDY}; then, as root on a Proxmox node:\npveum user token remove {token.user} {token.name}",
         )
-    reach = [name for name in ADMINISTRATORS if name in held]
     if reach:
         return warning(
             "token",

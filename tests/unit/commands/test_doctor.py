@@ -218,7 +218,8 @@ CASES = [
     Case("token", Verdict.FAILED, "refuses the API token", "check the token's id",
          lambda: World(observe_error=AuthenticationError("Proxmox VE refuses the API token x", details="401",
                                                          resolution="check the token's id")), skips=OF_TOKEN),
-    Case("token", Verdict.WARNING, "root@pam!all is accepted, but is a token of root's", "token remove root@pam all",
+    Case("token", Verdict.WARNING, "root@pam!all is accepted, but is root's", "token remove root@pam all",
+         lambda: World(held=("Permissions.Modify", "VM.Allocate")),
          endpoint=replace(PINNED, token=replace(TOKEN, user="root@pam", name="all"))),
     Case("token", Verdict.WARNING, "all of its user's: Permissions.Modify, Sys.Console", "--privsep 1",
          lambda: World(held=("Permissions.Modify", "Sys.Console", "VM.Allocate"))),
@@ -294,6 +295,11 @@ def test_what_is_wrong_is_found_in_its_words(case: Case) -> None:
     for name in case.skips:
         assert check(found, name).verdict is Verdict.SKIPPED, name
         assert check(found, name).says == f"needs {case.name}, which failed"
+
+
+def test_a_token_of_roots_with_separated_privileges_reaches_no_further_than_they_do() -> None:
+    endpoint = replace(PINNED, token=replace(TOKEN, user="root@pam"))
+    assert check(look(World(), endpoint=endpoint), "token").verdict is Verdict.OK
 
 
 def test_a_warning_and_a_failure_are_a_failure() -> None:
