@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bootstrap.cli import tables
 from bootstrap.errors import HomelabError, InterruptedRunError, UsageError, few_lines
+from bootstrap.model.visible import visible
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
@@ -57,7 +58,7 @@ def confirm(plan: Plan, question: Question) -> None:
 def typed_after(question: str) -> str:
     """What somebody types after a question on a terminal. Raises InterruptedRunError where that is nothing."""
     try:
-        sys.stderr.write(question)
+        sys.stderr.write(visible(question))
         sys.stderr.flush()
         typed = sys.stdin.readline()
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, RunFinished, RunStarted
+from bootstrap.model.visible import visible, visible_json, visible_yaml
 
 if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
@@ -30,10 +31,23 @@ class Output(StrEnum):
 def render(document: Document, output: Output) -> str:
     """The document as text, without the last line's end."""
     if output is Output.YAML:
-        import yaml  # only here, since it is slow to import
+        return visible_yaml(_yaml(document)).rstrip("\n")
+    return visible_json(json.dumps(document, indent=2, ensure_ascii=False))
 
-        return str(yaml.safe_dump(document, sort_keys=False, allow_unicode=True)).rstrip("\n")
-    return json.dumps(document, indent=2, ensure_ascii=False)
+
+def _yaml(document: Document) -> str:
+    """As YAML; texts with characters that are not printable are double-quoted, so that escapes count there."""
+    import yaml  # only here, since it is slow to import
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        odd = visible(value) != value
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if odd else None)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def plan_document(plan: Plan) -> Document:

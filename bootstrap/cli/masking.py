@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from bootstrap.model.visible import visible
+
 MASK: Final = "***"
 SHORTEST = 8
 """A known secret shorter than this is not masked: it would tear holes into ordinary words."""
@@ -103,4 +105,4 @@ class MaskingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
-        return self._masker.all(super().format(record))
+        return visible(self._masker.all(super().format(record)))

@@ -8,6 +8,7 @@ from typing import TextIO, TypeVar
 
 from bootstrap.cli.confirm import YES
 from bootstrap.errors import InterruptedRunError, UsageError
+from bootstrap.model.visible import visible_line
 
 T = TypeVar("T")
 NO = ("n", "no")
@@ -78,7 +79,7 @@ class Prompts:
 
     def _read(self, text: str) -> str:
         try:
-            self.stderr.write(text)
+            self.stderr.write(visible_line(text))
             self.stderr.flush()
             typed = self.stdin.readline()
         except KeyboardInterrupt:
@@ -90,7 +91,7 @@ class Prompts:
 
     def _say(self, error: UsageError) -> None:
         parts = filter(None, (error.brief, error.details, error.resolution and f"→ {error.resolution}"))
-        self.stderr.write("".join(f"  {line}\n" for part in parts for line in part.splitlines()))
+        self.stderr.write("".join(f"  {visible_line(line)}\n" for part in parts for line in part.splitlines()))
 
 
 def _unanswered(flag: str) -> UsageError:

@@ -18,6 +18,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Work, working
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import Warned
+from bootstrap.model.visible import visible_line
 
 if TYPE_CHECKING:
     from bootstrap.commands.reach import Answer
@@ -154,7 +155,7 @@ def _show(work: Work, answer: Answer) -> None:
     if printed:
         work.session.result("\n".join(f"{answer.machine}  {line}" for line in printed.splitlines()))
     for line in told.splitlines():
-        sys.stderr.write(f"{answer.machine}  {line}\n")
+        sys.stderr.write(f"{answer.machine}  {visible_line(line)}\n")
     sys.stderr.flush()
 
 

@@ -13,6 +13,7 @@ from bootstrap.cli.documents import event_document
 from bootstrap.cli.masking import Masker
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import Event, RunStarted
+from bootstrap.model.visible import visible_json
 
 if TYPE_CHECKING:
     from bootstrap.reporting.run import RecordedRun
@@ -82,7 +83,7 @@ class Recorder:
 
     def _write(self, document: dict[str, object]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(self._masked(document), ensure_ascii=False) + "\n")
+            self._file.write(visible_json(json.dumps(self._masked(document), ensure_ascii=False)) + "\n")
 
     def _masked(self, value: object) -> object:
         """The value with secrets masked in every text; not in the finished line, whose quotes a mask could eat."""
@@ -162,7 +163,7 @@ def write_trace(recording: Path, trace: Path) -> None:
     """
     from bootstrap.reporting.trace import chrome_trace
 
-    text = json.dumps(chrome_trace(read_recording(recording)), ensure_ascii=False)
+    text = visible_json(json.dumps(chrome_trace(read_recording(recording)), ensure_ascii=False))
     write_output(trace, text + "\n")
 
 

@@ -41,6 +41,7 @@ from bootstrap.events import (
     Waiting,
     Warned,
 )
+from bootstrap.model.visible import visible
 
 if TYPE_CHECKING:
     from bootstrap.ports import Ports
@@ -125,13 +126,18 @@ class Session:
             finally:
                 self._recorded(trace)
 
-    def result(self, text: str) -> None:
+    def result(self, text: str, *, drawn: bool = False) -> None:
         """Write a result to stdout.
+
+        Args:
+            text: The result.
+            drawn: Whether control sequences of our own are in it, and what is of others is visible already.
 
         Raises:
             BrokenPipeError: Nobody reads it any more; the session ends with exit code 1 and no further word.
         """
         self.view.close()
+        text = text if drawn else visible(text)
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 

@@ -18,6 +18,7 @@ from bootstrap.cli.status_text import status_text
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Work, working
 from bootstrap.errors import HomelabError, InventoryError
+from bootstrap.model.visible import visible, visible_json
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus
@@ -89,7 +90,7 @@ def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
     try:
         while True:
             if redraws:
-                work.session.result(_screen(text, first=not shown))
+                work.session.result(_screen(text, first=not shown), drawn=True)
             elif text != shown:
                 work.session.result(_appended(text, output))
             shown = text
@@ -120,14 +121,14 @@ def _watched(found: ClusterStatus, output: StatusOutput) -> str:
 def _document(document: Document, output: StatusOutput) -> str:
     """As one line where it is JSON, so that a program can read line by line."""
     if output is StatusOutput.JSON:
-        return json.dumps(document, ensure_ascii=False)
+        return visible_json(json.dumps(document, ensure_ascii=False))
     return documents.render(document, Output(output.value))
 
 
 def _screen(text: str, *, first: bool) -> str:
     """What puts a text on the whole terminal in place of the former one, without a flicker."""
     size = shutil.get_terminal_size()
-    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *text.splitlines()]
+    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *visible(text).splitlines()]
     room = size.lines - 1
     if len(lines) > room:
         lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines"]

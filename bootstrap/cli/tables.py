@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bootstrap.model.visible import visible_line
 from bootstrap.reporting.texts import counted as counted
 from bootstrap.reporting.texts import seconds as seconds
 
@@ -20,7 +21,7 @@ _DAYS_FROM_S = 2 * _DAY_S
 
 def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces."""
-    lines = [tuple(headings), *(tuple(row) for row in rows)]
+    lines = [tuple(headings), *(tuple(map(visible_line, row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from html import escape
 
 from bootstrap.reporting.critical import Link
+from bootstrap.reporting.markup import html_text
 from bootstrap.reporting.run import Bar, Outcome, RecordedRun
 from bootstrap.reporting.texts import seconds
 
@@ -41,7 +41,7 @@ def render_chart(run: RecordedRun, path: Sequence[Link]) -> str:
     failed = {failure.lane for failure in run.failures}
     ends = {lane: max((bar.ended_s for bar in run.bars if bar.lane == lane), default=0.0) for lane in lanes}
     names = "".join(
-        f'<li class="{_classes(lane in critical, lane in failed)}" title="{escape(lane)}">{escape(lane)}</li>'
+        f'<li class="{_classes(lane in critical, lane in failed)}" title="{html_text(lane)}">{html_text(lane)}</li>'
         for lane in lanes
     )
     times = "".join(f"<li>{seconds(ends[lane])}</li>" for lane in lanes)
@@ -101,7 +101,7 @@ def _bar(bar: Bar, y: int, height: int, end_s: float) -> str:
         f'<rect class="wait" x="{_x(wait.began_s, end_s)}" width="{_w(wait.took_s, end_s)}" {place}/>'
         for wait in bar.waits
     ]
-    return f"<g><title>{escape(_tip(bar))}</title>{''.join(parts)}</g>"
+    return f"<g><title>{html_text(_tip(bar))}</title>{''.join(parts)}</g>"
 
 
 def _tip(bar: Bar) -> str:

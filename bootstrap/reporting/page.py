@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
 from statistics import median
 
 from bootstrap.reporting.chart import PHASES, render_chart
 from bootstrap.reporting.critical import Link, critical_path
+from bootstrap.reporting.markup import html_text
 from bootstrap.reporting.run import Bar, Outcome, RecordedRun, Wait
 from bootstrap.reporting.texts import counted, seconds
 
@@ -22,7 +22,7 @@ def render_page(run: RecordedRun) -> str:
     path = critical_path(run)
     title = f"{run.command} of {run.cluster}"
     parts = [
-        f"<header><h1>{escape(title)}</h1><p class=lead>{_lead(run)}</p></header>",
+        f"<header><h1>{html_text(title)}</h1><p class=lead>{_lead(run)}</p></header>",
         _failures(run),
         f"<section><h2>Steps</h2>{_legend(run)}{render_chart(run, path)}</section>",
         _path_table(run, path),
@@ -33,7 +33,7 @@ def render_page(run: RecordedRun) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        f'content="light dark"><title>{escape(title)}</title>\n<style>\n{_STYLE.read_text(encoding="utf-8")}</style>'
+        f'content="light dark"><title>{html_text(title)}</title>\n<style>\n{_STYLE.read_text(encoding="utf-8")}</style>'
         f"</head>\n<body><main>{''.join(parts)}</main></body></html>\n"
     )
 
@@ -44,7 +44,7 @@ def _lead(run: RecordedRun) -> str:
     skipped = len(run.failures) - failed
     counts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
     end = f"in {seconds(run.took_s)}" if run.ended else f"did not end; the recording stops after {seconds(run.took_s)}"
-    began = f" Began {escape(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
+    began = f" Began {html_text(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
     return f"{', '.join(counts)}, {end}.{began}"
 
 
@@ -55,18 +55,18 @@ def _failures(run: RecordedRun) -> str:
         return ""
     items = []
     for failure in real:
-        details = f"<pre>{escape(failure.details)}</pre>" if failure.details else ""
-        todo = f"<p>→ {escape(failure.resolution)}</p>" if failure.resolution else ""
+        details = f"<pre>{html_text(failure.details)}</pre>" if failure.details else ""
+        todo = f"<p>→ {html_text(failure.resolution)}</p>" if failure.resolution else ""
         items.append(
-            f"<li><strong>{escape(failure.lane)}</strong>, {escape(failure.title)}, after {seconds(failure.at_s)}: "
-            f"{escape(failure.brief)}{details}{todo}</li>"
+            f"<li><strong>{html_text(failure.lane)}</strong>, {html_text(failure.title)}, "
+            f"after {seconds(failure.at_s)}: {html_text(failure.brief)}{details}{todo}</li>"
         )
     listed = f"<ul>{''.join(items)}</ul>" if items else ""
     causes: dict[str, list[str]] = {}
     for failure in skipped:
         causes.setdefault(failure.brief, []).append(failure.lane)
     for cause, lanes in causes.items():
-        listed += f"<p>Skipped, {escape(cause)}: {escape(_some(lanes))}</p>"
+        listed += f"<p>Skipped, {html_text(cause)}: {html_text(_some(lanes))}</p>"
     return f'<section class="failures"><h2>What failed</h2>{listed}</section>'
 
 
@@ -163,14 +163,14 @@ def _wait_table(run: RecordedRun) -> str:
 def _warnings(run: RecordedRun) -> str:
     if not run.warnings:
         return ""
-    items = "".join(f"<li>{escape(subject)}: {escape(message)}</li>" for subject, message, _ in run.warnings)
+    items = "".join(f"<li>{html_text(subject)}: {html_text(message)}</li>" for subject, message, _ in run.warnings)
     return f"<section><h2>Warnings</h2><ul>{items}</ul></section>"
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int]) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
-            f"<{tag}{' class=number' if column in numbers else ''}>{escape(text)}</{tag}>"
+            f"<{tag}{' class=number' if column in numbers else ''}>{html_text(text)}</{tag}>"
             for column, text in enumerate(row)
         )
 

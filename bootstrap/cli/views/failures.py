@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from bootstrap.errors import HomelabError
+from bootstrap.model.visible import visible, visible_line
 
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
@@ -12,12 +13,12 @@ RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 def render_error(error: HomelabError, *, log: str | None, colour: bool = False) -> str:
     """The error as text, without the last line's end."""
     start = f"{BOLD}{RED}error:{PLAIN}" if colour else "error:"
-    lines = [f"{start} {error.brief}"]
+    lines = [f"{start} {visible_line(error.brief)}"]
     if error.details:
-        lines.append(textwrap.indent(error.details, "  "))
+        lines.append(textwrap.indent(visible(error.details), "  "))
     if error.resolution:
-        first, *others = error.resolution.splitlines()
+        first, *others = visible(error.resolution).splitlines()
         lines += [f"→ {first}", *(f"  {line}" for line in others)]
     if log:
-        lines.append(f"log: {log}")
+        lines.append(f"log: {visible_line(log)}")
     return "\n".join(lines)

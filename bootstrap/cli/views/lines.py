@@ -14,6 +14,7 @@ from bootstrap.cli.documents import error_document, event_document
 from bootstrap.cli.tables import counted, seconds, step_text
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
+from bootstrap.cli.views.shown import shown_event
 from bootstrap.errors import HomelabError
 from bootstrap.events import (
     Event,
@@ -27,6 +28,7 @@ from bootstrap.events import (
     Waiting,
     Warned,
 )
+from bootstrap.model.visible import visible, visible_json, visible_line
 
 LANE_WIDTH = 30
 
@@ -46,7 +48,7 @@ class QuietView:
     def event(self, event: Event) -> None:
         """Show a warning about danger, and nothing else."""
         if isinstance(event, Warned) and event.danger:
-            self._line(f"warning: {event.subject}: {event.message}")
+            self._line(f"warning: {visible_line(event.subject)}: {visible_line(event.message)}")
 
     def text(self, _text: str) -> None:
         """Show nothing."""
@@ -90,15 +92,16 @@ class PlainView(QuietView):
 
     def text(self, text: str) -> None:
         """Show text."""
-        self._line(text)
+        self._line(visible(text))
 
     def busy(self, what: str) -> AbstractContextManager[None]:
         """Say it once."""
-        self._line(f"{what} …")
+        self._line(f"{visible_line(what)} …")
         return nullcontext()
 
     def event(self, event: Event) -> None:
         """Show an event as a line."""
+        event = shown_event(event)
         match event:
             case RunStarted():
                 self._began_s = self._now_s()
@@ -148,7 +151,7 @@ class JsonView(QuietView):
 
     def _object(self, document: dict[str, object]) -> None:
         time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._line(json.dumps({"time": time_text, **document}, ensure_ascii=False))
+        self._line(visible_json(json.dumps({"time": time_text, **document}, ensure_ascii=False)))
 
 
 def ends(event: RunFinished) -> str:

@@ -18,8 +18,10 @@ from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.lanes import Board, LaneState
 from bootstrap.cli.views.lines import ends
+from bootstrap.cli.views.shown import shown_event
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFailed, Told, Warned
+from bootstrap.model.visible import visible, visible_line
 
 FRAMES = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
 SIGNS = {
@@ -56,6 +58,7 @@ class TtyView:
 
     def event(self, event: Event) -> None:
         """Show an event."""
+        event = shown_event(event)
         with self._lock:
             ended = self._board.update(event)
         match event:
@@ -75,13 +78,13 @@ class TtyView:
 
     def text(self, text: str) -> None:
         """Show text; the terminal breaks its lines, so that a table stays one when it is copied."""
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(visible(text)), soft_wrap=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Show a line while something goes on; nothing of it stays."""
         with self._lock:
-            self._busy = what
+            self._busy = visible_line(what)
         self._start()
         try:
             yield
