@@ -74,14 +74,18 @@ def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Port
 
 
 def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
-    """A machine's SSH host key as its guest agent tells it; None of containers, and where any is to be taken.
+    """A machine's SSH host key as its guest agent tells it; None where the first one that it shows counts.
+
+    Of a container its fingerprint, where Proxmox VE tells it.
 
     Raises:
         PermissionDeniedError: The token may not read files in guests.
         AgentNotRunningError: No answer.
     """
-    if vm.kind is MachineKind.LXC or spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+    if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
+    if vm.kind is MachineKind.LXC:
+        return ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
     text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
     return " ".join(text.split()[:2])
 

@@ -17,7 +17,7 @@ from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
 from bootstrap.execution.host_keys import is_kept, keep, known_hosts_item, log_in
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
-from bootstrap.model.machine import MachineRecord
+from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.addresses import choose_address
@@ -144,11 +144,11 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
         )
     address = _address(vm, record, spec, ports)
     told, warnings = host_key(vm, spec, ports), list[str]()
-    if told is not None:
+    if told is not None and vm.kind is MachineKind.VM:
         keep(record.machine, vm, told, spec, ports)
-    elif not is_kept(vm, spec, ports):
-        # OpenSSH would take any key the first time, of anybody who lets us in: the first one is ours to meet.
-        log_in(record.machine, vm, address, told=None, spec=spec, ports=ports, warn=warnings.append).close()
+    elif not is_kept(vm, spec, ports, told=told):
+        # OpenSSH knows no fingerprints, and would take any key the first time: the first one is ours to meet.
+        log_in(record.machine, vm, address, told=told, spec=spec, ports=ports, warn=warnings.append).close()
     return Login(
         machine=record.machine,
         address=address,

@@ -189,9 +189,11 @@ def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, o
 
 
 def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
-    """As the guest agent tells it; None where nobody is asked: the first one counts."""
-    if vm.kind is MachineKind.LXC or context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+    """As the guest agent tells it, or Proxmox VE its fingerprint; None where nobody does: the first one counts."""
+    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
+    if vm.kind is MachineKind.LXC:
+        return context.ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
 
     def poll() -> str | NotYet:
         try:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address
 from bootstrap.errors import HostKeyError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.machines import login_user
 from bootstrap.ports import GuestShell, Ports, Warn
@@ -61,7 +62,19 @@ def log_in(
         user = login_user(spec, vm)
         return ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=LOGIN_TIMEOUT_S)
 
-    return connect(told) if told is not None else _by_the_first(name, vm, connect, spec, ports, warn)
+    if told is None:
+        return _by_the_first(name, vm, connect, spec, ports, warn)
+    if vm.kind is MachineKind.VM:
+        return connect(told)
+    try:
+        shell = connect(told)
+    except HostKeyError as error:
+        error.resolution += "; if you have given the container new host keys, `ssh: {host_keys: accept-new}`"
+        raise
+    # For when Proxmox VE does not know it any more, and for OpenSSH.
+    if not is_kept(vm, spec, ports, told=told):
+        keep(name, vm, shell.host_key, spec, ports)
+    return shell
 
 
 def keep(name: MachineName, vm: VmRecord, host_key: str, spec: ClusterSpec, ports: Ports) -> None:
@@ -69,9 +82,10 @@ def keep(name: MachineName, vm: VmRecord, host_key: str, spec: ClusterSpec, port
     ports.state.write(spec.name, known_hosts_item(vm), _line(name, host_key))
 
 
-def is_kept(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> bool:
-    """Whether a machine's host key is kept."""
-    return _key(ports.state.read(spec.name, known_hosts_item(vm))) is not None
+def is_kept(vm: VmRecord, spec: ClusterSpec, ports: Ports, *, told: str | None = None) -> bool:
+    """Whether a machine's host key is kept: one of the fingerprint that is told, if one is."""
+    key = _key(ports.state.read(spec.name, known_hosts_item(vm)))
+    return key is not None and (told is None or fingerprint(key).endswith(f" {told}"))
 
 
 def forget(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> None:

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from fakepve.lxc import FakeCt
 
-from bootstrap.lab.front.vmconfig import container_spec, guest_spec
+from bootstrap.lab.front.vmconfig import Made, container_spec, guest_spec
 from bootstrap.lab.guests.base import GuestDriver, GuestError, GuestSpec, LayeredDriver, NoCloudSeed
 
 POLL_S = 0.05
@@ -59,7 +59,7 @@ class Supervisor:
     Attributes:
         isos: NoCloud seeds on uploaded ISOs, by volume: what a VM with one in a drive boots with.
         sources: The template that a clone was made of, and whether it is a full one, by the clone's vmid.
-        made: What a container's create request had that fakepve does not keep: root's keys; and its machine's UUID.
+        made: What was made with a container, and what its request had that fakepve does not keep.
     """
 
     def __init__(self, pve: Any, driver: GuestDriver | None) -> None:
@@ -67,7 +67,7 @@ class Supervisor:
         self.driver = driver
         self.isos: dict[str, NoCloudSeed] = {}
         self.sources: dict[int, tuple[int, bool]] = {}
-        self.made: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
+        self.made: WeakKeyDictionary[Any, Made] = WeakKeyDictionary()
         self._guests: dict[int, _Guest] = {}
         self._steps: set[asyncio.Task[None]] = set()
 
@@ -186,8 +186,7 @@ class Supervisor:
     def _spec(self, vm: Any) -> GuestSpec:
         if not isinstance(vm, FakeCt):
             return guest_spec(vm.vmid, vm.name, vm.config, isos=self.isos)
-        keys, machine_uuid = self.made.setdefault(vm, ("", str(uuid.uuid4())))
-        return container_spec(vm.vmid, vm.config, keys=keys, machine_uuid=machine_uuid)
+        return container_spec(vm.vmid, vm.config, made=self.made.setdefault(vm, Made(machine_uuid=str(uuid.uuid4()))))
 
     async def _make_disk(self, guest: _Guest, driver: GuestDriver) -> None:
         """Clone the guest: from the template's own guest where that was one, else from the lab's system."""

@@ -183,11 +183,7 @@ def _clones_on(new: Sequence[MachineSpec], placement: Placement) -> set[PveNodeN
 
 def _container_notes(new: Sequence[MachineSpec]) -> tuple[str, ...]:
     pools = dict.fromkeys(machine.pool for machine in new if machine.kind is MachineKind.LXC)
-    return tuple(
-        f"{pool}: containers have no guest agent to tell their SSH host keys, which are taken on trust; and not all "
-        "that runs in VMs runs in them (docs/lxc.md)"
-        for pool in pools
-    )
+    return tuple(f"{pool}: not all that runs in VMs runs in containers (docs/lxc.md)" for pool in pools)
 
 
 def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:

@@ -270,6 +270,13 @@ class Hypervisor(Protocol):
         """
         ...
 
+    def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
+        """The fingerprint (`SHA256:...`) of a container's SSH host key, which Proxmox VE told when it made it.
+
+        None where that cannot be had: another token made it, or another Proxmox node, or too long ago.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:

@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bootstrap.adapters.proxmox import answers, configs, containers, grants, guest_agent, observing, privileges
+from bootstrap.adapters.proxmox import (
+    answers,
+    configs,
+    containers,
+    grants,
+    guest_agent,
+    host_keys,
+    observing,
+    privileges,
+)
 from bootstrap.adapters.proxmox import settings as vm_settings
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
@@ -290,6 +299,10 @@ class ProxmoxHypervisor:
             return guest_agent.parse_file(self._ask_agent("file-read", vmid, where, what, {"file": path}), what=what)
 
         return self._follow(vmid, pve_node, act)
+
+    def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
+        """See `Hypervisor.container_host_key`."""
+        return self._follow(vmid, pve_node, lambda where: host_keys.told_when_made(self._api, vmid, pve_node=where))
 
     def _container_interfaces(self, vmid: Vmid, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         """No guest agent is in between, and nothing waits: Proxmox VE looks into the container itself.

@@ -27,7 +27,7 @@ _LISTED = 500
 _LOG_LINES = 5000
 _LOG_TAIL = 15
 """Lines of a failed task's log that its error carries."""
-_UPID = r"[A-Za-z0-9:_.@!+~-]{1,1000}"
+UPID = r"[A-Za-z0-9:_.@!+~-]{1,1000}"
 """As PVE::Tools has it (upid_decode), with what user names may hold; it becomes a part of paths."""
 _LOGGED = 500
 """Lines of it that go into the log of the run."""
@@ -152,7 +152,7 @@ class Tasks:
         upid = self._api.send(method, path, what=what, parameters=parameters)
         if not isinstance(upid, str):  # what was quick enough is done: older versions answer a resize so
             return ""
-        upid = answers.answer(upid, what=what).word(_UPID, "a task's UPID")
+        upid = answers.answer(upid, what=what).word(UPID, "a task's UPID")
         runs_on = _runs_on(upid) or pve_node
         exit_status = self._await_end(upid, what=what, pve_node=runs_on)
         if exit_status == "OK":

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import asyncssh
 from fakepve import PveError, TaskError
 
 from bootstrap.lab.front import sdn
@@ -19,6 +20,7 @@ from bootstrap.lab.front.context import Front
 from bootstrap.lab.front.ha import ha_task
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
+from bootstrap.lab.front.vmconfig import Made
 from bootstrap.lab.guests.base import ContainerDriver, GuestError, Interface
 
 ONE = "/nodes/{node}/lxc/{vmid}"
@@ -58,11 +60,28 @@ class Containers:
         answer = await self.front.passer.call(call.request)
         ct = pve.ct(call.vmid)
         if ct is not None:  # else its task has failed already
-            self.front.supervisor.made[ct] = (str(call.values.get("ssh-public-keys", "")), str(uuid.uuid4()))
+            self.front.supervisor.made[ct] = Made(
+                machine_uuid=str(uuid.uuid4()),
+                keys=str(call.values.get("ssh-public-keys", "")),
+                host_key=self._make_host_key(str(answer.data), str(call.values.get("hostname") or "localhost")),
+            )
             ct.start_secs = delays.lab_s("start", ct.vmid)
             ct.stop_secs = delays.lab_s("stop", ct.vmid)
             ct.shutdown_secs = delays.lab_s("shutdown", ct.vmid)
         return answer
+
+    def _make_host_key(self, upid: str, name: str) -> str:
+        """Make sshd's key as the Proxmox node does, and tell its fingerprint in the task's log.
+
+        pve-container: PVE::LXC::Setup, rewrite_ssh_host_keys; the rsa and ecdsa keys, told likewise, are left out.
+        """
+        comment = f"root@{name.partition('.')[0]}"
+        key = asyncssh.generate_private_key("ssh-ed25519", comment=comment)
+        self.front.pve.tasks[upid]["log"][0:0] = [
+            "Creating SSH host key 'ssh_host_ed25519_key' - this may take some time ...",
+            f"done: {key.get_fingerprint()} {comment}",
+        ]
+        return key.export_private_key().decode()
 
     async def start(self, call: Call) -> Answer:
         """Start a container; one that runs is refused at once, unlike a VM (`API2/LXC/Status.pm`)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
@@ -134,27 +135,46 @@ def guest_spec(
     )
 
 
-def container_spec(vmid: int, config: Mapping[str, Any], *, keys: str, machine_uuid: str) -> GuestSpec:
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What comes with a container once, when it is made.
+
+    Attributes:
+        machine_uuid: Makes the machine id; a container has no SMBIOS.
+        keys: root's `authorized_keys`, as the create request had them.
+        host_key: sshd's private key, made by the Proxmox node; empty where none was.
+    """
+
+    machine_uuid: str
+    keys: str = ""
+    host_key: str = field(default="", repr=False)
+
+
+def container_spec(vmid: int, config: Mapping[str, Any], *, made: Made) -> GuestSpec:
     """What the guest of a container is started with.
 
     Args:
         vmid: Its id.
         config: As the API shows it.
-        keys: root's `authorized_keys`, as the create request had them.
-        machine_uuid: Makes the machine id; a container has no SMBIOS.
+        made: What was made with it.
     """
     net0, root = options_of(str(config.get("net0", ""))), options_of(str(config.get("rootfs", "")))
     return GuestSpec(
         vmid=vmid,
         name=str(config.get("hostname") or f"CT{vmid}"),
         mac=net0.get("hwaddr", "").upper(),
-        smbios_uuid=machine_uuid,
+        smbios_uuid=made.machine_uuid,
         cores=int(config.get("cores") or 1),
         memory_mib=int(config.get("memory") or 512),
         disk_gib=-(-size_bytes(root.get("size", "")) // _UNITS["G"]),
         agent_enabled=False,
         seed=None,
-        setup=ContainerSetup(keys=keys, address=_interface(net0.get("ip", "")), gateway=_gateway(net0.get("gw", ""))),
+        setup=ContainerSetup(
+            keys=made.keys,
+            host_key=made.host_key,
+            address=_interface(net0.get("ip", "")),
+            gateway=_gateway(net0.get("gw", "")),
+        ),
     )
 
 

@@ -57,9 +57,11 @@ class ContainerSetup:
         keys: root's `authorized_keys`.
         address: eth0's, with its prefix; None for DHCP.
         gateway: Default route with a fixed address, or None.
+        host_key: sshd's private key, which Proxmox VE makes with the container; empty where it made none.
     """
 
     keys: str
+    host_key: str = field(default="", repr=False)
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncssh
+
 from bootstrap.lab.guests.base import ContainerSetup, GuestSpec
 from bootstrap.lab.guests.tools import run
 from bootstrap.lab.template.layers import make_guest_dir
@@ -12,7 +14,7 @@ HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 
 async def set_up(root: Path, spec: GuestSpec, setup: ContainerSetup) -> None:
-    """Write names, network, root's keys and, the first time, a host key of its own.
+    """Write names, network, root's keys and, the first time, the host key that was made with it, or one of its own.
 
     Args:
         root: The guest's own layer.
@@ -31,8 +33,14 @@ async def set_up(root: Path, spec: GuestSpec, setup: ContainerSetup) -> None:
     authorized = root / "root/.ssh/authorized_keys"
     authorized.write_text(setup.keys.strip() + "\n", encoding="utf-8")
     authorized.chmod(0o600)
-    if not (root / HOST_KEY).exists():
-        await run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{spec.name}", "-f", str(root / HOST_KEY))
+    host_key = root / HOST_KEY
+    if not host_key.exists() and setup.host_key:
+        host_key.touch(mode=0o600)
+        host_key.write_text(setup.host_key, encoding="utf-8")
+        public = asyncssh.import_private_key(setup.host_key).export_public_key()
+        host_key.with_name(f"{host_key.name}.pub").write_bytes(public)
+    if not host_key.exists():
+        await run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{spec.name}", "-f", str(host_key))
 
 
 def _network(setup: ContainerSetup) -> str:

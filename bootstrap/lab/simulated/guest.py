@@ -131,7 +131,8 @@ class SimulatedGuest:
         """What cloud-init, or Proxmox VE itself, writes before sshd starts: host key, login user and keys, names."""
         text = self.disk.read(HOST_KEY)
         if text is None:
-            key = asyncssh.generate_private_key("ssh-ed25519")
+            made = spec.setup.host_key if spec.setup is not None else ""
+            key = asyncssh.import_private_key(made) if made else asyncssh.generate_private_key("ssh-ed25519")
             self.disk.write(HOST_KEY, key.export_private_key().decode())
             self.disk.path(HOST_KEY).chmod(0o600)
             self.disk.write("/etc/machine-id", self.machine_id + "\n")

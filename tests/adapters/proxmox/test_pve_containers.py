@@ -8,11 +8,13 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncssh
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.containers import parse_interfaces
+from bootstrap.adapters.proxmox.host_keys import fingerprint
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
 from bootstrap.lab.guests.base import LabNetwork
 from bootstrap.lab.guests.qemu import QemuGuests
@@ -106,6 +108,50 @@ def test_a_life_of_a_container(lab: Lab, hypervisor: ProxmoxHypervisor, ct: Vmid
     with pytest.raises(VmNotFoundError):
         hypervisor.read_vm(ct, pve_node=PVE1)
     assert lab.warnings == []
+
+
+def test_its_host_key_is_told_by_the_task_that_made_it(lab: Lab, hypervisor: ProxmoxHypervisor, ct: Vmid) -> None:
+    private = lab.server.supervisor.made[lab.pve.ct(ct)].host_key
+    told = hypervisor.container_host_key(ct, pve_node=PVE1)
+    assert told == asyncssh.import_private_key(private).get_fingerprint()
+    assert lab.connect().container_host_key(ct, pve_node=PVE1) == told
+
+    hypervisor.destroy(ct, pve_node=PVE1, warn=lab.warnings.append)
+    hypervisor.create_container(request(), warn=lab.warnings.append)
+    again = hypervisor.container_host_key(ct, pve_node=PVE1)
+    assert again not in (None, told)
+
+
+def test_a_host_key_that_nobody_can_tell_is_none(lab: Lab, hypervisor: ProxmoxHypervisor, ct: Vmid, vm: Vmid) -> None:
+    """Of a VM; of a task that another token started, or that failed; of a log that was cleared away."""
+    assert hypervisor.container_host_key(vm, pve_node=PVE1) is None
+    task = next(task for task in lab.pve.tasklog if task["type"] == "vzcreate")
+    for change in ({"user": "someone@pve!else"}, {"exitstatus": "unable to create CT 7002 - no"}, {"log": ["TASK OK"]}):
+        kept = dict(task)
+        task.update(change)
+        lab.grant_only(("/", "VM.Audit"))
+        assert hypervisor.container_host_key(ct, pve_node=PVE1) is None, change
+        task.update(kept)
+    assert hypervisor.container_host_key(ct, pve_node=PVE1) is not None
+    del lab.pve.tasks[task["upid"]]  # what is left is its line in the list
+    assert hypervisor.container_host_key(ct, pve_node=PVE1) is None
+
+
+def test_the_ed25519_key_is_found_among_others_and_behind_warnings() -> None:
+    """As seen of a Proxmox VE 8; the order is that of a hash in Perl."""
+    rsa, ed25519 = "MO4wvFqzdGXQrlCQgt53eMwYktHGnzBLVm29YJHuuqA", "gVOdbEVZ39HBjwCAdx9dC9Xd3F+ZmXnEoTaTT+X8QsY"
+    log = [
+        "extracting archive '/var/lib/vz/template/cache/debian-13-standard_13.1-2_amd64.tar.zst'",
+        f"done: SHA256:{rsa} root@nobody",
+        "Creating SSH host key 'ssh_host_rsa_key' - this may take some time ...",
+        f"done: SHA256:{rsa} root@demo-light-1",
+        "Creating SSH host key 'ssh_host_ed25519_key' - this may take some time ...",
+        f"done: SHA256:{ed25519} root@demo-light-1",
+        "TASK OK",
+    ]
+    assert fingerprint(log) == f"SHA256:{ed25519}"
+    assert fingerprint(log[:5] + log[6:]) is None
+    assert fingerprint([]) is None
 
 
 def test_its_record_is_rewritten_and_read_back(hypervisor: ProxmoxHypervisor, ct: Vmid) -> None:

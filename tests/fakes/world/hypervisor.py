@@ -17,6 +17,7 @@ from bootstrap.errors import (
     VmNotFoundError,
     VmOutOfSightError,
 )
+from bootstrap.execution.host_keys import fingerprint
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
@@ -193,6 +194,7 @@ class FakeHypervisor:
             vm.tags = str(request.settings.get("tags", ""))
             vm.disk_gib = int(str(request.settings["rootfs"]).rpartition(":")[2])
             world.vms[request.vmid] = vm
+            world.made_with[request.vmid] = world.host_key(vm)
         world.on_call(f"created {request.name}")
 
     def configure(self, vmid: Vmid, *, pve_node: PveNodeName, settings: Mapping[str, str | int]) -> None:
@@ -263,6 +265,10 @@ class FakeHypervisor:
         shared = (self.world.vip,) if vm.holds_vip and self.world.vip is not None else ()
         eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=(*shared, vm.address), addresses6=vm.addresses6)
         return (loopback, pods, eth0)
+
+    def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
+        told = self.world.made_with.get(vmid) if self.world.tells_made_keys else None
+        return None if told is None else fingerprint(told).split()[1]
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
         return f"{self.world.host_key(self.world.vms[vmid])} root@guest\n"

@@ -49,6 +49,8 @@ class World:
         broken_units: Machine name to what its k3s says again and again, or ends with each time.
         no_ssh: Machines on which nothing listens on port 22.
         host_keys: Machine name to another host key than its own: somebody else answers there.
+        made_with: Vmid to the host key that Proxmox VE made with the container.
+        tells_made_keys: Whether it tells them (the task is ours, and its log is still there).
         lets_anybody_in: Machine names whose SSH server asks for no authentication.
         starts_at_s: Machine name to when the k3s that starts there now is up, in the clock's seconds.
         lease_ages_s: Kubernetes node to how long ago its kubelet was last heard of, though it says Ready.
@@ -124,6 +126,8 @@ class World:
     broken_units: dict[str, str] = field(default_factory=dict)
     no_ssh: set[str] = field(default_factory=set)
     host_keys: dict[str, str] = field(default_factory=dict)
+    made_with: dict[Vmid, str] = field(default_factory=dict)
+    tells_made_keys: bool = True
     lets_anybody_in: set[str] = field(default_factory=set)
     starts_at_s: dict[str, float] = field(default_factory=dict)
     lease_ages_s: dict[str, float] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from bootstrap.commands.guests import host_key
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import NotOursError
-from bootstrap.execution.host_keys import known_hosts_item
+from bootstrap.execution.host_keys import fingerprint, known_hosts_item
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate
@@ -137,12 +137,12 @@ def test_another_container_on_the_vmid_is_left_alone() -> None:
     assert container(here).running
 
 
-def test_the_login_is_roots_and_nobody_is_asked_for_the_host_key(tmp_path: Path) -> None:
+def test_the_login_is_roots_and_the_host_key_is_the_one_it_was_made_with(tmp_path: Path) -> None:
     here = world()
     up(here)
     vm = container(here).record()
     assert login_user(SPEC, vm) == "root"
-    assert host_key(vm, SPEC, here.ports) is None
+    assert host_key(vm, SPEC, here.ports) == fingerprint(f"ssh-ed25519 AAAA{vm.vmid}").split()[1]
     item = known_hosts_item(vm)
     DirectoryStateStore(tmp_path).write(SPEC.name, item, "")
     assert item != known_hosts_item(replace(vm, mac="BC:24:11:FF:FF:FF"))

@@ -46,6 +46,7 @@ def world(tmp_path: Path) -> World:
     made.pve_nodes = [replace(facts, storages=storages)]
     made.ostemplates = (OsTemplate(pve_node=PVE1, volume="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst"),)
     made.state[DEMO, "id_ed25519"] = "the key"
+    made.tells_made_keys = False
     return made
 
 
@@ -164,3 +165,47 @@ def test_one_that_lets_anybody_in_is_not_gone_on_with(world: World, spec: Cluste
     forget_all(world)
     with pytest.raises(GuestError, match="without any key"):
         login_to("workers-1", spec, world.ports)
+
+
+def test_a_containers_key_that_proxmox_ve_made_is_the_only_one_taken(world: World) -> None:
+    """It tells its fingerprint when it makes the container: nothing is taken on trust, the first time either."""
+    world.tells_made_keys = True
+    assert up(world, LIGHT) == []
+    assert "demo-workers-1 ssh-ed25519 AAAA7001\n" in kept(world).values()
+    world.host_keys["demo-workers-1"] = OTHER
+    forget_all(world)
+    (answer,) = run_everywhere("id", LIGHT, world.ports, names=["workers-1"], timeout_s=5.0, tell=lambda _answer: None)
+    assert "the SSH host key is not the expected one" in answer.problem
+    with pytest.raises(HostKeyError) as caught:
+        login_to("workers-1", LIGHT, world.ports)
+    assert "accept-new" in caught.value.resolution
+
+
+def test_it_is_kept_for_when_proxmox_ve_does_not_know_it_any_more(world: World) -> None:
+    world.tells_made_keys = True
+    up(world, LIGHT)
+    world.tells_made_keys = False  # the tasks' logs have been cleared away
+    assert up(world, LIGHT) == []
+    world.host_keys["demo-workers-1"] = OTHER
+    (answer,) = run_everywhere("id", LIGHT, world.ports, names=["workers-1"], timeout_s=5.0, tell=lambda _answer: None)
+    assert "the SSH host key is not the expected one" in answer.problem
+
+
+def test_what_was_kept_of_another_container_gives_way_to_what_is_told(world: World) -> None:
+    """Another computer has made the container anew, with its vmid and its MAC address."""
+    world.tells_made_keys = True
+    up(world, LIGHT)
+    (item,) = kept(world)  # the server's is asked of its guest agent
+    world.state[DEMO, item] = f"demo-workers-1 {OTHER}\n"
+    login = login_to("workers-1", LIGHT, world.ports)
+    assert login.known_hosts.read_text() == "demo-workers-1 ssh-ed25519 AAAA7001\n"
+    assert login.trusted == ""
+
+
+def test_a_container_whose_keys_the_user_has_changed_can_be_trusted_anew(world: World) -> None:
+    world.tells_made_keys = True
+    up(world, LIGHT)
+    world.host_keys["demo-workers-1"] = OTHER
+    forget_all(world)
+    trusting = replace(LIGHT, ssh=replace(LIGHT.ssh, host_keys=HostKeyPolicy.ACCEPT_NEW))
+    assert "taken on trust" in login_to("workers-1", trusting, world.ports).trusted

@@ -68,7 +68,7 @@ def test_containers_are_created_and_vms_cloned() -> None:
     assert (step.ostemplate, step.storage) == (f"local:vztmpl/{DEBIAN}", "tank")
     clones = [s.step for lane in plan.lanes for s in lane.steps if isinstance(s.step, CloneVm)]
     assert [clone.machine.name for clone in clones] == ["demo-cp-1", "demo-workers-1"]
-    assert any("taken on trust" in note for note in plan.notes)
+    assert [note for note in plan.notes if "docs/lxc.md" in note]
 
 
 def test_a_lane_of_a_container_has_nothing_to_configure() -> None:
