@@ -103,6 +103,7 @@ class FabricShells:
         from paramiko import SSHConfig
 
         from bootstrap.adapters import ssh_trust
+        from bootstrap.adapters.ssh_transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
         with converted(machine, f"log in to {user}@{address}"):
@@ -117,6 +118,7 @@ class FabricShells:
                 forward_agent=False,
                 connect_kwargs={
                     "sock": sock,
+                    "transport_factory": bounded_transport,
                     "auth_strategy": ssh_trust.OurKeyAlone(machine, user=user, key=pkey),
                     "timeout": left_s,
                     "banner_timeout": left_s,

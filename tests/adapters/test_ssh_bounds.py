@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from bootstrap.adapters.local_file import LocalFile
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
 from bootstrap.adapters.ssh_command import MOST_BYTES
 from bootstrap.adapters.ssh_keys import make_key_pair, public_key
-from bootstrap.errors import GuestError, HomelabError, ScriptError
+from bootstrap.errors import GuestError, HomelabError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
 from tests.adapters.sshd import SshGuest
@@ -153,3 +155,34 @@ def test_a_file_that_is_shorter_than_it_claims_is_told(shell: FabricShell, guest
     with pytest.raises(GuestError, match="did not arrive whole"):
         shell.download("snapshot.out", target=tmp_path / "here")
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("announced", [(1 << 31) + 4, (1 << 24) + 4])
+def test_a_packet_that_is_announced_as_huge_is_not_waited_for(tmp_path: Path, announced: int) -> None:
+    """By whoever answers at the address, before any host key is looked at."""
+    make_key_pair(tmp_path / "id_ed25519")
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n" + announced.to_bytes(4, "big"))
+                for _ in range(1 << 10):
+                    connection.sendall(b"\0" * (1 << 16))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    shells = FabricShells(tmp_path / "id_ed25519", port=listener.getsockname()[1])
+    assert shells.public_key
+    began_s = time.monotonic()
+    tracemalloc.start()
+    try:
+        with pytest.raises(SshUnreachableError, match=r"announces a packet of [0-9]+ bytes"):
+            shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="root", host_key=None, timeout_s=20)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+        listener.close()
+        server.join(10)
+    assert time.monotonic() - began_s < 10
