@@ -13,7 +13,9 @@ import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from bootstrap.errors import HomelabError
+from bootstrap.model.reading import YAML_ERRORS
 
+MAX_DEPTH = 32
 SECTIONS = ("clusters", "users", "contexts")
 
 T = TypeVar("T", bound=Node)
@@ -110,13 +112,26 @@ def _root(text: str, source: str) -> MappingNode | None:
         root = yaml.compose(text)
         # Composing alone does not look at what scalars hold, nor for keys that cannot be keys.
         yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise broken(str(error)) from error
+    except YAML_ERRORS as error:
+        raise broken(str(error) or type(error).__name__) from error
+    if root is not None and _is_deep(root, MAX_DEPTH, {}):
+        raise broken(f"it is nested deeper than {MAX_DEPTH} levels")
     if root is None or (isinstance(root, ScalarNode) and root.tag.endswith(":null")):
         return None
     if not isinstance(root, MappingNode):
         raise broken("its top level is not a mapping")
     return root
+
+
+def _is_deep(node: Node, left: int, known: dict[tuple[int, int], bool]) -> bool:
+    """Whether a node has more than `left` levels; with aliases in each other it has no end."""
+    key = (id(node), left)
+    if key not in known:
+        below = node.value if isinstance(node, SequenceNode) else ()
+        if isinstance(node, MappingNode):
+            below = [each for pair in node.value for each in pair]
+        known[key] = left == 0 or any(_is_deep(each, left - 1, known) for each in below)
+    return known[key]
 
 
 def _serialized(root: Node) -> str:

@@ -12,17 +12,19 @@ from ipaddress import IPv4Address
 from bootstrap.errors import HomelabError
 from bootstrap.execution.guest_steps import HOST_KEY_FILE
 from bootstrap.execution.host_keys import log_in
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.scripts import parse_lines, told
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import VmRecord
+from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.checks_live import GuestSeen
 from bootstrap.planning.selinux import selinux_problem
 from bootstrap.ports import GuestScript, GuestShell, Ports
 
 _THREADS = 16
 _SCRIPT_TIMEOUT_S = 30.0
+_LONGEST_WRITE_S = 3600.0
 
 Machine = tuple[VmRecord, IPv4Address]
 
@@ -49,7 +51,7 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
             seen = GuestSeen(
                 machine=name,
                 machine_id=next(iter(facts.get("machine_id", [])), ""),
-                clock_s=_ahead_s(facts, ours_s),
+                clock_s=_ahead_s(name, facts, ours_s),
                 selinux=selinux_problem(name, facts),
                 passwords=_passwords(shell),
             )
@@ -90,10 +92,10 @@ def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
     return " ".join(text.split()[:2])
 
 
-def _ahead_s(facts: dict[str, list[str]], ours_s: float) -> float | None:
+def _ahead_s(name: MachineName, facts: dict[str, list[str]], ours_s: float) -> float | None:
     """By how many seconds a guest's clock is ahead; it tells whole seconds, so half of one is added."""
-    told = next(iter(facts.get("time", [])), "")
-    return int(told) + 0.5 - ours_s if told.isdecimal() else None
+    time = told(facts, "time", machine=name)
+    return None if time.absent else time.integer(0, LAST_UNIX_S) + 0.5 - ours_s
 
 
 def _passwords(shell: GuestShell) -> tuple[str, ...] | None:
@@ -109,6 +111,7 @@ def _passwords(shell: GuestShell) -> tuple[str, ...] | None:
 def _with_disk(seen: GuestSeen, shell: GuestShell) -> GuestSeen:
     try:
         lines = parse_lines(shell.run(GuestScript(name="fsync.sh"), timeout_s=_SCRIPT_TIMEOUT_S))
+        writes = [told({"write_s": [value]}, "write_s", machine=seen.machine) for value in lines.get("write_s", [])]
+        return replace(seen, writes_ms=tuple(write.number(0.0, _LONGEST_WRITE_S) * 1000 for write in writes))
     except HomelabError as error:
         return replace(seen, disk_problem=str(error))
-    return replace(seen, writes_ms=tuple(float(value) * 1000 for value in lines.get("write_s", [])))

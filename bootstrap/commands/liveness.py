@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from bootstrap.commands.guests import logged_in
 from bootstrap.errors import DeadlineError, HomelabError, SshUnreachableError
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.scripts import parse_lines, told
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.model.record import is_ours
 from bootstrap.planning.access import healthy_server
 from bootstrap.ports import GuestScript, Ports
@@ -29,6 +30,8 @@ _TRIES = 2
 """Restarts after which a unit that does not come up counts as one that loops."""
 _LOOK_S = 2.0
 _TIMEOUT_S = 15.0
+_MOST = 200
+"""Characters of one of systemd's words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,28 +130,28 @@ def unit_states(
         script = GuestScript(name="unit-state.sh", env=(("UNIT", unit), ("WITHIN_S", "0")))
         try:
             with logged_in(vm, addresses[name], spec, ports) as shell:
-                told = parse_lines(shell.run(script, timeout_s=_TIMEOUT_S))
+                lines = parse_lines(shell.run(script, timeout_s=_TIMEOUT_S))
+            return _unit_state(name, unit, lines)
         except SshUnreachableError as error:
             return UnitState(unit=unit, problem=f"no SSH: {error}", unreachable=True)
         except HomelabError as error:
             return UnitState(unit=unit, problem=str(error))
-        one = {key: values[0] for key, values in told.items()}
-        restarts = one.get("restarts", "")
-        return UnitState(
-            unit=unit,
-            active=one.get("active_state", ""),
-            sub=one.get("sub_state", ""),
-            restarts=int(restarts) if restarts.isdecimal() else 0,
-            age_s=_age_s(one),
-        )
 
     with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="unit") as pool:
         return dict(zip((name for _, name in asked), pool.map(ask, asked), strict=True))
 
 
-def _age_s(told: Mapping[str, str]) -> float | None:
-    now, since = told.get("time", ""), told.get("since", "")
-    return float(int(now) - int(since)) if now.isdecimal() and since.isdecimal() else None
+def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) -> UnitState:
+    """What unit-state.sh printed. Raises UnreadableGuestError."""
+    now, since = (told(lines, key, machine=name) for key in ("time", "since"))
+    known = bool(now.text("")) and bool(since.text(""))
+    return UnitState(
+        unit=unit,
+        active=told(lines, "active_state", machine=name).text("", most=_MOST),
+        sub=told(lines, "sub_state", machine=name).text("", most=_MOST),
+        restarts=told(lines, "restarts", machine=name).integer(0, 2**31, default=0),
+        age_s=float(now.integer(0, LAST_UNIX_S) - since.integer(0, LAST_UNIX_S)) if known else None,
+    )
 
 
 def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Callable[[], Observed]) -> Observed:

@@ -22,11 +22,13 @@ from bootstrap.execution.host_keys import log_in
 from bootstrap.execution.lasting_shell import ATTEMPTS, LastingShell
 from bootstrap.execution.pauses import PauseWatch
 from bootstrap.execution.scripts import WITHIN_S, parse_facts, parse_lines
+from bootstrap.execution.scripts import told as value_told
 from bootstrap.execution.vm_steps import owned_vm
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, VmRecord
+from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.dual_stack import own_address6
 from bootstrap.planning.machines import login_user
@@ -82,7 +84,7 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     lacking = selinux_problem(step.machine, parse_lines(told))
     if lacking:
         context.warn(lane)(lacking)
-    facts = parse_facts(told, address=address, address6=address6)
+    facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)
     return Done(changed=False, note=f"{address}, {address6}" if address6 is not None else str(address))
@@ -317,10 +319,10 @@ def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext)
 
 def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -> None:
     """Warn of a clock that is wrong: k3s starts, and then certificates and logs are not to be trusted."""
-    times = parse_lines(told).get("time", [])
-    if not times or not times[0].isdecimal():
+    time = value_told(parse_lines(told), "time", machine=name)
+    if time.absent:
         return
-    ahead_s = int(times[0]) - context.ports.processes.unix_s()
+    ahead_s = time.integer(0, LAST_UNIX_S) - context.ports.processes.unix_s()
     if abs(ahead_s) >= CLOCK_OFF_S:
         side = "ahead of" if ahead_s > 0 else "behind"
         context.warn(lane)(

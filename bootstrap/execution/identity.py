@@ -6,8 +6,8 @@ import json
 import secrets
 from dataclasses import dataclass, field
 
-from bootstrap.errors import HomelabError
 from bootstrap.execution.context import RunContext
+from bootstrap.model.reading import Source, read_json
 from bootstrap.planning.tokens import short_form
 from bootstrap.ports import GuestScript, GuestShell
 
@@ -16,6 +16,12 @@ IDENTITY = "identity"
 
 _FORMAT = 1
 _BYTES = 32
+_SOURCE = Source(
+    call="read the cluster's identity in the state directory",
+    who="it",
+    secret=True,
+    resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +48,10 @@ def render_identity(identity: Identity) -> str:
 
 
 def parse_identity(text: str) -> Identity:
-    """Read it back. Raises HomelabError."""
-    try:
-        found = json.loads(text)
-        if found["format"] != _FORMAT:
-            raise ValueError(f"format {found['format']}")
-        return Identity(token=str(found["token"]), tls=str(found["tls"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise HomelabError(
-            "the cluster's identity in the state directory cannot be read",
-            details=f"{type(error).__name__}: {error}",
-            resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
-        ) from error
+    """Read it back. Raises UnreadableError."""
+    found = read_json(text, _SOURCE)
+    found.at("format").integer(_FORMAT, _FORMAT)
+    return Identity(token=found.at("token").text(), tls=found.at("tls").text())
 
 
 def put_passwords(shell: GuestShell, token: str, context: RunContext) -> None:

@@ -8,9 +8,11 @@ from ipaddress import IPv4Address
 
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.scripts import told as value_told
 from bootstrap.execution.units import run_script
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.reading import LAST_UNIX_S
 
 REPORTED_S = 15.0
 """A kubelet compares what Kubernetes has of it with what is so every 10 s, and reports what differs."""
@@ -39,6 +41,7 @@ class Readiness:
         self._address = guest.address if guest is not None else None
         self._addresses = frozenset[IPv4Address]()
         self._since: datetime | None = None
+        self._age_s = 0.0
         self._mark: tuple[str, str] | None = None
         self._marked_s = self._clock.now_s()
         self._long = False
@@ -55,8 +58,12 @@ class Readiness:
         unit = self._machine.role.unit
         lines = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
         told = {key: values[0] for key, values in lines.items()}
-        since = told.get("since", "")
-        self._since = datetime.fromtimestamp(int(since), tz=UTC) if since else None
+        since_s, now_s = (
+            value_told(lines, key, machine=self._machine.name).integer(0, LAST_UNIX_S, default=0)
+            for key in ("since", "time")
+        )
+        self._since = datetime.fromtimestamp(since_s, tz=UTC) if since_s else None
+        self._age_s = float(now_s - since_s) if since_s else 0.0
         self._addresses = addresses_in(lines)
         return self._ended(told) or self._young(told)
 
@@ -75,7 +82,7 @@ class Readiness:
         now_s, settle_s = self._clock.now_s(), self._context.timeouts.settle_s
         if mark != self._mark:
             self._mark, self._marked_s = mark, now_s
-        age_s = float(told.get("time") or 0) - float(since) if since else 0.0
+        age_s = self._age_s
         self._long = age_s >= REPORTED_S
         if max(age_s, now_s - self._marked_s) >= settle_s:
             return ""
@@ -115,4 +122,5 @@ class Readiness:
 
 def addresses_in(lines: Mapping[str, Sequence[str]]) -> frozenset[IPv4Address]:
     """The addresses of a machine, as `unit-state.sh` told them."""
-    return frozenset(map(IPv4Address, lines.get("address", ())))
+    told = {value_told({"address": [text]}, "address", machine="the machine") for text in lines.get("address", ())}
+    return frozenset(address.parsed(IPv4Address, "an IPv4 address") for address in told)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
-from bootstrap.errors import GuestError
+from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.findings import GuestFacts
 from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
+from bootstrap.model.reading import Reading, Source
 from bootstrap.planning.k3s_settings import guest_settings
 
 WITHIN_S = "2"
@@ -29,8 +31,14 @@ def parse_lines(text: str) -> dict[str, list[str]]:
     return found
 
 
-def parse_facts(text: str, *, address: IPv4Address, address6: IPv6Address | None = None) -> GuestFacts:
-    """What `facts.sh` printed."""
+def told(lines: Mapping[str, Sequence[str]], key: str, *, machine: str) -> Reading:
+    """The first value that a machine printed under a key, not checked yet; nothing where it printed none."""
+    source = Source(call=f"read what {machine} tells of itself", who="it", error=UnreadableGuestError)
+    return Reading(next(iter(lines.get(key, ())), None), source, key)
+
+
+def parse_facts(text: str, *, machine: str, address: IPv4Address, address6: IPv6Address | None = None) -> GuestFacts:
+    """What `facts.sh` printed on a machine. Raises UnreadableGuestError."""
     lines = parse_lines(text)
 
     def one(key: str) -> str:
@@ -45,7 +53,7 @@ def parse_facts(text: str, *, address: IPv4Address, address6: IPv6Address | None
         k3s_version=one("k3s_version"),
         active_state=one("active_state"),
         sub_state=one("sub_state"),
-        restarts=int(one("restarts") or 0),
+        restarts=told(lines, "restarts", machine=machine).integer(0, 2**31, default=0),
     )
 
 
@@ -61,7 +69,7 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
             (name, base64.b64decode(told, validate=True).decode())
             for name, _, told in (each.rpartition(" ") for each in lines.get("file", []))
         ]
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except (binascii.Error, ValueError) as error:
         raise GuestError(
             f"{machine}: a settings file of k3s cannot be read: {error}",
             resolution=f"look at the files in /etc/rancher/k3s on {machine}",

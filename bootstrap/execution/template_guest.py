@@ -47,7 +47,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
     try:
         _await_cloud_init(build, shell, lane, context)
         told = _run(shell, "facts.sh", context)
-        facts = parse_facts(told, address=address)
+        facts = parse_facts(told, machine=build.name, address=address)
     except HomelabError:
         shell.close()
         raise

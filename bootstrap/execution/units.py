@@ -8,8 +8,10 @@ from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.blame import Blame
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.scripts import WITHIN_S, parse_lines
+from bootstrap.execution.scripts import told as value_told
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
+from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.journal import Diagnosis, parse_runs
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
@@ -66,7 +68,8 @@ def begin_start(machine: MachineSpec, shell: GuestShell, context: RunContext, *,
     env = {"UNIT": machine.role.unit, "RESTART": "1" if restart else "0"}
     started = parse_lines(run_script(shell, "start-k3s.sh", context, **env))
     # By the guest's clock, which may be wrong.
-    starting = Starting(machine, shell, context, since=_one(started, "time"), before=_one(started, "before", ""))
+    since_s = value_told(started, "time", machine=machine.name).integer(0, LAST_UNIX_S)
+    starting = Starting(machine, shell, context, since_s=since_s, before=_one(started, "before", ""))
     context.findings.starts[machine.name] = starting
     return starting
 
@@ -132,17 +135,17 @@ class Starting:
         machine: Whose.
         shell: A login on it.
         context: The run.
-        since: When the start began, in seconds since the epoch by the machine's clock.
+        since_s: When the start began, in seconds since the epoch by the machine's clock.
         before: The run that a restart ended, whose lines tell nothing of this start; empty for none.
     """
 
     def __init__(
-        self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since: str, before: str
+        self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since_s: int, before: str
     ) -> None:
         self._machine = machine
         self._shell = shell
         self._context = context
-        self._since, self._before = since, before
+        self._since_s, self._before = since_s, before
         self._clock = context.ports.clock
         self._asked_s = self._clock.now_s()
         self._restarts = "0"
@@ -151,7 +154,7 @@ class Starting:
     @property
     def began(self) -> datetime:
         """When the start began, by the machine's clock, in whole seconds."""
-        return datetime.fromtimestamp(int(self._since), tz=UTC)
+        return datetime.fromtimestamp(self._since_s, tz=UTC)
 
     def poll(self) -> bool | NotYet:
         """Whether it is active. Raises GuestError where its journal names a cause that no waiting changes."""
@@ -190,7 +193,7 @@ class Starting:
 
     def _read_journal(self, unit: str, *, result: str) -> None:
         self._asked_s = self._clock.now_s()
-        env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": self._since, "BESIDES": self._before}
+        env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": str(self._since_s), "BESIDES": self._before}
         runs = parse_runs(run_script(self._shell, "journal.sh", self._context, **env))
         self._blame.hear(runs, now_s=self._asked_s, result=result)
         if self._blame.settled is not None:

@@ -44,7 +44,7 @@ def _facts(machine: MachineSpec, shell: GuestShell, context: RunContext) -> Gues
     """The guest as it is now: on a second rung it is not what it was at the beginning."""
     known = context.findings.guests.need(machine.name)
     told = run_script(shell, "facts.sh", context, UNIT=machine.role.unit)
-    return parse_facts(told, address=known.address, address6=known.address6)
+    return parse_facts(told, machine=machine.name, address=known.address, address6=known.address6)
 
 
 def _put_binary(machine: MachineSpec, shell: GuestShell, context: RunContext, *, sha256: str) -> None:

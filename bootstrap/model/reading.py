@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import yaml
+
 from bootstrap.errors import UnreadableError
 
 T = TypeVar("T")
@@ -25,6 +27,13 @@ MOST_CHARACTERS = 1024 * 1024
 
 LAST_UNIX_S = 253_402_300_799
 """The last second of the year 9999, which is the last that a date can tell."""
+
+YAML_ERRORS = (
+    yaml.YAMLError,
+    RecursionError,
+    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
+)
+"""What PyYAML raises: more than its own errors where a value is not of its tag (`!!bool x`, `2001-99-99`)."""
 
 _ABSENT = object()
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
@@ -82,8 +91,8 @@ class Reading:
 
     def wrong(self, wanted: str) -> UnreadableError:
         """The error for a value that is not what is wanted."""
-        found = "nothing" if self.value is _ABSENT else shown(self.value)
-        told = f"{type(self.value).__name__}" if self.source.secret else found
+        found = type(self.value).__name__ if self.source.secret else shown(self.value)
+        told = "nothing" if self.value is _ABSENT else found
         return self.source.error(
             f"cannot {self.source.call}: {self.source.who} cannot be read",
             details=f"{self.path or 'the whole of it'} is {told}, not {wanted}",
@@ -126,9 +135,9 @@ class Reading:
             raise self.wrong("a text of whole characters")
         return value
 
-    def word(self, pattern: str, wanted: str) -> str:
-        """A text of a form, such as a name that becomes a part of a path."""
-        text = self.text()
+    def word(self, pattern: str, wanted: str, *, default: str | None = None) -> str:
+        """A text of a form, such as a name that becomes a part of a path; for nothing the default, if any."""
+        text = self.text(default)
         if not re.fullmatch(pattern, text, re.ASCII):
             raise self.wrong(wanted)
         return text
@@ -199,6 +208,14 @@ def read_json(text: str, source: Source) -> Reading:
         return Reading(json.loads(text), source)
     except (ValueError, RecursionError):
         raise whole.wrong("JSON") from None
+
+
+def read_yaml(text: str, source: Source) -> Reading:
+    """YAML 1.1, parsed; raises as `read_json` does."""
+    try:
+        return Reading(yaml.safe_load(text), source)
+    except YAML_ERRORS:
+        raise Reading(text, source).wrong("YAML") from None
 
 
 def each(

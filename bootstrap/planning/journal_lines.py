@@ -86,7 +86,7 @@ def _etcd(raw: str) -> Entry | None:
         return None
     try:
         told = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict) or "msg" not in told:
         return None

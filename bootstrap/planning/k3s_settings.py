@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import yaml
-
+from bootstrap.errors import UnreadableError
 from bootstrap.model.guest_settings import GuestSettings, Settings, SettingsFile
 from bootstrap.model.ids import MachineName
+from bootstrap.model.reading import Source, read_yaml, shown
 
 CONFIG: Final = "/etc/rancher/k3s/config.yaml"
 
@@ -42,14 +42,16 @@ def _values(key: str, value: object) -> tuple[str, ...]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict | list | set | tuple):
+        return shown(value)  # k3s takes none; a few aliases within each other would make gigabytes of it
     return "" if value is None else str(value)
 
 
 def parse_file(name: str, text: str) -> SettingsFile:
     """A settings file. YAML 1.1, as k3s reads it; one that it cannot read sets None."""
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
+        found = read_yaml(text, Source(call=f"read the settings file {name}")).value
+    except UnreadableError:
         return SettingsFile(name=name, settings=None)
     if found is None:
         return SettingsFile(name=name, settings={})

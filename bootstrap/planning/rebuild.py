@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec, KeptMachine
-from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.ids import MACHINE_NAME_FORM, POOL_NAME_FORM, MachineName, PoolName
 from bootstrap.model.machine import MachineSpec, NodePool, RecordState
 from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
+from bootstrap.model.reading import Reading, Source, read_json
 from bootstrap.model.record import is_ours
 from bootstrap.planning.down import plan_down
 from bootstrap.planning.keeping_steps import NoteRebuild, SaveIdentity, TakeSnapshot
@@ -23,6 +23,13 @@ from bootstrap.planning.steps import FetchK3s
 
 FORMAT = 1
 NOTED = Gate("noted")
+_MAC = "(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
+_NOTE = Source(
+    call="go on with the rebuild that was interrupted",
+    who="its note in the state directory",
+    resolution="remove the file `rebuild` of the cluster's state directory; "
+    "then `homelab-k8s up` builds the cluster without what the note says",
+)
 
 
 class Stage(StrEnum):
@@ -139,37 +146,38 @@ def parse_rebuild(text: str | None) -> Rebuild | None:
     """What is noted, or None where nothing is.
 
     Raises:
-        HomelabError: It is damaged.
+        UnreadableError: It is damaged.
     """
     if not text:
         return None
-    try:
-        body = json.loads(text)
-        if body["format"] != FORMAT:
-            raise ValueError(body["format"])
-        return Rebuild(
-            stage=Stage(body["stage"]),
-            version=str(body["version"]),
-            pools=tuple(PoolSize(**size) for size in body["pools"]),
-            kept=tuple(_parse_kept(machine) for machine in body["kept"]),
-            snapshot=Path(body["snapshot"]) if body["snapshot"] else None,
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise HomelabError(
-            "the state directory's note of a rebuild that was interrupted is damaged",
-            details=f"{type(error).__name__}: {error}",
-            resolution="remove the file `rebuild` of the cluster's state directory; "
-            "then `homelab-k8s up` builds the cluster without what the note says",
-        ) from error
+    body = read_json(text, _NOTE)
+    body.at("format").integer(FORMAT, FORMAT)
+    return Rebuild(
+        stage=body.at("stage").parsed(Stage, "a stage"),
+        version=body.at("version").text(),
+        pools=tuple(_parse_size(size) for size in body.at("pools").items()),
+        kept=tuple(_parse_kept(machine) for machine in body.at("kept").items()),
+        snapshot=Path(body.at("snapshot").word(r"[^\0]{1,4096}", "a path")) if body.at("snapshot").value else None,
+    )
 
 
-def _parse_kept(body: Mapping[str, str | None]) -> KeptMachine:
-    address = body["address"]
+def _parse_size(size: Reading) -> PoolSize:
+    return PoolSize(
+        pool=PoolName(size.at("pool").word(POOL_NAME_FORM, "a pool's name")),
+        count=size.at("count").integer(0, 10_000),
+        cores=size.at("cores").integer(0, 10_000),
+        memory_mib=size.at("memory_mib").integer(0, 2**40),
+        disk_gib=size.at("disk_gib").integer(0, 2**30),
+    )
+
+
+def _parse_kept(body: Reading) -> KeptMachine:
+    address = body.at("address")
     return KeptMachine(
-        name=MachineName(str(body["name"])),
-        pool=PoolName(str(body["pool"])),
-        mac=body["mac"],
-        address=IPv4Address(address) if address else None,
+        name=MachineName(body.at("name").word(MACHINE_NAME_FORM, "a machine's name")),
+        pool=PoolName(body.at("pool").word(POOL_NAME_FORM, "a pool's name")),
+        mac=body.at("mac").word(_MAC, "a MAC address") if body.at("mac").value else None,
+        address=address.parsed(IPv4Address, "an IPv4 address") if address.value else None,
     )
 
 

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bootstrap.errors import PreflightError
+from bootstrap.errors import PreflightError, UnreadableError
 from bootstrap.model.cluster import ClusterSpec, S3Spec
 from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
 from bootstrap.model.workloads import Snapshot
 
 LATEST = "latest"
@@ -34,7 +35,10 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _TAIL = r"-(?P<made>[0-9]{9,11})(?:\.sqlite|\.zip)?"
 _MADE = re.compile(_TAIL)
 _LISTED = re.compile(r"(?P<size>[0-9]{1,15}) (?P<written_s>[0-9]{1,11}) (?P<name>.*)", re.ASCII | re.DOTALL)
+_MOST = 256
+"""Characters of one field of a note."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SECONDS = re.compile(r"[0-9]{1,11}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,15}", re.ASCII)
 _KEY = re.compile(r"[!#-&(-\[\]-_a-~]{1,256}", re.ASCII)
 _VERSION = re.compile(r"v[0-9A-Za-z.+-]{1,60}", re.ASCII)
@@ -69,11 +73,19 @@ def render_note(note: SnapshotNote) -> str:
 def parse_note(text: str) -> SnapshotNote | None:
     """Read it back; None for what is no note of this format."""
     try:
-        found = json.loads(text)
-        if found.pop("format") != FORMAT:
-            return None
-        return SnapshotNote(**found)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        found = read_json(text, Source(call="read the note of a snapshot", who="it"))
+        found.at("format").integer(FORMAT, FORMAT)
+        return SnapshotNote(
+            name=found.at("name").word(_FILE.pattern, "a file's name"),
+            cluster=found.at("cluster").text(most=_MOST),
+            server=found.at("server").text(most=_MOST),
+            k3s_version=found.at("k3s_version").text(most=_MOST),
+            made_s=found.at("made_s").integer(0, LAST_UNIX_S),
+            size=found.at("size").integer(0, 2**63),
+            sha256=found.at("sha256").text(most=_MOST),
+            ca=found.at("ca").text(most=_MOST),
+        )
+    except UnreadableError:
         return None
 
 
@@ -117,7 +129,7 @@ def parse_taken(told: Mapping[str, str], *, prefix: str, server: MachineName, cl
         cluster=str(cluster),
         server=str(server),
         k3s_version=_formed(told, "version", _VERSION),
-        made_s=int(_formed(told, "time", _NUMBER)),
+        made_s=int(_formed(told, "time", _SECONDS)),
         size=int(_formed(told, "size", _NUMBER)),
         sha256=_formed(told, "sha256", _SHA256),
         ca=_formed(told, "ca", _SHA256),

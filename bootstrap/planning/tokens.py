@@ -24,6 +24,7 @@ OLD_TOKENS = "tokens-before"
 """State item: the tokens that counted before."""
 
 
+_SECONDS = re.compile("[0-9]{1,12}")
 _FORM = re.compile(r"(?:K10[0-9a-f]{64}::(?:server|node):)?[A-Za-z0-9._~+/=@-]{1,512}")
 
 
@@ -110,7 +111,7 @@ def parse_old_tokens(text: str) -> tuple[OldToken, ...]:
     found = []
     for line in text.splitlines():
         until_s, _, token = line.partition(" ")
-        if until_s.isdecimal() and token:
+        if _SECONDS.fullmatch(until_s) and token:
             found.append(OldToken(until_s=int(until_s), token=token))
     return tuple(sorted(found, key=lambda old: old.until_s))
 

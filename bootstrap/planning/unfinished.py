@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from bootstrap.errors import UnreadableError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
+from bootstrap.model.reading import Source, read_json
 from bootstrap.model.record import is_ours
 from bootstrap.planning.kept_counts import with_kept_counts
 from bootstrap.planning.machines import needs_work, standings
@@ -67,18 +69,17 @@ def render_intention(intention: Intention) -> str:
 def parse_intention(text: str | None) -> Intention | None:
     """Read it back; None for nothing, and for what is no note of this format: it is advice, nothing is lost by it."""
     try:
-        body = json.loads(text or "{}")
-        if body["format"] != FORMAT:
-            return None
+        body = read_json(text or "{}", Source(call="read the note of a command", who="it"))
+        body.at("format").integer(FORMAT, FORMAT)
         return Intention(
-            command=str(body["command"]),
-            again=str(body["again"]),
-            since=str(body["since"]),
-            counts=tuple((PoolName(pool), int(number)) for pool, number in body["counts"].items()),
-            machines=tuple((MachineName(name), str(identity)) for name, identity in body["machines"].items()),
-            version=str(body["version"]),
+            command=body.at("command").text(),
+            again=body.at("again").text(),
+            since=body.at("since").text(),
+            counts=tuple((PoolName(pool), number.integer(0, 10_000)) for pool, number in body.at("counts").entries()),
+            machines=tuple((MachineName(name), identity.text()) for name, identity in body.at("machines").entries()),
+            version=body.at("version").text(),
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except UnreadableError:
         return None
 
 

@@ -145,7 +145,7 @@ class TestReading:
 
     def test_a_kubeconfig_that_is_no_use_is_refused_without_telling_it(self) -> None:
         for text in ("", "a: [", "contexts: []", "clusters: 1\nusers: geheim\n"):
-            with pytest.raises(KubernetesError, match="cannot be used") as caught:
+            with pytest.raises(KubernetesError, match="cannot use the kubeconfig") as caught:
                 KubernetesApis().connect(text)
             assert "geheim" not in caught.value.details
 

@@ -9,11 +9,12 @@ import pytest
 
 from bootstrap.adapters.kube import KubernetesApis
 from bootstrap.adapters.kube.api import KubernetesApi
+from bootstrap.adapters.kube.objects import kube_object
 from bootstrap.adapters.kube.pods import parse_pod, selects
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
-from bootstrap.planning.snapshot_files import parse_snapshot
+from bootstrap.planning.snapshot_files import parse_snapshots
 from tests.adapters.kube_server import KubeServer, node
 from tests.adapters.kube_workloads import Object, budget, pod
 
@@ -173,7 +174,7 @@ MISSING = {"key": "tier", "operator": "DoesNotExist"}
     ],
 )
 def test_selectors_are_read_as_kubernetes_does(selector: Object | None, labels: dict[str, str], selected: bool) -> None:
-    assert selects(selector, labels) is selected
+    assert selects(kube_object(selector, what="read"), labels) is selected
 
 
 def test_a_pod_with_holes_is_read_all_the_same() -> None:
@@ -184,6 +185,11 @@ def test_a_pod_with_holes_is_read_all_the_same() -> None:
 def snapshot(name: str, **status: object) -> Object:
     location = f"file:///var/lib/rancher/k3s/server/db/snapshots/{name}"
     return {"spec": {"snapshotName": name, "nodeName": "demo-cp-1", "location": location}, "status": status}
+
+
+def parsed(thing: Object) -> Snapshot:
+    (found,) = parse_snapshots({"items": [thing]})
+    return found
 
 
 class TestSnapshots:
@@ -212,11 +218,11 @@ class TestSnapshots:
         assert api.snapshots() == ()
 
     def test_one_that_failed_says_why(self) -> None:
-        failed = parse_snapshot(snapshot("x", error={"message": "no space left"}))
+        failed = parsed(snapshot("x", error={"message": "no space left"}))
         assert (failed.problem, failed.size, failed.made) == ("no space left", 0, None)
-        assert parse_snapshot(snapshot("x", readyToUse=False)).problem == "it is not ready to use"
-        assert parse_snapshot({"spec": {"nodeName": "s3"}}).machine is None
+        assert parsed(snapshot("x", readyToUse=False)).problem == "it is not ready to use"
+        assert parsed({"spec": {"nodeName": "s3"}}).machine is None
 
     @pytest.mark.parametrize(("text", "size"), [("0", 0), ("12Ki", 12288), ("1.5Gi", 1610612736), (7, 7), (None, 0)])
     def test_sizes_are_kubernetes_quantities(self, text: object, size: int) -> None:
-        assert parse_snapshot(snapshot("x", size=text)).size == size
+        assert parsed(snapshot("x", size=text)).size == size

@@ -22,7 +22,7 @@ def _nested(levels: int) -> Any:
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**30, -(10**30), 0.5, 1e308, float("inf"), float("-inf"), float("nan"),
     "", " ", "x", "0", "-1", "1e999", "NaN", "9" * 5000, "0x10", "1_000", "٣", "²", "a\0b", "\ud800", "\u202etxt",
-    "\x1b[2J", "../../etc/passwd", "a/b", ".", "/", "%2e%2e", "é" * 300, "A" * 70_000, "\n", "key=value", "a,b=c;d",
+    "\x1b[2J", "../../etc/passwd", "a/b", ".", "/", "%2e%2e", "é" * 300, "A" * 6_000, "\n", "key=value", "a,b=c;d",
     "999.999.999.999", "::ffff:1", "fe80::1%eth0", "9999-99-99T99:99:99Z", "-0001-01-01", [], {}, [None], [[]], ["x"],
     [{}], [1, "x"], {"x": None}, {"": []}, _nested(40),
 )  # fmt: skip
@@ -31,7 +31,7 @@ ODD: tuple[Any, ...] = (
 SNIPPETS = (
     "\0", "\x1b]0;x\x07", "=", "==", " = ", "1e999", "NaN", "-1", "9" * 5000, "٣", "²", "²=²", "\ud800", "\u2028",
     "[" * DEEP, "{" * DEEP, '{"a":' * DEEP, "\r", "\n", "\n\n", "\t", "'", '"', "\\", "*a", "&a ", "<<: ", "!!int ",
-    "- " * 400, "? ", ": ", "null", "~", "A" * 70_000, "é", "\ufeff", "0o777", "1:30:00", "2001-99-99", "=====", "=\n",
+    "- " * 400, "? ", ": ", "null", "~", "A" * 6_000, "é", "\ufeff", "0o777", "1:30:00", "2001-99-99", "=====", "=\n",
     "!!python/object:os.system x", "!!binary x", "!!timestamp x", "!!float x", "!!set x", "%YAML 9.9\n---\n", "{", "]",
 )  # fmt: skip
 """What is put into texts."""
@@ -49,6 +49,10 @@ class Mutator:
 
     def odd(self) -> Any:
         return copy.deepcopy(self.random.choice(ODD))
+
+    def one_of(self, names: Sequence[str]) -> str:
+        """What is to be broken."""
+        return self.random.choice(names)
 
     def value(self, value: Any) -> Any:
         """A JSON value with one to three places broken; what is not broken is shared with the original."""
@@ -117,6 +121,25 @@ class Mutator:
                 )
             )
         return bytes(broken)
+
+
+class Untouched(Mutator):
+    """Leaves everything as it is."""
+
+    def one_of(self, names: Sequence[str]) -> str:
+        return ""
+
+    def value(self, value: Any) -> Any:
+        return value
+
+    def text(self, text: str) -> str:
+        return text
+
+    def lines(self, text: str) -> str:
+        return text
+
+    def bytes(self, data: bytes) -> bytes:
+        return data
 
 
 Path = tuple[str | int, ...]

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
-from bootstrap.adapters.kube.http import Answer, KubeHttp, Object
+from bootstrap.adapters.kube.http import Answer, KubeHttp
 from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, moved, parse_node
+from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.adapters.kube.pods import (
     PODS,
     SNAPSHOTS,
@@ -26,8 +27,9 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.reading import Reading, each
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
-from bootstrap.planning.snapshot_files import parse_snapshot
+from bootstrap.planning.snapshot_files import parse_snapshots
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
@@ -37,6 +39,7 @@ _TOO_MANY = 429
 _INTERNAL = 500
 _ATTEMPTS = 10
 _PAGE = 500
+_MOST_PAGES = 100
 SYSTEM_SECRETS = "/api/v1/namespaces/kube-system/secrets"
 _MERGE = "application/merge-patch+json"
 
@@ -66,13 +69,15 @@ class KubernetesApi:
 
     def kube_nodes(self) -> tuple[KubeNode, ...]:
         """List the nodes, sorted by name. Raises KubeUnreachableError, KubernetesError."""
-        items = self._http.request("GET", NODES).object.get("items") or ()
+        listing = kube_object(self._http.request("GET", NODES).object, what="list the Kubernetes nodes")
         self._leases.refresh()
-        return tuple(sorted(map(self._listed, items), key=lambda kube_node: kube_node.name))
+        found = each(listing.at("items").items(optional=True), self._listed, note)
+        return tuple(sorted(found, key=lambda kube_node: kube_node.name))
 
-    def _listed(self, item: Object) -> KubeNode:
-        name = str(item["metadata"]["name"])
-        return parse_node(item, lease_age_s=self._leases.age_s(name), renewed=self._leases.renewed(name)).kube_node
+    def _listed(self, item: Reading) -> KubeNode:
+        name = item.at("metadata").at("name").text()
+        age_s, renewed = self._leases.age_s(name), self._leases.renewed(name)
+        return parse_node(item.value, lease_age_s=age_s, renewed=renewed).kube_node
 
     def await_node(
         self, name: MachineName, *, accept: Callable[[KubeNode | None], bool], timeout_s: float
@@ -148,7 +153,7 @@ class KubernetesApi:
         found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND:
             return
-        uid = str((found.object.get("metadata") or {}).get("uid", ""))
+        uid = kube_object(found.object, what=f"delete the node {name}").at("metadata").at("uid").text("")
         self._http.request("DELETE", path, accepted=frozenset({_NOT_FOUND}))
 
         def gone(seen: SeenNode | None) -> bool:
@@ -165,8 +170,8 @@ class KubernetesApi:
             KubeUnreachableError: No answer.
         """
         path = f"{NODES}/{name}"
-        spec = self._http.request("GET", path).object.get("spec") or {}
-        if bool(spec.get("unschedulable")) == unschedulable:
+        spec = kube_object(self._http.request("GET", path).object, what=f"read the node {name}").at("spec")
+        if spec.at("unschedulable").flag() == unschedulable:
             return False
         # Without a version: whatever else changes meanwhile, this one key is ours to set.
         self._http.request("PATCH", path, body={"spec": {"unschedulable": unschedulable}}, content_type=_MERGE)
@@ -180,20 +185,25 @@ class KubernetesApi:
                 return tuple(sorted(map(parse_pod, items), key=lambda pod: (pod.namespace, pod.name)))
         raise KubernetesError(f"the pods of {on} cannot be listed", details="each listing expired before its end")
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> list[Object] | None:
-        """A list's objects, part by part; None where it expired (410) and is to be begun anew."""
-        items: list[Object] = []
+    def _pages(self, path: str, query: Mapping[str, str]) -> list[object] | None:
+        """A list's objects, part by part; None where it expired (410) and is to be begun anew.
+
+        Raises:
+            KubernetesError: It has no end.
+        """
+        items: list[object] = []
         token = ""
-        while True:
+        for _ in range(_MOST_PAGES):
             part = {**query, "continue": token} if token else dict(query)
             answer = self._http.request("GET", f"{path}?{urlencode(part)}", accepted=frozenset({_GONE}))
             if answer.status == _GONE:
                 return None
-            listing = answer.object
-            items.extend(listing.get("items") or ())
-            token = next_page(listing)
+            listing = kube_object(answer.object, what="list objects")
+            items.extend(item.value for item in listing.at("items").items(optional=True))
+            token = next_page(listing.value)
             if not token:
                 return items
+        raise KubernetesError(f"the list at {path} has no end", details=f"{len(items)} objects were told")
 
     def evict(self, pod: Pod) -> Refusal | None:
         """Ask for an eviction, see `bootstrap.ports.KubeApi.evict`. Of a pod of another uid nothing is asked.
@@ -228,7 +238,7 @@ class KubernetesApi:
         found = self._http.request("GET", pod_path(pod), accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND or parse_pod(found.object).uid != pod.uid:
             return None
-        budgets = self._http.request("GET", budgets_path(pod.namespace)).object.get("items") or ()
+        budgets = self._http.request("GET", budgets_path(pod.namespace)).object
         return Refusal(budgets=budgets_of(found.object, budgets), message=refusal_text(answer.object))
 
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -236,7 +246,7 @@ class KubernetesApi:
         answer = self._http.request("GET", SNAPSHOTS, accepted=frozenset({_NOT_FOUND}))
         if answer.status == _NOT_FOUND:
             return ()
-        found = map(parse_snapshot, answer.object.get("items") or ())
+        found = parse_snapshots(answer.object)
         return tuple(sorted(found, key=lambda snapshot: (snapshot.made is not None, snapshot.made, snapshot.name)))
 
     def close(self) -> None:

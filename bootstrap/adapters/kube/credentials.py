@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import os
 import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import yaml
+from bootstrap.errors import KubernetesError, UnreadableObjectError
+from bootstrap.model.reading import Reading, Source, read_yaml
 
-from bootstrap.errors import KubernetesError
+# Of the values nothing is told: one of them is a private key.
+_SOURCE = Source(call="use the kubeconfig", who="it", error=UnreadableObjectError, secret=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +37,28 @@ class Credentials:
 
 
 def parse_kubeconfig(text: str) -> Credentials:
-    """Read a kubeconfig that embeds all it needs, as k3s writes it. Raises KubernetesError."""
-    try:
-        config: Any = yaml.safe_load(text)
-        contexts = {entry["name"]: entry["context"] for entry in config["contexts"]}
-        context = contexts[config.get("current-context") or next(iter(contexts))]
-        cluster = next(entry["cluster"] for entry in config["clusters"] if entry["name"] == context["cluster"])
-        user = next(entry["user"] for entry in config["users"] if entry["name"] == context["user"])
-        return Credentials(
-            server=str(cluster["server"]).rstrip("/"),
-            authority=_decoded(cluster, "certificate-authority-data"),
-            certificate=_decoded(user, "client-certificate-data"),
-            key=_decoded(user, "client-key-data"),
-            token=user.get("token"),
-        )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, StopIteration, binascii.Error, ValueError) as error:
-        # Neither the text nor the error's own words are told: either may hold the key.
-        raise KubernetesError("the kubeconfig cannot be used", details=type(error).__name__) from None
+    """Read a kubeconfig that embeds all it needs, as k3s writes it. Raises UnreadableObjectError."""
+    config = read_yaml(text, _SOURCE)
+    current = config.at("current-context").text("")
+    context = _entry(config, "contexts", "context", current)
+    cluster = _entry(config, "clusters", "cluster", context.at("cluster").text())
+    user = _entry(config, "users", "user", context.at("user").text())
+    return Credentials(
+        server=cluster.at("server").word(r"https?://[!-~]{1,500}", "a URL").rstrip("/"),
+        authority=_decoded(cluster.at("certificate-authority-data")),
+        certificate=_decoded(user.at("client-certificate-data")),
+        key=_decoded(user.at("client-key-data")),
+        token=user.at("token").word(r"[!-~]{1,100000}", "a token") if not user.at("token").absent else None,
+    )
+
+
+def _entry(config: Reading, section: str, kind: str, name: str) -> Reading:
+    """What a section has under a name; of an empty name the first."""
+    entries = config.at(section).items()
+    found = next((entry for entry in entries if name in ("", entry.at("name").text())), None)
+    if found is None:
+        raise config.at(section).wrong(f"a list with an entry called {name}" if name else "a list with an entry")
+    return found.at(kind)
 
 
 def tls_context(credentials: Credentials) -> ssl.SSLContext:
@@ -82,6 +87,7 @@ def _nameless(text: str) -> Iterator[str]:
         yield f"{'/proc/self/fd' if in_memory else '/dev/fd'}/{file.fileno()}"
 
 
-def _decoded(mapping: dict[str, Any], key: str) -> str | None:
-    data = mapping.get(key)
-    return None if data is None else base64.b64decode(data, validate=True).decode("ascii")
+def _decoded(data: Reading) -> str | None:
+    return (
+        None if data.absent else data.parsed(lambda text: base64.b64decode(text, validate=True).decode("ascii"), "PEM")
+    )

@@ -241,7 +241,7 @@ def parse_object(text: str) -> Object:
     """JSON as a mapping. Raises KubernetesError."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise KubernetesError("the Kubernetes API sent no JSON", details=f"{error}\n{text[:200]}") from error
     if not isinstance(value, dict):
         raise KubernetesError("the Kubernetes API sent no object", details=text[:200])
@@ -274,13 +274,13 @@ def _distrusted(server: str, details: str) -> KubernetesError:
 def _message(text: str) -> str:
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip()[:500]
-    return str(said.get("message") or "") if isinstance(said, dict) else text.strip()[:500]
+    return str(said.get("message") or "")[:500] if isinstance(said, dict) else text.strip()[:500]
 
 
 def _date(headers: Mapping[str, str]) -> datetime:
     try:
         return parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.now(UTC)

@@ -9,9 +9,12 @@ from datetime import datetime, timedelta
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
+from bootstrap.adapters.kube.objects import kube_object, note
+from bootstrap.errors import UnreadableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.reading import Reading, each
 
 FRESH_S = 30.0
 """How old a lease may be: three renewals, which come every 10 s. The API marks a node after 40 s without (50 s from
@@ -37,60 +40,81 @@ class SeenNode:
     claims_ready: bool
 
 
-def parse_node(node: Mapping[str, Any], *, lease_age_s: float | None, renewed: datetime | None = None) -> SeenNode:
-    """A Node object as values.
+def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | None = None) -> SeenNode:
+    """A Node object as values; one of odd form is not Ready, and its problem says what is odd.
 
     Args:
         node: As the API has it.
         lease_age_s: Seconds since its lease was renewed, or None without a lease.
         renewed: When that was, by the machine's clock.
+
+    Raises:
+        UnreadableObjectError: It does not even tell its name.
     """
-    metadata, spec, status = (node.get(part) or {} for part in ("metadata", "spec", "status"))
-    labels: dict[str, str] = metadata.get("labels") or {}
-    problem = _not_ready(status.get("conditions") or ())
+    read = kube_object(node, what="read a Kubernetes node")
+    name = read.at("metadata").at("name").text()
+    uid = read.at("metadata").at("uid").text("")
+    try:
+        kube_node, claims_ready = _kube_node(read, lease_age_s, renewed)
+    except UnreadableError as error:
+        note(error)
+        problem = f"its object is odd: {error.details}"
+        kube_node = KubeNode(name=MachineName(name), ready=False, problem=problem, uid=uid)
+        claims_ready = False
+    return SeenNode(kube_node=kube_node, uid=uid, claims_ready=claims_ready)
+
+
+def _kube_node(node: Reading, lease_age_s: float | None, renewed: datetime | None) -> tuple[KubeNode, bool]:
+    """A node, and whether its Ready condition alone says that it is."""
+    metadata, spec, status = (node.at(part) for part in ("metadata", "spec", "status"))
+    labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
+    conditions, told = status.at("conditions").items(optional=True), status.at("nodeInfo")
+    problem = _not_ready(conditions)
     claims_ready = not problem
     if claims_ready:
         problem = _stale(lease_age_s)
     kube_node = KubeNode(
-        name=MachineName(str(metadata.get("name", ""))),
+        name=MachineName(metadata.at("name").text()),
         ready=not problem,
         problem=problem,
-        version=str((status.get("nodeInfo") or {}).get("kubeletVersion", "")),
-        address=_address(status.get("addresses") or ()),
+        version=told.at("kubeletVersion").text(""),
+        address=_address(status.at("addresses")),
         roles=frozenset(label.removeprefix(ROLE_LABEL) for label in labels if label.startswith(ROLE_LABEL)),
         labels=tuple(sorted(labels.items())),
-        taints=parse_taints(spec),
-        unschedulable=bool(spec.get("unschedulable")),
-        os_image=str((status.get("nodeInfo") or {}).get("osImage", "")),
-        created=parse_time(metadata.get("creationTimestamp")),
-        uid=str(metadata.get("uid", "")),
-        heartbeat=_heartbeat(status.get("conditions") or ()),
+        taints=_taints(spec),
+        unschedulable=spec.at("unschedulable").flag(),
+        os_image=told.at("osImage").text(""),
+        created=_time(metadata.at("creationTimestamp")),
+        uid=metadata.at("uid").text(""),
+        heartbeat=_heartbeat(conditions),
         lease_age_s=lease_age_s,
         stale=claims_ready and bool(problem),
         renewed=renewed,
-        args=_args((metadata.get("annotations") or {}).get("k3s.io/node-args")),
-        env=_env((metadata.get("annotations") or {}).get("k3s.io/node-env")),
+        args=_args(metadata.at("annotations").at("k3s.io/node-args").text("")),
+        env=_env(metadata.at("annotations").at("k3s.io/node-env").text("")),
     )
-    return SeenNode(kube_node=kube_node, uid=str(metadata.get("uid", "")), claims_ready=claims_ready)
+    return kube_node, claims_ready
 
 
-def parse_taints(spec: Mapping[str, Any]) -> tuple[Taint, ...]:
+def _taints(spec: Reading) -> tuple[Taint, ...]:
     """The taints of a node's spec, sorted."""
-    return tuple(sorted(_taint(taint) for taint in spec.get("taints") or ()))
+    return tuple(sorted(map(_taint, spec.at("taints").items(optional=True))))
 
 
-def _taint(taint: Mapping[str, Any]) -> Taint:
-    return Taint(key=str(taint.get("key", "")), value=str(taint.get("value") or ""), effect=str(taint.get("effect")))
+def _taint(taint: Reading) -> Taint:
+    return Taint(key=taint.at("key").text(""), value=taint.at("value").text(""), effect=taint.at("effect").text(""))
 
 
-def parse_renewals(leases: Iterable[Mapping[str, Any]]) -> dict[str, datetime]:
-    """When each node's lease was renewed; a lease that does not tell is left out."""
-    renewals: dict[str, datetime] = {}
-    for lease in leases:
-        at = parse_time((lease.get("spec") or {}).get("renewTime"))
-        if at is not None:
-            renewals[str((lease.get("metadata") or {}).get("name"))] = at
-    return renewals
+def parse_renewals(leases: Iterable[Reading]) -> dict[str, datetime]:
+    """When each node's lease was renewed; a lease that does not tell, or is of odd form, is left out."""
+    told = each(
+        leases, lambda lease: (lease.at("metadata").at("name").text(), _time(lease.at("spec").at("renewTime"))), note
+    )
+    return {name: at for name, at in told if at is not None}
+
+
+def _time(told: Reading) -> datetime | None:
+    return parse_time(told.text(""))
 
 
 def parse_time(text: object) -> datetime | None:
@@ -119,23 +143,26 @@ def missing_metadata(
 
     It names the version it was made for, so that a change somebody makes meanwhile is a conflict and not lost.
     """
-    metadata, spec = node.get("metadata") or {}, node.get("spec") or {}
-    there = metadata.get("labels") or {}
+    read = kube_object(node, what="set a node's labels and taints")
+    there = {key: value.value for key, value in read.at("metadata").at("labels").entries(optional=True)}
+    version = read.at("metadata").at("resourceVersion").text("")
+    told = read.at("spec").at("taints").items(optional=True)
     changes: dict[str, str | None] = {key: value for key, value in labels.items() if there.get(key) != value}
     changes |= {key: None for key, value in stale_labels if key not in labels and there.get(key) == value}
     wanted = tuple(taints)
     stale = set(stale_taints) - set(wanted)
-    present = set(parse_taints(spec))
+    present = set(_taints(read.at("spec")))
     if not changes and set(wanted) <= present and not stale & present:
         return None
-    patch: dict[str, Any] = {"metadata": {"resourceVersion": metadata.get("resourceVersion"), "labels": changes}}
+    patch: dict[str, Any] = {"metadata": {"resourceVersion": version or None, "labels": changes}}
     if not set(wanted) <= present or stale & present:
         # A list in a merge patch replaces the whole list. A taint is known by its key and effect.
         replaced = {(taint.key, taint.effect) for taint in wanted}
+        taints_there = [(taint.value, _taint(taint)) for taint in told]
         kept = [
-            taint
-            for taint in spec.get("taints") or ()
-            if (taint.get("key"), taint.get("effect")) not in replaced and _taint(taint) not in stale
+            as_it_is
+            for as_it_is, taint in taints_there
+            if (taint.key, taint.effect) not in replaced and taint not in stale
         ]
         patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted)]}
     return patch
@@ -149,16 +176,21 @@ def moved(
     k3s's cloud controller sets a node's addresses by the annotation, and the kubelet leaves those it finds, so both
     are needed (k3s: pkg/cloudprovider/instances.go; kubelet: nodestatus setters with an external cloud provider).
     """
-    addresses = (node.get("status") or {}).get("addresses") or ()
+    read = kube_object(node, what="give a node its address")
+    addresses = read.at("status").at("addresses")
     if _address(addresses) in (address, *own):
         return None
-    annotations = (node.get("metadata") or {}).get("annotations") or {}
+    annotations = {key: read.at("metadata").at("annotations").at(key).text("") for key in ADDRESS_ANNOTATIONS}
     changed = {
-        key: ",".join((str(address), *(part for part in str(annotations[key]).split(",") if not _is_ipv4(part))))
-        for key in ADDRESS_ANNOTATIONS
-        if key in annotations
+        key: ",".join((str(address), *(part for part in told.split(",") if not _is_ipv4(part))))
+        for key, told in annotations.items()
+        if told
     }
-    others = [each for each in addresses if each.get("type") != "InternalIP" or not _is_ipv4(each.get("address"))]
+    others = [
+        each.value
+        for each in addresses.items(optional=True)
+        if each.at("type").value != "InternalIP" or not _is_ipv4(each.at("address").value)
+    ]
     new = {"type": "InternalIP", "address": str(address)}
     return {"metadata": {"annotations": changed}}, {"status": {"addresses": [new, *others]}}
 
@@ -176,35 +208,37 @@ def _rendered(taint: Taint) -> dict[str, str]:
     return {"key": taint.key, **value, "effect": taint.effect}
 
 
-def _not_ready(conditions: Iterable[Mapping[str, Any]]) -> str:
+def _not_ready(conditions: Iterable[Reading]) -> str:
     for condition in conditions:
-        if condition.get("type") == "Ready":
-            if condition.get("status") == "True":
+        if condition.at("type").value == "Ready":
+            status = condition.at("status").text("")
+            if status == "True":
                 return ""
-            said = (str(condition.get(part) or "") for part in ("reason", "message"))
-            return ": ".join(part for part in said if part) or f"Ready is {condition.get('status')}"
+            said = (condition.at(part).text("") for part in ("reason", "message"))
+            return ": ".join(part for part in said if part) or f"Ready is {status}"
     return "it has no Ready condition yet"
 
 
-def _heartbeat(conditions: Iterable[Mapping[str, Any]]) -> datetime | None:
+def _heartbeat(conditions: Iterable[Reading]) -> datetime | None:
     """When the kubelet last wrote the Ready condition, True or not."""
-    return next((parse_time(each.get("lastHeartbeatTime")) for each in conditions if each.get("type") == "Ready"), None)
+    ready = (each for each in conditions if each.at("type").value == "Ready")
+    return next((_time(each.at("lastHeartbeatTime")) for each in ready), None)
 
 
-def _args(text: object) -> tuple[str, ...] | None:
+def _args(text: str) -> tuple[str, ...] | None:
     """The arguments that k3s tells of, secrets masked by it; None where they are no list of texts."""
     try:
-        found = json.loads(str(text))
-    except ValueError:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return None
-    return tuple(map(str, found)) if isinstance(found, list) else None
+    return tuple(found) if isinstance(found, list) and all(isinstance(each, str) for each in found) else None
 
 
-def _env(text: object) -> frozenset[str] | None:
+def _env(text: str) -> frozenset[str] | None:
     """The names of the variables that k3s tells of; None where it is no mapping."""
     try:
-        found = json.loads(str(text))
-    except ValueError:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return frozenset(map(str, found)) if isinstance(found, dict) else None
 
@@ -217,11 +251,11 @@ def _stale(lease_age_s: float | None) -> str:
     return ""
 
 
-def _address(addresses: Iterable[Mapping[str, Any]]) -> IPv4Address | None:
-    for address in addresses:
-        if address.get("type") == "InternalIP":
+def _address(addresses: Reading) -> IPv4Address | None:
+    for address in addresses.items(optional=True):
+        if address.at("type").value == "InternalIP":
             try:
-                return IPv4Address(str(address.get("address")))
+                return IPv4Address(address.at("address").text(""))
             except AddressValueError:
                 continue  # Dual stack: the IPv6 address comes as another entry.
     return None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from bootstrap.adapters.kube.objects import kube_object, note
+from bootstrap.model.reading import Reading, each
 from bootstrap.model.workloads import Pod
 
 PODS = "/api/v1/pods"
 SNAPSHOTS = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 
+_NAMESPACE = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
+"""As the API itself has them (DNS labels and subdomains): they become parts of paths."""
 _MIRROR = "kubernetes.io/config.mirror"
 
 
@@ -23,19 +28,21 @@ def budgets_path(namespace: str) -> str:
     return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
-def parse_pod(pod: Mapping[str, Any]) -> Pod:
-    """A Pod object as a value."""
-    metadata, spec, status = (pod.get(part) or {} for part in ("metadata", "spec", "status"))
-    owners = metadata.get("ownerReferences") or ()
+def parse_pod(pod: object) -> Pod:
+    """A Pod object as a value. Raises UnreadableObjectError."""
+    read = kube_object(pod, what="read a pod")
+    metadata, spec, status = (read.at(part) for part in ("metadata", "spec", "status"))
+    owners = metadata.at("ownerReferences").items(optional=True)
+    volumes = spec.at("volumes").items(optional=True)
     return Pod(
-        namespace=str(metadata.get("namespace", "")),
-        name=str(metadata.get("name", "")),
-        uid=str(metadata.get("uid", "")),
-        controller=next((str(owner.get("kind", "")) for owner in owners if owner.get("controller")), ""),
-        finished=status.get("phase") in ("Succeeded", "Failed"),
-        mirror=_MIRROR in (metadata.get("annotations") or {}),
-        local_data=any("emptyDir" in volume for volume in spec.get("volumes") or ()),
-        leaving=bool(metadata.get("deletionTimestamp")),
+        namespace=metadata.at("namespace").word(f"(?:{_NAMESPACE})?", "a namespace", default=""),
+        name=metadata.at("name").word(_NAME, "a pod's name"),
+        uid=metadata.at("uid").text(""),
+        controller=next((owner.at("kind").text("") for owner in owners if owner.at("controller").flag()), ""),
+        finished=status.at("phase").value in ("Succeeded", "Failed"),
+        mirror=not metadata.at("annotations").at(_MIRROR).absent,
+        local_data=any(not volume.at("emptyDir").absent for volume in volumes),
+        leaving=not metadata.at("deletionTimestamp").absent,
     )
 
 
@@ -49,29 +56,40 @@ def eviction(pod: Pod) -> dict[str, Any]:
     }
 
 
-def budgets_of(pod: Mapping[str, Any], budgets: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Those of a namespace's budgets that select a pod of it, as `namespace/name`, sorted."""
-    metadata = pod.get("metadata") or {}
-    labels = metadata.get("labels") or {}
-    names = (
-        f"{metadata.get('namespace')}/{(budget.get('metadata') or {}).get('name')}"
-        for budget in budgets
-        if selects((budget.get("spec") or {}).get("selector"), labels)
+def budgets_of(pod: object, budgets: object) -> tuple[str, ...]:
+    """Those of a namespace's budgets (a list object) that select a pod of it, as `namespace/name`, sorted.
+
+    Raises:
+        UnreadableObjectError: The pod is of odd form; a budget that is so is passed over.
+    """
+    metadata = kube_object(pod, what="read a pod").at("metadata")
+    labels = {key: value.text() for key, value in metadata.at("labels").entries(optional=True)}
+    namespace = metadata.at("namespace").text("")
+    listed = kube_object(budgets, what="list the budgets of a namespace").at("items").items(optional=True)
+    names = each(
+        listed,
+        lambda budget: (
+            budget.at("metadata").at("name").text() if selects(budget.at("spec").at("selector"), labels) else ""
+        ),
+        note,
     )
-    return tuple(sorted(names))
+    return tuple(sorted(f"{namespace}/{name}" for name in names if name))
 
 
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def selects(selector: Reading, labels: Mapping[str, str]) -> bool:
     """Whether a label selector selects labels: an empty one all, none at all nothing (policy/v1)."""
-    if selector is None:
+    if selector.absent:
         return False
-    equal = all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
-    return equal and all(_meets(expression, labels) for expression in selector.get("matchExpressions") or ())
+    equal = all(labels.get(key) == value.value for key, value in selector.at("matchLabels").entries(optional=True))
+    return equal and all(
+        _meets(expression, labels) for expression in selector.at("matchExpressions").items(optional=True)
+    )
 
 
-def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = str(expression.get("key")), expression.get("values") or ()
-    match expression.get("operator"):
+def _meets(expression: Reading, labels: Mapping[str, str]) -> bool:
+    key = expression.at("key").text("")
+    values = [value.value for value in expression.at("values").items(optional=True)]
+    match expression.at("operator").value:
         case "In":
             return labels.get(key) in values
         case "NotIn":  # A label that is not there is not in the values either (apimachinery's labels.Requirement).
@@ -84,19 +102,22 @@ def _meets(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
             return False
 
 
-def refusal_text(status: Mapping[str, Any]) -> str:
+def refusal_text(status: object) -> str:
     """What the API said of a refused eviction, its causes (`The disruption budget web needs 2 ...`) after it."""
-    causes = (status.get("details") or {}).get("causes") or ()
-    said = [status.get("message"), *(cause.get("message") for cause in causes)]
-    return " ".join(dict.fromkeys(str(part).strip() for part in said if part))
+    read = kube_object(status, what="evict a pod")
+    said = [read.at("message"), *(cause.at("message") for cause in _causes(read))]
+    return " ".join(dict.fromkeys(part.text("").strip() for part in said if part.text("").strip()))
 
 
-def has_cause(status: Mapping[str, Any], reason: str) -> bool:
+def has_cause(status: object, reason: str) -> bool:
     """Whether a Status names this cause."""
-    causes = (status.get("details") or {}).get("causes") or ()
-    return any(cause.get("reason") == reason for cause in causes)
+    return any(cause.at("reason").value == reason for cause in _causes(kube_object(status, what="evict a pod")))
 
 
-def next_page(listing: Mapping[str, Any]) -> str:
+def _causes(status: Reading) -> tuple[Reading, ...]:
+    return status.at("details").at("causes").items(optional=True)
+
+
+def next_page(listing: object) -> str:
     """The token of a list's next part, empty at its end."""
-    return str((listing.get("metadata") or {}).get("continue") or "")
+    return kube_object(listing, what="list objects").at("metadata").at("continue").text("")

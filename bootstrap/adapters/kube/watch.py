@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from bootstrap.adapters.kube.http import KubeHttp, Object, Stream, parse_object
+from bootstrap.adapters.kube.http import KubeHttp, Stream, parse_object
 from bootstrap.adapters.kube.nodes import SeenNode, age_s, parse_node, parse_renewals
-from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.adapters.kube.objects import kube_object, note
+from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableError
+from bootstrap.model.reading import Reading, each
 
 NODES = "/api/v1/nodes"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -23,6 +25,11 @@ _AGAIN_S = (0.1, 0.2, 0.5, 1.0)
 _CLOSING_S = 5.0
 _LEASES_EVERY_S = 1.0
 _GONE = 410
+
+
+def _named(node: Reading) -> tuple[str, object]:
+    """A node's name and its object."""
+    return node.at("metadata").at("name").text(), node.value
 
 
 class _GoneError(Exception):
@@ -45,7 +52,8 @@ class Leases:
             if time.monotonic() - self._read_at_s < older_than_s:
                 return
             answer = self._http.request("GET", LEASES)
-            self._renewals = parse_renewals(answer.object.get("items") or ())
+            leases = kube_object(answer.object, what="list the leases of the Kubernetes nodes").at("items")
+            self._renewals = parse_renewals(leases.items(optional=True))
             # A machine here with a wrong clock must not take every node for dead.
             self._ahead_s = (answer.at - datetime.now(UTC)).total_seconds()
             self._read_at_s = time.monotonic()
@@ -71,7 +79,7 @@ class NodeWatch:
         self._waiting: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._nodes: dict[str, Object] = {}
+        self._nodes: dict[str, object] = {}
         self._synced = False
         self._error: KubernetesError | None = None
         self._stream: Stream | None = None
@@ -137,7 +145,7 @@ class NodeWatch:
             raise error
         return self._seen(name, node), synced
 
-    def _seen(self, name: str, node: Object | None) -> SeenNode | None:
+    def _seen(self, name: str, node: object) -> SeenNode | None:
         if node is None:
             return None
         seen = parse_node(node, lease_age_s=self._leases.age_s(name))
@@ -173,12 +181,12 @@ class NodeWatch:
             failures += 1
 
     def _list(self) -> str:
-        answer = self._http.request("GET", NODES).object
-        nodes = {str(node["metadata"]["name"]): node for node in answer.get("items") or ()}
+        answer = kube_object(self._http.request("GET", NODES).object, what="list the Kubernetes nodes")
+        nodes = dict(each(answer.at("items").items(optional=True), _named, note))
         with self._guard:
             self._nodes = nodes
         self._tell(synced=True, error=None)
-        return str((answer.get("metadata") or {}).get("resourceVersion", ""))
+        return answer.at("metadata").at("resourceVersion").text("")
 
     def _follow(self, version: str) -> str:
         """Take in events until the server ends the watch; the version to go on from."""
@@ -196,21 +204,29 @@ class NodeWatch:
                 return version
             try:
                 for line in stream.lines():
-                    version = self._take(parse_object(line)) or version
+                    version = self._taken(line) or version
             finally:
                 with self._guard:
                     self._stream = None
         return version
 
-    def _take(self, event: Object) -> str:
-        kind, thing = event.get("type"), event.get("object") or {}
+    def _taken(self, line: str) -> str:
+        """Take in an event; the version that it is of, empty for one of odd form, which is passed over."""
+        try:
+            return self._take(kube_object(parse_object(line), what="watch the Kubernetes nodes"))
+        except UnreadableError as error:
+            note(error)
+            return ""
+
+    def _take(self, event: Reading) -> str:
+        kind, told = event.at("type").value, event.at("object")
         if kind == "ERROR":
-            if thing.get("code") == _GONE:
+            if told.at("code").value == _GONE:
                 raise _GoneError
-            raise KubeUnreachableError("the watch on nodes ended", details=str(thing.get("message", "")))
-        metadata = thing.get("metadata") or {}
+            raise KubeUnreachableError("the watch on nodes ended", details=told.at("message").text(""))
+        version = told.at("metadata").at("resourceVersion").text("")
         if kind in ("ADDED", "MODIFIED", "DELETED"):
-            name = str(metadata["name"])
+            name, thing = _named(told)
             with self._guard:
                 if kind == "DELETED":
                     self._nodes.pop(name, None)
@@ -218,7 +234,7 @@ class NodeWatch:
                     self._nodes[name] = thing
                 for news in self._waiting.get(name, ()):
                     news.set()
-        return str(metadata.get("resourceVersion", ""))
+        return version
 
     def _tell(self, *, synced: bool, error: KubernetesError | None) -> None:
         with self._guard:

@@ -56,4 +56,4 @@ def test_a_node_that_was_left_behind_is_not(found: KubeNode | None, words: str) 
     ],
 )
 def test_a_unit_that_is_activating_runs_unless_it_loops(told: str, runs: bool) -> None:
-    assert parse_facts(told, address=ADDRESS).runs_k3s is runs
+    assert parse_facts(told, machine="m", address=ADDRESS).runs_k3s is runs
