@@ -18,7 +18,7 @@
     ├── GuestError                  1    a machine answered, but not as it should
     │   ├── SshUnreachableError     1    no SSH (yet): waiting may help
     │   │   └── KeyRefusedError     1    sshd refuses our key: helps only while cloud-init is at work
-    │   ├── HostKeyError            1    the host key is not the one the guest agent told
+    │   ├── HostKeyError            1    the host key is not the expected one
     │   ├── GuestSetupError         1    the template or the inventory makes such machines: they stay so
     │   └── ScriptError             1    a guest script failed
     ├── KubernetesError             1
@@ -247,7 +247,7 @@ class KeyRefusedError(SshUnreachableError):
 
 
 class HostKeyError(GuestError):
-    """The SSH host key is not the one that the guest agent told."""
+    """The SSH host key is not the one that Proxmox VE told, or that was met the first time."""
 
     again_helps = False
 

@@ -219,7 +219,7 @@ HOST_KEYS: Final = Field(
     kind=Choice(options=tuple(HostKeyPolicy)),
     default=_SSH.host_keys.value,
     example="accept-new",
-    doc="Where host keys come from: read through the guest agent, or the first one seen.",
+    doc="Where host keys come from: read through Proxmox VE, or the first one seen, which is kept.",
 )
 SSH: Final = Field(
     name="ssh",
