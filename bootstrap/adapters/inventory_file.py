@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bootstrap.adapters.files import locked
 from bootstrap.errors import HomelabError
+from bootstrap.inventory.regular import read_regular
 
 Keys = tuple[str, ...]
 _BOM = "\ufeff"
@@ -129,7 +130,7 @@ def _place(text: str, keys: Keys, path: Path) -> _Place | None:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise HomelabError(f"cannot read the inventory {path}", details=error.strerror or str(error)) from error
 

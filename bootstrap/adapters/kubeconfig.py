@@ -8,6 +8,7 @@ from pathlib import Path
 from bootstrap.adapters.files import PRIVATE_FILE, locked, write_private
 from bootstrap.adapters.kubeconfig_text import authority_of, has_entry, is_empty, merge_text, remove_text
 from bootstrap.errors import HomelabError
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
 
 BACKUP_SUFFIX = ".homelab-k8s.bak"
@@ -90,7 +91,7 @@ class FileKubeconfigStore:
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular_text(path)
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

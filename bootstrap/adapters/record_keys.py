@@ -11,6 +11,7 @@ from bootstrap.adapters.files import ensure_private_directory, locked, write_pri
 from bootstrap.adapters.ssh_keys import make_key_pair, private_bytes, public_key
 from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.errors import HomelabError
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.seal import RecordKey
 
@@ -101,7 +102,7 @@ class FileRecordKeys:
 
     def _home(self) -> RecordKey | None:
         try:
-            return _parse(self._home_file.read_text(encoding="utf-8"))
+            return _parse(read_regular_text(self._home_file))
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bootstrap.adapters.files import ensure_private_directory, locked, write_private
 from bootstrap.errors import PreflightError
+from bootstrap.inventory.regular import read_regular
 
 COMMENT = "homelab-k8s"
 
@@ -50,8 +51,8 @@ def public_key(path: Path) -> str:
 
     hint = "name a private key without a passphrase (ed25519, rsa or ecdsa), or none: one of our own is made then"
     try:
-        key = _load(path.expanduser().read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        key = _load(read_regular(path.expanduser()))
+    except (OSError, ValueError, RuntimeError, UnsupportedAlgorithm) as error:  # RuntimeError: `~` of nobody
         raise PreflightError(f"cannot use the SSH key {path}", details=str(error), resolution=hint) from error
     except TypeError as error:
         # cryptography's way to say that the key is encrypted and no passphrase was given.
@@ -77,8 +78,8 @@ def private_bytes(path: Path) -> bytes | None:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     try:
-        key = _load(path.expanduser().read_bytes())
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        key = _load(read_regular(path.expanduser()))
+    except (OSError, ValueError, TypeError, RuntimeError, UnsupportedAlgorithm):
         return None
     if isinstance(key, Ed25519PrivateKey):
         return key.private_bytes_raw()

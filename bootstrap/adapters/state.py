@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bootstrap.adapters.files import PRIVATE_DIRECTORY, check_own, ensure_private_directory, locked, write_private
 from bootstrap.errors import HomelabError
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
@@ -65,7 +66,7 @@ class DirectoryStateStore:
         """An item's text, or None. Raises HomelabError where it is there but cannot be read."""
         path = self.path(cluster, item)
         try:
-            return path.read_text(encoding="utf-8")
+            return read_regular_text(path)
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:

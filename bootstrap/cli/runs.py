@@ -22,6 +22,8 @@ KEPT = 20
 """Recordings kept, of all commands together."""
 
 _SUFFIX = ".jsonl"
+_MOST_BYTES = 256 * 1024 * 1024
+"""Of one recording; a run of 500 machines has a few MiB."""
 
 
 class Recorder:
@@ -136,10 +138,11 @@ def read_recording(path: Path) -> RecordedRun:
     Raises:
         HomelabError: The file cannot be read, or is no recording.
     """
+    from bootstrap.inventory.regular import read_regular_text
     from bootstrap.reporting.run import parse_run
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path, most_bytes=_MOST_BYTES)
     except (OSError, UnicodeError) as error:
         raise HomelabError(f"cannot read the recorded run {path}", details=str(error)) from error
     try:

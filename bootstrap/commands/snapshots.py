@@ -15,6 +15,7 @@ from bootstrap.commands.guests import logged_in
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.scripts import parse_lines
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import Role
@@ -120,8 +121,16 @@ def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
 def local_snapshot(path: Path) -> Snapshot:
     """A file here, with what its note tells."""
     beside = path.with_name(path.name + NOTE)
-    note = parse_note(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+    note = parse_note(_note_text(beside)) if beside.is_file() else None
     return snapshot_at(path, size=path.stat().st_size, note=note)
+
+
+def _note_text(path: Path) -> str:
+    """A note's text, empty where it cannot be read: the snapshot is listed all the same."""
+    try:
+        return read_regular_text(path)
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +179,7 @@ def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
         raise PreflightError(f"{path} cannot keep its name on a server", resolution="give it a plain name")
     beside = path.with_name(path.name + NOTE)
     try:
-        note = parse_note(beside.read_text(encoding="utf-8")) if beside.is_file() else None
+        note = parse_note(read_regular_text(beside)) if beside.is_file() else None
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, UnicodeDecodeError) as error:

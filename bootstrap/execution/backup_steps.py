@@ -14,6 +14,7 @@ from bootstrap.execution.kube_patience import once_it_answers
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
 from bootstrap.execution.upgrade_steps import await_etcd
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.keeping_steps import RejoinServer, RestoreSnapshot, StopK3s
 from bootstrap.planning.snapshots import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
@@ -91,14 +92,24 @@ def _serve(machine: MachineSpec, shell: GuestShell, lane: str, context: RunConte
 
 def _note_beside(source: Path | None) -> SnapshotNote | None:
     path = source.with_name(source.name + NOTE) if source else None
-    return parse_note(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else None
+    return parse_note(_text_of(path)) if path is not None and path.is_file() else None
+
+
+def _text_of(path: Path) -> str:
+    """A file beside a snapshot. Raises HomelabError."""
+    try:
+        return read_regular_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise HomelabError(
+            f"{path} cannot be read", details=str(error), resolution="make it readable, or remove it"
+        ) from error
 
 
 def _token_of(source: Path | None, name: str, note: SnapshotNote | None, context: RunContext) -> str:
     """The short token of the snapshot's time: beside it, else the one that we know counted then."""
     beside = source.with_name(source.name + TOKEN) if source else None
     if beside is not None and beside.is_file():
-        return short_form(check_token(beside.read_text(encoding="utf-8"), source=str(beside)))
+        return short_form(check_token(_text_of(beside), source=str(beside)))
     state, cluster = context.ports.state, context.spec.name
     before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
     now = state.read(cluster, TOKEN_ITEM) or context.token

@@ -7,12 +7,9 @@ import stat
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from bootstrap.inventory.kinds import RefusedError
-
-MAX_BYTES: Final = 1024 * 1024
-"""Of an inventory."""
+from bootstrap.inventory.regular import MAX_BYTES, read_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +69,7 @@ def _others(link: os.stat_result, there: os.stat_result) -> str:
 def read_text(path: Path) -> str:
     """A text file's content; raises `RefusedError` with the reason."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_regular(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise RefusedError(f"{path} does not exist") from None
     except UnicodeDecodeError:
@@ -97,6 +94,9 @@ def check_ca_file(path: Path) -> None:
 
 def check_directory(path: Path) -> None:
     """Raises `RefusedError` where there is no such directory."""
-    if not path.is_dir():
-        found = "is not a directory" if path.exists() else "does not exist"
+    try:
+        found = "" if path.is_dir() else "is not a directory" if path.exists() else "does not exist"
+    except OSError as error:
+        found = f"cannot be looked at: {error.strerror}"
+    if found:
         raise RefusedError(f"{path} {found}", "a directory with k3s and sha256sum-<arch>.txt")

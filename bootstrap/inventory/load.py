@@ -13,7 +13,7 @@ from bootstrap.inventory import table
 from bootstrap.inventory.build import build_endpoint, build_spec
 from bootstrap.inventory.checks import check
 from bootstrap.inventory.document import Broken, Mapping, Node, compose
-from bootstrap.inventory.files import MAX_BYTES, Places, read_found
+from bootstrap.inventory.files import Places, read_found
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.outside import (
     ENV_ENDPOINT,
@@ -23,6 +23,7 @@ from bootstrap.inventory.outside import (
     apply_overrides,
 )
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.regular import MAX_BYTES, read_regular
 from bootstrap.inventory.secret import read_token
 from bootstrap.inventory.shapes import Values
 from bootstrap.model.cluster import ClusterSpec
@@ -68,7 +69,7 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
         path = DEFAULT_FILE
     source = str(path) if path is not None else _NO_FILE
     problems = Problems()
-    read = read_found if found else Path.read_bytes
+    read = read_found if found else read_regular
     tree: Node = _read(path, read, problems) if path is not None else Mapping()
     if isinstance(tree, Broken):
         raise InventoryError(source, problems.in_order())

@@ -268,7 +268,7 @@ def parse_run(text: str) -> RecordedRun:
     for number, line in enumerate(lines, 1):
         try:
             documents.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise _no_run(f"line {number} is no JSON: {error}") from error
     return read_run(documents)

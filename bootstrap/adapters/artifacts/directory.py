@@ -13,6 +13,7 @@ from pathlib import Path
 from bootstrap.adapters.artifacts import layout
 from bootstrap.adapters.artifacts.stated import stated_version
 from bootstrap.errors import ArtifactError
+from bootstrap.inventory.regular import read_regular_text
 from bootstrap.planning.versions import is_prerelease, is_release, parse_version
 from bootstrap.ports import Artifact
 
@@ -211,7 +212,7 @@ def _verified(path: Path, *, expected: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_regular_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(
             f"cannot read the checksum list {path}",
