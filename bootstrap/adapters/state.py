@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from bootstrap.adapters.files import PRIVATE_DIRECTORY, check_own, ensure_private_directory, locked, write_private
@@ -106,10 +107,15 @@ class DirectoryStateStore:
         except OSError as error:
             raise HomelabError(f"cannot remove the state file {path}", details=str(error)) from error
 
-    def forget(self, cluster: ClusterName) -> bool:
-        """Remove all of a cluster's items; whether there were any."""
+    def forget(self, cluster: ClusterName, *, keep: Collection[str] = ()) -> bool:
+        """Remove a cluster's items but those to keep; whether there were any."""
         directory = self.directory(cluster)
         try:
+            if keep:
+                others = [path for path in directory.iterdir() if path.name not in keep]
+                for path in others:
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+                return bool(others)
             shutil.rmtree(directory)
         except FileNotFoundError:
             return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from bootstrap.commands.lock import ClusterLock
+from bootstrap.commands.lock import ClusterLock, adopt_lock, is_unsigned_lock
 from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.rights import check_sight
 from bootstrap.commands.run import RunOptions, run_plan
@@ -13,6 +14,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
 from bootstrap.planning.foreign import plan_adopt
+from bootstrap.planning.lock import lock_vmid
 from bootstrap.planning.plan import Plan
 from bootstrap.ports import Ports
 
@@ -30,7 +32,12 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     """
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
-    return plan_adopt(spec, observed, vmids=vmids)
+    plan = plan_adopt(spec, observed, vmids=vmids)
+    marker = ports.markers.find(lock_vmid(spec.placement.vmids))
+    if marker is None or vmids or not is_unsigned_lock(marker, spec, ports):
+        return plan
+    note = f"the lock that VM {marker.vmid} ({marker.name}) on {marker.pve_node} holds is signed too: it has no disks"
+    return replace(plan, notes=(*plan.notes, note), marked=True)
 
 
 def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -40,6 +47,8 @@ def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, o
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: One of them has changed since it was shown.
     """
+    if plan.marked:
+        adopt_lock(spec, ports)  # else nobody could take it
     with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
         for note in plan.notes:
             sink(Warned(subject=spec.name, message=note))

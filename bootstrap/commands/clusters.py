@@ -11,7 +11,7 @@ from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmi
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.record import is_ours
-from bootstrap.planning.lock import is_marker
+from bootstrap.planning.lock import is_marker, looks_like_marker
 from bootstrap.planning.machines import passed_over
 from bootstrap.ports import Ports
 from bootstrap.waiting import tell
@@ -88,7 +88,7 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
     machines = [vm for vm in vms if is_ours(vm, name)]
     roles = [vm.record.role for vm in machines if vm.record is not None]
-    markers = [vm for vm in vms if is_marker(vm)]
+    markers = [vm for vm in vms if looks_like_marker(vm)]
     vmids = [vm.vmid for vm in vms if vm not in markers]
     return ClusterSummary(
         name=name,
@@ -99,7 +99,7 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
         vmids=(min(vmids), max(vmids)) if vmids else None,
         pve_nodes=tuple(sorted({vm.pve_node for vm in vms if vm not in markers})),
         foreign=sum(vm.record is not None and not is_ours(vm, name) for vm in vms),
-        at_work=bool(markers),
+        at_work=any(map(is_marker, markers)),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, "kubeconfig")),
     )

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
+from bootstrap.commands.lock import read_lock, why_no_lock
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import hides_vms, rights_needed
 from bootstrap.commands.settings import with_settings
@@ -25,7 +26,7 @@ from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipp
 from bootstrap.planning.checks_security import check_logins, check_token
 from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.foreign import all_foreign, strangers_notes
-from bootstrap.planning.lock import lock_vmid, parse_lock
+from bootstrap.planning.lock import lock_vmid
 from bootstrap.planning.machines import settled
 from bootstrap.planning.out_of_sight import Sight
 from bootstrap.planning.plan import Plan
@@ -245,7 +246,11 @@ class _Doctor:
         marker = self._ports.markers.find(vmid)
         if marker is None:
             return ok("lock", "nobody works on the cluster")
-        record = parse_lock(marker.description)
+        doubt = why_no_lock(marker, self._ports)
+        if doubt:
+            told = f"VM {vmid} ({marker.name}) on {marker.pve_node}: {doubt}"
+            return warning("lock", told, f"`homelab-k8s adopt {self._spec.name}`, where nobody works on the cluster")
+        record = read_lock(marker, self._ports)
         if record is None:
             self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
             return warning("lock", f"VM {vmid} ({marker.name}) has the marker's vmid", "run `homelab-k8s doctor` again")

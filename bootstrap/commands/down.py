@@ -9,10 +9,11 @@ from bootstrap.commands.run import RunOptions, run_plan
 from bootstrap.commands.unfinished import begin
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.events import EventSink, Warned
-from bootstrap.execution.report import Report
+from bootstrap.execution.report import LaneStatus, Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.down import plan_down
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
+from bootstrap.planning.steps import ForgetCluster
 from bootstrap.planning.unfinished import Intention, going
 from bootstrap.ports import Ports
 
@@ -45,6 +46,12 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         if plan.machines:
             begin("down", _intention(plan, ports), spec.name, ports)  # it goes with the rest of the state at the end
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+        if (
+            steps_of(plan, ForgetCluster)
+            and not report.interrupted
+            and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
+        ):
+            lock.at_the_end(lambda: ports.state.forget(spec.name))
     lock.check()
     report.raise_failures()
     return report

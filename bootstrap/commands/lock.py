@@ -14,14 +14,18 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, VmidTakenError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.seal import Bearer
 from bootstrap.planning.lock import (
     LockRecord,
+    doubt_about_lock,
     lock_vmid,
     marker_name,
     marker_tags,
@@ -55,6 +59,46 @@ class LockTimes:
     settle_s: float = 10.0
 
 
+def why_no_lock(marker: Marker, ports: Ports) -> str:
+    """Why what says it is a marker is not to be believed; empty where it is, and where it says nothing of the kind."""
+    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
+    return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, key=ports.keys.find)
+
+
+def read_lock(marker: Marker, ports: Ports) -> LockRecord | None:
+    """Who holds a lock, as its marker says beyond doubt; None where the VM is no marker."""
+    return None if why_no_lock(marker, ports) else parse_lock(marker.description)
+
+
+def adopt_lock(spec: ClusterSpec, ports: Ports) -> bool:
+    """Sign the marker of a cluster that an earlier release left; whether there was one.
+
+    It is not given away by that: who takes the lock next watches whether its holder lives.
+    """
+    marker = ports.markers.find(lock_vmid(spec.placement.vmids))
+    if marker is None or not is_unsigned_lock(marker, spec, ports):
+        return False
+    record = parse_lock(marker.description)
+    if record is None:
+        return False
+    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
+    text = render_lock(record, key=ports.keys.need(spec.name), bearer=bearer)
+    return ports.markers.rewrite(marker, name=marker.name, description=text, tags=marker_tags(spec.name))
+
+
+def is_unsigned_lock(marker: Marker, spec: ClusterSpec, ports: Ports) -> bool:
+    """Whether a VM says it is the cluster's marker, and lacks nothing but the signature."""
+    record = parse_lock(marker.description)
+    return (
+        record is not None
+        and record.cluster == spec.name
+        and marker.name == marker_name(spec.name)
+        and bool(marker.smbios_uuid)
+        and not marker.drives
+        and bool(why_no_lock(marker, ports))
+    )
+
+
 class ClusterLock:
     """The right to act on a cluster, as a context manager; use it once, on the main thread.
 
@@ -83,6 +127,7 @@ class ClusterLock:
         self._stop = stop
         self._times = times or LockTimes()
         self._vmid = lock_vmid(spec.placement.vmids)
+        self._uuid = str(uuid.uuid4())
         process = ports.processes.this()
         self._record = LockRecord(
             cluster=spec.name,
@@ -97,6 +142,11 @@ class ClusterLock:
         self._writing = threading.Lock()
         self._beats: threading.Thread | None = None
         self._lost: HomelabError | None = None
+        self._last: Callable[[], object] = lambda: None
+
+    def at_the_end(self, act: Callable[[], object]) -> None:
+        """Have something done as the very last under the lock, when its marker needs no more signature."""
+        self._last = act
 
     def __enter__(self) -> ClusterLock:
         """Take the lock.
@@ -137,10 +187,10 @@ class ClusterLock:
             marker = self._settled()
             if marker is None:
                 continue
-            record = parse_lock(marker.description)
+            record = read_lock(marker, self._ports)
             if record is None:
                 what = f"VM {marker.vmid} ({marker.name or 'no name'}) on {marker.pve_node}"
-                raise taken_error(self._spec, f"{what} has it")
+                raise taken_error(self._spec, f"{what} has it", doubt=why_no_lock(marker, self._ports))
             if record.run == self._record.run:
                 return
             if self._outlives(record) and self._write(marker, self._record):
@@ -162,8 +212,9 @@ class ClusterLock:
             self._vmid,
             pve_nodes=placement.pve_nodes,
             name=marker_name(self._spec.name),
-            description=render_lock(self._record),
+            description=self._render(self._record, self._uuid),
             tags=marker_tags(self._spec.name),
+            smbios_uuid=self._uuid,
             resource_pool=placement.resource_pool,
         )
 
@@ -200,7 +251,7 @@ class ClusterLock:
 
         def look() -> LockRecord | NotYet | None:
             marker = self._ports.markers.find(self._vmid)
-            now = parse_lock(marker.description) if marker is not None else None
+            now = read_lock(marker, self._ports) if marker is not None else None
             if now != seen or clock.now_s() - began_s >= self._times.stale_s:
                 return now
             return NotYet("no heartbeat yet")
@@ -246,7 +297,7 @@ class ClusterLock:
                 except VmidTakenError as taken:
                     logger.warning("%s", taken)
                 return
-            now = parse_lock(marker.description)
+            now = read_lock(marker, self._ports)
             if now is None or now.run != self._record.run:
                 self._lost = HomelabError(
                     f"the lock of {self._spec.name} was taken over while this ran: it ended early",
@@ -259,11 +310,17 @@ class ClusterLock:
 
     def _write(self, marker: Marker, record: LockRecord) -> bool:
         """Write a record into the marker as it was read; whether it is there now."""
-        name, tags, text = marker_name(self._spec.name), marker_tags(self._spec.name), render_lock(record)
+        name, tags = marker_name(self._spec.name), marker_tags(self._spec.name)
+        text = self._render(record, marker.smbios_uuid)
         if self._ports.markers.rewrite(marker, name=name, description=text, tags=tags):
             return True
         after = self._ports.markers.find(self._vmid)  # our own write may be what changed it: its answer can be lost
-        return after is not None and parse_lock(after.description) == record
+        return after is not None and read_lock(after, self._ports) == record
+
+    def _render(self, record: LockRecord, smbios_uuid: str) -> str:
+        """The record, signed for the marker VM that has this UUID."""
+        bearer = Bearer(vmid=self._vmid, name=marker_name(self._spec.name), identity=smbios_uuid)
+        return render_lock(record, key=self._ports.keys.need(self._spec.name), bearer=bearer)
 
     def _release(self) -> None:
         """Remove the marker if it is ours.
@@ -276,10 +333,11 @@ class ClusterLock:
             return
         try:
             marker = self._ports.markers.find(self._vmid)
-            now = parse_lock(marker.description) if marker is not None else None
+            now = read_lock(marker, self._ports) if marker is not None else None
             if marker is None or now is None or now.run != self._record.run:
                 return
             if self._write(marker, replace(now, beat=now.beat + 1)):
+                self._last()
                 self._ports.markers.remove(marker)
         except InterruptedRunError:
             logger.info("the removal of the marker VM %d is under way", self._vmid)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
+from bootstrap.commands.lock import read_lock
 from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.commands.rebuilding import read_rebuild
 from bootstrap.commands.rights import unseen_vms
@@ -22,7 +23,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.checks_live import API_CERTIFICATE_DAYS
 from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
-from bootstrap.planning.lock import LockRecord, marker_of, parse_lock
+from bootstrap.planning.lock import LockRecord, marker_of
 from bootstrap.planning.machines import Standing, settled, standings
 from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.problems import problems_of, standing_state, vm_state
@@ -362,7 +363,7 @@ def _snapshot_problems(snapshots: SnapshotsStatus | None) -> Iterator[str]:
 def _at_work(spec: ClusterSpec, observed: Observed, ports: Ports) -> LockRecord | None:
     vm = marker_of(spec.name, observed.vms)
     marker = ports.markers.find(vm.vmid) if vm is not None else None
-    return parse_lock(marker.description) if marker is not None else None
+    return read_lock(marker, ports) if marker is not None else None
 
 
 def _unfinished_problems(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,9 +59,9 @@ class ToldState:
         """See `StateStore.clusters`."""
         return self._state.clusters()
 
-    def forget(self, cluster: ClusterName) -> bool:
+    def forget(self, cluster: ClusterName, *, keep: Collection[str] = ()) -> bool:
         """See `StateStore.forget`."""
-        return self._state.forget(cluster)
+        return self._state.forget(cluster, keep=keep)
 
     def _told(self, item: str, text: str) -> None:
         if _SECRET_ITEM.search(item):

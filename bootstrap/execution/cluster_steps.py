@@ -17,6 +17,9 @@ KUBECONFIG_PATH = "kubeconfig-path"
 REBUILD_NOTE = "rebuild"
 """State item: a rebuild that is under way."""
 
+KEPT_WITH_THE_LOCK = ("id_ed25519", "id_ed25519.pub", "record-key")
+"""State items that stay until the lock is given back: its marker is signed with them, also that of a run that died."""
+
 
 def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> Done:
     """Have our entries in the kubeconfig the user wants them in."""
@@ -41,9 +44,9 @@ def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
 
 
 def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done:
-    """Have our kubeconfig entries and the state directory's items gone."""
+    """Have our kubeconfig entries and the state directory's items gone, but for what the lock is signed with."""
     known = context.ports.state.read(step.cluster, KUBECONFIG_PATH)
     path = context.kubeconfig.path or (Path(known) if known else None)
     removed_from = context.ports.kubeconfigs.remove(name=step.cluster, path=path)
-    forgotten = context.ports.state.forget(step.cluster)
+    forgotten = context.ports.state.forget(step.cluster, keep=KEPT_WITH_THE_LOCK)
     return Done(changed=bool(removed_from or forgotten), note=str(removed_from or ""))

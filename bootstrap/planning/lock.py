@@ -1,7 +1,7 @@
 """The marker VM that says who works on a cluster: where it is, what it says, and how to tell it from other VMs. Pure.
 
     Held while homelab-k8s works on the cluster demo. No machine: never started, removed when the work is done.
-    homelab-k8s-lock: {"format":1,"cluster":"demo","who":"me@laptop",...}
+    homelab-k8s-lock: {"format":1,"cluster":"demo","who":"me@laptop",...,"seal":"5d41402a..."}
 
 See docs/adr/0005-one-holder-at-a-time.md for why it is a VM.
 """
@@ -9,7 +9,7 @@ See docs/adr/0005-one-holder-at-a-time.md for why it is a VM.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from bootstrap.errors import PreflightError, UnreadableError
@@ -17,6 +17,7 @@ from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, Vmid
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.reading import Source, read_json
+from bootstrap.model.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
 
 MARK = "homelab-k8s-lock:"
 FORMAT = 1
@@ -75,7 +76,12 @@ def marker_tags(cluster: ClusterName) -> tuple[str, ...]:
 
 
 def is_marker(vm: VmRecord) -> bool:
-    """Whether a VM is the marker of some cluster: by name and tags, and that it is no machine."""
+    """Whether a VM is the marker of some cluster, beyond doubt: name, tags, its signed record, and no drives."""
+    return looks_like_marker(vm) and not vm.doubt and is_sealed(vm.description, mark=MARK)
+
+
+def looks_like_marker(vm: VmRecord) -> bool:
+    """Whether a VM has a marker's name and tags: all that is known of one on a Proxmox node that cannot be asked."""
     cluster = vm.name.removesuffix(_SUFFIX)
     return vm.record is None and vm.name != cluster and {OWNER_TAG, cluster} <= vm.tags
 
@@ -89,9 +95,9 @@ def marker_of(cluster: ClusterName, vms: Iterable[VmRecord]) -> VmRecord | None:
     return next((vm for vm in vms if is_marker(vm) and vm.name == marker_name(cluster)), None)
 
 
-def render_lock(record: LockRecord) -> str:
-    """The description text that holds a record."""
-    body = {
+def render_lock(record: LockRecord, *, key: RecordKey, bearer: Bearer) -> str:
+    """The description text that holds a record and its seal, for a marker VM."""
+    body: dict[str, object] = {
         "format": FORMAT,
         "cluster": record.cluster,
         "who": record.who,
@@ -106,7 +112,36 @@ def render_lock(record: LockRecord) -> str:
         f"Held while homelab-k8s works on the cluster {record.cluster}. "
         "No machine: never started, removed when the work is done."
     )
-    return f"{sentence}\n{MARK} {json.dumps(body, separators=(',', ':'))}"
+    sealed = key.sealed(RecordKind.LOCK, body, bearer)
+    return f"{sentence}\n{MARK} {json.dumps(sealed, separators=(',', ':'))}"
+
+
+def doubt_about_lock(
+    description: str, *, bearer: Bearer, drives: Collection[object], key: Callable[[ClusterName], RecordKey | None]
+) -> str:
+    """Why what says it is a marker is none, in a few words; empty where it is one, or says nothing of the kind.
+
+    Args:
+        description: What the VM says.
+        bearer: The VM.
+        drives: Its drives: a marker has none, so that nobody's data goes with it.
+        key: The key of a cluster, or None.
+    """
+    if body_in(description, mark=MARK) is None:
+        return ""
+    record = parse_lock(description)
+    if record is None:
+        return "its lock record cannot be read"
+    if drives:
+        return "it has drives, and a marker has none"
+    if not is_sealed(description, mark=MARK):
+        return "its lock record has no signature"
+    found = key(record.cluster)
+    if found is None:
+        return "this computer has no key of its cluster"
+    if not bearer.identity or not found.fits(RecordKind.LOCK, description, mark=MARK, bearer=bearer):
+        return "its lock record is not signed with its cluster's key"
+    return ""
 
 
 def parse_lock(description: str) -> LockRecord | None:
@@ -143,12 +178,20 @@ def check_lock_place(spec: ClusterSpec, vms: Iterable[VmRecord]) -> None:
     vmid = lock_vmid(spec.placement.vmids)
     for vm in vms:
         if vm.vmid == vmid and vm.name and not is_marker(vm) and not _is_untagged(vm):
-            raise taken_error(spec, f"VM {vmid} ({vm.name}) on {vm.pve_node} has it")
+            raise taken_error(spec, f"VM {vmid} ({vm.name}) on {vm.pve_node} has it", doubt=vm.doubt)
 
 
-def taken_error(spec: ClusterSpec, who: str) -> PreflightError:
-    """The error for a marker's vmid that belongs to something else."""
+def taken_error(spec: ClusterSpec, who: str, *, doubt: str = "") -> PreflightError:
+    """The error for a marker's vmid that belongs to something else; `doubt`: it says it is a marker, and why not."""
     vmids = spec.placement.vmids
+    if doubt:
+        return PreflightError(
+            f"vmid {vmids.last}, which marks who works on {spec.name}, has a marker that is not to be believed",
+            details=f"{who}: {doubt}",
+            resolution=f"is nobody at work (an earlier release leaves such a marker where it dies)? Then "
+            f"`homelab-k8s adopt {spec.name}` takes it over. Where it is another's: give that VM another vmid, or end "
+            f"proxmox.vmids ({vmids.first}-{vmids.last}) elsewhere",
+        )
     return PreflightError(
         f"vmid {vmids.last}, which marks who works on {spec.name}, is taken",
         details=f"{who}, and it is no marker of homelab-k8s",

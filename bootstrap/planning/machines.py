@@ -254,7 +254,7 @@ def why_stranger(vm: VmRecord) -> str:
     """Why a VM of ours by looks is not ours, in a few words."""
     record = vm.record
     if record is None:
-        return vm.problem or "it has no record of ours"
+        return vm.problem or vm.doubt or "it has no record of ours"
     if record.vmid != vm.vmid:
         return f"its record is of vmid {record.vmid}: somebody's copy"
     if record.machine != vm.name:

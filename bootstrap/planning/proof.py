@@ -13,6 +13,7 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.record import MARK
 from bootstrap.model.seal import Bearer, RecordKey, RecordKind, is_sealed
+from bootstrap.planning.lock import doubt_about_lock
 
 UNSEALED = "its record has no signature"
 OTHER_KEY = "its record is not signed with this cluster's key"
@@ -41,7 +42,8 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
     """Why the record of a VM is not to be believed, in a few words; empty where it is, and where it has none."""
     record = vm.record
     if record is None:
-        return ""
+        bearer = Bearer(vmid=vm.vmid, name=vm.name, identity=vm.identity or "")
+        return doubt_about_lock(vm.description, bearer=bearer, drives=(*vm.drives, *vm.unused), key=evidence.key)
     key = evidence.key(record.cluster)
     if not is_sealed(vm.description, mark=MARK):
         return UNSEALED

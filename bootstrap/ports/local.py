@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -57,8 +58,8 @@ class StateStore(Protocol):
         """The clusters that have items, by name."""
         ...
 
-    def forget(self, cluster: ClusterName) -> bool:
-        """Remove all of a cluster's items; whether there were any."""
+    def forget(self, cluster: ClusterName, *, keep: Collection[str] = ()) -> bool:
+        """Remove a cluster's items but those to keep; whether there were any."""
         ...
 
 

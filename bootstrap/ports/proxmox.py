@@ -285,6 +285,8 @@ class Marker:
     Attributes:
         lock: Proxmox's config lock: `create` while it is being made (name and description come with the end of that).
         digest: Names this very state of its config.
+        smbios_uuid: UUID in smbios1, lower case; empty where it has none.
+        drives: Config keys of its drives; a marker has none.
     """
 
     vmid: Vmid
@@ -293,6 +295,8 @@ class Marker:
     description: str
     lock: str | None
     digest: str
+    smbios_uuid: str = ""
+    drives: tuple[str, ...] = ()
 
 
 class Markers(Protocol):
@@ -310,6 +314,7 @@ class Markers(Protocol):
         name: str,
         description: str,
         tags: tuple[str, ...],
+        smbios_uuid: str,
         resource_pool: str | None,
     ) -> None:
         """Make one on the first of `pve_nodes` (empty: of all) that is online, and await it.

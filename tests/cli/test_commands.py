@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from bootstrap.cli.main import app
 from bootstrap.inventory.schema import schema
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord
 from bootstrap.ports import MissingPrivileges
 from tests.cli.conftest import Run
-from tests.fakes.world import PVE1, FakeVm, World
+from tests.fakes.world import World
+from tests.fakes.world.markers import marker_vm
 
 UP = ("up", "--cluster", "demo", "--workers", "2")
 MACHINES = ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
@@ -56,10 +57,7 @@ def test_up_that_only_clears_a_dead_ones_lock_has_no_phases_to_tell(run: Run, wo
     record = LockRecord(
         cluster=ClusterName("demo"), who="me@here", pid=7, process="here/7", run="r", command="up", since="long ago"
     )
-    tags = ";".join(marker_tags(ClusterName("demo")))
-    world.vms[Vmid(7999)] = FakeVm(
-        Vmid(7999), marker_name(ClusterName("demo")), PVE1, description=render_lock(record), tags=tags
-    )
+    world.vms[Vmid(7999)] = marker_vm(record)
     world.dead.add("here/7")
     first, *rest = run(*UP).stdout.splitlines()
     assert first.startswith("demo: 3 machines, all Ready, in ")

@@ -37,12 +37,12 @@ from bootstrap.events import (
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.lock import LockRecord, lock_vmid, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord, lock_vmid
 from bootstrap.ports import CommandOutcome
 from tests.cli.conftest import Run
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World
-from tests.fakes.world.vm import FakeVm
+from tests.fakes.world.markers import marker_vm
 
 EVIL = "\x1b]0;pwned\x07\x1b[2J\x1b[31m\x9b1A\u202egnp.exe\u2066\u200b\u2028\ufeff\r[red]x[/red]<script>"
 UP = ("up", "--cluster", "demo", "--workers", "1")
@@ -86,13 +86,7 @@ def lock(world: World) -> None:
     record = LockRecord(cluster=DEMO, who=EVIL, pid=7, process="", run="r", command=EVIL, since=EVIL)
     ours = world.vm_named("demo-cp-1")
     assert ours is not None
-    world.vms[vmid] = FakeVm(
-        vmid=vmid,
-        name=marker_name(DEMO),
-        pve_node=ours.pve_node,
-        description=render_lock(record),
-        tags=";".join(marker_tags(DEMO)),
-    )
+    world.vms[vmid] = marker_vm(record, vmid=vmid)
 
 
 SOURCES: tuple[Callable[[World], None], ...] = (kubelet, stranger)

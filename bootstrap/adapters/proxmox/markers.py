@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from bootstrap.adapters.proxmox import answers, sight
+from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Marker
+
+_DISK_KEY = re.compile(rf"{configs.DRIVE_KEY.pattern}|unused\d+")
+"""Config keys of what goes with a VM that is deleted."""
 
 
 class ProxmoxMarkers:
@@ -53,9 +57,10 @@ class ProxmoxMarkers:
         name: str,
         description: str,
         tags: tuple[str, ...],
+        smbios_uuid: str,
         resource_pool: str | None,
     ) -> None:
-        """See `Markers.create`. Needs VM.Allocate and VM.Config.Options, which machines need as well.
+        """See `Markers.create`. Needs VM.Allocate, VM.Config.Options and VM.Config.HWType, as machines do.
 
         In a resource pool the tags come second: Proxmox VE 9.2 checks those of a create request before the VM is in
         its pool, so that a token with rights on the pool alone would be refused. A marker is found by its vmid, and
@@ -72,7 +77,12 @@ class ProxmoxMarkers:
                 details="none of the allowed Proxmox nodes is online",
                 resolution="bring one up, or allow others with proxmox.nodes in the inventory",
             )
-        parameters: dict[str, str | int] = {"vmid": vmid, "name": name, "description": description}
+        parameters: dict[str, str | int] = {
+            "vmid": vmid,
+            "name": name,
+            "description": description,
+            "smbios1": f"uuid={smbios_uuid}",
+        }
         tagging = {"tags": ";".join(tags)}
         parameters |= tagging if resource_pool is None else {"pool": resource_pool}
         pve_node = self._create_on(allowed, what=what, parameters=parameters)
@@ -158,6 +168,8 @@ class ProxmoxMarkers:
             description=config.at("description").text(""),
             lock=config.at("lock").text("") or None,
             digest=config.at("digest").text(""),
+            smbios_uuid=(configs.properties(config.at("smbios1").text("")).get("uuid") or "").lower(),
+            drives=tuple(sorted(key for key, _ in config.entries() if _DISK_KEY.fullmatch(key))),
         )
 
     def _learn(self, vmid: Vmid, pve_node: PveNodeName) -> None:

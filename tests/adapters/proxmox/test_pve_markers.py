@@ -11,16 +11,20 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.planning.lock import marker_of
+from bootstrap.model.seal import Bearer
+from bootstrap.planning.lock import LockRecord, marker_of, render_lock
 from bootstrap.ports import Marker
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, Relay, token
+from tests.fakes.keys import KEYS
 
 LAST = Vmid(7999)
 TAGS = ("demo", "homelab-k8s")
+UUID = "8d1f3d0e-2c55-4c4c-9d0e-0a1b2c3d4e5f"
 
 
 def create(hypervisor: ProxmoxHypervisor, text: str = "held\nby: me", **changes: object) -> None:
     arguments: dict[str, object] = {"pve_nodes": (), "name": "demo-lock", "description": text, "tags": TAGS}
+    arguments["smbios_uuid"] = UUID
     hypervisor.markers.create(LAST, **{"resource_pool": None, **arguments, **changes})  # type: ignore[arg-type]
 
 
@@ -35,6 +39,7 @@ def test_a_marker_is_made_read_changed_and_removed(lab: Lab, hypervisor: Proxmox
     create(hypervisor)
     marker = found(hypervisor)
     assert (marker.name, marker.description, marker.lock, marker.pve_node) == ("demo-lock", "held\nby: me", None, PVE1)
+    assert (marker.smbios_uuid, marker.drives) == (UUID, ())
     config = lab.pve.vm(LAST).config
     assert not [key for key in config if key.startswith(("scsi", "ide", "net", "virtio"))]
     assert hypervisor.markers.rewrite(marker, name="prod-lock", description="held\nby: you", tags=("prod",))
@@ -44,11 +49,17 @@ def test_a_marker_is_made_read_changed_and_removed(lab: Lab, hypervisor: Proxmox
     hypervisor.markers.remove(marker)
 
 
-def test_observing_shows_a_marker_as_what_it_is(hypervisor: ProxmoxHypervisor) -> None:
-    create(hypervisor)
-    facts = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
-    vm = marker_of(ClusterName("demo"), facts.vms)
+def test_observing_shows_a_marker_as_what_it_is(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
+    demo = ClusterName("demo")
+    record = LockRecord(cluster=demo, who="me", pid=1, process="", run="r", command="up", since="now")
+    bearer = Bearer(vmid=LAST, name="demo-lock", identity=UUID)
+    create(hypervisor, render_lock(record, key=KEYS.need(demo), bearer=bearer))
+    facts = hypervisor.observe(cluster=demo, vmids=VMIDS)
+    vm = marker_of(demo, facts.vms)
     assert vm is not None
+    lab.pve.vm(LAST).config["scsi0"] = "local:7999/vm-7999-disk-0.qcow2,size=3G"
+    assert found(hypervisor).drives == ("scsi0",)
+    assert marker_of(demo, hypervisor.observe(cluster=demo, vmids=VMIDS).vms) is None
     assert vm.vmid == LAST
     assert LAST in facts.used_vmids
     assert facts.pve_nodes[0].committed_memory_mib == 0
@@ -109,7 +120,7 @@ def test_a_marker_is_found_on_whichever_proxmox_node_it_is(start_lab: Callable[.
 
 def test_the_rights_that_machines_need_are_enough(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
     lab.pve.pools["k3s"] = set()
-    lab.grant_only(("/pool/k3s", "VM.Allocate VM.Audit VM.Config.Options"))
+    lab.grant_only(("/pool/k3s", "VM.Allocate VM.Audit VM.Config.HWType VM.Config.Options"))
     create(hypervisor, resource_pool="k3s")
     marker = found(hypervisor)
     assert hypervisor.markers.rewrite(marker, name="demo-lock", description="2", tags=TAGS)

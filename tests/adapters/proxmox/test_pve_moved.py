@@ -13,6 +13,7 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.ports import ContainerRequest
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, VMIDS, Lab, clone_request
 
+UUID = "8d1f3d0e-2c55-4c4c-9d0e-0a1b2c3d4e5f"
 PVE2 = PveNodeName("pve2")
 CT = Vmid(7002)
 DEMO = ClusterName("demo")
@@ -204,7 +205,9 @@ def test_a_new_clone_of_a_vmid_is_where_it_was_made(lab: Lab, hypervisor: Proxmo
 def test_a_marker_that_moved_is_changed_and_removed_where_it_is(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
     markers = hypervisor.markers
     vmid = VMIDS.last
-    markers.create(vmid, pve_nodes=(PVE1,), name="demo-lock", description="me", tags=(), resource_pool=None)
+    markers.create(
+        vmid, pve_nodes=(PVE1,), name="demo-lock", description="me", tags=(), smbios_uuid="u", resource_pool=None
+    )
     seen = markers.find(vmid)
     assert seen is not None
     move(lab, vmid)

@@ -122,8 +122,9 @@ def test_a_refused_tag_says_what_to_do(lab: Lab, hypervisor: ProxmoxHypervisor) 
 
 def test_a_pools_token_makes_and_tags_a_marker(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
     lab.pve.pools["kpool"] = set()
-    lab.grant_only(("/pool/kpool", "VM.Allocate VM.Audit VM.Config.Options"))
+    lab.grant_only(("/pool/kpool", "VM.Allocate VM.Audit VM.Config.HWType VM.Config.Options"))
     arguments: dict[str, Any] = {"pve_nodes": (), "name": "demo-lock", "description": "held", "tags": TAGS}
+    arguments["smbios_uuid"] = "8d1f3d0e-2c55-4c4c-9d0e-0a1b2c3d4e5f"
     hypervisor.markers.create(Vmid(7999), resource_pool="kpool", **arguments)
     assert lab.pve.vm(7999).config["tags"] == "demo;homelab-k8s"
     assert lab.requests("PUT", "/qemu/7999/config") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -93,8 +94,8 @@ class FakeState:
     def clusters(self) -> tuple[ClusterName, ...]:
         return tuple(sorted({ClusterName(cluster) for cluster, _ in self.world.state}))
 
-    def forget(self, cluster: ClusterName) -> bool:
-        keys = [key for key in self.world.state if key[0] == cluster]
+    def forget(self, cluster: ClusterName, *, keep: Collection[str] = ()) -> bool:
+        keys = [key for key in self.world.state if key[0] == cluster and key[1] not in keep]
         for key in keys:
             del self.world.state[key]
         return bool(keys)

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from bootstrap.errors import VmidTakenError
 from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.seal import Bearer
+from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
 from bootstrap.ports import Marker, Process
+from tests.fakes.keys import KEYS, FakeKeys
+from tests.fakes.world.facts import PVE1
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ class FakeMarkers:
             name=vm.name,
             description=vm.description,
             lock=vm.lock,
+            smbios_uuid=vm.smbios_uuid,
+            drives=vm.drives,
             digest=hashlib.sha1(f"{vm.name}\n{vm.tags}\n{vm.description}".encode()).hexdigest(),
         )
 
@@ -45,6 +51,7 @@ class FakeMarkers:
         name: str,
         description: str,
         tags: tuple[str, ...],
+        smbios_uuid: str,
         resource_pool: str | None,
     ) -> None:
         with self.world.lock:
@@ -52,9 +59,9 @@ class FakeMarkers:
                 raise VmidTakenError(f"vmid {vmid} is taken")
             allowed = [facts.name for facts in self.world.pve_nodes if not pve_nodes or facts.name in pve_nodes]
             allowed = [name for name in allowed if name not in self.world.unasked]
-            self.world.vms[vmid] = FakeVm(
-                vmid=vmid, name=name, pve_node=allowed[0], description=description, tags=";".join(tags)
-            )
+            vm = FakeVm(vmid=vmid, name=name, pve_node=allowed[0], description=description, tags=";".join(tags))
+            vm.smbios_uuid, vm.disk = smbios_uuid, None
+            self.world.vms[vmid] = vm
 
     def rewrite(self, marker: Marker, *, name: str, description: str, tags: tuple[str, ...]) -> bool:
         with self.world.lock:
@@ -87,3 +94,17 @@ class FakeProcesses:
 
     def unix_s(self) -> float:
         return 1740830400.0
+
+
+def marker_vm(record: LockRecord, *, vmid: int = 7999, tags: str | None = None, keys: FakeKeys = KEYS) -> FakeVm:
+    """A marker as its holder leaves it."""
+    vm = FakeVm(vmid=Vmid(vmid), name=marker_name(record.cluster), pve_node=PVE1, disk=None)
+    vm.tags = ";".join(marker_tags(record.cluster)) if tags is None else tags
+    vm.description = lock_text(vm, record, keys=keys)
+    return vm
+
+
+def lock_text(vm: FakeVm, record: LockRecord, *, keys: FakeKeys = KEYS) -> str:
+    """The description of a marker that says a record."""
+    bearer = Bearer(vmid=vm.vmid, name=vm.name, identity=vm.smbios_uuid)
+    return render_lock(record, key=keys.need(record.cluster), bearer=bearer)

@@ -57,6 +57,11 @@ class FakeVm:
     our_clone: bool = False
 
     @property
+    def drives(self) -> tuple[str, ...]:
+        """Config keys of drives that somebody has given it."""
+        return tuple(sorted(key for key in self.settings if re.fullmatch(r"(scsi|virtio|sata|ide)\d+", key)))
+
+    @property
     def mac(self) -> str:
         found = re.search(r"(?:virtio|hwaddr)=([0-9A-F:]{17}),", str(self.settings.get("net0", "")))
         return found[1] if found else "BC:24:11:00:{:02X}:{:02X}".format(*divmod(int(self.vmid) % 65536, 256))
@@ -114,4 +119,5 @@ class FakeVm:
             ha_managed=self.ha_managed,
             problem=problem,
             resource_pool=self.resource_pool,
+            drives=tuple((key, str(self.settings[key])) for key in self.drives),
         )

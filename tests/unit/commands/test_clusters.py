@@ -9,9 +9,10 @@ from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
+from tests.fakes.world.markers import marker_vm
 
 OTHER = ClusterName("demo-two")
 
@@ -94,8 +95,6 @@ def test_on_an_offline_proxmox_node_tags_and_names_are_counted_by() -> None:
 def test_a_marker_says_that_somebody_is_at_work_and_is_no_machine() -> None:
     world = World()
     record = LockRecord(cluster=DEMO, who="me@here", pid=1, process="", run="r", command="up", since="now")
-    world.vms[Vmid(7999)] = FakeVm(
-        Vmid(7999), marker_name(DEMO), PVE1, description=render_lock(record), tags=";".join(marker_tags(DEMO))
-    )
+    world.vms[Vmid(7999)] = marker_vm(record)
     (found,) = all_clusters(world.ports)
     assert found == ClusterSummary(name=DEMO, at_work=True)

@@ -16,10 +16,11 @@ from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, Stati
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.planning.checks import Check, Verdict
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord
 from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import DEMO, cluster
-from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, FakeVm, World, pve_node
+from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, World, pve_node
+from tests.fakes.world.markers import marker_vm
 
 TOKEN = ApiToken(user="test@pve", name="doctor", secret="11111111-2222-3333-4444-555555555555")
 PINNED = PveEndpoint(url="https://192.0.2.1:8006", token=TOKEN, tls=TlsSpec(fingerprint=FINGERPRINT))
@@ -155,18 +156,12 @@ def with_certificate(**changes: object) -> World:
     return World(endpoint=replace(ENDPOINT, certificate=certificate))
 
 
-def held() -> World:
+def held(process: str = "") -> World:
     world = World()
     record = LockRecord(
-        cluster=DEMO, who="you@laptop", pid=7, process="", run="r", command="down", since="2025-03-01 11:00:00 UTC"
+        cluster=DEMO, who="you@laptop", pid=7, process=process, run="r", command="down", since="2025-03-01 11:00:00 UTC"
     )
-    world.vms[Vmid(7999)] = FakeVm(
-        vmid=Vmid(7999),
-        name=marker_name(DEMO),
-        pve_node=PVE1,
-        description=render_lock(record),
-        tags=";".join(marker_tags(DEMO)),
-    )
+    world.vms[Vmid(7999)] = marker_vm(record)
     return world
 
 
@@ -318,9 +313,7 @@ def test_a_token_that_sees_nothing_is_not_taken_for_an_empty_host() -> None:
 
 
 def test_a_marker_whose_process_has_ended_is_told_as_left_over() -> None:
-    world = held()
-    vm = world.vms[Vmid(7999)]
-    vm.description = vm.description.replace('"process":""', '"process":"here/7"')
+    world = held(process="here/7")
     world.dead.add("here/7")
     assert check(look(world), "lock").says.startswith("left over by you@laptop (process 7)")
 

@@ -18,11 +18,12 @@ from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError
 from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, parse_lock, render_lock
+from bootstrap.planning.lock import LockRecord, parse_lock
 from bootstrap.ports import Ports
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeProcesses, FakeVm, World
+from tests.fakes.world.markers import lock_text, marker_vm
 
 LAST = Vmid(7999)
 FAST = LockTimes(beat_s=0.01)
@@ -40,13 +41,7 @@ HELD = LockRecord(
 
 def hold(world: World, record: LockRecord = HELD) -> FakeVm:
     """Leave a marker as its holder would."""
-    world.vms[LAST] = FakeVm(
-        vmid=LAST,
-        name=marker_name(record.cluster),
-        pve_node=PVE1,
-        description=render_lock(record),
-        tags=";".join(marker_tags(record.cluster)),
-    )
+    world.vms[LAST] = marker_vm(record)
     return world.vms[LAST]
 
 
@@ -59,7 +54,7 @@ def beating(world: World, vm: FakeVm) -> None:
         looks += 1
         record = parse_lock(vm.description)
         if record is not None and looks % 10 == 0:
-            vm.description = render_lock(replace(record, beat=record.beat + 1))
+            vm.description = lock_text(vm, replace(record, beat=record.beat + 1))
 
     world.on_look = look
 
@@ -306,7 +301,7 @@ def _gone(vm: FakeVm, world: World) -> None:
 
 
 def _taken(vm: FakeVm, _world: World) -> None:
-    vm.description = render_lock(HELD)
+    vm.description = lock_text(vm, HELD)
 
 
 @pytest.mark.parametrize(("change", "is_lost"), [(_gone, False), (_taken, True)])
@@ -379,4 +374,4 @@ def test_what_is_no_whole_record_is_none(text: str) -> None:
 
 
 def test_a_record_survives_its_text() -> None:
-    assert parse_lock(render_lock(HELD)) == HELD
+    assert parse_lock(marker_vm(HELD).description) == HELD

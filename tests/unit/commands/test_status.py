@@ -18,11 +18,12 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.record import parse_record
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord
 from bootstrap.planning.rebuild import Rebuild, Stage
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
-from tests.fakes.world import PVE1, FakeVm, World
+from tests.fakes.world import FakeVm, World
+from tests.fakes.world.markers import marker_vm
 
 RUNS = "v1.33.3+k3s1"
 
@@ -226,9 +227,7 @@ def test_a_rebuild_that_was_cut_off_is_told_first() -> None:
 def test_who_is_at_work_is_told_and_no_problem() -> None:
     world = built(cluster(1, 0))
     record = LockRecord(cluster=DEMO, who="you@there", pid=4, process="", run="r", command="scale", since="noon")
-    world.vms[Vmid(7999)] = FakeVm(
-        Vmid(7999), marker_name(DEMO), PVE1, description=render_lock(record), tags=";".join(marker_tags(DEMO))
-    )
+    world.vms[Vmid(7999)] = marker_vm(record)
     status = seen(world, cluster(1, 0))
     assert status.at_work == "you@there (process 4), at `scale` since noon by its clock"
     assert status.healthy

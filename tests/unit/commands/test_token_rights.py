@@ -22,13 +22,14 @@ from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
 from bootstrap.model.record import parse_record
 from bootstrap.planning.checks import Verdict
-from bootstrap.planning.lock import LockRecord, check_lock_place, marker_name, render_lock
+from bootstrap.planning.lock import LockRecord, check_lock_place
 from bootstrap.ports import MissingPrivileges, Ports
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import DEMO, cluster, control_plane
-from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World, pve_node
+from tests.fakes.world import TEMPLATE, World, pve_node
 from tests.fakes.world.facts import EVERYTHING
+from tests.fakes.world.markers import marker_vm
 from tests.unit.commands.test_containers import SPEC as LXC
 from tests.unit.commands.test_containers import world as world_of_containers
 from tests.unit.commands.test_doctor import PINNED
@@ -122,10 +123,10 @@ def test_a_marker_without_tags_is_one_in_the_making() -> None:
     record = LockRecord(cluster=DEMO, who="me@there", pid=1, process="there/1", run="r", command="up", since="")
     spec = in_pool(cluster())
     last = spec.placement.vmids.last
-    marker = FakeVm(vmid=last, name=marker_name(DEMO), pve_node=PVE1, description=render_lock(record), tags="")
+    marker = marker_vm(record, vmid=last, tags="")
     check_lock_place(spec, [marker.record()])
     with pytest.raises(PreflightError, match="is taken"):
-        check_lock_place(spec, [replace(marker.record(), name="somebody-elses")])
+        check_lock_place(spec, [replace(marker.record(), name="somebody-elses", description="", doubt="")])
 
 
 def test_containers_in_a_resource_pool_get_their_tags_when_they_are_in_it() -> None:

@@ -25,11 +25,12 @@ from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.planning.lock import LockRecord
 from bootstrap.planning.replacing import Replacing
 from bootstrap.planning.unfinished import Intention, parse_intention, render_intention
 from tests.fakes.specs import DEMO, cluster
-from tests.fakes.world import PVE1, FakeVm, World
+from tests.fakes.world import World
+from tests.fakes.world.markers import marker_vm
 
 SPEC = cluster(1, 3)
 WORKERS = PoolName("workers")
@@ -220,9 +221,7 @@ def test_a_command_that_is_at_work_is_not_told_as_cut_off() -> None:
     world = built()
     cut(world, scale, SPEC, at="destroy", nth=1)
     record = LockRecord(cluster=DEMO, who="you@there", pid=4, process="x/4", run="r", command="scale", since="noon")
-    world.vms[Vmid(7999)] = FakeVm(
-        Vmid(7999), marker_name(DEMO), PVE1, description=render_lock(record), tags=";".join(marker_tags(DEMO))
-    )
+    world.vms[Vmid(7999)] = marker_vm(record)
     assert not [line for line in problems(world) if "did not finish" in line]
 
 

@@ -1,0 +1,137 @@
+"""Whoever may change a VM's options can write our lock record into it: such a VM is neither taken over nor removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+
+from bootstrap.commands.adopt import prepare_adopt, run_adopt
+from bootstrap.commands.clusters import all_clusters
+from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.run import RunOptions
+from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.model.ids import Vmid
+from bootstrap.model.seal import SEAL
+from bootstrap.planning.lock import LockRecord
+from tests.fakes.keys import FakeKeys, unsealed
+from tests.fakes.specs import DEMO, cluster
+from tests.fakes.world import FakeVm, World
+from tests.fakes.world.markers import lock_text, marker_vm
+
+LAST = Vmid(7999)
+SPEC = cluster(1, 1)
+DEAD = LockRecord(cluster=DEMO, who="me@here", pid=42, process="here/42", run="abc", command="up", since="long ago")
+
+
+def by_hand(vm: FakeVm) -> None:
+    vm.description = unsealed(vm.description)
+
+
+def with_a_key_of_ones_own(vm: FakeVm) -> None:
+    vm.description = lock_text(vm, DEAD, keys=FakeKeys("a neighbour's"))
+
+
+def copied_from_another_marker(vm: FakeVm) -> None:
+    vm.description = marker_vm(DEAD).description
+
+
+def on_a_vm_with_a_disk(vm: FakeVm) -> None:
+    """Even with our own signature: nobody's data goes with a marker."""
+    vm.settings["scsi0"] = "local:7999/vm-7999-disk-0.qcow2,size=3G"
+
+
+def built() -> World:
+    world = World(dead={"here/42"})
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    world.journal.clear()
+    return world
+
+
+@pytest.mark.parametrize("forge", [by_hand, with_a_key_of_ones_own, copied_from_another_marker, on_a_vm_with_a_disk])
+def test_a_forged_marker_is_neither_taken_over_nor_removed(forge: Callable[[FakeVm], None]) -> None:
+    """One with a disk of 3 GiB was, and the disk with it: its holder seemed dead."""
+    world = built()
+    forgery = world.vms[LAST] = marker_vm(DEAD)
+    forge(forgery)
+    before = deepcopy(forgery)
+    world.vms[Vmid(7001)].running = False
+    with pytest.raises(PreflightError, match="has a marker that is not to be believed") as caught:
+        prepare_up(SPEC, world.ports)
+    assert "`homelab-k8s adopt demo`" in caught.value.resolution
+    plan = prepare_down(SPEC, world.ports)
+    assert not plan.marked
+    assert [note for note in plan.notes if note.startswith("demo-lock (vmid 7999 on pve1) is left alone: it")]
+    with pytest.raises(HomelabError, match="has a marker that is not to be believed"):
+        run_down(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert world.vms[LAST] == before
+    assert not any(summary.at_work for summary in all_clusters(world.ports))
+    assert world.journal == []
+
+
+def test_a_signed_marker_of_a_dead_holder_is_taken_over_by_who_has_the_key_and_removed() -> None:
+    world = built()
+    world.vms[LAST] = marker_vm(DEAD)
+    assert prepare_up(SPEC, world.ports).marked
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert LAST not in world.vms
+
+
+def test_a_marker_that_a_holder_makes_bears_its_signature_and_no_disk() -> None:
+    world = World()
+    seen: list[FakeVm] = []
+    world.on_look = lambda: seen.extend(deepcopy(vm) for vm in world.vms.values() if vm.vmid == LAST)
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert seen
+    assert all(SEAL in vm.description and not vm.drives for vm in seen)
+
+
+def test_the_lock_that_an_earlier_release_left_is_adopted_with_its_cluster() -> None:
+    world = built()
+    for vm in world.vms.values():
+        vm.description = unsealed(vm.description)
+    marker = world.vms[LAST] = marker_vm(DEAD)
+    by_hand(marker)
+    plan = prepare_adopt(SPEC, world.ports)
+    assert "the lock that VM 7999 (demo-lock) on pve1 holds is signed too: it has no disks" in plan.notes
+    run_adopt(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert LAST not in world.vms, "taken over, and given back"
+    assert prepare_up(SPEC, world.ports).empty
+
+
+def test_a_lock_with_a_disk_is_not_even_adopted() -> None:
+    world = built()
+    marker = world.vms[LAST] = marker_vm(DEAD)
+    by_hand(marker)
+    on_a_vm_with_a_disk(marker)
+    assert prepare_adopt(SPEC, world.ports).empty
+    before = deepcopy(marker)
+    with pytest.raises(PreflightError, match="has a marker that is not to be believed"):
+        run_adopt(
+            replace(prepare_adopt(SPEC, world.ports), marked=True),
+            SPEC,
+            world.ports,
+            sink=lambda _event: None,
+            options=RunOptions(),
+        )
+    assert world.vms[LAST] == before
+
+
+def test_a_down_that_is_killed_before_it_gives_the_lock_back_can_be_run_again() -> None:
+    """Its marker is signed with a key that follows from the cluster's SSH key: that goes last."""
+    world = built()
+    world.state[DEMO, "id_ed25519"] = "the cluster's own SSH key"
+    kept: list[bool] = []
+
+    def look() -> None:
+        if not [vm for vm in world.vms.values() if vm.vmid != LAST]:
+            kept.append((DEMO, "id_ed25519") in world.state)
+
+    world.on_look = look
+    run_down(prepare_down(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert kept
+    assert all(kept)
+    assert not [key for key in world.state if key[0] == DEMO]
