@@ -103,7 +103,7 @@ def _read(path: Path) -> str | None:
 def _back_up(target: Path, existing: str, merged: str, *, name: ClusterName) -> None:
     """Keep the file as it was before we ever touched it, once; our own admin's key is not to be in it."""
     backup = target.with_name(target.name + BACKUP_SUFFIX)
-    if not target.exists() or backup.exists() or _same_cluster(existing, merged, name=name):
+    if not target.exists() or backup.exists() or _same_cluster(existing, merged, name=name, source=str(target)):
         return
     write_private(backup, existing)
 
@@ -113,7 +113,7 @@ def _clean_backup(target: Path, existing: str, *, name: ClusterName) -> None:
     backup = target.with_name(target.name + BACKUP_SUFFIX)
     text = _read(backup)
     # An entry of the same name and another CA is one that the user had, and that ours took the place of.
-    if text is None or not _same_cluster(existing, text, name=name):
+    if text is None or not _same_cluster(existing, text, name=name, source=str(backup)):
         return
     rest = remove_text(text, name=name, source=str(backup)) or ""
     if is_empty(rest, source=str(backup)):
@@ -122,8 +122,9 @@ def _clean_backup(target: Path, existing: str, *, name: ClusterName) -> None:
         write_private(backup, rest)
 
 
-def _same_cluster(one: str, other: str, *, name: ClusterName) -> bool:
-    authorities = {authority_of(text, name=name, source="the kubeconfig") for text in (one, other)}
+def _same_cluster(one: str, other: str, *, name: ClusterName, source: str) -> bool:
+    """Whether two kubeconfigs have the same cluster under a name. Raises HomelabError where one, `source`, is none."""
+    authorities = {authority_of(text, name=name, source=source) for text in (one, other)}
     return len(authorities) == 1 and None not in authorities
 
 

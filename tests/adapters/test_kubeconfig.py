@@ -149,6 +149,18 @@ def test_a_users_own_entries_stay_in_the_backup(store: Store, tmp_path: Path) ->
     assert path.with_name(f"config{BACKUP_SUFFIX}").read_text() == theirs
 
 
+def test_a_backup_that_cannot_be_looked_into_is_named(store: Store, tmp_path: Path) -> None:
+    """Our key may be in it: `down` does not end as if it were not."""
+    path = store().merge(ours(), name=DEMO, path=tmp_path / "config")
+    backup = path.with_name(f"config{BACKUP_SUFFIX}")
+    backup.write_text("clusters: [")
+    with pytest.raises(HomelabError) as caught:
+        store().remove(name=DEMO, path=path)
+    assert caught.value.brief == f"{backup} is not a kubeconfig"
+    backup.unlink()
+    assert store().remove(name=DEMO, path=path) == path
+
+
 def test_a_backup_is_not_written_through_a_link(store: Store, tmp_path: Path) -> None:
     path, victim = tmp_path / "config", tmp_path / "victim"
     path.write_text(OTHERS)
