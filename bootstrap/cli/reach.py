@@ -103,6 +103,9 @@ def execute(
             timeout_s=timeout,
             tell=(lambda answer: _show(work, answer)) if output is Output.TEXT else _say_nothing,
         )
+        for answer in answers:
+            if answer.trusted:
+                work.session.sink(Warned(subject=answer.machine, message=answer.trusted))
         if output is not Output.TEXT:
             work.result(str, lambda: _answers_document(line, answers))
         check_answers(answers)

@@ -20,7 +20,7 @@ from bootstrap.model.observed import VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.checks_live import GuestSeen
 from bootstrap.planning.selinux import selinux_problem
-from bootstrap.ports import GuestScript, GuestShell, Ports
+from bootstrap.ports import GuestScript, GuestShell, Ports, Warn
 
 _THREADS = 16
 _SCRIPT_TIMEOUT_S = 30.0
@@ -61,14 +61,16 @@ def _visit(machine: Machine, spec: ClusterSpec, ports: Ports, *, etcd: bool) -> 
 
 
 @contextmanager
-def logged_in(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports) -> Iterator[GuestShell]:
+def logged_in(
+    vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Ports, *, warn: Warn = logger.warning
+) -> Iterator[GuestShell]:
     """A login on a machine of ours that runs, with the host key that Proxmox VE tells, or that of the first time.
 
     Raises HomelabError.
     """
     name = vm.record.machine if vm.record else MachineName(vm.name)
     told = host_key(vm, spec, ports)
-    shell = log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=logger.warning)
+    shell = log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=warn)
     try:
         yield shell
     finally:

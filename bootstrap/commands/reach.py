@@ -90,11 +90,13 @@ class Answer:
     Attributes:
         outcome: None where it could not be run there.
         problem: Why not; empty where it could.
+        trusted: The warning about a host key that was taken on trust; empty where it was known.
     """
 
     machine: MachineName
     outcome: CommandOutcome | None = None
     problem: str = ""
+    trusted: str = ""
 
     @property
     def failure(self) -> str:
@@ -301,13 +303,15 @@ def _address(vm: VmRecord, record: MachineRecord, spec: ClusterSpec, ports: Port
 def _ask(
     vm: VmRecord, record: MachineRecord, command: str, spec: ClusterSpec, ports: Ports, timeout_s: float
 ) -> Answer:
-    name = record.machine
+    name, warnings = record.machine, list[str]()
     try:
         address = _address(vm, record, spec, ports)
-        with logged_in(vm, address, spec, ports) as shell:
-            return Answer(machine=name, outcome=shell.command(command, timeout_s=timeout_s))
+        with logged_in(vm, address, spec, ports, warn=warnings.append) as shell:
+            outcome = shell.command(command, timeout_s=timeout_s)
+            return Answer(machine=name, outcome=outcome, trusted="".join(warnings))
     except HomelabError as error:
-        return Answer(machine=name, problem=str(error).removeprefix(f"{name}: ").removeprefix(f"{name} "))
+        problem = str(error).removeprefix(f"{name}: ").removeprefix(f"{name} ")
+        return Answer(machine=name, problem=problem, trusted="".join(warnings))
 
 
 def check_answers(answers: Sequence[Answer]) -> None:

@@ -106,6 +106,14 @@ def test_commands_meet_the_kept_key_too(world: World, spec: ClusterSpec) -> None
     assert login.known_hosts.read_text() == "demo-workers-1 ssh-ed25519 AAAA7001\n"
 
 
+def test_a_command_that_meets_a_machine_first_says_so(world: World, spec: ClusterSpec) -> None:
+    up(world, spec)
+    forget_all(world)
+    for trusts in (True, False):
+        (answer,) = run_everywhere("id", spec, world.ports, names=["workers-1"], timeout_s=5.0, tell=lambda _one: None)
+        assert ("taken on trust" in answer.trusted) is trusts
+
+
 def test_ssh_is_never_left_to_take_a_key_by_itself(world: World, spec: ClusterSpec) -> None:
     up(world, spec)
     for key in [key for key in world.state if key[1].startswith("known_hosts.")]:
