@@ -3,6 +3,6 @@
 # They are secrets: to standard output only, which is the SSH connection.
 set -eu
 
-cd /var/lib/rancher/k3s/server
-cat token
-[ ! -e agent-token ] || cat agent-token
+SERVER=/var/lib/rancher/k3s/server
+cat "$SERVER/token"
+[ ! -e "$SERVER/agent-token" ] || cat "$SERVER/agent-token"
