@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from bootstrap.execution.context import RunContext
 from bootstrap.model.reading import Source, read_json
+from bootstrap.planning.identity_files import check_identity
 from bootstrap.planning.tokens import short_form
 from bootstrap.ports import GuestScript, GuestShell
 
@@ -71,6 +72,7 @@ def inherit(shell: GuestShell, context: RunContext) -> str | None:
     if not text:
         return None
     identity = parse_identity(text)
-    script = GuestScript(name="put-identity.sh", secret_files=(("identity", identity.tls),))
+    tls = check_identity(identity.tls, source="the state directory")
+    script = GuestScript(name="put-identity.sh", secret_files=(("identity", tls),))
     shell.run(script, timeout_s=context.timeouts.script_s)
     return identity.token

@@ -11,6 +11,7 @@ from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.units import await_api, run_script, start_unit
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.planning.identity_files import check_identity
 from bootstrap.planning.keeping_steps import RenewToken, RotateToken, SaveIdentity, SavePasswords
 from bootstrap.planning.tokens import (
     AGENT_TOKEN,
@@ -187,7 +188,7 @@ def save_identity(step: SaveIdentity, _lane: str, context: RunContext) -> Done:
     """Have CAs and token in the state directory, for a first server to come."""
     shell = context.findings.shells.need(step.machine)
     token = short_form(_tokens_on(step.machine, shell, context).server)
-    tls = run_script(shell, "read-identity.sh", context).strip()
+    tls = check_identity(run_script(shell, "read-identity.sh", context), source=step.machine)
     text = render_identity(Identity(token=token, tls=tls))
     state, cluster = context.ports.state, context.spec.name
     if state.read(cluster, IDENTITY) == text:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ from bootstrap.errors import GuestError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.identity_files import FILES
 from bootstrap.planning.versions import is_newer
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.k3s import whole_environment
@@ -28,7 +32,24 @@ MARKER = "marker"
 TAKEN_S = 1_740_830_400
 MADE = datetime.fromtimestamp(TAKEN_S, tz=UTC)
 CA = "ab" * 32
-TLS = "dGxzIGZpbGVz"
+
+
+def packed(names: Iterable[str] = sorted(FILES), *, link: str = "") -> str:
+    """What read-identity.sh prints; with a `link`, one of this name as well that leads elsewhere."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        if link:
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc/cron.d"
+            tar.addfile(member)
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            tar.addfile(member, io.BytesIO(name.encode()))
+    return base64.b64encode(archive.getvalue()).decode()
+
+
+TLS = packed()
 
 
 @dataclass
