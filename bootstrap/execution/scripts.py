@@ -41,18 +41,18 @@ def parse_facts(text: str, *, machine: str, address: IPv4Address, address6: IPv6
     """What `facts.sh` printed on a machine. Raises UnreadableGuestError."""
     lines = parse_lines(text)
 
-    def one(key: str) -> str:
-        return next(iter(lines.get(key, [])), "")
+    def one(key: str, form: str) -> str:
+        return told(lines, key, machine=machine).word(form, "of the form that facts.sh prints", default="")
 
     return GuestFacts(
         address=address,
         address6=address6,
-        arch=one("arch"),
-        machine_id=one("machine_id"),
-        k3s_sha256=one("k3s_sha256"),
-        k3s_version=one("k3s_version"),
-        active_state=one("active_state"),
-        sub_state=one("sub_state"),
+        arch=one("arch", r"[a-z0-9_]{0,32}"),  # becomes a part of files' names
+        machine_id=one("machine_id", r"[A-Za-z0-9-]{0,64}"),
+        k3s_sha256=one("k3s_sha256", r"[A-Za-z0-9]{0,64}"),
+        k3s_version=one("k3s_version", r"[A-Za-z0-9.+_-]{0,64}"),
+        active_state=one("active_state", r"[a-z-]{0,32}"),
+        sub_state=one("sub_state", r"[a-z-]{0,32}"),
         restarts=told(lines, "restarts", machine=machine).integer(0, 2**31, default=0),
     )
 

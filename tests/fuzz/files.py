@@ -108,7 +108,7 @@ def _build(text: str) -> object:
 
 
 AREAS = (
-    Area(name="inventory", make=_inventory, read=_load, inputs=400),
+    Area(name="inventory", make=_inventory, read=_load, inputs=300),
     Area(name="kubeconfig of a server", make=lambda mutator: _yaml(_k3s_yaml(), mutator), read=_build, inputs=200),
     Area(name="kubeconfig of a server, its blocks", make=_pem, read=_build, inputs=200),
     Area(name="kubeconfig to connect with", make=lambda mutator: _yaml(_own(), mutator), read=_connect, inputs=100),

@@ -92,7 +92,7 @@ def _units(ports: Ports) -> object:
 
 LOOKS: Mapping[str, tuple[tuple[str, ...], int, Callable[[Ports], object]]] = {
     "status": (("unit-state.sh", "read-settings.sh"), 40, lambda ports: cluster_status(SPEC, ports)),
-    "doctor": (("facts.sh", "fsync.sh"), 60, lambda ports: diagnose(SPEC, ENDPOINT, ports)),
+    "doctor": (("facts.sh", "fsync.sh"), 40, lambda ports: diagnose(SPEC, ENDPOINT, ports)),
     "units": (("unit-state.sh",), 60, _units),
     "snapshots": (
         ("list-snapshots.sh",),
@@ -132,7 +132,7 @@ AREAS = (
         name="guests up",
         make=lambda mutator: (mutator.one_of(UP), str(mutator.random.random())),
         read=_read_up,
-        inputs=40,
+        inputs=25,
     ),
     Area(
         name="guests facts",

@@ -99,7 +99,7 @@ def _warn(message: str) -> None:
 
 
 ACTS: Mapping[str, tuple[int, Act]] = {
-    "observe": (500, lambda hypervisor: hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)),
+    "observe": (400, lambda hypervisor: hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)),
     "machines": (300, lambda hypervisor: hypervisor.machines()),
     "templates": (300, lambda hypervisor: hypervisor.templates.templates()),
     "vm": (300, lambda hypervisor: hypervisor.read_vm(VM, pve_node=PVE1)),

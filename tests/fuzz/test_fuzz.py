@@ -10,11 +10,19 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import files, guests, kubernetes, proxmox, records
+from tests.fuzz import commands, files, guests, kubernetes, proxmox, records, transport
 from tests.fuzz.mutations import Untouched
 from tests.fuzz.running import Area, run
 
-AREAS = (*files.AREAS, *guests.AREAS, *kubernetes.AREAS, *proxmox.AREAS, *records.AREAS)
+AREAS = (
+    *commands.AREAS,
+    *files.AREAS,
+    *guests.AREAS,
+    *kubernetes.AREAS,
+    *proxmox.AREAS,
+    *records.AREAS,
+    *transport.AREAS,
+)
 
 
 @pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name.replace(" ", "-"))

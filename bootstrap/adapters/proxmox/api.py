@@ -91,18 +91,14 @@ class Api:
         self._resource = backend
         self._session = session
 
-    def get(self, path: str, /, *, what: str, **parameters: str | int) -> Any:  # noqa: ANN401 - JSON of any shape
-        """Read, retrying what is transient.
+    def read(self, path: str, /, *, what: str, **parameters: str | int) -> Reading:
+        """Read, retrying what is transient; what was answered nobody has checked yet.
 
         Args:
             path: Below `/api2/json`, without a leading slash.
             what: What is tried, as it reads after "cannot".
             parameters: Of the query.
         """
-        return self.retry(lambda: self.send("get", path, what=what, parameters=parameters))
-
-    def read(self, path: str, /, *, what: str, **parameters: str | int) -> Reading:
-        """As `get`, for an answer that nobody has checked yet."""
         return reading_of(self.retry(lambda: self.send("get", path, what=what, parameters=parameters)), what=what)
 
     def send(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int]) -> Any:  # noqa: ANN401

@@ -119,7 +119,7 @@ class Cloning:
         Raises:
             VmidTakenError: It is not.
         """
-        self._api.get("cluster/nextid", what=what, vmid=vmid)
+        self._api.read("cluster/nextid", what=what, vmid=vmid)
 
     def _made(self, request: Request, *, what: str) -> bool:
         """Whether the VM is there and ours, by its description and name; waits until its task is done.

@@ -80,8 +80,8 @@ class Proof:
 
         Those come from the user configuration at each request, and lag behind nothing (`PVE/API2/Cluster.pm`).
         """
-        guests = (row for row in resources if not row.at("vmid").absent and not row.at("pool").absent)
-        pool_of = dict(each(guests, lambda row: (answers.vmid(row.at("vmid")), row.at("pool").text()), answers.note))
+        told = each(resources, _pool_of, answers.note)
+        pool_of = dict(pair for pair in told if pair is not None)
         found = tuple(replace(vm, resource_pool=pool_of.get(vm.vmid)) for vm in vms)
         with self._guard:
             self._members.update({(vm.vmid, vm.identity): vm.resource_pool for vm in found if vm.resource_pool})
@@ -150,3 +150,10 @@ def _task(row: Reading) -> _Task:
         who=user if token.absent else f"{user}!{token.text()}",
         order=(int(upid["start"], 16), int(upid["ticks"], 16)),
     )
+
+
+def _pool_of(row: Reading) -> tuple[Vmid, str] | None:
+    """A guest's vmid and resource pool; None for other things, and where it is in none."""
+    if row.at("vmid").absent or row.at("pool").absent:
+        return None
+    return answers.vmid(row.at("vmid")), row.at("pool").text()

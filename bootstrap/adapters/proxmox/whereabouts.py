@@ -134,7 +134,7 @@ class Whereabouts:
 
     def _is_free(self, vmid: Vmid) -> bool:
         try:
-            self._api.get("cluster/nextid", what=f"ask whether the vmid {vmid} is free", vmid=vmid)
+            self._api.read("cluster/nextid", what=f"ask whether the vmid {vmid} is free", vmid=vmid)
         except VmidTakenError:
             return False
         return True

@@ -1,0 +1,84 @@
+"""Whole commands over broken answers: what is odd and yet readable must not end planning either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from bootstrap.adapters.proxmox.grants import GUEST_PRIVILEGES
+from bootstrap.commands.clusters import all_clusters
+from bootstrap.commands.doctor import diagnose
+from bootstrap.commands.down import prepare_down
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.template import list_templates
+from bootstrap.commands.up import prepare_up
+from bootstrap.model.cluster import TemplateRef
+from bootstrap.model.record import parse_record, render_record
+from bootstrap.ports import Ports
+from tests.fakes.keys import KEYS
+from tests.fakes.specs import cluster
+from tests.fakes.world import World
+from tests.fuzz.guests import ENDPOINT
+from tests.fuzz.mutations import Mutator
+from tests.fuzz.proxmox import PVE1, Answers, CannedApi, connected, recorded
+from tests.fuzz.running import Area
+
+EVERYTHING = (
+    "VM.Audit", "VM.Clone", "VM.Monitor", "VM.GuestAgent.Unrestricted", "Datastore.AllocateSpace", "Datastore.Audit",
+    "Sys.Audit", "Sys.Modify", "SDN.Use", "Mapping.Use",
+)  # fmt: skip
+SPEC = replace(cluster(servers=1, agents=1), template=TemplateRef(name="debian-12-k3s"))
+
+
+class TrustingApi(CannedApi):
+    """One whose token may do everything."""
+
+    def send(self, method: str, path: str, *, what: str, parameters: Mapping[str, str | int]) -> Any:
+        if path == "access/permissions":
+            return {str(parameters.get("path", "/")): dict.fromkeys((*GUEST_PRIVILEGES, *EVERYTHING), 1)}
+        return super().send(method, path, what=what, parameters=parameters)
+
+
+@cache
+def signed() -> Answers:
+    """The recording, with machines that are of the cluster."""
+    answers = dict(recorded())
+    for kind, vmid in (("qemu", 7001), ("lxc", 7002)):
+        key = f"GET nodes/pve1/{kind}/{vmid}/config"
+        record = parse_record(answers[key]["description"])
+        vm = connected(CannedApi(recorded()))
+        vm.machines()
+        assert record is not None
+        identity = vm.read_vm(record.vmid, pve_node=PVE1).identity
+        description = render_record(record, key=KEYS.need(record.cluster), identity=identity)
+        answers[key] = {**answers[key], "description": description}
+    return answers
+
+
+COMMANDS: Mapping[str, Callable[[Ports], object]] = {
+    "status": lambda ports: cluster_status(SPEC, ports),
+    "clusters": all_clusters,
+    "doctor": lambda ports: diagnose(SPEC, ENDPOINT, ports),
+    "up": lambda ports: prepare_up(SPEC, ports),
+    "down": lambda ports: prepare_down(SPEC, ports),
+    "templates": list_templates,
+}
+
+
+def _area(name: str) -> Area:
+    def make(mutator: Mutator) -> Answers:
+        key = mutator.random.choice(sorted(signed()))
+        return {**signed(), key: mutator.value(signed()[key])}
+
+    def read(answers: Answers) -> object:
+        hypervisor = connected(TrustingApi(answers))
+        return COMMANDS[name](
+            replace(World().ports, hypervisor=hypervisor, markers=hypervisor.markers, templates=hypervisor.templates)
+        )
+
+    return Area(name=f"command {name}", make=make, read=read, inputs=80)
+
+
+AREAS = tuple(map(_area, COMMANDS))
