@@ -19,7 +19,8 @@ SHORTEST = 8
 
 _API_TOKEN: Final = re.compile(r"[^\s@]+@[^\s!]+![\w.-]+[=:](?P<secret>\S+)")
 """Of a token of Proxmox VE's only the end is secret; who it is of is what an error is about."""
-_WORD: Final = re.compile(r"\S{8,}")
+_WORD: Final = re.compile(r"(?!\d+(?!\S))[^\s\"{}\[\],]{8,}")
+"""Neither JSON's marks and names, nor a time."""
 
 
 class Masker:

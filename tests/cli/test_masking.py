@@ -177,6 +177,14 @@ def test_the_environments_secrets_are_known_by_the_names_of_variables() -> None:
     assert masker.known("me@pve!x=correct-horse, minio-admin, /home/me/token") == "me@pve!x=***, ***, /home/me/token"
 
 
+def test_of_a_state_item_the_secrets_are_known_and_nothing_else() -> None:
+    masker = Masker()
+    masker.add_words('{"format": 1, "token": "K10ab::server:open-sesame", "tls": "H4sIAAAAAAAA"}')
+    masker.add_words("1795368263 correct-horse\n")
+    assert masker.known("open-sesame H4sIAAAAAAAA correct-horse") == "*** *** ***"
+    assert masker.known('{"format": 1} 1795368263') == '{"format": 1} 1795368263'
+
+
 @pytest.mark.parametrize(
     "piece",
     [
