@@ -13,7 +13,7 @@ import yaml
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 
 from bootstrap.errors import HomelabError
-from bootstrap.model.reading import YAML_ERRORS
+from bootstrap.model.reading_yaml import YAML_ERRORS
 
 MAX_DEPTH = 32
 SECTIONS = ("clusters", "users", "contexts")

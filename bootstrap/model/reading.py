@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-import yaml
-
 from bootstrap.errors import UnreadableError
 
 T = TypeVar("T")
@@ -27,13 +25,6 @@ MOST_CHARACTERS = 1024 * 1024
 
 LAST_UNIX_S = 253_402_300_799
 """The last second of the year 9999, which is the last that a date can tell."""
-
-YAML_ERRORS = (
-    yaml.YAMLError,
-    RecursionError,
-    *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
-)
-"""What PyYAML raises: more than its own errors where a value is not of its tag (`!!bool x`, `2001-99-99`)."""
 
 _ABSENT = object()
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
@@ -208,14 +199,6 @@ def read_json(text: str, source: Source) -> Reading:
         return Reading(json.loads(text), source)
     except (ValueError, RecursionError):
         raise whole.wrong("JSON") from None
-
-
-def read_yaml(text: str, source: Source) -> Reading:
-    """YAML 1.1, parsed; raises as `read_json` does."""
-    try:
-        return Reading(yaml.safe_load(text), source)
-    except YAML_ERRORS:
-        raise Reading(text, source).wrong("YAML") from None
 
 
 def each(

@@ -13,7 +13,8 @@ from typing import Final
 from bootstrap.errors import UnreadableError
 from bootstrap.model.guest_settings import GuestSettings, Settings, SettingsFile
 from bootstrap.model.ids import MachineName
-from bootstrap.model.reading import Source, read_yaml, shown
+from bootstrap.model.reading import Source, shown
+from bootstrap.model.reading_yaml import read_yaml
 
 CONFIG: Final = "/etc/rancher/k3s/config.yaml"
 

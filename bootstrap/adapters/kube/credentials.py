@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bootstrap.errors import KubernetesError, UnreadableObjectError
-from bootstrap.model.reading import Reading, Source, read_yaml
+from bootstrap.model.reading import Reading, Source
+from bootstrap.model.reading_yaml import read_yaml
 
 # Of the values nothing is told: one of them is a private key.
 _SOURCE = Source(call="use the kubeconfig", who="it", error=UnreadableObjectError, secret=True)
