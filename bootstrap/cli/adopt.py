@@ -71,16 +71,16 @@ def adopt(
 
 def _question(plan: Plan) -> Question:
     machines = tables.counted(len(plan.machines), "VM")
-    return Question(
-        f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.",
-        by_name=True,
-        otherwise="--vmid VMID takes over that one alone",
-    )
+    lines = [note for note in plan.notes if "is signed" in note]
+    if plan.machines:
+        lines.append(f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.")
+    otherwise = "--vmid VMID takes over that one alone"
+    return Question("\n".join(lines), by_name=True, otherwise=otherwise)
 
 
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
         return f"{plan.cluster}: nothing is there to adopt"
-    machines = tables.counted(len(plan.machines), "machine")
-    return f"{plan.cluster}: {machines} adopted in {tables.seconds(report.took_s)}; next: homelab-k8s status"
+    machines = tables.counted(len(plan.lanes), "record")
+    return f"{plan.cluster}: {machines} signed in {tables.seconds(report.took_s)}; next: homelab-k8s status"

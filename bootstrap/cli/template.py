@@ -172,6 +172,7 @@ def templates_text(found: Sequence[TemplateVm]) -> str:
 def _cells(one: TemplateVm) -> tuple[str, ...]:
     record = one.record
     state = "ready" if one.template else f"being built ({record.state.value})"
+    state = f"foreign: {one.doubt}" if one.doubt else state
     users = ", ".join(one.users) or "-"
     return (one.name, str(one.vmid), one.pve_node, record.image, record.k3s, state, users)
 
@@ -188,6 +189,7 @@ def templates_document(found: Sequence[TemplateVm]) -> Document:
                 "image": one.record.image,
                 "k3s": one.record.k3s,
                 "recipe": one.record.recipe,
+                "foreign": bool(one.doubt),
                 "ready": one.template,
                 "used_by": list(one.users),
             }

@@ -32,7 +32,7 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     """
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
-    plan = plan_adopt(spec, observed, vmids=vmids)
+    plan = plan_adopt(spec, observed, vmids=vmids, templates=ports.templates.templates())
     marker = ports.markers.find(lock_vmid(spec.placement.vmids))
     if marker is None or vmids or not is_unsigned_lock(marker, spec, ports):
         return plan

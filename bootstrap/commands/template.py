@@ -169,8 +169,10 @@ def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:
                 shared.add(storage.name)
             volumes = ports.templates.volumes(facts.name, storage.name, content="iso")
             isos += [(facts.name, volume) for volume in sorted(volumes)]
+    found = ports.templates.templates()
     return TemplatesSeen(
-        templates=ports.templates.templates(),
+        templates=tuple(one for one in found if not one.doubt),
+        foreign=tuple(one for one in found if one.doubt),
         isos=tuple(isos),
         key=key_fingerprint(ports.shells.public_key),
     )

@@ -1,4 +1,4 @@
-"""The handler of the step that signs what was foreign."""
+"""Handlers of the steps that sign what was foreign."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from bootstrap.execution.vm_steps import record_key
 from bootstrap.model.record import identity_of, is_ours, render_record
 from bootstrap.planning.foreign import is_claim
 from bootstrap.planning.keeping_steps import AdoptVm
+from bootstrap.planning.recipes import render_template
+from bootstrap.planning.template_steps import AdoptTemplate
 
 
 def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
@@ -38,3 +40,25 @@ def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
             resolution="see whether somebody else changes that VM; then run the command again",
         )
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
+
+
+def adopt_template(step: AdoptTemplate, lane: str, context: RunContext) -> Done:
+    """Have a template's record signed, if it and the template are what the user has seen.
+
+    Raises:
+        NotOursError: It has changed since.
+    """
+    del lane
+    maker = context.ports.templates
+    there = next((one for one in maker.templates() if one.vmid == step.vmid), None)
+    if there is None or (there.name, there.smbios_uuid, there.record) != (step.name, step.smbios_uuid, step.record):
+        raise NotOursError(
+            f"vmid {step.vmid} on {step.pve_node} ({step.name}) has changed since it was shown and was left alone",
+            resolution=f"`homelab-k8s adopt {context.spec.name}` shows it as it is now",
+        )
+    if not there.doubt:
+        return Done(changed=False)
+    key = context.ports.keys.for_templates()
+    text = render_template(step.record, key=key, name=step.name, identity=step.smbios_uuid, into=there.description)
+    maker.describe(step.vmid, pve_node=there.pve_node, description=text)
+    return Done(note=f"vmid {step.vmid} on {there.pve_node}")

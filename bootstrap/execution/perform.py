@@ -64,6 +64,7 @@ from bootstrap.planning.steps import (
     WriteKubeconfig,
 )
 from bootstrap.planning.template_steps import (
+    AdoptTemplate,
     AwaitBuilder,
     BakeGuest,
     CleanGuest,
@@ -169,6 +170,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
 
 def _make_template(step: TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
     match step:
+        case AdoptTemplate():
+            return adopting_steps.adopt_template(step, lane, context)
         case FetchImage():
             return template_steps.fetch_image(step, lane, context)
         case UploadSeed():

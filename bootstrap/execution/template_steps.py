@@ -5,6 +5,7 @@ What says how far a build has come is the record in its VM's description, read a
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from ipaddress import IPv4Interface
 
@@ -15,11 +16,13 @@ from bootstrap.execution.guest_steps import fetched, send_k3s
 from bootstrap.execution.scripts import parse_lines
 from bootstrap.execution.template_guest import meet_builder
 from bootstrap.model.ids import StorageName
+from bootstrap.model.seal import Bearer
 from bootstrap.model.words import count
 from bootstrap.planning.recipes import (
     BuildState,
     TemplateRecord,
     TemplateVm,
+    doubt_about_template,
     key_fingerprint,
     parse_template,
     render_template,
@@ -54,13 +57,21 @@ def fetch_image(step: FetchImage, lane: str, context: RunContext) -> Done:
     storage, _, name = build.image.partition(":")
     content = "import" if name.startswith("import/") else "images"
     maker = context.ports.templates
-    if build.image in maker.volumes(build.pve_node, StorageName(storage), content=content):
-        return Done(changed=False, note=build.image)
+    there = build.image in maker.volumes(build.pve_node, StorageName(storage), content=content)
     if build.image_storage is None:
+        if there:  # the user has named this very volume
+            return Done(changed=False, note=build.image)
         raise HomelabError(
             f"there is no {build.image} on {build.pve_node}",
             resolution=f"bring it there, or name an image that is; on {build.pve_node}: pvesm list {storage}",
         )
+    if there and not image.checksum:
+        raise HomelabError(
+            f"{build.image} is on {build.pve_node} already, and nobody told its checksum: it may hold anything",
+            resolution="name its checksum (--checksum sha256:...), or, where you have put it there, name it: "
+            f"--image {build.image}; or remove it, on {build.pve_node}: pvesm free {build.image}",
+        )
+    # One that is there by its name is compared with the checksum by Proxmox VE, and fetched only where it differs.
     maker.download(image, pve_node=build.pve_node, storage=build.image_storage, warn=context.warn(lane))
     if not image.checksum:
         context.warn(lane)(f"{image.url}: nobody told its checksum, so it was not checked (--checksum)")
@@ -85,8 +96,6 @@ def upload_seed(step: UploadSeed, lane: str, context: RunContext) -> Done:
         gateway=fixed.gateway if fixed else None,
         dns=spec.network.dns,
     )
-    if build.iso in context.ports.templates.volumes(build.pve_node, build.iso_storage, content="iso"):
-        return Done(changed=False, note=build.iso)
     context.ports.templates.upload_seed(
         seed, pve_node=build.pve_node, storage=build.iso_storage, warn=context.warn(lane)
     )
@@ -110,11 +119,15 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
         key=key_fingerprint(context.ports.shells.public_key),
         made=int(context.ports.processes.unix_s()),
     )
+    smbios_uuid = str(uuid.uuid4())
     request = BuilderRequest(
         vmid=build.vmid,
         pve_node=build.pve_node,
         name=build.name,
-        description=render_template(record),
+        description=render_template(
+            record, key=context.ports.keys.for_templates(), name=build.name, identity=smbios_uuid
+        ),
+        smbios_uuid=smbios_uuid,
         tags=build.recipe.tags,
         image=build.image,
         storage=build.disk_storage,
@@ -194,7 +207,7 @@ def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
     if not _is_clean(record.state):
         raise HomelabError(f"{build.name} is {record.state.value}, not clean")
     if record.state is not BuildState.SEALED:
-        sealed = render_template(replace(record, state=BuildState.SEALED), into=_description(build, context))
+        sealed = _rendered(build, replace(record, state=BuildState.SEALED), context)
         maker.seal(
             build.vmid,
             pve_node=build.pve_node,
@@ -234,6 +247,8 @@ def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Don
     there = next((one for one in context.ports.templates.templates() if one.vmid == step.vmid), None)
     if there is None:
         return Done(changed=False, note="gone already, or no template of ours any more")
+    if there.doubt:
+        return Done(changed=False, note=f"it is no template of ours and was left alone: {there.doubt}")
     _check_removable(there, step)
     if there.running:
         hypervisor.stop(step.vmid, pve_node=step.pve_node, warn=context.warn(lane))
@@ -281,7 +296,9 @@ def _record(build: TemplateBuild, context: RunContext) -> TemplateRecord | None:
     if marker is None:
         return None
     record = parse_template(marker.description, vmid=build.vmid)
-    if record is None or record.recipe != build.recipe.hash:
+    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
+    doubt = doubt_about_template(marker.description, bearer=bearer, keys=context.ports.keys.templates())
+    if record is None or doubt or record.recipe != build.recipe.hash:
         raise NotOursError(
             f"vmid {build.vmid} is {marker.name or 'something else'} on {marker.pve_node} now and was left alone",
             resolution="run the command again: it takes another vmid",
@@ -290,11 +307,14 @@ def _record(build: TemplateBuild, context: RunContext) -> TemplateRecord | None:
 
 
 def _describe(build: TemplateBuild, record: TemplateRecord, context: RunContext) -> None:
-    description = render_template(record, into=_description(build, context))
+    description = _rendered(build, record, context)
     context.ports.templates.describe(build.vmid, pve_node=build.pve_node, description=description)
 
 
-def _description(build: TemplateBuild, context: RunContext) -> str:
-    """The VM's description as it is, with what users wrote into it."""
+def _rendered(build: TemplateBuild, record: TemplateRecord, context: RunContext) -> str:
+    """The VM's description with a record in it, signed for it; what users wrote stays."""
     marker = context.ports.markers.find(build.vmid)
-    return marker.description if marker else ""
+    if marker is None:
+        raise HomelabError(f"VM {build.vmid} ({build.name}) is gone", resolution="run the command again")
+    key = context.ports.keys.for_templates()
+    return render_template(record, key=key, name=marker.name, identity=marker.smbios_uuid, into=marker.description)

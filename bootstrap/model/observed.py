@@ -131,6 +131,7 @@ class TemplateFacts:
         k3s: The k3s version that is baked in, empty likewise.
         recipe: Hash of all it was made of, empty likewise.
         recipe_version: Version of how it was made, 0 likewise.
+        claims: What it says it is made of where that is not signed, so that it counts for nothing.
         planned: It is not there yet: this is what it will be.
         begun: Planned, and an earlier run has begun to build it.
     """
@@ -155,6 +156,7 @@ class TemplateFacts:
     k3s: str = ""
     recipe: str = ""
     recipe_version: int = 0
+    claims: str = ""
     planned: bool = False
     begun: bool = False
     settings: tuple[tuple[str, str], ...] = ()

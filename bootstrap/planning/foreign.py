@@ -6,7 +6,7 @@ They may be an earlier release's, restored, or another computer's; or a neighbou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from bootstrap.errors import PreflightError, few_lines
@@ -20,6 +20,8 @@ from bootstrap.planning.keeping_steps import AdoptVm
 from bootstrap.planning.machines import machine_of, passed_over, strangers, why_stranger
 from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.proof import NOT_IN_POOL
+from bootstrap.planning.recipes import TemplateVm
+from bootstrap.planning.template_steps import AdoptTemplate
 
 _HOUR_S, _DAY_S = 3600, 86400
 
@@ -82,19 +84,23 @@ def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     )
 
 
-def plan_adopt(spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid] = ()) -> Plan:
+def plan_adopt(
+    spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()
+) -> Plan:
     """Plan the signing of what says it is the cluster's.
 
     Args:
         spec: The cluster.
         observed: What there is.
         vmids: Which; empty for all.
+        templates: Those there are; foreign ones in the cluster's range of vmids are signed, too.
 
     Raises:
         PreflightError: One of `vmids` says no such thing.
     """
     found = {vm.vmid: vm for vm in claims(spec, observed)}
-    others = [vmid for vmid in vmids if vmid not in found]
+    built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in (vmids or spec.placement.vmids)]
+    others = [vmid for vmid in vmids if vmid not in found and all(one.vmid != vmid for one in built)]
     if others:
         signed = {vm.vmid for vm in observed.vms if is_ours(vm, spec.name)}
         raise PreflightError(
@@ -114,14 +120,30 @@ def plan_adopt(spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid]
         command="adopt",
         cluster=spec.name,
         machines=tuple(machine for machine, _ in planned),
-        lanes=tuple(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
-        notes=tuple(
-            f"{_where(vm)} is left alone: {why_stranger(vm)}"
-            for vm in strangers(spec, observed)
-            if not is_claim(vm, spec)
+        lanes=(
+            *(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
+            *(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_signing(one)),)) for one in built),
+        ),
+        notes=(
+            *(
+                f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be {one.record.image} with k3s "
+                f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
+                for one in built
+            ),
+            *(
+                f"{_where(vm)} is left alone: {why_stranger(vm)}"
+                for vm in strangers(spec, observed)
+                if not is_claim(vm, spec)
+            ),
         ),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
+    )
+
+
+def _signing(one: TemplateVm) -> AdoptTemplate:
+    return AdoptTemplate(
+        vmid=one.vmid, pve_node=one.pve_node, name=one.name, smbios_uuid=one.smbios_uuid or "", record=one.record
     )
 
 

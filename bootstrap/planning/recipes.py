@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 from bootstrap.errors import UnreadableError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import VMIDS, PveNodeName, Vmid
+from bootstrap.model.observed import UNCHECKED
 from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
 from bootstrap.model.record import with_line
+from bootstrap.model.seal import Bearer, RecordKey, RecordKind, is_sealed
 from bootstrap.planning.lock import lock_vmid
 
 MARK = "homelab-k8s-template:"
@@ -134,6 +136,8 @@ class TemplateVm:
         template: Whether it has been converted.
         users: VMs whose disks stand on its own, as `vmid (name)`; linked clones.
         smbios_uuid: UUID in smbios1, lower case, or None.
+        description: The whole description, with what users wrote around the record.
+        doubt: Why its record is not to be believed, in a few words; empty where it is. It is not ours then.
     """
 
     vmid: Vmid
@@ -144,6 +148,8 @@ class TemplateVm:
     record: TemplateRecord
     users: tuple[str, ...] = ()
     smbios_uuid: str | None = None
+    description: str = ""
+    doubt: str = UNCHECKED
 
 
 def image_of_volume(text: str) -> CloudImage | None:
@@ -191,9 +197,17 @@ def key_fingerprint(public_key: str) -> str:
     return hashlib.sha256(" ".join(public_key.split()[:2]).encode()).hexdigest()[:16]
 
 
-def render_template(record: TemplateRecord, *, into: str = "") -> str:
-    """The description text that holds a record; what users wrote around its line in `into` stays."""
-    body = {
+def render_template(record: TemplateRecord, *, key: RecordKey, name: str, identity: str, into: str = "") -> str:
+    """The description text that holds a record and its seal.
+
+    Args:
+        record: The record.
+        key: Seals it.
+        name: The VM's.
+        identity: Its SMBIOS UUID.
+        into: The description as it is: what users wrote around the line stays.
+    """
+    body: dict[str, object] = {
         "format": FORMAT,
         "recipe": record.recipe,
         "image": record.image,
@@ -208,8 +222,17 @@ def render_template(record: TemplateRecord, *, into: str = "") -> str:
         f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
         "Without the next line it is no longer kept by it."
     )
-    line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
+    bearer = Bearer(vmid=record.vmid, name=name, identity=identity)
+    line = f"{MARK} {json.dumps(key.sealed(RecordKind.TEMPLATE, body, bearer), separators=(',', ':'))}"
     return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
+
+
+def doubt_about_template(description: str, *, bearer: Bearer, keys: Iterable[RecordKey]) -> str:
+    """Why the record of a template is not to be believed, in a few words; empty where it is."""
+    if not is_sealed(description, mark=MARK):
+        return "its record has no signature"
+    fits = any(key.fits(RecordKind.TEMPLATE, description, mark=MARK, bearer=bearer) for key in keys)
+    return "" if fits and bearer.identity else "its record is not signed with a key of this computer's"
 
 
 def parse_template(description: str, *, vmid: int) -> TemplateRecord | None:

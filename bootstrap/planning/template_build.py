@@ -46,11 +46,13 @@ class TemplatesSeen:
         templates: Ours, and VMs that are to become ones.
         isos: NoCloud ISOs of ours, by Proxmox node.
         key: Fingerprint of our SSH key.
+        foreign: Those that say they are ours, and are not signed with a key that this computer has: left alone.
     """
 
     templates: tuple[TemplateVm, ...]
     isos: tuple[tuple[PveNodeName, str], ...]
     key: str
+    foreign: tuple[TemplateVm, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
     Raises:
         PreflightError: No storage fits, or no vmid is free.
     """
-    notes: list[str] = []
+    notes: list[str] = [*_foreign_notes(spec, seen)]
     builds: list[TemplateBuild] = []
     used = set(observed.used_vmids)
     for place, facts in enumerate(build_nodes(spec, observed, wish)):
@@ -153,9 +155,20 @@ def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Pl
         newest[one.pve_node, one.record.image] = one
     old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
     notes = [f"{one.name} ({one.vmid}) stays: {', '.join(one.users)} stand on it" for one in old if one.users]
+    notes += _foreign_notes(spec, seen)
     lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
     tidy = _tidy_lane(spec, seen, keep=(), reports=True)
     return _plan("template prune", spec, observed, [*lanes, *([tidy] if tidy.steps else [])], notes)
+
+
+def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
+    """A line for each template that claims to be ours, in our range of vmids: others' are their own affair."""
+    return [
+        f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be a template of homelab-k8s and is left alone: "
+        f"{one.doubt}; where it is yours, `homelab-k8s adopt {spec.name}` takes it over"
+        for one in seen.foreign
+        if one.vmid in spec.placement.vmids
+    ]
 
 
 def removals(plan: Plan) -> tuple[RemoveTemplate, ...]:

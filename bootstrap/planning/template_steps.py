@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.planning.recipes import HASH_TAG, Recipe
+from bootstrap.planning.recipes import HASH_TAG, Recipe, TemplateRecord
 
 
 def cloud_init_key(arch: str) -> str:
@@ -197,8 +197,26 @@ class RemoveTemplate:
         return f"remove {self.name} ({self.vmid})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdoptTemplate:
+    """Have the record of a template signed that was foreign, as the user has seen it."""
+
+    phase: ClassVar[str] = "adopt"
+    vmid: Vmid
+    pve_node: PveNodeName
+    name: str
+    smbios_uuid: str
+    record: TemplateRecord
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"sign the record of {self.name} ({self.vmid})"
+
+
 TemplateStep = (
-    FetchImage
+    AdoptTemplate
+    | FetchImage
     | UploadSeed
     | MakeBuilder
     | StartBuilder

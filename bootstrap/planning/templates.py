@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from bootstrap.errors import PreflightError
+from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, TemplateFacts
@@ -30,17 +30,38 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
             template for template in matching if facts.name in allowed and reaches(template, facts, observed)
         ]
         if within_reach:
-            # The one that is asked for wins, then the node's own; else the highest vmid, made last.
-            chosen[facts.name] = max(
-                within_reach,
-                key=lambda one: (is_asked_for(spec.template, one), one.pve_node == facts.name, one.vmid),
-            )
+            chosen[facts.name] = _best(spec, within_reach, facts)
     if not chosen:
         raise _no_template(spec, observed, matching, allowed)
     architectures = {facts.name: facts.architecture for facts in observed.pve_nodes}
     for template in chosen.values():
         _check(template, arch=ARCHITECTURES.get(architectures.get(template.pve_node, ""), "amd64"))
     return chosen
+
+
+def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeFacts) -> TemplateFacts:
+    """The one that is asked for, one of ours, the Proxmox node's own; of several of ours the one made last.
+
+    Raises:
+        PreflightError: Several that are not signed are as good: anybody may give one of theirs that name or tag.
+    """
+
+    def rank(template: TemplateFacts) -> tuple[bool, bool, bool]:
+        return (
+            is_asked_for(spec.template, template),
+            bool(template.image),  # what it is made of is known of planned and signed ones alone
+            template.pve_node == facts.name,
+        )
+
+    highest = max(map(rank, templates))
+    best = [template for template in templates if rank(template) == highest]
+    if len(best) > 1 and not best[0].image:
+        raise PreflightError(
+            f"{len(best)} templates match {spec.template}, and nothing tells which of them is meant",
+            details=few_lines([f"{one.name} (vmid {one.vmid} on {one.pve_node})" for one in best]),
+            resolution="name one: `template: {vmid: N}` in the inventory",
+        )
+    return max(best, key=lambda template: template.vmid)
 
 
 def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:
@@ -108,20 +129,25 @@ def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
     if wanted.vmid is not None:
         return template.vmid == wanted.vmid
     if wanted.tag is not None:
-        return wanted.tag.lower() in template.tags
+        # One that claims to be of ours and is not signed is meant by nobody who does not name it.
+        return wanted.tag.lower() in template.tags and not (template.claims and wanted.tag.lower() == TEMPLATE_TAG)
     if wanted.image is not None:
         return TEMPLATE_TAG in template.tags and template.image == image_name(wanted.image)
     return template.name == wanted.name
 
 
+def _described(template: TemplateFacts, spec: ClusterSpec) -> str:
+    facts = [f"vmid {template.vmid} on {template.pve_node}"]
+    facts += [f"tags {', '.join(sorted(template.tags))}"] if template.tags else []
+    if template.claims:
+        facts.append(f"claims to be {template.claims} and is not signed: `homelab-k8s adopt {spec.name}`")
+    return f"{template.name} ({', '.join(facts)})"
+
+
 def _no_template(
     spec: ClusterSpec, observed: Observed, matching: tuple[TemplateFacts, ...], allowed: frozenset[PveNodeName]
 ) -> PreflightError:
-    seen = "\n".join(
-        f"{template.name} (vmid {template.vmid} on {template.pve_node}"
-        + (f", tags {', '.join(sorted(template.tags))})" if template.tags else ")")
-        for template in observed.templates
-    )
+    seen = "\n".join(_described(template, spec) for template in observed.templates)
     if matching:
         where = ", ".join(sorted({template.pve_node for template in matching}))
         return PreflightError(

@@ -22,6 +22,7 @@ class BuilderRequest:
         seed: Volume of the NoCloud ISO in its CD-ROM drive.
         cd_drive: Config key of that drive, such as `ide2`.
         description: Goes in with the request itself, so that the VM is known as ours from its first instant.
+        smbios_uuid: Its SMBIOS UUID: known before it is made, so that its record can be signed for it.
         settings: Further config keys.
     """
 
@@ -34,6 +35,7 @@ class BuilderRequest:
     storage: StorageName
     seed: str
     cd_drive: str
+    smbios_uuid: str
     settings: Mapping[str, str | int]
     resource_pool: str | None = None
 

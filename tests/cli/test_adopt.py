@@ -59,5 +59,5 @@ def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World)
 def test_one_that_is_named_is_adopted_alone(run: Run, foreign: World) -> None:
     result = run("adopt", "demo", "--vmid", "7001", "--yes")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith("demo: 1 machine adopted in ")
+    assert result.stdout.startswith("demo: 1 record signed in ")
     assert run("adopt", "demo", "--vmid", "9", "--yes").exit_code == 4

@@ -9,6 +9,7 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineRecord
 from bootstrap.model.record import MARK, render_record
 from bootstrap.model.seal import SEAL, RecordKey
+from bootstrap.planning.recipes import TemplateRecord, render_template
 
 
 @dataclass
@@ -56,3 +57,8 @@ def unsealed(description: str) -> str:
 def _without_seal(line: str) -> str:
     before, comma, _ = line.partition(f',"{SEAL}":')
     return f"{before}}}" if comma and line.startswith(MARK.partition("-")[0]) else line
+
+
+def sealed_template(record: TemplateRecord, name: str, uuid: str, *, into: str = "", keys: FakeKeys = KEYS) -> str:
+    """The description that a template of ours has."""
+    return render_template(record, key=keys.for_templates(), name=name, identity=uuid, into=into)

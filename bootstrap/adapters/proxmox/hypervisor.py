@@ -90,7 +90,7 @@ class ProxmoxHypervisor:
         self._proof = proof
         self._stop = stop
         self.markers = ProxmoxMarkers(api, tasks)
-        self.templates = ProxmoxTemplates(api, tasks, whereabouts)
+        self.templates = ProxmoxTemplates(api, tasks, whereabouts, proof=proof)
         self._guard = threading.Lock()
         self._version: PveVersion | None = None
         self._names: dict[Vmid, str] = {}

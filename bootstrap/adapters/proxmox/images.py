@@ -15,6 +15,7 @@ from bootstrap.adapters.iso import seed_iso
 from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
@@ -43,10 +44,11 @@ class _Upload(io.BytesIO):
 class ProxmoxTemplates:
     """Implements `bootstrap.ports.templates.TemplateMaker`; safe to use from many threads."""
 
-    def __init__(self, api: Api, tasks: Tasks, whereabouts: Whereabouts) -> None:
+    def __init__(self, api: Api, tasks: Tasks, whereabouts: Whereabouts, *, proof: Proof) -> None:
         self._api = api
         self._tasks = tasks
         self._whereabouts = whereabouts
+        self._proof = proof
 
     def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
         """See `TemplateMaker.find_image`."""
@@ -58,7 +60,7 @@ class ProxmoxTemplates:
         with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-templates") as pool:
             read = list(pool.map(self._with_config, listed))
         users = _users(read)
-        found = [found for vm in read if (found := _template(vm, users)) is not None]
+        found = [found for vm in read if (found := _template(vm, users, proof=self._proof)) is not None]
         for problem in found:
             if isinstance(problem, str):
                 tell(problem)
@@ -109,6 +111,7 @@ class ProxmoxTemplates:
             "scsi0": f"{request.storage}:0,import-from={request.image},discard=on",
             request.cd_drive: f"{request.seed},media=cdrom",
             "boot": "order=scsi0",
+            "smbios1": f"uuid={request.smbios_uuid}",
         }
         tagging = {"tags": ";".join(request.tags)}
         parameters |= tagging if request.resource_pool is None else {"pool": request.resource_pool}
@@ -224,7 +227,7 @@ def _users(read: Iterable[_Listed]) -> dict[int, list[str]]:
     return found
 
 
-def _template(listed: _Listed, users: Mapping[int, Iterable[str]]) -> TemplateVm | str | None:
+def _template(listed: _Listed, users: Mapping[int, Iterable[str]], *, proof: Proof) -> TemplateVm | str | None:
     """The template, or the builder, that a VM is; None for others, those that lost our tag among them.
 
     Of one that cannot be read the line that says so.
@@ -245,15 +248,18 @@ def _template(listed: _Listed, users: Mapping[int, Iterable[str]]) -> TemplateVm
     fresh = record.state is BuildState.BUILDING and not running and not config.get("template")
     if not tagged and not fresh:
         return None
+    name, description = str(config.get("name") or ""), str(config.get("description") or "")
     return TemplateVm(
         vmid=vmid,
-        name=str(config.get("name") or ""),
+        name=name,
         pve_node=listed.vm.pve_node,
         template=bool(config.get("template")),
         running=running,
         record=record,
         users=tuple(users.get(vmid, ())),
         smbios_uuid=configs.smbios_uuid(config),
+        description=description,
+        doubt=proof.doubt_about_template(vmid, name, description, config),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.listed import ListedGuest
+from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts, Vnet
@@ -102,7 +103,9 @@ def _storage(row: Reading) -> StorageFacts:
     )
 
 
-def templates(readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: PassOver) -> tuple[TemplateFacts, ...]:
+def templates(
+    readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: PassOver, *, proof: Proof
+) -> tuple[TemplateFacts, ...]:
     """The facts of the templates among VMs; one of odd form is passed over."""
     kinds: dict[PveNodeName, dict[str, str]] = {}
     for reading in readings:
@@ -119,5 +122,5 @@ def templates(readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: 
         except UnreadableError as error:
             odd(error)
             continue
-        found.append(facts)
+        found.append(proof.of_template(facts, configs.scalars(vm.config)))
     return tuple(sorted(found, key=lambda template: template.vmid))

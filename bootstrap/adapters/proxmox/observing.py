@@ -107,7 +107,7 @@ def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName
                 key=lambda facts: facts.name,
             )
         ),
-        templates=templates(bare, (guest for guest in here if guest.kind == "qemu"), answers.note),
+        templates=templates(bare, (guest for guest in here if guest.kind == "qemu"), answers.note, proof=proof),
         vms=tuple(
             sorted(
                 (vm for vm in (*records, *rest) if _concerns(vm, cluster=cluster, vmids=vmids)),

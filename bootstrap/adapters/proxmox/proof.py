@@ -8,15 +8,17 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bootstrap.adapters.proxmox import answers, sight
+from bootstrap.adapters.proxmox import answers, configs, sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.observed import VmRecord
+from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading, each
+from bootstrap.model.seal import Bearer
 from bootstrap.planning.proof import Evidence, doubt_about
+from bootstrap.planning.recipes import doubt_about_template
 from bootstrap.ports import RecordKeys
 
 _CLOCKS_APART_S = 300
@@ -60,6 +62,7 @@ class Proof:
         self, api: Api, *, keys: RecordKeys, pools: Mapping[ClusterName, str], token: ApiToken, cloning: Cloning
     ) -> None:
         self._api = api
+        self._keys = keys
         self._pools = pools
         self._token = token
         self._cloning = cloning
@@ -74,6 +77,19 @@ class Proof:
     def of_one(self, vm: VmRecord) -> VmRecord:
         """The same for one that was read alone, its resource pool looked up where that matters."""
         return self.of(replace(vm, resource_pool=self._pool_of(vm)))
+
+    def of_template(self, facts: TemplateFacts, config: configs.Config) -> TemplateFacts:
+        """A template's facts; what it is made of counts only where its record is to be believed."""
+        description = str(config.get("description") or "")
+        if not facts.recipe or not self.doubt_about_template(facts.vmid, facts.name, description, config):
+            return facts
+        claims = f"{facts.image} with k3s {facts.k3s}"
+        return replace(facts, image="", k3s="", recipe="", recipe_version=0, claims=claims)
+
+    def doubt_about_template(self, vmid: Vmid, name: str, description: str, config: configs.Config) -> str:
+        """Why the record of a template, or of one in the making, is not to be believed; empty where it is."""
+        bearer = Bearer(vmid=vmid, name=name, identity=configs.smbios_uuid(config) or "")
+        return doubt_about_template(description, bearer=bearer, keys=self._keys.templates())
 
     def with_pools(self, vms: tuple[VmRecord, ...], resources: Iterable[Reading]) -> tuple[VmRecord, ...]:
         """VMs with the resource pools they are in, by the rows of `/cluster/resources`.

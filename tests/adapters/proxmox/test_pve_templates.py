@@ -15,13 +15,15 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TaskFailedError, VmidTakenError
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
-from bootstrap.planning.recipes import BuildState, CloudImage, TemplateRecord, render_template
+from bootstrap.planning.recipes import BuildState, CloudImage, TemplateRecord
 from bootstrap.ports import BuilderRequest, SeedRequest
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, clone_request, token
+from tests.fakes.keys import sealed_template
 
 LOCAL = StorageName("local")
 BUILDER = Vmid(7900)
 CONTENT = b"an image"
+UUID = "8d1f3d0e-2c55-4c4c-9d0e-0a1b2c3d4e5f"
 RECORD = TemplateRecord(
     recipe="0123abcd", image="x", k3s="v1", state=BuildState.BUILDING, vmid=BUILDER, key="k", made=1
 )
@@ -56,12 +58,17 @@ def ignore(_message: str) -> None:
     """No warning is expected."""
 
 
+def described(record: TemplateRecord) -> str:
+    return sealed_template(record, "hk8s-x-0123abcd", UUID)
+
+
 def request(of: CloudImage, **changes: object) -> BuilderRequest:
     made = BuilderRequest(
         vmid=BUILDER,
         pve_node=PVE1,
         name="hk8s-x-0123abcd",
-        description=render_template(RECORD),
+        description=described(RECORD),
+        smbios_uuid=UUID,
         tags=("hk8s-0123abcd", "homelab-k8s-template"),
         image=f"local:import/{of.file_name}",
         storage=LOCAL,
@@ -117,8 +124,8 @@ def test_a_builder_becomes_a_template_and_is_told_with_who_stands_on_it(
     (seen,) = maker.templates()
     assert (seen.vmid, seen.template, seen.record, seen.users) == (BUILDER, False, RECORD, ())
     sealed = replace(RECORD, state=BuildState.SEALED)
-    maker.describe(BUILDER, pve_node=PVE1, description=render_template(replace(RECORD, state=BuildState.CLEANED)))
-    maker.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=render_template(sealed))
+    maker.describe(BUILDER, pve_node=PVE1, description=described(replace(RECORD, state=BuildState.CLEANED)))
+    maker.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=described(sealed))
     maker.convert(BUILDER, pve_node=PVE1, warn=ignore)
     maker.convert(BUILDER, pve_node=PVE1, warn=ignore)
     hypervisor.clone(replace(clone_request(), template=BUILDER), warn=ignore)
@@ -132,7 +139,7 @@ def test_what_is_made_is_a_template_that_machines_can_be_made_of(
     hypervisor: ProxmoxHypervisor, image: CloudImage
 ) -> None:
     made(hypervisor, image)
-    hypervisor.templates.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=render_template(RECORD))
+    hypervisor.templates.seal(BUILDER, pve_node=PVE1, drive="ide2", storage=LOCAL, description=described(RECORD))
     hypervisor.templates.convert(BUILDER, pve_node=PVE1, warn=ignore)
     facts = hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
     template = next(one for one in facts.templates if one.vmid == BUILDER)

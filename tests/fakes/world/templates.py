@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 from bootstrap.errors import PermissionDeniedError, VmidTakenError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.recipes import CloudImage, TemplateVm, parse_template
+from bootstrap.model.seal import Bearer
+from bootstrap.planning.recipes import CloudImage, TemplateVm, doubt_about_template, parse_template
 from bootstrap.ports import BuilderRequest, SeedRequest, Warn
+from tests.fakes.keys import FakeKeys
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
+
+
+def template_doubt(vm: FakeVm, keys: FakeKeys) -> str:
+    bearer = Bearer(vmid=vm.vmid, name=vm.name, identity=vm.smbios_uuid)
+    return doubt_about_template(vm.description, bearer=bearer, keys=keys.templates())
 
 
 @dataclass
@@ -22,12 +29,15 @@ class FakeTemplates:
     world: World
 
     def find_image(self, text: str, *, arch: str, checksum: str) -> CloudImage:
+        if self.world.no_checksums:
+            return CloudImage(name=text, url=f"https://images.test/{text}-{arch}.qcow2")
         return CloudImage(name=text, url=f"https://images.test/{text}-{arch}.qcow2", checksum="ab" * 64)
 
     def templates(self) -> tuple[TemplateVm, ...]:
         world = self.world
         with world.lock:
             found = [(vm, parse_template(vm.description, vmid=vm.vmid)) for vm in world.vms.values()]
+            doubts = {vm.vmid: template_doubt(vm, world.keys) for vm, record in found if record is not None}
         return tuple(
             TemplateVm(
                 vmid=vm.vmid,
@@ -37,6 +47,9 @@ class FakeTemplates:
                 running=vm.running,
                 record=record,
                 users=world.users.get(vm.vmid, ()),
+                smbios_uuid=vm.smbios_uuid,
+                description=vm.description,
+                doubt=doubts[vm.vmid],
             )
             for vm, record in found
             if record is not None
@@ -51,6 +64,14 @@ class FakeTemplates:
             )
 
     def download(self, image: CloudImage, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
+        volume = (pve_node, f"{storage}:import/{image.file_name}")
+        if volume in self.world.volumes:
+            # Proxmox VE compares it with the checksum, and fetches it anew where it differs (PVE::Tools).
+            self.world.log(f"check {image.name} on {pve_node}")
+            if volume in self.world.tampered:
+                self.world.tampered.discard(volume)
+                self.world.log(f"download {image.name} on {pve_node}")
+            return
         self.world.log(f"download {image.name} on {pve_node}")
         self._put(pve_node, f"{storage}:import/{image.file_name}")
 
@@ -61,6 +82,7 @@ class FakeTemplates:
     def _put(self, pve_node: PveNodeName, volume: str) -> None:
         with self.world.lock:
             self.world.volumes.add((pve_node, volume))
+            self.world.tampered.discard((pve_node, volume))
         self.world.on_call(f"put {volume}")
 
     def create(self, request: BuilderRequest, *, warn: Warn) -> None:
@@ -71,6 +93,7 @@ class FakeTemplates:
             assert {(request.pve_node, request.image), (request.pve_node, request.seed)} <= world.volumes
             vm = FakeVm(vmid=request.vmid, name=request.name, pve_node=request.pve_node)
             vm.description, vm.tags = request.description, ";".join(request.tags)
+            vm.smbios_uuid = request.smbios_uuid
             vm.settings = {**request.settings, request.cd_drive: request.seed}
             world.vms[request.vmid] = vm
         world.log(f"create {request.name}")

@@ -24,7 +24,7 @@ from tests.fakes.world.kube import FakeKubeApis
 from tests.fakes.world.local import FakeArtifacts, FakeKubeconfigs, FakeProbes, FakeState
 from tests.fakes.world.markers import FakeMarkers, FakeProcesses
 from tests.fakes.world.shells import FakeShells
-from tests.fakes.world.templates import FakeTemplates
+from tests.fakes.world.templates import FakeTemplates, template_doubt
 from tests.fakes.world.vm import FakeVm
 from tests.fakes.world.workloads import Workloads
 
@@ -70,6 +70,8 @@ class World:
         channels: What k3s's channels point to; one that is not there is no channel, but for `stable`.
         releases: Checksum of each k3s binary that was fetched to its version.
         volumes: Images and ISOs on the storages of a Proxmox node.
+        tampered: Those of them that somebody has put something else into.
+        no_checksums: Whether publishers of images tell none.
         converted: VMs that are templates now.
         baked: Checksum of the k3s binary that clones of the template have, empty for none.
         users: Template to the linked clones that stand on it.
@@ -162,6 +164,8 @@ class World:
     on_look: Callable[[], None] = lambda: None
     on_call: Callable[[str], None] = lambda _call: None
     volumes: set[tuple[PveNodeName, str]] = field(default_factory=set)
+    tampered: set[tuple[PveNodeName, str]] = field(default_factory=set)
+    no_checksums: bool = False
     converted: set[Vmid] = field(default_factory=set)
     users: dict[Vmid, tuple[str, ...]] = field(default_factory=dict)
     baked: str = ""
@@ -179,7 +183,9 @@ class World:
         """The templates that were built."""
         with self.lock:
             made = [vm for vmid, vm in sorted(self.vms.items()) if vmid in self.converted]
-        found = [(vm, parse_template(vm.description, vmid=vm.vmid)) for vm in made]
+        parsed = [(vm, parse_template(vm.description, vmid=vm.vmid)) for vm in made]
+        found = [(vm, None if template_doubt(vm, self.keys) else record) for vm, record in parsed]
+        claims = {vm.vmid: record.image for vm, record in parsed if record and template_doubt(vm, self.keys)}
         return tuple(
             replace(
                 TEMPLATE,
@@ -193,6 +199,7 @@ class World:
                 k3s=record.k3s if record else "",
                 recipe=record.recipe if record else "",
                 recipe_version=record.version if record else 0,
+                claims=claims.get(vm.vmid, ""),
             )
             for vm, record in found
         )

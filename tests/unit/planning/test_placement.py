@@ -318,7 +318,10 @@ def test_a_template_on_shared_storage_reaches_all_that_have_it_and_no_other() ->
     local_seed = replace(TEMPLATE, storages=frozenset({LOCAL, StorageName("local-lvm")}))
     assert set(usable_templates(spec, replace(seen, templates=(local_seed,)))) == {"pve1"}
     own = replace(TEMPLATE, vmid=Vmid(8999), pve_node=PveNodeName("pve2"))
-    assert usable_templates(spec, replace(seen, templates=(TEMPLATE, own)))[PveNodeName("pve2")] is own
+    both = replace(seen, templates=(TEMPLATE, own))
+    with pytest.raises(PreflightError, match="2 templates match debian-12"):  # pve3 has none of its own
+        usable_templates(spec, both)
+    assert usable_templates(spec, replace(both, pve_nodes=nodes[:2]))[PveNodeName("pve2")] is own
     home_down = replace(seen, pve_nodes=(replace(nodes[0], online=False, storages=()), *nodes[1:]))
     with pytest.raises(PreflightError):
         usable_templates(spec, home_down)

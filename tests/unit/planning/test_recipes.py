@@ -18,10 +18,10 @@ from bootstrap.planning.recipes import (
     image_of_volume,
     key_fingerprint,
     parse_template,
-    render_template,
     slug,
     template_vmid,
 )
+from tests.fakes.keys import sealed_template
 
 IMAGE = CloudImage(name="ubuntu-24.04", url="https://x.test/u.img", checksum="ab" * 32, algorithm="sha256")
 RECIPE = Recipe(image=IMAGE, k3s="v1.33.3+k3s1")
@@ -34,6 +34,7 @@ RECORD = TemplateRecord(
     key="ff",
     made=1_700_000_000,
 )
+TEXT = sealed_template(RECORD, "hk8s-x", "uuid-1")
 RANGE = VmidRange(first=Vmid(7000), last=Vmid(7999))
 
 
@@ -82,19 +83,17 @@ def test_a_slug_can_be_a_part_of_a_vm_name(text: str) -> None:
 
 
 def test_a_record_is_read_back_among_what_a_user_wrote() -> None:
-    text = f"mine\n{render_template(RECORD)}\nand mine"
+    text = f"mine\n{TEXT}\nand mine"
     assert parse_template(text, vmid=7900) == RECORD
 
 
-@pytest.mark.parametrize(
-    "text", ["", "homelab-k8s-template: {", render_template(RECORD).replace('"format":1', '"format":2')]
-)
+@pytest.mark.parametrize("text", ["", "homelab-k8s-template: {", TEXT.replace('"format":1', '"format":2')])
 def test_what_is_not_whole_is_no_record(text: str) -> None:
     assert parse_template(text, vmid=7900) is None
 
 
 def test_a_copy_of_the_vm_is_not_taken_for_it() -> None:
-    assert parse_template(render_template(RECORD), vmid=7901) is None
+    assert parse_template(TEXT, vmid=7901) is None
 
 
 def test_a_key_is_known_whatever_its_comment() -> None:
