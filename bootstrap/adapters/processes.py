@@ -13,6 +13,8 @@ from bootstrap.ports import Process
 
 _PROC = Path("/proc")
 _BOOT_ID = _PROC / "sys/kernel/random/boot_id"
+_MOST_DIGITS = 10
+"""Of a pid; the kernel's have seven."""
 _START_TIME_FIELD = 19
 """Field 22 of /proc/PID/stat, counted from the third on: the process's name before it may hold blanks."""
 _GONE = ("Z", "X")
@@ -37,7 +39,7 @@ class LocalProcesses:
         if place is None or not mark.startswith(f"{place}/"):
             return None
         pid = mark.removeprefix(f"{place}/").partition("/")[0]
-        return pid.isdecimal() and _mark(int(pid)) == mark
+        return pid.isascii() and pid.isdecimal() and len(pid) < _MOST_DIGITS and _mark(int(pid)) == mark
 
     def utc_text(self) -> str:
         """See `bootstrap.ports.Processes.utc_text`."""

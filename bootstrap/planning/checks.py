@@ -127,7 +127,7 @@ def _loses_vxlan(versions: Mapping[str, str]) -> bool:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """`10.2.0-1` is (10, 2, 0, 1); empty where it is no version."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("~")[0]))
+    return tuple(int(part) for part in re.findall("[0-9]{1,9}", version.partition("~")[0]))
 
 
 def check_quorum(observed: Observed) -> Check:

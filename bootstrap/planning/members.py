@@ -20,6 +20,8 @@ from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.out_of_sight import Sight, stood_in_for
 
+_MOST_DIGITS = 10
+"""Of a machine's number."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -32,7 +34,7 @@ def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
 def ordinal_of(name: MachineName) -> int:
     """A machine's number; 0 for a name without one."""
     tail = name.rpartition("-")[2]
-    return int(tail) if tail.isdecimal() else 0
+    return int(tail) if tail.isdecimal() and len(tail) < _MOST_DIGITS else 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from bootstrap.planning.templates import allowed_pve_nodes, usable_templates
 DEFAULT_OSTEMPLATE = "debian-13-standard"
 """Of Proxmox's own list (`pveam available`): with systemd and an SSH server, as k3s and we need them."""
 
-_VERSION = re.compile(r"_(\d[\d.]*)-(\d+)_")
+_VERSION = re.compile(r"_([0-9]{1,9}(?:\.[0-9]{0,9}){0,9})-([0-9]{1,9})_")
 _ARCH = re.compile(r"[_-](amd64|arm64)\b")
 
 

@@ -35,7 +35,7 @@ from bootstrap.planning.template_steps import (
 from bootstrap.planning.templates import reaches
 
 TIDIED = Gate("leftovers_gone")
-_ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-(\d+)\.iso")
+_ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-([0-9]{1,9})\.iso")
 
 
 @dataclass(frozen=True, kw_only=True)

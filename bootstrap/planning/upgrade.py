@@ -30,6 +30,7 @@ from bootstrap.planning.versions import (
     Minor,
     Rung,
     check_direction,
+    is_release,
     ladder,
     minors_between,
     parse_version,
@@ -92,6 +93,8 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
         problem = _problem(vm, kube_node)
         if problem:
             problems.append(f"{vm.record.machine} {problem}")
+        elif kube_node is not None and not is_release(kube_node.version):
+            problems.append(f"{vm.record.machine} says that it has k3s {ascii(kube_node.version)[:80]}, no release")
         elif kube_node is not None:
             climbers.append(
                 Climber(
@@ -102,11 +105,10 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
                 )
             )
     versions = [climber.version for climber in climbers]
-    lowest = min(versions)  # the server that answers is one of them
     problems += [
         f"{climber.machine.name} is not Ready ({climber.kube_node.problem or 'no reason told'})"
         for climber in climbers
-        if not climber.kube_node.ready and not interrupted(climber, lowest)
+        if not climber.kube_node.ready and not interrupted(climber, min(versions))
     ]
     if problems:
         raise PreflightError(
@@ -114,6 +116,7 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
             details=few_lines(problems),
             resolution="`homelab-k8s up` mends them; then upgrade",
         )
+    lowest = min(versions)  # the server that answers is one of them
     return Standpoint(
         climbers=tuple(sorted(climbers, key=lambda climber: _turn(climber, lowest))),
         lowest=lowest,

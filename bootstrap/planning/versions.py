@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from bootstrap.errors import PreflightError
 
 VERSION = re.compile(
-    r"v(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)"
-    r"(?P<label>-(?P<stage>alpha|beta|rc)(?:\.?(?P<number>\d+))?)?\+k3s(?P<k3s>\d+)"
+    r"v(?P<major>\d{1,9})\.(?P<minor>\d{1,9})\.(?P<patch>\d{1,9})"
+    r"(?P<label>-(?P<stage>alpha|beta|rc)(?:\.?(?P<number>\d{1,9}))?)?\+k3s(?P<k3s>\d{1,9})",
+    re.ASCII,
 )
 """Also pre-releases: k3s's are called `-rc1`, Kubernetes' own `-alpha.1`, `-beta.0`, `-rc.0`."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from bootstrap.adapters.proxmox.configs import smbios_uuid
 from bootstrap.adapters.proxmox.grants import GUEST_PRIVILEGES
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
@@ -14,15 +15,20 @@ from bootstrap.commands.down import prepare_down
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.template import list_templates
 from bootstrap.commands.up import prepare_up
+from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
 from bootstrap.model.cluster import TemplateRef
+from bootstrap.model.ids import MachineName
 from bootstrap.model.record import parse_record, render_record
+from bootstrap.model.seal import Bearer
+from bootstrap.planning.lock import parse_lock, render_lock
 from bootstrap.ports import Ports
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
-from tests.fuzz.guests import ENDPOINT
+from tests.fuzz.guests import ENDPOINT, built
+from tests.fuzz.guests import SPEC as BUILT
 from tests.fuzz.mutations import Mutator
-from tests.fuzz.proxmox import PVE1, Answers, CannedApi, connected, recorded
+from tests.fuzz.proxmox import MARKER, PVE1, Answers, CannedApi, connected, recorded
 from tests.fuzz.running import Area
 
 EVERYTHING = (
@@ -54,6 +60,13 @@ def signed() -> Answers:
         identity = vm.read_vm(record.vmid, pve_node=PVE1).identity
         description = render_record(record, key=KEYS.need(record.cluster), identity=identity)
         answers[key] = {**answers[key], "description": description}
+    marker = f"GET nodes/pve1/qemu/{MARKER}/config"
+    lock = parse_lock(answers[marker]["description"])
+    assert lock is not None
+    identity = smbios_uuid(answers[marker])
+    bearer = Bearer(vmid=MARKER, name=answers[marker]["name"], identity=identity or "")
+    description = render_lock(lock, key=KEYS.need(lock.cluster), bearer=bearer)
+    answers[marker] = {**answers[marker], "description": description}
     return answers
 
 
@@ -81,4 +94,36 @@ def _area(name: str) -> Area:
     return Area(name=f"command {name}", make=make, read=read, inputs=80)
 
 
-AREAS = tuple(map(_area, COMMANDS))
+OF_NODES: Mapping[str, Callable[[Ports], object]] = {
+    "status": lambda ports: cluster_status(BUILT, ports),
+    "doctor": lambda ports: diagnose(BUILT, ENDPOINT, ports),
+    "up": lambda ports: prepare_up(BUILT, ports),
+    "upgrade": lambda ports: prepare_upgrade(BUILT, ports, UpgradeWish()),
+    "down": lambda ports: prepare_down(BUILT, ports),
+}
+
+
+def _of_nodes(name: str) -> Area:
+    """What a Kubernetes node says of itself as texts, which its machine's kubelet writes."""
+
+    def make(mutator: Mutator) -> tuple[MachineName, dict[str, object]]:
+        node = mutator.random.choice(list(built().kube_nodes.values()))
+        texts = {key: mutator.text(str(getattr(node, key))) for key in ("version", "os_image", "problem", "uid")}
+        labels = {"labels": ((mutator.text("a"), mutator.text("b")),), "args": (mutator.text("server"),)}
+        chosen = mutator.one_of((*texts, *labels))
+        return node.name, {key: value for key, value in {**texts, **labels}.items() if key == chosen}
+
+    def read(broken: tuple[MachineName, dict[str, object]]) -> object:
+        node, changes = broken
+        world = built()
+        before = world.kube_nodes[node]
+        world.kube_nodes[node] = replace(before, **changes)  # type: ignore[arg-type]
+        try:
+            return OF_NODES[name](world.ports)
+        finally:
+            world.kube_nodes[node] = before
+
+    return Area(name=f"command {name} of nodes", make=make, read=read, inputs=40)
+
+
+AREAS = (*map(_area, COMMANDS), *map(_of_nodes, OF_NODES))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TIMEOUT_S = (10.0, 30.0)
+_MOST_DIGITS = 19
+"""Of a size in bytes."""
 _CHUNK = 1 << 20
 MOST_BYTES = 2 << 30
 """Of a file: k3s is 70 MiB, its images a few hundred."""
@@ -124,7 +126,7 @@ def _refusing_adapter() -> requests.adapters.BaseAdapter:
 def _room(answer: requests.Response, path: Path, what: str, most_bytes: int) -> int:
     """How many bytes are taken. Raises ArtifactError where there are to be more, or where the disk has no room."""
     told = answer.headers.get("Content-Length", "")
-    size = int(told) if told.isascii() and told.isdigit() else 0
+    size = int(told) if told.isascii() and told.isdigit() and len(told) < _MOST_DIGITS else 0
     if size > most_bytes:
         raise _too_long(answer.url, what, most_bytes)
     free = shutil.disk_usage(path.parent).free
