@@ -26,8 +26,11 @@ def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
     """
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
-    has_traces = any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
-    return plan_down(spec, observed, has_traces=has_traces)
+    return plan_down(spec, observed, has_traces=_has_traces(spec, ports))
+
+
+def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:
+    return any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
 
 
 def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -37,6 +40,7 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Something could not be removed; `down` again continues.
     """
+    keyless = ports.keys.find(spec.name) is None  # then one is made for the lock, and for that alone
     with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
         fresh = prepare_down(spec, ports)
         _check_complete(plan, fresh)
@@ -46,11 +50,8 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         if plan.machines:
             begin("down", _intention(plan, ports), spec.name, ports)  # it goes with the rest of the state at the end
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
-        if (
-            steps_of(plan, ForgetCluster)
-            and not report.interrupted
-            and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
-        ):
+        ended_well = not report.interrupted and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
+        if (steps_of(plan, ForgetCluster) and ended_well) or (keyless and not _has_traces(spec, ports)):
             lock.at_the_end(lambda: ports.state.forget(spec.name))
     lock.check()
     report.raise_failures()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName
+from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import ARCHITECTURES, KubeNode, Observed, VmRecord
 from bootstrap.model.record import is_ours
@@ -178,7 +178,7 @@ def plan_upgrade(
         snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
-    machines = tuple(_planned(climber, climbing, observed) for climber in start.climbers)
+    machines = tuple(_planned(climber, climbing, spec.name, observed) for climber in start.climbers)
     strange = _strange_notes(start, observed, target)
     if not climbing.working:
         return bare_plan("upgrade", spec, observed, machines=machines, notes=strange)
@@ -201,9 +201,10 @@ def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName
     )
 
 
-def _planned(climber: Climber, climbing: Climbing, observed: Observed) -> PlannedMachine:
+def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observed: Observed) -> PlannedMachine:
     machine = climber.machine
-    vm = next(vm for vm in observed.vms if vm.record and vm.record.machine == machine.name)
+    # A machine's name may be in a stranger's record, too.
+    vm = next(vm for vm in observed.vms if is_ours(vm, cluster) and vm.name == machine.name)
     place = VmPlace.of(machine.name, vm)
     turns = climbing.turns_of(climber)
     if not turns:
