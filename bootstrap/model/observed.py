@@ -13,7 +13,6 @@ from bootstrap.model.machine import MachineKind, MachineRecord, Replaced, Taint
 OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
 
-
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Words of `uname -m`, and what k3s's releases, cloud images and container templates call the same."""
 
@@ -258,10 +257,8 @@ class VmRecord:
     @property
     def idle(self) -> str:
         """Why its guest does nothing: `is powered off`, `is paused`, `is paused (io-error)`; empty where it works."""
-        if not self.running:
-            return "is powered off"
-        if not self.halted:
-            return ""
+        if not self.running or not self.halted:
+            return "" if self.running else "is powered off"
         return "is paused" if self.halted == "paused" else f"is paused ({self.halted})"
 
     @property
@@ -271,9 +268,7 @@ class VmRecord:
         A VM's SMBIOS UUID, which Proxmox VE makes anew for each. Containers have no such thing: for them it is net0's
         MAC address, which is made anew as well, unless the inventory wants MAC addresses to be stable.
         """
-        if self.kind is MachineKind.VM:
-            return self.smbios_uuid
-        return container_identity(self.mac)
+        return self.smbios_uuid if self.kind is MachineKind.VM else container_identity(self.mac)
 
 
 def container_identity(mac: str | None) -> str:
