@@ -49,6 +49,11 @@ class FileRecordKeys:
         found = self.find(cluster)
         return found or self._made(f"records of {cluster}", lambda: self._make(cluster))
 
+    def locks(self, cluster: ClusterName) -> tuple[RecordKey, ...]:
+        """See `RecordKeys.locks`."""
+        own = self.find(cluster)
+        return (*((own,) if own else ()), *self.templates())
+
     def templates(self) -> tuple[RecordKey, ...]:
         """See `RecordKeys.templates`."""
         named = self._once("templates", lambda: self._derived(self._private_key, "templates"))

@@ -52,7 +52,7 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
         ended_well = not report.interrupted and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
         if (steps_of(plan, ForgetCluster) and ended_well) or (keyless and not _has_traces(spec, ports)):
-            lock.at_the_end(lambda: ports.state.forget(spec.name))
+            lock.forget_at_the_end(lambda: ports.state.forget(spec.name))
     lock.check()
     report.raise_failures()
     return report

@@ -22,7 +22,7 @@ from types import TracebackType
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, VmidTakenError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.seal import Bearer
+from bootstrap.model.seal import Bearer, RecordKey
 from bootstrap.planning.lock import (
     LockRecord,
     doubt_about_lock,
@@ -62,7 +62,7 @@ class LockTimes:
 def why_no_lock(marker: Marker, ports: Ports) -> str:
     """Why what says it is a marker is not to be believed; empty where it is, and where it says nothing of the kind."""
     bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
-    return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, key=ports.keys.find)
+    return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, keys=ports.keys.locks)
 
 
 def read_lock(marker: Marker, ports: Ports) -> LockRecord | None:
@@ -128,6 +128,7 @@ class ClusterLock:
         self._times = times or LockTimes()
         self._vmid = lock_vmid(spec.placement.vmids)
         self._uuid = str(uuid.uuid4())
+        self._key: RecordKey | None = None
         process = ports.processes.this()
         self._record = LockRecord(
             cluster=spec.name,
@@ -142,11 +143,14 @@ class ClusterLock:
         self._writing = threading.Lock()
         self._beats: threading.Thread | None = None
         self._lost: HomelabError | None = None
-        self._last: Callable[[], object] = lambda: None
+        self._forget: Callable[[], object] | None = None
 
-    def at_the_end(self, act: Callable[[], object]) -> None:
-        """Have something done as the very last under the lock, when its marker needs no more signature."""
-        self._last = act
+    def forget_at_the_end(self, forget: Callable[[], object]) -> None:
+        """Have the cluster's state removed as the very last under the lock, the key that its marker is signed with too.
+
+        The marker is signed with a key that stays before: whoever finds it, if we are killed just then, believes it.
+        """
+        self._forget = forget
 
     def __enter__(self) -> ClusterLock:
         """Take the lock.
@@ -320,7 +324,7 @@ class ClusterLock:
     def _render(self, record: LockRecord, smbios_uuid: str) -> str:
         """The record, signed for the marker VM that has this UUID."""
         bearer = Bearer(vmid=self._vmid, name=marker_name(self._spec.name), identity=smbios_uuid)
-        return render_lock(record, key=self._ports.keys.need(self._spec.name), bearer=bearer)
+        return render_lock(record, key=self._key or self._ports.keys.need(self._spec.name), bearer=bearer)
 
     def _release(self) -> None:
         """Remove the marker if it is ours.
@@ -336,8 +340,11 @@ class ClusterLock:
             now = read_lock(marker, self._ports) if marker is not None else None
             if marker is None or now is None or now.run != self._record.run:
                 return
+            if self._forget is not None:
+                self._key = self._ports.keys.for_templates()
             if self._write(marker, replace(now, beat=now.beat + 1)):
-                self._last()
+                if self._forget is not None:
+                    self._forget()
                 self._ports.markers.remove(marker)
         except InterruptedRunError:
             logger.info("the removal of the marker VM %d is under way", self._vmid)

@@ -117,7 +117,7 @@ def render_lock(record: LockRecord, *, key: RecordKey, bearer: Bearer) -> str:
 
 
 def doubt_about_lock(
-    description: str, *, bearer: Bearer, drives: Collection[object], key: Callable[[ClusterName], RecordKey | None]
+    description: str, *, bearer: Bearer, drives: Collection[object], keys: Callable[[ClusterName], Iterable[RecordKey]]
 ) -> str:
     """Why what says it is a marker is none, in a few words; empty where it is one, or says nothing of the kind.
 
@@ -125,7 +125,7 @@ def doubt_about_lock(
         description: What the VM says.
         bearer: The VM.
         drives: Its drives: a marker has none, so that nobody's data goes with it.
-        key: The key of a cluster, or None.
+        keys: Those that a cluster's lock may be sealed with.
     """
     if body_in(description, mark=MARK) is None:
         return ""
@@ -136,10 +136,11 @@ def doubt_about_lock(
         return "it has drives, and a marker has none"
     if not is_sealed(description, mark=MARK):
         return "its lock record has no signature"
-    found = key(record.cluster)
-    if found is None:
+    found = tuple(keys(record.cluster))
+    if not found:
         return "this computer has no key of its cluster"
-    if not bearer.identity or not found.fits(RecordKind.LOCK, description, mark=MARK, bearer=bearer):
+    fits = any(key.fits(RecordKind.LOCK, description, mark=MARK, bearer=bearer) for key in found)
+    if not bearer.identity or not fits:
         return "its lock record is not signed with its cluster's key"
     return ""
 

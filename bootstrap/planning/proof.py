@@ -5,7 +5,7 @@ The answer is `VmRecord.doubt`; `is_ours` and `is_marker` go by it. See docs/adr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bootstrap.model.ids import ClusterName
@@ -28,12 +28,14 @@ class Evidence:
 
     Attributes:
         key: The key that a cluster's records are sealed with; None where this computer has none.
+        lock_keys: Those that its lock's record may be sealed with.
         is_our_clone: Whether a task of our own token has made a VM whose record is a clone request's, and it has not
             been started since. Asked only of such.
         resource_pool: The resource pool that a cluster's machines have to be in, or None.
     """
 
     key: Callable[[ClusterName], RecordKey | None]
+    lock_keys: Callable[[ClusterName], Iterable[RecordKey]]
     is_our_clone: Callable[[VmRecord], bool]
     resource_pool: Callable[[ClusterName], str | None] = lambda _cluster: None
 
@@ -43,7 +45,7 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
     record = vm.record
     if record is None:
         bearer = Bearer(vmid=vm.vmid, name=vm.name, identity=vm.identity or "")
-        return doubt_about_lock(vm.description, bearer=bearer, drives=(*vm.drives, *vm.unused), key=evidence.key)
+        return doubt_about_lock(vm.description, bearer=bearer, drives=(*vm.drives, *vm.unused), keys=evidence.lock_keys)
     key = evidence.key(record.cluster)
     if not is_sealed(vm.description, mark=MARK):
         return UNSEALED

@@ -74,6 +74,13 @@ class RecordKeys(Protocol):
         """A cluster's, made where there is none yet. Raises PreflightError where the SSH key's file is not there."""
         ...
 
+    def locks(self, cluster: ClusterName) -> tuple[RecordKey, ...]:
+        """Those that the record of a cluster's lock may be sealed with: its own, and those of templates. Reads only.
+
+        A `down` that removes the cluster's key with its state seals the lock with one of templates before.
+        """
+        ...
+
     def templates(self) -> tuple[RecordKey, ...]:
         """Those that records of templates may be sealed with, the one that new ones are sealed with first. Reads only.
 

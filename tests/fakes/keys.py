@@ -19,10 +19,12 @@ class FakeKeys:
     Attributes:
         home: The computer: another one has other keys.
         lacks: Clusters of which this computer has no key, until one is made.
+        lost: How many keys of a cluster are gone for good.
     """
 
     home: str = "here"
     lacks: set[ClusterName] = field(default_factory=set)
+    lost: dict[str, int] = field(default_factory=dict)
 
     def find(self, cluster: ClusterName) -> RecordKey | None:
         return None if cluster in self.lacks else self._key(cluster)
@@ -31,6 +33,15 @@ class FakeKeys:
         self.lacks.discard(cluster)
         return self._key(cluster)
 
+    def locks(self, cluster: ClusterName) -> tuple[RecordKey, ...]:
+        own = self.find(cluster)
+        return (*((own,) if own else ()), *self.templates())
+
+    def lose(self, cluster: ClusterName) -> None:
+        """As where a cluster's key goes with its state: the next one is another."""
+        self.lacks.add(cluster)
+        self.lost[cluster] = self.lost.get(cluster, 0) + 1
+
     def templates(self) -> tuple[RecordKey, ...]:
         return (self.for_templates(),)
 
@@ -38,7 +49,7 @@ class FakeKeys:
         return self._key("templates")
 
     def _key(self, purpose: str) -> RecordKey:
-        return RecordKey(hashlib.sha256(f"{self.home}/{purpose}".encode()).digest())
+        return RecordKey(hashlib.sha256(f"{self.home}/{purpose}{'+' * self.lost.get(purpose, 0)}".encode()).digest())
 
 
 KEYS = FakeKeys()

@@ -68,7 +68,9 @@ class Proof:
         self._cloning = cloning
         self._guard = threading.Lock()
         self._members: dict[tuple[Vmid, str | None], str] = {}
-        self._evidence = Evidence(key=keys.find, is_our_clone=self._is_our_clone, resource_pool=pools.get)
+        self._evidence = Evidence(
+            key=keys.find, lock_keys=keys.locks, is_our_clone=self._is_our_clone, resource_pool=pools.get
+        )
 
     def of(self, vm: VmRecord) -> VmRecord:
         """The VM with what is to be said against its record; its resource pool is known, or not asked for."""

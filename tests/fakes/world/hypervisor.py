@@ -94,6 +94,7 @@ class FakeHypervisor:
         """A VM, its record checked."""
         evidence = Evidence(
             key=self.world.keys.find,
+            lock_keys=self.world.keys.locks,
             is_our_clone=lambda _vm: vm.our_clone and not vm.boots,
             resource_pool=self.world.pools.get,
         )

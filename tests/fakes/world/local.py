@@ -98,6 +98,8 @@ class FakeState:
         keys = [key for key in self.world.state if key[0] == cluster and key[1] not in keep]
         for key in keys:
             del self.world.state[key]
+        if not keep:  # what the cluster's records are sealed with goes with the rest
+            self.world.keys.lose(cluster)
         return bool(keys)
 
 

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bootstrap.errors import VmidTakenError
+from bootstrap.errors import HypervisorError, VmidTakenError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.seal import Bearer
 from bootstrap.planning.lock import LockRecord, marker_name, marker_tags, render_lock
@@ -72,6 +72,8 @@ class FakeMarkers:
             return True
 
     def remove(self, marker: Marker) -> None:
+        if self.world.markers_stay:
+            raise HypervisorError(f"cannot remove the VM {marker.vmid}")
         with self.world.lock:
             self.world.vms.pop(marker.vmid, None)
 

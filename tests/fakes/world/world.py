@@ -50,6 +50,7 @@ class World:
         no_ssh: Machines on which nothing listens on port 22.
         host_keys: Machine name to another host key than its own: somebody else answers there.
         made_with: Vmid to the host key that Proxmox VE made with the container.
+        markers_stay: Whether markers cannot be removed.
         tells_made_keys: Whether it tells them (the task is ours, and its log is still there).
         lets_anybody_in: Machine names whose SSH server asks for no authentication.
         starts_at_s: Machine name to when the k3s that starts there now is up, in the clock's seconds.
@@ -130,6 +131,7 @@ class World:
     host_keys: dict[str, str] = field(default_factory=dict)
     made_with: dict[Vmid, str] = field(default_factory=dict)
     tells_made_keys: bool = True
+    markers_stay: bool = False
     lets_anybody_in: set[str] = field(default_factory=set)
     starts_at_s: dict[str, float] = field(default_factory=dict)
     lease_ages_s: dict[str, float] = field(default_factory=dict)

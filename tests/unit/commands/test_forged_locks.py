@@ -135,3 +135,17 @@ def test_a_down_that_is_killed_before_it_gives_the_lock_back_can_be_run_again() 
     assert kept
     assert all(kept)
     assert not [key for key in world.state if key[0] == DEMO]
+
+
+def test_the_lock_of_a_down_that_is_killed_when_its_key_is_gone_is_believed() -> None:
+    """Seen with a kill just before the marker goes: a new key was made, and nobody could take the lock any more."""
+    world = built()
+    world.markers_stay = True
+    run_down(prepare_down(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert list(world.vms) == [LAST]
+    assert DEMO in world.keys.lacks
+    world.markers_stay = False
+    world.dead.add(world.ports.processes.this().mark)
+    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert LAST not in world.vms
+    assert prepare_up(SPEC, world.ports).empty
