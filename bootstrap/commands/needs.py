@@ -16,3 +16,13 @@ def check_artifacts(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
     """
     for step in steps_of(plan, FetchK3s):
         ports.artifacts.check(spec.k3s, version=step.version, arch=step.arch)
+
+
+def check_artifact_directory(plan: Plan, spec: ClusterSpec, ports: Ports) -> None:
+    """The same where releases come from a directory of the user's, which is looked at in an instant.
+
+    Raises:
+        ArtifactError: A file is missing or wrong; nothing was touched.
+    """
+    if spec.k3s.artifacts is not None:
+        check_artifacts(plan, spec, ports)

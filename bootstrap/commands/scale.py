@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.needs import check_artifact_directory
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.settings import with_settings
@@ -57,6 +58,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     if _installs(plan):  # else nobody asks what k3s there is: a release may be out of reach
         version = choose_version(wanted, ports, observed)
         plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
+        check_artifact_directory(plan, wanted, ports)
     noted = unfinished(settled(spec, observed), ports, observed)
     # What another command was about to do is no longer meant, even where nothing has to be undone.
     return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan

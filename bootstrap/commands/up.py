@@ -9,6 +9,7 @@ from pathlib import Path
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.liveness import with_units
+from bootstrap.commands.needs import check_artifact_directory
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import (
     finish_rebuild,
@@ -97,6 +98,7 @@ def prepare_up(
     # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
     migrates = rebuild is not None and rebuild.snapshot is not None
     plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore, migrates=migrates)
+    check_artifact_directory(plan, spec, ports)
     return with_notes(plan, said)
 
 
