@@ -55,6 +55,12 @@ class Member:
         return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.LEAVING
 
     @property
+    def whole(self) -> bool:
+        """Whether it has a VM that has been made, be that out of sight."""
+        made = self.vm is not None and self.vm.record is not None and self.vm.record.state is not RecordState.CLONING
+        return made or self.unseen is not None
+
+    @property
     def well(self) -> bool:
         """Whether it runs and is Ready, as far as can be seen."""
         return self.vm is not None and not self.vm.idle and self.kube_node is not None and self.kube_node.ready
@@ -93,14 +99,19 @@ def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Memb
 
 
 def staying(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
-    """The machines that count towards the pool's size, at most as many as that is, by number."""
+    """The machines that count towards the pool's size, at most as many as that is, by number.
+
+    Machines that are not whole are the first to be too many, then those with the highest numbers. Whether a machine
+    runs, is Ready or cordoned does not count: it changes by the hour, and what `status` calls too many must not.
+    """
     candidates = [member for member in members(spec, pool, observed) if not member.leaving]
-    going = {member.name for member in victims(candidates, len(candidates) - pool.count)}
-    return tuple(member for member in candidates if member.name not in going)
+    by_worth = sorted(candidates, key=lambda member: (not member.whole, ordinal_of(member.name)))
+    stay = {member.name for member in by_worth[: pool.count]}
+    return tuple(member for member in candidates if member.name in stay)
 
 
-def victims(candidates: Sequence[Member], number: int) -> tuple[Member, ...]:
-    """Which machines go when `number` of them have to: the first is the first to go.
+def worst_first(candidates: Sequence[Member], number: int) -> tuple[Member, ...]:
+    """The order in which machines are replaced: at most `number` of them, the first to be replaced first.
 
     Those without a VM, then those that are not well, then cordoned ones; of the others always one from the Proxmox node
     that has most of them, so that the rest stays spread, and there the newest.

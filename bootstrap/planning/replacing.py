@@ -33,7 +33,7 @@ from bootstrap.planning.leaving import (
 from bootstrap.planning.lock import check_lock_place
 from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
-from bootstrap.planning.members import Member, members, victims
+from bootstrap.planning.members import Member, members, worst_first
 from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.placement import Placement
 from bootstrap.planning.plan import Gate, Lane, Plan
@@ -190,7 +190,7 @@ def _targets(
         chosen = [member for member in there if member.leaving or _is_begun(member, wish)]
         if not chosen and not _unfinished(pool, there):
             chosen = [member for member in there if member.unseen is None]
-    ordered = victims(chosen, len(chosen))
+    ordered = worst_first(chosen, len(chosen))
     if pool.role is not Role.CONTROL_PLANE:
         return ordered, ()
     staying = [m for m in there if m.well and m not in ordered]

@@ -30,18 +30,21 @@ def built(spec: ClusterSpec = SPEC) -> World:
 
 
 def test_a_machine_that_was_not_shown_to_go_stays_when_the_choice_changes() -> None:
-    """The newest was shown; then another one is cordoned, and would be the one to go."""
+    """The last one was shown; then somebody adds one more, which would go, too."""
     world = built()
     plan = prepare_scale(SPEC, world.ports, TWO)
     shown = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
     assert shown == ["demo-workers-3"]
-    other = MachineName("demo-workers-1")
-    world.kube_nodes[other] = replace(world.kube_nodes[other], unschedulable=True)
+    other = MachineName("demo-workers-4")
+    more = ScaleWish(counts={PoolName("workers"): 4})
+    grown = prepare_scale(SPEC, world.ports, more)
+    run_scale(grown, SPEC, world.ports, more, sink=lambda _event: None, options=RunOptions())
+    world.journal.clear()
     with pytest.raises(HomelabError, match="nothing was removed") as refused:
         run_scale(plan, SPEC, world.ports, TWO, sink=lambda _event: None, options=RunOptions())
     assert other in refused.value.details
     assert not [call for call in world.journal if call.split()[0] in ("destroy", "stop", "delete", "configure")]
-    assert len(world.kube_nodes) == 4
+    assert len(world.kube_nodes) == 5
 
 
 def test_fewer_losses_than_shown_are_no_reason_to_refuse() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
-from bootstrap.planning.members import members, names, staying, victims
+from bootstrap.planning.members import members, names, ordinal_of, staying, worst_first
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, workers
 
@@ -58,19 +58,49 @@ def test_nothing_goes_while_there_are_too_few(case: tuple[NodePool, Observed]) -
 
 
 @given(pools(), st.integers(0, 9))
-def test_no_machine_that_is_well_goes_before_one_that_is_not(case: tuple[NodePool, Observed], number: int) -> None:
+def test_no_machine_that_is_well_is_replaced_before_one_that_is_not(case: tuple[NodePool, Observed], number: int) -> None:
     pool, observed = case
     there = members(SPEC, pool, observed)
-    going = victims(there, number)
+    going = worst_first(there, number)
     assert len(going) == min(number, len(there))
     if any(member.well for member in going):
         assert all(member.well for member in there if member not in going)
 
 
-def test_of_machines_that_are_well_the_newest_on_the_fullest_proxmox_node_goes() -> None:
+def test_of_machines_that_are_well_the_newest_on_the_fullest_proxmox_node_is_replaced_first() -> None:
     observed = seen(vm(POOL, 1), vm(POOL, 2), vm(POOL, 3, on="pve2"), pve_nodes=2)
-    going = victims(members(SPEC, POOL, observed), 2)
+    going = worst_first(members(SPEC, POOL, observed), 2)
     assert [member.name for member in going] == ["demo-workers-2", "demo-workers-3"]
+
+
+@given(pools(), st.data())
+def test_which_machines_are_too_many_does_not_depend_on_which_are_off_not_ready_or_cordoned(
+    case: tuple[NodePool, Observed], data: st.DataObject
+) -> None:
+    """After `scale workers 2` on an inventory of 1, powering workers-1 off made that one the surplus."""
+    pool, observed = case
+    for_sure = {each.name for each in observed.vms}
+    other = replace(
+        observed,
+        vms=tuple(replace(each, running=data.draw(st.booleans())) for each in observed.vms),
+        kube_nodes=tuple(
+            replace(node, ready=data.draw(st.booleans()), unschedulable=data.draw(st.booleans()))
+            if node.name in for_sure
+            else node
+            for node in observed.kube_nodes or ()
+        ),
+    )
+    before = [member.name for member in staying(SPEC, pool, observed)]
+    assert [member.name for member in staying(SPEC, pool, other)] == before
+
+
+@given(pools())
+def test_of_machines_that_are_whole_the_highest_numbers_are_too_many(case: tuple[NodePool, Observed]) -> None:
+    pool, observed = case
+    stay = staying(SPEC, pool, observed)
+    going = [m for m in members(SPEC, pool, observed) if not m.leaving and m not in stay]
+    whole = [ordinal_of(member.name) for member in going if member.whole]
+    assert not whole or all(member.whole and ordinal_of(member.name) < min(whole) for member in stay)
 
 
 def test_a_lost_machine_comes_back_under_its_name() -> None:
