@@ -112,11 +112,14 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
 
 
 def question(plan: Plan) -> Question | None:
-    """What is asked before machines go; nothing where none does."""
+    """What is asked before machines go, or the datastore becomes another one; nothing where neither happens."""
+    from bootstrap.planning.scale import what_etcd_means
+
     leaving = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
-    if not leaving:
-        return None
-    return Question(f"This drains and removes {tables.counted(len(leaving), 'machine')} for good.")
+    removes = f"This drains and removes {tables.counted(len(leaving), 'machine')} for good." if leaving else ""
+    moves = what_etcd_means(plan)
+    text = " ".join(filter(None, (removes, f"{moves[0].upper()}{moves[1:]}." if moves else "")))
+    return Question(text) if text else None
 
 
 def closing(ended: Ended) -> str:

@@ -14,7 +14,7 @@ from bootstrap.planning.access import needed_server
 from bootstrap.planning.bare import bare_plan
 from bootstrap.planning.drift import older_inventory_notes
 from bootstrap.planning.foreign import strangers_notes
-from bootstrap.planning.keeping_steps import Reclaim
+from bootstrap.planning.keeping_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.leaving import (
     DrainRules,
     check_quorum,
@@ -30,7 +30,7 @@ from bootstrap.planning.machines import Standing, needs_work, standings
 from bootstrap.planning.making import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.members import Member, members, staying
 from bootstrap.planning.out_of_sight import Sight, require_sight, stood_in_for
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.up import arrival_lanes
 
 
@@ -114,7 +114,22 @@ def plan_scale(
         *(_reclaim_lane(name) for name in reclaimed),
         *_departures(going, rules),
     )
-    return bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *also))
+    plan = bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *also))
+    moves = what_etcd_means(plan)
+    return replace(plan, notes=(moves, *plan.notes)) if moves else plan
+
+
+def what_etcd_means(plan: Plan) -> str:
+    """What the move of a single server's data to etcd means for the user; empty for a plan without one."""
+    moved = steps_of(plan, MigrateToEtcd)
+    if not moved:
+        return ""
+    servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action != "destroy" for each in plan.machines)
+    return (
+        f"the datastore of {plan.cluster} moves from SQLite to etcd: k3s on {moved[0].machine.name} restarts, and the "
+        f"API is away meanwhile; {servers // 2 + 1} of the {servers} servers have to run from then on; there is no way "
+        "back to SQLite but restoring a backup into a new cluster (`homelab-k8s backup` first)"
+    )
 
 
 def _check_sight(

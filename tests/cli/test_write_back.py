@@ -88,8 +88,23 @@ def test_a_pool_of_another_name_and_the_control_plane_are_written_where_they_are
     file.write_text(text)
     assert run("scale", "gpu", "1").exit_code == 0
     assert file.read_text() == text.replace("gpu: {count: 0}", "gpu: {count: 1}")
-    assert run("scale", "control-plane", "3").exit_code == 0
+    assert run("scale", "control-plane", "3", "--yes").exit_code == 0
     assert "control_plane: {count: 3}" in file.read_text()
+
+
+def test_the_move_to_etcd_is_asked_about_with_what_it_means(run: Run, world: World, file: Path) -> None:
+    means = "datastore of demo moves from SQLite to etcd: k3s on demo-cp-1 restarts"
+    refused = run("scale", "control-plane", "3")
+    assert refused.exit_code == 2
+    assert means in " ".join(refused.stderr.split())
+    assert "2 of the 3 servers have to run" in " ".join(refused.stderr.split())
+    assert world.journal == []
+    assert file.read_text() == INVENTORY
+    dry = run("scale", "control-plane", "3", "--dry-run")
+    assert dry.exit_code == 0
+    assert means in " ".join(dry.stdout.split())
+    assert run("scale", "control-plane", "3", "--yes").exit_code == 0
+    assert run("scale", "workers", "2").exit_code == 0, "more workers need no question"
 
 
 def test_as_json_stdout_is_the_document_alone(run: Run, file: Path) -> None:
