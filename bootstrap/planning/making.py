@@ -212,9 +212,10 @@ def fetch_lane(making: Making, work: Sequence[Standing], version: str) -> Lane:
     return Lane(name="k3s", steps=steps)
 
 
-def kubeconfig_lane(spec: ClusterSpec) -> Lane:
-    """Have the kubeconfig written once there is access."""
-    return Lane(name="kubeconfig", steps=(LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE,)),))
+def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:
+    """Have the kubeconfig written once there is access, and whatever else it needs, such as the VIP."""
+    step = LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE, *after))
+    return Lane(name="kubeconfig", steps=(step,))
 
 
 def arrival_lane(

@@ -112,7 +112,7 @@ def plan_up(
     rollout = replace(rollout, after=repaired, agents_after=_vip_gates(arrivals))
     lanes = (
         fetch_lane(making, work, version),
-        kubeconfig_lane(spec),
+        kubeconfig_lane(spec, after=rollout.agents_after),
         *rollout.lanes(arrivals),
         *farewells.lanes,
     )
@@ -154,9 +154,13 @@ def _lanes_without_work(
     if server is None or not (going or rollout.turns or vip.first):
         return farewells.lanes
     restarts = bool(rollout.turns or vip.first)
-    lanes = (access_lane(spec, server, further=vip.first), *vip.lanes)
-    rollout = replace(rollout, agents_after=_vip_gates(lanes))
-    return (*((kubeconfig_lane(spec),) if restarts else ()), *rollout.lanes(lanes), *farewells.lanes)
+    gates = (VIP_UP,) if vip.first else ()
+    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(spec, server), *vip.lanes))
+    # Certificates come first: nobody may reach a server by an address that its certificate is not for.
+    served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
+    access = replace(access, steps=(*access.steps, *served))
+    kubeconfig = (kubeconfig_lane(spec, after=gates),) if restarts else ()
+    return (*kubeconfig, access, *rest, *farewells.lanes)
 
 
 def _reason(standing: Standing, observed: Observed) -> str:
