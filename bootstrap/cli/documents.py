@@ -206,6 +206,7 @@ def down_document(plan: Plan, report: Report | None) -> Document:
         "changed": report is not None and any(step.changed for step in report.steps),
         "removed": [machine.spec.name for machine in plan.machines],
         "left": list(plan.unreached),
+        "foreign": plan.foreign,
         **_times(report),
     }
 

@@ -64,7 +64,14 @@ def _closing(ended: Ended) -> str:
     if report is None:
         if plan.unreached:
             return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
+        if plan.foreign:
+            return (
+                f"{plan.cluster}: nothing was removed; {tables.counted(plan.foreign, 'foreign VM')} left: "
+                f"where they are yours, `homelab-k8s adopt {plan.cluster}`, then `homelab-k8s down`"
+            )
         return f"{plan.cluster}: nothing is there; nothing to do"
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
     left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
+    if plan.foreign:
+        left += f"; {tables.counted(plan.foreign, 'foreign VM')} left: `homelab-k8s adopt {plan.cluster}`"
     return f"{plan.cluster}: {_what(plan)} removed in {tables.seconds(report.took_s)}{phases}{left}"

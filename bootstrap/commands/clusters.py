@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import is_ours
+from bootstrap.model.record import is_ours, lacks_only_a_signature
 from bootstrap.planning.lock import is_marker, looks_like_marker
 from bootstrap.planning.machines import passed_over
 from bootstrap.ports import Ports
@@ -28,8 +28,8 @@ class ClusterSummary:
         control_plane, workers: How many machines; those on their way out count until they are gone.
         running: How many of them run.
         out_of_sight: VMs tagged as its machines on Proxmox nodes that cannot be asked; nothing else is known of them.
-        vmids: The lowest and the highest vmid seen, or None without machines.
-        pve_nodes: Where its machines are.
+        vmids: The lowest and the highest vmid of its machines, those out of sight among them; None without any.
+        pve_nodes: Where these are.
         foreign: VMs that say they are its machines and are not signed with a key of it that this computer has.
         at_work: Whether somebody works on it now.
         known: Whether this computer has anything of it.
@@ -57,7 +57,7 @@ class ClusterSummary:
 def all_clusters(ports: Ports) -> tuple[ClusterSummary, ...]:
     """The clusters with machines in Proxmox VE, and those with items in the state directory. Reads only.
 
-    A machine that is half-made has no tag yet, and is not seen.
+    Only what carries our tag is read: a machine that is half-made, or whose tag somebody has removed, is not seen.
     """
     vms: defaultdict[ClusterName, list[VmRecord]] = defaultdict(list)
     known = ports.state.clusters()
@@ -77,7 +77,8 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
     """Whose VM it is; a copy that somebody made of a machine is nobody's."""
     if vm.record is not None:
         # What only lacks the signature is told as foreign: a cluster's of another computer, or nobody's.
-        return vm.record.cluster if is_ours(replace(vm, doubt=""), vm.record.cluster) else None
+        cluster = vm.record.cluster
+        return cluster if is_ours(vm, cluster) or lacks_only_a_signature(vm, cluster) else None
     # Of a marker, and on a Proxmox node that cannot be asked, tags are all there is: ours, and the cluster's name.
     tags = [ClusterName(tag) for tag in vm.tags - {OWNER_TAG} if re.fullmatch(CLUSTER_NAME_FORM, tag)]
     if not vm.name:  # not told any more: a cluster that is known, else the only one that it can be
@@ -89,7 +90,8 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
     machines = [vm for vm in vms if is_ours(vm, name)]
     roles = [vm.record.role for vm in machines if vm.record is not None]
     markers = [vm for vm in vms if looks_like_marker(vm)]
-    vmids = [vm.vmid for vm in vms if vm not in markers]
+    own = [vm for vm in vms if vm not in markers and (vm.record is None or is_ours(vm, name))]
+    vmids = [vm.vmid for vm in own]
     return ClusterSummary(
         name=name,
         control_plane=roles.count(Role.CONTROL_PLANE),
@@ -97,7 +99,7 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
         running=sum(vm.running for vm in machines),
         out_of_sight=sum(vm.record is None and vm not in markers for vm in vms),
         vmids=(min(vmids), max(vmids)) if vmids else None,
-        pve_nodes=tuple(sorted({vm.pve_node for vm in vms if vm not in markers})),
+        pve_nodes=tuple(sorted({vm.pve_node for vm in own})),
         foreign=sum(vm.record is not None and not is_ours(vm, name) for vm in vms),
         at_work=any(map(is_marker, markers)),
         known=name in known,

@@ -34,6 +34,7 @@ from bootstrap.planning.keeping_steps import (
     Reclaim,
     RejoinServer,
     RenewToken,
+    RestoreMarks,
     RestoreSnapshot,
     RetireServer,
     RotateToken,
@@ -122,6 +123,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
     match step:
         case AdoptVm():
             return adopting_steps.adopt_vm(step, lane, context)
+        case RestoreMarks():
+            return vm_steps.restore_marks(step, lane, context)
         case MarkLeaving():
             return leaving_steps.mark_leaving(step, lane, context)
         case Reclaim():

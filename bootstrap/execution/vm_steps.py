@@ -23,7 +23,9 @@ from bootstrap.model.observed import OWNER_TAG, VmRecord, container_identity, ha
 from bootstrap.model.record import identity_of, is_ours, owner_tags, render_record
 from bootstrap.model.seal import RecordKey
 from bootstrap.planning.container_settings import container_settings
+from bootstrap.planning.keeping_steps import RestoreMarks
 from bootstrap.planning.machines import why_stranger
+from bootstrap.planning.marks import lost_marks, marks_to_restore
 from bootstrap.planning.plan import VmPlace
 from bootstrap.planning.steps import CloneVm, ConfigureVm, CreateContainer, DestroyVm, StartVm, StopVm
 from bootstrap.planning.vm_settings import vm_settings
@@ -47,7 +49,7 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
             _finish(step, vm, context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {vm.pve_node}")
-        if is_ours(there, context.spec.name) and there.name == step.machine.name:
+        if is_ours(there, context.spec.name) and there.record and there.record.machine == step.machine.name:
             vm = _settle(step, vmid, lane, context)
             _finish(step, vm, context)
             return Done(changed=False, note=f"vmid {vmid} on {vm.pve_node}, made by an earlier run")
@@ -234,6 +236,16 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
     return Done()
 
 
+def restore_marks(step: RestoreMarks, _lane: str, context: RunContext) -> Done:
+    """Have the VM's name and tags as its record says, whoever has changed them."""
+    vm = owned_vm(step.machine, context)
+    settings = marks_to_restore(vm)
+    if not settings:
+        return Done(changed=False)
+    context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
+    return Done(note=f"vmid {vm.vmid} {lost_marks(vm)}")
+
+
 def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
     """Have the VM running."""
     vm = owned_vm(step.machine, context)
@@ -309,8 +321,8 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
     why = ""
     if not is_ours(vm, context.spec.name):
         why = why_stranger(vm)
-    elif vm.name != place.machine:
-        why = f"it is {vm.name} now"
+    elif vm.record is not None and vm.record.machine != place.machine:
+        why = f"it is {vm.record.machine} now"
     elif vm.identity != place.identity:
         what = "SMBIOS UUID" if vm.kind is MachineKind.VM else "identity"
         why = f"its {what} is {vm.identity}, not {place.identity}: another one took the vmid"

@@ -11,6 +11,7 @@ Proxmox keeps descriptions but for trailing newlines (PVE 8.4, observed); a user
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import HypervisorError, UnreadableError
@@ -160,11 +161,23 @@ def identity_of(vm: VmRecord) -> str:
 def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM is a machine of this cluster, beyond doubt.
 
-    The record must be authentic (`planning.proof`), name this cluster, this VM's name and this very vmid (a copy
-    somebody made of our VM has our description and tags, but another vmid), and the tag must be there, unless the VM
-    is still as the clone request left it (a clone request takes no tags) and so has never been started by us.
+    The record decides: it must be authentic (`planning.proof`) and name this cluster and this very vmid (a copy
+    somebody made of our VM has our description and tags, but another vmid). The name and the tags that Proxmox VE shows
+    do not: whoever changes them does not make another machine of it. One that is half-made and was started without our
+    tag is no longer as we left it, and is not ours.
     """
     record = vm.record
-    if vm.doubt or record is None or record.cluster != cluster or record.vmid != vm.vmid or record.machine != vm.name:
+    if vm.doubt or record is None or record.cluster != cluster or record.vmid != vm.vmid:
         return False
-    return has_tag(vm, OWNER_TAG) or (record.state is RecordState.CLONING and not vm.running)
+    return record.state is not RecordState.CLONING or has_tag(vm, OWNER_TAG) or not vm.running
+
+
+def lacks_only_a_signature(vm: VmRecord, cluster: ClusterName) -> bool:
+    """Whether a VM would be a machine of this cluster if its record were signed.
+
+    Without a signature, name and tag have to be as we leave them: anybody can write such a record.
+    """
+    record = vm.record
+    if record is None or record.machine != vm.name or not is_ours(replace(vm, doubt=""), cluster):
+        return False
+    return has_tag(vm, OWNER_TAG) or record.state is RecordState.CLONING

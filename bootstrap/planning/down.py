@@ -11,7 +11,7 @@ from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.record import is_ours
 from bootstrap.planning.drift import unfinished_notes
-from bootstrap.planning.foreign import all_foreign, strangers_notes
+from bootstrap.planning.foreign import all_foreign, claims, namesake_notes, strangers_notes
 from bootstrap.planning.lock import marker_of
 from bootstrap.planning.machines import machine_of
 from bootstrap.planning.maintenance import removal_reason
@@ -51,8 +51,14 @@ def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Pla
         cluster=spec.name,
         machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
         lanes=tuple(lanes),
-        notes=(*left, *strangers_notes(spec, observed), *unfinished_notes(spec, observed)),
+        notes=(
+            *left,
+            *strangers_notes(spec, observed),
+            *namesake_notes(spec, observed),
+            *unfinished_notes(spec, observed),
+        ),
         unreached=left,
+        foreign=len(claims(spec, observed)),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,
         marked=marked,

@@ -11,7 +11,7 @@ from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.foreign import strangers_notes
 from bootstrap.planning.machines import Standing, surplus
-from bootstrap.planning.out_of_sight import stood_in_for
+from bootstrap.planning.out_of_sight import Sight, stood_in_for
 from bootstrap.planning.versions import K3sVersion, parse_version
 
 
@@ -112,14 +112,14 @@ def _cordoned(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
         for vm in observed.vms
         if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, spec.name)
     }
-    for node in observed.kube_nodes or ():
+    for node in _own_nodes(spec, observed):
         if node.unschedulable and node.name not in leaving:
             yield f"{node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {node.name}`"
 
 
 def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     """Releases other than the inventory's, and several at once, as an upgrade that was cut off leaves them."""
-    running = _running(observed)
+    running = _running(spec, observed)
     if not running:
         return
     told = ", ".join(str(version) for version in running)
@@ -138,7 +138,7 @@ def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
 
 def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     """That the inventory states an older release than what runs, and what new machines get."""
-    running, wanted = _running(observed), _parsed(spec.k3s.version)
+    running, wanted = _running(spec, observed), _parsed(spec.k3s.version)
     if running and wanted is not None and wanted < running[-1]:
         told = ", ".join(str(version) for version in running)
         yield (
@@ -147,9 +147,16 @@ def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str
         )
 
 
-def _running(observed: Observed) -> tuple[K3sVersion, ...]:
+def _own_nodes(spec: ClusterSpec, observed: Observed) -> tuple[KubeNode, ...]:
+    """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    ours |= set(Sight.of(spec, observed).named)
+    return tuple(node for node in observed.kube_nodes or () if node.name in ours)
+
+
+def _running(spec: ClusterSpec, observed: Observed) -> tuple[K3sVersion, ...]:
     """The releases that run, the oldest first."""
-    found = {_parsed(node.version) for node in observed.kube_nodes or ()}
+    found = {_parsed(node.version) for node in _own_nodes(spec, observed)}
     return tuple(sorted(version for version in found if version is not None))
 
 

@@ -64,11 +64,11 @@ def plan_farewells(spec: ClusterSpec, observed: Observed) -> Farewells:
 
 
 def _is_back(vm: VmRecord, succeeded: frozenset[Replaced]) -> bool:
-    return any((old.machine, old.vmid) == (vm.name, vm.vmid) for old in succeeded)
+    return any(vm.record and (old.machine, old.vmid) == (vm.record.machine, vm.vmid) for old in succeeded)
 
 
 def _member(vm: VmRecord, kube_nodes: dict[MachineName, KubeNode]) -> Member:
-    name = MachineName(vm.name)
+    name = vm.record.machine if vm.record else MachineName(vm.name)
     return Member(name=name, vm=vm, kube_node=kube_nodes.get(name))
 
 
@@ -85,7 +85,7 @@ def _dead_lane(node: KubeNode) -> Lane:
 
 def _returned_lane(vm: VmRecord, *, serves: bool) -> Lane:
     """Its power goes first: its k3s would register a node that is deleted before."""
-    name = MachineName(vm.name)
+    name = vm.record.machine if vm.record else MachineName(vm.name)
     is_server = vm.record is not None and vm.record.role is Role.CONTROL_PLANE
     delete = LaneStep(step=DeleteKubeNode(machine=name, server=is_server), needs=(API_REACHABLE,))
     return Lane(

@@ -14,13 +14,14 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.model.record import is_ours
+from bootstrap.model.record import is_ours, lacks_only_a_signature
 from bootstrap.model.words import count
 from bootstrap.planning.keeping_steps import AdoptVm
-from bootstrap.planning.machines import machine_of, passed_over, strangers, why_stranger
+from bootstrap.planning.machines import machine_of, namesakes, passed_over, strangers, why_stranger
 from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.proof import NOT_IN_POOL
 from bootstrap.planning.recipes import TemplateVm
+from bootstrap.planning.successors import pool_of
 from bootstrap.planning.template_steps import AdoptTemplate
 
 _HOUR_S, _DAY_S = 3600, 86400
@@ -33,7 +34,7 @@ def claims(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
 
 def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
     """Whether a VM would be a machine of the cluster if it were signed."""
-    return vm.doubt not in ("", NOT_IN_POOL) and is_ours(replace(vm, doubt=""), spec.name)
+    return vm.doubt not in ("", NOT_IN_POOL) and lacks_only_a_signature(vm, spec.name)
 
 
 def all_foreign(spec: ClusterSpec, observed: Observed) -> bool:
@@ -75,13 +76,24 @@ def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     Those to adopt share one.
     """
     looking = strangers(spec, observed)
-    odd = [vm for vm in observed.vms if vm.problem and vm not in looking]
+    odd = [vm for vm in observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, spec)]
     return (
         *claim_notes(spec, observed),
         *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, spec)),
         *map(passed_over, odd),
         *(f"passed over: {line}" for line in observed.passed_over),
     )
+
+
+def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
+    """Whether a VM that cannot be read, or whose record cannot, may be a machine of the cluster."""
+    called = not vm.name or pool_of(spec, MachineName(vm.name)) is not None
+    return vm.vmid in spec.placement.vmids or spec.name in vm.tags or called
+
+
+def namesake_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each VM that is somebody's and is called as a machine of ours would be."""
+    return tuple(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in namesakes(spec, observed))
 
 
 def plan_adopt(
@@ -135,6 +147,7 @@ def plan_adopt(
                 for vm in strangers(spec, observed)
                 if not is_claim(vm, spec)
             ),
+            *namesake_notes(spec, observed),
         ),
         reserved_vmids=observed.used_vmids,
         vmids=spec.placement.vmids,

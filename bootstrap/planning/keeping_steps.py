@@ -24,6 +24,15 @@ class MarkLeaving:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RestoreMarks:
+    """Have the VM's name and tags in Proxmox VE as the machine's record says."""
+
+    phase: ClassVar[str] = "mark"
+    title: ClassVar[str] = "put name and tags back"
+    machine: MachineName
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reclaim:
     """Have a machine that was on its way out back in service: its record, and pods may come to it again."""
 
@@ -297,6 +306,7 @@ class AdoptVm:
 KeepingStep = (
     AdoptVm
     | MarkLeaving
+    | RestoreMarks
     | Reclaim
     | Drain
     | Uncordon

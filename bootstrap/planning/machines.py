@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
-from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
+from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord, has_tag
 from bootstrap.model.record import is_ours
-from bootstrap.planning.lock import is_marker
+from bootstrap.planning.lock import is_marker, marker_name
 from bootstrap.planning.macs import wanted_mac
 from bootstrap.planning.members import members, names, staying
 from bootstrap.planning.out_of_sight import Sight
 from bootstrap.planning.ranges import with_addresses, with_storage_addresses
-from bootstrap.planning.successors import with_successors
+from bootstrap.planning.successors import pool_of, with_successors
 from bootstrap.planning.twins import twins
 from bootstrap.planning.zones import with_topology
 
@@ -239,14 +239,25 @@ def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
 
 
 def strangers(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
-    """VMs that look like ours (by name or record) and yet are not; those merely in our vmid range do not count."""
-    prefix = f"{spec.name}-"
+    """VMs that say they are the cluster's, machines or its marker, and are not.
+
+    Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.
+    """
     return tuple(
         vm
         for vm in observed.vms
         if not is_ours(vm, spec.name)
         and not is_marker(vm)
-        and (vm.name.startswith(prefix) or (vm.record is not None and vm.record.cluster == spec.name))
+        and (vm.name == marker_name(spec.name) if vm.record is None else vm.record.cluster == spec.name)
+    )
+
+
+def namesakes(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """VMs without a record that are called as machines of the cluster's pools are: somebody's, and no trouble."""
+    return tuple(
+        vm
+        for vm in observed.vms
+        if vm.record is None and not vm.problem and pool_of(spec, MachineName(vm.name)) is not None
     )
 
 
@@ -257,13 +268,15 @@ def why_stranger(vm: VmRecord) -> str:
         return vm.problem or vm.doubt or "it has no record of ours"
     if record.vmid != vm.vmid:
         return f"its record is of vmid {record.vmid}: somebody's copy"
-    if record.machine != vm.name:
-        return f"its record is of {record.machine}: somebody renamed it"
+    if vm.doubt and record.machine != vm.name:
+        return f"its record is of {record.machine}, and {vm.doubt.removeprefix('its record ')}"
+    if vm.doubt and not has_tag(vm, OWNER_TAG):
+        return f"{vm.doubt}, and it has no homelab-k8s tag"
     if vm.doubt:
         return vm.doubt
-    if not record.cluster or not vm.name.startswith(f"{record.cluster}-"):
-        return f"it belongs to the cluster {record.cluster}"
-    return "its homelab-k8s tag was removed"
+    if record.state is RecordState.CLONING:
+        return "it is half-made, and somebody has started it"
+    return f"it belongs to the cluster {record.cluster}"
 
 
 def passed_over(vm: VmRecord) -> str:

@@ -8,7 +8,7 @@ docs/adr/0008-machines-out-of-sight.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import HomelabError, PreflightError, few_lines
@@ -23,12 +23,13 @@ from bootstrap.planning.lock import lock_vmid, marker_name
 def may_be_ours(vm: UnseenVm, cluster: ClusterName, vmids: VmidRange) -> bool:
     """Whether a VM out of sight may be a machine of this cluster; its marker is none.
 
-    Every machine carries the tag of its cluster; where that was taken off, name and vmid have to tell.
+    Every machine carries our tag and its cluster's; where these were taken off, name and vmid have to tell. One that
+    has both and another name was renamed.
     """
     if vm.name == marker_name(cluster) or vm.vmid == lock_vmid(vmids):
         return False
     if vm.name and not vm.name.startswith(f"{cluster}-"):
-        return False
+        return {OWNER_TAG, cluster} <= vm.tags
     if cluster in vm.tags:
         return True
     others = vm.tags - {OWNER_TAG}
@@ -62,7 +63,8 @@ class Sight:
             return cls(vms=(), named={}, unnamed=(), addresses={}, blind=False)
         succeeded = {*stood_in_for(spec, observed), *observed.given_up}
         vms = tuple(
-            vm
+            # The name that somebody has given it tells nothing of which machine it is.
+            vm if vm.name.startswith(f"{spec.name}-") else replace(vm, name="")
             for vm in observed.out_of_sight
             if may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
         )

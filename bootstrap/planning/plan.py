@@ -96,6 +96,7 @@ class Plan:
         vmids: Where to look for another one.
         follows: Plans for afterwards, as far as they can be foreseen; they are made anew then.
         unreached: What the command would have to act on and cannot, a line each: it ends with that as its error.
+        foreign: How many VMs say that they are the cluster's machines, and are left alone since they are not signed.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
             even where nothing else is to be done.
     """
@@ -107,6 +108,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     reserved_vmids: frozenset[Vmid] = frozenset()
     vmids: VmidRange
+    foreign: int = 0
     marked: bool = False
     follows: tuple[Plan, ...] = ()
     unreached: tuple[str, ...] = ()

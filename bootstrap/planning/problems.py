@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from bootstrap.model.cluster import ClusterSpec
@@ -12,6 +13,7 @@ from bootstrap.planning.claims import claim_lines
 from bootstrap.planning.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.foreign import all_foreign
 from bootstrap.planning.machines import Standing, needs_work
+from bootstrap.planning.marks import mark_notes
 from bootstrap.planning.out_of_sight import Sight, lines, stood_in_for
 from bootstrap.planning.settings_drift import drifts
 from bootstrap.planning.settings_notes import notes_on_settings
@@ -38,6 +40,7 @@ def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing
         *_unasked(spec, observed),
         *_vip(spec, observed),
         *_orphans(spec, observed),
+        *mark_notes(wanted),
         *notes_on_settings(spec, observed, wanted),
         *notes_on_drift(spec, observed, wanted),
         *unfinished_notes(spec, observed),
@@ -105,11 +108,17 @@ def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
 
 
 def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    """Kubernetes nodes without a machine of ours; none that may be one out of sight, or is to be deleted by `up`."""
+    """Kubernetes nodes that machines of ours have left behind; none that may be one out of sight, or that `up` deletes.
+
+    A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
+    """
+    called = re.compile(rf"{re.escape(spec.name)}-.+-[1-9][0-9]*")
     ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     sight = Sight.of(spec, observed)
     known = ours | set(sight.named) | {old.machine for old in stood_in_for(spec, observed)}
     for node in observed.kube_nodes or ():
+        if node.ready or not called.fullmatch(node.name):
+            continue
         if node.name not in known and not (sight.unnamed and pool_of(spec, node.name)):
             yield (
                 f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "

@@ -51,7 +51,8 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
         return UNSEALED
     if key is None:
         return NO_KEY
-    bearer = Bearer(vmid=vm.vmid, name=vm.name, identity=vm.identity or "")
+    # vmid and identity say which VM it is. Its name is the one that the record gives it: somebody may have renamed it.
+    bearer = Bearer(vmid=vm.vmid, name=record.machine, identity=vm.identity or "")
     if vm.identity and key.fits(RecordKind.MACHINE, vm.description, mark=MARK, bearer=bearer):
         return _outside(vm, evidence)
     unnamed = Bearer(vmid=vm.vmid, name=vm.name, identity="")

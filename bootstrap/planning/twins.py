@@ -24,7 +24,8 @@ def twin_lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     """The one sentence on each machine that has several VMs: every command says it."""
     return tuple(
         f"{name} is there {_times(len(vms))}, as {' and '.join(f'vmid {vm.vmid} on {vm.pve_node}' for vm in vms)}: "
-        "nothing is done about it; keep one, and stop and remove the other in Proxmox, or take its homelab-k8s tag off"
+        "nothing is done about it; keep one, and stop and remove the other in Proxmox, or take the line "
+        "homelab-k8s-record out of its notes"
         for name, vms in twins(spec, observed).items()
     )
 
@@ -48,7 +49,8 @@ def check_twins(spec: ClusterSpec, observed: Observed, names: frozenset[str] | N
         details=few_lines(
             [f"{name}: vmid {vm.vmid} on {vm.pve_node}" for name, vms in found.items() for vm in vms],
         ),
-        resolution="keep one, and stop and remove the other in Proxmox, or take its homelab-k8s tag off; "
+        resolution="keep one, and stop and remove the other in Proxmox, or take the line "
+        "homelab-k8s-record out of its notes; "
         "`homelab-k8s down` removes all of them",
     )
 

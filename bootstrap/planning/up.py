@@ -34,6 +34,7 @@ from bootstrap.planning.making import (
     kubeconfig_lane,
     ready,
 )
+from bootstrap.planning.marks import shown_restored, with_marks_restored
 from bootstrap.planning.out_of_sight import require_sight
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.settings_drift import Drift, drifts
@@ -78,16 +79,13 @@ def plan_up(
     farewells = plan_farewells(spec, observed)
     seen = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
     if not work:
-        if rollout.turns:
-            check_lock_place(spec, observed.vms)
-        return bare_plan(
-            "up",
-            spec,
-            observed,
-            machines=(*shown([*map(kept, seen)], rollout), *farewells.machines),
-            lanes=_lanes_without_work(spec, observed, all_standings, rollout, farewells),
-            notes=drift,
+        lanes = with_marks_restored(
+            _lanes_without_work(spec, observed, all_standings, rollout, farewells), all_standings
         )
+        if lanes:
+            check_lock_place(spec, observed.vms)
+        stay = shown_restored(shown([*map(kept, seen)], rollout), all_standings)
+        return bare_plan("up", spec, observed, machines=(*stay, *farewells.machines), lanes=lanes, notes=drift)
     moves = migrates and lacks_etcd(spec, observed)
     if not moves:
         check_datastore(spec, observed)
@@ -116,7 +114,8 @@ def plan_up(
         *rollout.lanes(arrivals),
         *farewells.lanes,
     )
-    machines = (*shown(planned, rollout), *farewells.machines)
+    machines = (*shown_restored(shown(planned, rollout), all_standings), *farewells.machines)
+    lanes = with_marks_restored(lanes, all_standings)
     return bare_plan("up", spec, observed, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
 
 

@@ -31,10 +31,12 @@ def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: 
     assert (status := run("status", *DEMO)).exit_code == 1
     assert "where they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
     down = run("down", *DEMO, "--yes")
-    assert (down.exit_code, down.stdout) == (0, "demo: nothing is there; nothing to do\n")
+    assert down.exit_code == 0
+    left = "demo: nothing was removed; 2 foreign VMs left: where they are yours, `homelab-k8s adopt demo`"
+    assert down.stdout.startswith(left)
     assert "where they are yours, `homelab-k8s adopt demo` takes them over" in down.stderr
     row = next(line.split() for line in run("clusters").stdout.splitlines() if line.startswith("demo"))
-    assert row[:6] == ["demo", "0", "0", "-,", "2", "foreign"]
+    assert row == ["demo", "0", "0", "-,", "2", "foreign", "-", "-", "here"]
     assert foreign.journal == []
     assert len(foreign.vms) == 2
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import is_ours, parse_record
+from bootstrap.model.record import is_ours, lacks_only_a_signature, parse_record
 from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")
@@ -69,19 +69,27 @@ def test_a_damaged_record_counts_as_none() -> None:
     assert parse_record("homelab-k8s-record: {}") is None
 
 
-def test_tag_and_record_make_a_vm_ours() -> None:
+def test_the_record_makes_a_vm_ours_whatever_its_name_and_tags_are() -> None:
     assert is_ours(OURS, DEMO)
+    assert is_ours(replace(OURS, name="nas", tags=frozenset()), DEMO)
 
 
 def test_a_copy_with_our_description_and_tags_is_not_ours() -> None:
     assert not is_ours(replace(OURS, vmid=Vmid(7002)), DEMO)
-    assert not is_ours(replace(OURS, name="Copy-of-VM-demo-workers-1"), DEMO)
 
 
-def test_a_vm_without_record_of_another_cluster_or_without_tag_is_not_ours() -> None:
+def test_a_vm_without_record_of_another_cluster_or_in_doubt_is_not_ours() -> None:
     assert not is_ours(replace(OURS, record=None), DEMO)
     assert not is_ours(OURS, ClusterName("other"))
-    assert not is_ours(replace(OURS, tags=frozenset()), DEMO)
+    assert not is_ours(replace(OURS, doubt="its record has no signature"), DEMO)
+
+
+def test_what_is_not_signed_claims_nothing_under_another_name_or_without_the_tag() -> None:
+    unsigned = replace(OURS, doubt="its record has no signature")
+    assert lacks_only_a_signature(unsigned, DEMO)
+    assert not lacks_only_a_signature(replace(unsigned, name="nas"), DEMO)
+    assert not lacks_only_a_signature(replace(unsigned, tags=frozenset()), DEMO)
+    assert not lacks_only_a_signature(unsigned, ClusterName("other"))
 
 
 def test_a_fresh_clone_is_ours_before_it_has_its_tag_but_not_once_it_runs() -> None:
@@ -116,4 +124,5 @@ def test_where_there_is_no_record_the_whole_text_is_written() -> None:
 
 def test_the_owner_tag_counts_in_any_case() -> None:
     """With `tag-style: case-sensitive=1` Proxmox keeps the case in which somebody has typed it."""
-    assert is_ours(replace(OURS, tags=frozenset({"Homelab-K8s"})), DEMO)
+    running = replace(OURS, record=replace(RECORD, state=RecordState.CLONING))
+    assert is_ours(replace(running, tags=frozenset({"Homelab-K8s"})), DEMO)

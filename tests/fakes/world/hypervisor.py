@@ -208,6 +208,8 @@ class FakeHypervisor:
             vm.settings.update({key: value for key, value in settings.items() if key != "delete"})
             vm.description = str(settings.get("description", vm.description))
             vm.tags = str(settings.get("tags", vm.tags))
+            if {"name", "hostname"} & settings.keys():
+                vm.shown = str(settings.get("name", settings.get("hostname")))
 
     def grow_disk(self, vmid: Vmid, *, pve_node: PveNodeName, disk: str, size_gib: int, warn: Warn) -> None:
         vm = self._vm(vmid, pve_node)

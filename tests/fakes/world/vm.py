@@ -23,6 +23,7 @@ class FakeVm:
         since_s: When its k3s process was started, by the world's clock.
         moved: By how much DHCP gives it another address than at first.
         our_clone: Whether a clone task of our own token's has made it.
+        shown: Another name that somebody has given it in Proxmox VE; what runs in it does not notice.
     """
 
     vmid: Vmid
@@ -55,6 +56,7 @@ class FakeVm:
     ha_managed: bool = False
     resource_pool: str | None = None
     our_clone: bool = False
+    shown: str = ""
 
     @property
     def drives(self) -> tuple[str, ...]:
@@ -93,7 +95,7 @@ class FakeVm:
         record, problem = record_or_problem(self.description)
         return VmRecord(
             vmid=self.vmid,
-            name=self.name,
+            name=self.shown or self.name,
             pve_node=self.pve_node,
             running=self.running,
             halted=self.halted,

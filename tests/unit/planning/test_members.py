@@ -58,7 +58,9 @@ def test_nothing_goes_while_there_are_too_few(case: tuple[NodePool, Observed]) -
 
 
 @given(pools(), st.integers(0, 9))
-def test_no_machine_that_is_well_is_replaced_before_one_that_is_not(case: tuple[NodePool, Observed], number: int) -> None:
+def test_no_machine_that_is_well_is_replaced_before_one_that_is_not(
+    case: tuple[NodePool, Observed], number: int
+) -> None:
     pool, observed = case
     there = members(SPEC, pool, observed)
     going = worst_first(there, number)
