@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.errors import GuestError, UnreadableGuestError
@@ -74,4 +75,5 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
             f"{machine}: a settings file of k3s cannot be read: {error}",
             resolution=f"look at the files in /etc/rancher/k3s on {machine}",
         ) from error
-    return guest_settings(machine, files, pending=lines.get("pending") == ["1"])
+    found = guest_settings(machine, files, pending=lines.get("pending") == ["1"])
+    return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0))

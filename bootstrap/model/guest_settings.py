@@ -32,9 +32,11 @@ class GuestSettings:
         ours: Of `/etc/rancher/k3s/config.yaml`.
         others: The files of config.yaml.d, in k3s's order.
         pending: Whether settings or a token were written that k3s has not been restarted with.
+        router_id: The one that keepalived serves the VIP with; 0 where it is not set up.
     """
 
     machine: MachineName
     ours: Settings = field(repr=False)
     others: tuple[SettingsFile, ...] = ()
     pending: bool = False
+    router_id: int = 0

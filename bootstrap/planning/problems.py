@@ -19,7 +19,7 @@ from bootstrap.planning.settings_drift import drifts
 from bootstrap.planning.settings_notes import notes_on_settings
 from bootstrap.planning.successors import pool_of
 from bootstrap.planning.twins import twin_lines
-from bootstrap.planning.vip_lanes import without_vip
+from bootstrap.planning.vip_lanes import with_other_router_id, without_vip
 
 
 def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
@@ -102,7 +102,10 @@ def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
 
 
 def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    """That nobody has the API's own address, where every server that runs could be asked."""
+    """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
+    other = with_other_router_id(spec, observed)
+    if other:
+        yield f"keepalived of {', '.join(other)} has another router id than the inventory: `homelab-k8s up`"
     if spec.vip and without_vip(spec, observed):
         yield f"no server has the API's own address {spec.vip.address}: `homelab-k8s up`"
 

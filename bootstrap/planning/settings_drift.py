@@ -59,10 +59,13 @@ class Drift:
 def to_look_into(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[MachineName, ...]:
     """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
     found = (_drift(spec, observed, standing, None) for standing in _comparable(spec, all_standings))
+    router = spec.vip is not None and spec.vip.router_id is not None  # nobody else tells of keepalived's
     return tuple(
         drift.standing.machine.name
         for drift in found
-        if drift.changes or SECRET & set(_wanted(spec, drift.standing.machine, _node(drift.standing)))
+        if drift.changes
+        or SECRET & set(_wanted(spec, drift.standing.machine, _node(drift.standing)))
+        or (router and drift.standing.machine.role is Role.CONTROL_PLANE)
     )
 
 

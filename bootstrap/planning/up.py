@@ -43,7 +43,7 @@ from bootstrap.planning.settings_rollout import Rollout, shown
 from bootstrap.planning.snapshots import check_bucket
 from bootstrap.planning.steps import AwaitReady
 from bootstrap.planning.twins import check_twins
-from bootstrap.planning.vip_lanes import VIP_UP, VipPlan, plan_vip, without_vip
+from bootstrap.planning.vip_lanes import VIP_UP, VipPlan, plan_vip, with_other_router_id, without_vip
 
 
 def plan_up(
@@ -147,9 +147,10 @@ def _lanes_without_work(
     going = [MachineName(lane.name) for lane in farewells.lanes]
     server = healthy_server(spec, observed, besides=going)
     vip = VipPlan()
-    if server is not None and without_vip(spec, observed):
+    changed = bool(with_other_router_id(spec, observed))
+    if server is not None and (changed or without_vip(spec, observed)):
         servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
-        vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=())
+        vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=(), changed=changed)
     if server is None or not (going or rollout.turns or vip.first):
         return farewells.lanes
     restarts = bool(rollout.turns or vip.first)

@@ -14,6 +14,7 @@ from bootstrap.planning.keeping_steps import ConfigureVip, SpreadVip
 from bootstrap.planning.machines import Standing
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.steps import AwaitGuest
+from bootstrap.planning.vip import router_id
 
 VIP_UP = Gate("vip_up")
 
@@ -41,6 +42,7 @@ def plan_vip(
     through: MachineName,
     arriving: Sequence[tuple[MachineName, Gate]],
     leaving: bool = False,
+    changed: bool = False,
 ) -> VipPlan:
     """Plan the address.
 
@@ -51,8 +53,9 @@ def plan_vip(
         through: The one that others join through.
         arriving: Servers with lanes of their own, and the gate each opens when it is Ready.
         leaving: Whether servers go, so that the others are to forget them.
+        changed: Whether keepalived of some has other settings than are wanted.
     """
-    if spec.vip is None or (observed.vip_holder is not None and not arriving and not leaving):
+    if spec.vip is None or (observed.vip_holder is not None and not arriving and not leaving and not changed):
         return VipPlan()
     names = tuple(standing.machine.name for standing in servers)
     own = {name for name, _ in arriving}
@@ -74,7 +77,15 @@ def plan_vip(
     )
     after = (VIP_UP, *known, *(gate for _, gate in arriving))
     spread = Lane(name="vip", steps=(LaneStep(step=SpreadVip(servers=names), needs=after),))
-    return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 else looks)
+    return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 or changed else looks)
+
+
+def with_other_router_id(spec: ClusterSpec, observed: Observed) -> tuple[MachineName, ...]:
+    """Servers whose keepalived has another router id than is wanted, of those that were looked into."""
+    if spec.vip is None:
+        return ()
+    wanted = router_id(spec.vip, cluster=spec.name)
+    return tuple(each.machine for each in observed.settings if each.router_id not in (0, wanted))
 
 
 def without_vip(spec: ClusterSpec, observed: Observed) -> bool:

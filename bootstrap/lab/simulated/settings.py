@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 
-from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated import k3s, keepalived
 from bootstrap.lab.simulated.commands import Call, Effect, Outcome
 from bootstrap.lab.simulated.datastore import PENDING
 
@@ -19,6 +20,8 @@ async def read_settings(call: Call) -> Outcome:
     names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
+    router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", disk.read(keepalived.SETTINGS) or "", re.MULTILINE)
+    lines += [f"vrid={router[1]}\n"] if router else []
     return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
@@ -173,7 +174,9 @@ class FakeShell(DataScripts):
             for name, text in self.vm.files.items()
             if name == "config.yaml" or name.startswith(DROP_INS)
         )
-        return f"{''.join(told)}pending={int('pending' in self.vm.files)}\n"
+        router = re.search(r"virtual_router_id ([0-9]+)", self.vm.files.get("keepalived.conf", ""))
+        vrid = f"vrid={router[1]}\n" if router else ""
+        return f"{''.join(told)}{vrid}pending={int('pending' in self.vm.files)}\n"
 
     def _put_settings(self, env: dict[str, str], files: dict[str, str]) -> str:
         if env["DONE"] == "1":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.vip import render_keepalived
+from bootstrap.planning.vip import render_keepalived, router_id
 from tests.lab.simulated.running import Guest, Guests, eventually
 from tests.lab.simulated.test_contract import install, settled
 
@@ -37,6 +37,7 @@ def test_who_serves_the_api_has_the_vip(guests: Guests, k3s: Path) -> None:
     text = render_keepalived(vip, cluster=ClusterName("lab"), interface="eth0", address=own, place=0, peers=())
     settings = {"keepalived.conf": text}
     assert server.run("install-vip.sh", secret_files=settings, LOCK_S="1") == {"changed": "1"}
+    assert server.run("read-settings.sh")["vrid"] == str(router_id(vip, cluster=ClusterName("lab")))
     told = {"interface": "eth0", "active_state": "active", "configured": "1", "holder": "0"}
     assert state(server, vip) == told, "no API, no VIP"
 

@@ -1,10 +1,11 @@
-"""A VIP that comes to a cluster that runs, or becomes another one: in which order, and down to keepalived's settings."""
+"""A VIP that comes to a cluster that runs, or becomes another one: in which order, and what keepalived is told."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
 import yaml
 
 from bootstrap.commands.run import RunOptions
@@ -14,6 +15,7 @@ from bootstrap.model.cluster import VipSpec
 from bootstrap.planning.keeping_steps import ApplySettings, ConfigureVip
 from bootstrap.planning.plan import steps_of
 from bootstrap.planning.steps import WriteKubeconfig
+from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_settings import THREE, built, restarts, up
 from tests.unit.planning.test_scale_and_replace import order
@@ -49,3 +51,20 @@ def test_a_vip_that_is_changed_moves_with_all_that_names_it() -> None:
         assert str(new) in config["tls-san"] if "-cp-" in vm.name else config["server"] == f"https://{new}:6443"
     assert str(new) in world.kubeconfigs[next(iter(world.kubeconfigs))]
     assert prepare_up(spec, world.ports).empty
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_router_id_that_is_changed_reaches_every_keepalived_and_restarts_no_k3s(servers: int) -> None:
+    vip = IPv4Address("192.0.2.5")
+    world, spec = World(vip=vip), replace(cluster(servers, 1), vip=VipSpec(address=vip))
+    up(world, spec)
+    world.journal.clear()
+    other = replace(spec, vip=VipSpec(address=vip, router_id=42))
+    (problem,) = cluster_status(other, world.ports).problems
+    assert "router id" in problem
+    up(world, other)
+    told = [vm.files["keepalived.conf"] for vm in world.vms.values() if "-cp-" in vm.name]
+    assert [text.count("virtual_router_id 42\n") for text in told] == [1] * servers
+    assert restarts(world) == []
+    assert cluster_status(other, world.ports).healthy
+    assert prepare_up(other, world.ports).empty
