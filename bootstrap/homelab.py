@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bootstrap.planning.recipes import TemplateVm
     from bootstrap.planning.replacing import Replacing
     from bootstrap.planning.template_build import BuildWish
-    from bootstrap.ports import Ports
+    from bootstrap.ports import MergedKubeconfig, Ports
 
 
 class Homelab:
@@ -424,11 +424,14 @@ class Homelab:
 
         return needed_kubeconfig(self._inventory.spec.name, self.ports)
 
-    def merge_kubeconfig(self, path: Path | None = None) -> Path | None:
-        """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""
+    def merge_kubeconfig(self, path: Path | None = None, *, switch: bool = False) -> MergedKubeconfig | None:
+        """Have our entries in a kubeconfig file (None: the user's); where, or None while there is no cluster.
+
+        With `switch`, our context becomes the current one in any case.
+        """
         from bootstrap.commands.kubeconfig import merge_kubeconfig
 
-        return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path)
+        return merge_kubeconfig(self._inventory.spec.name, self.ports, path=path, switch=switch)
 
     def _telling(self, ports: Ports) -> Ports:
         if self._on_secret is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -12,16 +13,30 @@ from bootstrap.cli.work import working
 
 
 def kubeconfig(
-    context: typer.Context, *, inventory: InventoryFile = None, cluster: Cluster = None, lab: Lab = False
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    switch: Annotated[
+        bool,
+        typer.Option("--switch", help="Print nothing secret: make the cluster kubectl's current context."),
+    ] = False,
+    lab: Lab = False,
 ) -> None:
-    """Print the administrator's kubeconfig, which is a secret."""
+    """Print the administrator's kubeconfig, which is a secret; or, with --switch, have kubectl use the cluster."""
     from bootstrap.inventory import Overrides
 
     overrides = Overrides(cluster=cluster)
     with working(
         "kubeconfig", context, inventory=inventory, overrides=overrides, lab=lab, progress=Progress.QUIET
     ) as work:
-        work.session.result(work.homelab.kubeconfig())
+        text = work.homelab.kubeconfig()
+        merged = work.homelab.merge_kubeconfig(switch=True) if switch else None
+        if merged is None:
+            work.session.result(text)
+            return
+        lines = [*merged.notes, f"current-context is {merged.context}, in {merged.path}"]
+        work.session.result("".join(f"{line}\n" for line in lines))
 
 
 def schema() -> None:

@@ -27,6 +27,7 @@ from bootstrap.cli.options import (
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Acting, Ended, Work, working
 from bootstrap.errors import UsageError
+from bootstrap.events import Told
 
 if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
@@ -77,6 +78,10 @@ def up(
         str | None,
         typer.Option(metavar="FILE", help="File to merge the kubeconfig into; - prints it and merges nothing."),
     ] = None,
+    switch: Annotated[
+        bool,
+        typer.Option("--switch", help="Make the cluster kubectl's current context, even if another one is in use."),
+    ] = False,
     replace_unreachable: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,7 +140,7 @@ def up(
         start_lab=True,
         guests=guests,
     ) as work:
-        target = _target(kubeconfig, output)
+        target = _target(kubeconfig, output, switch=switch)
         lost = tuple(MachineName(name) for name in replace_unreachable or ())
         ended = work.act(
             lambda: work.homelab.plan_up(replace_unreachable=lost),
@@ -164,31 +169,37 @@ def _question(plan: Plan) -> Question | None:
     )
 
 
-def _target(kubeconfig: str | None, output: Output) -> KubeconfigTarget:
+def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> KubeconfigTarget:
     from bootstrap.execution.context import KubeconfigTarget
 
     to_stdout = kubeconfig == STDOUT
     if to_stdout and output is not Output.TEXT:
         raise UsageError("--kubeconfig - and --output both print to stdout", resolution="leave one of them out")
-    return KubeconfigTarget(path=Path(kubeconfig) if kubeconfig and not to_stdout else None, merge=not to_stdout)
+    if to_stdout and switch:
+        raise UsageError("--kubeconfig - merges nothing that --switch could switch to", resolution="omit one of them")
+    path = Path(kubeconfig) if kubeconfig and not to_stdout else None
+    return KubeconfigTarget(path=path, merge=not to_stdout, switch=switch)
 
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
     if not target.merge:
-        work.session.view.text(_closing(ended, target))
+        work.session.view.text(_closing(ended, target, context=ended.plan.cluster))
         work.session.result(work.homelab.kubeconfig())
         return
-    merged = work.homelab.merge_kubeconfig(target.path)
+    merged = work.homelab.merge_kubeconfig(target.path, switch=target.switch)
+    if merged is not None and ended.report is None:
+        for note in merged.notes:
+            work.session.sink(Told(message=note))
     work.result(
-        lambda: _closing(ended, target),
+        lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
         lambda: documents.up_document(
-            work.homelab.status(), ended.report, kubeconfig=str(merged) if merged is not None else None
+            work.homelab.status(), ended.report, kubeconfig=str(merged.path) if merged is not None else None
         ),
     )
 
 
-def _closing(ended: Ended, target: KubeconfigTarget) -> str:
+def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
     plan, report = ended.plan, ended.report
     there = [machine for machine in plan.machines if machine.action != "destroy"]
     held = sum(machine.action == "keep" and bool(machine.reason) for machine in there)
@@ -197,7 +208,7 @@ def _closing(ended: Ended, target: KubeconfigTarget) -> str:
     if report is None:
         return f"{plan.cluster}: {machines}; nothing to do"
     file = ["--kubeconfig", str(target.path)] if target.path is not None else []
-    command = shlex.join(["kubectl", *file, "--context", plan.cluster, "get", "nodes"])
+    command = shlex.join(["kubectl", *file, "--context", context, "get", "nodes"])
     return "\n".join(
         [
             f"{plan.cluster}: {machines}, in {tables.seconds(report.took_s)}",

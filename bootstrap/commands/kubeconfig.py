@@ -6,9 +6,10 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError
 from bootstrap.execution.cluster_steps import merge_entries
+from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.kubeconfig import check_own
-from bootstrap.ports import Ports
+from bootstrap.ports import MergedKubeconfig, Ports
 
 
 def own_kubeconfig(cluster: ClusterName, ports: Ports) -> str | None:
@@ -28,7 +29,18 @@ def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
     return text
 
 
-def merge_kubeconfig(cluster: ClusterName, ports: Ports, *, path: Path | None) -> Path | None:
-    """Have our entries in a kubeconfig file (None: the user's); the file, or None while there is no cluster."""
+def merge_kubeconfig(
+    cluster: ClusterName, ports: Ports, *, path: Path | None, switch: bool = False
+) -> MergedKubeconfig | None:
+    """Have our entries in a kubeconfig file (None: the user's); where, or None while there is no cluster.
+
+    Args:
+        cluster: The cluster.
+        ports: The user's files.
+        path: The file, or None for kubectl's.
+        switch: Make our context the current one.
+    """
     text = own_kubeconfig(cluster, ports)
-    return merge_entries(text, cluster, ports, path=path) if text is not None else None
+    if text is None:
+        return None
+    return merge_entries(text, cluster, ports, target=KubeconfigTarget(path=path, switch=switch))

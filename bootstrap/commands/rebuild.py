@@ -23,6 +23,7 @@ from bootstrap.commands.up import (
 )
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
+from bootstrap.execution.cluster_steps import note_marks
 from bootstrap.execution.identity import IDENTITY, new_token
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
@@ -41,6 +42,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import (
     Rebuild,
     Stage,
+    address_notes,
     correction_notes,
     kept_machines,
     plan_teardown,
@@ -234,6 +236,7 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tup
     notes = [f"the pool {name} is not in the inventory: its machines do not come back" for name in lost]
     if rebuild.kept:
         wanted = settled(spec, observed)
+        notes += address_notes(spec, rebuild, observed)
         notes += count_notes(wanted, settled(rebuild.apply(spec), observed), command="rebuild")
     return tuple(notes)
 
@@ -268,6 +271,9 @@ def _tear_down(
         raise AssertionError(plan)
     if not rebuild.kept:
         _keep_token(spec, ports)
+        note_marks(
+            spec.name, ports
+        )  # the cluster that comes has other CAs, and the user's entries are renewed all the same
         for item in _SECRETS:
             ports.state.write(spec.name, item, "")
     elif not ports.state.read(spec.name, AGENT_TOKEN):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from bootstrap.execution.context import Done, RunContext
+from bootstrap.errors import HomelabError
+from bootstrap.events import Told
+from bootstrap.execution.context import Done, KubeconfigTarget, RunContext
 from bootstrap.execution.k3s_steps import CLUSTER
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.keeping_steps import NoteRebuild
+from bootstrap.planning.kubeconfig_marks import marks_of, parse_marks, render_marks
 from bootstrap.planning.steps import ForgetCluster, WriteKubeconfig
-from bootstrap.ports import Ports
+from bootstrap.ports import MergedKubeconfig, Ports
 
 KUBECONFIG_PATH = "kubeconfig-path"
-"""State item: the file our entries were merged into, so that `down` finds them there again."""
+"""State item: the files our entries were merged into, a line each, so that `down` finds them there again."""
+
+KUBECONFIG_MARKS = "kubeconfig-marks"
+"""State item: what our entries are known by, also those of before the cluster got other CAs."""
 
 REBUILD_NOTE = "rebuild"
 """State item: a rebuild that is under way."""
@@ -26,15 +33,51 @@ def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> 
     access = context.findings.access.need(CLUSTER)
     if not context.kubeconfig.merge:
         return Done(changed=False)
-    path = merge_entries(access.kubeconfig, step.cluster, context.ports, path=context.kubeconfig.path)
-    return Done(note=str(path))
+    merged = merge_entries(access.kubeconfig, step.cluster, context.ports, target=context.kubeconfig)
+    for note in merged.notes:
+        context.emit(Told(message=note))
+    return Done(note=str(merged.path))
 
 
-def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, path: Path | None) -> Path:
-    """Merge our entries into a file (None: the user's) and remember which."""
-    merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path)
-    ports.state.write(cluster, KUBECONFIG_PATH, str(merged.absolute()))
-    return merged
+def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, target: KubeconfigTarget) -> MergedKubeconfig:
+    """Merge our entries into a file, remember which, and renew those that are in files we merged into before."""
+    known = note_marks(cluster, ports, kubeconfig)
+    merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=target.path, known=known, switch=target.switch)
+    here = merged.path.absolute()
+    further = [path for path in _noted_paths(cluster, ports) if path != here]
+    ports.state.write(cluster, KUBECONFIG_PATH, "\n".join(map(str, (here, *further))))
+    notes = [note for path in further for note in _renewed(kubeconfig, cluster, ports, path=path, known=known)]
+    return replace(merged, notes=(*merged.notes, *notes))
+
+
+def note_marks(cluster: ClusterName, ports: Ports, kubeconfig: str | None = None) -> frozenset[str]:
+    """Remember what our entries are known by, also when the cluster has other CAs; all that is known.
+
+    Args:
+        cluster: The cluster.
+        ports: For the state directory.
+        kubeconfig: One of ours besides that of the state directory.
+    """
+    before = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS))
+    marks = before | marks_of(ports.state.read(cluster, "kubeconfig")) | marks_of(kubeconfig)
+    if marks != before:
+        ports.state.write(cluster, KUBECONFIG_MARKS, render_marks(marks))
+    return marks
+
+
+def _renewed(
+    kubeconfig: str, cluster: ClusterName, ports: Ports, *, path: Path, known: frozenset[str]
+) -> tuple[str, ...]:
+    """Renew our entries in a file, where they are in it; what to tell."""
+    try:
+        ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path, known=known, create=False)
+    except HomelabError as error:
+        return (f"our entries there were not renewed: {error.brief}",)
+    return ()
+
+
+def _noted_paths(cluster: ClusterName, ports: Ports) -> list[Path]:
+    return [Path(line) for line in (ports.state.read(cluster, KUBECONFIG_PATH) or "").splitlines() if line]
 
 
 def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
@@ -45,8 +88,11 @@ def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
 
 def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done:
     """Have our kubeconfig entries and the state directory's items gone, but for what the lock is signed with."""
-    known = context.ports.state.read(step.cluster, KUBECONFIG_PATH)
-    path = context.kubeconfig.path or (Path(known) if known else None)
-    removed_from = context.ports.kubeconfigs.remove(name=step.cluster, path=path)
-    forgotten = context.ports.state.forget(step.cluster, keep=KEPT_WITH_THE_LOCK)
-    return Done(changed=bool(removed_from or forgotten), note=str(removed_from or ""))
+    cluster, ports = step.cluster, context.ports
+    given = [context.kubeconfig.path] if context.kubeconfig.path is not None else []
+    marks = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS)) | marks_of(ports.state.read(cluster, "kubeconfig"))
+    removed = ports.kubeconfigs.remove(name=cluster, paths=[*given, *_noted_paths(cluster, ports)], known=marks)
+    for note in removed.notes:
+        context.emit(Told(message=note))
+    forgotten = ports.state.forget(cluster, keep=KEPT_WITH_THE_LOCK)
+    return Done(changed=bool(removed.paths or forgotten), note=", ".join(map(str, removed.paths)))

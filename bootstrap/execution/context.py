@@ -51,10 +51,15 @@ class Timeouts:
 
 @dataclass(frozen=True, kw_only=True)
 class KubeconfigTarget:
-    """Where the user wants the kubeconfig: a file, the default file (None), or nowhere but our state."""
+    """Where the user wants the kubeconfig: a file, the default file (None), or nowhere but our state.
+
+    Attributes:
+        switch: Make our context the current one, whatever the current one leads to.
+    """
 
     path: Path | None = None
     merge: bool = True
+    switch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,21 @@ def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
         yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
 
 
+def address_notes(spec: ClusterSpec, rebuild: Rebuild, observed: Observed) -> Iterator[str]:
+    """That kubeconfigs name an address which DHCP may give to nobody any more, though the identity is kept."""
+    if spec.vip is not None:
+        return
+    known = dict(observed.addresses)
+    servers = [kept for kept in rebuild.kept if kept.pool == spec.control_plane.name and kept.address is None]
+    for server in servers[:1]:
+        address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
+        yield (
+            f"kubeconfigs name {address}, which comes from DHCP and may change: yours is rewritten then, copies stop "
+            "working (`homelab-k8s kubeconfig` prints a new one); an address that stays: `control_plane.vip` in the "
+            "inventory"
+        )
+
+
 def _sized(pool: NodePool, size: PoolSize | None, *, kept: int) -> NodePool:
     if size is None:
         return pool

@@ -15,10 +15,12 @@ from bootstrap.ports.local import (
     Clock,
     EndpointFacts,
     KubeconfigStore,
+    MergedKubeconfig,
     Probes,
     Process,
     Processes,
     RecordKeys,
+    RemovedKubeconfig,
     StateStore,
 )
 from bootstrap.ports.proxmox import (
@@ -75,6 +77,7 @@ __all__ = [
     "KubeconfigStore",
     "Marker",
     "Markers",
+    "MergedKubeconfig",
     "MissingPrivileges",
     "Ports",
     "Probes",
@@ -82,6 +85,7 @@ __all__ = [
     "Processes",
     "PveFacts",
     "RecordKeys",
+    "RemovedKubeconfig",
     "RightsNeeded",
     "SeedRequest",
     "StateStore",

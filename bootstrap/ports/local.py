@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,21 +13,68 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.model.seal import RecordKey
 
 
-class KubeconfigStore(Protocol):
-    """The user's kubeconfig files."""
+@dataclass(frozen=True, kw_only=True)
+class MergedKubeconfig:
+    """Our entries in a kubeconfig.
 
-    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
-        """Merge a kubeconfig's entries as cluster, user and context `name`; make it current; return the file.
+    Attributes:
+        path: The file that they are in.
+        context: What our context is called there.
+        notes: What the user should know, a line each.
+    """
+
+    path: Path
+    context: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedKubeconfig:
+    """The files that our entries were taken out of, and what the user should know, a line each."""
+
+    paths: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class KubeconfigStore(Protocol):
+    """The user's kubeconfig files.
+
+    Ours is what is known by a mark of ours (`bootstrap.planning.kubeconfig_marks`), whatever it is called; entries of
+    others are left, also those of our name.
+    """
+
+    def merge(
+        self,
+        kubeconfig: str,
+        *,
+        name: ClusterName,
+        path: Path | None,
+        known: Collection[str] = (),
+        switch: bool = False,
+        create: bool = True,
+    ) -> MergedKubeconfig:
+        """Have a kubeconfig's entries as cluster, user and context `name`, or a further name where that is taken.
+
+        Ours becomes the current context where our entries are new and the current one leads to no other cluster.
 
         Args:
             kubeconfig: YAML text with one cluster, user and context.
-            name: What our entries are called.
-            path: File to write, or None for the first of `$KUBECONFIG`, else ~/.kube/config.
+            name: What our entries are called where nobody else's are.
+            path: File to write, or None for those of `$KUBECONFIG`, else ~/.kube/config.
+            known: Marks that our cluster had before.
+            switch: Make ours the current context in any case.
+            create: Have our entries there; else those that are there are renewed, and nothing is added.
         """
         ...
 
-    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
-        """Remove our entries; the file that changed, or None when there were none."""
+    def remove(self, *, name: ClusterName, paths: Sequence[Path], known: Collection[str]) -> RemovedKubeconfig:
+        """Remove our entries, and what points to them.
+
+        Args:
+            name: What our entries are called where nobody else's are.
+            paths: Files that may have them besides those of `$KUBECONFIG`.
+            known: The marks of our cluster.
+        """
         ...
 
 

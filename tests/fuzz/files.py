@@ -10,10 +10,11 @@ from pathlib import Path
 import yaml
 
 from bootstrap.adapters.kube.credentials import parse_kubeconfig, tls_context
-from bootstrap.adapters.kubeconfig_text import has_entry, merge_text, remove_text
+from bootstrap.adapters.kubeconfig_text import Document, Own, merge_entries, remove_entries
 from bootstrap.inventory import load_inventory
 from bootstrap.planning.k3s_settings import parse_file
 from bootstrap.planning.kubeconfig import build_kubeconfig, check_own
+from bootstrap.planning.kubeconfig_marks import marks_of
 from tests.fakes.certificates import k3s_yaml
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import ROOT, Area
@@ -78,9 +79,11 @@ def _connect(text: str) -> object:
 
 
 def _merge(text: str) -> object:
-    has_entry(text, name="demo", source="x")
-    remove_text(text, name="demo", source="x")
-    return merge_text(text, check_own(_own()), name="demo", source="x")
+    own = Own(name="demo", marks=marks_of(_own()))
+    remove_entries([Document(text, "x")], own)
+    document = Document(text, "x")
+    merge_entries([document], check_own(_own()), own, switch=False)
+    return document.rendered
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -13,7 +13,8 @@ from bootstrap.errors import ArtifactError, HomelabError, HypervisorError
 from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.ports import Artifact, CertificateFacts, EndpointFacts
+from bootstrap.planning.kubeconfig_marks import marks_of
+from bootstrap.ports import Artifact, CertificateFacts, EndpointFacts, MergedKubeconfig, RemovedKubeconfig
 from tests.fakes.world.facts import FINGERPRINT, VERSION
 
 if TYPE_CHECKING:
@@ -56,13 +57,27 @@ class FakeArtifacts:
 class FakeKubeconfigs:
     world: World
 
-    def merge(self, kubeconfig: str, *, name: ClusterName, path: Path | None) -> Path:
-        self.world.kubeconfigs[name] = kubeconfig
-        return path or Path("/home/user/.kube/config")
+    def merge(
+        self,
+        kubeconfig: str,
+        *,
+        name: ClusterName,
+        path: Path | None,
+        known: Collection[str] = (),
+        switch: bool = False,
+        create: bool = True,
+    ) -> MergedKubeconfig:
+        if create or name in self.world.kubeconfigs:
+            self.world.kubeconfigs[name] = kubeconfig
+        self.world.kubeconfig_switches += [name] if switch else []
+        return MergedKubeconfig(path=path or Path("/home/user/.kube/config"), context=name)
 
-    def remove(self, *, name: ClusterName, path: Path | None) -> Path | None:
-        gone = self.world.kubeconfigs.pop(name, None)
-        return (path or Path("/home/user/.kube/config")) if gone else None
+    def remove(self, *, name: ClusterName, paths: Sequence[Path], known: Collection[str]) -> RemovedKubeconfig:
+        ours = self.world.kubeconfigs.get(name)
+        if ours is None or not marks_of(ours) <= set(known):
+            return RemovedKubeconfig()
+        del self.world.kubeconfigs[name]
+        return RemovedKubeconfig(paths=(*paths, Path("/home/user/.kube/config"))[:1])
 
 
 @dataclass

@@ -115,6 +115,7 @@ class World:
     journal: list[str] = field(default_factory=list)
     looked_into: list[str] = field(default_factory=list)
     kubeconfigs: dict[str, str] = field(default_factory=dict)
+    kubeconfig_switches: list[str] = field(default_factory=list)
     lies: dict[str, Callable[[str], str]] = field(default_factory=dict)
     state: dict[tuple[str, str], str] = field(default_factory=dict)
     directory: Path = Path("/nonexistent")

@@ -95,7 +95,9 @@ def test_neither_state_nor_kubeconfig_nor_key_is_read_from_a_pipe(tmp_path: Path
     with pytest.raises(HomelabError, match="cannot read the state file"):
         DirectoryStateStore(tmp_path / "state").read(ClusterName("demo"), "token")
     with pytest.raises(HomelabError, match="cannot read the kubeconfig"):
-        FileKubeconfigStore({"KUBECONFIG": str(pipe)}, tmp_path).remove(name=ClusterName("demo"), path=pipe)
+        FileKubeconfigStore({"KUBECONFIG": str(pipe)}, tmp_path).remove(
+            name=ClusterName("demo"), paths=[pipe], known=()
+        )
     with pytest.raises(PreflightError, match="cannot use the SSH key"):
         public_key(pipe)
     with pytest.raises(PreflightError, match="cannot use the SSH key"):
