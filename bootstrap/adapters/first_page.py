@@ -17,7 +17,14 @@ from typing import BinaryIO
 
 from cryptography import x509
 
+from bootstrap.errors import AuthenticationError, HypervisorError
+
 TIMEOUT_S = 5.0
+PVE_PORT = 8006
+PORT_REMEDY = (
+    f"Proxmox VE's API listens on port {PVE_PORT} (8007 is Proxmox Backup Server, 443 most often a proxy): "
+    "check the endpoint's port"
+)
 CLOCK_OFF_S = 300.0
 """From this difference on a clock is the likely cause where a certificate's dates do not fit."""
 
@@ -100,6 +107,37 @@ def title_at(host: str, port: int) -> str:
     except (OSError, ValueError) as error:
         logger.info("%s:%d shows no page: %s", host, port, error)
         return ""
+
+
+def place(host: str, port: int) -> str:
+    """Host and port for messages, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def unreached(host: str, port: int, details: str) -> HypervisorError:
+    """The error for an address where no Proxmox VE could be spoken to.
+
+    Args:
+        host: As in the endpoint.
+        port: And its port.
+        details: What sockets, OpenSSL or urllib3 said.
+    """
+    if speaks_no_tls(details):
+        return AuthenticationError(
+            f"what answers at {place(host, port)} does not speak HTTPS", details=details, resolution=PORT_REMEDY
+        )
+    return HypervisorError(
+        f"cannot reach Proxmox VE at {place(host, port)}",
+        details=details,
+        resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between"
+        + (f"; {PORT_REMEDY}" if port != PVE_PORT else ""),
+    )
+
+
+def speaks_no_tls(said: str) -> bool:
+    """Whether, by OpenSSL's words, the other side answered with something else than TLS: plain HTTP, SSH."""
+    text = said.upper().replace(" ", "_")
+    return "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text or "HTTP_REQUEST" in text
 
 
 def out_of_date(refusal: str, host: str, port: int) -> OutOfDate | None:

@@ -14,14 +14,13 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from bootstrap.adapters.first_page import TIMEOUT_S, out_of_date, read_first_page, unchecked
-from bootstrap.errors import HomelabError, HypervisorError
+from bootstrap.adapters.first_page import PVE_PORT, TIMEOUT_S, out_of_date, read_first_page, unchecked, unreached
+from bootstrap.errors import HomelabError
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.ports import CertificateFacts, EndpointFacts
 
 _HERE_TIMEOUT_S = 0.7
 """For an address on this network; one that nobody has would take seconds to be refused."""
-_DEFAULT_PORT = 8006
 _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
 _ARP_FLAGS_FIELD = 2
@@ -34,16 +33,12 @@ class NetworkProbes:
     def endpoint(self, endpoint: PveEndpoint) -> EndpointFacts:
         """See `Probes.endpoint`."""
         parts = urlsplit(endpoint.url)
-        host, port = parts.hostname or "", parts.port or _DEFAULT_PORT
+        host, port = parts.hostname or "", parts.port or PVE_PORT
         try:
             page = read_first_page(host, port)
             problem = "" if endpoint.tls.fingerprint or endpoint.tls.insecure else _distrust(host, port, endpoint.tls)
         except (OSError, ValueError) as error:
-            raise HypervisorError(
-                f"cannot reach Proxmox VE at {host}:{port}",
-                details=str(error) or type(error).__name__,
-                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between",
-            ) from error
+            raise unreached(host, port, str(error) or type(error).__name__) from error
         certificate = _judged(page.der, endpoint.tls, problem)
         dated = out_of_date(problem, host, port)
         if dated is not None:

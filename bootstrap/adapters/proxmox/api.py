@@ -13,6 +13,7 @@ import requests
 import urllib3.exceptions
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from bootstrap.adapters.first_page import PORT_REMEDY, PVE_PORT, place, speaks_no_tls, unreached
 from bootstrap.adapters.proxmox import products, tls
 from bootstrap.adapters.proxmox.answers import answer as reading_of
 from bootstrap.adapters.proxmox.bounded import refused_answer
@@ -25,11 +26,6 @@ from bootstrap.ports import Clock
 
 T = TypeVar("T")
 
-DEFAULT_PORT = 8006
-_PORT_REMEDY = (
-    f"Proxmox VE's API listens on port {DEFAULT_PORT} (8007 is Proxmox Backup Server, 443 most often a proxy): "
-    "check the endpoint's port"
-)
 _LONGEST_PAUSE_S = 3.0
 
 logger = logging.getLogger(__name__)
@@ -185,27 +181,18 @@ class Api:
         self._session.close()
 
     def _unanswered(self, error: requests.exceptions.RequestException, *, what: str) -> HypervisorError:
-        refused = refused_answer(error, what=what, where=f"{self._host}:{self._port}")
+        refused = refused_answer(error, what=what, where=place(self._host, self._port))
         if refused is not None:
             return refused
-        if isinstance(error, requests.exceptions.SSLError) and _speaks_no_tls(error):
-            return AuthenticationError(
-                f"what answers at {self._host}:{self._port} does not speak HTTPS",
-                details=_cause(error),
-                resolution=_PORT_REMEDY,
-            )
+        if isinstance(error, requests.exceptions.SSLError) and speaks_no_tls(str(error)):
+            return unreached(self._host, self._port, _cause(error))
         if isinstance(error, requests.exceptions.SSLError) and not _cut_off(error):
             return tls.certificate_error(error, host=self._host, port=self._port, tls=self._endpoint.tls)
-        where = f"{self._host}:{self._port}"
+        where = place(self._host, self._port)
         if not _was_sent(error):
             if self._answered:
                 return TransientError(f"cannot {what}: {where} does not answer any more", details=_cause(error))
-            return HypervisorError(
-                f"cannot reach Proxmox VE at {where}",
-                details=_cause(error),
-                resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between"
-                + (f"; {_PORT_REMEDY}" if self._port != DEFAULT_PORT else ""),
-            )
+            return unreached(self._host, self._port, _cause(error))
         return AnswerLostError(
             f"cannot {what}: the connection to {where} was lost",
             details=_cause(error),
@@ -214,20 +201,18 @@ class Api:
 
     def _check_product(self, status: int) -> None:
         """Raise AuthenticationError where the endpoint's first answer is another product's than Proxmox VE's."""
-        product = products.product_at(self._host, self._port)
-        if product:
-            raise AuthenticationError(
-                f"what answers at {self._host}:{self._port} is {product}, not Proxmox VE's API",
-                details=f"it answered with HTTP {status}",
-                resolution=_PORT_REMEDY,
-            )
+        where = place(self._host, self._port)
+        stranger = products.stranger(products.found_at(self._host, self._port), status, where=where)
+        if stranger is not None:
+            raise stranger
 
     def _no_proxmox(self, what: str) -> HypervisorError:
-        product = products.product_at(self._host, self._port)
+        found = products.found_at(self._host, self._port)
+        titled = f'its page is titled "{found.title}"' if found.title else ""
         return AuthenticationError(
             f"cannot {what}: what answers at {self._endpoint.url} is no Proxmox VE API",
-            details=f"it is {product}" if product else "",
-            resolution=_PORT_REMEDY,
+            details=f"it is {found.product}" if found.product else titled,
+            resolution=PORT_REMEDY,
         )
 
     def _mask(self, error: HypervisorError) -> HypervisorError:
@@ -253,10 +238,10 @@ def _address(url: str) -> tuple[str, int, str | None]:
         raise AuthenticationError(
             "the Proxmox endpoint is no https URL",
             details=url,
-            resolution=f"write it as https://HOST:{DEFAULT_PORT}",
+            resolution=f"write it as https://HOST:{PVE_PORT}",
         )
     prefix = parts.path.strip("/").removesuffix("api2/json").strip("/")
-    return host, port or DEFAULT_PORT, prefix or None
+    return host, port or PVE_PORT, prefix or None
 
 
 def _refused(
@@ -288,16 +273,13 @@ def _was_sent(error: requests.exceptions.RequestException) -> bool:
     return not (isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(_inner(error), never))
 
 
-def _speaks_no_tls(error: requests.exceptions.SSLError) -> bool:
-    """Whether the other side answered with something else than TLS: plain HTTP, SSH."""
-    text = str(error).upper().replace(" ", "_")
-    return "WRONG_VERSION_NUMBER" in text or "UNKNOWN_PROTOCOL" in text or "HTTP_REQUEST" in text
-
-
 def _cut_off(error: requests.exceptions.SSLError) -> bool:
     """Whether a handshake was cut off (a proxy that restarts) rather than refused."""
     return "EOF" in str(error) or "reset by peer" in str(error)
 
 
 def _cause(error: requests.exceptions.RequestException) -> str:
-    return f"{type(error).__name__}: {_inner(error)}"
+    inner = _inner(error)
+    # urllib3's errors of a connection carry it beside their text, which is last.
+    said = inner.args[-1] if isinstance(inner, urllib3.exceptions.ConnectTimeoutError) and inner.args else inner
+    return f"{type(error).__name__}: {said}"

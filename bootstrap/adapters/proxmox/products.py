@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from bootstrap.adapters.first_page import title_at
+from dataclasses import dataclass
 
-STRANGE = frozenset({401, 404, 405, 501})
+from bootstrap.adapters.first_page import PORT_REMEDY, title_at
+from bootstrap.errors import AuthenticationError
+
+MAY_BE_VE = frozenset({401, 403, 501})
+"""Statuses with which Proxmox VE answers, too. It has 501 for a path that it does not know, never 404 or 405."""
+STRANGE = MAY_BE_VE | {404, 405, 406, 410}
 """Statuses with which something else than Proxmox VE answers a request of ours."""
 
 _VE = "Proxmox Virtual Environment"
@@ -12,13 +17,53 @@ _OTHERS = ("Proxmox Backup Server", "Proxmox Mail Gateway", "Proxmox Datacenter 
 _BACKUP_PORT = 8007
 
 
-def product_at(host: str, port: int) -> str:
-    """The product's name where it is not Proxmox VE, by the title of its login page; empty where it is, or unclear.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What shows its first page at an address.
+
+    Attributes:
+        title: Of the page; empty where none is shown.
+        product: One of Proxmox's other products; empty where it is none of them, or unclear.
+    """
+
+    title: str
+    product: str
+
+    @property
+    def is_ve(self) -> bool:
+        """Whether it says that it is Proxmox VE."""
+        return _VE in self.title
+
+
+def found_at(host: str, port: int) -> Found:
+    """What answers at an address, by the title of its login page.
 
     Proxmox's products name themselves there, and Proxmox VE does since before 7 (pve-manager: www/index.html.tpl).
     """
     title = title_at(host, port)
     known = next((product for product in _OTHERS if product in title), "")
     if known or _VE in title or port != _BACKUP_PORT:
-        return known
-    return f"most likely {_OTHERS[0]}"
+        return Found(title=title, product=known)
+    return Found(title=title, product=f"most likely {_OTHERS[0]}")
+
+
+def stranger(found: Found, status: int, *, where: str) -> AuthenticationError | None:
+    """The error for a first answer that Proxmox VE would not give; None where it may be one.
+
+    Args:
+        found: Who answered.
+        status: With which HTTP status.
+        where: Host and port.
+    """
+    titled = f'; its page is titled "{found.title}"' if found.title else ""
+    if found.product:
+        brief = f"what answers at {where} is {found.product}, not Proxmox VE's API"
+    elif found.is_ve or (status in MAY_BE_VE and not found.title):
+        return None
+    else:
+        brief = f"what answers at {where} is no Proxmox VE API"
+    return AuthenticationError(
+        brief,
+        details=f"it answered with HTTP {status}{titled}",
+        resolution=f"{PORT_REMEDY}; behind a reverse proxy, its port and path (https://HOST:443/PATH)",
+    )

@@ -10,7 +10,9 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import InsecureRequestWarning
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, InsecureRequestWarning
 from urllib3.util.ssl_ import create_urllib3_context
 
 from bootstrap.adapters.first_page import out_of_date
@@ -21,6 +23,27 @@ from bootstrap.model.endpoint import TlsSpec
 _POOL_SIZE = 32
 """Connections kept open: no run has more lanes busy at once, and one session served 32 threads well."""
 _PEEK_TIMEOUT_S = 10.0
+
+
+class _Connection(HTTPSConnection):
+    """Takes a TLS handshake that nobody answers for a connection that was not made: nothing has been sent by then.
+
+    urllib3 calls it a read that timed out, after which a request may or may not have been carried out.
+    """
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError as error:  # the handshake's; urllib3 has its own for what is before it
+            raise ConnectTimeoutError(
+                self, f"{self.host}:{self.port} takes connections, but no TLS handshake was answered in time"
+            ) from error
+
+
+class _Pool(HTTPSConnectionPool):
+    """Of such connections."""
+
+    ConnectionCls = _Connection
 
 
 class ContextAdapter(HTTPAdapter):
@@ -43,6 +66,7 @@ class ContextAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - requests' own signature
         """Hand context and fingerprint on to urllib3."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context, assert_fingerprint=self._fingerprint)
+        self.poolmanager.pool_classes_by_scheme = {"https": _Pool}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
         """Send, and read the answer as far as it may go, see `bounded.read_whole`."""
