@@ -122,6 +122,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
         session.view.text("\n".join(["", drafted.text, *(f"not yet: {each}" for each in drafted.proposal.problems)]))
     if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):
         raise HomelabError("you did not say yes: nothing was written")
+    steps.typed.keep(connection)
     _write(file, drafted.text, overwrite=overwrite)
     return written_text(drafted.proposal, file, default=DEFAULT_FILE)
 

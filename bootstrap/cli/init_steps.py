@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootstrap.cli.init_token import TypedSecret
 from bootstrap.cli.prompts import Prompts
 from bootstrap.cli.session import Session
 from bootstrap.errors import AuthenticationError, HomelabError, UsageError
@@ -74,6 +75,9 @@ class Steps:
         prompts: Asks.
         flags: Answers given beforehand.
         base: The inventory's directory, which relative paths in it are relative to.
+
+    Attributes:
+        typed: The token's secret, where it was typed.
     """
 
     def __init__(self, session: Session, prompts: Prompts, flags: Flags, *, base: Path) -> None:
@@ -81,6 +85,7 @@ class Steps:
         self._prompts = prompts
         self._flags = flags
         self._base = base
+        self.typed = TypedSecret(session, base=base, ports_of=self._ports)
 
     def connect(self) -> tuple[Connection, Ports]:
         """Where Proxmox VE is, that it is the one that is meant, and who we are there.
@@ -210,6 +215,13 @@ class Steps:
             "Id of the API token", flag="--token-id", check=parse_token_id, proposal=DEFAULT_TOKEN_ID
         )
 
+        typed = self._prompts.ask_hidden(
+            "Its secret (it does not show; leave it empty to name a file or a variable instead)",
+            check=lambda text: self.typed.tried(replace(given, token_id=token_id), text),
+        )
+        if typed is not None:
+            return typed
+
         def check(text: str) -> Connection:
             said = replace(given, token_id=token_id)
             # Capitals are a variable's name.
@@ -232,6 +244,8 @@ class Steps:
     def _read(self, connection: Connection) -> PveEndpoint:
         from bootstrap.inventory.answers import read_connection
 
+        if self.typed.secret is not None:
+            return self.typed.read(connection)
         return read_connection(connection, base=self._base, environ=os.environ)
 
     def _ports(self, endpoint: PveEndpoint) -> Ports:

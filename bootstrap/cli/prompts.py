@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from getpass import getpass
 from typing import TextIO, TypeVar
 
 from bootstrap.cli.confirm import YES
@@ -25,6 +26,22 @@ class Prompts:
     stdin: TextIO
     stderr: TextIO
     asks: bool
+
+    def ask_hidden(self, question: str, *, check: Callable[[str], T]) -> T:
+        """Ask on the terminal for what must not show there, until it is an answer; an empty one may be.
+
+        Args:
+            question: Without the mark at its end.
+            check: As in `ask`.
+
+        Raises:
+            InterruptedRunError: Ctrl-C or Ctrl-D.
+        """
+        while True:
+            try:
+                return check(self._read(f"{question}: ", hidden=True))
+            except UsageError as error:
+                self._say(error)
 
     def ask(self, question: str, *, flag: str, check: Callable[[str], T], proposal: str | None = None) -> T:
         """Ask until the answer is one.
@@ -77,12 +94,15 @@ class Prompts:
             if not typed and proposal is not None:
                 return proposal
 
-    def _read(self, text: str) -> str:
+    def _read(self, text: str, *, hidden: bool = False) -> str:
         try:
-            self.stderr.write(visible_line(text))
-            self.stderr.flush()
-            typed = self.stdin.readline()
-        except KeyboardInterrupt:
+            if hidden:
+                typed = getpass(visible_line(text), stream=self.stderr) + "\n"
+            else:
+                self.stderr.write(visible_line(text))
+                self.stderr.flush()
+                typed = self.stdin.readline()
+        except (KeyboardInterrupt, EOFError):
             typed = ""
         if not typed:  # the terminal's cursor still stands behind the question
             self.stderr.write("\n")

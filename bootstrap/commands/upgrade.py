@@ -15,6 +15,7 @@ from bootstrap.errors import ArtifactError, UsageError
 from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
 from bootstrap.execution.report import Report
+from bootstrap.inventory.answers import parse_channel
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.keeping_steps import UpgradeK3s
@@ -49,7 +50,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
     """Observe, find out which releases lie on the way and whether they are to be had, and plan. Touches nothing.
 
     Raises:
-        UsageError: The wish contradicts itself.
+        UsageError: The wish contradicts itself, or there is no such channel.
         PreflightError: It cannot be done: machines that are not as they should be, or a downgrade.
         ArtifactError: A release on the way is not to be had.
     """
@@ -109,7 +110,7 @@ def _target(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> K3sVersion:
     if wish.to is not None:
         return parse_version(wish.to)
     if wish.channel is not None:
-        k3s = replace(k3s, version=None, channel=wish.channel)
+        k3s = replace(k3s, version=None, channel=parse_channel(wish.channel, flag="--channel"))
     return parse_version(ports.artifacts.resolve(k3s))
 
 

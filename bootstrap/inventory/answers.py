@@ -81,6 +81,14 @@ def parse_token_id(text: str) -> str:
     return text
 
 
+def parse_channel(text: str, *, flag: str) -> str:
+    """A k3s release channel. Raises UsageError, which names those that there are."""
+    problems = Problems()
+    table.K3S.kind.read(_given({"channel": (flag, text)}), Where(path="k3s"), problems)
+    _refuse(problems)
+    return text
+
+
 def check_answers(answers: Overrides) -> Values:
     """The answers as an inventory's values.
 

@@ -6,9 +6,10 @@ Label and taint forms as Kubernetes checks them (apimachinery's validation of qu
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,7 +17,6 @@ from urllib.parse import urlsplit
 from bootstrap.inventory.kinds import RefusedError, Text
 from bootstrap.inventory.problems import shown
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import (
     CLUSTER_NAME_FORM,
     POOL_NAME_FORM,
@@ -35,8 +35,8 @@ _LABEL_KEY: Final = rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAM
 _DNS_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 _HOST: Final = rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])"
 
-_FULL_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"
-_TOKEN: Final = re.compile(rf"(?P<id>{_FULL_ID})(?:=(?P<secret>\S+))?")
+FULL_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"
+_CHANNELS: Final = ("stable", "latest", "testing")
 _OPEN_LABELS: Final = ("node.kubernetes.io", "kubelet.kubernetes.io")
 _OPEN_LABEL_KEYS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _ROLE_PREFIX: Final = "node-role.kubernetes.io"
@@ -150,21 +150,71 @@ def _version_hint(text: str) -> str:
     return f"such as v{numbers[0]}+k3s{patch[1] if patch else 1}" if numbers else "such as v1.33.3+k3s1"
 
 
+def _channel_hint(text: str) -> str:
+    if "k3s" in text:
+        return "for one version say version: " + text
+    minor = re.match(r"[vV]?([0-9]+\.[0-9]+)", text)
+    if minor:
+        return f"write v{minor[1]}"
+    close = difflib.get_close_matches(text.lower(), _CHANNELS, n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
 def _endpoint(text: str) -> str:
-    parts = urlsplit(text)
+    """With its port, and with the path of a reverse proxy; what the API's or a browser's address adds is taken off."""
     try:
-        port = parts.port or 8006
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:  # brackets around what is no address
+        raise RefusedError(f"{shown(text)} has no IPv6 address in its brackets", "such as [2001:db8::10]") from None
+    try:
+        port = parts.port
     except ValueError:
         raise RefusedError(f"{shown(text)} has a port out of range", "Proxmox listens on 8006") from None
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"https://{host}:{port}"
+    path = re.sub(r"(?:^|/)api2(?:/(?:json|extjs))?$", "", parts.path.strip("/")).strip("/")
+    if path and port is None:
+        raise RefusedError(
+            f"{shown(text)} has a path, but no port",
+            f"Proxmox itself has no path: write https://{_netloc(host)}; a reverse proxy that has one listens on 443 "
+            f"most often: https://{_netloc(host)}:443/{path}",
+        )
+    return f"https://{_netloc(_checked_host(host))}:{port or 8006}" + (f"/{path}" if path else "")
+
+
+def _netloc(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _checked_host(host: str) -> str:
+    """A host's name or address. Raises RefusedError for an address that cannot be one."""
+    try:
+        if ":" in host and IPv6Address(host).is_link_local:
+            raise RefusedError(
+                f"{host} is a link-local address, which needs a network device's name",
+                "write the Proxmox node's host name, its IPv4 or its global IPv6 address",
+            )
+        if re.fullmatch(r"[0-9.]+", host):
+            IPv4Address(host)
+    except AddressValueError:
+        raise RefusedError(f"{shown(host)} is no address", "such as 192.168.1.10 or [2001:db8::10]") from None
+    return host
 
 
 def _endpoint_hint(text: str) -> str:
-    if text.startswith("http://"):
-        return "Proxmox speaks https only"
-    found = re.match(rf"(?:https://)?({_HOST}(?::[0-9]{{1,5}})?)(?:/|$)", text)
-    return f"write https://{found[1]}" if found and "@" not in text else ""
+    if "@" in text:
+        return "take out what is before the @: user and token have their own places (token_id, token)"
+    scheme = re.match(r"([A-Za-z]*):?//+", text)
+    rest = text[scheme.end() :] if scheme else text
+    bare = rest.split("/")[0]
+    try:
+        host = f"[{IPv6Address(bare)}]"
+    except AddressValueError:
+        found = re.match(rf"{_HOST}(?::[0-9]{{1,5}})?(?=[/?#]|$)", rest)
+        host = found[0] if found else ""
+    write = f"write https://{host}" if host else ""
+    if scheme and scheme[1].lower() == "http":
+        return "Proxmox speaks https only" + (f": {write}" if write else "")
+    return write
 
 
 def _url(text: str) -> str:
@@ -183,22 +233,13 @@ def _fingerprint_hint(text: str) -> str:
     return "64 hex digits; see `pvenode cert info` on the Proxmox node, or the web interface under System, Certificates"
 
 
-def _token_id(text: str) -> tuple[str, str]:
+def token_id(text: str) -> tuple[str, str]:
     user, _, name = text.partition("!")
     return user, name
 
 
 def _token_id_hint(text: str) -> str:
     return "keep the secret out of the file: token: {env: NAME}" if "=" in text else "such as automation@pve!homelab"
-
-
-def parse_token(text: str) -> ApiToken | None:
-    """A token from `user@realm!name=secret`; without `=secret` the secret is empty; None where it is neither."""
-    found = _TOKEN.fullmatch(text.strip())
-    if not found:
-        return None
-    user, name = _token_id(found["id"])
-    return ApiToken(user=user, name=name, secret=found["secret"] or "")
 
 
 CLUSTER_NAME: Final = Text(
@@ -289,13 +330,13 @@ K3S_VERSION: Final = Text(
 )
 K3S_CHANNEL: Final = Text(
     label="stable, latest, testing or vX.Y",
-    pattern=r"stable|latest|testing|v[0-9]+\.[0-9]+",
+    pattern="|".join(_CHANNELS) + r"|v[0-9]+\.[0-9]+",
     parse=_same,
-    explain=lambda text: "for one version say version: " + text if "k3s" in text else "",
+    explain=_channel_hint,
 )
 ENDPOINT: Final = Text(
     label="an address such as https://192.168.1.10:8006",
-    pattern=rf"https://{_HOST}(?::[0-9]{{1,5}})?/?",
+    pattern=rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/-]*)?(?:[?#][^\s@]*)?",
     parse=_endpoint,
     explain=_endpoint_hint,
 )
@@ -312,8 +353,8 @@ FINGERPRINT: Final = Text(
 FILE: Final = Text(label="a path", pattern=r"[^\n]+", parse=Path)
 TOKEN_ID: Final = Text(
     label="a token's id user@realm!name, without the secret",
-    pattern=_FULL_ID,
-    parse=_token_id,
+    pattern=FULL_TOKEN_ID,
+    parse=token_id,
     secret=True,
     explain=_token_id_hint,
 )

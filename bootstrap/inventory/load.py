@@ -31,6 +31,10 @@ from bootstrap.model.endpoint import PveEndpoint
 
 DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 _NO_FILE: Final = "the environment"
+_INIT_FIRST: Final = (
+    "first of all: `homelab-k8s init`, which looks at your Proxmox VE and writes one; name one that is elsewhere with "
+    "-i FILE; without a Proxmox VE: `homelab-k8s lab start`, then --lab"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,11 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
     root = table.ROOT.read(tree, Where(path="", line=1), problems)
     inventory = _finish(root, source, places, overrides, problems) if root is not None else None
     if inventory is None:
-        raise InventoryError(source, problems.in_order())
+        error = InventoryError(source, problems.in_order())
+        if any(problem.path == str(DEFAULT_FILE) for problem in error.problems):
+            error.brief = "there is no inventory"
+            error.resolution = _INIT_FIRST
+        raise error
     return inventory
 
 
@@ -90,7 +98,13 @@ def _finish(root: Values, source: str, places: Places, overrides: Overrides, pro
     check(root, places, problems)
     proxmox = root.get(table.PROXMOX)
     token = None
-    if overrides.endpoint is None and proxmox is not None:
+    if overrides.endpoint is None and source == _NO_FILE and (proxmox is None or not proxmox.given(table.ENDPOINT)):
+        problems.add(
+            Where(path=str(DEFAULT_FILE)),
+            f"there is none in {Path.cwd()}, and nothing else says where Proxmox VE is ({ENV_ENDPOINT})",
+            "`homelab-k8s init` writes one",
+        )
+    elif overrides.endpoint is None and proxmox is not None:
         token = read_token(proxmox, places, problems)
         if not proxmox.given(table.ENDPOINT):
             hint = f"such as https://192.168.1.10:8006, or set {ENV_ENDPOINT}"
@@ -114,7 +128,7 @@ def _read(path: Path, read: Callable[[Path], bytes], problems: Problems) -> Node
         problems.add(Where(path=""), refused.message, refused.hint)
         return Broken()
     except FileNotFoundError:
-        problems.add(Where(path=""), "there is no such file", "the examples under inventories/ are ready to copy")
+        problems.add(Where(path=""), "there is no such file", f"`homelab-k8s init -f {path}` writes one")
         return Broken()
     except OSError as error:
         problems.add(Where(path=""), f"the file cannot be read: {error.strerror}")

@@ -137,16 +137,21 @@ def apply_environment(root: Mapping, environ: Map[str, str], *, with_endpoint: b
     if not with_endpoint:
         return root
     if environ.get(ENV_ENDPOINT) and not _has(root, ("proxmox", "endpoint")):
-        root = _put(root, ("proxmox", "endpoint"), Scalar(text=environ[ENV_ENDPOINT].strip(), origin=ENV_ENDPOINT))
+        root = _put(root, ("proxmox", "endpoint"), Scalar(text=unquoted(environ[ENV_ENDPOINT]), origin=ENV_ENDPOINT))
     if _has(root, _TLS):
         return root
     if environ.get(ENV_FINGERPRINT):
-        text = environ[ENV_FINGERPRINT].strip()
+        text = unquoted(environ[ENV_FINGERPRINT])
         root = _put(root, (*_TLS, "fingerprint"), Scalar(text=text, origin=ENV_FINGERPRINT))
     insecure = _boolean(environ.get(ENV_INSECURE, ""))
     if insecure != "false":
         root = _put(root, (*_TLS, "insecure"), Scalar(text=insecure, origin=ENV_INSECURE))
     return root
+
+
+def unquoted(text: str) -> str:
+    """A value as it is meant: without spaces and quotes around it, which some readers of .env files leave there."""
+    return text.strip().strip("\"'").strip()
 
 
 def _boolean(text: str) -> str:

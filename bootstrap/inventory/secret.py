@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from bootstrap.inventory import table
 from bootstrap.inventory.files import Places, read_text
-from bootstrap.inventory.forms import parse_token
 from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.outside import ENV_TOKEN
+from bootstrap.inventory.pasted import pasted_token
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.shapes import Field, Values
 from bootstrap.model.endpoint import ApiToken
@@ -79,23 +79,21 @@ def _from_keyring(entry: str) -> str:
 
 def _assemble(text: str, where: Where, proxmox: Values, problems: Problems) -> ApiToken | None:
     """Join the secret and the token's id. Messages never repeat any part of the text."""
-    text = text.strip().removeprefix("PVEAPIToken=")
-    whole = parse_token(text)
+    told, secret = pasted_token(text)
     if not proxmox.given(table.TOKEN_ID):
-        if whole is None or not whole.secret:
+        if told is None or not secret:
             hint = "with the secret alone, give token_id: user@realm!name in the file"
             problems.add(where, "does not hold user@realm!name=secret", hint)
             return None
-        return whole
+        return ApiToken(user=told[0], name=told[1], secret=secret)
     identity = proxmox.get(table.TOKEN_ID)
     if identity is None:
         return None
-    if whole is not None and (whole.user, whole.name) != identity:
+    if told not in (None, identity):
         problems.add(
-            where, f"is of the token {whole}, not of token_id {identity[0]}!{identity[1]}", "mend one of the two"
+            where, f"is of the token {'!'.join(told or ())}, not of token_id {'!'.join(identity)}", "mend one of the two"
         )
         return None
-    secret = whole.secret if whole is not None else text
     if not secret or any(character.isspace() for character in secret):
         problems.add(where, "does not hold a token's secret", "the UUID that Proxmox showed when the token was made")
         return None

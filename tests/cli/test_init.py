@@ -89,6 +89,7 @@ def test_a_dialogue_ends_in_an_inventory_and_the_next_commands(here: Path, lab: 
             ("Is it the same there? [y/n] ", "\n"),
             ("Is it the same there? [y/n] ", "y\n"),
             ("Id of the API token [homelab@pve!k8s]: ", f"{lab.token_id}\n"),
+            ("Its secret (it does not show", "\n"),
             ("Where is its secret?", "NOT_THERE\n"),
             ("the environment variable NOT_THERE is not set", ""),
             ("Where is its secret?", "LAB_SECRET\n"),
@@ -113,6 +114,35 @@ def test_a_dialogue_ends_in_an_inventory_and_the_next_commands(here: Path, lab: 
     assert inventory.endpoint.tls.fingerprint == lab.fingerprint
     assert lab.token_secret not in (here / "homelab-k8s.yaml").read_text() + told
     assert (here / "homelab-k8s.schema.json").read_text() == render_schema()
+
+
+def test_a_secret_is_typed_unseen_tried_and_kept_in_a_file_of_its_own(
+    here: Path, lab: LabInfo, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(config))
+    (config / "homelab-k8s").mkdir(parents=True)
+    (config / "homelab-k8s" / "token").write_text("another one's\n")
+    flags = ["--endpoint", lab.endpoint, "--accept-fingerprint", "--cluster", "demo", "--workers", "1"]
+    told, code = on_a_terminal(
+        here,
+        [*flags, "--control-planes", "1"],
+        [
+            ("Id of the API token", f"{lab.token_id}\n"),
+            ("Its secret (it does not show", "two words\n"),
+            ("what was typed does not hold a token's secret", ""),
+            ("Its secret (it does not show", "00000000-0000-0000-0000-000000000000\n"),
+            ("refuses the API token", ""),
+            ("Its secret (it does not show", f' "PVEAPIToken={lab.token_id}={lab.token_secret}" \n'),
+            ("Write this to homelab-k8s.yaml? [Y/n] ", "\n"),
+        ],
+    )
+    assert code == 0, told
+    assert lab.token_secret not in told + (here / "homelab-k8s.yaml").read_text()
+    kept = config / "homelab-k8s" / "token-2"
+    assert (kept.read_text().strip(), kept.stat().st_mode & 0o777) == (lab.token_secret, 0o600)
+    assert (config / "homelab-k8s" / "token").read_text() == "another one's\n"
+    assert written(here).endpoint.token.secret == lab.token_secret
 
 
 def test_with_all_flags_a_pipe_gets_the_proposal_and_nothing_is_asked(here: Path, lab: LabInfo) -> None:

@@ -63,6 +63,9 @@ def test_an_upgrade_as_json(run: Run, standing: World) -> None:
     ("args", "code", "said"),
     [
         (("upgrade", "--to", NEW, "--channel", "stable"), 2, "only one can be meant"),
+        (("upgrade", "--channel", "stabel"), 2, "--channel: must be stable, latest, testing or vX.Y, not 'stabel'"),
+        (("upgrade", "--channel", "stabel"), 2, "did you mean stable?"),
+        (("upgrade", "--channel", "1.34"), 2, "write v1.34"),
         (("upgrade", "--to", "v1.32.1+k3s1"), 4, ""),
         (("upgrade", "--to", "latest"), 4, "is not a k3s version"),
         (("backup", "--to", "s3://bucket"), 2, "--to s3"),

@@ -307,6 +307,21 @@ def test_pools_stand_in_the_order_written_after_workers(load: Load, text: str, p
     assert [(pool.name, pool.count) for pool in load(text).spec.workers] == pools
 
 
+@pytest.mark.parametrize("environ", [{}, {"PROXMOX_VE_API_TOKEN": ENVIRON["PROXMOX_VE_API_TOKEN"]}])
+def test_with_nothing_set_up_init_comes_first(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said what keys lacked a value, and that an inventory was to be mended that was not there."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InventoryError) as caught:
+        load_inventory(None, environ=environ)
+    (problem,) = caught.value.problems
+    assert problem.path == "homelab-k8s.yaml"
+    assert f"there is none in {tmp_path}" in problem.message
+    assert caught.value.brief == "there is no inventory"
+    assert caught.value.resolution.startswith("first of all: `homelab-k8s init`")
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match=r"no\.yaml: 1 problem: there is no such file"):
         load_inventory(tmp_path / "no.yaml", environ=ENVIRON)

@@ -47,12 +47,44 @@ def _restored_keyring() -> Iterator[None]:
     keyring.set_keyring(before)
 
 
-@pytest.mark.parametrize("content", [WHOLE, f"PVEAPIToken={WHOLE}", f"{WHOLE}\n"])
+PVEUM = f"""\
+┌──────────────┬──────────────────────────────────────┐
+│ key          │ value                                │
+╞══════════════╪══════════════════════════════════════╡
+│ full-tokenid │ automation@pve!homelab               │
+├──────────────┼──────────────────────────────────────┤
+│ info         │ {{"privsep":"1"}}                      │
+├──────────────┼──────────────────────────────────────┤
+│ value        │ {SECRET} │
+└──────────────┴──────────────────────────────────────┘
+"""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        WHOLE,
+        f"PVEAPIToken={WHOLE}",
+        f"{WHOLE}\n",
+        f"{WHOLE}\r\n",
+        f'  "{WHOLE}" ',
+        f"'PVEAPIToken={WHOLE}'",
+        f"Authorization: PVEAPIToken={WHOLE}",
+        f"PROXMOX_VE_API_TOKEN={WHOLE}",
+        f"export PROXMOX_VE_API_TOKEN='{WHOLE}'\n",
+        f"automation@pve!homelab {SECRET}",
+        f"automation@pve!homelab\n{SECRET}\n",
+        f"automation@pve!homelab:{SECRET}",
+        f"Token ID: automation@pve!homelab Secret: {SECRET.upper()}",
+        f'{{"full-tokenid":"automation@pve!homelab","info":{{"privsep":"1"}},"value":"{SECRET}"}}',
+        PVEUM,
+    ],
+)
 def test_a_whole_token_in_the_environment_is_enough(load: Load, content: str) -> None:
     assert load("cluster: a\n", environ={**ENDPOINT, "PROXMOX_VE_API_TOKEN": content}).endpoint.token == TOKEN
 
 
-@pytest.mark.parametrize("content", [SECRET, WHOLE])
+@pytest.mark.parametrize("content", [SECRET, WHOLE, f'"{SECRET}"', f"Secret: {SECRET}\r\n", f"{SECRET.upper()} "])
 def test_with_the_id_in_the_file_the_secret_may_stand_alone(load: Load, content: str) -> None:
     text = "proxmox: {token_id: automation@pve!homelab}\n"
     assert load(text, environ={**ENDPOINT, "PROXMOX_VE_API_TOKEN": content}).endpoint.token == TOKEN
