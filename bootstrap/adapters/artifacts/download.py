@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from bootstrap.adapters.artifacts.proxies import proxy_adapter, unusable_proxy
 from bootstrap.errors import ArtifactError, ArtifactUnreachableError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class _PassingStatusError(Exception):
 
 
 class Downloader:
-    """Fetches over HTTP(S), through the environment's proxies. What begins with https stays there over redirects.
+    """Fetches over HTTP(S), through the environment's proxies where the host is not near. What begins with https stays there over redirects.
 
     Args:
         attempts: Tries in all, where a connection fails, ends early, or the server says that it is busy.
@@ -94,6 +95,8 @@ class Downloader:
         hint = "is the address reachable from here? Proxies come from HTTPS_PROXY; k3s.artifacts needs no network"
         try:
             with requests.Session() as session:
+                session.mount("https://", proxy_adapter(what))
+                session.mount("http://", proxy_adapter(what))
                 if url.lower().startswith("https://"):
                     session.mount("http://", _refusing_adapter())
                 return retrying(attempt, session)
@@ -108,7 +111,13 @@ class Downloader:
                 f"cannot fetch {what}", details=f"{url}\n{error}", resolution=hint
             ) from error
         except OSError as error:
-            raise ArtifactError(f"cannot keep {what}", details=str(error)) from error
+            raise ArtifactError(
+                f"cannot keep {what}",
+                details=str(error),
+                resolution="is there room? XDG_CACHE_HOME names another place for downloads",
+            ) from error
+        except ValueError as error:  # of a proxy for a redirect's other scheme, which requests reads by itself
+            raise unusable_proxy(str(error), what=what) from error
 
 
 def _refusing_adapter() -> requests.adapters.BaseAdapter:

@@ -166,6 +166,8 @@ class KubeHttp:
 
                 configuration = Configuration()
                 configuration.host = self._credentials.server
+                # The client takes HTTPS_PROXY for it: the API is on the network here, and credentials are sent to it.
+                configuration.proxy = None
                 # urllib3 would try three times and warn of each; waiting is the caller's, who knows its deadline.
                 # False keeps it from following redirects, too.
                 configuration.retries = False

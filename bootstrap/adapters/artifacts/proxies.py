@@ -1,0 +1,92 @@
+"""The environment's proxies for downloads: never for what is near, and one that cannot be used is told by its name.
+
+`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, small or capital, are read by requests. Proxmox VE, Kubernetes
+and machines are never asked through them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bootstrap.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import requests
+
+_NEAR = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
+"""Ends of names that no public DNS has (RFC 6761, 6762, 8375; ICANN's resolution 2024.07.29.06), and `.lan` by custom."""
+_HTTP = ("http", "https")
+_SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+
+
+def is_near(host: str) -> bool:
+    """Whether a host is on this computer's own networks: a private address, a name without a dot or of a home network.
+
+    Args:
+        host: A name, or an address without brackets.
+    """
+    try:
+        return not ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return "." not in name or name.endswith(_NEAR)
+
+
+def proxy_problem(proxy: str) -> str:
+    """Why a proxy's URL cannot be used; empty where it can. Never repeats user and password.
+
+    Args:
+        proxy: As the variable has it; without a scheme it is one of HTTP.
+    """
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # its text may have a part of the password
+        return "it is no URL: its address or its port cannot be meant"
+    if not host:
+        return "it names no host"
+    scheme = parts.scheme.lower()
+    if scheme in _SOCKS:
+        return "" if importlib.util.find_spec("socks") else f"{scheme}:// takes PySocks, which is not installed"
+    return "" if scheme in _HTTP else f"nobody knows proxies of {scheme}://"
+
+
+def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
+    """The error for a proxy that cannot be used.
+
+    Args:
+        problem: Of `proxy_problem`.
+        what: What was to be fetched.
+    """
+    return ArtifactError(
+        f"cannot fetch {what}: the proxy of the environment cannot be used",
+        details=problem,
+        resolution="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT (socks5h:// with `pip install pysocks`): "
+        "correct or unset it, or name the host in NO_PROXY; k3s.artifacts needs no network",
+    )
+
+
+def proxy_adapter(what: str) -> requests.adapters.BaseAdapter:
+    """Sends through the environment's proxies, and to what is near without.
+
+    Args:
+        what: What is fetched, for `unusable_proxy`.
+    """
+    from requests.adapters import HTTPAdapter
+    from requests.utils import select_proxy
+
+    class Proxied(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *args: Any, **settings: Any) -> requests.Response:  # noqa: ANN401 - requests' own signature
+            url = request.url or ""
+            if is_near(urlsplit(url).hostname or ""):
+                settings["proxies"] = {}
+            proxy = select_proxy(url, settings.get("proxies"))
+            problem = proxy_problem(proxy) if proxy else ""
+            if problem:
+                raise unusable_proxy(problem, what=what)
+            return super().send(request, *args, **settings)
+
+    return Proxied()
