@@ -40,6 +40,7 @@ lane's is 1. Third-party exceptions are converted once, in the adapter.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def _short_line(text: str, most: int) -> str:
     end = most // 5
     left = len(text) - most
     return text if left <= 0 else f"{text[: most - end]} ... {left} characters left out ... {text[-end:]}"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of room: a full disk, a quota, or a limit of the shell's."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class HomelabError(Exception):

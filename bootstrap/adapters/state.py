@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bootstrap.adapters.files import PRIVATE_DIRECTORY, check_own, ensure_private_directory, locked, write_private
-from bootstrap.errors import HomelabError
+from bootstrap.errors import HomelabError, is_full
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
 
@@ -50,6 +50,14 @@ class DirectoryStateStore:
     def path(self, cluster: ClusterName, item: str) -> Path:
         """The file that an item is in, whether or not it is there. Raises HomelabError as `directory` does."""
         return self.directory(cluster) / _checked(item)
+
+    def room_bytes(self) -> int:
+        """How many bytes are free to us where items are, or would be. Raises HomelabError where that cannot be told."""
+        place = next((each for each in (self._root, *self._root.parents) if each.is_dir()), Path("/"))
+        try:
+            return shutil.disk_usage(place).free
+        except OSError as error:
+            raise HomelabError(f"cannot tell how much room is left at {place}", details=str(error)) from error
 
     def clusters(self) -> tuple[ClusterName, ...]:
         """The clusters that have a directory here, by name. Raises HomelabError where that cannot be read."""
@@ -138,7 +146,9 @@ def _unwritable(path: Path, error: OSError) -> HomelabError:
     return HomelabError(
         f"cannot write the state file {path}",
         details=str(error),
-        resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
+        resolution="make room on that disk (what was there is as it was), or set XDG_STATE_HOME to a directory that has"
+        if is_full(error)
+        else "make the directory writable, or set XDG_STATE_HOME to one that is",
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from bootstrap.cli.masking import Masker, MaskingFormatter
 from bootstrap.errors import HomelabError
@@ -27,8 +30,21 @@ _LEVELS = {
 }
 
 
+class _LogHandler(logging.StreamHandler[TextIO]):
+    """Writes to a file; on a full disk it neither stops the run nor writes a traceback over the terminal."""
+
+    def __init__(self, stream: TextIO, lost: Callable[[BaseException | None], None]) -> None:
+        super().__init__(stream)
+        self._lost = lost
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Note what kept a record from being written."""
+        del record
+        self._lost(sys.exc_info()[1])
+
+
 class RunLog:
-    """An open log; None as `path` where there could be none, with the reason in `problem`.
+    """An open log; None as `path` where there could be none, with the reason in `problem`; `lost` is what it lacks.
 
     Args:
         directory: Where logs are; made if it is missing.
@@ -39,6 +55,7 @@ class RunLog:
     def __init__(self, directory: Path, command: str, masker: Masker) -> None:
         self.path: Path | None = None
         self.problem = ""
+        self.lost = ""
         self._handler: logging.Handler = logging.NullHandler()
         self._before: dict[str, int] = {}
         try:
@@ -47,7 +64,7 @@ class RunLog:
         except (OSError, HomelabError) as error:
             self.problem = f"no debug log is written: {error}"
         else:
-            self._handler = logging.StreamHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"))
+            self._handler = _LogHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"), self._on_lost)
         self._handler.setFormatter(MaskingFormatter(masker))
 
     def open(self) -> None:
@@ -69,9 +86,13 @@ class RunLog:
         for name, level in self._before.items():
             logging.getLogger(name).setLevel(level)
         logging.getLogger().removeHandler(self._handler)
-        self._handler.close()
-        if isinstance(self._handler, logging.StreamHandler):
-            self._handler.stream.close()
+        with contextlib.suppress(OSError):  # what is left to be written has no room, and that was noted
+            self._handler.close()
+            if isinstance(self._handler, logging.StreamHandler):
+                self._handler.stream.close()
+
+    def _on_lost(self, error: BaseException | None) -> None:
+        self.lost = f"the debug log is not complete: {error}"
 
 
 def log_directory() -> Path:

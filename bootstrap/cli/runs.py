@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -64,7 +65,8 @@ class Recorder:
         """Take no more events."""
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            with contextlib.suppress(OSError):  # a full disk, which the event that found it has noted
+                file.close()
 
     def _open(self, event: RunStarted) -> None:
         from bootstrap.adapters.files import PRIVATE_FILE, check_own, ensure_private_directory

@@ -27,7 +27,7 @@ from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
-from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
+from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, is_full
 from bootstrap.events import (
     Event,
     LaneSkipped,
@@ -85,6 +85,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._log.lost:
+            self.sink(Told(message=self._log.lost))
         self.view.close()
         try:
             code = self._end(error)
@@ -165,9 +167,16 @@ class Session:
                 return self._failed(InterruptedRunError(f"{self.command} was interrupted"), error)
             case BrokenPipeError():
                 logger.debug("stdout was closed")
-                # The interpreter flushes stdout once more when it ends; that must not fail.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                _give_up_stdout()
                 return 1
+            case OSError() if is_full(error):
+                _give_up_stdout()
+                full = HomelabError(
+                    f"{self.command} stopped: a file on this computer could not be written",
+                    details=str(error),
+                    resolution="make room (`df -h` shows where there is none), then run the command again: it continues",
+                )
+                return self._failed(full, error)
             case typer.Exit() | typer.Abort() | typer.BadParameter() | SystemExit() | GeneratorExit():
                 return None
             case _:
@@ -211,6 +220,14 @@ class Session:
             case _:
                 assert_never(event)
         return event
+
+
+def _give_up_stdout() -> None:
+    """Where stdout takes nothing any more: the interpreter flushes it once more when it ends, and that must not fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _log_thread_error(hook: threading.ExceptHookArgs) -> None:
