@@ -9,11 +9,12 @@ from functools import cached_property
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
 from bootstrap.commands.lock import read_lock, why_no_lock
+from bootstrap.commands.needs import check_state_room
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import hides_vms, rights_needed
 from bootstrap.commands.settings import with_settings
 from bootstrap.commands.status import status_of
-from bootstrap.commands.up import choose_version
+from bootstrap.commands.up import check_vip, choose_version
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
@@ -24,6 +25,7 @@ from bootstrap.model.record import is_ours
 from bootstrap.planning import checks, checks_live
 from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.checks_security import check_logins, check_token
+from bootstrap.planning.clone_notes import gateway_note
 from bootstrap.planning.drift import unfinished_notes
 from bootstrap.planning.foreign import all_foreign, strangers_notes
 from bootstrap.planning.lock import lock_vmid
@@ -85,7 +87,7 @@ class _Doctor:
             ("quorum", ("token",), lambda: checks.check_quorum(self._observed)),
             ("version", ("token",), self._version),
             ("privileges", ("token",), self._privileges),
-            ("kvm", ("token",), lambda: checks.check_kvm(self._observed)),
+            ("kvm", ("token",), lambda: checks.check_kvm(self._spec, self._observed)),
             ("template", ("token",), self._template),
             ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
             ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._foreseen)),
@@ -93,6 +95,7 @@ class _Doctor:
             ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
             ("k3s", (), self._k3s),
+            ("state", (), self._state),
             ("lock", ("token",), self._lock),
             ("cluster", ("token",), self._cluster),
             ("machines", ("token",), self._machines),
@@ -223,13 +226,18 @@ class _Doctor:
         return checks.check_capacity(self._spec, self._observed, self._plan)
 
     def _addresses(self) -> Check:
+        check_vip(self._spec, self._ports, self._observed)
         if not has_ranges(self._spec):
             return skipped("addresses", "machines get theirs by DHCP")
         observed = with_conflicts(self._spec, self._ports, self._foreseen)
         # As `up` would give them out: what somebody has is passed over.
         planned = plan_up(self._spec, observed, version="").machines
         new = [machine.spec for machine in planned if machine.action == "create"]
-        return checks_live.check_addresses(new, passed_over(new, self._spec, observed))
+        found = checks_live.check_addresses(new, passed_over(new, self._spec, observed))
+        lacking = gateway_note(self._spec)
+        if lacking and found.verdict is Verdict.OK:
+            return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless that is meant")
+        return found
 
     def _k3s(self) -> Check:
         known = self._token_accepted
@@ -240,6 +248,10 @@ class _Doctor:
             artifacts.check(k3s, version=version, arch=ARCHITECTURES.get(arch, "amd64")) for arch in online or [""]
         }
         return ok("k3s", f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
+
+    def _state(self) -> Check:
+        check_state_room(self._ports)
+        return checks_live.check_state_room(self._ports.state.room_bytes())
 
     def _lock(self) -> Check:
         vmid = lock_vmid(self._spec.placement.vmids)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.liveness import with_units
-from bootstrap.commands.needs import check_artifact_directory
+from bootstrap.commands.needs import check_artifact_directory, check_state_room
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import (
     finish_rebuild,
@@ -90,6 +90,7 @@ def prepare_up(
         idle = with_notes(plan_up(spec, observed, version=""), said)
         return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
     check_privileges(spec, ports, observed)
+    check_state_room(ports)
     check_vip(spec, ports, observed)
     observed = with_conflicts(spec, ports, observed)
     version = choose_version(spec, ports, observed, resolved=resolved)

@@ -104,7 +104,7 @@ def _neighbours(root: Values, network: Values) -> Iterator[tuple[str, IPv4Addres
         yield "the gateway", gateway, network.at(table_network.GATEWAY)
     for index, server in enumerate(network.get(table_network.DNS) or ()):
         at = network.at(table_network.DNS)
-        if server != gateway:
+        if isinstance(server, IPv4Address) and server != gateway:
             yield "the DNS server", server, at.item(index, at.line)
     proxmox = root.get(table.PROXMOX)
     url = proxmox.get(table.ENDPOINT) if proxmox is not None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from bootstrap.inventory.document import Broken, Mapping, Node, Scalar
@@ -42,6 +42,19 @@ def _address6(text: str) -> IPv6Address:
         raise RefusedError(f"{shown(text)} is not an IPv6 address", "such as fd12:3456:789a::50") from None
 
 
+def _any_address(text: str) -> IPv4Address | IPv6Address:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise RefusedError(f"{shown(text)} is no IP address", "such as 192.168.1.1 or fd12:3456:789a::1") from None
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        raise RefusedError(
+            f"{text} is a link-local address: which network device it is behind cannot be said here",
+            "write the server's global or unique local address (fd...)",
+        )
+    return address
+
+
 def _network6(text: str) -> IPv6Network:
     try:
         loose = IPv6Network(text, strict=False)
@@ -59,6 +72,7 @@ def _address_range6(text: str) -> AddressRange6:
     return AddressRange6(first=first, last=last)
 
 
+ANY_ADDRESS: Final = Text(label="an IPv4 or IPv6 address", pattern=rf"[0-9.]+|{_IP6}", parse=_any_address, loose=True)
 ADDRESS6: Final = Text(label="an IPv6 address", pattern=_IP6, parse=_address6)
 NETWORK6: Final = Text(
     label="an IPv6 network with its prefix length, such as fd12:3456:789a::/64",

@@ -37,7 +37,7 @@ GATEWAY: Final = Field(
 )
 DNS: Final = Field(
     name="dns",
-    kind=ListOf(item=forms.ADDRESS),
+    kind=ListOf(item=forms6.ANY_ADDRESS),
     default_doc="DHCP's, else the Proxmox node's",
     example=["192.168.1.1"],
     doc="DNS servers.",

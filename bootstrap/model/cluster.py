@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, StorageName, Vmid
@@ -139,7 +139,7 @@ class NetworkSpec:
         vlan: VLAN tag 1-4094, or None.
         addresses: Fixed addresses, or None for DHCP.
         subnet: Only addresses in here count as a machine's own; None accepts any of net0's.
-        dns: DNS servers; empty leaves it to DHCP or to Proxmox's default (the host's).
+        dns: DNS servers of either family; empty leaves it to DHCP or to Proxmox's default (the host's).
         search: DNS search domain, or None.
         macs: Where net0's MAC addresses come from.
         mtu: MTU of net0; 1 takes the bridge's, None keeps the template's.
@@ -151,7 +151,7 @@ class NetworkSpec:
     vlan: int | None = None
     addresses: StaticAddresses | None = None
     subnet: IPv4Network | None = None
-    dns: tuple[IPv4Address, ...] = ()
+    dns: tuple[IPv4Address | IPv6Address, ...] = ()
     search: str | None = None
     macs: MacPolicy = MacPolicy.PROXMOX
     mtu: int | None = None

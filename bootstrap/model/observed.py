@@ -82,7 +82,7 @@ class PveNodeFacts:
         cpu_flags: CPU flags as /proc/cpuinfo names them.
         architecture: As `uname -m` names it: x86_64 or aarch64.
         bridges: Names of bridges, SDN vnets among them; empty where the token may not list them.
-        vnets: Those of them that are SDN vnets.
+        vnets, mtus: Those of them that are SDN vnets; the MTUs of those whose settings state one.
         committed_cores: vCPUs of all running or on-boot guests that are not templates.
         committed_memory_mib: Their configured RAM.
         maintenance: Whether Proxmox HA has put it into maintenance (`hastate`).
@@ -98,6 +98,7 @@ class PveNodeFacts:
     architecture: str = "x86_64"
     bridges: frozenset[str] = frozenset()
     vnets: tuple[Vnet, ...] = ()
+    mtus: tuple[tuple[str, int], ...] = ()
     storages: tuple[StorageFacts, ...] = ()
     committed_cores: int = 0
     committed_memory_mib: int = 0
@@ -128,11 +129,10 @@ class TemplateFacts:
         scsi_controller: `scsihw`, empty for Proxmox's default (an LSI controller).
         image: Name of the cloud image it was made of by us; empty for templates that others made.
         k3s: The k3s version that is baked in, empty likewise.
-        recipe: Hash of all it was made of, empty likewise.
-        recipe_version: Version of how it was made, 0 likewise.
+        recipe, recipe_version: Hash of all it was made of, and version of how; empty and 0 likewise.
         claims: What it says it is made of where that is not signed, so that it counts for nothing.
-        planned: It is not there yet: this is what it will be.
-        begun: Planned, and an earlier run has begun to build it.
+        planned, begun: It is not there yet: this is what it will be; and an earlier run has begun to build it.
+        lock: Proxmox's config lock (`backup`, ...); empty where it has none.
     """
 
     vmid: Vmid
@@ -158,6 +158,7 @@ class TemplateFacts:
     claims: str = ""
     planned: bool = False
     begun: bool = False
+    lock: str = ""
     settings: tuple[tuple[str, str], ...] = ()
 
 

@@ -12,15 +12,18 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.clone_notes import CPU_REMEDY, cpu_problems, small_disk_notes
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
+    MTU_REMEDY,
     QUORUM_REMEDY,
     STORAGE_REMEDY,
     bridges_of,
     clone_storage_problem,
+    mtu_notes,
     network_problems,
     storage_of,
     storage_on,
@@ -137,8 +140,10 @@ def check_quorum(observed: Observed) -> Check:
     return ok("quorum", "nothing tells that the Proxmox cluster lacks it")
 
 
-def check_kvm(observed: Observed) -> Check:
-    """Whether the CPUs of each Proxmox node show VT-x or AMD-V, without which no VM with KVM starts.
+def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether the CPUs of each Proxmox node have virtualisation and the CPU types of the pools.
+
+    Without VT-x or AMD-V no VM with KVM starts.
 
     Other architectures than x86-64 have no such flag.
     """
@@ -152,6 +157,9 @@ def check_kvm(observed: Observed) -> Check:
             f"the CPUs of {', '.join(lacking)} show no virtualisation (vmx, svm): VMs with KVM do not start there",
             KVM_REMEDY,
         )
+    too_new = cpu_problems(spec, observed)
+    if too_new:
+        return warning("kvm", "\n".join(too_new), CPU_REMEDY)
     if not asked:
         return skipped(
             "kvm", "this token may not see the CPUs of the Proxmox nodes (Sys.Audit), or they are not x86-64"
@@ -181,6 +189,11 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
     )
     says = f"{named}: guest agent on, cloud-init drive there"
     says += "".join(f"\n{note}" for note in taken_off_notes(by_vmid.values()))
+    small = small_disk_notes(spec, by_vmid.values())
+    if small:
+        return warning(
+            "template", "\n".join((says, *small)), "write a larger disk into the inventory, or take a smaller template"
+        )
     if full:
         kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
         return warning(
@@ -247,6 +260,9 @@ def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
         for facts, template, pool in in_use
         for bridge in bridges_of(spec, template, pool)
     )
+    notes = mtu_notes(spec, in_use)
+    if notes:
+        return warning("bridges", "\n".join((", ".join(found), *notes)), MTU_REMEDY)
     return ok("bridges", ", ".join(found))
 
 

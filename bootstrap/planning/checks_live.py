@@ -18,6 +18,9 @@ CLOCK_WARN_S = 5.0
 """Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
 CLOCK_FAIL_S = 60.0
 """A certificate made now would not be valid yet, or a token be refused, by as much."""
+ROOM_WARN_MIB = 64
+"""Twenty logs and recordings of some MiB each."""
+ROOM_REMEDY = "make room there (`df -h ~/.local/state`), or set XDG_STATE_HOME to a directory that has"
 PVE_CERTIFICATE_DAYS = 14
 """Proxmox VE renews its own two weeks before they end."""
 API_CERTIFICATE_DAYS = 90
@@ -151,6 +154,15 @@ def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     if problems:
         return warning("etcd-disk", f"{says}, but\n{problems}", "run `homelab-k8s doctor` again", facts=facts)
     return ok("etcd-disk", says, facts=facts)
+
+
+def check_state_room(free_bytes: int) -> Check:
+    """Whether keys, kubeconfigs, logs and recordings have room; that they have none at all is refused before."""
+    mib = free_bytes >> 20
+    facts = (("free_mib", mib),)
+    if mib < ROOM_WARN_MIB:
+        return warning("state", f"{mib} MiB are free where the state directory is", ROOM_REMEDY, facts=facts)
+    return ok("state", "the state directory has room", facts=facts)
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:

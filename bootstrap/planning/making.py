@@ -10,6 +10,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
+from bootstrap.planning.clone_notes import clone_notes
 from bootstrap.planning.cpu import common_cpu_type
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.inherited import taken_off_notes
@@ -115,6 +116,7 @@ class Making:
                 *passed_over(new, spec, observed),
                 *_full_clone_notes(spec, _clones_on(new, placement), templates),
                 *_container_notes(new),
+                *clone_notes(spec, observed, templates, places),
                 *taken_off_notes(
                     {templates[name].vmid: templates[name] for name in _clones_on(new, placement)}.values()
                 ),

@@ -22,10 +22,17 @@ BRIDGE_REMEDY = (
     "make the bridge there, or name one that is there as network.bridge (or in the pool's network) in the inventory; "
     "an SDN vnet is seen only with SDN.Use on /sdn/zones/ZONE/VNET"
 )
+MTU_REMEDY = "lower the mtu in the inventory (1 takes the bridge's), or raise the bridge's, and its ports', in Proxmox"
+USUAL_MTU = 1500
 TAG_REMEDY = "leave vlan out: such a vnet has the tag its zone gives it; or make the vnet VLAN-aware in Proxmox"
 QUORUM_REMEDY = (
     "bring the missing Proxmox nodes back (`pvecm status` on one that is up shows the votes), then run it again"
 )
+_NETWORK_BRIEFS = {
+    BRIDGE_REMEDY: "the machines' bridge is missing",
+    TAG_REMEDY: "the machines' VLAN cannot be",
+    MTU_REMEDY: "the machines' MTU is larger than their bridge's",
+}
 _FIRST_BRIDGE = "vmbr0"
 """What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
 
@@ -141,6 +148,43 @@ def tag_problem(facts: PveNodeFacts, bridge: str, vlan: int | None) -> str:
     return f"{bridge} on {facts.name} is an SDN vnet, which takes no VLAN tag of its machines (vlan: {vlan})"
 
 
+def mtu_problem(facts: PveNodeFacts, bridge: str, mtu: int | None) -> str:
+    """What is wrong with an MTU on a bridge; empty where nothing is, or the bridge's is not stated.
+
+    Proxmox refuses to start a VM with more than its bridge has: "MTU '9000' is bigger than the bridge MTU '1500'"
+    (PVE::QemuServer, print_netdevice_full).
+    """
+    stated = dict(facts.mtus).get(bridge)
+    if mtu is None or stated is None or mtu <= stated:
+        return ""
+    return f"{bridge} on {facts.name} has an MTU of {stated}, and its machines are to have {mtu}"
+
+
+def mtu_notes(
+    spec: ClusterSpec, places: Iterable[tuple[PveNodeFacts, TemplateFacts | None, MachineSpec | NodePool]]
+) -> tuple[str, ...]:
+    """That machines' MTU is larger than what bridges have that state none."""
+    found = {
+        f"{bridge} on {facts.name}": mtu
+        for facts, template, of in places
+        for bridge, mtu in _mtus(spec, template, of)
+        if mtu is not None and mtu > USUAL_MTU and bridge not in dict(facts.mtus)
+    }
+    return tuple(
+        f"{where} states no MTU, which makes it {USUAL_MTU} unless all its ports have more: with less than {mtu} the "
+        "machines do not start"
+        for where, mtu in found.items()
+    )
+
+
+def _mtus(
+    spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool
+) -> tuple[tuple[str, int | None], ...]:
+    """Bridge and MTU of each network device; what a template's has is not known here."""
+    storage = spec.network.storage
+    return ((bridge_of(spec, template, of), spec.network.mtu), *(((storage.bridge, storage.mtu),) if storage else ()))
+
+
 def network_problems(
     spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts | None, of: MachineSpec | NodePool
 ) -> tuple[tuple[str, str], ...]:
@@ -150,6 +194,7 @@ def network_problems(
     devices += [(storage.bridge, storage.vlan)] if storage else []
     found = [(bridge_problem(facts, bridge), BRIDGE_REMEDY) for bridge, _ in devices]
     found += [(tag_problem(facts, bridge, vlan), TAG_REMEDY) for bridge, vlan in devices]
+    found += [(mtu_problem(facts, bridge, mtu), MTU_REMEDY) for bridge, mtu in _mtus(spec, template, of)]
     return tuple((problem, remedy) for problem, remedy in found if problem)
 
 
@@ -197,7 +242,7 @@ def check_bridges(
     ]
     if found:
         raise PreflightError(
-            "the machines' bridge is missing" if found[0][1] == BRIDGE_REMEDY else "the machines' VLAN cannot be",
+            _NETWORK_BRIEFS[found[0][1]],
             details="\n".join(dict.fromkeys(problem for problem, _ in found)),
             resolution="; ".join(dict.fromkeys(remedy for _, remedy in found)),
         )

@@ -193,3 +193,11 @@ def _check(template: TemplateFacts, *, arch: str) -> None:
             f"{name} has no disk",
             resolution="choose another template, or import a cloud image into this one",
         )
+    if template.lock:
+        # PVE::API2::Qemu, clone_vm: check_lock on the VM that is cloned.
+        raise PreflightError(
+            f"{name} is locked ({template.lock})",
+            details="Proxmox VE clones no VM that is locked",
+            resolution="wait for the task that locked it (Proxmox's task list shows it); if there is none any more, as "
+            f"root on {template.pve_node}: qm unlock {template.vmid}",
+        )

@@ -101,6 +101,10 @@ class StateStore(Protocol):
         """The file that an item is in, whether or not it is there; for programs that want a file."""
         ...
 
+    def room_bytes(self) -> int:
+        """How many bytes are free where items are, or would be."""
+        ...
+
     def clusters(self) -> tuple[ClusterName, ...]:
         """The clusters that have items, by name."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import Protocol
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
@@ -64,7 +64,7 @@ class SeedRequest:
     mac: str
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
-    dns: tuple[IPv4Address, ...] = ()
+    dns: tuple[IPv4Address | IPv6Address, ...] = ()
 
 
 class TemplateMaker(Protocol):

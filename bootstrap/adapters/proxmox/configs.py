@@ -88,6 +88,7 @@ def template_facts(
         k3s=record.k3s if record else "",
         recipe=record.recipe if record else "",
         recipe_version=record.version if record else 0,
+        lock=str(config.get("lock") or row.at("lock").text("")),
         settings=inherited(config),
     )
 

@@ -14,6 +14,7 @@ from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts, 
 from bootstrap.model.reading import Reading, each
 
 _BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
+_MOST_MTU = 65520
 _MIB = 1024**2
 _GIB = 1024**3
 
@@ -74,8 +75,9 @@ def _online_facts(
         cpu_model=cpu.at("model").text(""),
         cpu_flags=frozenset(cpu.at("flags").text("").split()),
         architecture=status.at("current-kernel").at("machine").text("") or "x86_64",
-        bridges=frozenset(name for name, _ in networks),
-        vnets=tuple(sorted((vnet for _, vnet in networks if vnet is not None), key=lambda vnet: vnet.name)),
+        bridges=frozenset(name for name, _, _ in networks),
+        vnets=tuple(sorted((vnet for _, vnet, _ in networks if vnet is not None), key=lambda vnet: vnet.name)),
+        mtus=tuple(sorted((name, mtu) for name, _, mtu in networks if mtu)),
         storages=tuple(sorted(each(reading.storages, _storage, odd), key=lambda storage: storage.name)),
         committed_cores=sum(cores for cores, _ in committed),
         committed_memory_mib=sum(memory for _, memory in committed) // _MIB,
@@ -83,13 +85,16 @@ def _online_facts(
     )
 
 
-def _network(row: Reading) -> tuple[str, Vnet | None] | None:
-    """A bridge's name, with the vnet that it is; None for other networks."""
+def _network(row: Reading) -> tuple[str, Vnet | None, int] | None:
+    """A bridge's name, with the vnet that it is, and its MTU (0 where none is stated); None for other networks."""
     kind = row.at("type").text("")
     if kind not in _BRIDGES:
         return None
     name = row.at("iface").text(most=256)
-    return name, Vnet(name=name, vlan_aware=row.at("vlanaware").flag()) if kind == "vnet" else None
+    vnet = Vnet(name=name, vlan_aware=row.at("vlanaware").flag()) if kind == "vnet" else None
+    # /etc/network/interfaces has `mtu`, and `ovs_mtu` for Open vSwitch (PVE::INotify).
+    stated = [row.at(key).integer(0, _MOST_MTU, default=0) for key in ("mtu", "ovs_mtu")]
+    return name, vnet, max(stated)
 
 
 def _storage(row: Reading) -> StorageFacts:

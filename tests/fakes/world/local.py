@@ -106,6 +106,9 @@ class FakeState:
             path.write_text(text)
         return path
 
+    def room_bytes(self) -> int:
+        return self.world.state_room
+
     def clusters(self) -> tuple[ClusterName, ...]:
         return tuple(sorted({ClusterName(cluster) for cluster, _ in self.world.state}))
 

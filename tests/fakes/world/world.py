@@ -144,6 +144,7 @@ class World:
     passwords: dict[str, tuple[str, ...]] = field(default_factory=dict)
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
+    state_room: int = 1 << 40
     answering: set[IPv4Address] = field(default_factory=set)
     guest_clocks_s: dict[str, float] = field(default_factory=dict)
     moves: int = 0

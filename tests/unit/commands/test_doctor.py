@@ -12,7 +12,7 @@ from bootstrap.commands.doctor import Diagnosis, diagnose
 from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
-from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, StaticAddresses
+from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.planning.checks import Check, Verdict
@@ -39,7 +39,7 @@ NAMES = (
         "capacity",
         "addresses",
     ),
-    *("k3s", "lock", "cluster", "machines", "logins", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
+    *("k3s", "state", "lock", "cluster", "machines", "logins", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
     "worker-token",
 )
 STATIC = replace(
@@ -195,8 +195,17 @@ def claim_the_servers_address(world: World) -> None:
     worker.moved = int(server.address) - int(worker.address)
 
 
+def stating(key: str, value: object) -> ClusterSpec:
+    """A cluster whose inventory states one key of its servers."""
+    spec = cluster()
+    stated = spec.control_plane.stated | {key}
+    return replace(spec, control_plane=replace(spec.control_plane, stated=stated, **{key: value}))  # type: ignore[arg-type]
+
+
+VIP = IPv4Address("192.0.2.9")
+JUMBO = replace(cluster(), network=NetworkSpec(mtu=9000))
 THREE = cluster(servers=3, agents=1)
-OF_ALL = tuple(name for name in NAMES[1:] if name != "k3s")
+OF_ALL = tuple(name for name in NAMES[1:] if name not in ("k3s", "state"))
 OF_TLS = tuple(name for name in OF_ALL if name not in ("tls", "clocks", "pve-certificate"))
 OF_TOKEN = tuple(name for name in OF_TLS if name != "token")
 OF_TEMPLATE = ("storage", "bridges", "capacity", "addresses")
@@ -242,6 +251,17 @@ CASES = [
          lambda: with_node(bridges=frozenset({"vmbr7"}))),
     Case("bridges", Verdict.SKIPPED, "may not list the networks of pve1", "",
          lambda: with_node(bridges=frozenset())),
+    Case("template", Verdict.FAILED, "is locked (backup)", "qm unlock 9000",
+         lambda: with_template(lock="backup"), skips=OF_TEMPLATE),
+    Case("template", Verdict.WARNING, "has a disk of 30 GiB, which cannot shrink to 20 GiB", "a larger disk",
+         lambda: with_template(disk_gib=30), stating("disk_gib", 20)),
+    Case("kvm", Verdict.WARNING, "the CPU of pve1 lacks what x86-64-v3 takes (abm, aes, avx, avx2", "x86-64-v2-AES",
+         spec=stating("cpu_type", "x86-64-v3")),
+    Case("bridges", Verdict.FAILED, "vmbr0 on pve1 has an MTU of 1500, and its machines are to have 9000", "lower the mtu",
+         lambda: with_node(mtus=(("vmbr0", 1500),)), JUMBO),
+    Case("bridges", Verdict.WARNING, "vmbr0 on pve1 states no MTU", "lower the mtu", spec=JUMBO),
+    Case("addresses", Verdict.FAILED, "the VIP 192.0.2.9 is taken: somebody answers there", "control_plane.vip",
+         lambda: World(answering={IPv4Address("192.0.2.9")}), replace(cluster(), vip=VipSpec(address=VIP))),
     Case("capacity", Verdict.FAILED, "2048 MiB wanted, 1024 MiB left", "ask for fewer or smaller machines",
          lambda: World(pve_nodes=[pve_node(memory_gib=2)]), skips=("addresses",)),
     Case("addresses", Verdict.WARNING, "somebody else answers at 192.0.2.51 of network.addresses",
@@ -255,6 +275,12 @@ CASES = [
     Case("k3s", Verdict.FAILED, "wrong checksum", "put the release's own file there",
          lambda: World(no_release=ArtifactError("/k3s has the wrong checksum",
                                                 resolution="put the release's own file there"))),
+    Case("state", Verdict.WARNING, "5 MiB are free where the state directory is", "make room there",
+         lambda: World(state_room=5 << 20)),
+    Case("state", Verdict.FAILED, "no room where the state directory is\n12 KiB are free", "make room there",
+         lambda: World(state_room=12 << 10)),
+    Case("addresses", Verdict.WARNING, "network.gateway is not given: machines reach nothing beyond 192.0.2.0/24",
+         "add network.gateway", spec=STATIC),
     Case("lock", Verdict.WARNING, "held by you@laptop (process 7), at `down`", "the next `up` or `down`", held),
     Case("cluster", Verdict.FAILED, "demo-workers-1 is powered off", "`homelab-k8s up`", changed(power_off), THREE),
     Case("cluster", Verdict.FAILED, "claim the address", "`homelab-k8s up`", changed(claim_the_servers_address), THREE),

@@ -95,8 +95,8 @@ def test_doctor_tells_quorum_and_kvm_in_advance() -> None:
     bare = observe_proxmox(cluster(), World().ports)
     fine, lame = frozenset({"sse2", "svm"}), frozenset({"sse2"})
     nodes = [PveNodeFacts(name=PveNodeName("pve1"), online=True, cpu_flags=flags) for flags in (fine, lame)]
-    assert check_kvm(replace(bare, pve_nodes=(nodes[0],))).verdict is Verdict.OK
-    lacking = check_kvm(replace(bare, pve_nodes=(nodes[1],)))
+    assert check_kvm(cluster(), replace(bare, pve_nodes=(nodes[0],))).verdict is Verdict.OK
+    lacking = check_kvm(cluster(), replace(bare, pve_nodes=(nodes[1],)))
     assert (lacking.verdict, "pve1" in lacking.says) == (Verdict.WARNING, True)
     assert check_quorum(replace(bare, lost_quorum=LOST)).verdict is Verdict.FAILED
     assert check_quorum(bare).verdict is Verdict.OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ network:
   addresses: 192.168.30.50-192.168.30.80
   subnet: 192.168.30.0/24
   gateway: 192.168.30.1
-  dns: [192.168.30.1, 9.9.9.9]
+  dns: [192.168.30.1, 9.9.9.9, 'fd12::1']
   search: home.arpa
   macs: stable
 ssh: {user: ops, port: 2222, private_key: keys/id, host_keys: accept-new}
@@ -236,7 +236,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
                 gateway=IPv4Address("192.168.30.1"),
             ),
             subnet=subnet,
-            dns=(IPv4Address("192.168.30.1"), IPv4Address("9.9.9.9")),
+            dns=(IPv4Address("192.168.30.1"), IPv4Address("9.9.9.9"), IPv6Address("fd12::1")),
             search="home.arpa",
             macs=MacPolicy.STABLE,
         ),

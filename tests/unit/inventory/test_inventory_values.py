@@ -47,8 +47,8 @@ FINGERPRINT = ":".join(["AB"] * 32)
         ("sizing: {cpu_overcommit: .inf}", "sizing.cpu_overcommit", "must be a number from 1 to 64, not '.inf'", ""),
         # shapes
         ("network: {dns: 192.0.2.1}", "network.dns", "must be a list, not a single value", "write [192.0.2.1]"),
-        ("network: {dns: [a]}", "network.dns[0]", "must be an IPv4 address, not 'a'", ""),
-        ("network: {dns: [[1.2.3.4]]}", "network.dns[0]", "must be an IPv4 address, not a list", ""),
+        ("network: {dns: [a]}", "network.dns[0]", "must be an IPv4 or IPv6 address, not 'a'", ""),
+        ("network: {dns: [[1.2.3.4]]}", "network.dns[0]", "must be an IPv4 or IPv6 address, not a list", ""),
         ("k3s: {disable: [traefik, traefik]}", "k3s.disable[1]", "the item is there already", ""),
         ("pools: [gpu]", "pools", "must be a mapping, not a list", ""),
         ("pools: {gpu: 3}", "pools.gpu", "must be a mapping, not a single value", "count, cores"),
@@ -149,7 +149,10 @@ FINGERPRINT = ":".join(["AB"] * 32)
         ("network: {subnet: 192.0.2.5/24}", "network.subnet", "has host bits set", "write 192.0.2.0/24"),
         ("network: {subnet: 192.0.2.0/33}", "network.subnet", "is not an IPv4 network", "192.168.1.0/24"),
         ("network: {subnet: 'fd00::/64'}", "network.subnet", "must be an IPv4 network", ""),
-        ("network: {dns: [192.0.2.256]}", "network.dns[0]", "is not an IPv4 address", "0 to 255"),
+        ("network: {dns: [192.0.2.256]}", "network.dns[0]", "is no IP address", "fd12"),
+        ("network: {dns: ['fd00::g']}", "network.dns[0]", "must be an IPv4 or IPv6 address", ""),
+        ("network: {dns: ['1::2::3']}", "network.dns[0]", "is no IP address", "fd12"),
+        ("network: {dns: ['fe80::1']}", "network.dns[0]", "is a link-local address", "fd..."),
         # k3s
         ("k3s: {version: v1.33.3}", "k3s.version", "must be a k3s version vX.Y.Z+k3sN", "such as v1.33.3+k3s1"),
         ("k3s: {version: v1.33.3-k3s2}", "k3s.version", "must be a k3s version", "such as v1.33.3+k3s2"),
