@@ -174,7 +174,7 @@ class Session:
                 full = HomelabError(
                     f"{self.command} stopped: a file on this computer could not be written",
                     details=str(error),
-                    resolution="make room (`df -h` shows where there is none), then run the command again: it continues",
+                    resolution="make room (`df -h` shows where there is none), then run the command again",
                 )
                 return self._failed(full, error)
             case typer.Exit() | typer.Abort() | typer.BadParameter() | SystemExit() | GeneratorExit():
@@ -223,7 +223,7 @@ class Session:
 
 
 def _give_up_stdout() -> None:
-    """Where stdout takes nothing any more: the interpreter flushes it once more when it ends, and that must not fail."""
+    """Where stdout takes no more: the interpreter flushes it when it ends, and that must not fail."""
     try:
         sys.stdout.flush()
     except OSError:

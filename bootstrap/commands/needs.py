@@ -9,7 +9,6 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.ports import Ports
 
-
 LEAST_ROOM_BYTES = 1 << 20
 """What a cluster's keys, kubeconfig and host keys take at the most, logs aside."""
 

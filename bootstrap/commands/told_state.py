@@ -55,6 +55,10 @@ class ToldState:
         """See `StateStore.path`."""
         return self._state.path(cluster, item)
 
+    def room_bytes(self) -> int:
+        """See `StateStore.room_bytes`."""
+        return self._state.room_bytes()
+
     def clusters(self) -> tuple[ClusterName, ...]:
         """See `StateStore.clusters`."""
         return self._state.clusters()

@@ -35,7 +35,7 @@ _LABEL_KEY: Final = rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAM
 _DNS_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 _HOST: Final = rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])"
 
-FULL_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"
+FULL_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"  # noqa: S105 - how its id looks
 _CHANNELS: Final = ("stable", "latest", "testing")
 _OPEN_LABELS: Final = ("node.kubernetes.io", "kubelet.kubernetes.io")
 _OPEN_LABEL_KEYS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
@@ -234,6 +234,7 @@ def _fingerprint_hint(text: str) -> str:
 
 
 def token_id(text: str) -> tuple[str, str]:
+    """User and name of a token's id, `user@realm!name`."""
     user, _, name = text.partition("!")
     return user, name
 

@@ -72,7 +72,9 @@ def _address_range6(text: str) -> AddressRange6:
     return AddressRange6(first=first, last=last)
 
 
-ANY_ADDRESS: Final = Text(label="an IPv4 or IPv6 address", pattern=rf"[0-9.]+|{_IP6}", parse=_any_address, loose=True)
+ANY_ADDRESS: Final[Text[IPv4Address | IPv6Address]] = Text(
+    label="an IPv4 or IPv6 address", pattern=rf"[0-9.]+|{_IP6}", parse=_any_address, loose=True
+)
 ADDRESS6: Final = Text(label="an IPv6 address", pattern=_IP6, parse=_address6)
 NETWORK6: Final = Text(
     label="an IPv6 network with its prefix length, such as fd12:3456:789a::/64",

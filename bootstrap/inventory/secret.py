@@ -89,9 +89,9 @@ def _assemble(text: str, where: Where, proxmox: Values, problems: Problems) -> A
     identity = proxmox.get(table.TOKEN_ID)
     if identity is None:
         return None
-    if told not in (None, identity):
+    if told is not None and told != identity:
         problems.add(
-            where, f"is of the token {'!'.join(told or ())}, not of token_id {'!'.join(identity)}", "mend one of the two"
+            where, f"is of the token {'!'.join(told)}, not of token_id {'!'.join(identity)}", "mend one of the two"
         )
         return None
     if not secret or any(character.isspace() for character in secret):

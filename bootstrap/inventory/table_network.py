@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from bootstrap.inventory import forms, forms6
@@ -35,7 +36,7 @@ GATEWAY: Final = Field(
     example="192.168.1.1",
     doc="Default route, with addresses only.",
 )
-DNS: Final = Field(
+DNS: Final[Field[tuple[IPv4Address | IPv6Address, ...]]] = Field(
     name="dns",
     kind=ListOf(item=forms6.ANY_ADDRESS),
     default_doc="DHCP's, else the Proxmox node's",

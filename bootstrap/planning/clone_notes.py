@@ -66,8 +66,8 @@ def small_disk_notes(spec: ClusterSpec, templates: Iterable[TemplateFacts]) -> t
         if pool.disk_gib < template.disk_gib
     }
     return tuple(
-        f"{pool}: the template {template.name} has a disk of {template.disk_gib} GiB, which cannot shrink to {gib} GiB: "
-        f"machines get {template.disk_gib} GiB"
+        f"{pool}: the template {template.name} has a disk of {template.disk_gib} GiB, which cannot shrink to {gib} GiB"
+        f": machines get {template.disk_gib} GiB"
         for pool, (gib, template) in found.items()
     )
 

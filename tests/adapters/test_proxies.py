@@ -86,7 +86,7 @@ def test_kubernetes_is_never_asked_through_a_proxy(
 ) -> None:
     """Its client takes HTTPS_PROXY by itself; socks without the library was an ImportError out of any verb."""
     set_proxy(monkeypatch, url or proxy.url)
-    http = KubeHttp(parse_kubeconfig(kube.kubeconfig()))
+    http = KubeHttp(parse_kubeconfig(kube.kubeconfig))
     try:
         assert http.request("GET", "/readyz").status == 200
     finally:

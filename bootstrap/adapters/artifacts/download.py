@@ -32,7 +32,9 @@ class _PassingStatusError(Exception):
 
 
 class Downloader:
-    """Fetches over HTTP(S), through the environment's proxies where the host is not near. What begins with https stays there over redirects.
+    """Fetches over HTTP(S), through the environment's proxies where the host is not near.
+
+    What begins with https stays there over redirects.
 
     Args:
         attempts: Tries in all, where a connection fails, ends early, or the server says that it is busy.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import requests
 
 _NEAR = (".localhost", ".local", ".lan", ".home.arpa", ".internal")
-"""Ends of names that no public DNS has (RFC 6761, 6762, 8375; ICANN's resolution 2024.07.29.06), and `.lan` by custom."""
+"""Ends of names that no public DNS has (RFC 6761, 6762, 8375; ICANN reserved `internal`), and `.lan` by custom."""
 _HTTP = ("http", "https")
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
@@ -64,7 +64,7 @@ def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
     return ArtifactError(
         f"cannot fetch {what}: the proxy of the environment cannot be used",
         details=problem,
-        resolution="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT (socks5h:// with `pip install pysocks`): "
+        resolution="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT (socks5h:// with PySocks); "
         "correct or unset it, or name the host in NO_PROXY; k3s.artifacts needs no network",
     )
 

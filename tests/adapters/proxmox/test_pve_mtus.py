@@ -30,9 +30,9 @@ def test_the_mtus_that_bridges_state_are_read() -> None:
 
 @pytest.mark.parametrize("odd", ["many", -1, 10**9, [9000], {"mtu": 1}])
 def test_one_of_odd_form_takes_only_that_bridge_away(odd: object) -> None:
-    assert mtus({"iface": "vmbr0", "type": "bridge", "mtu": odd}, {"iface": "vmbr1", "type": "bridge", "mtu": 1500}) == (
-        ("vmbr1", 1500),
-    )
+    assert mtus(
+        {"iface": "vmbr0", "type": "bridge", "mtu": odd}, {"iface": "vmbr1", "type": "bridge", "mtu": 1500}
+    ) == (("vmbr1", 1500),)
 
 
 def test_a_lock_of_a_template_is_seen(lab: Lab) -> None:

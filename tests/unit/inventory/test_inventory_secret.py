@@ -158,7 +158,7 @@ def test_a_keyring_that_cannot_help_is_told(told: Told, backend: KeyringBackend,
         ),
         (
             "proxmox: {token_id: automation@pve!homelab, token: {env: A}}",
-            {"A": f"{SECRET} and more"},
+            {"A": f"{SECRET} {SECRET[:-1]}2"},
             "proxmox.token.env",
             "does not hold a token's secret",
         ),
