@@ -209,11 +209,14 @@ def test_the_newest_usable_snapshot_counts() -> None:
     assert (told.count, told.newest.name, told.age_s) == (3, "a", 90.0)
 
 
-def test_a_node_of_somebody_else_is_told() -> None:
+def test_a_node_that_somebody_has_joined_is_no_trouble_and_one_that_ours_left_behind_is() -> None:
     world = built(cluster(1, 0))
     world.kube_nodes[MachineName("pi")] = KubeNode(name=MachineName("pi"), ready=True, version=RUNS)
+    assert seen(world, cluster(1, 0)).healthy
+    left = MachineName("demo-gone-1")
+    world.kube_nodes[left] = KubeNode(name=left, ready=False, version=RUNS)
     (problem,) = seen(world, cluster(1, 0)).problems
-    assert problem.endswith("`kubectl delete node pi`")
+    assert problem.startswith("Kubernetes node demo-gone-1 has no machine of ours")
 
 
 def test_a_rebuild_that_was_cut_off_is_told_first() -> None:
