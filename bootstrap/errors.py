@@ -59,6 +59,14 @@ _AS_LINES = 1 << 22
 """A text of more characters is not taken apart into lines: there may be millions."""
 
 
+def quoted(text: str) -> str:
+    """A text of others as it may stand in a sentence of ours: it holds nothing that looks like a command we advise.
+
+    Those are completed where they are shown, and may be pasted.
+    """
+    return text.replace("`homelab-k8s", "'homelab-k8s")
+
+
 def few_lines(lines: Sequence[str]) -> str:
     """The lines as one text; of more than `MOST_LINES` the first ones and `... and N more`."""
     left = len(lines) - MOST_LINES
@@ -123,7 +131,7 @@ class HomelabError(Exception):
 
     def __str__(self) -> str:
         """The brief and, after a colon, the first line of the details."""
-        first = self.details.splitlines()[0] if self.details else ""
+        first = quoted(self.details.splitlines()[0]) if self.details else ""
         return f"{self.brief}: {first}" if first else self.brief
 
 

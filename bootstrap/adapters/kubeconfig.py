@@ -214,5 +214,5 @@ def _writing(path: Path) -> Iterator[None]:
         raise HomelabError(
             f"cannot write the kubeconfig {path}",
             details=str(error),
-            resolution="use another one (--kubeconfig FILE), or print it: homelab-k8s kubeconfig",
+            resolution="use another one (--kubeconfig FILE), or print it: `homelab-k8s kubeconfig`",
         ) from error

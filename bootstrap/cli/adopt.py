@@ -62,7 +62,7 @@ def adopt(
         )
         if ended is not None:
             work.result(
-                lambda: _closing(ended),
+                lambda: work.session.advise(_closing(ended)),
                 lambda: documents.kept_document(
                     ended.plan, ended.report, adopted=[machine.spec.name for machine in ended.plan.machines]
                 ),
@@ -83,4 +83,4 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: nothing is there to adopt"
     machines = tables.counted(len(plan.lanes), "record")
-    return f"{plan.cluster}: {machines} signed in {tables.seconds(report.took_s)}; next: homelab-k8s status"
+    return f"{plan.cluster}: {machines} signed in {tables.seconds(report.took_s)}; next: `homelab-k8s status`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,7 +106,7 @@ def backups(
         output=output,
     ) as work:
         found = work.look(work.homelab.snapshots)
-        work.result(lambda: snapshots_text(found), lambda: _snapshots_document(found))
+        work.result(lambda: snapshots_text(found, work.session.advise), lambda: _snapshots_document(found))
         if found.problems:
             raise typer.Exit(1)
 
@@ -145,7 +146,7 @@ def _closing(ended: Ended, notes: list[str]) -> str:
     return f"{plan.cluster}: snapshot {notes[-1]}, in {tables.seconds(report.took_s)}"
 
 
-def snapshots_text(found: SnapshotList) -> str:
+def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str) -> str:
     """A table, and who could not be asked."""
     rows = [
         (
@@ -158,7 +159,7 @@ def snapshots_text(found: SnapshotList) -> str:
         for each in found.snapshots
     ]
     table = tables.render_table(("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE"), rows)
-    text = table if rows else "no snapshot: `homelab-k8s backup` takes one"
+    text = table if rows else advise("no snapshot: `homelab-k8s backup` takes one")
     told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
     return "\n\n".join([text, *told])
 

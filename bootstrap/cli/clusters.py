@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,13 +34,13 @@ def clusters(
         "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
         found = work.look(work.homelab.clusters)
-        work.result(lambda: clusters_text(found), lambda: clusters_document(found))
+        work.result(lambda: clusters_text(found, work.session.advise), lambda: clusters_document(found))
 
 
-def clusters_text(found: Sequence[ClusterSummary]) -> str:
+def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str) -> str:
     """A table; what has no machines or is out of sight says so."""
     if not found:
-        return "no cluster: `homelab-k8s up` builds one"
+        return advise("no cluster: `homelab-k8s up` builds one")
     return render_table(_HEADINGS, [_cells(cluster) for cluster in found])
 
 

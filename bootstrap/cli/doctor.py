@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from bootstrap.cli import documents
 from bootstrap.cli.documents import Output
+from bootstrap.cli.invocation import PROGRAM, Invocation
 from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import working
+from bootstrap.cli.wrapping import wrapped
 
 if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
@@ -44,10 +46,32 @@ def doctor(
     with working(
         "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
     ) as work:
-        found = work.look(work.homelab.doctor)
+        found = _advising(work.look(work.homelab.doctor), work.session.invocation)
         work.result(lambda: diagnosis_text(found), lambda: documents.doctor_document(found))
         if found.verdict is Verdict.FAILED:
             raise typer.Exit(FAILED)
+
+
+def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
+    """The diagnosis with the commands that it advises completed."""
+    return replace(
+        diagnosis,
+        checks=tuple(
+            replace(
+                check,
+                says=invocation.complete(check.says),
+                remedy="\n".join(_advising_line(line, invocation) for line in check.remedy.splitlines()),
+            )
+            for check in diagnosis.checks
+        ),
+    )
+
+
+def _advising_line(line: str, invocation: Invocation) -> str:
+    start = f"{PROGRAM} "
+    if line.startswith(start):
+        return start + invocation.command(line.removeprefix(start))
+    return invocation.complete(line)
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
@@ -63,26 +87,12 @@ def _lines(check: Check, margin: int) -> Iterator[str]:
     verdict = f"{check.verdict:<9}"
     start, indent = f"{verdict}{check.name:<{margin}}", " " * (len(verdict) + margin)
     for line in check.says.splitlines():
-        yield textwrap.fill(
-            line,
-            width=WIDTH,
-            initial_indent=start,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        yield wrapped(line, width=WIDTH, first=start, rest=indent)
         start = indent
     arrow = "→ "
     for line in check.remedy.splitlines():
         if line.startswith(COMMANDS):
             yield f"{' ' * len(verdict)}{line}"
         else:
-            yield textwrap.fill(
-                line,
-                width=WIDTH,
-                initial_indent=indent + arrow,
-                subsequent_indent=indent + "  ",
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            yield wrapped(line, width=WIDTH, first=indent + arrow, rest=indent + "  ")
         arrow = "  "

@@ -165,7 +165,7 @@ def lab_overrides(
     if guests and guests is not Guests.AUTO and info.kind != guests.value:
         raise HomelabError(
             f"the lab that runs has {info.kind} guests, not {guests.value} ones",
-            resolution="stop it first: homelab-k8s lab stop",
+            resolution="stop it first: `homelab-k8s lab stop`",
         )
     user, _, name = info.token_id.partition("!")
     endpoint = PveEndpoint(

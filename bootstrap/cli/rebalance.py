@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.documents import Document, Output
+from bootstrap.cli.invocation import PROGRAM
 from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
 from bootstrap.cli.tables import render_table
 from bootstrap.cli.views.choose import Progress
-from bootstrap.cli.work import working
+from bootstrap.cli.work import Work, working
 
 if TYPE_CHECKING:
     from bootstrap.planning.rebalance import Respread
@@ -50,16 +51,15 @@ def rebalance(
         output=output,
     ) as work:
         found = work.look(work.homelab.plan_rebalance)
-        options = (["-i", str(inventory)] if inventory else []) + (["--lab"] if lab else [])
-        work.result(lambda: _text(found, options), lambda: _document(found, options))
+        work.result(lambda: _text(found, work), lambda: _document(found, work))
 
 
-def _text(found: Respread, options: list[str]) -> str:
-    notes = [f"- {note}" for note in found.notes]
+def _text(found: Respread, work: Work) -> str:
+    notes = [f"- {work.session.advise(note)}" for note in found.notes]
     if not found.moves:
         return "\n".join(["the machines are spread as well as they can be", *notes])
     rows = [(move.machine, move.role.value, move.origin, move.target, move.why) for move in found.moves]
-    commands = list(_commands(found, options))
+    commands = list(_commands(found, work))
     return "\n".join(
         [
             render_table(_HEADINGS, rows),
@@ -70,14 +70,14 @@ def _text(found: Respread, options: list[str]) -> str:
     )
 
 
-def _commands(found: Respread, options: list[str]) -> Iterator[str]:
+def _commands(found: Respread, work: Work) -> Iterator[str]:
     """One for each pool, in the moves' order."""
     for pool in dict.fromkeys(move.pool for move in found.moves):
         machines = [move.machine for move in found.moves if move.pool == pool]
-        yield shlex.join(["homelab-k8s", "replace", *options, *machines])
+        yield f"{PROGRAM} {work.session.invocation.command(shlex.join(['replace', *machines]))}"
 
 
-def _document(found: Respread, options: list[str]) -> Document:
+def _document(found: Respread, work: Work) -> Document:
     return {
         "format": FORMAT,
         "moves": [
@@ -91,6 +91,6 @@ def _document(found: Respread, options: list[str]) -> Document:
             }
             for move in found.moves
         ],
-        "commands": list(_commands(found, options)),
-        "notes": list(found.notes),
+        "commands": list(_commands(found, work)),
+        "notes": list(map(work.session.advise, found.notes)),
     }

@@ -77,7 +77,7 @@ def replace(
         if bool(machines) == bool(pool):
             raise UsageError(
                 "name either machines or a pool",
-                resolution="such as: replace demo-workers-2, or replace --pool workers",
+                resolution="such as: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`",
             )
         from bootstrap.cli.emptydir import Emptydir
         from bootstrap.model.ids import MachineName, PoolName

@@ -107,7 +107,7 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
     if pool is None:
         return {}
     if count is None:
-        raise UsageError(f"how many machines is {pool} to have?", resolution=f"such as: scale {pool} 3")
+        raise UsageError(f"how many machines is {pool} to have?", resolution=f"such as: `homelab-k8s scale {pool} 3`")
     return {PoolName(pool): count}
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, assert_never
 import typer
 
 from bootstrap.cli.interrupts import Interrupts
+from bootstrap.cli.invocation import Invocation
 from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NO_INVOCATION = Invocation()
+
 
 class Session:
     """A context manager around a command's work.
@@ -56,15 +59,24 @@ class Session:
         command: Names the log: `up`, `lab-start`.
         ports: Other adapters than the real ones, for tests.
         progress: How progress shows.
+        invocation: What was typed, for the commands that texts advise.
 
     Attributes:
         masker: Knows the run's secrets; tell it those that are found.
         stop: Set on Ctrl-C.
     """
 
-    def __init__(self, command: str, *, ports: Ports | None = None, progress: Progress = Progress.AUTO) -> None:
+    def __init__(
+        self,
+        command: str,
+        *,
+        ports: Ports | None = None,
+        progress: Progress = Progress.AUTO,
+        invocation: Invocation = NO_INVOCATION,
+    ) -> None:
         self.command = command
         self.ports = ports
+        self.invocation = invocation
         self.masker = Masker()
         self.masker.add_environment(os.environ)
         self.stop = threading.Event()
@@ -113,7 +125,7 @@ class Session:
         if isinstance(event, StepFailed):
             logger.error("%s: %s\ndetails: %s", event.lane, event.error.brief, event.error.details)
         self._recorder.event(event)
-        self.view.event(self._masked_event(event))
+        self.view.event(self._masked_event(self._advising(event)))
 
     @contextmanager
     def running(self, *, trace: Path | None = None) -> Iterator[None]:
@@ -192,8 +204,28 @@ class Session:
             logger.error("the failed lanes:\n%s", error.full_details)
         if error.details or error.resolution:
             logger.error("details: %s\nresolution: %s", error.details, error.resolution)
-        self.view.error(self._masked(error), log=self.log_path)
+        self.view.error(self._masked(self._advising_error(error)), log=self.log_path)
         return error.exit_code
+
+    def advise(self, text: str) -> str:
+        """A text of ours whose commands can be pasted: they work on the cluster of this run."""
+        return self.invocation.complete(text)
+
+    def _advising(self, event: Event) -> Event:
+        """The event with what it advises completed."""
+        match event:
+            case StepFailed():
+                self._advising_error(event.error)
+            case Warned() | Told():
+                return replace(event, message=self.advise(event.message))
+            case _:
+                pass
+        return event
+
+    def _advising_error(self, error: HomelabError) -> HomelabError:
+        """The error with what it advises completed; its details are what others said."""
+        error.resolution = self.advise(error.resolution)
+        return error
 
     def _masked(self, error: HomelabError) -> HomelabError:
         """The error without secrets, should one have come into what the other side said."""

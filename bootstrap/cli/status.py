@@ -71,22 +71,27 @@ def status(
         if watch:
             _watch(work, found, output)
         else:
-            work.session.result(_rendered(found, output))
+            work.session.result(_rendered(work, found, output))
             if not found.healthy:
                 raise typer.Exit(UNHEALTHY)
 
 
-def _rendered(found: ClusterStatus, output: StatusOutput) -> str:
+def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
     if output in (StatusOutput.TEXT, StatusOutput.WIDE):
-        return status_text(found, wide=output is StatusOutput.WIDE)
-    return documents.render(documents.status_document(found), Output(output.value))
+        return status_text(found, wide=output is StatusOutput.WIDE, advise=work.session.advise)
+    return documents.render(_status_document(work, found), Output(output.value))
+
+
+def _status_document(work: Work, found: ClusterStatus) -> Document:
+    document = documents.status_document(found)
+    return {**document, "problems": list(map(work.session.advise, found.problems))}
 
 
 def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
     """Show the status until Ctrl-C. What cannot be read for a while is said, and looked for again."""
     shown = ""
     redraws = sys.stdout.isatty() and output in (StatusOutput.TEXT, StatusOutput.WIDE)
-    text = _watched(found, output)
+    text = _watched(work, found, output)
     try:
         while True:
             if redraws:
@@ -103,7 +108,7 @@ def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
 
 def _next(work: Work, output: StatusOutput) -> str:
     try:
-        return _watched(work.homelab.status(), output)
+        return _watched(work, work.homelab.status(), output)
     except InventoryError:
         raise
     except HomelabError as error:
@@ -112,10 +117,10 @@ def _next(work: Work, output: StatusOutput) -> str:
         return _document({"error": str(error)}, output)
 
 
-def _watched(found: ClusterStatus, output: StatusOutput) -> str:
+def _watched(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
     if output in (StatusOutput.TEXT, StatusOutput.WIDE):
-        return _rendered(found, output)
-    return _document(documents.status_document(found), output)
+        return _rendered(work, found, output)
+    return _document(_status_document(work, found), output)
 
 
 def _document(document: Document, output: StatusOutput) -> str:

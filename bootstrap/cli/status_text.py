@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.tables import age_text, counted, memory, render_table, role_text
+from bootstrap.cli.wrapping import wrapped
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
@@ -18,19 +18,20 @@ _HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K
 _WIDE = ("POOL", "CORES", "MEMORY", "DISK", "CPU TYPE", "OS")
 
 
-def status_text(status: ClusterStatus, *, wide: bool = False) -> str:
+def status_text(status: ClusterStatus, *, wide: bool = False, advise: Callable[[str], str] = str) -> str:
     """Machines and Kubernetes nodes side by side, what they run on, then the problems.
 
     Args:
         status: What was found.
         wide: Whether sizes are shown, beside those wanted where these differ.
+        advise: Completes the commands in texts of ours.
     """
     headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
     table = render_table(
         headings, [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines]
     )
-    facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status))
-    return "\n\n".join(filter(None, (table, facts, _verdict(status))))
+    facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status, advise))
+    return "\n\n".join(filter(None, (table, facts, _verdict(status, advise))))
 
 
 def _cells(machine: MachineStatus) -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def _beside(have: int, want: int, say: Callable[[int], str]) -> str:
     return say(have) if not want or have == want else f"{say(have)} ({say(want)} wanted)"
 
 
-def _facts(status: ClusterStatus) -> list[tuple[str, str]]:
+def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[str, str]]:
     """What there is to tell of the cluster as a whole, as name and text."""
     found = []
     if status.at_work:
@@ -89,9 +90,9 @@ def _facts(status: ClusterStatus) -> list[tuple[str, str]]:
         says = f"good for {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
         found.append(("certificate", f"{says} ({status.certificate.machine})"))
     if status.snapshots is not None:
-        found.append(("snapshots", _snapshots(status)))
+        found.append(("snapshots", _snapshots(status, advise)))
     if status.worker_token is not None:
-        found.append(("worker token", worker_token_text(status.worker_token)))
+        found.append(("worker token", advise(worker_token_text(status.worker_token))))
     if status.maintenance:
         found.append(("maintenance", ", ".join(f"{name} ({by})" for name, by in status.maintenance)))
     return found
@@ -104,26 +105,16 @@ def worker_token_text(token: WorkerToken) -> str:
     return str(token) if token is WorkerToken.AGENT else f"{token}: {REMEDY}"
 
 
-def _snapshots(status: ClusterStatus) -> str:
+def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     told = status.snapshots
     if told is None or told.newest is None:
-        return "none: `homelab-k8s backup` takes one"
+        return advise("none: `homelab-k8s backup` takes one")
     age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
     return f"{told.count}, the newest {told.newest.name}{age}"
 
 
-def _verdict(status: ClusterStatus) -> str:
+def _verdict(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     if status.healthy:
         return f"{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
-    problems = (
-        textwrap.fill(
-            problem,
-            width=_WIDTH,
-            initial_indent="  - ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for problem in status.problems
-    )
+    problems = (wrapped(advise(problem), width=_WIDTH, first="  - ", rest="    ") for problem in status.problems)
     return "\n".join([f"{status.cluster}: {counted(len(status.problems), 'problem')}", *problems])

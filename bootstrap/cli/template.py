@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,7 +101,7 @@ def build(
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
         )
         if ended is not None:
-            work.result(lambda: _built(ended), lambda: _built_document(ended))
+            work.result(lambda: work.session.advise(_built(ended)), lambda: _built_document(ended))
 
 
 @app.command("list", short_help="List our templates and who uses them.")
@@ -120,7 +120,7 @@ def list_(
         "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
         found = work.look(work.homelab.templates)
-        work.result(lambda: templates_text(found), lambda: templates_document(found))
+        work.result(lambda: templates_text(found, work.session.advise), lambda: templates_document(found))
 
 
 @app.command("prune", short_help="Remove templates that nobody uses; asks first.")
@@ -162,10 +162,10 @@ def prune(
             work.result(lambda: pruned_text(ended), lambda: _pruned_document(ended))
 
 
-def templates_text(found: Sequence[TemplateVm]) -> str:
+def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str) -> str:
     """A table."""
     if not found:
-        return "no template of ours: `homelab-k8s template build` makes one"
+        return advise("no template of ours: `homelab-k8s template build` makes one")
     return tables.render_table(_HEADINGS, [_cells(one) for one in found])
 
 

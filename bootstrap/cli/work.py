@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -46,6 +46,7 @@ from bootstrap.cli import documents, tables
 from bootstrap.cli.cluster import open_homelab
 from bootstrap.cli.confirm import Question, confirm
 from bootstrap.cli.documents import Document, Output
+from bootstrap.cli.invocation import invocation_of
 from bootstrap.cli.options import Guests, ports_of
 from bootstrap.cli.runs import check_trace
 from bootstrap.cli.session import Session
@@ -138,6 +139,14 @@ class Work:
         form = self.output
         self.session.result(text() if form is Output.TEXT else documents.render(document(), form))
 
+    def _advising(self, plan: Plan) -> Plan:
+        """The plan as it is shown, with the commands in its notes completed."""
+        return replace(
+            plan,
+            notes=tuple(map(self.session.advise, plan.notes)),
+            follows=tuple(map(self._advising, plan.follows)),
+        )
+
     def act(
         self,
         plan: Callable[[], Plan],
@@ -167,7 +176,8 @@ class Work:
         check_trace(acting.trace)
         planned = self.look(plan)
         if acting.dry_run:
-            self.result(lambda: tables.plan_text(planned), lambda: documents.plan_document(planned))
+            shown = self._advising(planned)
+            self.result(lambda: tables.plan_text(shown), lambda: documents.plan_document(shown))
             return None
         if planned.empty:
             for note in planned.notes:
@@ -215,7 +225,8 @@ def working(
     Raises:
         typer.Exit: The command failed and has said why; the exit code is the error's.
     """
-    with Session(command, ports=ports_of(context), progress=progress) as session:
+    invocation = invocation_of(context)
+    with Session(command, ports=ports_of(context), progress=progress, invocation=invocation) as session:
         yield Work(
             session,
             output,

@@ -128,6 +128,6 @@ def _snapshot_path(rebuild: Rebuild) -> Path | None:
             "the snapshot that the cluster was to be rebuilt with is not there any more",
             details=str(rebuild.snapshot),
             resolution="put it there again, or take another: `homelab-k8s rebuild --restore FILE`; to build the "
-            "cluster without that data, `homelab-k8s down`, then `up`",
+            "cluster without that data, `homelab-k8s down`, then `homelab-k8s up`",
         )
     return Path(newest_first(taken)[0].location)

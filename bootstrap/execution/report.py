@@ -153,7 +153,7 @@ def _way_on(command: str, failures: Sequence[tuple[str, HomelabError]]) -> str:
     if not stuck:
         return again
     if len(stuck) == len(failures):
-        return f"once that is changed: `homelab-k8s {command}`"
+        return f"once that is changed: `homelab-k8s {command}` again"
     more = f" and {len(stuck) - MOST_NAMES} more" if len(stuck) > MOST_NAMES else ""
     return f"{again}, but not on {', '.join(stuck[:MOST_NAMES])}{more} until the cause there is removed"
 
@@ -171,5 +171,5 @@ def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
         error.resolution = f"{error.resolution}; then {way_on}" if error.resolution else way_on
     else:
         first = error.resolution or "change what is said there first: as it is, the same fails again"
-        error.resolution = f"{first}; then `homelab-k8s {command}`"
+        error.resolution = f"{first}; then `homelab-k8s {command}` again"
     return error

@@ -84,7 +84,7 @@ def _check_known(step: SpreadVip, context: RunContext) -> None:
     if unknown:
         raise GuestError(
             f"the servers' keepalived cannot be told of each other: the address of {', '.join(unknown)} is not known",
-            resolution="homelab-k8s up mends what is broken first",
+            resolution="`homelab-k8s up` mends what is broken first",
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bootstrap.errors import UnreadableError
+from bootstrap.errors import UnreadableError, quoted
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ class Reading:
         return tuple(Reading(value, self.source, f"{self.path}[{index}]") for index, value in enumerate(self.value))
 
     def text(self, default: str | None = None, *, most: int = MOST_CHARACTERS) -> str:
-        """A text, or a number as one; for nothing the default, if there is one."""
+        """A text, or a number as one; for nothing the default, if there is one. It can hold no advice of ours."""
         if self.absent and default is not None:
             return default
         value = self.value
@@ -124,7 +124,7 @@ class Reading:
             raise self.wrong(f"a text of at most {most} characters")
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise self.wrong("a text of whole characters")
-        return value
+        return quoted(value)
 
     def word(self, pattern: str, wanted: str, *, default: str | None = None) -> str:
         """A text of a form, such as a name that becomes a part of a path; for nothing the default, if any."""

@@ -126,7 +126,8 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
         return failed(
             "machines",
             few_lines([*twins, *problems]),
-            "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and `up`",
+            "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and "
+            "`homelab-k8s up`",
         )
     if problems:
         return failed("machines", few_lines(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")

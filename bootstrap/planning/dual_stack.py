@@ -159,7 +159,7 @@ def check_families(spec: ClusterSpec, observed: Observed) -> None:
     raise PreflightError(
         f"{spec.name} was made for {was}, and the inventory wants {now}: k3s cannot change that in a cluster",
         details=f"servers there are: {', '.join(vm.name for vm in servers)}",
-        resolution=f"{undo}, or let all be made anew, without the data: homelab-k8s rebuild",
+        resolution=f"{undo}, or let all be made anew, without the data: `homelab-k8s rebuild`",
     )
 
 

@@ -73,7 +73,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     _final(
         r"invalid token CA hash length|token CA hash does not match|CA hash does not match",
         "the token names another cluster CA than the server has",
-        "the address leads to another cluster, or this one was built anew: `homelab-k8s down`, then up",
+        "the address leads to another cluster, or this one was built anew: `homelab-k8s down`, then `homelab-k8s up`",
     ),
     _final(
         r"critical configuration (?:value )?mismatch",

@@ -133,7 +133,7 @@ def test_a_failed_lane_is_told_with_the_way_on_and_the_log(run: Run, world: Worl
     assert result.stderr.splitlines()[-4:] == [
         "error: demo-workers-1: clone failed",
         "  clone failed: no space left",
-        "→ `homelab-k8s up` again continues from here",
+        "→ `homelab-k8s up --cluster demo --workers 2` again continues from here",
         f"log: {log}",
     ]
     assert "Traceback" not in result.stderr

@@ -105,7 +105,7 @@ def test_a_backup_is_named_listed_and_restored_from(run: Run, standing: World, t
 
 
 def test_without_snapshots_it_is_said(run: Run, standing: World) -> None:
-    assert run("backups", *DEMO).stdout == "no snapshot: `homelab-k8s backup` takes one\n"
+    assert run("backups", *DEMO).stdout == "no snapshot: `homelab-k8s backup --cluster demo` takes one\n"
 
 
 def test_a_server_that_cannot_be_asked_for_snapshots_is_told(run: Run, standing: World) -> None:

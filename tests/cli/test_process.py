@@ -54,7 +54,7 @@ def test_the_first_ctrl_c_lets_running_steps_end_and_starts_nothing_new(state: P
     assert "demo-cp-1       start: power on … done" in told
     assert "boot: wait for the guest …" not in told
     assert "error: up of demo was interrupted" in told
-    assert "→ `homelab-k8s up` again continues from here" in told
+    assert "→ `homelab-k8s up --cluster demo --workers 1` again continues from here" in told
     assert "Traceback" not in told
 
 

@@ -39,7 +39,7 @@ def test_moves_are_shown_with_the_commands_that_make_them(run: Run, world: World
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["MACHINE", "ROLE", "FROM", "TO", "WHY"]
     assert lines[1].startswith("demo-workers-4  worker  pve1  pve2  pve2 has 31.0 GiB free, pve1 ")
-    assert lines[-1] == "next: homelab-k8s replace demo-workers-4 demo-workers-3"
+    assert lines[-1] == "next: homelab-k8s replace --cluster demo demo-workers-4 demo-workers-3"
     told = json.loads(run("rebalance", *DEMO, "-o", "json").stdout)
     assert list(told) == ["format", "moves", "commands", "notes"]
     assert [(move["machine"], move["from"], move["to"]) for move in told["moves"]] == [

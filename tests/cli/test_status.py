@@ -32,7 +32,7 @@ def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> 
     world.vms[min(world.vms)].running = False
     result = run(*STATUS)
     assert result.exit_code == 1
-    assert "  - demo-cp-1 is powered off: `homelab-k8s up`" in result.stdout.splitlines()
+    assert "  - demo-cp-1 is powered off: `homelab-k8s up --cluster demo --workers 2`" in result.stdout.splitlines()
     assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
 
 
@@ -50,7 +50,9 @@ def test_a_worker_that_claims_the_server_s_address_is_a_problem(run: Run, world:
         f"demo-cp-1 (vmid {server.vmid} on {server.pve_node}, by its guest agent) and demo-workers-1 (vmid "
         f"{worker.vmid} on {worker.pve_node}, by its guest agent) claim the address {server.address}"
     ) in said
-    assert "`homelab-k8s replace demo-cp-1` or `homelab-k8s replace demo-workers-1`" in said
+    assert (
+        "`homelab-k8s replace --cluster demo demo-cp-1` or `homelab-k8s replace --cluster demo demo-workers-1`" in said
+    )
 
 
 def test_status_tells_what_the_cluster_runs_on(run: Run, world: World) -> None:

@@ -29,5 +29,5 @@ def test_up_again_and_down_on_virtual_machines(home: Home) -> None:
     assert "nothing to do" in again.out + again.err
     home.run("down", "--lab", "--yes")
     assert home.run("status", "--lab", "-o", "json", expect=None).json["problems"] == [
-        "the cluster does not exist; `homelab-k8s up` builds it"
+        "the cluster does not exist; `homelab-k8s up --lab` builds it"
     ]

@@ -58,10 +58,10 @@ def test_what_may_pass_or_has_got_further_is_continued_by_running_again(kind: ty
 )
 def test_what_stays_as_it_is_is_to_be_changed_first(kind: type[HomelabError]) -> None:
     told = failed(kind("it failed", resolution="grant VM.Clone"))
-    assert told.resolution == "grant VM.Clone; then `homelab-k8s up`"
+    assert told.resolution == "grant VM.Clone; then `homelab-k8s up` again"
     bare = failed(kind("it failed"))
     assert "continues" not in bare.resolution
-    assert bare.resolution.endswith("; then `homelab-k8s up`")
+    assert bare.resolution.endswith("; then `homelab-k8s up` again")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_of_several_lanes_each_counts() -> None:
     assert both.resolution.splitlines() == [
         "grant it",
         "look at the version",
-        "once that is changed: `homelab-k8s up`",
+        "once that is changed: `homelab-k8s up` again",
     ]
     assert not both.again_helps
     mixed = failed(passing, lasting)

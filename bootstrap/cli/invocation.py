@@ -1,0 +1,146 @@
+"""The command that was run, and the commands that our texts advise: these get what the former was given.
+
+`homelab-k8s up` in a problem of `status -i lab.yaml --cluster demo` works on another cluster, or on none. So each place
+that writes a text of ours completes the commands in it, which stand in backticks. Pure but for `invocation_of`.
+
+Texts of others are no such place, and where they stand inside a sentence of ours they cannot hold the mark that a
+command begins with: `errors.quoted` takes it out where they are read.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import typer
+
+PROGRAM = "homelab-k8s"
+CLUSTER = frozenset({"inventory", "cluster", "lab", "guests", "workers", "control_planes"})
+"""Parameters that say which cluster is meant: every command that has them gets them."""
+SPEC = frozenset(
+    {
+        "worker_cores", "worker_memory", "worker_disk", "control_plane_cores", "control_plane_memory",
+        "control_plane_disk", "template", "template_build", "clone", "storage", "pool", "vmids", "bridge", "ssh_user",
+        "ssh_key", "k3s_version", "k3s_channel", "k3s_artifacts",
+    }
+)  # fmt: skip
+"""Parameters that stand for lines of the inventory: the same command gets them."""
+OF_ONE_RUN = frozenset({"yes", "dry_run", "timeout", "trace", "progress", "output", "watch"})
+"""Parameters of how a command runs and shows: never repeated."""
+
+
+class _Option(Protocol):
+    """Of Typer's options what is read here."""
+
+    opts: list[str]
+    secondary_opts: list[str]
+
+
+_ADVISED = re.compile(rf"`{PROGRAM} ([^`\n]+)`( again\b)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """An option of the command line: its parameter's name, and its words as they can be typed."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """What was typed.
+
+    Attributes:
+        verb: `up`, `template build`; empty where no command is completed.
+        options: Those given, in the order of the command's parameters.
+        arguments: The others, such as `workers 5`.
+        verbs: What every command takes: its options' parameters with their spellings.
+    """
+
+    verb: str = ""
+    options: tuple[Given, ...] = ()
+    arguments: tuple[str, ...] = ()
+    verbs: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+
+    def complete(self, text: str) -> str:
+        """A text of ours with each of its commands in backticks completed.
+
+        "`homelab-k8s scale` again" is this very command again, with its arguments; without that word it is another
+        one, with none. A text that is complete stays as it is.
+        """
+        return _ADVISED.sub(
+            lambda found: f"`{PROGRAM} {self.command(found[1], again=bool(found[2]))}`{found[2] or ''}", text
+        )
+
+    def command(self, line: str, *, again: bool = False) -> str:
+        """A command line without the program's name, completed; as it is where there is no such command."""
+        words = line.split(" ")
+        verb = next((each for size in (2, 1) if (each := " ".join(words[:size])) in self.verbs), None)
+        if verb is None:
+            return line
+        rest = words[len(verb.split(" ")) :]
+        added = [word for given in self._lacking(verb, rest, again=again) for word in given.words]
+        arguments = self.arguments if again and verb == self.verb and not rest else ()
+        return " ".join([verb, *map(shlex.quote, added), *rest, *map(shlex.quote, arguments)])
+
+    def _lacking(self, verb: str, rest: Sequence[str], *, again: bool) -> Iterator[Given]:
+        """The options that a command takes, should have and has not."""
+        takes = self.verbs[verb]
+        said = {word.partition("=")[0] for word in takewhile(lambda word: word != "--", rest)}
+        same = verb == self.verb
+        for given in self.options:
+            # A command without an inventory works on no cluster: of the lab it takes the guests.
+            wanted = given.name in CLUSTER and ("inventory" in takes or given.name == "guests")
+            wanted |= same and given.name in SPEC
+            wanted |= same and again and not rest and given.name not in OF_ONE_RUN
+            if wanted and given.name in takes and not said & takes[given.name]:
+                yield given
+
+
+def invocation_of(context: typer.Context) -> Invocation:
+    """What was typed, by Typer's context of the command."""
+    options: list[Given] = []
+    arguments: list[str] = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[parameter.name or ""]
+        if parameter.param_type_name == "option":
+            options.append(Given(name=parameter.name or "", words=_words(parameter, value)))
+            continue
+        arguments += map(str, value if isinstance(value, list | tuple) else [value])
+        if parameter.name == "cluster":
+            # `adopt demo`: other commands have an option for it.
+            options.append(Given(name="cluster", words=("--cluster", str(value))))
+    return Invocation(
+        verb=context.command_path.partition(" ")[2],
+        options=tuple(options),
+        arguments=tuple(arguments),
+        verbs=dict(_verbs(context.find_root().command, ())),
+    )
+
+
+def _verbs(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, frozenset[str]]]]:
+    """Every command below a group, with the options that it takes."""
+    for name, each in getattr(command, "commands", {}).items():
+        below = (*path, name)
+        if hasattr(each, "commands"):
+            yield from _verbs(each, below)
+        else:
+            options = (one for one in each.params if one.param_type_name == "option")
+            yield " ".join(below), {one.name: frozenset((*one.opts, *one.secondary_opts)) for one in options}
+
+
+def _words(option: _Option, value: object) -> tuple[str, ...]:
+    """An option as it can be typed, by its shortest name."""
+    if getattr(option, "is_flag", False):
+        return (min(option.opts if value else option.secondary_opts, key=len),)
+    values = value if isinstance(value, list | tuple) else (value,)
+    return tuple(word for each in values for word in (min(option.opts, key=len), str(each)))
