@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.adapters.files import ensure_private_directory, locked, write_private
-from bootstrap.adapters.ssh_keys import make_key_pair, private_bytes, public_key
+from bootstrap.adapters.ssh_keys import make_key_pair, private_bytes, read_key
 from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.errors import HomelabError
 from bootstrap.inventory.regular import read_regular_text
@@ -89,7 +89,7 @@ class FileRecordKeys:
         if self._private_key is None or cluster != self._cluster:
             make_key_pair(self._own(cluster))
         elif not self._private_key.exists():
-            public_key(self._private_key)  # Raises what a user can read.
+            read_key(self._private_key)  # Raises what a user can read.
         found = self._find(cluster)
         if found is not None:
             return found

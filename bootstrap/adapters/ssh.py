@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import re
 import secrets
-import shlex
 import socket
 import threading
 import time
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.adapters.guest_files import files_for, guest_file
 from bootstrap.adapters.local_file import LocalFile, local_file
+from bootstrap.adapters.login_shell import not_reached, open_sftp, ours, script_line
 from bootstrap.adapters.sftp_copy import MOST_BYTES, copy_file
 from bootstrap.adapters.ssh_command import execute
 from bootstrap.adapters.ssh_errors import MORE_DISK, converted, raise_for_endless, raise_for_status
-from bootstrap.adapters.ssh_keys import make_key_pair, public_key
+from bootstrap.adapters.ssh_keys import KeyFile, make_key_pair, openssh_form, read_key
 from bootstrap.errors import GuestError, ScriptError, SshUnreachableError, head_and_tail
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import CommandOutcome, GuestScript
@@ -43,8 +44,6 @@ _KEEPALIVE_S = 5
 _WAKE_S = 1.0
 """How often paramiko's thread looks after an idle connection; its own 0.1 s cost 500 connections a fifth of a core."""
 _CHUNK = 1 << 20
-_SFTP_SILENT_S = 120.0
-"""A machine that answers SFTP with nothing for so long is given up, although its connection lives."""
 
 
 @cache
@@ -62,10 +61,11 @@ def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
 class FabricShells:
     """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
 
-    No SSH configuration file, no SSH agent and no other key of the user plays a part.
+    No SSH configuration file and no other key of the user plays a part. The user's SSH agent is asked to sign with that
+    key where its file is not enough (a passphrase, a security key), and for nothing else.
 
     Args:
-        private_key: File of an ed25519, rsa or ecdsa key without a passphrase.
+        private_key: File of an ed25519, rsa or ecdsa key.
         make: Make that key (ed25519) where it is not there, once it is needed: a key of our own.
         port: Where guests' SSH listens.
     """
@@ -79,34 +79,68 @@ class FabricShells:
 
     @cached_property
     def public_key(self) -> str:
-        """The key's public half as one `authorized_keys` line. Raises PreflightError where the file is no use."""
+        """The key's public half as one `authorized_keys` line. Raises PreflightError where it is no use."""
+        return self._key.line
+
+    def check(self) -> str:
+        """See `bootstrap.ports.GuestShells.check`."""
+        if self._make and not self._private_key.exists():
+            return "one of our own is made when the first machine is"
+        if "_key" in self.__dict__:  # it may be gone from the agent since
+            del self.__dict__["_key"]
+        return f"{self._private_key} ({self._key.kind}{', used through the SSH agent' if self._key.locked else ''})"
+
+    @cached_property
+    def _key(self) -> KeyFile:
+        """What the file is. Raises PreflightError where nobody can log in with it."""
         if self._make:
             with self._making:  # lanes ask at the same time, and two keys would be one too many
                 make_key_pair(self._private_key)
-        return public_key(self._private_key)
+        key = read_key(self._private_key)
+        if key.locked:
+            from bootstrap.adapters.ssh_agent import signer
+
+            with signer(key):
+                pass  # asked before machines are made for it
+        return key
 
     @cached_property
-    def _pkey(self) -> paramiko.PKey:
-        import paramiko
+    def _loaded(self) -> paramiko.PKey:
+        from paramiko import ECDSAKey, Ed25519Key, RSAKey
 
-        _ = self.public_key  # Raises what a user can read, where the file is no use.
-        return paramiko.PKey.from_path(self._private_key)
+        # Not `PKey.from_path`: it knows no PKCS #8 of RSA and ECDSA (5.1), and shows machines, which know but the key,
+        # a certificate in its place if one lies beside it (id-cert.pub).
+        kinds = {"ssh-ed25519": Ed25519Key, "ssh-rsa": RSAKey}
+        kind: type[paramiko.PKey] = kinds.get(self._key.kind, ECDSAKey)
+        return kind.from_private_key(io.StringIO(openssh_form(self._private_key)))
+
+    @contextlib.contextmanager
+    def _signer(self) -> Iterator[paramiko.PKey]:
+        """What signs, for as long as a log-in takes."""
+        with self._key_lock:  # reading a key is not made for many threads at once
+            key = self._key
+            loaded = None if key.locked else self._loaded
+        if loaded is not None:
+            yield loaded
+            return
+        from bootstrap.adapters.ssh_agent import signer
+
+        with signer(key) as held:
+            yield held
 
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FabricShell:
         """Log in, see `bootstrap.ports.GuestShells.connect`."""
-        with self._key_lock:
-            # Importing and reading a key is not made for many threads at once.
+        with self._key_lock:  # importing is not made for many threads at once
             fabric = _fabric()
-            pkey = self._pkey
         from paramiko import SSHConfig
 
         from bootstrap.adapters import ssh_trust
         from bootstrap.adapters.ssh_transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
-        with converted(machine, f"log in to {user}@{address}"):
+        with self._signer() as key, converted(machine, f"log in to {user}@{address}"):
             sock = _dial(address, self._port, timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
             connection = fabric.Connection(
@@ -119,7 +153,7 @@ class FabricShells:
                 connect_kwargs={
                     "sock": sock,
                     "transport_factory": bounded_transport,
-                    "auth_strategy": ssh_trust.OurKeyAlone(machine, user=user, key=pkey),
+                    "auth_strategy": ssh_trust.OurKeyAlone(machine, user=user, key=key),
                     "timeout": left_s,
                     "banner_timeout": left_s,
                     "auth_timeout": left_s,
@@ -137,7 +171,7 @@ class FabricShells:
         sock.settimeout(_WAKE_S)
         connection.transport.set_keepalive(_KEEPALIVE_S)
         host_key = ssh_trust.shown(connection.transport)
-        return FabricShell(machine, connection, host_key=host_key, as_root=user == "root")
+        return FabricShell(machine, connection, host_key=host_key, user=user)
 
 
 def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
@@ -152,11 +186,12 @@ def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
 class FabricShell:
     """One SSH connection; implements `bootstrap.ports.GuestShell`. Made by `FabricShells.connect`."""
 
-    def __init__(self, machine: MachineName, connection: Any, *, host_key: str, as_root: bool) -> None:  # noqa: ANN401
+    def __init__(self, machine: MachineName, connection: Any, *, host_key: str, user: str) -> None:  # noqa: ANN401
         self.host_key = host_key
         self._machine = machine
         self._connection = connection
-        self._as_root = as_root
+        self._user = user
+        self._files: paramiko.SFTPClient | None = None
         self._lock = threading.Lock()
         self._id = secrets.token_hex(4)
         self._sent: set[str] = set()
@@ -168,7 +203,7 @@ class FabricShell:
             ScriptError: It ended with a status other than 0 (124: not within `timeout_s`).
             GuestError: It printed more than `ssh_command.MOST_BYTES` and was stopped.
             SshUnreachableError: The connection was lost; the script may or may not have ended.
-            GuestError: The login user may not use sudo without a password.
+            GuestSetupError: The login user may not use sudo without a password, or its shell runs no commands.
         """
         with converted(self._machine, f"run {script.name}"):
             self._send(script)
@@ -183,8 +218,11 @@ class FabricShell:
                 status=_TIMED_OUT,
                 details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
             )
-        raise_for_status(self._machine, script.name, ended.status, stdout=ended.stdout, stderr=ended.stderr)
-        return ended.stdout
+        done = ours(ended)
+        if done is None:
+            raise not_reached(self._machine, self._user, ended)
+        raise_for_status(self._machine, script.name, ended.status, stdout=done.stdout, stderr=done.stderr)
+        return done.stdout
 
     def upload(self, source: Path, *, name: str) -> None:
         """Put a local file beside the scripts, see `bootstrap.ports.GuestShell.upload`.
@@ -256,20 +294,16 @@ class FabricShell:
             raise SshUnreachableError(f"{self._machine}: the connection was lost during {doing}", details=str(cause))
 
     def _sftp(self) -> paramiko.SFTPClient:
-        sftp: paramiko.SFTPClient = self._connection.sftp()
-        channel = sftp.get_channel()
-        if channel is not None:
-            channel.settimeout(_SFTP_SILENT_S)
-        return sftp
+        if self._files is None:
+            self._files = open_sftp(self._connection.transport, self._machine, self._user)
+        return self._files
 
     def _command(self, script: GuestScript) -> str:
-        values = [("LC_ALL", "C"), *script.env]
-        for name, _ in values:
-            if name != "LC_ALL" and not _VARIABLE.fullmatch(name):
+        for name, _ in script.env:
+            if not _VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} cannot name a script's parameter")
-        env = " ".join(f"{name}={shlex.quote(value)}" for name, value in values)
-        sudo = "" if self._as_root else "sudo -n "
-        return f"cd {DIRECTORY} && exec {sudo}env {env} sh ./{script.name}"
+        values = (("LC_ALL", "C"), *script.env)
+        return script_line(DIRECTORY, script.name, values, sudo=self._user != "root")
 
     def _send(self, script: GuestScript) -> None:
         with self._sending(script.name):

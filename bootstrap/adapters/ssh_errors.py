@@ -19,7 +19,6 @@ from bootstrap.model.ids import MachineName
 _FULL = "No space left on device"
 _LOST = "is the machine up, and the network between? Its console is in Proxmox"
 MORE_DISK = "free room on the machine's disk; or give its pool a larger one in the inventory, and make the machine anew"
-_NO_SUDO = ("sudo: a password is required", "sudo: not found", "sudo: command not found", "is not in the sudoers file")
 
 
 @contextlib.contextmanager
@@ -46,24 +45,18 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
             details=f"the machine refused our SSH key: {error}",
             resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",
         ) from error
-    except (EOFError, OSError, paramiko.SSHException) as error:
+    except (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
         # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.
         said = str(error).rstrip(": ") or type(error).__name__
         raise SshUnreachableError(brief, details=said, resolution=_LOST) from error
 
 
 def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: str, stderr: str) -> None:
-    """Raise for a status other than 0: GuestError where sudo refused, else ScriptError with the output's ends."""
+    """Raise for a status other than 0: GuestSetupError for a full disk, else ScriptError with the output's ends."""
     if status == 0:
         return
     said = stderr.strip() or stdout.strip()
     details = head_and_tail(said)
-    if any(text in said for text in _NO_SUDO):
-        raise GuestSetupError(
-            f"{machine}: the login user cannot become root",
-            details=details,
-            resolution="use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d",
-        )
     if _FULL in said:
         raise GuestSetupError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
     ended = f"failed with status {status}" if status > 0 else "was ended by a signal"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bootstrap.commands.keys import missing_key
 from bootstrap.commands.lock import ClusterLock, adopt_lock, is_unsigned_lock
 from bootstrap.commands.observe import observe_proxmox
 from bootstrap.commands.rights import check_sight
@@ -33,6 +34,10 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
     plan = plan_adopt(spec, observed, vmids=vmids, templates=ports.templates.templates())
+    lost = missing_key(spec, ports)
+    if lost is not None and not plan.empty:
+        note = f"there is no {lost}: a new SSH key is made, which machines do not know: `homelab-k8s up` shows the way"
+        plan = replace(plan, notes=(note, *plan.notes))
     marker = ports.markers.find(lock_vmid(spec.placement.vmids))
     if marker is None or vmids or not is_unsigned_lock(marker, spec, ports):
         return plan

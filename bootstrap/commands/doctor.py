@@ -8,6 +8,7 @@ from functools import cached_property
 
 from bootstrap.commands.conflicts import with_conflicts
 from bootstrap.commands.guests import visit_all
+from bootstrap.commands.keys import missing_key
 from bootstrap.commands.lock import read_lock, why_no_lock
 from bootstrap.commands.needs import check_state_room
 from bootstrap.commands.observe import observe_cluster
@@ -44,6 +45,7 @@ SEES_VMS = frozenset(
     {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
 )
 """Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
+LOST_KEY = "`homelab-k8s up --dry-run` shows the ways back"
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
 API_PORT = 6443
@@ -94,6 +96,7 @@ class _Doctor:
             *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
             ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
+            ("ssh-key", (), self._ssh_key),
             ("k3s", (), self._k3s),
             ("state", (), self._state),
             ("lock", ("token",), self._lock),
@@ -272,11 +275,17 @@ class _Doctor:
             )
         return warning("lock", f"held by {record}", "wait for it; if it is dead, the next `up` or `down` takes over")
 
+    def _ssh_key(self) -> Check:
+        return ok("ssh-key", self._ports.shells.check())
+
     def _cluster(self) -> Check:
         ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
         unfinished = unfinished_notes(self._spec, self._observed)
         if all_foreign(self._spec, self._observed):
             found = few_lines(strangers_notes(self._spec, self._observed))
+            lost = missing_key(self._spec, self._ports)
+            if lost is not None:
+                return failed("cluster", f"there is no {lost}, the SSH key that signs its machines\n{found}", LOST_KEY)
             return failed("cluster", found, f"`homelab-k8s adopt {self._spec.name}`, where they are yours")
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")

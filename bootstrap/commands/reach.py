@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.commands.guests import host_key, logged_in
+from bootstrap.commands.keys import OWN_KEY
 from bootstrap.commands.rights import check_sight
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
 from bootstrap.execution.host_keys import is_kept, keep, known_hosts_item, log_in
@@ -24,8 +25,21 @@ from bootstrap.planning.addresses import choose_address
 from bootstrap.planning.machines import login_user
 from bootstrap.ports import CommandOutcome, Ports
 
-OWN_KEY = "id_ed25519"
-"""The state item with the key pair that is made where the inventory names none."""
+_AS_ASKED = (
+    "PubkeyAuthentication=yes",
+    "PreferredAuthentications=publickey",
+    # ssh refuses a command beside a RemoteCommand, and takes none with SessionType none.
+    "RemoteCommand=none",
+    "RequestTTY=auto",
+    "PermitLocalCommand=no",
+    "ExitOnForwardFailure=no",
+    # Since OpenSSH 8.7; older ones end at a word that they do not know.
+    "IgnoreUnknown=SessionType,StdinNull,ForkAfterAuthentication",
+    "SessionType=default",
+    "StdinNull=no",
+    "ForkAfterAuthentication=no",
+)
+"""What somebody's `Host *` may say that keeps a command from being run, or its output from being seen."""
 
 _THREADS = 32
 _LOGS_TIMEOUT_S = 60.0
@@ -75,6 +89,7 @@ class Login:
             f"ForwardAgent={'yes' if forward_agent else 'no'}",
             "ForwardX11=no",
             "GSSAPIDelegateCredentials=no",
+            *_AS_ASKED,
         )
         settings = (part for option in options for part in ("-o", option))
         target = f"{self.user}@{self.address}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.keys import check_keys
 from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rebuilding import SNAPSHOT_NAME, read_rebuild, snapshot_of, version_remedy, write_rebuild
@@ -33,7 +34,6 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.access import needed_server
 from bootstrap.planning.dual_stack import check_families
-from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.kept_counts import count_notes
 from bootstrap.planning.machines import settled
@@ -103,7 +103,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
     observed = observe_cluster(spec, ports)
     require_sight(spec, observed, what=f"{spec.name} cannot be rebuilt")
     check_version(observed)
-    check_claims(spec, observed)
+    check_keys(spec, ports, observed)
     check_privileges(spec, ports, observed)
     if wish.keeps_data:
         check_families(spec, observed)  # the data has its nodes and services with their address families

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.keys import check_keys
 from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
@@ -19,7 +20,6 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.machines import settled
 from bootstrap.planning.members import members
 from bootstrap.planning.plan import Plan
@@ -40,7 +40,7 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
-    check_claims(spec, observed)
+    check_keys(spec, ports, observed)
     spec = settled(spec, observed)
     check_privileges(spec, ports, observed)
     noted = unfinished(spec, ports, observed)

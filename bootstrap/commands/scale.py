@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.keys import check_keys
 from bootstrap.commands.needs import check_artifact_directory
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.run import RunOptions
@@ -17,7 +18,6 @@ from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan
@@ -48,7 +48,7 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
-    check_claims(spec, observed)
+    check_keys(spec, ports, observed)
     wanted = with_counts(settled(spec, observed), dict(wish.counts))
     check_privileges(wanted, ports, observed)
     check_vip(wanted, ports, observed)

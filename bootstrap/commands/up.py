@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bootstrap.commands.act import run_locked
 from bootstrap.commands.conflicts import with_conflicts
+from bootstrap.commands.keys import check_keys
 from bootstrap.commands.liveness import with_units
 from bootstrap.commands.needs import check_artifact_directory, check_state_room
 from bootstrap.commands.observe import observe_cluster
@@ -34,7 +35,6 @@ from bootstrap.model.observed import Observed
 from bootstrap.model.record import is_ours
 from bootstrap.planning.access import healthy_server
 from bootstrap.planning.checks import OLDEST_MAJOR
-from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.rebuild import Rebuild, correction_notes
@@ -73,7 +73,7 @@ def prepare_up(
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
-    check_claims(spec, observed)
+    check_keys(spec, ports, observed)
     rebuild = rebuild or under_way(spec, ports, observed)
     said = _said(spec, ports, observed, rebuild)
     if rebuild is not None:

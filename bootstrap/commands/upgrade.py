@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from bootstrap.commands.act import run_locked
+from bootstrap.commands.keys import check_keys
 from bootstrap.commands.needs import check_artifacts
 from bootstrap.commands.observe import observe_cluster
 from bootstrap.commands.rights import check_sight
@@ -17,7 +18,6 @@ from bootstrap.execution.context import Timeouts
 from bootstrap.execution.report import Report
 from bootstrap.inventory.answers import parse_channel
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from bootstrap.planning.foreign import check_claims
 from bootstrap.planning.keeping_steps import UpgradeK3s
 from bootstrap.planning.machines import settled
 from bootstrap.planning.plan import Plan, steps_of
@@ -59,7 +59,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
     check_sight(spec, ports, observed.vms)
     spec = settled(spec, observed)
     check_version(observed)
-    check_claims(spec, observed)
+    check_keys(spec, ports, observed)
     start = standpoint(spec, observed)
     newest = {
         minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)

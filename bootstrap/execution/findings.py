@@ -74,6 +74,7 @@ class GuestFacts:
         active_state: systemd's word for its k3s unit, empty without one.
         sub_state: systemd's finer word, such as `running`, `start` or `auto-restart`.
         restarts: How often systemd has restarted the unit since it was last told to start it.
+        boot: Another one after each boot; empty where it does not tell.
     """
 
     address: IPv4Address
@@ -85,6 +86,7 @@ class GuestFacts:
     active_state: str
     sub_state: str = ""
     restarts: int = 0
+    boot: str = ""
 
     @property
     def runs_k3s(self) -> bool:

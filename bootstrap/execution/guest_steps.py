@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -76,15 +77,19 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     except HomelabError:
         shell.close()
         raise
+    facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
     lasting = LastingShell(
-        shell, connect=lambda: _login(step.machine, vm, address, host_key, lane, context), warn=context.warn(lane)
+        shell,
+        connect=lambda: _await_login(step.machine, vm, address, host_key, lane, context),
+        warn=context.warn(lane),
+        boot=facts.boot,
+        settle=lambda again: _await_cloud_init(again, step.machine, lane, context),
     )
     context.findings.shells.put(step.machine, lasting)
     _check_clock(step.machine, told, lane, context)
     lacking = selinux_problem(step.machine, parse_lines(told))
     if lacking:
         context.warn(lane)(lacking)
-    facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)
     return Done(changed=False, note=f"{address}, {address6}" if address6 is not None else str(address))
@@ -240,7 +245,7 @@ def _await_login(
             last[:] = [error]
             refusals.append(error.details)
             if len(refusals) > KEY_REFUSALS and not fresh:
-                raise _key_refused(name, user, error, context) from error
+                raise _key_refused(vm, name, user, error, context) from error
             return NotYet(str(error))
         except SshUnreachableError as error:
             last[:] = [error]
@@ -258,8 +263,12 @@ def _await_login(
     try:
         return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
     except DeadlineError as error:
-        if last and isinstance(last[-1], KeyRefusedError):
-            error.resolution = last[-1].resolution  # it can be reached; the key is what is wrong
+        refused = last[-1] if last else None
+        if isinstance(refused, KeyRefusedError):
+            # It can be reached; the key is what is wrong.
+            made_now = context.findings.cloned.get(name)
+            found = refused if made_now else _key_refused(vm, name, user, refused, context)
+            error.resolution = found.resolution
         raise
 
 
@@ -270,16 +279,18 @@ def _login(
     return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
 
 
-def _key_refused(name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
+def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
     """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
     own = context.spec.ssh.private_key is None
     where = "the cluster's state directory on the computer that made it (id_ed25519)"
+    back = f"bring {where} here, or name it as ssh.private_key" if own else "name that one as ssh.private_key"
+    line = shlex.quote(f"echo {shlex.quote(context.ports.shells.public_key)} >>~{user}/.ssh/authorized_keys")
+    tool = f"pct exec {vm.vmid} --" if vm.kind is MachineKind.LXC else f"qm guest exec {vm.vmid} --"
     return GuestSetupError(
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
-        resolution=f"the machine was made with another key: bring {where} here, or name it as ssh.private_key"
-        if own
-        else "the machine was made with another key: name that one as ssh.private_key in the inventory",
+        resolution=f"the machine was made with another key: {back}\nwhere that one is lost, as root on {vm.pve_node}:\n"
+        f"{tool} sh -c {line}\nor make the machine anew: `homelab-k8s replace {name}`",
     )
 
 

@@ -55,6 +55,7 @@ def parse_facts(text: str, *, machine: str, address: IPv4Address, address6: IPv6
         active_state=one("active_state", r"[a-z-]{0,32}"),
         sub_state=one("sub_state", r"[a-z-]{0,32}"),
         restarts=told(lines, "restarts", machine=machine).integer(0, 2**31, default=0),
+        boot=one("boot", r"[0-9a-f-]{0,64}"),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
@@ -42,8 +43,13 @@ def all_foreign(spec: ClusterSpec, observed: Observed) -> bool:
     return bool(claims(spec, observed)) and not any(is_ours(vm, spec.name) for vm in observed.vms)
 
 
-def check_claims(spec: ClusterSpec, observed: Observed) -> None:
+def check_claims(spec: ClusterSpec, observed: Observed, *, missing_key: Path | None = None) -> None:
     """Refuse to make a cluster anew beside VMs that may well be its machines.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        missing_key: Where the cluster's own SSH key belongs, if it is not there: it signs, and machines know no other.
 
     Raises:
         PreflightError: All that says it is this cluster's is foreign; nothing was touched.
@@ -51,11 +57,21 @@ def check_claims(spec: ClusterSpec, observed: Observed) -> None:
     if not all_foreign(spec, observed):
         return
     found = claims(spec, observed)
+    doubts = few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found])
+    name = "where they are not yours: give this cluster another name"
+    if missing_key is None:
+        raise PreflightError(
+            f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
+            details=doubts,
+            resolution=f"where they are yours (made by an earlier release, restored, or with another SSH key): "
+            f"`homelab-k8s adopt {spec.name}`; {name}",
+        )
     raise PreflightError(
-        f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
-        details=few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found]),
-        resolution=f"where they are yours (made by an earlier release, restored, or with another SSH key): "
-        f"`homelab-k8s adopt {spec.name}`; where they are not: give this cluster another name",
+        f"{_they_say(len(found), spec)}, but the SSH key of {spec.name} is not on this computer; nothing was touched",
+        details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
+        resolution=f"copy {missing_key} back from a backup or from the computer that made them, or name the key as "
+        f"ssh.private_key\nwhere it is lost: `homelab-k8s adopt {spec.name}` makes a new one and signs them with it; "
+        f"`homelab-k8s up` then shows how machines get it\n{name}",
     )
 
 

@@ -78,7 +78,15 @@ class GuestShells(Protocol):
 
     @property
     def public_key(self) -> str:
-        """The public key machines are given, as one `authorized_keys` line."""
+        """The public key machines are given, as one `authorized_keys` line. Raises PreflightError, as `check`."""
+        ...
+
+    def check(self) -> str:
+        """See that machines can be logged in to with the key, and tell which it is, in a few words. Makes none.
+
+        Raises:
+            PreflightError: It is not there, no key, or one that neither its file nor the user's SSH agent can use.
+        """
         ...
 
     def connect(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
@@ -39,6 +40,7 @@ class SshGuest:
         lies: Sizes that SFTP's `stat` tells instead of the files' own, by file name.
         pads: Whether a file that is shorter than it claims goes on in zeros.
         asked: How many bytes SFTP was asked to read.
+        login_shell: What commands and SFTP's program are started by.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class SshGuest:
         self.lies: dict[str, int] = {}
         self.pads = False
         self.asked = 0
+        self.login_shell = "sh"
         for directory in (self.home, self.bin):
             directory.mkdir(parents=True)
         self.put_command("sudo", SUDO)
@@ -114,18 +117,23 @@ class SshGuest:
             encoding=None,
         )
 
-    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        environment = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs get."""
+        return {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "SUDO_LOG": str(self.sudo_log),
+            "LANG": "de_DE.UTF-8",
         }
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         child = await asyncio.create_subprocess_exec(
-            "sh",
+            self.login_shell,
             "-c",
             process.command or "exit 98",
             cwd=self.home,
-            env=environment,
+            env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -161,6 +169,12 @@ class _Files(asyncssh.SFTPServer):
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes], guest: SshGuest) -> None:
         super().__init__(channel, chroot=bytes(guest.home))
         self._guest = guest
+        # sshd starts its program by the login shell, whose start-up files may print into what the client reads.
+        first = subprocess.run(
+            [guest.login_shell, "-c", ":"], capture_output=True, check=False, cwd=guest.home, env=guest.environment
+        )
+        if first.stdout:
+            channel.write(first.stdout)
 
     def fstat(self, file_obj: Any) -> Any:
         attributes = asyncssh.SFTPAttrs.from_local(os.fstat(file_obj.fileno()))

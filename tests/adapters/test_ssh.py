@@ -19,8 +19,8 @@ import pytest
 
 from bootstrap.adapters import guest_files
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
-from bootstrap.adapters.ssh_keys import make_key_pair, public_key
-from bootstrap.errors import GuestError, HomelabError, HostKeyError, PreflightError, ScriptError, SshUnreachableError
+from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.errors import GuestError, HomelabError, HostKeyError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
 from tests.adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
@@ -40,7 +40,7 @@ def key(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guest(tmp_path: Path, key: Path) -> Iterator[SshGuest]:
-    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key))
+    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(key).line)
     yield guest
     guest.stop()
 
@@ -146,7 +146,7 @@ def test_sudo_that_wants_a_password_is_explained(connect: Connect, guest: SshGue
 def test_no_key_but_the_pinned_one_is_accepted(connect: Connect, tmp_path: Path) -> None:
     make_key_pair(tmp_path / "other")
     with pytest.raises(HostKeyError) as caught:
-        connect(host_key=public_key(tmp_path / "other"))
+        connect(host_key=read_key(tmp_path / "other").line)
     assert "expected ssh-ed25519" in caught.value.details
     with pytest.raises(HostKeyError, match="cannot be read"):
         connect(host_key="ssh-ed25519 nonsense")
@@ -163,7 +163,7 @@ def test_a_pinned_key_of_another_type_is_refused(connect: Connect) -> None:
 
 @pytest.mark.parametrize("kind", ["ssh-rsa", "ecdsa-sha2-nistp256"])
 def test_host_keys_of_other_types_can_be_pinned(tmp_path: Path, key: Path, kind: str) -> None:
-    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key), host_key_type=kind)
+    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(key).line, host_key_type=kind)
     try:
         shells = FabricShells(key, port=guest.port)
         shells.connect(MACHINE, LOOPBACK, user="debian", host_key=guest.host_key, timeout_s=60).close()
@@ -199,7 +199,7 @@ def test_a_fingerprint_can_be_pinned(connect: Connect, guest: SshGuest) -> None:
 
 def test_nothing_is_sent_to_a_server_that_lets_anybody_in(key: Path, tmp_path: Path) -> None:
     """It would be given the cluster's token: to be let in there says nothing of who it is."""
-    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(key), admits_anybody=True)
+    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(key).line, admits_anybody=True)
     try:
         for host_key in (None, guest.host_key):
             with pytest.raises(GuestError, match="lets debian in without any key") as caught:
@@ -329,9 +329,9 @@ def test_a_key_pair_is_private_and_made_once(tmp_path: Path) -> None:
     first = path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert path.with_name("id_ed25519.pub").read_text().strip() == public_key(path) == FabricShells(path).public_key
+    assert path.with_name("id_ed25519.pub").read_text().strip() == read_key(path).line == FabricShells(path).public_key
     listed = subprocess.run(["ssh-keygen", "-yf", path], capture_output=True, text=True, check=True).stdout
-    assert listed.split()[:2] == public_key(path).split()[:2]
+    assert listed.split()[:2] == read_key(path).line.split()[:2]
     make_key_pair(path)
     assert path.read_bytes() == first
 
@@ -402,31 +402,7 @@ def test_a_key_of_our_own_is_made_when_it_is_needed_and_once(tmp_path: Path) -> 
     assert not path.exists()
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda shells: shells.public_key, several))
-    assert keys == {public_key(path)}
-
-
-@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ed25519"])
-def test_a_users_own_key_logs_in(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "id"
-    subprocess.run(["ssh-keygen", "-qt", kind, "-N", "", "-f", path, "-m", "PEM"], check=True)
-    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(path))
-    try:
-        shells = FabricShells(path, port=guest.port)
-        shells.connect(MACHINE, LOOPBACK, user="debian", host_key=guest.host_key, timeout_s=60).close()
-    finally:
-        guest.stop()
-
-
-def test_a_key_that_is_no_use_is_refused_with_the_reason(tmp_path: Path) -> None:
-    locked = tmp_path / "locked"
-    subprocess.run(["ssh-keygen", "-qt", "ed25519", "-N", "geheim", "-f", locked], check=True)
-    with pytest.raises(PreflightError, match="passphrase"):
-        public_key(locked)
-    with pytest.raises(PreflightError, match="No such file"):
-        public_key(tmp_path / "missing")
-    (tmp_path / "text").write_text("hello")
-    with pytest.raises(PreflightError):
-        public_key(tmp_path / "text")
+    assert keys == {read_key(path).line}
 
 
 @pytest.fixture(autouse=True)

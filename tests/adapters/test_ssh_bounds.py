@@ -17,7 +17,7 @@ from bootstrap.adapters import guest_files
 from bootstrap.adapters.local_file import LocalFile
 from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
 from bootstrap.adapters.ssh_command import MOST_BYTES
-from bootstrap.adapters.ssh_keys import make_key_pair, public_key
+from bootstrap.adapters.ssh_keys import make_key_pair, read_key
 from bootstrap.errors import GuestError, HomelabError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
@@ -30,7 +30,7 @@ LOUD = "yes 01234567890123456789012345678901234567890123456789012345678901234567
 @pytest.fixture
 def guest(tmp_path: Path) -> Iterator[SshGuest]:
     make_key_pair(tmp_path / "id_ed25519")
-    guest = SshGuest(tmp_path / "guest", authorized_key=public_key(tmp_path / "id_ed25519"))
+    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(tmp_path / "id_ed25519").line)
     yield guest
     guest.stop()
 

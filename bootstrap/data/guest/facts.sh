@@ -58,6 +58,17 @@ selinux_lacks() {
     done
 }
 
+# Another word after each boot. A container has its host's boot_id; its first process starts anew.
+boot() {
+    boot_id=
+    read -r boot_id </proc/sys/kernel/random/boot_id || :
+    stat=$(cat /proc/1/stat)
+    # What follows the name in brackets begins with the third field; the start is the 22nd (proc_pid_stat(5)).
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    echo "$boot_id-${20:-}"
+}
+
 k3s_sha256=
 k3s_version=
 if [ -f "$K3S" ]; then
@@ -83,6 +94,7 @@ active_state=$(unit_property ActiveState)
 sub_state=$(unit_property SubState)
 restarts=$(unit_property NRestarts)
 time=$(date +%s)
+boot=$(boot)
 default_route=$(default_route)
 selinux=$(selinux)
 selinux_lacks=$(selinux_lacks)

@@ -41,6 +41,12 @@ _GUEST = (
     FaultKind("sudo-password", "guest", "sudo asks for a password"),
     FaultKind("clock-wrong", "guest", "the guest's clock is off", {"seconds": -86400.0}),
     FaultKind("power-fails", "guest", "the guest powers itself off when it is this long on", {"after_s": 5.0}),
+    FaultKind(
+        "reboots",
+        "guest",
+        "the guest reboots, as cloud-init's power_state has it, while it runs a script",
+        {"during": "install-k3s.sh"},
+    ),
 )
 
 _K3S = (

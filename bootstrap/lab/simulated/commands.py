@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.lab.simulated.guest import SimulatedGuest
 
+_PLAIN = re.compile(r"exec /bin/sh -c '(?P<text>[^'\\!\n]*)'")
+"""What every login shell reads alike, be it bash, fish or csh; anything else a guest may be without."""
+_ENCODED = re.compile(r'eval "\$\(echo (?P<base64>[A-Za-z0-9+/=]+) \| base64 -d\)"')
 _FORM = re.compile(
-    r"cd (?P<directory>[\w./-]+) && (?:exec )?(?P<sudo>sudo -n )?env (?P<env>.*?) ?sh \./(?P<script>[\w.-]+)"
+    r'LC_ALL=C; export LC_ALL; cd "\$HOME/(?P<directory>[\w./-]+)" && exec (?P<sudo>sudo -n )?env (?P<env>.*?) ?'
+    r'sh -c "echo (?P<mark>\S+); echo (?P=mark) >&2; exec sh \./(?P<script>[\w.-]+)"',
+    re.DOTALL,
 )
 
 
@@ -41,14 +47,25 @@ Effect = Callable[[Call], Awaitable[Outcome]]
 
 async def execute(guest: SimulatedGuest, command: str, *, user: str) -> Outcome:
     """Do what a command line does."""
-    from bootstrap.lab.simulated.scripts import EFFECTS
-
-    found = _FORM.fullmatch(command)
+    text = _text(command)
+    found = _FORM.fullmatch(text) if text is not None else None
     if found is None:
         return _unknown(f"the command {command!r}")
     if found["sudo"] and user != "root" and guest.struck("sudo-password"):
         return Outcome(1, err="sudo: a password is required\n")
+    done = await _as_root(guest, found, user)
+    mark = f"{found['mark']}\n"
+    return replace(done, out=mark + done.out, err=mark + done.err)
+
+
+async def _as_root(guest: SimulatedGuest, found: re.Match[str], user: str) -> Outcome:
+    """Do what a script does."""
+    from bootstrap.lab.simulated.scripts import EFFECTS
+
     name = found["script"]
+    if any(fault.text("during") == name for fault in guest.world.faults.named("reboots")) and guest.struck("reboots"):
+        await guest.reboot()
+        return Outcome(143)  # nobody hears of it
     effect = EFFECTS.get(name)
     if effect is None:
         return _unknown(f"the script {name}")
@@ -59,6 +76,15 @@ async def execute(guest: SimulatedGuest, command: str, *, user: str) -> Outcome:
         return Outcome(2, err=f"sh: 0: cannot open ./{name}: No such file\n")
     env = dict(word.partition("=")[::2] for word in shlex.split(found["env"]))
     return await effect(Call(guest=guest, directory=directory, env=env))
+
+
+def _text(command: str) -> str | None:
+    """The lines that a login shell hands on to sh; None where it may read them in another way."""
+    plain = _PLAIN.fullmatch(command)
+    if plain is None:
+        return None
+    encoded = _ENCODED.fullmatch(plain["text"])
+    return base64.b64decode(encoded["base64"]).decode() if encoded else plain["text"]
 
 
 def _unknown(what: str) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+import uuid
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -42,6 +43,7 @@ class SimulatedGuest:
         agent_up: Whether that answers yet.
         cloud_init_done: Whether cloud-init has ended with this boot.
         units: k3s's two units.
+        boot_id: Another one after each boot.
     """
 
     def __init__(self, vmid: int, disk: Disk, world: World) -> None:
@@ -53,6 +55,7 @@ class SimulatedGuest:
         self.address: IPv4Address | None = None
         self.user, self.keys = "", frozenset[str]()
         self.units = {name: self._unit(name) for name in UNITS}
+        self.boot_id = ""
         self._sshd = Sshd(self)
         self._boot: asyncio.Task[None] | None = None
 
@@ -91,7 +94,17 @@ class SimulatedGuest:
 
     async def power_off(self) -> None:
         """Pull the plug: whatever runs ends now, whatever it wrote stays."""
-        self.on = self.agent_up = self.cloud_init_done = False
+        self.on = False
+        await self._go_down()
+
+    async def reboot(self) -> None:
+        """Go down and come up again; Proxmox VE sees nothing of it, since QEMU goes on."""
+        await self._go_down()
+        if self.on and self.spec is not None:
+            self._boot = asyncio.create_task(self._come_up(self.spec), name=f"reboot of {self.spec.name}")
+
+    async def _go_down(self) -> None:
+        self.agent_up = self.cloud_init_done = False
         boot, self._boot = self._boot, None
         if boot is not None:
             boot.cancel()
@@ -107,6 +120,7 @@ class SimulatedGuest:
         address = self.address
         if address is None:
             return
+        self.boot_id = str(uuid.uuid4())
         await self.wait("agent" if spec.setup is None else "container_boot")
         prefix = self.world.slot.network.prefixlen
         self.agent = AnsweringAgent(mac=spec.mac, files={"/etc/hostname": f"{spec.name}\n".encode()}, prefix=prefix)

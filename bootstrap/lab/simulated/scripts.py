@@ -42,6 +42,7 @@ async def facts(call: Call) -> Outcome:
         "sub_state": unit.sub_state if unit else "",
         "restarts": unit.restarts if unit else "",
         "time": int(guest.now()),
+        "boot": guest.boot_id,
         "default_route": "eth0",
         "selinux": "",
         "selinux_lacks": "",

@@ -58,6 +58,8 @@ class Sshd:
     async def _run(self, process: asyncssh.SSHServerProcess[str]) -> None:
         user = str(process.get_extra_info("username"))
         done = await self._outcome(process.command, user)
+        if process.channel.is_closing():
+            return  # the guest went down meanwhile
         process.stdout.write(done.out)
         process.stderr.write(done.err)
         process.exit(done.code)
@@ -66,7 +68,7 @@ class Sshd:
         await self.guest.wait("command")
         done = await execute(self.guest, command or "", user=user)
         if done.unknown:
-            logger.error("%s: %s", self.guest.name, done.err.strip())
+            logger.error("%s: %s", self.guest.name, done.err.strip().rpartition("\n")[2])
         return done
 
 

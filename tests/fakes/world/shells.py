@@ -39,6 +39,11 @@ class FakeShells:
     world: World
     public_key: str = "ssh-ed25519 AAAAtest homelab-k8s"
 
+    def check(self) -> str:
+        if self.world.key_problem is not None:
+            raise self.world.key_problem
+        return "/home/me/.ssh/id_ed25519 (ssh-ed25519)"
+
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FakeShell:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bootstrap.errors import HomelabError, SshUnreachableError
+from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.workloads import Snapshot
@@ -65,6 +65,7 @@ class World:
         moves: By how much the addresses differ that DHCP gives to machines that are made from now on.
         write_s: What a synced write takes on every guest.
         broken_scripts: Guest scripts that fail on every guest.
+        key_problem: Why our SSH key cannot be used.
         machine_ids: Machine name to a machine-id other than its own.
         no_release: Why k3s cannot be had.
         gone_releases: K3s releases that can no longer be fetched.
@@ -124,6 +125,7 @@ class World:
     paused_once_joined: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     refuses_key: set[str] = field(default_factory=set)
+    key_problem: PreflightError | None = None
     no_agent: set[str] = field(default_factory=set)
     taken_while_cloning: set[Vmid] = field(default_factory=set)
     hidden: set[Vmid] = field(default_factory=set)

@@ -39,6 +39,7 @@ NAMES = (
         "capacity",
         "addresses",
     ),
+    "ssh-key",
     *(
         "k3s",
         "state",
@@ -52,6 +53,11 @@ NAMES = (
         "etcd-disk",
     ),
     "worker-token",
+)
+LOCKED = PreflightError(
+    "cannot use the SSH key /home/me/.ssh/id",
+    details="it is protected by a passphrase, and no SSH agent runs",
+    resolution='eval "$(ssh-agent)" && ssh-add /home/me/.ssh/id',
 )
 STATIC = replace(
     cluster(agents=1),
@@ -216,7 +222,7 @@ def stating(key: str, value: object) -> ClusterSpec:
 VIP = IPv4Address("192.0.2.9")
 JUMBO = replace(cluster(), network=NetworkSpec(mtu=9000))
 THREE = cluster(servers=3, agents=1)
-OF_ALL = tuple(name for name in NAMES[1:] if name not in ("k3s", "state"))
+OF_ALL = tuple(name for name in NAMES[1:] if name not in ("ssh-key", "k3s", "state"))
 OF_TLS = tuple(name for name in OF_ALL if name not in ("tls", "clocks", "pve-certificate"))
 OF_TOKEN = tuple(name for name in OF_TLS if name != "token")
 OF_TEMPLATE = ("storage", "bridges", "capacity", "addresses")
@@ -283,6 +289,7 @@ CASES = [
          lambda: World(answering={IPv4Address("192.0.2.51"), IPv4Address("192.0.2.55")}), spec=STATIC),
     Case("addresses", Verdict.FAILED, "somebody else answers at 192.0.2.50, 192.0.2.51", "widen network.addresses",
          lambda: World(answering={IPv4Address("192.0.2.0") + number for number in range(50, 120)}), spec=STATIC),
+    Case("ssh-key", Verdict.FAILED, "no SSH agent runs", "ssh-add /home/me/.ssh/id", lambda: World(key_problem=LOCKED)),
     Case("k3s", Verdict.FAILED, "wrong checksum", "put the release's own file there",
          lambda: World(no_release=ArtifactError("/k3s has the wrong checksum",
                                                 resolution="put the release's own file there"))),

@@ -178,6 +178,30 @@ def test_a_computer_that_has_no_key_at_all_removes_nothing_either() -> None:
     assert prepare_down(cluster(1, 1), world.ports).machines == ()
 
 
+def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> None:
+    """A new one was made in silence, and every machine refused it."""
+    world = built(cluster(1, 1))
+    before = deepcopy(world.vms)
+    world.keys.lacks.add(DEMO)
+    with pytest.raises(PreflightError, match="but the SSH key of demo is not on this computer") as caught:
+        prepare_up(cluster(1, 1), world.ports)
+    assert "/nonexistent" in caught.value.details
+    assert "no new one is made" in caught.value.details
+    assert "copy /nonexistent" in caught.value.resolution
+    assert "`homelab-k8s adopt demo`" in caught.value.resolution
+    assert (world.vms, world.keys.lacks) == (before, {DEMO})
+    (told, *_) = prepare_adopt(cluster(1, 1), world.ports).notes
+    assert "a new SSH key is made, which machines do not know" in told
+    assert world.keys.lacks == {DEMO}
+
+
+def test_an_ssh_key_that_cannot_be_used_is_told_before_anything_is_cloned() -> None:
+    world = World(key_problem=PreflightError("cannot use the SSH key /home/me/.ssh/id"))
+    with pytest.raises(PreflightError, match="cannot use the SSH key"):
+        prepare_up(cluster(1, 1), world.ports)
+    assert not world.vms
+
+
 def test_a_vm_outside_of_the_resource_pool_is_none_of_ours() -> None:
     world = built(cluster(1, 1))
     world.pools[DEMO] = "k8s"

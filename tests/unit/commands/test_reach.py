@@ -78,6 +78,25 @@ def test_ssh_lends_a_machine_nothing_that_the_users_configuration_lends_to_all(
     assert settings.get("controlpath", "none") == "none"
 
 
+def test_nothing_of_the_users_configuration_keeps_a_command_from_being_run(world: World, tmp_path: Path) -> None:
+    """`Cannot execute command-line and remote command`, says ssh of a `Host *` with RemoteCommand."""
+    users = tmp_path / "config"
+    users.write_text(
+        "Host *\n  RemoteCommand tmux new -A\n  RequestTTY force\n  SessionType none\n  StdinNull yes\n"
+        "  ForkAfterAuthentication yes\n  PubkeyAuthentication no\n  PreferredAuthentications password\n"
+        "  PermitLocalCommand yes\n  LocalCommand echo hello\n  ProxyJump bastion\n"
+    )
+    program, *arguments = login_to("cp-1", SPEC, world.ports).ssh("uptime")
+    told = subprocess.run([program, "-G", "-F", str(users), *arguments], capture_output=True, text=True, check=True)
+    settings = dict(line.split(" ", 1) for line in told.stdout.splitlines() if " " in line)
+    assert settings.get("remotecommand", "none") == "none"
+    assert (settings["requesttty"], settings["sessiontype"], settings["stdinnull"]) == ("auto", "default", "no")
+    assert (settings["forkafterauthentication"], settings["permitlocalcommand"]) == ("no", "no")
+    assert settings["pubkeyauthentication"] in ("yes", "true")
+    assert settings["preferredauthentications"] == "publickey"
+    assert settings["proxyjump"] == "bastion", "the way there is the user's to say"
+
+
 @pytest.mark.parametrize(("name", "meant"), [("demo-worker-1", "demo-workers-1"), ("cp1", "cp-1")])
 def test_a_machine_that_is_not_there_is_told_with_what_may_be_meant(world: World, name: str, meant: str) -> None:
     with pytest.raises(UsageError) as error:

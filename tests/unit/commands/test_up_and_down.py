@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -350,6 +351,11 @@ def test_a_machine_made_with_another_key_is_named_at_once() -> None:
     with pytest.raises(GuestError, match="demo-cp-1: sshd refuses our key") as failure:
         up(world, cluster(agents=0))
     assert "id_ed25519" in failure.value.resolution
+    lines = failure.value.resolution.splitlines()
+    (command,) = [line for line in lines if line.startswith("qm guest exec 7000 -- sh -c ")]
+    (_, script) = shlex.split(command.partition(" -- ")[2])[1:]
+    assert script == "echo 'ssh-ed25519 AAAAtest homelab-k8s' >>~debian/.ssh/authorized_keys"
+    assert "`homelab-k8s replace demo-cp-1`" in failure.value.resolution
     assert world.clock.now_s() - began_s < 30
 
 

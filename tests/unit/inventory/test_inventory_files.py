@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.kubeconfig import FileKubeconfigStore
-from bootstrap.adapters.ssh_keys import public_key
+from bootstrap.adapters.ssh_keys import read_key
 from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.errors import HomelabError, InventoryError, PreflightError
 from bootstrap.inventory import load_inventory
@@ -99,6 +99,6 @@ def test_neither_state_nor_kubeconfig_nor_key_is_read_from_a_pipe(tmp_path: Path
             name=ClusterName("demo"), paths=[pipe], known=()
         )
     with pytest.raises(PreflightError, match="cannot use the SSH key"):
-        public_key(pipe)
+        read_key(pipe)
     with pytest.raises(PreflightError, match="cannot use the SSH key"):
-        public_key(Path("~nobody-of-this-name/x"))
+        read_key(Path("~nobody-of-this-name/x"))

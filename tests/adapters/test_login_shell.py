@@ -1,0 +1,156 @@
+"""Login shells as they are found: they print, they are fish or csh, they speak German, sudo wants a terminal."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from bootstrap.adapters import guest_files
+from bootstrap.adapters.login_shell import in_sh
+from bootstrap.adapters.ssh import FabricShell, FabricShells
+from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.errors import GuestSetupError, ScriptError
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import GuestScript
+from tests.adapters.sshd import SshGuest
+
+MACHINE = MachineName("demo-cp-1")
+PRINTS = """#!/bin/sh
+# bash with a ~/.bashrc such as many have: it greets, warns, and goes elsewhere.
+echo "Welcome, $USER!"; echo "machine_id=of the greeting"; echo "disk usage: 93 %" >&2; cd /
+exec sh "$@"
+"""
+QUIET_FOR_SFTP = PRINTS.replace("#!/bin/sh", '#!/bin/sh\n[ "$2" = : ] && exit')
+"""The same where sshd has SFTP within itself (`Subsystem sftp internal-sftp`)."""
+NOLOGIN = """#!/bin/sh
+[ "$2" = : ] && exit
+echo 'This account is currently not available.'
+exit 1
+"""
+GERMAN_SUDO = """#!/bin/sh
+[ "$LC_ALL" = C ] || { echo "Entschuldigung" >&2; exit 1; }
+cat "$0.says" >&2
+exit 1
+"""
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "tcsh", "csh", "yash", "mksh")
+NASTY = 'it\'s; $(touch /tmp/x) "quoted" `id` ü! !! \\ \n second line'
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
+
+
+@pytest.fixture
+def guest(tmp_path: Path) -> Iterator[SshGuest]:
+    make_key_pair(tmp_path / "id")
+    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(tmp_path / "id").line)
+    yield guest
+    guest.stop()
+
+
+@pytest.fixture
+def shell(guest: SshGuest, tmp_path: Path) -> Iterator[FabricShell]:
+    shells = FabricShells(tmp_path / "id", port=guest.port)
+    shell = shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="debian", host_key=guest.host_key, timeout_s=60)
+    yield shell
+    shell.close()
+
+
+@pytest.fixture
+def echo(monkeypatch: pytest.MonkeyPatch) -> GuestScript:
+    """A script that tells its parameter, complains and fails."""
+    text = b'printf "%s|%s" "$VALUE" "$LC_ALL"; echo no >&2; exit "$STATUS"'
+    guest_files.files_for.cache_clear()
+    monkeypatch.setattr("bootstrap.adapters.guest_files.guest_file", lambda _name: text)
+    monkeypatch.setattr("bootstrap.adapters.ssh.guest_file", lambda _name: text)
+    return GuestScript(name="echo.sh", env=(("VALUE", NASTY), ("STATUS", "0")))
+
+
+def as_login_shell(guest: SshGuest, text: str) -> None:
+    guest.put_command("login-shell", text)
+    guest.login_shell = str(guest.bin / "login-shell")
+
+
+def test_what_a_login_shell_prints_is_not_taken_for_a_scripts_answer(
+    shell: FabricShell, guest: SshGuest, echo: GuestScript
+) -> None:
+    as_login_shell(guest, QUIET_FOR_SFTP)
+    assert shell.run(echo, timeout_s=60) == f"{NASTY}|C"
+
+
+def test_nor_for_its_complaint(shell: FabricShell, guest: SshGuest, echo: GuestScript) -> None:
+    as_login_shell(guest, QUIET_FOR_SFTP)
+    with pytest.raises(ScriptError) as caught:
+        shell.run(GuestScript(name=echo.name, env=(("VALUE", ""), ("STATUS", "3"))), timeout_s=60)
+    assert (caught.value.status, caught.value.details) == (3, "no")
+
+
+def test_where_that_breaks_sftp_it_is_told_with_what_is_printed_and_what_helps(
+    shell: FabricShell, guest: SshGuest
+) -> None:
+    """It ended in a traceback: `Garbage packet received`."""
+    as_login_shell(guest, PRINTS)
+    with pytest.raises(GuestSetupError, match="the login shell of debian prints where nobody") as caught:
+        shell.run(GuestScript(name="facts.sh"), timeout_s=60)
+    assert caught.value.details == "Welcome, !\nmachine_id=of the greeting"
+    assert "case $- in *i*) ;; *) return ;; esac" in caught.value.resolution.splitlines()
+    with pytest.raises(GuestSetupError, match="breaks SFTP"):
+        shell.upload(Path(__file__), name="k3s.bin")
+
+
+def test_an_account_without_a_shell_is_told(shell: FabricShell, guest: SshGuest) -> None:
+    as_login_shell(guest, NOLOGIN)
+    with pytest.raises(GuestSetupError, match="the login shell of debian does not run our commands") as caught:
+        shell.run(GuestScript(name="facts.sh"), timeout_s=60)
+    assert caught.value.details == "This account is currently not available."
+
+
+@pytest.mark.parametrize(
+    ("says", "hint"),
+    [
+        ("sudo: sorry, you must have a tty to run sudo", "!requiretty"),
+        ("sudo: a terminal is required to read the password", "NOPASSWD:ALL"),
+        ("sudo: a password is required", "NOPASSWD:ALL"),
+        ("debian is not in the sudoers file.\nsudo: exit", "NOPASSWD:ALL"),
+        ("Sorry, user debian is not allowed to execute '/usr/bin/env LC_ALL=C' as root; see sudo -l", "NOPASSWD:ALL"),
+        ("sh: 1: exec: sudo: not found", "NOPASSWD:ALL"),
+        ("sudo: PAM account management error: Authentication token is no longer valid", "NOPASSWD:ALL"),
+    ],
+)
+def test_whatever_sudo_asks_for_is_told_as_sudos(says: str, hint: str, shell: FabricShell, guest: SshGuest) -> None:
+    guest.put_command("sudo", GERMAN_SUDO)
+    guest.put_command("sudo.says", says)
+    with pytest.raises(GuestSetupError, match="cannot become root") as caught:
+        shell.run(GuestScript(name="facts.sh"), timeout_s=60)
+    assert caught.value.details == says
+    assert hint in caught.value.resolution
+
+
+@pytest.mark.parametrize("name", SHELLS)
+class TestEveryShell:
+    def test_hands_our_lines_on_as_they_are(self, name: str, tmp_path: Path) -> None:
+        program = shutil.which(name)
+        if program is None:
+            pytest.skip(f"there is no {name} here")
+        for value in (NASTY, "plain", "$HOME", "a=b c"):
+            text = f"printf %s '{value.replace(chr(39), chr(39) + chr(92) + chr(39) + chr(39))}'"
+            line = [program, "-c", in_sh(text)]
+            assert subprocess.run(line, capture_output=True, text=True, check=True, cwd=tmp_path).stdout == value
+
+    def test_runs_a_script_with_its_parameters(
+        self, name: str, shell: FabricShell, guest: SshGuest, echo: GuestScript
+    ) -> None:
+        program = shutil.which(name)
+        if program is None:
+            pytest.skip(f"there is no {name} here")
+        guest.login_shell = program
+        assert shell.run(echo, timeout_s=60) == f"{NASTY}|C"
+        plain = GuestScript(name=echo.name, env=(("VALUE", "plain"), ("STATUS", "0")))
+        assert shell.run(plain, timeout_s=60) == "plain|C"
