@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import documents, tables
+from bootstrap.cli.completing import cluster_names
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
@@ -16,7 +17,9 @@ from bootstrap.cli.work import Acting, Ended, working
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
-ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster whose machines they are.")]
+ClusterArgument = Annotated[
+    str, typer.Argument(metavar="CLUSTER", help="The cluster whose machines they are.", autocompletion=cluster_names)
+]
 Vmids = Annotated[
     list[int] | None, typer.Option("--vmid", metavar="VMID", help="Only this VM; give it again for more.")
 ]

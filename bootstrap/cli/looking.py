@@ -1,4 +1,4 @@
-"""Commands that only print: `kubeconfig`, `schema`."""
+"""Commands that only print: `kubeconfig`, `schema`, `explain`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from bootstrap.cli.completing import key_names
 from bootstrap.cli.options import Cluster, InventoryFile, Lab
+from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import working
 
@@ -45,3 +47,20 @@ def schema() -> None:
 
     sys.stdout.write(render_schema())
     sys.stdout.flush()
+
+
+def explain(
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KEY]",
+            help="Such as workers.memory or k3s; without, all of the first level.",
+            autocompletion=key_names,
+        ),
+    ] = "",
+) -> None:
+    """Print what a key of the inventory is for, what it holds, its default and an example."""
+    with Session("explain", progress=Progress.QUIET) as session:
+        from bootstrap.inventory.explain import explain as explained
+
+        session.result(explained(key))

@@ -71,6 +71,7 @@ app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
 app.command("report", short_help="Show where a run's time went, as a page.")(report.report)
 app.command("schema")(looking.schema)
+app.command("explain", short_help="Print the help of an inventory key.")(looking.explain)
 app.add_typer(template.app, name="template", short_help="Make templates with k3s baked in.")
 app.add_typer(lab.app, name="lab", short_help="Proxmox VE in a box, for trying things out.")
 

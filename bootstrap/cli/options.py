@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.cli.completing import cluster_names
 from bootstrap.cli.documents import Output
 from bootstrap.cli.views.choose import Progress
 
@@ -24,7 +25,9 @@ InventoryFile = Annotated[
         help="The inventory. Without it: homelab-k8s.yaml here, else the environment (PROXMOX_VE_*) and defaults.",
     ),
 ]
-Cluster = Annotated[str | None, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")]
+Cluster = Annotated[
+    str | None, typer.Option("--cluster", metavar="NAME", help="The cluster's name.", autocompletion=cluster_names)
+]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="How many workers.")]
 ControlPlanes = Annotated[
     int | None, typer.Option("--control-planes", metavar="N", help="How many servers: 1, or 3 and more, odd.")

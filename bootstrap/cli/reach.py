@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.documents import Document, Output
 from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
 from bootstrap.cli.views.choose import Progress
@@ -23,7 +24,9 @@ from bootstrap.model.visible import visible_line
 if TYPE_CHECKING:
     from bootstrap.commands.reach import Answer
 
-Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Such as demo-cp-1, or cp-1 for short.")]
+Machine = Annotated[
+    str, typer.Argument(metavar="MACHINE", help="Such as demo-cp-1, or cp-1 for short.", autocompletion=machine_names)
+]
 COMMAND_TIMEOUT_S = 300.0
 
 
@@ -62,9 +65,14 @@ def execute(
     context: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run on each, behind two dashes.")],
     *,
-    pool: Annotated[str | None, typer.Option("--pool", metavar="NAME", help="On the machines of a pool.")] = None,
+    pool: Annotated[
+        str | None, typer.Option("--pool", metavar="NAME", help="On the machines of a pool.", autocompletion=pool_names)
+    ] = None,
     machine: Annotated[
-        list[str] | None, typer.Option("--machine", metavar="NAME", help="On this one; can be given several times.")
+        list[str] | None,
+        typer.Option(
+            "--machine", metavar="NAME", help="On this one; can be given several times.", autocompletion=machine_names
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="For each machine.")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bootstrap.cli import documents
+from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
@@ -33,9 +34,14 @@ from bootstrap.errors import UsageError
 
 def replace(
     context: typer.Context,
-    machines: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE]...", help="Machines of one pool.")] = None,
+    machines: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MACHINE]...", help="Machines of one pool.", autocompletion=machine_names),
+    ] = None,
     *,
-    pool: Annotated[str | None, typer.Option("--pool", metavar="NAME", help="All machines of a pool.")] = None,
+    pool: Annotated[
+        str | None, typer.Option("--pool", metavar="NAME", help="All machines of a pool.", autocompletion=pool_names)
+    ] = None,
     template: Annotated[
         str | None, typer.Option(metavar="NAME", help="Clone from this template: its name, its vmid, or tag:NAME.")
     ] = None,

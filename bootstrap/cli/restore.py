@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import documents, tables
+from bootstrap.cli.completing import machine_names, snapshot_names
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
@@ -23,11 +24,22 @@ if TYPE_CHECKING:
 def restore(
     context: typer.Context,
     snapshot: Annotated[
-        str, typer.Argument(metavar="SNAPSHOT", help="A name or place of `backups`, latest, or a file here.")
+        str,
+        typer.Argument(
+            metavar="SNAPSHOT",
+            help="A name or place of `backups`, latest, or a file here.",
+            autocompletion=snapshot_names,
+        ),
     ],
     *,
     server: Annotated[
-        str | None, typer.Option("--server", metavar="MACHINE", help="The server that gets it; default: the best.")
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="MACHINE",
+            help="The server that gets it; default: the best.",
+            autocompletion=machine_names,
+        ),
     ] = None,
     from_bucket: Annotated[
         bool, typer.Option("--from-bucket", help="The name is one in the bucket's folder, listed or not.")

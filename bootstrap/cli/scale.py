@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli import documents, tables
+from bootstrap.cli.completing import pool_names
 from bootstrap.cli.confirm import Question
 from bootstrap.cli.documents import Output
 from bootstrap.cli.options import (
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
 
 def scale(
     context: typer.Context,
-    pool: Annotated[str | None, typer.Argument(help="The pool: workers, control-plane, or one of `pools`.")] = None,
+    pool: Annotated[
+        str | None,
+        typer.Argument(help="The pool: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
+    ] = None,
     count: Annotated[int | None, typer.Argument(min=0, help="How many machines it is to have.")] = None,
     *,
     write: Write = True,

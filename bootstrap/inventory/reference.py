@@ -76,22 +76,22 @@ def _value(each: Field[Any], path: str) -> str:
 def _default(each: Field[Any]) -> str:
     if each.default is None:
         return _cell(each.default_doc) or ("" if section_of(each.kind) is not None else "none")
-    return f"`{_yaml(each.default)}`"
+    return f"`{on_one_line(each.default)}`"
 
 
 def _example(each: Field[Any]) -> str:
-    return "" if each.example is None else f"`{_yaml(each.example)}`"
+    return "" if each.example is None else f"`{on_one_line(each.example)}`"
 
 
-def _yaml(value: object) -> str:
+def on_one_line(value: object) -> str:
     """A value as a user writes it on one line."""
     match value:
         case str():
             return value
         case list():
-            return f"[{', '.join(_yaml(item) for item in value)}]"
+            return f"[{', '.join(on_one_line(item) for item in value)}]"
         case dict():
-            return f"{{{', '.join(f'{key}: {_yaml(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{key}: {on_one_line(item)}' for key, item in value.items())}}}"
         case _:
             return json.dumps(value)
 
