@@ -113,6 +113,10 @@ class Reading:
 
     def text(self, default: str | None = None, *, most: int = MOST_CHARACTERS) -> str:
         """A text, or a number as one; for nothing the default, if there is one. It can hold no advice of ours."""
+        return quoted(self.verbatim(default, most=most))
+
+    def verbatim(self, default: str | None = None, *, most: int = MOST_CHARACTERS) -> str:
+        """The same as it is, for what is written back, such as the notes of a VM; not to be shown as words of ours."""
         if self.absent and default is not None:
             return default
         value = self.value
@@ -124,7 +128,7 @@ class Reading:
             raise self.wrong(f"a text of at most {most} characters")
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise self.wrong("a text of whole characters")
-        return quoted(value)
+        return value
 
     def word(self, pattern: str, wanted: str, *, default: str | None = None) -> str:
         """A text of a form, such as a name that becomes a part of a path; for nothing the default, if any."""

@@ -228,3 +228,11 @@ def test_a_left_over_lock_is_told_with_the_command_that_removes_it(
     with pytest.raises(TaskFailedError, match="cannot start") as failed:
         hypervisor.start(vm, pve_node=PVE1, warn=lab.warnings.append)
     assert "qm unlock" in failed.value.resolution
+
+
+def test_notes_are_read_as_they_are_since_they_are_written_back(
+    lab: Lab, hypervisor: ProxmoxHypervisor, vm: Vmid
+) -> None:
+    notes = "Mine.\nRebuilt with `homelab-k8s rebuild` in May."
+    lab.pve.vm(vm).config["description"] = notes
+    assert hypervisor.read_vm(vm, pve_node=PVE1).description == notes
