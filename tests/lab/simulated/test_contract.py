@@ -14,7 +14,7 @@ from tests.lab.simulated.running import Guest, Guests, eventually
 TOKEN = "open-sesame"
 FACTS = {
     "arch", "machine_id", "hostname", "disk_free_mib", "k3s_sha256", "k3s_version", "active_state", "sub_state",
-    "restarts", "time", "default_route", "swap", "selinux", "selinux_lacks",
+    "restarts", "time", "boot", "default_route", "swap", "selinux", "selinux_lacks",
 }  # fmt: skip
 
 

@@ -174,6 +174,16 @@ def test_a_guest_that_powers_itself_off(simulated: Guests, faults: Faults) -> No
         simulated.all[0].agent("guest-ping")
 
 
+def test_a_guest_that_reboots_while_it_runs_a_script(simulated: Guests, faults: Faults) -> None:
+    guest = simulated.start(201)
+    boot = guest.run("facts.sh")["boot"]
+    faults.add("reboots", during="facts.sh", times=1)
+    with pytest.raises(SshUnreachableError):
+        guest.run("facts.sh")
+    guest.reconnect()
+    assert guest.run("facts.sh")["boot"] != boot
+
+
 def test_an_unknown_command_fails_and_says_so(
     simulated: Guests, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
