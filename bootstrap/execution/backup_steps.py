@@ -75,7 +75,7 @@ def restore_snapshot(step: RestoreSnapshot, lane: str, context: RunContext) -> D
     access = gain_access(machine, shell, context)
     if access.agent_token:
         # The agents' token stays what it is, whatever the data has: until it has it too, no start but ours succeeds.
-        put_passwords(shell, token, context)
+        put_passwords(shell, token, lane=lane, context=context)
     note_text = _tidy(access, machine, shell, lane, context)
     moves = not etcd and context.spec.control_plane.count > 1
     install(machine, shell, context, tokens=tokens, etcd=etcd or moves, join=None)

@@ -6,17 +6,22 @@ import json
 import secrets
 from dataclasses import dataclass, field
 
+from bootstrap.errors import ScriptError
 from bootstrap.execution.context import RunContext
+from bootstrap.execution.kube_patience import ANSWER_S
 from bootstrap.model.reading import Source, read_json
 from bootstrap.planning.identity_files import check_identity
 from bootstrap.planning.tokens import short_form
 from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.waiting import Condition, NotYet, wait_for
 
 IDENTITY = "identity"
 """State item: where it is there, a first server that has never run begins with it."""
 
 _FORMAT = 1
 _BYTES = 32
+_PASSING = ("etcdserver: ", "does not answer", "apiserver not ready")
+"""What rotate_token.py says of a server that will take the next request."""
 _SOURCE = Source(
     call="read the cluster's identity in the state directory",
     who="it",
@@ -55,15 +60,35 @@ def parse_identity(text: str) -> Identity:
     return Identity(token=found.at("token").text(), tls=found.at("tls").text())
 
 
-def put_passwords(shell: GuestShell, token: str, context: RunContext) -> None:
+def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunContext) -> None:
     """Have the passwords that a server was started with in the cluster's data, by giving it the token that it has.
 
     k3s goes by the unit's environment at each start and writes cred/passwd, but puts it into the data with a rotation
     of the token alone; a file that is newer than the data is fatal at the start after next (k3s: pkg/cluster/
-    bootstrap.go, pkg/server/handlers/token.go).
+    bootstrap.go, pkg/server/handlers/token.go). A server that has just started may not be heard by etcd yet.
+
+    Raises:
+        ScriptError: The server refuses it.
+        DeadlineError: It could not be saved in time.
     """
     script = GuestScript(name="rotate-token.sh", secret_files=(("new-token", short_form(token)),))
-    shell.run(script, timeout_s=context.timeouts.script_s)
+
+    def poll() -> bool | NotYet:
+        try:
+            shell.run(script, timeout_s=context.timeouts.script_s)
+        except ScriptError as error:
+            if not any(words in error.details for words in _PASSING):
+                raise
+            return NotYet(error.details)
+        return True
+
+    condition = Condition(
+        what="the passwords to be saved in the cluster's data",
+        poll=poll,
+        every_s=0.5,
+        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+    )
+    wait_for(condition, context.patience(lane, ANSWER_S))
 
 
 def inherit(shell: GuestShell, context: RunContext) -> str | None:

@@ -140,7 +140,7 @@ def save_passwords(step: SavePasswords, lane: str, context: RunContext) -> Done:
     """Have the passwords that a server runs with in the cluster's data, and see that the agents' is the one wanted."""
     shell = context.findings.shells.need(step.machine)
     tokens = _tokens_now(context)
-    put_passwords(shell, tokens.server, context)
+    put_passwords(shell, tokens.server, lane=lane, context=context)
 
     def poll() -> bool | NotYet:
         if short_form(_tokens_on(step.machine, shell, context).agent) == short_form(tokens.agent):

@@ -79,6 +79,7 @@ class Datastore:
         taken_keys: The same of a snapshot.
         agents: The agents' password in the data; k3s refuses the start after next of a server that has another.
         taken_agents: The same of a snapshot.
+        leaderless: For how many requests to save passwords etcd has no leader yet.
         readable: Whether the Secrets in the data can be read with the keys that the servers have.
         bucket: The bucket, if there is one.
         failed: k3s's records of uploads that failed.
@@ -91,6 +92,7 @@ class Datastore:
     taken_keys: dict[str, str] = field(default_factory=dict)
     agents: str = ""
     taken_agents: dict[str, str] = field(default_factory=dict)
+    leaderless: int = 0
     readable: bool = True
     bucket: FakeBucket = field(default_factory=FakeBucket)
     failed: list[Snapshot] = field(default_factory=list)
@@ -268,6 +270,9 @@ class DataScripts:
 
     def _rotate_token(self, _env: dict[str, str], files: dict[str, str]) -> str:
         same, agents = files["new-token"] == self.vm.files["token"], self.vm.files.get("agent-token")
+        if same and self.world.datastore.leaderless:
+            self.world.datastore.leaderless -= 1
+            raise self._refuse("rotate-token.sh", "the server refuses a new token: 500 etcdserver: request timed out")
         self.world.log(f"{'save' if same else 'rotate'} {self.vm.name}")
         self.vm.files["token"] = files["new-token"]
         self.world.datastore.agents = agents or files["new-token"]

@@ -198,3 +198,12 @@ def test_status_and_doctor_say_which_kind_workers_hold() -> None:
         assert words in f"{found.says} {found.remedy}"
     rotate(world)
     assert cluster_status(SPEC, world.ports).worker_token is WorkerToken.AGENT
+
+
+def test_a_server_whose_etcd_has_no_leader_yet_is_asked_again_to_save_its_passwords() -> None:
+    """Seen right after the restart of one of three: "etcdserver: request timed out"."""
+    world = new_cluster()
+    world.datastore.leaderless = 2
+    rotate(world)
+    assert world.datastore.leaderless == 0
+    check(world)
