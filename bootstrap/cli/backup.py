@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bootstrap.model.workloads import Snapshot
 
 S3 = "s3"
+_HEADINGS = ("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE")
 SNAPSHOTS_FORMAT = 1
 """Version of the JSON form of `backups`; it grows when a key changes its meaning or goes."""
 
@@ -106,7 +107,9 @@ def backups(
         output=output,
     ) as work:
         found = work.look(work.homelab.snapshots)
-        work.result(lambda: snapshots_text(found, work.session.advise), lambda: _snapshots_document(found))
+        work.result(
+            lambda: snapshots_text(found, work.session.advise, width=work.width), lambda: _snapshots_document(found)
+        )
         if found.problems:
             raise typer.Exit(1)
 
@@ -146,7 +149,7 @@ def _closing(ended: Ended, notes: list[str]) -> str:
     return f"{plan.cluster}: snapshot {notes[-1]}, in {tables.seconds(report.took_s)}"
 
 
-def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str) -> str:
+def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table, and who could not be asked."""
     rows = [
         (
@@ -158,7 +161,7 @@ def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str) -> s
         )
         for each in found.snapshots
     ]
-    table = tables.render_table(("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE"), rows)
+    table = tables.render_table(_HEADINGS, rows, width=width, drop=("SIZE", "MADE (UTC)"))
     text = table if rows else advise("no snapshot: `homelab-k8s backup` takes one")
     told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
     return "\n\n".join([text, *told])

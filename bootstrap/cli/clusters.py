@@ -16,6 +16,7 @@ from bootstrap.cli.work import working
 if TYPE_CHECKING:
     from bootstrap.commands.clusters import ClusterSummary
 
+_DROP = ("KUBECONFIG", "VMIDS", "PVE NODES")
 _HEADINGS = ("CLUSTER", "CONTROL PLANE", "WORKERS", "RUNNING", "VMIDS", "PVE NODES", "KUBECONFIG")
 
 
@@ -34,14 +35,16 @@ def clusters(
         "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
         found = work.look(work.homelab.clusters)
-        work.result(lambda: clusters_text(found, work.session.advise), lambda: clusters_document(found))
+        work.result(
+            lambda: clusters_text(found, work.session.advise, width=work.width), lambda: clusters_document(found)
+        )
 
 
-def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str) -> str:
+def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table; what has no machines or is out of sight says so."""
     if not found:
         return advise("no cluster: `homelab-k8s up` builds one")
-    return render_table(_HEADINGS, [_cells(cluster) for cluster in found])
+    return render_table(_HEADINGS, [_cells(cluster) for cluster in found], width=width, drop=_DROP)
 
 
 def _cells(cluster: ClusterSummary) -> tuple[str, ...]:

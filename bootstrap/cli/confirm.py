@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bootstrap.cli import tables
+from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError, InterruptedRunError, UsageError, few_lines
 from bootstrap.model.visible import visible
 
@@ -39,7 +40,7 @@ def confirm(plan: Plan, question: Question) -> None:
         InterruptedRunError: Nothing was typed.
         HomelabError: Something else was typed.
     """
-    table = tables.plan_table(plan) if plan.machines else ""
+    table = tables.plan_table(plan, width=columns_of(sys.stderr)) if plan.machines else ""
     asked = f"Type the cluster's name ({plan.cluster}) to go on: " if question.by_name else "Go on? [y/N] "
     if not sys.stdin.isatty():
         raise UsageError(
@@ -48,7 +49,7 @@ def confirm(plan: Plan, question: Question) -> None:
             resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
         )
     sys.stderr.write(f"{table}\n\n" if table else "")
-    answer = typed_after(f"{question.consequence} {asked}")
+    answer = typed_after(fitted(f"{question.consequence} {asked}".rstrip(), columns_of(sys.stderr)) + " ")
     if question.by_name and answer != plan.cluster:
         raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
     if not question.by_name and answer.lower() not in YES:

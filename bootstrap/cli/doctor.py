@@ -15,7 +15,7 @@ from bootstrap.cli.invocation import PROGRAM, Invocation
 from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import working
-from bootstrap.cli.wrapping import wrapped
+from bootstrap.cli.wrapping import COMMANDS, wrapped
 
 if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FAILED = 4
 WIDTH = 80
-COMMANDS = ("pveum ", "pvesh ", "pvesm ", "pvenode ", "qm ", "homelab-k8s ")
-"""A remedy's line that starts so is to be copied: it is never broken."""
 
 
 def doctor(

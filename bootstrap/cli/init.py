@@ -12,6 +12,7 @@ import typer
 
 from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
 from bootstrap.cli.session import Session
+from bootstrap.cli.wrapping import columns_of
 from bootstrap.errors import HomelabError, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
     steps = Steps(session, prompts, flags, base=file.absolute().parent)
     connection, ports = steps.connect()
     seen = steps.survey(ports, cluster=flags.cluster)
-    session.view.text(survey_text(seen))
+    session.view.text(survey_text(seen, width=columns_of(sys.stderr)))
     refuse_blind(seen)
     cluster = steps.cluster(seen)
     if cluster != (flags.cluster or DEFAULT_CLUSTER):

@@ -20,18 +20,18 @@ There is no template yet: `homelab-k8s up` builds one of Debian's cloud image, w
 and asks first. docs/templates.md has how to make one by hand."""
 
 
-def survey_text(seen: Survey) -> str:
+def survey_text(seen: Survey, *, width: int = 0) -> str:
     """Proxmox nodes, storages and templates as tables, with what is missing."""
     nodes = [_pve_node(facts) for facts in seen.observed.pve_nodes]
     parts = [
         f"Proxmox VE {seen.observed.version.text}",
-        render_table(("PVE NODE", "CORES", "MEMORY", "FREE", "BRIDGES"), nodes),
+        render_table(("PVE NODE", "CORES", "MEMORY", "FREE", "BRIDGES"), nodes, width=width),
     ]
     storages = list(_storages(seen.observed.pve_nodes))
     if storages:
-        parts.append(render_table(("STORAGE", "KIND", "ON", "FREE", "FOR DISKS"), storages))
+        parts.append(render_table(("STORAGE", "KIND", "ON", "FREE", "FOR DISKS"), storages, width=width))
     if seen.templates:
-        parts.append(render_table(("TEMPLATE", "ON", "USABLE"), map(_template, seen.templates)))
+        parts.append(render_table(("TEMPLATE", "ON", "USABLE"), map(_template, seen.templates), width=width))
         parts += [f"{choice.ref}: {choice.problem}\n→ {choice.remedy}" for choice in seen.templates if choice.problem]
     elif not seen.blind:
         parts.append(MAKE_ONE)

@@ -62,7 +62,7 @@ def _text(found: Respread, work: Work) -> str:
     commands = list(_commands(found, work))
     return "\n".join(
         [
-            render_table(_HEADINGS, rows),
+            render_table(_HEADINGS, rows, width=work.width, drop=("ROLE",)),
             *notes,
             "",
             *(f"{'next' if n == 0 else 'then'}: {c}" for n, c in enumerate(commands)),

@@ -28,6 +28,7 @@ from bootstrap.cli.logs import RunLog, log_directory
 from bootstrap.cli.masking import Masker
 from bootstrap.cli.runs import Recorder, runs_directory, write_trace
 from bootstrap.cli.views.choose import Progress, make_view
+from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, is_full
 from bootstrap.events import (
     Event,
@@ -140,18 +141,20 @@ class Session:
             finally:
                 self._recorded(trace)
 
-    def result(self, text: str, *, drawn: bool = False) -> None:
+    def result(self, text: str, *, drawn: bool = False, fit: bool = False) -> None:
         """Write a result to stdout.
 
         Args:
             text: The result.
             drawn: Whether control sequences of our own are in it, and what is of others is visible already.
+            fit: Whether it is text for people, whose lines a terminal must not break.
 
         Raises:
             BrokenPipeError: Nobody reads it any more; the session ends with exit code 1 and no further word.
         """
         self.view.close()
         text = text if drawn else visible(text)
+        text = fitted(text, columns_of(sys.stdout)) if fit else text
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 

@@ -17,6 +17,7 @@ from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, Pr
 from bootstrap.cli.status_text import status_text
 from bootstrap.cli.views.choose import Progress
 from bootstrap.cli.work import Work, working
+from bootstrap.cli.wrapping import fitted
 from bootstrap.errors import HomelabError, InventoryError
 from bootstrap.model.visible import visible, visible_json
 
@@ -71,14 +72,14 @@ def status(
         if watch:
             _watch(work, found, output)
         else:
-            work.session.result(_rendered(work, found, output))
+            work.session.result(_rendered(work, found, output), fit=output is StatusOutput.TEXT)
             if not found.healthy:
                 raise typer.Exit(UNHEALTHY)
 
 
 def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
     if output in (StatusOutput.TEXT, StatusOutput.WIDE):
-        return status_text(found, wide=output is StatusOutput.WIDE, advise=work.session.advise)
+        return status_text(found, wide=output is StatusOutput.WIDE, width=work.width, advise=work.session.advise)
     return documents.render(_status_document(work, found), Output(output.value))
 
 
@@ -133,7 +134,8 @@ def _document(document: Document, output: StatusOutput) -> str:
 def _screen(text: str, *, first: bool) -> str:
     """What puts a text on the whole terminal in place of the former one, without a flicker."""
     size = shutil.get_terminal_size()
-    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *visible(text).splitlines()]
+    told = fitted(visible(text), size.columns).splitlines()
+    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *told]
     room = size.lines - 1
     if len(lines) > room:
         lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines"]

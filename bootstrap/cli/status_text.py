@@ -6,29 +6,35 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.tables import age_text, counted, memory, render_table, role_text
-from bootstrap.cli.wrapping import wrapped
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
     from bootstrap.planning.worker_token import WorkerToken
 
-_WIDTH = 100
 _READY = {True: "yes", False: "no", None: "unknown"}
+_DROP = ("ROLE", "VMID", "K3S", "PVE NODE", "ADDRESS")
+"""Columns that are left out on a narrow terminal, in this order."""
 _HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
 _WIDE = ("POOL", "CORES", "MEMORY", "DISK", "CPU TYPE", "OS")
 
 
-def status_text(status: ClusterStatus, *, wide: bool = False, advise: Callable[[str], str] = str) -> str:
+def status_text(
+    status: ClusterStatus, *, wide: bool = False, width: int = 0, advise: Callable[[str], str] = str
+) -> str:
     """Machines and Kubernetes nodes side by side, what they run on, then the problems.
 
     Args:
         status: What was found.
         wide: Whether sizes are shown, beside those wanted where these differ.
+        width: Columns for the table; 0, as with `wide`, for as many as it takes.
         advise: Completes the commands in texts of ours.
     """
     headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
     table = render_table(
-        headings, [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines]
+        headings,
+        [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines],
+        width=0 if wide else width,
+        drop=_DROP,
     )
     facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status, advise))
     return "\n\n".join(filter(None, (table, facts, _verdict(status, advise))))
@@ -116,5 +122,5 @@ def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
 def _verdict(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     if status.healthy:
         return f"{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
-    problems = (wrapped(advise(problem), width=_WIDTH, first="  - ", rest="    ") for problem in status.problems)
+    problems = [f"  - {advise(problem)}" for problem in status.problems]
     return "\n".join([f"{status.cluster}: {counted(len(status.problems), 'problem')}", *problems])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bootstrap.cli.wrapping import chosen_columns, table_text
 from bootstrap.model.visible import visible_line
 from bootstrap.reporting.texts import counted as counted
 from bootstrap.reporting.texts import seconds as seconds
@@ -19,11 +20,19 @@ _HOUR_S, _DAY_S = 3600.0, 86400.0
 _DAYS_FROM_S = 2 * _DAY_S
 
 
-def render_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces."""
+def render_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, width: int = 0, drop: Sequence[str] = ()
+) -> str:
+    """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces.
+
+    Args:
+        headings: One for each column.
+        rows: Their cells.
+        width: Columns of the terminal; 0 for none, where all is shown.
+        drop: Headings of columns that are left out where there is no room for them, the least important first.
+    """
     lines = [tuple(headings), *(tuple(map(visible_line, row)) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return table_text(chosen_columns(lines, width=width, drop=drop), width=width)
 
 
 def memory(mib: int) -> str:
@@ -38,8 +47,8 @@ def age_text(seconds: float) -> str:
     return f"{seconds / _HOUR_S:.0f} h" if seconds < _DAYS_FROM_S else f"{seconds / _DAY_S:.0f} days"
 
 
-def plan_table(plan: Plan) -> str:
-    """The machines of a plan, narrow enough for 80 columns with ordinary names; sizes only where they are chosen."""
+def plan_table(plan: Plan, *, width: int = 0) -> str:
+    """The machines of a plan in so many columns (0: any number); sizes only where they are chosen."""
     sizes = ("CORES", "MEMORY", "DISK") if any(machine.action == "create" for machine in plan.machines) else ()
     rows = []
     for machine in plan.machines:
@@ -47,17 +56,18 @@ def plan_table(plan: Plan) -> str:
         wanted = (str(spec.cores), memory(spec.memory_mib), f"{spec.disk_gib} GiB") if sizes else ()
         place = (machine.place.pve_node, str(machine.place.vmid))
         rows.append((spec.name, role_text(spec.role, spec.kind), *wanted, *place, _action(machine)))
-    return render_table(("MACHINE", "ROLE", *sizes, "PVE NODE", "VMID", "ACTION"), rows)
+    headings = ("MACHINE", "ROLE", *sizes, "PVE NODE", "VMID", "ACTION")
+    return render_table(headings, rows, width=width, drop=("ROLE", "VMID", "DISK", "PVE NODE"))
 
 
-def plan_text(plan: Plan) -> str:
-    """A whole plan, as a dry run shows it: machines, each lane's steps, notes."""
+def plan_text(plan: Plan, *, width: int = 0) -> str:
+    """A whole plan, as a dry run shows it: machines, each lane's steps, notes; the tables in so many columns."""
     parts = [f"plan of {plan.command} for {plan.cluster}:"]
     if plan.machines:
-        parts += ["", plan_table(plan)]
+        parts += ["", plan_table(plan, width=width)]
     parts += _lanes(plan)
     for following in _all_following(plan):
-        others = ["", plan_table(following)] if following.machines != plan.machines else []
+        others = ["", plan_table(following, width=width)] if following.machines != plan.machines else []
         parts += ["", "and then", *others, *_lanes(following)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]

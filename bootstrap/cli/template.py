@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
     from bootstrap.planning.recipes import TemplateVm
 
+_DROP = ("IMAGE", "K3S", "PVE NODE")
 _HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")
 
 Image = Annotated[
@@ -120,7 +121,9 @@ def list_(
         "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
         found = work.look(work.homelab.templates)
-        work.result(lambda: templates_text(found, work.session.advise), lambda: templates_document(found))
+        work.result(
+            lambda: templates_text(found, work.session.advise, width=work.width), lambda: templates_document(found)
+        )
 
 
 @app.command("prune", short_help="Remove templates that nobody uses; asks first.")
@@ -162,11 +165,11 @@ def prune(
             work.result(lambda: pruned_text(ended), lambda: _pruned_document(ended))
 
 
-def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str) -> str:
+def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table."""
     if not found:
         return advise("no template of ours: `homelab-k8s template build` makes one")
-    return tables.render_table(_HEADINGS, [_cells(one) for one in found])
+    return tables.render_table(_HEADINGS, [_cells(one) for one in found], width=width, drop=_DROP)
 
 
 def _cells(one: TemplateVm) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ It is registered in `main`. Leaving the block turns every exception into what a 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,6 +52,7 @@ from bootstrap.cli.options import Guests, ports_of
 from bootstrap.cli.runs import check_trace
 from bootstrap.cli.session import Session
 from bootstrap.cli.views.choose import Progress
+from bootstrap.cli.wrapping import columns_of
 from bootstrap.events import Warned
 from bootstrap.waiting import telling
 
@@ -129,6 +131,11 @@ class Work:
         """
         return self._opens()
 
+    @property
+    def width(self) -> int:
+        """The columns that a result has; 0 for as many as it takes."""
+        return columns_of(sys.stdout)
+
     def look(self, find: Callable[[], T]) -> T:
         """Do what only reads, and show meanwhile that something goes on."""
         with telling(self.session.sink), self.session.view.busy(f"looking at {self.homelab.inventory.endpoint.url}"):
@@ -137,7 +144,10 @@ class Work:
     def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:
         """Write the result to stdout in the form that was asked for; only that one is made."""
         form = self.output
-        self.session.result(text() if form is Output.TEXT else documents.render(document(), form))
+        if form is Output.TEXT:
+            self.session.result(text(), fit=True)
+        else:
+            self.session.result(documents.render(document(), form))
 
     def _advising(self, plan: Plan) -> Plan:
         """The plan as it is shown, with the commands in its notes completed."""
@@ -177,7 +187,7 @@ class Work:
         planned = self.look(plan)
         if acting.dry_run:
             shown = self._advising(planned)
-            self.result(lambda: tables.plan_text(shown), lambda: documents.plan_document(shown))
+            self.result(lambda: tables.plan_text(shown, width=self.width), lambda: documents.plan_document(shown))
             return None
         if planned.empty:
             for note in planned.notes:
@@ -187,7 +197,7 @@ class Work:
         if asked is not None:
             confirm(planned, asked)
         elif planned.machines:
-            self.session.view.text(tables.plan_table(planned))
+            self.session.view.text(tables.plan_table(planned, width=columns_of(sys.stderr)))
         if then is not None:
             then(planned)
         with self.session.running(trace=acting.trace):

@@ -1,24 +1,51 @@
-"""Lines that end between words. Pure."""
+"""Text in lines that a terminal does not break: tables leave columns out, all else ends between words.
+
+What is no terminal gets every line whole, and every column. Pure but for `columns_of`.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
-import sys
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TextIO
 
-PIPE_WIDTH: Final = 0
-"""Of what is no terminal: programs and files get each line whole."""
-
-_COMMAND = re.compile(r"`[^`\n]+`")
+UNKNOWN: Final = 80
+"""Columns of a terminal that does not tell how many it has."""
+NARROWEST: Final = 20
+COMMANDS: Final = (
+    "pveum ",
+    "pvesh ",
+    "pvesm ",
+    "pvenode ",
+    "qm ",
+    "kubectl ",
+    "homelab-k8s ",
+    "next: ",
+    "then: ",
+    "log: ",
+)
+"""A line that starts so is to be copied: it is never broken."""
+_LAST_COLUMN: Final = 24
+"""Columns that a table's last one gets before another is left out; it goes on in the next line."""
+_SHORTEST: Final = 8
+_SPAN = re.compile(r"`[^`\n]+`")
+_START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HELD = "\0"
 
 
-def terminal_width(stream: object) -> int:
-    """The columns of the terminal behind a stream, 80 where it does not tell; 0 where it is no terminal."""
-    if not (stream in (sys.stdout, sys.stderr) and getattr(stream, "isatty", bool)()):
-        return PIPE_WIDTH
-    return shutil.get_terminal_size().columns
+def columns_of(stream: TextIO) -> int:
+    """The columns of the terminal behind a stream; 0 where there is none."""
+    if not stream.isatty():
+        return 0
+    said = os.environ.get("COLUMNS", "")
+    if said.isascii() and said.isdigit() and 0 < int(said) < 10_000:
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or UNKNOWN
+    except (OSError, ValueError):
+        return UNKNOWN
 
 
 def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
@@ -34,13 +61,92 @@ def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
         return first + text
     import textwrap  # `--help` wraps nothing
 
-    held = _COMMAND.sub(lambda found: found[0].replace(" ", _HELD), text)
+    held = _SPAN.sub(lambda found: found[0].replace(" ", _HELD), text)
     lines = textwrap.fill(
         held,
-        width=max(width, 20),
+        width=max(width, NARROWEST),
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,
         break_on_hyphens=False,
     )
     return lines.replace(_HELD, " ")
+
+
+def fitted(text: str, width: int) -> str:
+    """A text of any number of lines; those that are too long go on below where their own text begins."""
+    return "\n".join(_fitted(line, width) for line in text.split("\n")) if width else text
+
+
+def _fitted(line: str, width: int) -> str:
+    width += len(line) - len(_COLOUR.sub("", line))
+    if len(line) <= width or line.lstrip(" →").startswith(COMMANDS):
+        return line
+    start = _START.match(line)
+    indent = start.end() if start is not None and start.end() <= width // 2 else len(line) - len(line.lstrip(" "))
+    return wrapped(line[indent:], width=width, first=line[:indent], rest=" " * indent)
+
+
+def chosen_columns(lines: Sequence[Sequence[str]], *, width: int, drop: Sequence[str]) -> list[tuple[str, ...]]:
+    """A table's lines, heading first, with the columns for which there is room.
+
+    Args:
+        lines: Of equal length.
+        width: Columns; 0 for as many as it takes.
+        drop: Headings of what can be left out, the least important first.
+    """
+    headings = list(lines[0])
+    order = iter(drop)
+    while width and not _has_room(lines, headings, width):
+        least = next(order, None)
+        if least is None:
+            break
+        if least in headings:
+            headings.remove(least)
+    kept = [index for index, heading in enumerate(lines[0]) if heading in headings]
+    return [tuple(line[index] for index in kept) for line in lines]
+
+
+def _has_room(lines: Sequence[Sequence[str]], headings: Sequence[str], width: int) -> bool:
+    """Whether columns fit, the last one in several lines if need be."""
+    kept = [index for index, heading in enumerate(lines[0]) if heading in headings]
+    widths = [max(len(line[index]) for line in lines) for index in kept]
+    word = max(len(word) for line in lines for word in (line[kept[-1]].split() or [""]))
+    last = min(widths[-1], max(_LAST_COLUMN, word))
+    return sum(widths[:-1]) + 2 * (len(kept) - 1) + last <= width
+
+
+def table_text(lines: Sequence[Sequence[str]], *, width: int = 0) -> str:
+    """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces.
+
+    Args:
+        lines: Of equal length.
+        width: Columns; 0 for as many as it takes. What does not fit goes on in the next line in the last column, and
+            is shortened in others.
+    """
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    gaps = 2 * (len(widths) - 1)
+    while width and sum(widths[:-1]) + gaps + min(widths[-1], _LAST_COLUMN) > width and max(widths) > _SHORTEST:
+        widest = max(range(len(widths) - 1), key=widths.__getitem__, default=0)
+        if widths[widest] <= _SHORTEST:
+            break
+        widths[widest] -= 1
+    told = []
+    for line in lines:
+        cells = [_cut(cell, most) for cell, most in zip(line[:-1], widths, strict=False)]
+        start = "".join(f"{cell:<{most}}  " for cell, most in zip(cells, widths, strict=False))
+        told.append(_with_last(start, line[-1], width))
+    return "\n".join(told)
+
+
+def _with_last(start: str, cell: str, width: int) -> str:
+    whole = f"{start}{cell}".rstrip()
+    if not width or len(whole) <= width:
+        return whole
+    room = max(width - len(start), _SHORTEST)
+    words = " ".join(_cut(word, room) for word in cell.split())
+    return wrapped(words, width=width, first=start, rest=" " * len(start))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

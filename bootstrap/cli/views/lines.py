@@ -15,6 +15,7 @@ from bootstrap.cli.tables import counted, seconds, step_text
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.shown import shown_event
+from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError
 from bootstrap.events import (
     Event,
@@ -69,6 +70,9 @@ class QuietView:
         """Nothing is held."""
 
     def _line(self, text: str) -> None:
+        self._whole(fitted(text, columns_of(self._stream)))
+
+    def _whole(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
 
@@ -151,7 +155,7 @@ class JsonView(QuietView):
 
     def _object(self, document: dict[str, object]) -> None:
         time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._line(visible_json(json.dumps({"time": time_text, **document}, ensure_ascii=False)))
+        self._whole(visible_json(json.dumps({"time": time_text, **document}, ensure_ascii=False)))
 
 
 def ends(event: RunFinished) -> str:

@@ -19,6 +19,7 @@ from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.lanes import Board, LaneState
 from bootstrap.cli.views.lines import ends
 from bootstrap.cli.views.shown import shown_event
+from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFailed, Told, Warned
 from bootstrap.model.visible import visible, visible_line
@@ -77,8 +78,8 @@ class TtyView:
                 self._print(self._ended(ended, event))
 
     def text(self, text: str) -> None:
-        """Show text; the terminal breaks its lines, so that a table stays one when it is copied."""
-        self._console.print(Text(visible(text)), soft_wrap=True)
+        """Show text, whose lines end between words."""
+        self._console.print(Text(fitted(visible(text), columns_of(self._stream))), soft_wrap=True)
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -94,9 +95,10 @@ class TtyView:
                 self._busy = ""
 
     def error(self, error: HomelabError, *, log: str | None) -> None:
-        """Show the error, as wide as the terminal breaks it."""
+        """Show the error."""
         self.close()
-        self._stream.write(render_error(error, log=log, colour=self._colour) + "\n")
+        text = render_error(error, log=log, colour=self._colour)
+        self._stream.write(fitted(text, columns_of(self._stream)) + "\n")
         self._stream.flush()
 
     def stopping(self) -> None:
