@@ -32,6 +32,8 @@ from bootstrap.ports import CommandOutcome, GuestScript
 if TYPE_CHECKING:
     import paramiko
 
+_calls = logging.getLogger("bootstrap.calls.ssh")
+
 DIRECTORY = ".homelab-k8s"
 """Where scripts and uploads go, in the login user's home directory, mode 0700."""
 
@@ -140,6 +142,7 @@ class FabricShells:
         from bootstrap.adapters.ssh_transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
+        _calls.debug("ssh %s: log in to %s@%s", machine, user, address)
         with self._signer() as key, converted(machine, f"log in to {user}@{address}"):
             sock = _dial(address, self._port, timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
@@ -207,7 +210,9 @@ class FabricShell:
         """
         with converted(self._machine, f"run {script.name}"):
             self._send(script)
-            ended = execute(self._connection.transport, self._command(script), timeout_s=timeout_s)
+            line = self._command(script)
+            _calls.debug("ssh %s: %s", self._machine, line)
+            ended = execute(self._connection.transport, line, timeout_s=timeout_s)
             if ended.status is None or ended.status == -1:
                 # The connection may be what is gone; else a signal ended the script, or time has run out.
                 self._check_alive(script.name)
@@ -268,6 +273,7 @@ class FabricShell:
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         """Run a user's own command line, see `bootstrap.ports.GuestShell.command`."""
         with converted(self._machine, "run a command"):
+            _calls.debug("ssh %s: %s", self._machine, command)
             ended = execute(self._connection.transport, command, timeout_s=timeout_s)
             if ended.status is None or ended.status == -1:
                 self._check_alive("a command")

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from bootstrap.cli import (
     adopt,
@@ -35,15 +36,32 @@ from bootstrap.cli import (
     up,
     upgrade,
 )
+from bootstrap.cli.calls import VERBOSE
 from bootstrap.cli.interrupts import EXIT_CODE
 
 if TYPE_CHECKING:
+    from typer._click.core import Context
+
     from bootstrap.ports import Ports
 
 PROGRAM = "homelab-k8s"
+_VERBOSE = ("--verbose", "-v")
+
+
+class Program(TyperGroup):
+    """The commands; `-v` counts wherever it stands, up to two dashes."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Take `-v` to the front, where the program's own options are."""
+        end = args.index("--") if "--" in args else len(args)
+        others = [word for word in args[:end] if word not in _VERBOSE]
+        told = [_VERBOSE[0]] if len(others) < end else []
+        return super().parse_args(ctx, [*told, *others, *args[end:]])
+
 
 app = typer.Typer(
     name=PROGRAM,
+    cls=Program,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -89,6 +107,11 @@ def _print_version(wanted: bool) -> None:
     "before anything was touched, 130 interrupted."
 )
 def program(
+    context: typer.Context,
+    *,
+    verbose: Annotated[
+        bool, typer.Option(*_VERBOSE, help="Show each API call and SSH command; also behind the command.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -98,6 +121,7 @@ def program(
     Progress goes to stderr, results to stdout.
     """
     del version
+    context.meta[VERBOSE] = verbose
 
 
 def main(ports: Ports | None = None) -> None:

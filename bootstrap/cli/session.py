@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import typer
 
+from bootstrap.cli.calls import Calls
 from bootstrap.cli.interrupts import Interrupts
 from bootstrap.cli.invocation import Invocation
 from bootstrap.cli.logs import RunLog, log_directory
@@ -61,6 +62,7 @@ class Session:
         ports: Other adapters than the real ones, for tests.
         progress: How progress shows.
         invocation: What was typed, for the commands that texts advise.
+        verbose: Whether each call is shown; then not on a live view.
 
     Attributes:
         masker: Knows the run's secrets; tell it those that are found.
@@ -74,6 +76,7 @@ class Session:
         ports: Ports | None = None,
         progress: Progress = Progress.AUTO,
         invocation: Invocation = NO_INVOCATION,
+        verbose: bool = False,
     ) -> None:
         self.command = command
         self.ports = ports
@@ -81,14 +84,19 @@ class Session:
         self.masker = Masker()
         self.masker.add_environment(os.environ)
         self.stop = threading.Event()
+        if verbose and progress in (Progress.AUTO, Progress.TTY):
+            progress = Progress.PLAIN
         self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
         self._log = RunLog(log_directory(), command, self.masker)
         self._recorder = Recorder(runs_directory(), self._log.path.stem if self._log.path else None, self.masker)
         self._interrupts = Interrupts(stop=self.stop, say=self.view.stopping)
         self._thread_hook = threading.excepthook
+        self._calls = Calls(sys.stderr, self.masker, as_json=progress is Progress.JSON) if verbose else None
 
     def __enter__(self) -> Session:
         self._log.open()
+        if self._calls is not None:
+            self._calls.open()
         threading.excepthook = _log_thread_error
         self._interrupts.install()
         if self._log.problem:
@@ -107,6 +115,8 @@ class Session:
             self._interrupts.remove()
             threading.excepthook = self._thread_hook
             self._recorder.close()
+            if self._calls is not None:
+                self._calls.close()
             self._log.close()
         if code is not None:
             raise typer.Exit(code) from None

@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import typer
 
 from bootstrap.cli import documents, tables
+from bootstrap.cli.calls import VERBOSE
 from bootstrap.cli.cluster import open_homelab
 from bootstrap.cli.confirm import Question, confirm
 from bootstrap.cli.documents import Document, Output
@@ -235,8 +236,13 @@ def working(
     Raises:
         typer.Exit: The command failed and has said why; the exit code is the error's.
     """
-    invocation = invocation_of(context)
-    with Session(command, ports=ports_of(context), progress=progress, invocation=invocation) as session:
+    with Session(
+        command,
+        ports=ports_of(context),
+        progress=progress,
+        invocation=invocation_of(context),
+        verbose=bool(context.meta.get(VERBOSE)),
+    ) as session:
         yield Work(
             session,
             output,

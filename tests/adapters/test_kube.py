@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
@@ -429,3 +430,12 @@ def test_importing_and_connecting_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert (done.stdout, done.stderr) == ("False False True False\n", "")
+
+
+def test_each_request_is_told_as_a_call(api: KubernetesApi, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="bootstrap.calls"):
+        api.kube_nodes()
+    told = [record.getMessage() for record in caplog.records if record.name == "bootstrap.calls.kube"]
+    assert any(re.fullmatch(r"kubernetes: GET https?://\S+/api/v1/nodes\S* \(\d+\.\d\d s\)", each) for each in told), (
+        told
+    )

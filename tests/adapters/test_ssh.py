@@ -408,3 +408,17 @@ def test_a_key_of_our_own_is_made_when_it_is_needed_and_once(tmp_path: Path) -> 
 @pytest.fixture(autouse=True)
 def quiet_asyncssh() -> None:
     logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
+
+
+def test_logins_scripts_and_commands_are_told_as_calls(
+    connect: Connect, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="bootstrap.calls"):
+        shell = connect()
+        shell.run(script("hello.sh", "echo hello"), timeout_s=60)
+        shell.command("uptime | cat", timeout_s=60)
+    told = [record.getMessage() for record in caplog.records if record.name == "bootstrap.calls.ssh"]
+    assert told[0] == "ssh demo-cp-1: log in to debian@127.0.0.1"
+    assert told[1].startswith("ssh demo-cp-1: ")
+    assert "exec sh ./hello.sh" in told[1]
+    assert told[2] == "ssh demo-cp-1: uptime | cat"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +21,8 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableOb
 if TYPE_CHECKING:
     from kubernetes.client.api_client import ApiClient
     from kubernetes.client.rest import RESTResponse
+
+_calls = logging.getLogger("bootstrap.calls.kube")
 
 Object = dict[str, Any]
 """A Kubernetes object, or any other JSON mapping."""
@@ -140,13 +144,18 @@ class KubeHttp:
         if self._credentials.token:
             headers["Authorization"] = f"Bearer {self._credentials.token}"
         asked = f"{self._credentials.server}{path}"
-        response = self._api_client().call_api(
-            method,
-            asked,
-            header_params=headers,
-            body=body,
-            _request_timeout=(CONNECT_TIMEOUT_S, read_s),
-        )
+        began_s = time.monotonic()
+        try:
+            response = self._api_client().call_api(
+                method,
+                asked,
+                header_params=headers,
+                body=body,
+                _request_timeout=(CONNECT_TIMEOUT_S, read_s),
+            )
+        finally:
+            # Never the body: tokens are among them.
+            _calls.debug("kubernetes: %s %s (%.2f s)", method, asked, time.monotonic() - began_s)
         sent_to = response.headers.get("Location")
         if sent_to and 300 <= response.status < 400:
             response.response.close()

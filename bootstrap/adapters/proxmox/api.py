@@ -29,6 +29,7 @@ T = TypeVar("T")
 _LONGEST_PAUSE_S = 3.0
 
 logger = logging.getLogger(__name__)
+_calls = logging.getLogger("bootstrap.calls.proxmox")
 
 # proxmoxer logs request bodies (keys, passwords) at INFO and answers at DEBUG; no level of ours may let them out.
 for _noisy in ("proxmoxer.core", "proxmoxer.backends.https"):
@@ -128,7 +129,7 @@ class Api:
             raise self._no_proxmox(what) from error
         finally:
             # Never the parameters: keys and passwords are among them.
-            logger.debug("%s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
+            _calls.debug("proxmox: %s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
             raise self._no_proxmox(what)
         self._heard()

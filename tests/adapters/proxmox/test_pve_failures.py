@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -309,3 +310,10 @@ def test_neither_secret_nor_key_reaches_a_log_or_an_error(lab: Lab, vm: Vmid, ca
     for hidden in (secret, key, password):
         assert hidden not in caplog.text
     assert secret not in repr(lab.endpoint) + repr(hypervisor)
+
+
+def test_each_request_is_told_as_a_call(hypervisor: ProxmoxHypervisor, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="bootstrap.calls"):
+        hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
+    told = [record.getMessage() for record in caplog.records if record.name == "bootstrap.calls.proxmox"]
+    assert any(each.startswith("proxmox: GET nodes") for each in told), told
