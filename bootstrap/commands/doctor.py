@@ -12,7 +12,7 @@ from bootstrap.commands.keys import missing_key
 from bootstrap.commands.lock import read_lock, why_no_lock
 from bootstrap.commands.needs import check_state_room
 from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import hides_vms, rights_needed
+from bootstrap.commands.rights import hides_vms, missing_pool, pool_remedy, rights_needed
 from bootstrap.commands.settings import with_settings
 from bootstrap.commands.status import status_of
 from bootstrap.commands.up import check_vip, choose_version
@@ -88,7 +88,8 @@ class _Doctor:
             ("token", ("tls",), self._token),
             ("quorum", ("token",), lambda: checks.check_quorum(self._observed)),
             ("version", ("token",), self._version),
-            ("privileges", ("token",), self._privileges),
+            *((("pool", ("token",), self._pool),) if self._inventory_spec.placement.resource_pool else ()),
+            ("privileges", ("token", "pool"), self._privileges),
             ("kvm", ("token",), lambda: checks.check_kvm(self._spec, self._observed)),
             ("template", ("token",), self._template),
             ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
@@ -196,6 +197,12 @@ class _Doctor:
         online = [facts.name for facts in self._observed.pve_nodes if facts.online]
         packages = {name: self._ports.hypervisor.package_versions(name) for name in online}
         return checks.check_version(self._observed, packages)
+
+    def _pool(self) -> Check:
+        name = self._inventory_spec.placement.resource_pool or ""
+        if not self._ports.hypervisor.has_resource_pool(name):
+            return failed("pool", missing_pool(name), pool_remedy(name))
+        return ok("pool", f"the resource pool {name} is there")
 
     def _privileges(self) -> Check:
         rights = rights_needed(

@@ -26,11 +26,13 @@ class Survey:
     Attributes:
         templates: Every way to name a template, the best first.
         missing: What the token lacks for `up` and `down`.
+        missing_pool: The resource pool that machines are to join, if it is not there; else empty.
     """
 
     observed: Observed
     templates: tuple[TemplateChoice, ...]
     missing: tuple[MissingPrivileges, ...]
+    missing_pool: str = ""
 
     @property
     def blind(self) -> bool:
@@ -71,7 +73,13 @@ def survey(ports: Ports, *, cluster: ClusterName = DEFAULT_CLUSTER, resource_poo
     observed = seen_by_proxmox(facts)
     rights = RightsNeeded(templates=facts.templates, resource_pool=resource_pool)
     missing = ports.hypervisor.missing_privileges(rights)
-    return Survey(observed=observed, templates=template_choices(observed), missing=missing)
+    lacks_pool = resource_pool is not None and not ports.hypervisor.has_resource_pool(resource_pool)
+    return Survey(
+        observed=observed,
+        templates=template_choices(observed),
+        missing=missing,
+        missing_pool=resource_pool or "" if lacks_pool else "",
+    )
 
 
 def free_name(seen: Survey) -> ClusterName:
@@ -103,6 +111,9 @@ def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
     Raises:
         UsageError: Names the flag, and what there is instead.
     """
+    if seen.missing_pool:
+        brief = f"--pool: there is no resource pool {seen.missing_pool} in Proxmox"
+        raise UsageError(brief, resolution=f"as root on a Proxmox node:\npveum pool add {seen.missing_pool}")
     observed = seen.observed
     names, wanted = {str(choice.ref) for choice in seen.templates}, wishes.template
     if wanted is not None and observed.templates:

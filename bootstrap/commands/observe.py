@@ -53,7 +53,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     Raises:
         PreflightError: `patient`, and there is no quorum.
     """
-    seen = observe_proxmox(spec, ports, patient=patient)
+    seen = _with_cpu_types(spec, ports, observe_proxmox(spec, ports, patient=patient))
     running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
     odd: list[str] = []
     interfaces = _interfaces(ports, running, odd)
@@ -83,6 +83,17 @@ def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     seen = with_returned(spec, seen_by_proxmox(_when_made(spec, ports)))
     check_pve_quorum(seen)
     return seen
+
+
+def _with_cpu_types(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
+    """With the CPU types that the Proxmox nodes know, where the inventory names any."""
+    if not any(pool.cpu_type for pool in spec.pools):
+        return observed
+    told = [
+        replace(facts, cpu_types=ports.hypervisor.cpu_types(facts.name)) if facts.online else facts
+        for facts in observed.pve_nodes
+    ]
+    return replace(observed, pve_nodes=tuple(told))
 
 
 def seen_by_proxmox(facts: PveFacts) -> Observed:

@@ -23,8 +23,14 @@ def check_rights(ports: Ports, rights: RightsNeeded, *, what: str) -> None:
     """Refuse early what the token's missing rights would break halfway.
 
     Raises:
-        PreflightError: With the commands that give the token what it lacks.
+        PreflightError: With the commands that give the token what it lacks; or the resource pool is missing.
     """
+    if rights.resource_pool is not None and not ports.hypervisor.has_resource_pool(rights.resource_pool):
+        raise PreflightError(
+            missing_pool(rights.resource_pool),
+            details="every machine is to join it (proxmox.pool in the inventory)",
+            resolution=pool_remedy(rights.resource_pool),
+        )
     try:
         missing = ports.hypervisor.missing_privileges(rights)
     except PermissionDeniedError:
@@ -35,6 +41,16 @@ def check_rights(ports: Ports, rights: RightsNeeded, *, what: str) -> None:
             details="\n".join(map(str, missing)),
             resolution="as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
         )
+
+
+def missing_pool(name: str) -> str:
+    """That a resource pool is missing."""
+    return f"there is no resource pool {name} in Proxmox"
+
+
+def pool_remedy(name: str) -> str:
+    """How to come by a resource pool; a token's rights on it are asked for once it is there."""
+    return f"as root on a Proxmox node:\npveum pool add {name}\nor name one that is there as proxmox.pool"
 
 
 def check_sight(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> None:

@@ -79,7 +79,7 @@ class PveNodeFacts:
         online: Whether it can be asked.
         problem: What it answered where it counts as online and yet cannot be asked; else empty.
         cores: Logical CPUs (`maxcpu`): the most one VM may have.
-        cpu_flags: CPU flags as /proc/cpuinfo names them.
+        cpu_flags, cpu_types: CPU flags as /proc/cpuinfo names them; the CPU types it knows, empty where nobody asked.
         architecture: As `uname -m` names it: x86_64 or aarch64.
         bridges: Names of bridges, SDN vnets among them; empty where the token may not list them.
         vnets, mtus: Those of them that are SDN vnets; the MTUs of those whose settings state one.
@@ -95,6 +95,7 @@ class PveNodeFacts:
     memory_mib: int = 0
     cpu_model: str = ""
     cpu_flags: frozenset[str] = frozenset()
+    cpu_types: frozenset[str] = frozenset()
     architecture: str = "x86_64"
     bridges: frozenset[str] = frozenset()
     vnets: tuple[Vnet, ...] = ()

@@ -13,6 +13,7 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.clone_notes import CPU_REMEDY, cpu_problems, small_disk_notes
+from bootstrap.planning.cpu import unknown_remedy, unknown_types
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.maintenance import in_maintenance
 from bootstrap.planning.placement import clones_full
@@ -147,6 +148,9 @@ def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
 
     Other architectures than x86-64 have no such flag.
     """
+    unknown = unknown_types(spec, observed)
+    if unknown:
+        return failed("kvm", "\n".join(unknown), unknown_remedy(next(iter(unknown.values()))))
     asked = [
         facts for facts in observed.pve_nodes if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
     ]

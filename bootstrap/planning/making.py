@@ -11,7 +11,7 @@ from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
 from bootstrap.planning.clone_notes import clone_notes
-from bootstrap.planning.cpu import common_cpu_type
+from bootstrap.planning.cpu import check_cpu_types, common_cpu_type
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.lock import machine_vmids
@@ -86,11 +86,7 @@ class Making:
         """
         new = [standing.machine for standing in all_standings if standing.missing]
         existing = [standing.vm for standing in all_standings if standing.vm is not None]
-        half_made = [
-            standing.machine
-            for standing in all_standings
-            if standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
-        ]
+        half_made = [machine for machine, _ in _half_made(all_standings)]
         containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
         sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
         templates = sources.templates
@@ -102,6 +98,7 @@ class Making:
         placement = placement or place(spec, observed, new=new, existing=existing, sources=sources)
         places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
         check_bridges(spec, observed, templates, places)
+        check_cpu_types(observed, [*places, *_half_made(all_standings)])
         used = sources.pve_nodes | {vm.pve_node for vm in existing}
         facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
         return cls(
@@ -153,6 +150,15 @@ class Making:
     def architectures(self, work: Sequence[Standing]) -> tuple[str, ...]:
         """Those of some machines."""
         return tuple(sorted({self.architecture(self.place(standing).pve_node) for standing in work}))
+
+
+def _half_made(all_standings: Sequence[Standing]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
+    """Machines whose VM was not finished, with their Proxmox nodes."""
+    return tuple(
+        (standing.machine, standing.vm.pve_node)
+        for standing in all_standings
+        if standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+    )
 
 
 def kept(standing: Standing) -> PlannedMachine:

@@ -183,6 +183,14 @@ class Hypervisor(Protocol):
         """The templates of containers, of all Proxmox nodes that are online; those alone that the token may see."""
         ...
 
+    def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
+        """The CPU types that a Proxmox node knows; of custom models (`custom-NAME`) those that the token may see."""
+        ...
+
+    def has_resource_pool(self, name: str) -> bool:
+        """Whether there is such a resource pool; needs no privilege."""
+        ...
+
     def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
         """The versions of a Proxmox node's packages by name; empty where the token may not see them (Sys.Audit)."""
         ...

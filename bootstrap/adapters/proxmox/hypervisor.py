@@ -15,6 +15,7 @@ from bootstrap.adapters.proxmox import (
     grants,
     guest_agent,
     host_keys,
+    named_things,
     observing,
     privileges,
 )
@@ -121,29 +122,27 @@ class ProxmoxHypervisor:
         """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
         return containers.list_ostemplates(self._api)
 
+    def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
+        """See `Hypervisor.cpu_types`."""
+        return named_things.cpu_types(self._api, pve_node)
+
+    def has_resource_pool(self, name: str) -> bool:
+        """See `Hypervisor.has_resource_pool`."""
+        return named_things.has_resource_pool(self._api, name)
+
     def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
-        """See `Hypervisor.package_versions`. `OldVersion` is the one that is installed (PVE::API2::APT)."""
-        try:
-            listing = self._api.read(f"nodes/{pve_node}/apt/versions", what=f"list the packages of {pve_node}")
-        except PermissionDeniedError:
-            return {}
-        return dict(answers.rows(listing, lambda row: (row.at("Package").text(""), row.at("OldVersion").text(""))))
+        """See `Hypervisor.package_versions`."""
+        return named_things.package_versions(self._api, pve_node)
 
     def missing_privileges(self, rights: RightsNeeded) -> tuple[MissingPrivileges, ...]:
         """See `Hypervisor.missing_privileges`. A token may always ask for its own rights."""
-        return privileges.missing(self._api, rights, version=self._read_version(), zones=self._zones(rights))
+        shown = {each.partition("/")[0] for each in grants.bridges_of(rights)}
+        zones = named_things.vnet_zones(self._api) if not rights.vnets.isdisjoint(shown) else {}
+        return privileges.missing(self._api, rights, version=self._read_version(), zones=zones)
 
     def held_privileges(self) -> tuple[str, ...]:
         """See `Hypervisor.held_privileges`. A token may always ask for its own rights."""
         return privileges.held(self._api)
-
-    def _zones(self, rights: RightsNeeded) -> Mapping[str, str]:
-        """The zone of each SDN vnet that machines are put on; of none where the token may not read it."""
-        if rights.vnets.isdisjoint(each.partition("/")[0] for each in grants.bridges_of(rights)):
-            return {}
-        listing = self._api.read("cluster/sdn/vnets", what="list the SDN vnets")
-        found = answers.rows(listing, lambda row: (row.at("vnet").text(), row.at("zone").text("")))
-        return {vnet: zone for vnet, zone in found if zone}
 
     def read_vm(self, vmid: Vmid, *, pve_node: PveNodeName) -> VmRecord:
         """See `Hypervisor.read_vm`."""

@@ -14,7 +14,7 @@ from fakepve import PveError, TaskError
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler, bad_parameters
 from bootstrap.lab.front.context import Front
-from bootstrap.lab.front.options_table import AT_ONCE, CPU_TYPES, INTEGERS, ROOT_ONLY, privilege_for
+from bootstrap.lab.front.options_table import AT_ONCE, INTEGERS, ROOT_ONLY, cpu_types, privilege_for
 from bootstrap.lab.front.seed import render_seed
 from bootstrap.lab.front.tagging import Tagging
 from bootstrap.lab.front.tasks import Log, start_task
@@ -133,7 +133,7 @@ class Config:
         for name in _listed(call, "delete"):
             if name in changes:
                 raise bad_parameters(delete=f"you can't use '-{name}' and -delete {name}' at the same time")
-        _check_values(changes)
+        _check_values(changes, pve_version=self.front.options.pve_version)
         self._check_volumes(changes)
         for name in names:
             self._check_right(call, name)
@@ -280,7 +280,7 @@ def _check_names(call: Call) -> None:
                 raise bad_parameters(**{parameter: f"unknown option '{name}'"})
 
 
-def _check_values(changes: Mapping[str, Any]) -> None:
+def _check_values(changes: Mapping[str, Any], *, pve_version: int) -> None:
     if "sshkeys" in changes:
         text = str(changes["sshkeys"])
         keys = [line for line in unquote(text).splitlines() if line.strip() and not line.startswith("#")]
@@ -291,8 +291,11 @@ def _check_values(changes: Mapping[str, Any]) -> None:
             raise bad_parameters(tags="invalid format - invalid characters in tag\n")
     cpu = options_of(str(changes.get("cpu", "")))
     model = cpu.get("cputype", cpu.get("", "host"))
-    if model not in CPU_TYPES and not model.startswith("custom-"):
+    if model not in cpu_types(pve_version):
+        custom = model.removeprefix("custom-")
         text = f"Built-in cputype '{model}' is not defined (missing 'custom-' prefix?)"
+        if custom != model:
+            text = f"Custom cputype '{custom}' not found"
         raise bad_parameters(cpu=f"invalid format - {text}\n")
 
 

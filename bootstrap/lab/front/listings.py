@@ -11,7 +11,7 @@ from fakepve import PveError
 from bootstrap.lab.front import sdn
 from bootstrap.lab.front.call import Answer, Call, Handler
 from bootstrap.lab.front.context import MIB, Front
-from bootstrap.lab.front.options_table import CPU_TYPES
+from bootstrap.lab.front.options_table import cpu_types
 from bootstrap.lab.front.tasks import visible_row
 
 _AMD = ("EPYC", "Opteron", "athlon", "phenom")
@@ -68,7 +68,7 @@ class Listings:
 
     async def cpu_models(self, _call: Call) -> Answer:
         """The CPU types of QEMU; those that stand for a level and no CPU are `abstract` since version 9."""
-        return Answer([self._cpu_model(name) for name in sorted(CPU_TYPES)])
+        return Answer([self._cpu_model(name) for name in sorted(cpu_types(self.front.options.pve_version))])
 
     async def dns(self, call: Call) -> Answer:
         """The name servers; no search domain, which a node need not have."""

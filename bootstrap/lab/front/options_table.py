@@ -53,7 +53,7 @@ def privilege_for(option: str) -> str | None:
     return next((privilege for pattern, privilege in _NUMBERED if pattern.fullmatch(option)), None)
 
 
-# CPU types Proxmox knows, beside `custom-...`, as its documentation lists them.
+# CPU types that Proxmox VE 8.4.21 listed; and those that 9.2.11 had besides.
 CPU_TYPES = _words(
     "486 Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server",
     "Cascadelake-Server-noTSX Cascadelake-Server-v2 Cascadelake-Server-v4 Cascadelake-Server-v5 Conroe",
@@ -68,3 +68,12 @@ CPU_TYPES = _words(
     "coreduo host kvm32 kvm64 max pentium pentium2 pentium3 phenom qemu32 qemu64 x86-64-v2 x86-64-v2-AES",
     "x86-64-v3 x86-64-v4",
 )
+NEWER_CPU_TYPES = _words(
+    "ClearwaterForest EPYC-Genoa-v2 EPYC-Milan-v3 EPYC-Rome-v5 EPYC-Turin EPYC-v5 GraniteRapids-v2 GraniteRapids-v3",
+    "Icelake-Server-v7 SapphireRapids-v3 SapphireRapids-v4 SierraForest SierraForest-v2 SierraForest-v3",
+)
+
+
+def cpu_types(pve_version: int) -> frozenset[str]:
+    """The CPU types that a Proxmox VE of this major version has; the lab has no custom models."""
+    return CPU_TYPES | NEWER_CPU_TYPES if pve_version >= 9 else CPU_TYPES

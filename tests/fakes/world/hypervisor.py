@@ -111,6 +111,12 @@ class FakeHypervisor:
     def ostemplates(self) -> tuple[OsTemplate, ...]:
         return self.world.ostemplates
 
+    def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
+        return self.world.cpu_types
+
+    def has_resource_pool(self, name: str) -> bool:
+        return name in self.world.resource_pools
+
     def package_versions(self, pve_node: PveNodeName) -> Mapping[str, str]:
         return self.world.packages.get(pve_node, {})
 

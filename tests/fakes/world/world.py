@@ -37,6 +37,8 @@ class World:
         version: Proxmox VE's.
         packages: Versions of each Proxmox node's packages, where the token may see them.
         keys: What this computer seals and checks records with.
+        cpu_types: The CPU types that every Proxmox node knows.
+        resource_pools: The resource pools that there are.
         pools: The resource pools that clusters' machines have to be in.
         journal: Each acting call, as `verb name`, in order.
         looked_into: Machine names whose settings files were read, in order.
@@ -103,6 +105,8 @@ class World:
     ostemplates: tuple[OsTemplate, ...] = ()
     vms: dict[Vmid, FakeVm] = field(default_factory=dict)
     keys: FakeKeys = field(default_factory=FakeKeys)
+    cpu_types: frozenset[str] = frozenset({"host", "kvm64", "x86-64-v2", "x86-64-v2-AES", "x86-64-v3", "x86-64-v4"})
+    resource_pools: set[str] = field(default_factory=lambda: {"kpool"})
     pools: dict[ClusterName, str] = field(default_factory=dict)
     kube_nodes: dict[MachineName, KubeNode] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=Workloads)

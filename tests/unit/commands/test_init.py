@@ -95,6 +95,12 @@ def test_what_is_not_there_is_refused_with_what_is(wishes: Wishes, told: str, th
     assert (caught.value.brief, caught.value.resolution) == (told, there)
 
 
+def test_a_resource_pool_that_is_missing_is_refused_with_the_command_that_makes_it() -> None:
+    with pytest.raises(UsageError, match="--pool: there is no resource pool homelabs") as caught:
+        draft(survey(World().ports, resource_pool="homelabs"), replace(WISHES, resource_pool="homelabs"), PINNED)
+    assert caught.value.resolution.endswith("\npveum pool add homelabs")
+
+
 def test_what_is_there_is_taken() -> None:
     wishes = replace(
         WISHES, storage=StorageName("local"), bridge="vmbr0", template=TemplateRef(tag="homelab-k8s-template")
