@@ -14,8 +14,8 @@ from bootstrap.model.observed import CUSTOM_MODEL, OWNER_TAG, Observed, Template
 from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.planning.lock import lock_vmid, machine_vmids
+from bootstrap.planning.networks import vlan_of
 from bootstrap.planning.placement import ContainerBase, clones_full
-from bootstrap.planning.preflight import vlan_of
 from bootstrap.ports import MissingPrivileges, Ports, RightsNeeded
 
 

@@ -16,13 +16,13 @@ from bootstrap.planning.clone_notes import CPU_REMEDY, cpu_problems, small_disk_
 from bootstrap.planning.cpu import unknown_remedy, unknown_types
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.maintenance import in_maintenance
+from bootstrap.planning.networks import bridges_of
 from bootstrap.planning.placement import clones_full
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.preflight import (
     MTU_REMEDY,
     QUORUM_REMEDY,
     STORAGE_REMEDY,
-    bridges_of,
     clone_storage_problem,
     mtu_notes,
     network_problems,

@@ -10,7 +10,7 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.model.record import owner_tags
 from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.macs import stable_mac
-from bootstrap.planning.preflight import vlan_of
+from bootstrap.planning.networks import vlan_of
 
 _SMALLEST_MTU = 64
 """Of a container's network device; 1, a VM's word for the bridge's own, is what it has anyway (pct.conf)."""

@@ -16,9 +16,10 @@ from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.lock import machine_vmids
 from bootstrap.planning.machines import Standing, needs_work
+from bootstrap.planning.networks import bridge_of
 from bootstrap.planning.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
-from bootstrap.planning.preflight import bridge_of, check_bridges, check_hardware, check_pod_ranges, check_storages
+from bootstrap.planning.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
 from bootstrap.planning.ranges import passed_over
 from bootstrap.planning.settings_notes import check_fixed
 from bootstrap.planning.sources import sources_for

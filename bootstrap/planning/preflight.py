@@ -12,6 +12,7 @@ from bootstrap.model.machine import MachineSpec, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.dual_stack import NODE_PREFIX, NODE_PREFIX6, cluster_networks
 from bootstrap.planning.hardware import check_disk_options, data_storage
+from bootstrap.planning.networks import bridge_of, vlan_of
 from bootstrap.planning.placement import clones_full, needs_shared, not_shared
 
 STORAGE_REMEDY = (
@@ -33,8 +34,6 @@ _NETWORK_BRIEFS = {
     TAG_REMEDY: "the machines' VLAN cannot be",
     MTU_REMEDY: "the machines' MTU is larger than their bridge's",
 }
-_FIRST_BRIDGE = "vmbr0"
-"""What Proxmox VE's installer makes, and what a network device without a bridge of its own gets here."""
 
 Templates = Mapping[PveNodeName, TemplateFacts]
 
@@ -110,24 +109,6 @@ def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) 
                 details="\n".join(problems.values()),
                 resolution="look at it with `pvesm status` on the Proxmox node, or name another as data_disk's storage",
             )
-
-
-def bridge_of(spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool | None = None) -> str:
-    """The bridge a machine of this template is on; without `of`, one of a pool that names none itself."""
-    return (of and of.network.bridge) or spec.network.bridge or (template.bridge if template else None) or _FIRST_BRIDGE
-
-
-def vlan_of(spec: ClusterSpec, of: MachineSpec | NodePool) -> int | None:
-    """The VLAN tag a machine is to have: the cluster's is not for pools on a bridge of their own."""
-    if of.network.vlan is not None or of.network.bridge is not None:
-        return of.network.vlan
-    return spec.network.vlan
-
-
-def bridges_of(spec: ClusterSpec, template: TemplateFacts | None, of: MachineSpec | NodePool) -> tuple[str, ...]:
-    """The bridges of all network devices of a machine of this template."""
-    storage = spec.network.storage
-    return (bridge_of(spec, template, of), *((storage.bridge,) if storage else ()))
 
 
 def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:

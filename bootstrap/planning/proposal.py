@@ -15,6 +15,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
+from bootstrap.planning.networks import bridge_of
 from bootstrap.planning.offers import (
     common_bridges,
     common_storages,
@@ -22,7 +23,7 @@ from bootstrap.planning.offers import (
     template_choices,
     with_stand_ins,
 )
-from bootstrap.planning.preflight import bridge_of, bridge_problem
+from bootstrap.planning.preflight import bridge_problem
 from bootstrap.planning.sizing import Capacity
 from bootstrap.planning.template_wants import check_planned, with_planned
 from bootstrap.planning.templates import usable_templates

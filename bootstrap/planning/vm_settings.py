@@ -13,7 +13,7 @@ from bootstrap.planning.dual_stack import ip6_setting
 from bootstrap.planning.hardware import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.planning.inherited import own_tags, taken_off
 from bootstrap.planning.macs import stable_mac
-from bootstrap.planning.preflight import vlan_of
+from bootstrap.planning.networks import vlan_of
 from bootstrap.planning.recipes import HASH_TAG, TEMPLATE_TAG
 
 
