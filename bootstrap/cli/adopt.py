@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 ClusterArgument = Annotated[
-    str, typer.Argument(metavar="CLUSTER", help="The cluster whose machines they are.", autocompletion=cluster_names)
+    str,
+    typer.Argument(metavar="CLUSTER", help="Name of the cluster that gets the machines.", autocompletion=cluster_names),
 ]
-Vmids = Annotated[
-    list[int] | None, typer.Option("--vmid", metavar="VMID", help="Only this VM; give it again for more.")
-]
+Vmids = Annotated[list[int] | None, typer.Option("--vmid", metavar="VMID", help="Adopt only this VM; can be repeated.")]
 
 
 def adopt(
@@ -39,10 +38,10 @@ def adopt(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Take over VMs that claim to be a cluster's machines and are not signed with its key; asks for the name first.
+    """Take over VMs that claim to belong to a cluster but are not signed with its key; asks for its name first.
 
-    For clusters of earlier releases, lost keys and restored backups. Look at each of them: whoever may change a VM's
-    options can write such a claim.
+    For clusters made by earlier releases, lost keys and restored backups. Check each VM first: anyone who may change
+    a VM's options can write such a claim.
     """
     from bootstrap.inventory import Overrides
     from bootstrap.model.ids import Vmid

@@ -34,13 +34,13 @@ _KIB, _MIB = 1024, 1024 * 1024
 def backup(
     context: typer.Context,
     *,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the snapshot's name begins with.")] = (
-        "manual"
-    ),
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Prefix of the snapshot's name.")] = ("manual"),
     to: Annotated[
         list[str] | None,
         typer.Option(
-            "--to", metavar="DIR|s3", help="Have it in this directory too, or in the inventory's bucket; both can be."
+            "--to",
+            metavar="DIR|s3",
+            help="Also copy it to this directory, or to the inventory's S3 bucket; can be given twice.",
         ),
     ] = None,
     inventory: InventoryFile = None,
@@ -48,12 +48,12 @@ def backup(
     timeout: Timeout = None,
     trace: Trace = None,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Taken for scripts' sake: a backup never asks.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted for scripts; backup never asks.")] = False,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Take a snapshot of the cluster's data on a server; with --to, fetch it or put it into the bucket, too."""
+    """Take a snapshot of the cluster's data on a server; with --to, also download it or store it in the bucket."""
     del yes
     from bootstrap.inventory import Overrides
 
@@ -91,9 +91,9 @@ def backups(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """List the cluster's snapshots, newest first: on servers, in the bucket, and those fetched to this computer.
+    """List the cluster's snapshots, newest first: on the servers, in the bucket and on this computer.
 
-    Exit code 1 where a server could not be asked.
+    Exit code 1 if a server could not be reached.
     """
     from bootstrap.inventory import Overrides
 

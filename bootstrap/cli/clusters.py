@@ -28,7 +28,7 @@ def clusters(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """List the clusters that this Proxmox VE holds, and those that this computer has a kubeconfig or token of."""
+    """List the clusters on this Proxmox VE, and those this computer has a kubeconfig or token for."""
     from bootstrap.inventory import Overrides
 
     with working(

@@ -36,7 +36,7 @@ def doctor(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Check all that `up` needs, and the cluster where there is one. Exit code 0, or 4 when a check failed."""
+    """Check everything `up` needs, and the cluster if it exists. Exit code 0, or 4 if a check failed."""
     from bootstrap.inventory import Overrides
     from bootstrap.planning.checks import Verdict
 

@@ -29,50 +29,54 @@ def init(
     context: typer.Context,
     *,
     endpoint: Annotated[
-        str | None, typer.Option(metavar="URL", help="The Proxmox VE API; default PROXMOX_VE_ENDPOINT.")
+        str | None, typer.Option(metavar="URL", help="URL of the Proxmox VE API; default: $PROXMOX_VE_ENDPOINT.")
     ] = None,
     token_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="user@realm!name, where the token's place has the secret alone.")
+        str | None,
+        typer.Option(metavar="ID", help="Token ID (user@realm!name), if the file or variable holds only the secret."),
     ] = None,
     token_env: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Environment variable with the token; default PROXMOX_VE_API_TOKEN."),
+        typer.Option(metavar="NAME", help="Environment variable with the token; default: PROXMOX_VE_API_TOKEN."),
     ] = None,
     token_file: Annotated[Path | None, typer.Option(metavar="PATH", help="File with the token.")] = None,
     fingerprint: Annotated[
-        str | None, typer.Option(metavar="SHA256", help="Of Proxmox VE's certificate; only that one is taken.")
+        str | None,
+        typer.Option(metavar="SHA256", help="Expected fingerprint of Proxmox VE's certificate; any other is refused."),
     ] = None,
     accept_fingerprint: Annotated[
-        bool, typer.Option("--accept-fingerprint", help="Pin the certificate that is shown, uncompared.")
+        bool, typer.Option("--accept-fingerprint", help="Trust and pin the certificate shown, without comparing it.")
     ] = False,
-    cluster: Annotated[str | None, typer.Option(metavar="NAME", help="The cluster's name.")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the cluster.")] = None,
     workers: Workers = None,
     control_planes: ControlPlanes = None,
     template: Annotated[
         str | None,
-        typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="The template that machines are cloned from."),
+        typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="Template to clone machines from."),
     ] = None,
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
-    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="The machines' bridge.")] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Bridge of the machines.")] = None,
     pool: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Proxmox resource pool of the machines; with --pveum the token is kept to it."
+            metavar="NAME",
+            help="Proxmox resource pool of the machines; with --pveum, the token's rights are limited to it.",
         ),
     ] = None,
-    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="What to write.")] = DEFAULT_FILE,
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Inventory file to write.")] = DEFAULT_FILE,
     yes: Yes = False,
     pveum: Annotated[
-        bool, typer.Option("--pveum", help="Print the commands that make role and token in Proxmox VE, and end.")
+        bool,
+        typer.Option("--pveum", help="Print the commands that create the role and the token in Proxmox VE, and exit."),
     ] = False,
     pve_version: Annotated[
-        str | None, typer.Option(metavar="8|9|8.4|...", help="With --pveum: of which Proxmox VE.")
+        str | None, typer.Option(metavar="8|9|8.4|...", help="With --pveum: the version of Proxmox VE.")
     ] = None,
 ) -> None:
-    """Look at a Proxmox VE, propose a cluster that fits, and write its inventory.
+    """Inspect a Proxmox VE, propose a cluster that fits, and write its inventory.
 
-    Asks for what no flag says. With --yes, or where stdin is no terminal, it asks nothing and takes the proposal; what
-    has none must be given then: --endpoint, the token's place, and --fingerprint or --accept-fingerprint.
+    Asks for everything that is not given as an option. With --yes, or without a terminal, it accepts the proposals;
+    --endpoint, --token-env or --token-file, and --fingerprint or --accept-fingerprint are required then.
     """
     # Imported where they are used: together they cost `--help` more than any other command does.
     from bootstrap.cli.init_steps import Flags, check_flags

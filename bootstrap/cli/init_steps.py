@@ -111,7 +111,7 @@ class Steps:
             return survey(ports, cluster=name, resource_pool=self._flags.pool)
 
     def cluster(self, seen: Survey) -> str:
-        """The cluster's name."""
+        """Name of the cluster."""
         from bootstrap.commands.init import free_name
         from bootstrap.inventory import Overrides
         from bootstrap.inventory.answers import check_answers

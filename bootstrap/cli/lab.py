@@ -32,7 +32,7 @@ K3S_CHANNEL = "stable"
 MOST_MEMORY_MIB = 64 * 1024 * 1024
 
 app = typer.Typer(
-    help="Proxmox VE in a box, for trying things out: real guests, nothing installed.",
+    help="A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
@@ -41,36 +41,38 @@ app = typer.Typer(
 
 @app.command("start")
 def start_command(
-    guests: Annotated[Guests, typer.Option("--guests", help="What gives its VMs life.")] = Guests.AUTO,
-    pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="How many Proxmox nodes it shows.")] = 1,
+    guests: Annotated[
+        Guests, typer.Option("--guests", help="Guest backend: container, qemu or simulated.")
+    ] = Guests.AUTO,
+    pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="Number of Proxmox nodes.")] = 1,
     shared_storage: Annotated[
-        bool, typer.Option("--shared-storage", help="All its Proxmox nodes have their storage together.")
+        bool, typer.Option("--shared-storage", help="All Proxmox nodes share one storage.")
     ] = False,
     time_scale: Annotated[
-        float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated guests.")
+        float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated time.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the simulated guests' delays.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed for the simulated guests' delays.")] = 0,
     delays: Annotated[
         str,
-        typer.Option("--delays", metavar="LIST", help="What simulated guests take, in seconds: agent=10..14,clone=0.3"),
+        typer.Option("--delays", metavar="LIST", help="Delays of simulated guests, in seconds: agent=10..14,clone=0.3"),
     ] = "",
     cores: Annotated[
         int | None,
-        typer.Option("--cores", metavar="N", help="CPUs of each Proxmox node; default this machine's, simulated 128."),
+        typer.Option(
+            "--cores", metavar="N", help="CPUs of each Proxmox node; default: this machine's (simulated: 128)."
+        ),
     ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
-            "--memory", metavar="SIZE", help="Of each Proxmox node; default this machine's, simulated 512GiB."
+            "--memory", metavar="SIZE", help="Memory of each Proxmox node; default: this machine's (simulated: 512GiB)."
         ),
     ] = None,
-    vnet: Annotated[
-        str, typer.Option("--vnet", metavar="NAME", help="An SDN vnet besides the bridge vmbr0; default none.")
-    ] = "",
+    vnet: Annotated[str, typer.Option("--vnet", metavar="NAME", help="Add an SDN vnet besides the bridge vmbr0.")] = "",
     output: OutputForm = Output.TEXT,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
-    """Start the lab; the first start builds its template, which takes minutes."""
+    """Start the lab; the first start builds its template, which takes a few minutes."""
     with Session("lab-start", progress=progress) as session:
         options = _options()(
             guests=guests.value,
@@ -89,7 +91,7 @@ def start_command(
 
 @app.command("status")
 def status_command(output: OutputForm = Output.TEXT) -> None:
-    """Show the running lab. Exit code 1 where none runs."""
+    """Show the running lab. Exit code 1 if no lab is running."""
     with Session("lab-status", progress=Progress.QUIET) as session:
         info = _running(session)
         if output is not Output.TEXT:
@@ -102,7 +104,7 @@ def status_command(output: OutputForm = Output.TEXT) -> None:
 
 @app.command("stop")
 def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
-    """Stop the lab and remove all of it, machines included, and what a killed lab left behind."""
+    """Stop the lab and remove everything, machines included, and the leftovers of a killed lab."""
     with Session("lab-stop", progress=progress) as session:
         from bootstrap.lab import control
 

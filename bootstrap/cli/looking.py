@@ -21,11 +21,11 @@ def kubeconfig(
     cluster: Cluster = None,
     switch: Annotated[
         bool,
-        typer.Option("--switch", help="Print nothing secret: make the cluster kubectl's current context."),
+        typer.Option("--switch", help="Print no secret; make the cluster kubectl's current context."),
     ] = False,
     lab: Lab = False,
 ) -> None:
-    """Print the administrator's kubeconfig, which is a secret; or, with --switch, have kubectl use the cluster."""
+    """Print the admin kubeconfig (a secret); with --switch, make the cluster kubectl's current context instead."""
     from bootstrap.inventory import Overrides
 
     overrides = Overrides(cluster=cluster)
@@ -54,12 +54,12 @@ def explain(
         str,
         typer.Argument(
             metavar="[KEY]",
-            help="Such as workers.memory or k3s; without, all of the first level.",
+            help="For example workers.memory or k3s; default: the top-level keys.",
             autocompletion=key_names,
         ),
     ] = "",
 ) -> None:
-    """Print what a key of the inventory is for, what it holds, its default and an example."""
+    """Describe an inventory key: purpose, type, default and an example."""
     with Session("explain", progress=Progress.QUIET) as session:
         from bootstrap.inventory.explain import explain as explained
 

@@ -67,31 +67,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("init", short_help="Look at a Proxmox VE and write a first inventory.")(init.init)
-app.command("up", short_help="Make the cluster as the inventory says.")(up.up)
+app.command("init", short_help="Inspect a Proxmox VE and write a first inventory.")(init.init)
+app.command("up", short_help="Create or repair the cluster from the inventory.")(up.up)
 app.command("status", short_help="Show machines and Kubernetes nodes.")(status.status)
 app.command("clusters", short_help="List the clusters of this Proxmox VE.")(clusters.clusters)
-app.command("doctor", short_help="Check what `up` needs, and the cluster.")(doctor.doctor)
-app.command("scale", short_help="Give pools another size; drains what leaves.")(scale.scale)
-app.command("rebuild", short_help="Tear the cluster down and build it again; asks first.")(rebuild.rebuild)
-app.command("replace", short_help="Roll machines onto fresh clones.")(replace.replace)
-app.command("rebalance", short_help="Show what a re-spread over the Proxmox nodes would move.")(rebalance.rebalance)
-app.command("upgrade", short_help="Bring every machine to a newer k3s.")(upgrade.upgrade)
+app.command("doctor", short_help="Check everything `up` needs, and the cluster.")(doctor.doctor)
+app.command("scale", short_help="Resize node pools; drains nodes before removing them.")(scale.scale)
+app.command("rebuild", short_help="Remove and rebuild the cluster; asks first.")(rebuild.rebuild)
+app.command("replace", short_help="Replace machines with fresh clones, one at a time.")(replace.replace)
+app.command("rebalance", short_help="Show how to spread machines evenly over the Proxmox nodes.")(rebalance.rebalance)
+app.command("upgrade", short_help="Upgrade k3s on all machines, drained one by one.")(upgrade.upgrade)
 app.command("backup", short_help="Take a snapshot of the cluster's data.")(backup.backup)
 app.command("backups", short_help="List the snapshots.")(backup.backups)
-app.command("restore", short_help="Put the data back to a snapshot; asks first.")(restore.restore)
-app.add_typer(rotate.app, name="rotate", short_help="Give the cluster a new token.")
+app.command("restore", short_help="Restore the cluster's data from a snapshot; asks first.")(restore.restore)
+app.add_typer(rotate.app, name="rotate", short_help="Rotate the cluster's join token.")
 app.command("ssh", short_help="Log in to a machine.")(reach.ssh)
-app.command("exec", short_help="Run a command on machines at once.")(reach.execute)
-app.command("logs", short_help="Show the journal of a machine's k3s.")(reach.logs)
-app.command("adopt", short_help="Take over machines that are not signed; asks first.")(adopt.adopt)
+app.command("exec", short_help="Run a command on all machines, or some of them.")(reach.execute)
+app.command("logs", short_help="Show the k3s journal of a machine.")(reach.logs)
+app.command("adopt", short_help="Take over machines without a valid signature; asks first.")(adopt.adopt)
 app.command("kubeconfig", short_help="Print the kubeconfig.")(looking.kubeconfig)
 app.command("down", short_help="Remove the cluster; asks first.")(down.down)
-app.command("report", short_help="Show where a run's time went, as a page.")(report.report)
+app.command("report", short_help="Write an HTML report of a recorded run.")(report.report)
 app.command("schema")(looking.schema)
-app.command("explain", short_help="Print the help of an inventory key.")(looking.explain)
-app.add_typer(template.app, name="template", short_help="Make templates with k3s baked in.")
-app.add_typer(lab.app, name="lab", short_help="Proxmox VE in a box, for trying things out.")
+app.command("explain", short_help="Print help on an inventory key.")(looking.explain)
+app.add_typer(template.app, name="template", short_help="Build and manage VM templates with k3s preinstalled.")
+app.add_typer(lab.app, name="lab", short_help="Try everything against a local Proxmox VE stand-in.")
 
 
 def _print_version(wanted: bool) -> None:
@@ -103,8 +103,8 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 the inventory is wrong, 4 it does not fit or a check failed "
-    "before anything was touched, 130 interrupted."
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 invalid inventory, 4 the cluster does not fit or a check failed "
+    "before anything was changed, 130 interrupted."
 )
 def program(
     context: typer.Context,
@@ -116,9 +116,9 @@ def program(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Kubernetes (k3s) on Proxmox VE: one command from a cloud-init template to a cluster, and back.
+    """Create and manage Kubernetes (k3s) clusters on Proxmox VE.
 
-    Progress goes to stderr, results to stdout.
+    Progress is printed on stderr, results on stdout.
     """
     del version
     context.meta[VERBOSE] = verbose

@@ -22,20 +22,21 @@ InventoryFile = Annotated[
         "--inventory",
         "-i",
         metavar="FILE",
-        help="The inventory. Without it: homelab-k8s.yaml here, else the environment (PROXMOX_VE_*) and defaults.",
+        help="Inventory file. Default: ./homelab-k8s.yaml; without that file, the PROXMOX_VE_* variables and defaults.",
     ),
 ]
 Cluster = Annotated[
-    str | None, typer.Option("--cluster", metavar="NAME", help="The cluster's name.", autocompletion=cluster_names)
+    str | None, typer.Option("--cluster", metavar="NAME", help="Name of the cluster.", autocompletion=cluster_names)
 ]
-Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="How many workers.")]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", help="Number of workers.")]
 ControlPlanes = Annotated[
-    int | None, typer.Option("--control-planes", metavar="N", help="How many servers: 1, or 3 and more, odd.")
+    int | None,
+    typer.Option("--control-planes", metavar="N", help="Number of control-plane nodes, an odd number (1, 3, 5, 7)."),
 ]
 
 
 class Guests(StrEnum):
-    """What gives the lab's VMs life."""
+    """The guest backend of the lab."""
 
     AUTO = "auto"
     CONTAINER = "container"
@@ -45,34 +46,39 @@ class Guests(StrEnum):
 
 
 LabGuests = Annotated[
-    Guests | None, typer.Option("--guests", help="With --lab: what gives the VMs of a lab that is started life.")
+    Guests | None, typer.Option("--guests", help="With --lab: guest backend of the lab: container, qemu or simulated.")
 ]
-Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a Proxmox VE in a box on this machine.")]
-OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Form of the result on stdout.")]
-ProgressForm = Annotated[Progress, typer.Option("--progress", help="How progress shows on stderr.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan on stdout and touch nothing.")]
+Lab = Annotated[bool, typer.Option("--lab", help="Use the lab, a local Proxmox VE stand-in.")]
+OutputForm = Annotated[Output, typer.Option("--output", "-o", help="Output format.")]
+ProgressForm = Annotated[Progress, typer.Option("--progress", help="Style of the progress output.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")]
 Timeout = Annotated[
-    float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="End the whole run after this long.")
+    float | None, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Stop the whole run after this time.")
 ]
 Trace = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Write the run there as Chrome trace events (Perfetto opens them)."),
+    typer.Option(
+        metavar="FILE", help="Write a timeline of the run to this file (Chrome trace events; open it in Perfetto)."
+    ),
 ]
 
 
 DeleteEmptydirData = Annotated[
     bool,
     typer.Option(
-        "--delete-emptydir-data", help="Also evict pods with emptyDir volumes, whose content is lost (as kubectl's)."
+        "--delete-emptydir-data",
+        help="Also evict pods that use emptyDir volumes; their data is lost (as in kubectl drain).",
     ),
 ]
 DeleteLocalData = Annotated[bool, typer.Option("--delete-local-data", hidden=True)]
 """The old name."""
-Force = Annotated[bool, typer.Option("--force", help="Drain pods too that no controller brings back.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also evict pods that no controller manages (as kubectl drain --force).")
+]
 DrainTimeout = Annotated[
     float,
-    typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="How long each machine's pods may take to go."),
+    typer.Option("--drain-timeout", metavar="SECONDS", min=1.0, help="Timeout for draining each node."),
 ]
 DRAIN_TIMEOUT_S = 300.0
 

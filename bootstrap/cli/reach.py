@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from bootstrap.commands.reach import Answer
 
 Machine = Annotated[
-    str, typer.Argument(metavar="MACHINE", help="Such as demo-cp-1, or cp-1 for short.", autocompletion=machine_names)
+    str,
+    typer.Argument(
+        metavar="MACHINE",
+        help="Name of the machine, for example demo-cp-1, or cp-1 for short.",
+        autocompletion=machine_names,
+    ),
 ]
 COMMAND_TIMEOUT_S = 300.0
 
@@ -34,18 +39,18 @@ def ssh(
     context: typer.Context,
     machine: Machine,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="What to run there; without, a shell.")
+        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Command to run; default: a shell.")
     ] = None,
     *,
     forward_agent: Annotated[
-        bool, typer.Option("--forward-agent", "-A", help="Lend the machine this computer's SSH agent.")
+        bool, typer.Option("--forward-agent", "-A", help="Forward this computer's SSH agent to the machine.")
     ] = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
-    """Log in to a machine with this computer's ssh; its host key is known.
+    """Log in to a machine with ssh; its host key is checked.
 
     The exit code is ssh's.
     """
@@ -63,19 +68,20 @@ def ssh(
 
 def execute(
     context: typer.Context,
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run on each, behind two dashes.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after `--`.")],
     *,
     pool: Annotated[
-        str | None, typer.Option("--pool", metavar="NAME", help="On the machines of a pool.", autocompletion=pool_names)
+        str | None,
+        typer.Option("--pool", metavar="NAME", help="Only machines of this pool.", autocompletion=pool_names),
     ] = None,
     machine: Annotated[
         list[str] | None,
         typer.Option(
-            "--machine", metavar="NAME", help="On this one; can be given several times.", autocompletion=machine_names
+            "--machine", metavar="NAME", help="Only this machine; can be repeated.", autocompletion=machine_names
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="For each machine.")
+        float, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Timeout on each machine.")
     ] = COMMAND_TIMEOUT_S,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
@@ -83,9 +89,9 @@ def execute(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Run a command on all machines at once, or on some. Exit code 1 where it failed on any.
+    """Run a command on all machines in parallel, or on some. Exit code 1 if it failed on any.
 
-    Several words are handed on as they are; one word is a line for the shell there: 'uptime | cut -c1-20'.
+    Several words are passed on as they are; a single word is run by the shell there: 'uptime | cut -c1-20'.
     """
     from bootstrap.inventory import Overrides
 
@@ -124,19 +130,22 @@ def logs(
     machine: Machine,
     *,
     unit: Annotated[
-        str | None, typer.Option("--unit", "-u", metavar="NAME", help="A systemd unit; default: the machine's k3s.")
+        str | None, typer.Option("--unit", "-u", metavar="NAME", help="systemd unit; default: k3s or k3s-agent.")
     ] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="At the most, the newest.")] = 100,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show at most this many lines, the newest.")
+    ] = 100,
     since: Annotated[
-        str, typer.Option("--since", metavar="TIME", help="Such as 10m, 2h, today, or '2026-03-01 12:00'.")
+        str,
+        typer.Option("--since", metavar="TIME", help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'."),
     ] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay, and show what comes.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
 ) -> None:
-    """Show the journal of a machine's k3s, or of another unit there."""
+    """Show the journal of k3s on a machine, or of another unit."""
     from bootstrap.inventory import Overrides
 
     with working(

@@ -28,15 +28,15 @@ def rebalance(
     inventory: InventoryFile = None,
     cluster: Cluster = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="What it does anyway: it shows, and touches nothing.")
+        bool, typer.Option("--dry-run", help="Accepted for scripts; rebalance never changes anything.")
     ] = False,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Show which machines a re-spread over the Proxmox nodes would move, and the commands that move them.
+    """Show which machines to move for an even spread over the Proxmox nodes, and the commands that do it.
 
-    A machine moves by giving way to a fresh clone on another Proxmox node, which is what `replace` does.
+    To move a machine, `replace` puts a fresh clone on another Proxmox node and removes the old one.
     """
     del dry_run
     from bootstrap.inventory import Overrides

@@ -29,18 +29,19 @@ def rebuild(
     *,
     keep_identity: Annotated[
         bool,
-        typer.Option("--keep-identity", help="Keep names, MAC and fixed addresses, CAs, token: kubeconfigs work on."),
+        typer.Option(
+            "--keep-identity", help="Keep names, MAC and fixed addresses, CAs and token; kubeconfigs keep working."
+        ),
     ] = False,
     restore: Annotated[
         str | None,
-        typer.Option(
-            metavar="WHAT", help="Bring the data back: latest (a snapshot is taken first), or a snapshot's file."
-        ),
+        typer.Option(metavar="WHAT", help="Restore the data: latest (a snapshot is taken first), or a snapshot file."),
     ] = None,
     k3s_version: Annotated[
         str | None,
         typer.Option(
-            metavar="VERSION", help="Such as v1.33.3+k3s1; without data kept, it may be older than what runs."
+            metavar="VERSION",
+            help="k3s version, for example v1.33.3+k3s1; may be older than the current one unless data is kept.",
         ),
     ] = None,
     inventory: InventoryFile = None,
@@ -53,10 +54,10 @@ def rebuild(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Remove all machines and build the cluster again from the inventory; asks for the cluster's name first.
+    """Remove all machines and rebuild the cluster from the inventory; asks for the cluster's name first.
 
-    An interrupted rebuild is continued by the same command, with what was asked of it at first; options that are given
-    again, and the version in the inventory, correct that.
+    Run it again to continue an interrupted rebuild; it keeps the options of the first run unless they are given
+    again. The k3s version is read from the inventory again.
     """
     from bootstrap.inventory import Overrides
 

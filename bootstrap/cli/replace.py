@@ -40,16 +40,17 @@ def replace(
     ] = None,
     *,
     pool: Annotated[
-        str | None, typer.Option("--pool", metavar="NAME", help="All machines of a pool.", autocompletion=pool_names)
+        str | None, typer.Option("--pool", metavar="NAME", help="All machines of this pool.", autocompletion=pool_names)
     ] = None,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Clone from this template: its name, its vmid, or tag:NAME.")
+        str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID or tag:NAME.")
     ] = None,
     max_unavailable: Annotated[
-        int, typer.Option("--max-unavailable", metavar="N", min=1, help="How many workers at a time.")
+        int,
+        typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time."),
     ] = 1,
     surge: Annotated[
-        bool, typer.Option("--surge/--no-surge", help="Whether a new machine comes before the old one goes.")
+        bool, typer.Option("--surge/--no-surge", help="Add the new machine before the old one is removed.")
     ] = True,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
@@ -65,9 +66,9 @@ def replace(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Replace machines by fresh clones of the template, one after another: the way to a patched OS.
+    """Replace machines with fresh clones of the template, one at a time, for example to get a patched OS.
 
-    A new machine has a new name. An interrupted replacement is continued by the same command.
+    A new machine gets a new name. Run it again to continue an interrupted replacement.
     """
     from bootstrap.inventory import Overrides
 

@@ -28,16 +28,18 @@ class Open(StrEnum):
 def report(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A recorded run: its name or how it begins, or a file. Default: newest."),
+        typer.Argument(
+            metavar="[RUN]", help="Recorded run: its name, the start of its name, or a file. Default: the newest."
+        ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="The page; default RUN.html here, - is stdout.")
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Output file; default: RUN.html, - for stdout.")
     ] = None,
-    show: Annotated[Open, typer.Option("--open", help="Show it in a browser; auto: where there is a desktop.")] = (
+    show: Annotated[Open, typer.Option("--open", help="Open the report in a browser; auto: if there is a desktop.")] = (
         Open.AUTO
     ),
 ) -> None:
-    """Write a page on a recorded run: machines over time, waits told apart from work, and the critical path."""
+    """Write an HTML report of a recorded run: each machine's steps over time, waits and the critical path."""
     with Session("report", progress=Progress.QUIET) as session:
         from bootstrap.reporting.page import render_page
 

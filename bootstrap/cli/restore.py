@@ -27,7 +27,7 @@ def restore(
         str,
         typer.Argument(
             metavar="SNAPSHOT",
-            help="A name or place of `backups`, latest, or a file here.",
+            help="Snapshot name or location from `backups`, latest, or a local file.",
             autocompletion=snapshot_names,
         ),
     ],
@@ -37,12 +37,13 @@ def restore(
         typer.Option(
             "--server",
             metavar="MACHINE",
-            help="The server that gets it; default: the best.",
+            help="Server to restore to; default: the most suitable one.",
             autocompletion=machine_names,
         ),
     ] = None,
     from_bucket: Annotated[
-        bool, typer.Option("--from-bucket", help="The name is one in the bucket's folder, listed or not.")
+        bool,
+        typer.Option("--from-bucket", help="Take the snapshot from the bucket, even if `backups` does not list it."),
     ] = False,
     inventory: InventoryFile = None,
     cluster: Cluster = None,
@@ -54,9 +55,9 @@ def restore(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Put the cluster's data back to a snapshot; asks for the cluster's name first. Volumes stay as they are.
+    """Restore the cluster's data from a snapshot; asks for the cluster's name first. Volumes are not restored.
 
-    While it goes on there is no API; pods run on. An interrupted restore is repeated by the same command.
+    The API is down meanwhile; pods keep running. Run it again to continue an interrupted restore.
     """
     from bootstrap.inventory import Overrides
 

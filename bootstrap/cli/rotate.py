@@ -17,16 +17,19 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 app = typer.Typer(
-    help="New credentials for a cluster that stands.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    help="Rotate the credentials of a running cluster.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
 @app.callback()
 def rotate() -> None:
-    """New credentials for a cluster that stands."""
+    """Rotate the credentials of a running cluster."""
 
 
-@app.command("token", short_help="Give the cluster a new token.")
+@app.command("token", short_help="Rotate the cluster's join token.")
 def token(
     context: typer.Context,
     *,
@@ -40,10 +43,9 @@ def token(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Give the cluster a new token: k3s restarts with it on each machine, servers one at a time. kubeconfigs work on.
+    """Rotate the cluster's join token: k3s restarts on each machine, servers one at a time. kubeconfigs keep working.
 
-    The old token joins machines until the last server has restarted.
-    An interrupted rotation is finished by the same command.
+    The old token is accepted until the last server has restarted. Run it again to continue an interrupted rotation.
     """
     from bootstrap.inventory import Overrides
 

@@ -42,9 +42,9 @@ def scale(
     context: typer.Context,
     pool: Annotated[
         str | None,
-        typer.Argument(help="The pool: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
+        typer.Argument(help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
     ] = None,
-    count: Annotated[int | None, typer.Argument(min=0, help="How many machines it is to have.")] = None,
+    count: Annotated[int | None, typer.Argument(min=0, help="New number of machines.")] = None,
     *,
     write: Write = True,
     inventory: InventoryFile = None,
@@ -61,10 +61,10 @@ def scale(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Give a pool another size; without arguments, every pool the size that the inventory says.
+    """Resize a node pool; without arguments, resize every pool to its count in the inventory.
 
-    What leaves is drained first, PodDisruptionBudgets respected; servers leave etcd one at a time. The new size is
-    written into the inventory file where that states another one.
+    Machines are drained before they are removed (PodDisruptionBudgets are respected); servers leave etcd one at a
+    time. The new count is written to the inventory file if it states another one.
     """
     from bootstrap.inventory import Overrides
 

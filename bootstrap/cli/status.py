@@ -45,18 +45,16 @@ def status(
     cluster: Cluster = None,
     workers: Workers = None,
     control_planes: ControlPlanes = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Look again every 2 seconds, until Ctrl-C, which exits with 0.")
-    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every 2 seconds until Ctrl-C.")] = False,
     lab: Lab = False,
     progress: ProgressForm = Progress.AUTO,
     output: Annotated[
-        StatusOutput, typer.Option("--output", "-o", help="Form of the result on stdout; wide has sizes, too.")
+        StatusOutput, typer.Option("--output", "-o", help="Output format; wide also shows sizes.")
     ] = StatusOutput.TEXT,
 ) -> None:
-    """Show machines and Kubernetes nodes, what they run on, and what mends each problem.
+    """Show machines, Kubernetes nodes and Proxmox nodes, and how to fix each problem.
 
-    Exit code 0 when all is well, 1 when there are problems.
+    Exit code 0 if all is well, 1 if there are problems.
     """
     from bootstrap.inventory import Overrides
 

@@ -26,27 +26,33 @@ Image = Annotated[
     str | None,
     typer.Option(
         metavar="IMAGE",
-        help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https address, or a volume on the Proxmox "
-        "storage (local:import/x.qcow2); otherwise the inventory's, else debian-13.",
+        help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https URL, or a volume on a Proxmox "
+        "storage (local:import/x.qcow2). Default: the inventory's image, or debian-13.",
     ),
 ]
-Checksum = Annotated[str | None, typer.Option(metavar="SUM", help="The image's: sha256:... or sha512:...")]
+Checksum = Annotated[str | None, typer.Option(metavar="SUM", help="Checksum of the image: sha256:... or sha512:...")]
 PveNodes = Annotated[
-    list[str] | None, typer.Option("--pve-node", metavar="NAME", help="Build there only; may be given several times.")
+    list[str] | None,
+    typer.Option("--pve-node", metavar="NAME", help="Build only on this Proxmox node; can be repeated."),
 ]
-Storage = Annotated[str | None, typer.Option("--storage", metavar="NAME", help="Where the template's disk goes.")]
-ImageStorage = Annotated[str | None, typer.Option("--image-storage", metavar="NAME", help="Where the image goes.")]
+Storage = Annotated[str | None, typer.Option("--storage", metavar="NAME", help="Storage for the template's disk.")]
+ImageStorage = Annotated[
+    str | None, typer.Option("--image-storage", metavar="NAME", help="Storage for the cloud image.")
+]
 IsoStorage = Annotated[
-    str | None, typer.Option("--iso-storage", metavar="NAME", help="Where our ISO is while it is built.")
+    str | None, typer.Option("--iso-storage", metavar="NAME", help="Storage for the temporary cloud-init ISO.")
 ]
-Again = Annotated[bool, typer.Option("--again", help="Build one where the same template is already.")]
+Again = Annotated[bool, typer.Option("--again", help="Build it even if the same template exists.")]
 
 app = typer.Typer(
-    help="Templates with k3s baked in.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+    help="Build and manage VM templates with k3s preinstalled.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
 )
 
 
-@app.command("build", short_help="Build the template that is missing.")
+@app.command("build", short_help="Build a template on each Proxmox node that lacks one.")
 def build(
     context: typer.Context,
     *,
@@ -67,10 +73,10 @@ def build(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Build a template from a cloud image, with the inventory's k3s in it, on each Proxmox node that needs one.
+    """Build a template from a cloud image, with k3s preinstalled, on each Proxmox node that needs one.
 
-    Its name and tags carry a hash of what it is made of; where that template is already, nothing is done. An
-    interrupted build is continued by the same command.
+    Name and tags contain a hash of the contents; if that template exists, nothing is done. Run it again to continue
+    an interrupted build.
     """
     from bootstrap.inventory import Overrides
     from bootstrap.model.cluster import DEFAULT_IMAGE
@@ -105,7 +111,7 @@ def build(
             work.result(lambda: work.session.advise(_built(ended)), lambda: _built_document(ended))
 
 
-@app.command("list", short_help="List our templates and who uses them.")
+@app.command("list", short_help="List our templates and the machines that use them.")
 def list_(
     context: typer.Context,
     *,
@@ -114,7 +120,7 @@ def list_(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """List the templates that this tool has made, and the VMs whose disks stand on theirs (linked clones)."""
+    """List the templates this tool has built, and the VMs that are linked clones of them."""
     from bootstrap.inventory import Overrides
 
     with working(
@@ -126,7 +132,7 @@ def list_(
         )
 
 
-@app.command("prune", short_help="Remove templates that nobody uses; asks first.")
+@app.command("prune", short_help="Remove unused templates; asks first.")
 def prune(
     context: typer.Context,
     *,
@@ -140,9 +146,9 @@ def prune(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Remove templates of ours that have no linked clones and are not the newest of their image on their Proxmox node.
+    """Remove templates of this tool that have no linked clones and are not the newest of their image on their node.
 
-    What dead builds left goes too.
+    Leftovers of failed builds are removed too.
     """
     from bootstrap.inventory import Overrides
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
     from bootstrap.planning.plan import Plan
 
-Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs of each.")]
-Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Of each, such as 4GiB.")]
+Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
+Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
 Text = Annotated[str | None, typer.Option(metavar="NAME")]
 
 STDOUT = "-"
@@ -54,29 +54,38 @@ def up(
     control_plane_memory: Size = None,
     control_plane_disk: Size = None,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The template: its name, its vmid, tag:NAME or image:NAME.")
+        str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID, tag:NAME or image:NAME.")
     ] = None,
     template_build: Annotated[
-        str | None, typer.Option(metavar="MODE", help="auto: build the template that is missing. never: do not.")
+        str | None, typer.Option(metavar="MODE", help="auto: build a missing template. never: use existing ones only.")
     ] = None,
-    clone: Annotated[str | None, typer.Option(metavar="MODE", help="linked or full.")] = None,
+    clone: Annotated[str | None, typer.Option(metavar="MODE", help="Clone type: linked or full.")] = None,
     storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None,
-    vmids: Annotated[str | None, typer.Option(metavar="FIRST-LAST", help="The vmids that are ours.")] = None,
+    vmids: Annotated[
+        str | None, typer.Option(metavar="FIRST-LAST", help="VMID range reserved for this cluster.")
+    ] = None,
     bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox bridge of the machines.")] = None,
     pool: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox resource pool of the machines.")] = None,
     ssh_user: Annotated[str | None, typer.Option(metavar="NAME", help="Login name on the machines.")] = None,
-    ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key to log in with.")] = None,
-    k3s_version: Annotated[str | None, typer.Option(metavar="VERSION", help="Such as v1.33.3+k3s1.")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="SSH private key to log in with.")] = None,
+    k3s_version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="k3s version, for example v1.33.3+k3s1.")
+    ] = None,
     k3s_channel: Annotated[
         str | None,
-        typer.Option("--k3s-channel", "--channel", metavar="NAME", help="k3s release channel: stable, v1.33."),
+        typer.Option(
+            "--k3s-channel", "--channel", metavar="NAME", help="k3s release channel, for example stable or v1.33."
+        ),
     ] = None,
     k3s_artifacts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Directory with k3s and its checksums, instead of releases.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Install k3s from this directory (with its checksums) instead of downloading it."
+        ),
     ] = None,
     kubeconfig: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="File to merge the kubeconfig into; - prints it and merges nothing."),
+        typer.Option(metavar="FILE", help="Kubeconfig file to merge into; - prints it instead."),
     ] = None,
     switch: Annotated[
         bool,
@@ -87,22 +96,20 @@ def up(
         typer.Option(
             "--replace-unreachable",
             metavar="MACHINE",
-            help="Declare a machine lost whose Proxmox node cannot be asked: a new one is made, and the old VM is "
-            "removed once its node is back. May be given several times.",
+            help="Replace this machine, whose Proxmox node is unreachable, with a new one; the old VM is removed "
+            "once its node is back. Can be repeated.",
         ),
     ] = None,
     timeout: Timeout = None,
     trace: Trace = None,
     dry_run: DryRun = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before a template is built; nothing else is asked.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build a missing template without asking.")] = False,
     lab: Lab = False,
     guests: LabGuests = None,
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Make the cluster as the inventory says: what is missing is made, what is broken repaired, nothing removed."""
+    """Create or repair the cluster from the inventory; never removes machines."""
     from bootstrap.inventory import Overrides
     from bootstrap.model.ids import MachineName
 

@@ -38,15 +38,21 @@ if TYPE_CHECKING:
 def upgrade(
     context: typer.Context,
     *,
-    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Such as v1.34.1+k3s1.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="Target k3s version, for example v1.34.1+k3s1.")
+    ] = None,
     channel: Annotated[
-        str | None, typer.Option("--channel", metavar="NAME", help="What a channel points to: stable, v1.34.")
+        str | None,
+        typer.Option(
+            "--channel", metavar="NAME", help="Upgrade to the current version of this channel: stable, v1.34."
+        ),
     ] = None,
     max_unavailable: Annotated[
-        int, typer.Option("--max-unavailable", metavar="N", min=1, help="How many workers at a time.")
+        int,
+        typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time."),
     ] = 1,
     snapshot: Annotated[
-        bool, typer.Option("--snapshot/--no-snapshot", help="Whether the cluster's data is saved first.")
+        bool, typer.Option("--snapshot/--no-snapshot", help="Take a snapshot of the cluster's data first.")
     ] = True,
     write: Write = True,
     inventory: InventoryFile = None,
@@ -63,10 +69,10 @@ def upgrade(
     progress: ProgressForm = Progress.AUTO,
     output: OutputForm = Output.TEXT,
 ) -> None:
-    """Upgrade k3s: one minor version after another, servers one at a time, then workers; each is drained first.
+    """Upgrade k3s, one minor version at a time: servers one by one, then workers; each node is drained first.
 
-    Without --to and --channel, to what the inventory says; else the version is written into the inventory file where
-    that states one. An interrupted upgrade is continued by the same command.
+    Default target: the inventory's version or channel. With --to or --channel, the version is written to the
+    inventory file if it states one. Run it again to continue an interrupted upgrade.
     """
     from bootstrap.inventory import Overrides
 

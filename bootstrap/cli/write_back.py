@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Write = Annotated[
     bool,
-    typer.Option("--write/--no-write", help="Whether the inventory file gets what is true now, where it states it."),
+    typer.Option("--write/--no-write", help="Update the inventory file, if it states the old value."),
 ]
 
 

@@ -72,7 +72,7 @@ def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
     def joined(kube_node: KubeNode) -> KubeNode:
         if kube_node.name not in idle or not kube_node.ready:
             return kube_node
-        return replace(kube_node, ready=False, problem=f"its VM {idle[kube_node.name]}")
+        return replace(kube_node, ready=False, problem=f"its VM is {idle[kube_node.name]}")
 
     return _with_nodes(observed, joined)
 

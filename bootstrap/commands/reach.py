@@ -306,7 +306,7 @@ def _meant(name: str, known: Sequence[str]) -> str:
 def _address(vm: VmRecord, record: MachineRecord, spec: ClusterSpec, ports: Ports) -> IPv4Address:
     """A machine's own address, as its guest agent tells it now. Raises HomelabError."""
     if vm.idle:
-        raise GuestError(f"{record.machine} {vm.idle}", resolution="`homelab-k8s up` starts it")
+        raise GuestError(f"{record.machine} is {vm.idle}", resolution="`homelab-k8s up` starts it")
     seen = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
     shared = (spec.vip.address,) if spec.vip else ()
     chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=shared)

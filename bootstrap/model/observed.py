@@ -258,10 +258,10 @@ class VmRecord:
 
     @property
     def idle(self) -> str:
-        """Why its guest does nothing: `is powered off`, `is paused`, `is paused (io-error)`; empty where it works."""
+        """Why its guest does nothing: `powered off`, `paused`, `paused (io-error)`; empty where it works."""
         if not self.running or not self.halted:
-            return "" if self.running else "is powered off"
-        return "is paused" if self.halted == "paused" else f"is paused ({self.halted})"
+            return "" if self.running else "powered off"
+        return "paused" if self.halted == "paused" else f"paused ({self.halted})"
 
     @property
     def identity(self) -> str | None:

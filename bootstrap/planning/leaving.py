@@ -104,12 +104,12 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
 def why_goes(member: Member) -> str:
     """Why this one, in a few words."""
     if member.leaving:
-        return "was on its way out already"
+        return "removal was already in progress"
     if member.vm is None:
-        return "has no VM"
+        return "VM missing"
     if member.vm.idle:
         return member.vm.idle
-    return "works" if member.well else "is not Ready"
+    return "works" if member.well else "not Ready"
 
 
 def check_quorum(spec: ClusterSpec, observed: Observed, *, going: Iterable[MachineName]) -> None:

@@ -140,23 +140,27 @@ class Standing:
         return record is not None and record.state is not RecordState.CLONING
 
 
+LABELS_DIFFER = "labels or taints differ"
+"""What `needs_work` says where labels or taints are all that is wrong."""
+
+
 def needs_work(standing: Standing) -> str:
     """Why `up` has to do something about a machine, or an empty text."""
     vm, kube_node = standing.vm, standing.kube_node
     if standing.held:
         return ""
     if vm is None:
-        return "has no VM"
+        return "VM missing"
     if vm.record is not None and vm.record.state is RecordState.CLONING:
-        return "is half-made"
+        return "VM creation was interrupted"
     if vm.idle:
         return vm.idle
     if kube_node is None:
-        return "is not in the cluster"
+        return "not joined to the cluster"
     if not kube_node.ready:
-        return f"is not Ready ({kube_node.problem})" if kube_node.problem else "is not Ready"
+        return f"not Ready ({kube_node.problem})" if kube_node.problem else "not Ready"
     if not _metadata_holds(standing.machine, kube_node):
-        return "lacks labels or taints"
+        return LABELS_DIFFER
     return ""
 
 

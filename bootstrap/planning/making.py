@@ -15,7 +15,7 @@ from bootstrap.planning.cpu import check_cpu_types, common_cpu_type
 from bootstrap.planning.dual_stack import check_families
 from bootstrap.planning.inherited import taken_off_notes
 from bootstrap.planning.lock import machine_vmids
-from bootstrap.planning.machines import Standing, needs_work
+from bootstrap.planning.machines import LABELS_DIFFER, Standing, needs_work
 from bootstrap.planning.networks import bridge_of
 from bootstrap.planning.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
@@ -249,7 +249,7 @@ def arrival_lane(
     machine = making.machine(standing.machine)
     place_of = making.place(standing)
     ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
-    if standing.vm is not None and standing.kube_node is not None and needs_work(standing).startswith("lacks"):
+    if standing.vm is not None and standing.kube_node is not None and needs_work(standing) == LABELS_DIFFER:
         return Lane(name=machine.name, steps=(ready_step,))
     steps = [LaneStep(step=step) for step in _vm_steps(making, standing, machine, place_of)]
     steps += [
@@ -296,7 +296,7 @@ def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of
     template = source
     if template is None:
         raise PreflightError(
-            f"{machine.name} is half-made on {place_of.pve_node}, where there is no usable template any more",
+            f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, where no usable template is left",
             resolution="bring the template back, or remove the cluster's machines with `homelab-k8s down`",
         )
     full = clones_full(making.spec, template)

@@ -74,7 +74,7 @@ def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
     for standing in wanted:
         why = needs_work(standing)
         if why and standing.vm and (asked or vm_state(standing.vm) != "running"):
-            yield f"{standing.machine.name} {why}: `homelab-k8s up`"
+            yield f"{standing.machine.name}: {why}: `homelab-k8s up`"
 
 
 def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
@@ -87,9 +87,9 @@ def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) 
     for machine in missing:
         if machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
             # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
-            yield f"{machine.name} has no VM: `homelab-k8s scale {machine.pool} {spec.control_plane.count}`"
+            yield f"{machine.name}: VM missing: `homelab-k8s scale {machine.pool} {spec.control_plane.count}`"
         else:
-            yield f"{machine.name} has no VM: `homelab-k8s up`"
+            yield f"{machine.name}: VM missing: `homelab-k8s up`"
 
 
 def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:

@@ -160,5 +160,5 @@ def _notes(snapshot: Snapshot, chosen: Present, machines: Sequence[Present]) -> 
         f"the API is away until {chosen.machine.name} serves the restored data",
     ]
     off = [each for each in machines if not each.is_server and each.vm.idle]
-    notes += [f"{each.machine.name} {each.vm.idle}: `homelab-k8s up` brings it back afterwards" for each in off]
+    notes += [f"{each.machine.name} is {each.vm.idle}: `homelab-k8s up` starts it afterwards" for each in off]
     return tuple(notes)

@@ -197,7 +197,7 @@ def _missing(work: Sequence[Standing]) -> list[Standing]:
 
 
 def _reason(standing: Standing, reclaimed: Sequence[MachineName]) -> str:
-    return "was on its way out" if standing.machine.name in reclaimed else needs_work(standing)
+    return "removal was already in progress" if standing.machine.name in reclaimed else needs_work(standing)
 
 
 def _shown(

@@ -168,7 +168,7 @@ def _reason(standing: Standing, observed: Observed) -> str:
     if standing.held:
         return ""
     unknown = observed.kube_nodes is None and standing.kube_node is None and standing.made and standing.vm is not None
-    return "may not be in the cluster" if unknown and standing.vm and standing.vm.running else reason
+    return "may not be joined to the cluster" if unknown and standing.vm and standing.vm.running else reason
 
 
 def check_datastore(spec: ClusterSpec, observed: Observed) -> None:

@@ -92,9 +92,9 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
         kube_node = kube_nodes.get(vm.record.machine)
         problem = _problem(vm, kube_node)
         if problem:
-            problems.append(f"{vm.record.machine} {problem}")
+            problems.append(f"{vm.record.machine}: {problem}")
         elif kube_node is not None and not is_release(kube_node.version):
-            problems.append(f"{vm.record.machine} says that it has k3s {ascii(kube_node.version)[:80]}, no release")
+            problems.append(f"{vm.record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is no release")
         elif kube_node is not None:
             climbers.append(
                 Climber(
@@ -106,15 +106,15 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
             )
     versions = [climber.version for climber in climbers]
     problems += [
-        f"{climber.machine.name} is not Ready ({climber.kube_node.problem or 'no reason told'})"
+        f"{climber.machine.name}: not Ready ({climber.kube_node.problem or 'no reason given'})"
         for climber in climbers
         if not climber.kube_node.ready and not interrupted(climber, min(versions))
     ]
     if problems:
         raise PreflightError(
-            f"{count(len(problems), 'machine')} of {spec.name} must be mended before an upgrade; nothing was touched",
+            f"{count(len(problems), 'machine')} of {spec.name} must be repaired before an upgrade; nothing was changed",
             details=few_lines(problems),
-            resolution="`homelab-k8s up` mends them; then upgrade",
+            resolution="run `homelab-k8s up` to repair them, then upgrade",
         )
     lowest = min(versions)  # the server that answers is one of them
     return Standpoint(
@@ -130,10 +130,10 @@ def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
     if vm.record is not None and vm.record.state is RecordState.LEAVING and kube_node is None:
         return ""  # it has left Kubernetes; only its VM is still to go
     if vm.record is not None and vm.record.state is RecordState.CLONING:
-        return "is half-made"
+        return "VM creation was interrupted"
     if vm.idle:
         return vm.idle
-    return "is not in the cluster" if kube_node is None else ""
+    return "not joined to the cluster" if kube_node is None else ""
 
 
 def _turn(climber: Climber, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:

@@ -128,9 +128,9 @@ def test_status_advises_commands_for_the_cluster_it_was_asked_for(run: Run, worl
     assert run("up", "-i", str(file)).exit_code == 0
     world.vms[min(world.vms)].running = False
     command = shlex.join(["homelab-k8s", "up", "-i", str(file)])
-    assert f"demo-cp-1 is powered off: `{command}`" in " ".join(run("status", "-i", str(file)).stdout.split())
+    assert f"demo-cp-1: powered off: `{command}`" in " ".join(run("status", "-i", str(file)).stdout.split())
     told = json.loads(run("status", "-i", str(file), "-o", "json").stdout)
-    assert f"demo-cp-1 is powered off: `{command}`" in told["problems"]
+    assert f"demo-cp-1: powered off: `{command}`" in told["problems"]
 
 
 @pytest.mark.parametrize("progress", ["plain", "json", "tty"])

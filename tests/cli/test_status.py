@@ -32,7 +32,7 @@ def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> 
     world.vms[min(world.vms)].running = False
     result = run(*STATUS)
     assert result.exit_code == 1
-    assert "  - demo-cp-1 is powered off: `homelab-k8s up --cluster demo --workers 2`" in result.stdout.splitlines()
+    assert "  - demo-cp-1: powered off: `homelab-k8s up --cluster demo --workers 2`" in result.stdout.splitlines()
     assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
 
 

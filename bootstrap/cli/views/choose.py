@@ -10,7 +10,7 @@ from bootstrap.cli.views.base import View
 
 
 class Progress(StrEnum):
-    """How progress shows on stderr."""
+    """Style of the progress output."""
 
     AUTO = "auto"
     TTY = "tty"

@@ -311,7 +311,7 @@ CASES = [
     Case("addresses", Verdict.WARNING, "network.gateway is not given: machines reach nothing beyond 192.0.2.0/24",
          "add network.gateway", spec=STATIC),
     Case("lock", Verdict.WARNING, "held by you@laptop (process 7), at `down`", "the next `up` or `down`", held),
-    Case("cluster", Verdict.FAILED, "demo-workers-1 is powered off", "`homelab-k8s up`", changed(power_off), THREE),
+    Case("cluster", Verdict.FAILED, "demo-workers-1: powered off", "`homelab-k8s up`", changed(power_off), THREE),
     Case("cluster", Verdict.FAILED, "claim the address", "`homelab-k8s up`", changed(claim_the_servers_address), THREE),
     Case("cluster", Verdict.FAILED, "the Kubernetes API could not be asked", "`homelab-k8s up`",
          changed(hide_the_api), THREE),

@@ -45,7 +45,7 @@ def test_a_stopped_vm_is_not_ready_whatever_its_node_says() -> None:
     status = cluster_status(spec, world.ports)
     assert not ready(world, spec, "demo-cp-3")
     assert status.datastore == Datastore(kind="etcd", members=3, ready=2)
-    assert any("demo-cp-3 is powered off" in problem for problem in status.problems)
+    assert any("demo-cp-3: powered off" in problem for problem in status.problems)
 
 
 def test_a_stopped_unit_is_not_ready_as_soon_as_its_lease_has_missed_a_renewal() -> None:
@@ -55,7 +55,7 @@ def test_a_stopped_unit_is_not_ready_as_soon_as_its_lease_has_missed_a_renewal()
     world.lease_ages_s[AGENT] = 15.0
     assert ready(world, spec, AGENT) is False
     (problem,) = cluster_status(spec, world.ports).problems
-    assert "demo-workers-1 is not Ready (k3s-agent is inactive" in problem
+    assert "demo-workers-1: not Ready (k3s-agent is inactive" in problem
     assert "15 s ago" in problem
     assert problem.endswith(": `homelab-k8s up`")
     plan = prepare_up(spec, world.ports)

@@ -81,7 +81,7 @@ def test_a_server_that_is_down_still_is_a_member() -> None:
     vm(world, "demo-cp-2").running = False
     status = seen(world, cluster(3, 0))
     assert str(status.datastore) == "etcd: 3 members, 2 Ready, quorum 2"
-    assert status.problems == ("demo-cp-2 is powered off: `homelab-k8s up`",)
+    assert status.problems == ("demo-cp-2: powered off: `homelab-k8s up`",)
 
 
 def test_other_sizes_and_cpus_want_a_replacement() -> None:
@@ -112,8 +112,8 @@ def test_a_server_with_sqlite_cannot_be_replaced_and_is_rebuilt() -> None:
 
 def test_servers_that_a_sqlite_cluster_lacks_come_by_scale() -> None:
     problems = seen(built(cluster(1, 0)), cluster(3, 0)).problems
-    assert problems == tuple(f"demo-cp-{n} has no VM: `homelab-k8s scale control-plane 3`" for n in (2, 3))
-    assert seen(built(cluster(3, 0)), cluster(5, 0)).problems[0] == "demo-cp-4 has no VM: `homelab-k8s up`"
+    assert problems == tuple(f"demo-cp-{n}: VM missing: `homelab-k8s scale control-plane 3`" for n in (2, 3))
+    assert seen(built(cluster(3, 0)), cluster(5, 0)).problems[0] == "demo-cp-4: VM missing: `homelab-k8s up`"
 
 
 def test_too_many_machines_and_those_on_their_way_out_go_by_scale() -> None:

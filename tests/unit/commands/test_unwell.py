@@ -45,7 +45,7 @@ def test_a_paused_machine_is_told_and_up_resumes_it() -> None:
     vm = next(vm for vm in world.vms.values() if vm.name == "demo-workers-1")
     vm.halted = "paused"
     status = cluster_status(cluster(), world.ports)
-    assert "demo-workers-1 is paused: `homelab-k8s up`" in status.problems
+    assert "demo-workers-1: paused: `homelab-k8s up`" in status.problems
     assert {row.vm for row in status.machines if row.name == "demo-workers-1"} == {"paused"}
     world.journal.clear()
     up(world)

@@ -245,7 +245,7 @@ def test_a_powered_off_machine_is_started_again() -> None:
     machine = world.vm_named("demo-workers-2")
     assert machine is not None
     machine.running = False
-    assert "is powered off" in str(cluster_status(cluster(), world.ports).problems)
+    assert "powered off" in str(cluster_status(cluster(), world.ports).problems)
     world.journal.clear()
     up(world)
     assert acted(world) == ["start demo-workers-2"]
@@ -378,7 +378,7 @@ def test_status_does_not_say_of_an_api_it_could_not_ask_who_is_in_the_cluster() 
     world.vms[Vmid(7001)].running = False
     status = cluster_status(cluster(), world.ports)
     assert status.problems == (
-        f"{world.vms[Vmid(7001)].name} is powered off: `homelab-k8s up`",
+        f"{world.vms[Vmid(7001)].name}: powered off: `homelab-k8s up`",
         (
             "the Kubernetes API could not be asked: no kubeconfig of the cluster in the state directory; "
             "whether the machines are in the cluster is unknown: `homelab-k8s up`"

@@ -38,7 +38,7 @@ def test_restore_resumes_a_paused_server_and_leaves_a_paused_agent_to_up() -> No
     assert steps(plan, "demo-cp-3")[0] == "AwaitGuest"
     assert steps(plan, "demo-workers-1")
     assert steps(plan, "demo-workers-2") == []
-    assert "demo-workers-2 is paused (io-error): `homelab-k8s up` brings it back afterwards" in plan.notes
+    assert "demo-workers-2 is paused (io-error): `homelab-k8s up` starts it afterwards" in plan.notes
 
 
 def test_rotate_goes_round_a_paused_machine_and_names_it() -> None:
@@ -49,7 +49,7 @@ def test_rotate_goes_round_a_paused_machine_and_names_it() -> None:
 
 
 def test_upgrade_refuses_with_the_paused_machine_and_up() -> None:
-    with pytest.raises(PreflightError, match="demo-workers-2 is paused") as refused:
+    with pytest.raises(PreflightError, match="demo-workers-2: paused") as refused:
         standpoint(SPEC, with_paused("demo-workers-2"))
     assert "`homelab-k8s up`" in refused.value.resolution
 

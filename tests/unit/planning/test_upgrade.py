@@ -349,10 +349,10 @@ def test_a_tainted_server_is_no_place_for_the_pods_of_the_only_agent() -> None:
 
 def test_machines_that_are_not_ready_are_refused_together() -> None:
     nodes = (server(1, "v1.33.8+k3s1"), agent(1, "v1.33.8+k3s1", ready=False), agent(2, "v1.33.8+k3s1"))
-    with pytest.raises(PreflightError, match="2 machines of demo must be mended") as failure:
+    with pytest.raises(PreflightError, match="2 machines of demo must be repaired") as failure:
         plan_to("v1.34.1+k3s1", seen(*nodes, off=frozenset({"demo-workers-2"})))
-    assert "demo-workers-1 is not Ready" in failure.value.details
-    assert "demo-workers-2 is powered off" in failure.value.details
+    assert "demo-workers-1: not Ready" in failure.value.details
+    assert "demo-workers-2: powered off" in failure.value.details
     assert "homelab-k8s up" in failure.value.resolution
 
 
@@ -385,9 +385,9 @@ def test_a_machine_killed_before_it_was_uncordoned_is_only_uncordoned() -> None:
 
 def test_a_half_made_machine_is_refused() -> None:
     observed = seen(server(1, "v1.33.8+k3s1"), agent(1, "v1.33.8+k3s1"), state=RecordState.CLONING)
-    with pytest.raises(PreflightError, match="must be mended") as failure:
+    with pytest.raises(PreflightError, match="must be repaired") as failure:
         plan_to("v1.34.1+k3s1", observed)
-    assert "demo-workers-1 is half-made" in failure.value.details
+    assert "demo-workers-1: VM creation was interrupted" in failure.value.details
 
 
 def test_a_node_that_is_not_ours_is_left_and_told() -> None:

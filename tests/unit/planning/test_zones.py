@@ -72,7 +72,7 @@ def test_a_machine_that_was_migrated_lacks_its_label_until_the_next_up() -> None
     assert observed.kube_nodes is not None
     moved = replace(observed.kube_nodes[0], labels=((REGION, "demo"), (ZONE, "pve1")))
     right = replace(moved, labels=((REGION, "demo"), (ZONE, "pve2")))
-    for node, reason in ((moved, "lacks labels or taints"), (right, "")):
+    for node, reason in ((moved, "labels or taints differ"), (right, "")):
         (standing,) = standings(spec, replace(observed, kube_nodes=(node,)))
         assert needs_work(standing) == reason
 
