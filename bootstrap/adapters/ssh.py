@@ -18,6 +18,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bootstrap.adapters.calls import calling
 from bootstrap.adapters.guest_files import files_for, guest_file
 from bootstrap.adapters.local_file import LocalFile, local_file
 from bootstrap.adapters.login_shell import not_reached, open_sftp, ours, script_line
@@ -31,8 +32,6 @@ from bootstrap.ports import CommandOutcome, GuestScript
 
 if TYPE_CHECKING:
     import paramiko
-
-_calls = logging.getLogger("bootstrap.calls.ssh")
 
 DIRECTORY = ".homelab-k8s"
 """Where scripts and uploads go, in the login user's home directory, mode 0700."""
@@ -142,8 +141,8 @@ class FabricShells:
         from bootstrap.adapters.ssh_transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
-        _calls.debug("ssh %s: log in to %s@%s", machine, user, address)
-        with self._signer() as key, converted(machine, f"log in to {user}@{address}"):
+        doing = f"log in to {user}@{address}"
+        with self._signer() as key, converted(machine, doing), calling("ssh", f"{machine}: {doing}"):
             sock = _dial(address, self._port, timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
             connection = fabric.Connection(
@@ -210,9 +209,10 @@ class FabricShell:
         """
         with converted(self._machine, f"run {script.name}"):
             self._send(script)
-            line = self._command(script)
-            _calls.debug("ssh %s: %s", self._machine, line)
-            ended = execute(self._connection.transport, line, timeout_s=timeout_s)
+            # Neither parameters nor files: the name says what it does.
+            with calling("ssh", f"{self._machine}: run {script.name}") as call:
+                ended = execute(self._connection.transport, self._command(script), timeout_s=timeout_s)
+                call.status = ended.shown
             if ended.status is None or ended.status == -1:
                 # The connection may be what is gone; else a signal ended the script, or time has run out.
                 self._check_alive(script.name)
@@ -247,7 +247,8 @@ class FabricShell:
         """
         part = target.with_name(f".{target.name}.{self._id}")
         with local_file(part) as file:
-            with converted(self._machine, f"fetch {name}"), self._lock:
+            doing = f"fetch {name}"
+            with converted(self._machine, doing), self._lock, calling("ssh", f"{self._machine}: {doing}"):
                 self._ensure_directories(name)
                 arrived, size = self._fetch(name, file)
             if arrived != size:
@@ -273,8 +274,9 @@ class FabricShell:
     def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
         """Run a user's own command line, see `bootstrap.ports.GuestShell.command`."""
         with converted(self._machine, "run a command"):
-            _calls.debug("ssh %s: %s", self._machine, command)
-            ended = execute(self._connection.transport, command, timeout_s=timeout_s)
+            with calling("ssh", f"{self._machine}: {command}") as call:
+                ended = execute(self._connection.transport, command, timeout_s=timeout_s)
+                call.status = ended.shown
             if ended.status is None or ended.status == -1:
                 self._check_alive("a command")
         raise_for_endless(self._machine, "the command", ended)
@@ -364,7 +366,7 @@ class FabricShell:
         sftp = self._sftp()
         # A name of this connection's own: another one may be sending the same file.
         temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
-        with sftp.open(temporary, "wb") as file:
+        with calling("ssh", f"{self._machine}: send {name}"), sftp.open(temporary, "wb") as file:
             file.chmod(0o600)
             file.set_pipelined(pipelined)
             yield file

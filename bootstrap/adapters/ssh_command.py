@@ -35,6 +35,15 @@ class Ended:
     stderr: str
     endless: bool = False
 
+    @property
+    def shown(self) -> str:
+        """How it ended, in a word or two."""
+        if self.endless:
+            return "stopped: printed too much"
+        if self.status is None:
+            return "not in time"
+        return f"status {self.status}" if self.status >= 0 else "no status"
+
 
 class _TooMuchError(Exception):
     """More was printed than is kept."""

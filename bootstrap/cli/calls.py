@@ -1,16 +1,14 @@
-"""What `-v` shows: each call of an API and each command over SSH, one line as it happens, without secrets.
+"""What `-v` shows: each call of an API, each command and file over SSH, one line when it has ended, without secrets.
 
-The adapters tell them to the logger `bootstrap.calls`; they are in the run's debug log in any case.
+The adapters tell them to loggers below `bootstrap.calls`; they are in the run's debug log in any case.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-from typing import TextIO
+from collections.abc import Callable
 
 from bootstrap.cli.masking import Masker
-from bootstrap.model.visible import visible_json, visible_line
 
 LOGGER = "bootstrap.calls"
 VERBOSE = "homelab-k8s.verbose"
@@ -19,38 +17,33 @@ _MOST = 500
 """Characters of a call that are shown."""
 
 
-class _OneLine(logging.Formatter):
-    def __init__(self, masker: Masker, *, as_json: bool) -> None:
-        super().__init__()
-        self._masker = masker
-        self._as_json = as_json
-
-    def format(self, record: logging.LogRecord) -> str:
-        # Masked before it is cut: of half a secret nothing is known.
-        text = self._masker.all(record.getMessage())
-        text = text if len(text) <= _MOST else f"{text[: _MOST - 1]}…"
-        if self._as_json:
-            return visible_json(json.dumps({"event": "call", "message": text}, ensure_ascii=False))
-        return f"  {visible_line(text)}"
-
-
-class Calls:
-    """Shows calls on a stream while it is open.
+class ShownCalls(logging.Handler):
+    """Hands calls on while it is open.
 
     Args:
-        stream: stderr.
         masker: Knows the secrets, also those that are found later.
-        as_json: Whether each is a JSON object.
+        show: Takes a line, in whichever thread made the call.
     """
 
-    def __init__(self, stream: TextIO, masker: Masker, *, as_json: bool = False) -> None:
-        self._handler = logging.StreamHandler(stream)
-        self._handler.setFormatter(_OneLine(masker, as_json=as_json))
+    def __init__(self, masker: Masker, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._masker = masker
+        self._show = show
 
     def open(self) -> None:
         """Show them from now on."""
-        logging.getLogger(LOGGER).addHandler(self._handler)
+        logging.getLogger(LOGGER).addHandler(self)
 
     def close(self) -> None:
         """Show no more."""
-        logging.getLogger(LOGGER).removeHandler(self._handler)
+        logging.getLogger(LOGGER).removeHandler(self)
+        super().close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one."""
+        # Masked before it is cut: of half a secret nothing is known.
+        text = self._masker.all(record.getMessage())
+        try:
+            self._show(text if len(text) <= _MOST else f"{text[: _MOST - 1]}…")
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            logging.getLogger(LOGGER).removeHandler(self)  # nobody reads stderr any more; the work goes on

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.cli.calls import VERBOSE
 from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
 from bootstrap.cli.session import Session
 from bootstrap.cli.wrapping import columns_of
@@ -97,7 +98,7 @@ def init(
         bridge=bridge,
         pool=pool,
     )
-    with Session("init", ports=ports_of(context)) as session:
+    with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
         prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
         if pveum:
             session.result(_role_text(session, prompts, flags, pve_version))

@@ -110,7 +110,11 @@ def program(
     context: typer.Context,
     *,
     verbose: Annotated[
-        bool, typer.Option(*_VERBOSE, help="Show each API call and SSH command; also behind the command.")
+        bool,
+        typer.Option(
+            *_VERBOSE,
+            help="Show each API call and SSH command; with --dry-run, what steps wait for. Also behind the command.",
+        ),
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, assert_never
 
 import typer
 
-from bootstrap.cli.calls import Calls
+from bootstrap.cli.calls import ShownCalls
 from bootstrap.cli.interrupts import Interrupts
 from bootstrap.cli.invocation import Invocation
 from bootstrap.cli.logs import RunLog, log_directory
@@ -62,7 +62,7 @@ class Session:
         ports: Other adapters than the real ones, for tests.
         progress: How progress shows.
         invocation: What was typed, for the commands that texts advise.
-        verbose: Whether each call is shown; then not on a live view.
+        verbose: Whether calls to Proxmox VE, Kubernetes and machines are shown, and dry runs in full.
 
     Attributes:
         masker: Knows the run's secrets; tell it those that are found.
@@ -84,18 +84,17 @@ class Session:
         self.masker = Masker()
         self.masker.add_environment(os.environ)
         self.stop = threading.Event()
-        if verbose and progress in (Progress.AUTO, Progress.TTY):
-            progress = Progress.PLAIN
         self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
+        self.verbose = verbose
+        self._calls = ShownCalls(self.masker, self.view.call)
         self._log = RunLog(log_directory(), command, self.masker)
         self._recorder = Recorder(runs_directory(), self._log.path.stem if self._log.path else None, self.masker)
         self._interrupts = Interrupts(stop=self.stop, say=self.view.stopping)
         self._thread_hook = threading.excepthook
-        self._calls = Calls(sys.stderr, self.masker, as_json=progress is Progress.JSON) if verbose else None
 
     def __enter__(self) -> Session:
         self._log.open()
-        if self._calls is not None:
+        if self.verbose:
             self._calls.open()
         threading.excepthook = _log_thread_error
         self._interrupts.install()
@@ -115,8 +114,7 @@ class Session:
             self._interrupts.remove()
             threading.excepthook = self._thread_hook
             self._recorder.close()
-            if self._calls is not None:
-                self._calls.close()
+            self._calls.close()
             self._log.close()
         if code is not None:
             raise typer.Exit(code) from None

@@ -60,15 +60,18 @@ def plan_table(plan: Plan, *, width: int = 0) -> str:
     return render_table(headings, rows, width=width, drop=("ROLE", "VMID", "DISK", "PVE NODE"))
 
 
-def plan_text(plan: Plan, *, width: int = 0) -> str:
-    """A whole plan, as a dry run shows it: machines, each lane's steps, notes; the tables in so many columns."""
+def plan_text(plan: Plan, *, width: int = 0, gates: bool = False) -> str:
+    """A whole plan, as a dry run shows it: machines, each lane's steps, notes; the tables in so many columns.
+
+    With `gates`, each step tells which gates of other lanes it waits for, and which it opens.
+    """
     parts = [f"plan of {plan.command} for {plan.cluster}:"]
     if plan.machines:
         parts += ["", plan_table(plan, width=width)]
-    parts += _lanes(plan)
+    parts += _lanes(plan, gates=gates)
     for following in _all_following(plan):
         others = ["", plan_table(following, width=width)] if following.machines != plan.machines else []
-        parts += ["", "and then", *others, *_lanes(following)]
+        parts += ["", "and then", *others, *_lanes(following, gates=gates)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
     parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]
@@ -81,11 +84,11 @@ def _all_following(plan: Plan) -> Iterator[Plan]:
         yield from _all_following(following)
 
 
-def _lanes(plan: Plan) -> list[str]:
+def _lanes(plan: Plan, *, gates: bool) -> list[str]:
     lines = []
     for lane in plan.lanes:
         lines += ["", lane.name]
-        lines += [f"  {number:2}. {_step_line(step)}" for number, step in enumerate(lane.steps, 1)]
+        lines += [f"  {number:2}. {_step_line(step, gates=gates)}" for number, step in enumerate(lane.steps, 1)]
     return lines
 
 
@@ -120,9 +123,9 @@ def _action(machine: PlannedMachine) -> str:
     return f"{machine.action} ({machine.reason})"
 
 
-def _step_line(step: LaneStep) -> str:
+def _step_line(step: LaneStep, *, gates: bool) -> str:
+    text = step_text(step.step.phase, step.step.title)
     needs = f"after {', '.join(map(str, step.needs))}" if step.needs else ""
     opens = f"opens {', '.join(map(str, step.opens))}" if step.opens else ""
-    gates = "; ".join(filter(None, (needs, opens)))
-    text = step_text(step.step.phase, step.step.title)
-    return f"{text}  [{gates}]" if gates else text
+    shown = "; ".join(filter(None, (needs, opens))) if gates else ""
+    return f"{text}  [{shown}]" if shown else text

@@ -188,7 +188,10 @@ class Work:
         planned = self.look(plan)
         if acting.dry_run:
             shown = self._advising(planned)
-            self.result(lambda: tables.plan_text(shown, width=self.width), lambda: documents.plan_document(shown))
+            self.result(
+                lambda: tables.plan_text(shown, width=self.width, gates=self.session.verbose),
+                lambda: documents.plan_document(shown),
+            )
             return None
         if planned.empty:
             for note in planned.notes:

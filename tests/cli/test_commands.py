@@ -68,10 +68,16 @@ def test_up_that_only_clears_a_dead_ones_lock_has_no_phases_to_tell(run: Run, wo
 def test_a_dry_run_prints_the_plan_and_touches_nothing(run: Run, world: World) -> None:
     result = run(*UP, "--dry-run")
     assert result.exit_code == 0
-    assert "   6. join: start the first server (sqlite)  [opens api_reachable]" in result.stdout.splitlines()
-    assert "   6. join as agent  [after api_reachable]" in result.stdout.splitlines()
+    assert "   6. join: start the first server (sqlite)" in result.stdout.splitlines()
+    assert "   6. join as agent" in result.stdout.splitlines()
     assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
     assert (world.journal, world.vms, world.state, world.kubeconfigs) == ([], {}, {}, {})
+
+
+def test_a_verbose_dry_run_tells_what_each_step_waits_for(run: Run) -> None:
+    lines = run(*UP, "--dry-run", "-v").stdout.splitlines()
+    assert "   6. join: start the first server (sqlite)  [opens api_reachable]" in lines
+    assert "   6. join as agent  [after api_reachable]" in lines
 
 
 def test_a_dry_run_as_json_has_machines_lanes_and_notes(run: Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -173,6 +175,37 @@ def test_tty_keeps_to_ascii_where_the_terminal_has_no_unicode() -> None:
     view.event(StepFinished(lane="demo-cp-1", phase="ready", title="wait", at_s=1.0, took_s=1.0))
     view.close()
     assert "+ demo-cp-1" in raw.getvalue().decode()
+
+
+def test_tty_shows_calls_of_any_thread_whole_and_above_the_live_part() -> None:
+    raw = io.BytesIO()
+    view = TtyView(io.TextIOWrapper(raw, encoding="utf-8", write_through=True), colour=False)
+    view.event(RunStarted(command="up", cluster="demo", lanes=(("demo-cp-1", 1),)))
+    view.event(StepStarted(lane="demo-cp-1", phase="boot", title="wait", at_s=0.0))
+    calls = [f"proxmox GET /nodes/pve1/qemu/{number}/config: 200 (0.02 s)" for number in range(40)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(view.call, calls))
+    assert len(drawn(view, width=80, height=24)) == 2
+    view.close()
+    # What is erased and drawn again begins a line of its own: nothing of the live part is in a call's line.
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw.getvalue().decode()).replace("\r", "\n").splitlines()
+    assert sorted(line.rstrip() for line in lines if "proxmox" in line) == sorted(calls)
+
+
+@pytest.mark.parametrize(
+    ("view_type", "shown_as"),
+    [
+        (PlainView, r"\[ +0\.\ds\] ssh x\\x1b: ok"),
+        (QuietView, r"ssh x\\x1b: ok"),
+        (JsonView, r'.*"event": "call", "message": "ssh .*'),
+    ],
+)
+def test_a_call_is_a_line_in_every_view(
+    view_type: type[PlainView] | type[JsonView] | type[QuietView], shown_as: str
+) -> None:
+    stream = io.StringIO()
+    view_type(stream).call("ssh x\x1b: ok")
+    assert re.fullmatch(shown_as, stream.getvalue().removesuffix("\n")), stream.getvalue()
 
 
 @pytest.mark.parametrize(

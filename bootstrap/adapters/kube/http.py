@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from bootstrap.adapters.calls import calling
 from bootstrap.adapters.first_page import out_of_date
 from bootstrap.adapters.kube.credentials import Credentials, tls_context
 from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableObjectError
@@ -21,8 +20,6 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError, UnreadableOb
 if TYPE_CHECKING:
     from kubernetes.client.api_client import ApiClient
     from kubernetes.client.rest import RESTResponse
-
-_calls = logging.getLogger("bootstrap.calls.kube")
 
 Object = dict[str, Any]
 """A Kubernetes object, or any other JSON mapping."""
@@ -95,8 +92,9 @@ class KubeHttp:
             KubeUnreachableError: No answer, or one that says to come again.
             KubernetesError: Refused.
         """
-        with self._converted():
+        with self._converted(), calling("kubernetes", f"{method} {path.partition('?')[0]}") as call:
             response = self._call(method, path, READ_TIMEOUT_S, body=body, content_type=content_type)
+            call.status = response.status
             data = self._whole(response.response)
         answer = Answer(status=response.status, text=data.decode(errors="replace"), at=_date(response.headers))
         self.check(answer, accepted)
@@ -106,7 +104,9 @@ class KubeHttp:
     def stream(self, path: str, *, query: Mapping[str, str], idle_s: float) -> Iterator[Stream]:
         """Lines of a watch as they come; ends with it, or with KubeUnreachableError after `idle_s` without any."""
         with self._converted():
-            response = self._call("GET", f"{path}?{urlencode(query)}", idle_s)
+            with calling("kubernetes", f"GET {path} (watch)") as call:
+                response = self._call("GET", f"{path}?{urlencode(query)}", idle_s)
+                call.status = response.status
             raw = response.response
             try:
                 if response.status != 200:
@@ -144,18 +144,13 @@ class KubeHttp:
         if self._credentials.token:
             headers["Authorization"] = f"Bearer {self._credentials.token}"
         asked = f"{self._credentials.server}{path}"
-        began_s = time.monotonic()
-        try:
-            response = self._api_client().call_api(
-                method,
-                asked,
-                header_params=headers,
-                body=body,
-                _request_timeout=(CONNECT_TIMEOUT_S, read_s),
-            )
-        finally:
-            # Never the body: tokens are among them.
-            _calls.debug("kubernetes: %s %s (%.2f s)", method, asked, time.monotonic() - began_s)
+        response = self._api_client().call_api(
+            method,
+            asked,
+            header_params=headers,
+            body=body,
+            _request_timeout=(CONNECT_TIMEOUT_S, read_s),
+        )
         sent_to = response.headers.get("Location")
         if sent_to and 300 <= response.status < 400:
             response.response.close()

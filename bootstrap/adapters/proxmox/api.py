@@ -13,6 +13,7 @@ import requests
 import urllib3.exceptions
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
+from bootstrap.adapters.calls import Call, calling
 from bootstrap.adapters.first_page import PORT_REMEDY, PVE_PORT, place, speaks_no_tls, unreached
 from bootstrap.adapters.proxmox import products, tls
 from bootstrap.adapters.proxmox.answers import answer as reading_of
@@ -29,7 +30,6 @@ T = TypeVar("T")
 _LONGEST_PAUSE_S = 3.0
 
 logger = logging.getLogger(__name__)
-_calls = logging.getLogger("bootstrap.calls.proxmox")
 
 # proxmoxer logs request bodies (keys, passwords) at INFO and answers at DEBUG; no level of ours may let them out.
 for _noisy in ("proxmoxer.core", "proxmoxer.backends.https"):
@@ -108,7 +108,9 @@ class Api:
         """
         began_s = self._clock.now_s()
         try:
-            answer = getattr(self._resource(path), method)(**parameters)
+            # Never the parameters: keys and passwords are among them.
+            with calling("proxmox", f"{method.upper()} /{path}") as call:
+                answer = self._asked(call, method, path, parameters)
         except proxmoxer.ResourceException as error:
             if not self._answered and error.status_code in products.STRANGE:
                 self._check_product(error.status_code)
@@ -127,13 +129,19 @@ class Api:
             raise reading_of(None, what=what).wrong("JSON of an answer's form") from error
         except (KeyError, TypeError, AttributeError) as error:  # JSON without "data" or that is no object
             raise self._no_proxmox(what) from error
-        finally:
-            # Never the parameters: keys and passwords are among them.
-            _calls.debug("proxmox: %s %s (%.2f s)", method.upper(), path, self._clock.now_s() - began_s)
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
             raise self._no_proxmox(what)
         self._heard()
         self._silent_since_s.pop(_node_of(path), None)
+        return answer
+
+    def _asked(self, call: Call, method: str, path: str, parameters: Mapping[str, str | int]) -> Any:  # noqa: ANN401
+        try:
+            answer = getattr(self._resource(path), method)(**parameters)
+        except proxmoxer.ResourceException as error:
+            call.status = error.status_code
+            raise
+        call.status = 200
         return answer
 
     def _heard(self) -> None:

@@ -10,7 +10,7 @@ from bootstrap.events import Event
 
 
 class View(Protocol):
-    """Shows a run on stderr. Called on the main thread only, but for `stopping`."""
+    """Shows a run on stderr. Called on the main thread only, but for `call` and `stopping`."""
 
     def event(self, event: Event) -> None:
         """Show an event."""
@@ -22,6 +22,10 @@ class View(Protocol):
 
     def busy(self, what: str) -> AbstractContextManager[None]:
         """Show that something goes on that has no events."""
+        ...
+
+    def call(self, line: str) -> None:
+        """Show a call that has ended (`-v`); called in whichever thread made it."""
         ...
 
     def error(self, error: HomelabError, *, log: str | None) -> None:

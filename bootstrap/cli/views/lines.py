@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -45,6 +46,7 @@ class QuietView:
     def __init__(self, stream: TextIO, *, colour: bool = False) -> None:
         self._stream = stream
         self._colour = colour
+        self._lock = threading.RLock()
 
     def event(self, event: Event) -> None:
         """Show a warning about danger, and nothing else."""
@@ -57,6 +59,10 @@ class QuietView:
     def busy(self, _what: str) -> AbstractContextManager[None]:
         """Show nothing."""
         return nullcontext()
+
+    def call(self, line: str) -> None:
+        """Show a call: who gives `-v` wants to see them, each in a line."""
+        self._whole(visible_line(line))
 
     def error(self, error: HomelabError, *, log: str | None) -> None:
         """Show the error."""
@@ -73,8 +79,9 @@ class QuietView:
         self._whole(fitted(text, columns_of(self._stream)))
 
     def _whole(self, text: str) -> None:
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        with self._lock:
+            self._stream.write(text + "\n")
+            self._stream.flush()
 
 
 class PlainView(QuietView):
@@ -132,6 +139,10 @@ class PlainView(QuietView):
             case RunFinished():
                 self._at(event.took_s, event.cluster, f"{event.command} ended: {ends(event)}")
 
+    def call(self, line: str) -> None:
+        """Show a call as a line."""
+        self._at(None, "", visible_line(line))
+
     def _at(self, at_s: float | None, subject: str, text: str) -> None:
         at_s = self._now_s() - self._began_s if at_s is None else at_s
         name = f"{subject:<{self._width}}  " if subject else ""
@@ -148,6 +159,10 @@ class JsonView(QuietView):
     def error(self, error: HomelabError, *, log: str | None) -> None:
         """Show the error."""
         self._object(error_document(error, log=log))
+
+    def call(self, line: str) -> None:
+        """Show a call."""
+        self._object({"event": "call", "message": line})
 
     def stopping(self) -> None:
         """Say so, past the stream's buffer: its lock may be held."""

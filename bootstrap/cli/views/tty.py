@@ -81,6 +81,10 @@ class TtyView:
         """Show text, whose lines end between words."""
         self._console.print(Text(fitted(visible(text), columns_of(self._stream))), soft_wrap=True)
 
+    def call(self, line: str) -> None:
+        """Show a call above the live display; Rich keeps threads apart."""
+        self._print(Text(visible_line(line), style="dim"))
+
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
         """Show a line while something goes on; nothing of it stays."""

@@ -305,7 +305,7 @@ def test_neither_secret_nor_key_reaches_a_log_or_an_error(lab: Lab, vm: Vmid, ca
         lab.pve.fail("GET", "/version", 500, f"somebody echoed {secret}")
         with pytest.raises(HypervisorError) as raised:
             hypervisor.observe(cluster=DEMO, vmids=VMIDS)
-    assert "PUT nodes/pve1/qemu/7001/config" in caplog.text
+    assert "PUT /nodes/pve1/qemu/7001/config" in caplog.text
     assert raised.value.details == "somebody echoed ***"
     for hidden in (secret, key, password):
         assert hidden not in caplog.text
@@ -316,4 +316,4 @@ def test_each_request_is_told_as_a_call(hypervisor: ProxmoxHypervisor, caplog: p
     with caplog.at_level(logging.DEBUG, logger="bootstrap.calls"):
         hypervisor.observe(cluster=ClusterName("demo"), vmids=VMIDS)
     told = [record.getMessage() for record in caplog.records if record.name == "bootstrap.calls.proxmox"]
-    assert any(each.startswith("proxmox: GET nodes") for each in told), told
+    assert any(each.startswith("proxmox GET /nodes -> 200 (") for each in told), told
