@@ -14,12 +14,12 @@ import proxmoxer
 
 from benchmarks.labs import TEMPLATE_VMID, Lab, lab
 from benchmarks.table import Table
-from bootstrap.adapters.clock import SystemClock
+from bootstrap.adapters.local.clock import SystemClock
+from bootstrap.adapters.local.record_keys import FileRecordKeys
+from bootstrap.adapters.local.state import DirectoryStateStore
 from bootstrap.adapters.proxmox import connect
-from bootstrap.adapters.record_keys import FileRecordKeys
-from bootstrap.adapters.state import DirectoryStateStore
 from bootstrap.errors import HypervisorError
-from bootstrap.execution.clone_turns import LOCK_TIMEOUT_S, CloneTurns
+from bootstrap.execution.clone_limiter import LOCK_TIMEOUT_S, CloneTurns
 from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap import errors, events
-    from bootstrap.commands.run import RunOptions
+    from bootstrap.commands.locked.carry_out import RunOptions
     from bootstrap.commands.status import ClusterStatus, MachineStatus
     from bootstrap.errors import HomelabError
     from bootstrap.events import Event, EventSink
@@ -57,7 +57,7 @@ _MODULES = {
     "Plan": "bootstrap.planning.plan",
     "Ports": "bootstrap.ports",
     "Report": "bootstrap.execution.report",
-    "RunOptions": "bootstrap.commands.run",
+    "RunOptions": "bootstrap.commands.locked.carry_out",
     "Timeouts": "bootstrap.execution.context",
     "load_inventory": "bootstrap.inventory",
 }

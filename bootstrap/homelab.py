@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from bootstrap.commands.backup import BackupWish
     from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
-    from bootstrap.commands.reach import Answer, Login, LogsWish
+    from bootstrap.commands.locked.carry_out import RunOptions
     from bootstrap.commands.rebuild import RebuildWish
+    from bootstrap.commands.remote_access import Answer, Login, LogsWish
     from bootstrap.commands.restore import RestoreWish
-    from bootstrap.commands.run import RunOptions
     from bootstrap.commands.scale import ScaleWish
     from bootstrap.commands.snapshots import SnapshotList
     from bootstrap.commands.status import ClusterStatus
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from bootstrap.model.ids import MachineName, PoolName, Vmid
     from bootstrap.model.workloads import Pod
     from bootstrap.planning.plan import Plan
-    from bootstrap.planning.rebalance import Respread
-    from bootstrap.planning.recipes import TemplateVm
-    from bootstrap.planning.replacing import Replacing
-    from bootstrap.planning.template_build import BuildWish
+    from bootstrap.planning.templates.build import BuildWish
+    from bootstrap.planning.verbs.rebalance import Respread
+    from bootstrap.planning.verbs.replace import Replacing
     from bootstrap.ports import MergedKubeconfig, Ports
+    from bootstrap.records.template import TemplateVm
 
 
 class Homelab:
@@ -163,7 +163,7 @@ class Homelab:
 
     def pods_losing_data(self, plan: Plan) -> tuple[Pod, ...]:
         """Pods whose emptyDir volumes a plan's drains would lose, and which its rules do not give up. Reads only."""
-        from bootstrap.commands.draining import pods_losing_data
+        from bootstrap.commands.observing.draining import pods_losing_data
 
         return pods_losing_data(plan, self._inventory.spec, self.ports)
 
@@ -315,7 +315,7 @@ class Homelab:
     @property
     def snapshot_directory(self) -> Path:
         """Where snapshots that are fetched go unless the user says otherwise; `down` leaves it alone."""
-        from bootstrap.adapters.state import default_state_root
+        from bootstrap.adapters.local.state import default_state_root
         from bootstrap.commands.snapshots import snapshot_directory
 
         return snapshot_directory(default_state_root(), self._inventory.spec.name)
@@ -367,7 +367,7 @@ class Homelab:
         Raises:
             HomelabError: There is no such machine, or it cannot be reached.
         """
-        from bootstrap.commands.reach import login_to
+        from bootstrap.commands.remote_access import login_to
 
         return login_to(machine, self._inventory.spec, self.ports)
 
@@ -389,7 +389,7 @@ class Homelab:
             timeout_s: For each machine.
             tell: Hears each answer as it comes.
         """
-        from bootstrap.commands.reach import run_everywhere
+        from bootstrap.commands.remote_access import run_everywhere
 
         return run_everywhere(
             command, self._inventory.spec, self.ports, pool=pool, names=machines, timeout_s=timeout_s, tell=tell
@@ -397,13 +397,13 @@ class Homelab:
 
     def journal(self, machine: str, wish: LogsWish) -> str:
         """Lines of a machine's journal. Raises HomelabError where they cannot be read."""
-        from bootstrap.commands.reach import read_journal
+        from bootstrap.commands.remote_access import read_journal
 
         return read_journal(machine, self._inventory.spec, self.ports, wish)
 
     def journal_ssh(self, machine: str, wish: LogsWish) -> tuple[str, ...]:
         """The ssh command line that shows a machine's journal, and stays where the wish says so."""
-        from bootstrap.commands.reach import journal_command
+        from bootstrap.commands.remote_access import journal_command
 
         name, command = journal_command(machine, self._inventory.spec, self.ports, wish)
         return self.login_to(name).ssh(command)
@@ -436,13 +436,13 @@ class Homelab:
     def _telling(self, ports: Ports) -> Ports:
         if self._on_secret is None:
             return ports
-        from bootstrap.commands.told_state import telling_secrets
+        from bootstrap.commands.locked.state_directory import telling_secrets
 
         return telling_secrets(ports, self._on_secret)
 
     def _options(self, options: RunOptions | None) -> RunOptions:
         from dataclasses import replace
 
-        from bootstrap.commands.run import RunOptions
+        from bootstrap.commands.locked.carry_out import RunOptions
 
         return replace(options or RunOptions(), stop=self.stop)

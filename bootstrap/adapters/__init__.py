@@ -25,14 +25,14 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     """
     from bootstrap.adapters import proxmox
     from bootstrap.adapters.artifacts import ReleaseSource, default_cache_root
-    from bootstrap.adapters.clock import SystemClock
     from bootstrap.adapters.kube import KubernetesApis
-    from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+    from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
+    from bootstrap.adapters.local.clock import SystemClock
+    from bootstrap.adapters.local.processes import LocalProcesses
+    from bootstrap.adapters.local.record_keys import FileRecordKeys
+    from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.adapters.probes import NetworkProbes
-    from bootstrap.adapters.processes import LocalProcesses
-    from bootstrap.adapters.record_keys import FileRecordKeys
-    from bootstrap.adapters.ssh import FabricShells
-    from bootstrap.adapters.state import DirectoryStateStore, default_state_root
+    from bootstrap.adapters.ssh.fabric import FabricShells
     from bootstrap.ports import Ports
 
     spec = inventory.spec

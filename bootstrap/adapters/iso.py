@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
-from bootstrap.adapters.guest_files import guest_file
+from bootstrap.adapters.local.guest_files import guest_file
 from bootstrap.ports.templates import SeedRequest
 
 _AGENT = "seed-agent.sh"

@@ -38,7 +38,7 @@ def machine_names(context: typer.Context, incomplete: str) -> list[str]:
 
 def snapshot_names(context: typer.Context, incomplete: str) -> list[str]:
     """Snapshots that were fetched to this computer; those on servers take a network."""
-    from bootstrap.adapters.state import default_state_root
+    from bootstrap.adapters.local.state import default_state_root
     from bootstrap.commands.snapshots import local_snapshots, snapshot_directory
     from bootstrap.model.ids import ClusterName
 
@@ -66,7 +66,7 @@ def _clusters(context: typer.Context, named: Named) -> tuple[str, ...]:
 
 
 def _known_clusters() -> tuple[ClusterName, ...]:
-    from bootstrap.adapters.state import DirectoryStateStore, default_state_root
+    from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.errors import HomelabError
 
     try:
@@ -77,7 +77,7 @@ def _known_clusters() -> tuple[ClusterName, ...]:
 
 def _met(cluster: str) -> set[str]:
     """The machines whose host keys are kept; such a file begins with the machine's name."""
-    from bootstrap.adapters.state import DirectoryStateStore, default_state_root
+    from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.errors import HomelabError
     from bootstrap.inventory.regular import read_regular_text
     from bootstrap.model.ids import ClusterName

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from bootstrap.cli import (
+from bootstrap.cli.running.calls import VERBOSE
+from bootstrap.cli.running.interrupts import EXIT_CODE
+from bootstrap.cli.verbs import (
     adopt,
     backup,
     clusters,
@@ -22,8 +24,6 @@ from bootstrap.cli import (
     down,
     init,
     lab,
-    looking,
-    reach,
     rebalance,
     rebuild,
     replace,
@@ -36,8 +36,8 @@ from bootstrap.cli import (
     up,
     upgrade,
 )
-from bootstrap.cli.calls import VERBOSE
-from bootstrap.cli.interrupts import EXIT_CODE
+from bootstrap.cli.verbs import read_only as looking
+from bootstrap.cli.verbs import remote_access as reach
 
 if TYPE_CHECKING:
     from typer._click.core import Context

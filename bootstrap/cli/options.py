@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bootstrap.cli.completing import cluster_names
-from bootstrap.cli.documents import Output
+from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.planning.leaving import DrainRules
+    from bootstrap.planning.provision.decommission import DrainRules
     from bootstrap.ports import Ports
 
 InventoryFile = Annotated[
@@ -85,7 +85,7 @@ DRAIN_TIMEOUT_S = 300.0
 
 def drain_rules(*, force: bool, timeout_s: float) -> DrainRules:
     """What these two options say; of emptyDir volumes the user is asked, see `emptydir`."""
-    from bootstrap.planning.leaving import DrainRules
+    from bootstrap.planning.provision.decommission import DrainRules
 
     return DrainRules(delete_bare=force, timeout_s=timeout_s)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bootstrap.commands.keys import missing_key
-from bootstrap.commands.lock import ClusterLock, adopt_lock, is_unsigned_lock
-from bootstrap.commands.observe import observe_proxmox
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.locked.carry_out import RunOptions, run_plan
+from bootstrap.commands.locked.lock import ClusterLock, adopt_lock, is_unsigned_lock
+from bootstrap.commands.observing.observe import observe_proxmox
+from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
-from bootstrap.planning.foreign import plan_adopt
-from bootstrap.planning.lock import lock_vmid
+from bootstrap.planning.members.foreign import plan_adopt
 from bootstrap.planning.plan import Plan
 from bootstrap.ports import Ports
+from bootstrap.records.lock import lock_vmid
 
 
 def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()) -> Plan:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.backup import plan_backup
-from bootstrap.planning.machines import settled
+from bootstrap.planning.members.desired_machines import settled
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.verbs.backup import plan_backup
 from bootstrap.ports import Ports
 
 

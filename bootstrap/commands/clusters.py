@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.model.record import is_ours, lacks_only_a_signature
-from bootstrap.planning.lock import is_marker, looks_like_marker
-from bootstrap.planning.machines import passed_over
+from bootstrap.planning.members.desired_machines import passed_over
 from bootstrap.ports import Ports
+from bootstrap.records.lock import is_marker, looks_like_marker
+from bootstrap.records.machine import is_ours, lacks_only_a_signature
 from bootstrap.waiting import tell
 
 CLUSTERS_FORMAT = 1

@@ -6,40 +6,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from bootstrap.commands.conflicts import with_conflicts
-from bootstrap.commands.guests import visit_all
-from bootstrap.commands.keys import missing_key
-from bootstrap.commands.lock import read_lock, why_no_lock
-from bootstrap.commands.needs import check_state_room
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import hides_vms, missing_pool, pool_remedy, rights_needed
-from bootstrap.commands.settings import with_settings
+from bootstrap.commands.locked.lock import read_lock, why_no_lock
+from bootstrap.commands.observing.guests import visit_all
+from bootstrap.commands.observing.ip_conflicts import with_conflicts
+from bootstrap.commands.observing.needs import check_state_room
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import hides_vms, missing_pool, pool_remedy, rights_needed
+from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.commands.status import status_of
 from bootstrap.commands.up import check_vip, choose_version
 from bootstrap.errors import HomelabError, few_lines
+from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed
-from bootstrap.model.record import is_ours
-from bootstrap.planning import checks, checks_live
-from bootstrap.planning.checks import Check, Verdict, failed, ok, refused, skipped, warning
-from bootstrap.planning.checks_security import check_logins, check_token
-from bootstrap.planning.clone_notes import gateway_note
-from bootstrap.planning.drift import unfinished_notes
-from bootstrap.planning.foreign import all_foreign, strangers_notes
-from bootstrap.planning.lock import lock_vmid
-from bootstrap.planning.machines import settled
-from bootstrap.planning.out_of_sight import Sight
+from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
+from bootstrap.planning.checks import doctor as checks
+from bootstrap.planning.checks import runtime as checks_live
+from bootstrap.planning.checks.clone_notes import gateway_note
+from bootstrap.planning.checks.doctor import Check, Verdict, failed, ok, refused, skipped, warning
+from bootstrap.planning.checks.drift import unfinished_notes
+from bootstrap.planning.checks.security import check_logins, check_token
+from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.foreign import all_foreign, strangers_notes
+from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.ranges import has_ranges, passed_over
-from bootstrap.planning.sources import all_bases
-from bootstrap.planning.template_wants import check_planned, with_planned
-from bootstrap.planning.templates import matching_templates
-from bootstrap.planning.up import plan_up
-from bootstrap.planning.worker_token import worker_token
+from bootstrap.planning.templates.machine_images import all_bases
+from bootstrap.planning.templates.planned import check_planned, with_planned
+from bootstrap.planning.templates.templates import matching_templates
+from bootstrap.planning.verbs.up import plan_up
 from bootstrap.ports import EndpointFacts, Ports
+from bootstrap.records.lock import lock_vmid
+from bootstrap.records.machine import is_ours
 
 SEES_VMS = frozenset(
     {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from bootstrap.commands.lock import ClusterLock
-from bootstrap.commands.observe import observe_proxmox
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions, run_plan
-from bootstrap.commands.unfinished import begin
+from bootstrap.commands.locked.carry_out import RunOptions, run_plan
+from bootstrap.commands.locked.lock import ClusterLock
+from bootstrap.commands.locked.unfinished import begin
+from bootstrap.commands.observing.observe import observe_proxmox
+from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import LaneStatus, Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.down import plan_down
 from bootstrap.planning.plan import Plan, steps_of
+from bootstrap.planning.provision.unfinished import Intention, going
 from bootstrap.planning.steps import ForgetCluster
-from bootstrap.planning.unfinished import Intention, going
+from bootstrap.planning.verbs.down import plan_down
 from bootstrap.ports import Ports
 
 

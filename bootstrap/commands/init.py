@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bootstrap.commands.observe import seen_by_proxmox
+from bootstrap.commands.observing.observe import seen_by_proxmox
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.inventory.answers import Connection
 from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
 from bootstrap.model.cluster import PlacementSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.offers import TemplateChoice, template_choices
-from bootstrap.planning.proposal import Proposal, Wishes, propose
+from bootstrap.planning.templates.discovery import TemplateChoice, template_choices
+from bootstrap.planning.verbs.init import Proposal, Wishes, propose
 from bootstrap.ports import MissingPrivileges, Ports, RightsNeeded
 
 DEFAULT_CLUSTER = ClusterName("homelab")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bootstrap.errors import HomelabError
-from bootstrap.execution.cluster_steps import merge_entries
 from bootstrap.execution.context import KubeconfigTarget
+from bootstrap.execution.handlers.cluster import merge_entries
+from bootstrap.k3s.kubeconfig.build import check_own
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.kubeconfig import check_own
 from bootstrap.ports import MergedKubeconfig, Ports
 
 

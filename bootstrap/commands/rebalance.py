@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import check_version
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.machines import settled
-from bootstrap.planning.rebalance import Respread, plan_respread
+from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.verbs.rebalance import Respread, plan_respread
 from bootstrap.ports import Ports
 
 

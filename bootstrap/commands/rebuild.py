@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.keys import check_keys
-from bootstrap.commands.needs import check_artifacts
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import SNAPSHOT_NAME, read_rebuild, snapshot_of, version_remedy, write_rebuild
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.rebuild_state import (
+    SNAPSHOT_NAME,
+    read_rebuild,
+    snapshot_of,
+    version_remedy,
+    write_rebuild,
+)
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.observing.needs import check_artifacts
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.snapshots import check_local, server_versions
 from bootstrap.commands.up import (
     check_privileges,
@@ -24,22 +30,22 @@ from bootstrap.commands.up import (
 )
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
-from bootstrap.execution.cluster_steps import note_marks
-from bootstrap.execution.identity import IDENTITY, new_token
+from bootstrap.execution.handlers.cluster import note_marks
+from bootstrap.execution.k3s.identity import IDENTITY, new_token
 from bootstrap.execution.report import Report
+from bootstrap.k3s.dual_stack import check_families
+from bootstrap.k3s.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
-from bootstrap.model.record import is_ours
-from bootstrap.planning.access import needed_server
-from bootstrap.planning.dual_stack import check_families
-from bootstrap.planning.keeping_steps import SaveIdentity, TakeSnapshot
-from bootstrap.planning.kept_counts import count_notes
-from bootstrap.planning.machines import settled
-from bootstrap.planning.out_of_sight import require_sight
+from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
+from bootstrap.planning.healthy_server import needed_server
+from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.rebuild import (
+from bootstrap.planning.provision.kept_counts import count_notes
+from bootstrap.planning.verbs.rebuild import (
     Rebuild,
     Stage,
     address_notes,
@@ -49,7 +55,9 @@ from bootstrap.planning.rebuild import (
     pool_sizes,
     without_machines,
 )
-from bootstrap.planning.tokens import (
+from bootstrap.ports import Ports
+from bootstrap.records.machine import is_ours
+from bootstrap.records.token_history import (
     AGENT_TOKEN,
     OLD_TOKENS,
     TOKEN,
@@ -58,8 +66,6 @@ from bootstrap.planning.tokens import (
     short_form,
     with_old_token,
 )
-from bootstrap.planning.versions import check_not_older, is_newer, is_release, parse_version
-from bootstrap.ports import Ports
 
 _SECRETS = (TOKEN, AGENT_TOKEN, "kubeconfig", IDENTITY)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.conflicts import with_conflicts
-from bootstrap.commands.keys import check_keys
-from bootstrap.commands.needs import check_artifacts
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions
-from bootstrap.commands.settings import with_settings
-from bootstrap.commands.unfinished import finish, unfinished
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import finish, unfinished
+from bootstrap.commands.observing.ip_conflicts import with_conflicts
+from bootstrap.commands.observing.needs import check_artifacts
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
@@ -20,11 +20,11 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.machines import settled
-from bootstrap.planning.members import members
+from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.replacing import Replacing, plan_replace, seen_after
-from bootstrap.planning.unfinished import Intention, going
+from bootstrap.planning.provision.unfinished import Intention, going
+from bootstrap.planning.verbs.replace import Replacing, plan_replace, seen_after
 from bootstrap.ports import Ports
 
 _ROUNDS = 3

@@ -6,28 +6,35 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import finish
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.snapshots import check_local, local_snapshot, server_versions, snapshots_of
-from bootstrap.commands.unfinished import finish
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
+from bootstrap.k3s.versions import check_not_older, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.keeping_steps import RestoreSnapshot
-from bootstrap.planning.machines import settled
+from bootstrap.planning.day2_steps import RestoreSnapshot
+from bootstrap.planning.members.desired_machines import settled
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.restore import plan_restore
-from bootstrap.planning.snapshot_keeping import location_in
-from bootstrap.planning.snapshots import SnapshotNote, find_snapshot, in_bucket, is_file_name, is_local, needed_bucket
-from bootstrap.planning.unfinished import Intention
-from bootstrap.planning.versions import check_not_older, parse_version
+from bootstrap.planning.provision.unfinished import Intention
+from bootstrap.planning.settings.snapshot_retention import location_in
+from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.ports import Ports
+from bootstrap.records.snapshot_note import (
+    SnapshotNote,
+    find_snapshot,
+    in_bucket,
+    is_file_name,
+    is_local,
+    needed_bucket,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.guests import logged_in
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions
-from bootstrap.commands.unfinished import finish
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import finish
+from bootstrap.commands.observing.guests import logged_in
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.access import needed_server
-from bootstrap.planning.machines import settled
+from bootstrap.planning.healthy_server import needed_server
+from bootstrap.planning.members.desired_machines import settled
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.rotate import plan_rotate
-from bootstrap.planning.tokens import NEXT_AGENT_TOKEN, NEXT_TOKEN
-from bootstrap.planning.unfinished import Intention
+from bootstrap.planning.provision.unfinished import Intention
+from bootstrap.planning.verbs.rotate import plan_rotate
 from bootstrap.ports import GuestScript, Ports
+from bootstrap.records.token_history import NEXT_AGENT_TOKEN, NEXT_TOKEN
 
 _SCRIPT_TIMEOUT_S = 30.0
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.conflicts import with_conflicts
-from bootstrap.commands.keys import check_keys
-from bootstrap.commands.needs import check_artifact_directory
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions
-from bootstrap.commands.settings import with_settings
-from bootstrap.commands.unfinished import finish, unfinished
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import finish, unfinished
+from bootstrap.commands.observing.ip_conflicts import with_conflicts
+from bootstrap.commands.observing.needs import check_artifact_directory
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.up import check_privileges, check_version, check_vip, choose_version, with_k3s
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.leaving import DrainRules
-from bootstrap.planning.machines import settled
+from bootstrap.planning.members.desired_machines import settled
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.planning.provision.decommission import DrainRules
+from bootstrap.planning.provision.unfinished import Intention, going
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.unfinished import Intention, going
+from bootstrap.planning.verbs.scale import plan_scale, with_counts
 from bootstrap.ports import Ports
 
 

@@ -10,22 +10,24 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from bootstrap.commands.bucket import bucket_of, ready_server
-from bootstrap.commands.guests import logged_in
-from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.observing.bucket import bucket_of, ready_server
+from bootstrap.commands.observing.guests import logged_in
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.inventory.regular import read_regular_text
+from bootstrap.k3s.kubeconfig.build import with_server
+from bootstrap.k3s.versions import is_release
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.model.record import is_ours
 from bootstrap.model.words import count
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.kubeconfig import with_server
-from bootstrap.planning.snapshot_keeping import is_left_behind, is_own
-from bootstrap.planning.snapshots import (
+from bootstrap.planning.settings.snapshot_retention import is_left_behind, is_own
+from bootstrap.ports import GuestScript, Ports
+from bootstrap.records.machine import is_ours
+from bootstrap.records.snapshot_note import (
     NOTE,
     TOKEN,
     SnapshotNote,
@@ -37,8 +39,6 @@ from bootstrap.planning.snapshots import (
     parse_on_disk,
     snapshot_at,
 )
-from bootstrap.planning.versions import is_release
-from bootstrap.ports import GuestScript, Ports
 
 _THREADS = 8
 _SCRIPT_TIMEOUT_S = 30.0

@@ -8,29 +8,29 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
-from bootstrap.commands.lock import read_lock
-from bootstrap.commands.observe import ask_servers, observe_cluster, server_addresses
-from bootstrap.commands.rebuilding import read_rebuild
-from bootstrap.commands.rights import unseen_vms
-from bootstrap.commands.settings import with_settings
-from bootstrap.commands.unfinished import unfinished
+from bootstrap.commands.locked.lock import read_lock
+from bootstrap.commands.locked.rebuild_state import read_rebuild
+from bootstrap.commands.locked.unfinished import unfinished
+from bootstrap.commands.observing.observe import ask_servers, observe_cluster, server_addresses
+from bootstrap.commands.observing.privileges import unseen_vms
+from bootstrap.commands.observing.settings import with_settings
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
+from bootstrap.k3s.worker_token import WorkerToken, worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
-from bootstrap.model.record import is_ours
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.checks_live import API_CERTIFICATE_DAYS
-from bootstrap.planning.drift import differing_sizes, has_sqlite, servers_of
-from bootstrap.planning.lock import LockRecord, marker_of
-from bootstrap.planning.machines import Standing, settled, standings
-from bootstrap.planning.maintenance import in_maintenance
-from bootstrap.planning.problems import problems_of, standing_state, vm_state
-from bootstrap.planning.snapshot_keeping import is_own
-from bootstrap.planning.unfinished import unfinished_line
-from bootstrap.planning.worker_token import WorkerToken, worker_token
+from bootstrap.planning.capacity.maintenance import in_maintenance
+from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
+from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
+from bootstrap.planning.checks.status_problems import problems_of, standing_state, vm_state
+from bootstrap.planning.members.desired_machines import Standing, settled, standings
+from bootstrap.planning.provision.unfinished import unfinished_line
+from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.ports import MissingPrivileges, Ports
+from bootstrap.records.lock import LockRecord, marker_of
+from bootstrap.records.machine import is_ours
 
 STATUS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bootstrap.commands.lock import ClusterLock
-from bootstrap.commands.observe import observe_proxmox
-from bootstrap.commands.rights import check_rights, with_tag
-from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.locked.carry_out import RunOptions, run_plan
+from bootstrap.commands.locked.lock import ClusterLock
+from bootstrap.commands.observing.observe import observe_proxmox
+from bootstrap.commands.observing.privileges import check_rights, with_tag
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
-from bootstrap.planning.lock import lock_vmid
+from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.preflight import check_pve_quorum
-from bootstrap.planning.recipes import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
-from bootstrap.planning.template_build import (
+from bootstrap.planning.templates.build import (
     BuildWish,
     TemplatesSeen,
     build_nodes,
@@ -28,8 +26,10 @@ from bootstrap.planning.template_build import (
     plan_prune,
     removals,
 )
-from bootstrap.planning.template_steps import TemplateBuild
+from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.ports import BuildRights, Ports, RightsNeeded
+from bootstrap.records.lock import lock_vmid
+from bootstrap.records.template import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:

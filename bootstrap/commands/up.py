@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.conflicts import with_conflicts
-from bootstrap.commands.keys import check_keys
-from bootstrap.commands.liveness import with_units
-from bootstrap.commands.needs import check_artifact_directory, check_state_room
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rebuilding import (
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.rebuild_state import (
     finish_rebuild,
     read_rebuild,
     rebuilding,
@@ -20,35 +15,40 @@ from bootstrap.commands.rebuilding import (
     under_way,
     write_rebuild,
 )
-from bootstrap.commands.rights import check_rights, rights_needed
-from bootstrap.commands.run import RunOptions
-from bootstrap.commands.settings import with_settings
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import unfinished
+from bootstrap.commands.observing.ip_conflicts import with_conflicts
+from bootstrap.commands.observing.liveness import with_units
+from bootstrap.commands.observing.needs import check_artifact_directory, check_state_room
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import check_rights, rights_needed
+from bootstrap.commands.observing.settings import with_settings
+from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.template import builds_for
-from bootstrap.commands.unfinished import unfinished
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
+from bootstrap.k3s.versions import parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
-from bootstrap.model.record import is_ours
-from bootstrap.planning.access import healthy_server
-from bootstrap.planning.checks import OLDEST_MAJOR
-from bootstrap.planning.machines import needs_work, settled, standings
+from bootstrap.planning.checks.doctor import OLDEST_MAJOR
+from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.members.desired_machines import needs_work, settled, standings
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.rebuild import Rebuild, correction_notes
-from bootstrap.planning.settings_drift import serves_vip
-from bootstrap.planning.sources import all_bases
+from bootstrap.planning.provision.successors import give_up
+from bootstrap.planning.provision.unfinished import notes_for_up
+from bootstrap.planning.settings.drift import serves_vip
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.successors import give_up
-from bootstrap.planning.template_build import builds_of
-from bootstrap.planning.template_wants import check_wanted_builds, wanted_builds, with_planned
-from bootstrap.planning.templates import matching_templates
-from bootstrap.planning.unfinished import notes_for_up
-from bootstrap.planning.up import plan_up
-from bootstrap.planning.versions import parse_version
+from bootstrap.planning.templates.build import builds_of
+from bootstrap.planning.templates.machine_images import all_bases
+from bootstrap.planning.templates.planned import check_wanted_builds, wanted_builds, with_planned
+from bootstrap.planning.templates.templates import matching_templates
+from bootstrap.planning.verbs.rebuild import Rebuild, correction_notes
+from bootstrap.planning.verbs.up import plan_up
 from bootstrap.ports import Ports
+from bootstrap.records.machine import is_ours
 
 
 def prepare_up(

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bootstrap.commands.act import run_locked
-from bootstrap.commands.keys import check_keys
-from bootstrap.commands.needs import check_artifacts
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.rights import check_sight
-from bootstrap.commands.run import RunOptions
-from bootstrap.commands.unfinished import finish
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.run import run_locked
+from bootstrap.commands.locked.unfinished import finish
+from bootstrap.commands.observing.needs import check_artifacts
+from bootstrap.commands.observing.observe import observe_cluster
+from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.up import check_privileges, check_version
 from bootstrap.errors import ArtifactError, UsageError
 from bootstrap.events import EventSink
 from bootstrap.execution.context import Timeouts
 from bootstrap.execution.report import Report
 from bootstrap.inventory.answers import parse_channel
+from bootstrap.k3s.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from bootstrap.planning.keeping_steps import UpgradeK3s
-from bootstrap.planning.machines import settled
+from bootstrap.planning.day2_steps import UpgradeK3s
+from bootstrap.planning.members.desired_machines import settled
 from bootstrap.planning.plan import Plan, steps_of
+from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.unfinished import Intention
-from bootstrap.planning.upgrade import Upgrading, plan_upgrade, standpoint
-from bootstrap.planning.versions import K3sVersion, is_newer, is_release, parse_version
+from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
 from bootstrap.ports import Ports
 
 MACHINE_S = 900.0

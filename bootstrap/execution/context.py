@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.events import EventSink, Waiting, Warned
-from bootstrap.execution.clone_turns import CloneTurns
-from bootstrap.execution.findings import Findings
-from bootstrap.execution.pacing import AgentPacing
+from bootstrap.execution.clone_limiter import CloneTurns
+from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
+from bootstrap.execution.run_facts import Findings
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Ports, Warn
 from bootstrap.waiting import Crowd, Patience

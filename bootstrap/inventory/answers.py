@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.errors import UsageError
-from bootstrap.inventory import table
 from bootstrap.inventory.build import build_endpoint
 from bootstrap.inventory.document import Mapping, Node, Scalar
+from bootstrap.inventory.env_and_flags import Overrides, apply_overrides
 from bootstrap.inventory.files import Places
-from bootstrap.inventory.outside import Overrides, apply_overrides
+from bootstrap.inventory.keys import all as table
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret import read_token
-from bootstrap.inventory.shapes import Values
+from bootstrap.inventory.values.containers import Values
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.model.ids import Vmid

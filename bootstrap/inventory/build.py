@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from bootstrap.inventory import table, table_backup, table_hardware, table_network, table_pools
-from bootstrap.inventory.checks import worker_pools
+from bootstrap.inventory.checks.all import worker_pools
 from bootstrap.inventory.files import Places
-from bootstrap.inventory.shapes import Field, Values
+from bootstrap.inventory.keys import all as table
+from bootstrap.inventory.keys import backup as table_backup
+from bootstrap.inventory.keys import hardware as table_hardware
+from bootstrap.inventory.keys import network as table_network
+from bootstrap.inventory.keys import pools as table_pools
+from bootstrap.inventory.values.containers import Field, Values
 from bootstrap.model.cluster import (
     DEFAULT_IMAGE,
     BackupSpec,

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from bootstrap.errors import UsageError
+from bootstrap.inventory.keys.all import ROOT
 from bootstrap.inventory.reference import on_one_line
-from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, section_of
-from bootstrap.inventory.table import ROOT
+from bootstrap.inventory.values.containers import Field, ListOf, MapOf, Section, section_of
 
 _WORD = re.compile(r"[^.\[\]]+")
 

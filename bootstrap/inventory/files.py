@@ -8,8 +8,8 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
+from bootstrap.inventory.values.scalars import RefusedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.errors import InventoryError
-from bootstrap.inventory import table
 from bootstrap.inventory.build import build_endpoint, build_spec
-from bootstrap.inventory.checks import check
+from bootstrap.inventory.checks.all import check
 from bootstrap.inventory.document import Broken, Mapping, Node, compose
-from bootstrap.inventory.files import Places, read_found
-from bootstrap.inventory.kinds import RefusedError
-from bootstrap.inventory.outside import (
+from bootstrap.inventory.env_and_flags import (
     ENV_ENDPOINT,
     NO_OVERRIDES,
     Overrides,
     apply_environment,
     apply_overrides,
 )
+from bootstrap.inventory.files import Places, read_found
+from bootstrap.inventory.keys import all as table
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
 from bootstrap.inventory.secret import read_token
-from bootstrap.inventory.shapes import Values
+from bootstrap.inventory.values.containers import Values
+from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 

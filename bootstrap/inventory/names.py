@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.inventory.document import Mapping, Node, Scalar, compose
-from bootstrap.inventory.kinds import RefusedError
 from bootstrap.inventory.load import DEFAULT_FILE
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.regular import read_regular_text
+from bootstrap.inventory.values.scalars import RefusedError
 
 CONTROL_PLANE: Final = "control-plane"
 _MOST: Final = 200

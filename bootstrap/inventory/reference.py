@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bootstrap.inventory.shapes import Field, ListOf, MapOf, Section, section_of
-from bootstrap.inventory.table import POOLS, ROOT
+from bootstrap.inventory.keys.all import POOLS, ROOT
+from bootstrap.inventory.values.containers import Field, ListOf, MapOf, Section, section_of
 
 BEGIN: Final = "<!-- keys: begin (python -m bootstrap.inventory.reference docs/inventory.md) -->"
 END: Final = "<!-- keys: end -->"

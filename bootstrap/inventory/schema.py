@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import sys
 
-from bootstrap.inventory.kinds import Json
-from bootstrap.inventory.table import ROOT
+from bootstrap.inventory.keys.all import ROOT
+from bootstrap.inventory.values.scalars import Json
 
 
 def schema() -> Json:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from bootstrap.inventory import table
+from bootstrap.inventory.env_and_flags import ENV_TOKEN
 from bootstrap.inventory.files import Places, read_text
-from bootstrap.inventory.kinds import RefusedError
-from bootstrap.inventory.outside import ENV_TOKEN
-from bootstrap.inventory.pasted import pasted_token
+from bootstrap.inventory.keys import all as table
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.shapes import Field, Values
+from bootstrap.inventory.values.containers import Field, Values
+from bootstrap.inventory.values.pasted_tokens import pasted_token
+from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.endpoint import ApiToken
 
 T = TypeVar("T")

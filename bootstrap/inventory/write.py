@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from bootstrap.inventory.answers import Connection
-from bootstrap.inventory.outside import ENV_TOKEN
+from bootstrap.inventory.env_and_flags import ENV_TOKEN
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.machine import NodePool
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bootstrap.lab.guests.base import GuestError, LabNetwork
 from bootstrap.lab.k3s import K3sRequest
+from bootstrap.lab.lab_paths import LabPlaces, lab_places
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
-from bootstrap.lab.places import LabPlaces, lab_places
 from bootstrap.lab.processes import is_running
 
 STOP_S = 60.0

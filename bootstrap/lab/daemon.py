@@ -18,8 +18,8 @@ from pathlib import Path
 from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.base import GuestDriver, GuestError, LabNetwork
 from bootstrap.lab.k3s import STAND_IN, K3sChoice, K3sRequest, choose_k3s
+from bootstrap.lab.lab_paths import LabPlaces, LabProcess, write_private
 from bootstrap.lab.options import LabError, LabOptions
-from bootstrap.lab.places import LabPlaces, LabProcess, write_private
 from bootstrap.lab.processes import process_start
 from bootstrap.lab.server import LabServer, lab_delays
 

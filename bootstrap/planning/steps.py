@@ -11,8 +11,8 @@ from typing import ClassVar
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
-from bootstrap.planning.keeping_steps import KeepingStep
-from bootstrap.planning.template_steps import TemplateStep
+from bootstrap.planning.day2_steps import KeepingStep
+from bootstrap.planning.templates.steps import TemplateStep
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.seal import RecordKey
+from bootstrap.records.seal import RecordKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class RemovedKubeconfig:
 class KubeconfigStore(Protocol):
     """The user's kubeconfig files.
 
-    Ours is what is known by a mark of ours (`bootstrap.planning.kubeconfig_marks`), whatever it is called; entries of
+    Ours is what is known by a mark of ours (`bootstrap.k3s.kubeconfig.entries`), whatever it is called; entries of
     others are left, also those of our name.
     """
 

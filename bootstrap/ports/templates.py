@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address
 from typing import Protocol
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.recipes import CloudImage, TemplateVm
 from bootstrap.ports.proxmox import Warn
+from bootstrap.records.template import CloudImage, TemplateVm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.guest_files import guest_file
+from bootstrap.adapters.local.guest_files import guest_file
 from tests.adapters.test_guest_scripts import needs_root
 
 ONE_MACHINES = (

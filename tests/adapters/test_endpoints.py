@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.clock import SystemClock
+from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.probes import NetworkProbes
 from bootstrap.adapters.proxmox import connect
 from bootstrap.errors import AuthenticationError, HypervisorError

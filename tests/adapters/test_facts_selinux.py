@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.guest_files import guest_file
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.adapters.local.guest_files import guest_file
+from bootstrap.execution.guests.scripts import parse_lines
 from tests.adapters.test_guest_scripts import Machine, needs_root
 
 pytestmark = needs_root

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.adapters.clock import SystemClock
 from bootstrap.adapters.first_page import out_of_date
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
 from bootstrap.adapters.kube.http import KubeHttp
+from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.probes import NetworkProbes
 from bootstrap.adapters.proxmox import connect
 from bootstrap.errors import AuthenticationError, KubernetesError

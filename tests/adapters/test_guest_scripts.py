@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.guest_files import files_for, guest_file
+from bootstrap.adapters.local.guest_files import files_for, guest_file
 
 DATA = Path(__file__).parents[2] / "bootstrap" / "data"
 SCRIPTS = sorted(path.name for path in (DATA / "guest").glob("*.sh"))

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from bootstrap.adapters.artifacts.download import MOST_BYTES, MOST_LIST_BYTES, Downloader
-from bootstrap.adapters.guest_files import guest_file
 from bootstrap.adapters.images import catalogue, find_image
 from bootstrap.adapters.iso import seed_iso
+from bootstrap.adapters.local.guest_files import guest_file
 from bootstrap.errors import ArtifactError, PreflightError
 from bootstrap.ports import SeedRequest
 

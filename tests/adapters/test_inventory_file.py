@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from bootstrap.adapters.inventory_file import Keys, Stated, change, stated
+from bootstrap.adapters.local.inventory_file import Keys, Stated, change, stated
 from bootstrap.errors import HomelabError
 
 INVENTORY = """\

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.adapters.clock import SystemClock
 from bootstrap.adapters.kube import KubernetesApis
 from bootstrap.adapters.kube.api import KubernetesApi
+from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.errors import DrainError
-from bootstrap.execution.drain import Drained, evict_all
+from bootstrap.execution.k3s.drain import Drained, evict_all
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.keeping_steps import Drain
-from bootstrap.planning.kubeconfig import build_kubeconfig
+from bootstrap.planning.day2_steps import Drain
 from bootstrap.waiting import Patience
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
 from tests.doubles.k3s.test_life import IMPATIENT

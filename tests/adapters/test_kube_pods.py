@@ -12,9 +12,9 @@ from bootstrap.adapters.kube.api import KubernetesApi
 from bootstrap.adapters.kube.objects import kube_object
 from bootstrap.adapters.kube.pods import parse_pod, selects
 from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.k3s.snapshot_files import parse_snapshots
 from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
-from bootstrap.planning.snapshot_files import parse_snapshots
 from tests.adapters.kube_server import KubeServer, node
 from tests.adapters.kube_workloads import Object, budget, pod
 

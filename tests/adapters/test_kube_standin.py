@@ -12,10 +12,10 @@ import pytest
 from bootstrap.adapters.kube import KubernetesApis
 from bootstrap.adapters.kube.api import KubernetesApi
 from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
-from bootstrap.planning.kubeconfig import build_kubeconfig
 from tests.doubles.k3s.machines import Machine, Machines
 
 S1 = MachineName("s1")

@@ -15,11 +15,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.adapters.kubeconfig import BACKUP_SUFFIX, FileKubeconfigStore
-from bootstrap.adapters.kubeconfig_text import Document, Own, merge_entries, remove_entries
+from bootstrap.adapters.kubeconfig.store import BACKUP_SUFFIX, FileKubeconfigStore
+from bootstrap.adapters.kubeconfig.text import Document, Own, merge_entries, remove_entries
 from bootstrap.errors import HomelabError
+from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.kubeconfig_marks import marks_of
 
 DEMO = ClusterName("demo")
 OTHERS = """\
@@ -275,7 +275,7 @@ def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
     path.write_text(OTHERS)
     code = (
         "import sys, pathlib\n"
-        "from bootstrap.adapters.kubeconfig import FileKubeconfigStore\n"
+        "from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore\n"
         "text, name, path = sys.argv[1:]\n"
         "FileKubeconfigStore({}, pathlib.Path('/')).merge(text, name=name, path=pathlib.Path(path))\n"
     )

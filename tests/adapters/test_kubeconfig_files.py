@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.adapters.keeping_files import write_keeping
-from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
+from bootstrap.adapters.local.keeping_files import write_keeping
 from bootstrap.errors import HomelabError
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig
+from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.kubeconfig import build_kubeconfig
-from bootstrap.planning.kubeconfig_marks import marks_of
 from tests.fakes.certificates import k3s_yaml
 
 DEMO = ClusterName("demo")
@@ -202,7 +202,7 @@ class TestHowAFileIsWritten:
         mounted.parent.mkdir()
         mounted.touch()
         code = (
-            "import sys, pathlib; from bootstrap.adapters.keeping_files import write_keeping; "
+            "import sys, pathlib; from bootstrap.adapters.local.keeping_files import write_keeping; "
             "write_keeping(pathlib.Path(sys.argv[1]), 'new')"
         )
         script = 'mount --bind "$1" "$2" || exit 77; exec "$3" -c "$4" "$2"'
@@ -231,7 +231,7 @@ class TestHowAFileIsWritten:
         path.write_text("old")
         link.hardlink_to(path)
         code = (
-            "import resource, signal, sys, pathlib; from bootstrap.adapters.keeping_files import write_keeping\n"
+            "import resource, signal, sys, pathlib; from bootstrap.adapters.local.keeping_files import write_keeping\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
             "try: write_keeping(pathlib.Path(sys.argv[1]), 'n' * 5000)\n"
             "except OSError as error: print(error.errno)\n"

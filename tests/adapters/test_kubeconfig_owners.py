@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.adapters.kubeconfig import BACKUP_SUFFIX, FileKubeconfigStore
+from bootstrap.adapters.kubeconfig.store import BACKUP_SUFFIX, FileKubeconfigStore
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig
+from bootstrap.k3s.kubeconfig.entries import marks_of, parse_marks, render_marks
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.kubeconfig import build_kubeconfig
-from bootstrap.planning.kubeconfig_marks import marks_of, parse_marks, render_marks
 from tests.fakes.certificates import k3s_yaml
 
 DEMO = ClusterName("demo")

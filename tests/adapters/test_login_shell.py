@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters import guest_files
-from bootstrap.adapters.login_shell import in_sh
-from bootstrap.adapters.ssh import FabricShell, FabricShells
-from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.adapters.local import guest_files
+from bootstrap.adapters.ssh.fabric import FabricShell, FabricShells
+from bootstrap.adapters.ssh.keys import make_key_pair, read_key
+from bootstrap.adapters.ssh.login_shell import in_sh
 from bootstrap.errors import GuestSetupError, ScriptError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
@@ -68,8 +68,8 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> GuestScript:
     """A script that tells its parameter, complains and fails."""
     text = b'printf "%s|%s" "$VALUE" "$LC_ALL"; echo no >&2; exit "$STATUS"'
     guest_files.files_for.cache_clear()
-    monkeypatch.setattr("bootstrap.adapters.guest_files.guest_file", lambda _name: text)
-    monkeypatch.setattr("bootstrap.adapters.ssh.guest_file", lambda _name: text)
+    monkeypatch.setattr("bootstrap.adapters.local.guest_files.guest_file", lambda _name: text)
+    monkeypatch.setattr("bootstrap.adapters.ssh.fabric.guest_file", lambda _name: text)
     return GuestScript(name="echo.sh", env=(("VALUE", NASTY), ("STATUS", "0")))
 
 

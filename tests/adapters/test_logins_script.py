@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.guest_files import guest_file
+from bootstrap.adapters.local.guest_files import guest_file
 
 SHADOW = """\
 root:$y$j9T$abc:19000:0:99999:7:::

@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 
-from bootstrap.adapters.processes import LocalProcesses
+from bootstrap.adapters.local.processes import LocalProcesses
 
 SAY_MARK = (
-    "from bootstrap.adapters.processes import LocalProcesses as P; import sys; print(P().this().mark, flush=True)"
+    "from bootstrap.adapters.local.processes import LocalProcesses as P; import sys; print(P().this().mark, flush=True)"
 )
 
 

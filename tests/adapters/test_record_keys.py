@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from bootstrap.adapters.record_keys import FileRecordKeys
-from bootstrap.adapters.state import DirectoryStateStore
+from bootstrap.adapters.local.record_keys import FileRecordKeys
+from bootstrap.adapters.local.state import DirectoryStateStore
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import ClusterName
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.adapters.clock import SystemClock
 from bootstrap.adapters.kube.api import KubernetesApi, KubernetesApis
+from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.proxmox import connect
 from bootstrap.adapters.proxmox.bounded import MOST_AGENT_BYTES
 from bootstrap.adapters.proxmox.hypervisor import ProxmoxHypervisor

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.execution.scripts import parse_lines
-from bootstrap.planning.snapshot_files import parse_listing
+from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.k3s.snapshot_files import parse_listing
 from tests.adapters.test_guest_scripts import Machine, needs_root
 
 pytestmark = needs_root

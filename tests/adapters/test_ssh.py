@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters import guest_files
-from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
-from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.adapters.local import guest_files
+from bootstrap.adapters.ssh.fabric import DIRECTORY, FabricShell, FabricShells
+from bootstrap.adapters.ssh.keys import make_key_pair, read_key
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
@@ -74,8 +74,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Script:
         return GuestScript(name=name)
 
     guest_files.files_for.cache_clear()
-    monkeypatch.setattr("bootstrap.adapters.guest_files.guest_file", lookup)
-    monkeypatch.setattr("bootstrap.adapters.ssh.guest_file", lookup)
+    monkeypatch.setattr("bootstrap.adapters.local.guest_files.guest_file", lookup)
+    monkeypatch.setattr("bootstrap.adapters.ssh.fabric.guest_file", lookup)
     return add
 
 
@@ -302,7 +302,7 @@ def test_nothing_of_paramiko_reaches_standard_error(key: Path, tmp_path: Path) -
 from ipaddress import IPv4Address
 from pathlib import Path
 import socket, threading
-from bootstrap.adapters.ssh import FabricShells
+from bootstrap.adapters.ssh.fabric import FabricShells
 from bootstrap.errors import SshUnreachableError
 server = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=lambda: server.accept()[0].close()).start()
@@ -318,7 +318,7 @@ except SshUnreachableError:
 
 def test_importing_the_adapter_is_cheap() -> None:
     clients = "('paramiko', 'fabric', 'cryptography')"
-    code = f"import sys, bootstrap.adapters.ssh; print([m for m in {clients} if m in sys.modules])"
+    code = f"import sys, bootstrap.adapters.ssh.fabric; print([m for m in {clients} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd())
     assert done.stdout == "[]\n"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters import guest_files
-from bootstrap.adapters.local_file import LocalFile
-from bootstrap.adapters.ssh import DIRECTORY, FabricShell, FabricShells
-from bootstrap.adapters.ssh_command import MOST_BYTES
-from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.adapters.local import guest_files
+from bootstrap.adapters.local.download_target import LocalFile
+from bootstrap.adapters.ssh.command import MOST_BYTES
+from bootstrap.adapters.ssh.fabric import DIRECTORY, FabricShell, FabricShells
+from bootstrap.adapters.ssh.keys import make_key_pair, read_key
 from bootstrap.errors import GuestError, HomelabError, ScriptError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript

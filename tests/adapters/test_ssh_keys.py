@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bootstrap.adapters.ssh import FabricShells
-from bootstrap.adapters.ssh_keys import make_key_pair, read_key
+from bootstrap.adapters.ssh.fabric import FabricShells
+from bootstrap.adapters.ssh.keys import make_key_pair, read_key
 from bootstrap.errors import GuestSetupError, PreflightError
 from bootstrap.model.ids import MachineName
 from tests.adapters.sshd import SshGuest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.state import DirectoryStateStore, default_state_root
+from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName
 

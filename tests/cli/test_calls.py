@@ -7,8 +7,8 @@ import logging
 
 import pytest
 
-from bootstrap.cli.calls import ShownCalls
-from bootstrap.cli.masking import Masker
+from bootstrap.cli.running.calls import ShownCalls
+from bootstrap.cli.running.masking import Masker
 from tests.cli.conftest import SECRET, Run
 from tests.fakes.world import World
 

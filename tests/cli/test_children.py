@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli.masking import Masker
+from bootstrap.cli.running.masking import Masker
 from tests.cli.conftest import SECRET, Run
 from tests.cli.test_process import started
 

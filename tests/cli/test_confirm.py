@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from bootstrap.cli.confirm import Question, confirm
+from bootstrap.cli.asking.confirm import Question, confirm
 from bootstrap.errors import HomelabError, InterruptedRunError, UsageError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, Vmid

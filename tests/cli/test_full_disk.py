@@ -19,7 +19,7 @@ MOST_BYTES = 200
 KEEP = """
 import sys
 from pathlib import Path
-from bootstrap.adapters.state import DirectoryStateStore
+from bootstrap.adapters.local.state import DirectoryStateStore
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName
 

@@ -15,8 +15,8 @@ import typer
 
 import bootstrap
 from bootstrap.adapters.kube.nodes import parse_node
-from bootstrap.cli.invocation import CLUSTER, SPEC, Given, Invocation, _verbs
 from bootstrap.cli.main import app
+from bootstrap.cli.text.invocation import CLUSTER, SPEC, Given, Invocation, _verbs
 from bootstrap.errors import HomelabError
 from bootstrap.inventory import Overrides
 from bootstrap.model.ids import MachineName

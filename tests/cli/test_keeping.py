@@ -181,8 +181,8 @@ def test_the_question_comes_once_with_the_pods_names(
         asked.append(question)
         return answer.strip()
 
-    monkeypatch.setattr("bootstrap.cli.emptydir.typed_after", typed_after)
-    monkeypatch.setattr("bootstrap.cli.emptydir.on_a_terminal", lambda: True)
+    monkeypatch.setattr("bootstrap.cli.asking.emptydir.typed_after", typed_after)
+    monkeypatch.setattr("bootstrap.cli.asking.emptydir.on_a_terminal", lambda: True)
     result = run("upgrade", *DEMO, "--to", NEW, "--yes")
     assert (result.exit_code == 0) == (code == 0), result.stderr
     assert len(asked) == 1

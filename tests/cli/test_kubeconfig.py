@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
 from bootstrap.ports import Ports
 from tests.cli.conftest import Run
 from tests.fakes.world import World

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli.logs import KEPT, RunLog
-from bootstrap.cli.masking import Masker
+from bootstrap.cli.running.logs import KEPT, RunLog
+from bootstrap.cli.running.masking import Masker
 from tests.cli.conftest import SECRET, Run
 from tests.fakes.world import World
 

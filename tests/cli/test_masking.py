@@ -14,7 +14,7 @@ import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bootstrap.cli.masking import Masker
+from bootstrap.cli.running.masking import Masker
 
 Form = Callable[[str, str], str]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli.masking import Masker
-from bootstrap.cli.runs import KEPT, Recorder, find_recording
+from bootstrap.cli.running.masking import Masker
+from bootstrap.cli.running.runs import KEPT, Recorder, find_recording
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import RunStarted, Told
 from tests.cli.conftest import SECRET, Run

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bootstrap.cli.tables import render_table, seconds
+from bootstrap.cli.text.tables import render_table, seconds
 from bootstrap.cli.views.choose import Progress, choose, make_view
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.lines import JsonView, PlainView, QuietView

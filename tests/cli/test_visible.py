@@ -16,9 +16,9 @@ from typing import cast
 import pytest
 import yaml
 
-from bootstrap.cli.confirm import typed_after
-from bootstrap.cli.prompts import Prompts
-from bootstrap.cli.status import _screen
+from bootstrap.cli.asking.confirm import typed_after
+from bootstrap.cli.asking.prompts import Prompts
+from bootstrap.cli.verbs.status import _screen
 from bootstrap.cli.views.tty import TtyView
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import (
@@ -37,8 +37,8 @@ from bootstrap.events import (
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.lock import LockRecord, lock_vmid
 from bootstrap.ports import CommandOutcome
+from bootstrap.records.lock import LockRecord, lock_vmid
 from tests.cli.conftest import Run
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World

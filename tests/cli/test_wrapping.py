@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.cli.tables import render_table
-from bootstrap.cli.wrapping import COMMANDS, columns_of, fitted
+from bootstrap.cli.text.tables import render_table
+from bootstrap.cli.text.wrapping import COMMANDS, columns_of, fitted
 from tests.cli.test_process import on_a_terminal
 
 WORDS = st.lists(st.text(alphabet="abcdefghij-/", min_size=1, max_size=19), min_size=1, max_size=60)

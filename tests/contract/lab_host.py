@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
 from tests.contract.hosts import Host

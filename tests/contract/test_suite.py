@@ -11,7 +11,7 @@ import pytest
 import requests
 import yaml
 
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
 from tests.contract.differences import compared, described

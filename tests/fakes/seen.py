@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, NodePool, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, PveVersion, VmRecord
-from bootstrap.planning.members import machine_name, ordinal_of
+from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 from tests.fakes.specs import DEMO
 from tests.fakes.world import TEMPLATE, pve_node
 from tests.fakes.world.facts import VERSION

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from bootstrap.adapters import connect_ports, proxmox
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, StepFailed, StepFinished, Told, Warned
 from bootstrap.execution.context import KubeconfigTarget, Timeouts

@@ -18,10 +18,10 @@ from bootstrap.commands.up import prepare_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.ids import MachineName
-from bootstrap.model.record import parse_record, render_record
-from bootstrap.model.seal import Bearer
-from bootstrap.planning.lock import parse_lock, render_lock
 from bootstrap.ports import Ports
+from bootstrap.records.lock import parse_lock, render_lock
+from bootstrap.records.machine import parse_record, render_record
+from bootstrap.records.seal import Bearer
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 from tests.fakes.world import World

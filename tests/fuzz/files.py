@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 
 from bootstrap.adapters.kube.credentials import parse_kubeconfig, tls_context
-from bootstrap.adapters.kubeconfig_text import Document, Own, merge_entries, remove_entries
+from bootstrap.adapters.kubeconfig.text import Document, Own, merge_entries, remove_entries
 from bootstrap.inventory import load_inventory
-from bootstrap.planning.k3s_settings import parse_file
-from bootstrap.planning.kubeconfig import build_kubeconfig, check_own
-from bootstrap.planning.kubeconfig_marks import marks_of
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig, check_own
+from bootstrap.k3s.kubeconfig.entries import marks_of
+from bootstrap.k3s.settings import parse_file
 from tests.fakes.certificates import k3s_yaml
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import ROOT, Area

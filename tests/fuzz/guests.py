@@ -10,19 +10,19 @@ from pathlib import Path
 from random import Random
 
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.liveness import unit_states
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.liveness import unit_states
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.execution.scripts import parse_facts, parse_guest_settings
+from bootstrap.execution.guests.scripts import parse_facts, parse_guest_settings
+from bootstrap.k3s.diagnosis.unit import diagnose as diagnose_journal
+from bootstrap.k3s.diagnosis.unit import parse_runs
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.journal import diagnose as diagnose_journal
-from bootstrap.planning.journal import parse_runs
-from bootstrap.planning.settings_drift import drifts
+from bootstrap.planning.settings.drift import drifts
 from bootstrap.ports import GuestScript, Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import FINGERPRINT, World

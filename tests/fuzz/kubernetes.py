@@ -13,10 +13,10 @@ from bootstrap.adapters.kube.api import KubernetesApi
 from bootstrap.adapters.kube.credentials import Credentials
 from bootstrap.adapters.kube.http import Answer, KubeHttp, Object
 from bootstrap.adapters.kube.watch import Leases, NodeWatch
+from bootstrap.k3s.snapshot_files import parse_listing
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.workloads import Pod
-from bootstrap.planning.snapshot_files import parse_listing
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 

@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bootstrap.execution.identity import parse_identity
-from bootstrap.model.record import MARK, parse_record, record_or_problem
-from bootstrap.planning.lock import MARK as LOCK_MARK
-from bootstrap.planning.lock import parse_lock
-from bootstrap.planning.rebuild import parse_rebuild
-from bootstrap.planning.recipes import MARK as TEMPLATE_MARK
-from bootstrap.planning.recipes import parse_template
-from bootstrap.planning.snapshots import parse_note, snapshot_at
-from bootstrap.planning.tokens import parse_old_tokens, token_at
-from bootstrap.planning.unfinished import parse_intention
+from bootstrap.execution.k3s.identity import parse_identity
+from bootstrap.planning.provision.unfinished import parse_intention
+from bootstrap.planning.verbs.rebuild import parse_rebuild
+from bootstrap.records.lock import MARK as LOCK_MARK
+from bootstrap.records.lock import parse_lock
+from bootstrap.records.machine import MARK, parse_record, record_or_problem
+from bootstrap.records.snapshot_note import parse_note, snapshot_at
+from bootstrap.records.template import MARK as TEMPLATE_MARK
+from bootstrap.records.template import parse_template
+from bootstrap.records.token_history import parse_old_tokens, token_at
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 

@@ -19,7 +19,7 @@ from typing import Any
 import requests
 import yaml
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.scale import ScaleWish
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, EventSink, StepFinished
@@ -31,8 +31,8 @@ from bootstrap.lab.options import LabInfo, LabOptions
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.machine import MachineKind
-from bootstrap.planning.replacing import Replacing
-from bootstrap.planning.scale import with_counts
+from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.scale import with_counts
 from tests.doubles.k3s.artifacts import make_artifacts
 from tests.fakes.specs import cluster, workers
 

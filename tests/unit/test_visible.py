@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.cli.documents import Output, render
+from bootstrap.cli.text.documents import Output, render
 from bootstrap.model.visible import visible, visible_json, visible_line
 from bootstrap.reporting.markup import html_text
 

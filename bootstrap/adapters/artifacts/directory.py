@@ -14,7 +14,7 @@ from bootstrap.adapters.artifacts import layout
 from bootstrap.adapters.artifacts.stated import stated_version
 from bootstrap.errors import ArtifactError
 from bootstrap.inventory.regular import read_regular_text
-from bootstrap.planning.versions import is_prerelease, is_release, parse_version
+from bootstrap.k3s.versions import is_prerelease, is_release, parse_version
 from bootstrap.ports import Artifact
 
 TESTING = "testing"

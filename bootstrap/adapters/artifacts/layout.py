@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from bootstrap.errors import ArtifactError
-from bootstrap.planning.versions import VERSION
+from bootstrap.k3s.versions import VERSION
 
 ARCHES = ("amd64", "arm64")
 

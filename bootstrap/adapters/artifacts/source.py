@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bootstrap.adapters.artifacts import directory, layout
 from bootstrap.adapters.artifacts.download import MOST_BYTES, MOST_LIST_BYTES, Downloader
-from bootstrap.adapters.files import ensure_own_directory, locked
+from bootstrap.adapters.local.files import ensure_own_directory, locked
 from bootstrap.errors import ArtifactError
+from bootstrap.k3s.versions import is_prerelease
 from bootstrap.model.cluster import K3sSpec
-from bootstrap.planning.versions import is_prerelease
 from bootstrap.ports import Artifact
 
 

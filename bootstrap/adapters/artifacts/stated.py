@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bootstrap.planning.versions import is_release
+from bootstrap.k3s.versions import is_release
 
 _MOST_BYTES = 1 << 29
 """k3s has some 80 MiB; beyond this nothing is looked at."""

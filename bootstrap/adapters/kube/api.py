@@ -24,12 +24,12 @@ from bootstrap.adapters.kube.pods import (
 )
 from bootstrap.adapters.kube.watch import NODES, Leases, NodeWatch
 from bootstrap.errors import KubernetesError, KubeUnreachableError
+from bootstrap.k3s.snapshot_files import parse_snapshots
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import Reading, each
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
-from bootstrap.planning.snapshot_files import parse_snapshots
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404

@@ -16,9 +16,9 @@ from bootstrap.adapters.proxmox import answers
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading
-from bootstrap.model.record import record_or_problem
-from bootstrap.planning.inherited import matters
-from bootstrap.planning.recipes import parse_template
+from bootstrap.proxmox.inherited import matters
+from bootstrap.records.machine import record_or_problem
+from bootstrap.records.template import parse_template
 
 Config = Mapping[str, Any]
 

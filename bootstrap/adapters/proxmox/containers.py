@@ -16,7 +16,7 @@ from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, OsTemplate, VmRecord
 from bootstrap.model.reading import Reading
-from bootstrap.model.record import record_or_problem
+from bootstrap.records.machine import record_or_problem
 
 ROOT = "rootfs"
 _DEFAULT_MEMORY_MIB = 512

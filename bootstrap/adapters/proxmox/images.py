@@ -20,10 +20,10 @@ from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.machines import passed_over
-from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
+from bootstrap.planning.members.desired_machines import passed_over
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
+from bootstrap.records.template import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
 from bootstrap.waiting import tell
 
 _THREADS = 4

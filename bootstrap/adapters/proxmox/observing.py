@@ -27,8 +27,8 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName
 from bootstrap.model.observed import OWNER_TAG, PveVersion, VmRecord
 from bootstrap.model.reading import Reading, each
-from bootstrap.model.record import is_ours
 from bootstrap.ports import PveFacts
+from bootstrap.records.machine import is_ours
 
 _THREADS = 4
 """Configs are read by Proxmox VE's front process; more at once would only take it from others."""

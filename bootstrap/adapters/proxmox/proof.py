@@ -16,10 +16,10 @@ from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading, each
-from bootstrap.model.seal import Bearer
-from bootstrap.planning.proof import Evidence, doubt_about
-from bootstrap.planning.recipes import doubt_about_template
 from bootstrap.ports import RecordKeys
+from bootstrap.records.proof import Evidence, doubt_about
+from bootstrap.records.seal import Bearer
+from bootstrap.records.template import doubt_about_template
 
 _CLOCKS_APART_S = 300
 """By how much our clock and a Proxmox node's may differ where a clone request's task is looked for."""

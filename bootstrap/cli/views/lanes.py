@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bootstrap.cli.tables import step_text
+from bootstrap.cli.text.tables import step_text
 from bootstrap.events import Event, LaneSkipped, RunStarted, StepFailed, StepFinished, StepStarted, Waited, Waiting
 
 

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import TextIO
 
-from bootstrap.cli.documents import error_document, event_document
-from bootstrap.cli.tables import counted, seconds, step_text
+from bootstrap.cli.text.documents import error_document, event_document
+from bootstrap.cli.text.tables import counted, seconds, step_text
+from bootstrap.cli.text.wrapping import columns_of, fitted
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.shown import shown_event
-from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError
 from bootstrap.events import (
     Event,

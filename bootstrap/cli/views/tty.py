@@ -13,13 +13,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from bootstrap.cli.tables import seconds, step_text
+from bootstrap.cli.text.tables import seconds, step_text
+from bootstrap.cli.text.wrapping import columns_of, fitted
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.lanes import Board, LaneState
 from bootstrap.cli.views.lines import ends
 from bootstrap.cli.views.shown import shown_event
-from bootstrap.cli.wrapping import columns_of, fitted
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFailed, Told, Warned
 from bootstrap.model.visible import visible, visible_line

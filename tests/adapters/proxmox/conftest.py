@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
 from bootstrap.model.ids import Vmid

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from fakepve import TaskError
 
-from bootstrap.adapters.clock import SystemClock
+from bootstrap.adapters.local.clock import SystemClock
 from bootstrap.adapters.proxmox import ProxmoxHypervisor, connect
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabInfo
 from bootstrap.lab.server import LabServer
 from bootstrap.model.cluster import VmidRange

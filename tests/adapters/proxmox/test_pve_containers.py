@@ -21,8 +21,8 @@ from bootstrap.lab.guests.qemu import QemuGuests
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, container_identity
-from bootstrap.model.record import is_ours
 from bootstrap.ports import ContainerRequest, RightsNeeded
+from bootstrap.records.machine import is_ours
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, Relay, clone_request, token
 from tests.fakes.keys import sealed
 

@@ -13,8 +13,8 @@ from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticA
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role
-from bootstrap.planning.macs import stable_mac
-from bootstrap.planning.vm_settings import vm_settings
+from bootstrap.proxmox.macs import stable_mac
+from bootstrap.proxmox.vm_settings import vm_settings
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, Lab
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster

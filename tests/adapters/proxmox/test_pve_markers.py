@@ -11,9 +11,9 @@ import pytest
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.seal import Bearer
-from bootstrap.planning.lock import LockRecord, marker_of, render_lock
 from bootstrap.ports import Marker
+from bootstrap.records.lock import LockRecord, marker_of, render_lock
+from bootstrap.records.seal import Bearer
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, Relay, token
 from tests.fakes.keys import KEYS
 

@@ -11,7 +11,7 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.adapters.proxmox.grants import Need, Refusal, lacking, mend_grant, needs, parse_refusal
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.model.observed import PveVersion
-from bootstrap.planning.checks_security import ADMINISTRATORS
+from bootstrap.planning.checks.security import ADMINISTRATORS
 from bootstrap.ports import BuildRights, RightsNeeded
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, token
 

@@ -17,13 +17,13 @@ from bootstrap.errors import (
     VmNotFoundError,
     VmOutOfSightError,
 )
-from bootstrap.execution.host_keys import fingerprint
+from bootstrap.execution.guests.host_keys import fingerprint
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
-from bootstrap.planning.proof import Evidence, doubt_about
 from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
+from bootstrap.records.proof import Evidence, doubt_about
 from tests.fakes.world.vm import FakeVm
 
 if TYPE_CHECKING:

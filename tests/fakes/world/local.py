@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError
+from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.kubeconfig_marks import marks_of
 from bootstrap.ports import Artifact, CertificateFacts, EndpointFacts, MergedKubeconfig, RemovedKubeconfig
 from tests.fakes.world.facts import FINGERPRINT, VERSION
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.errors import GuestSetupError, HostKeyError, KeyRefusedError, ScriptError, SshUnreachableError
-from bootstrap.execution.host_keys import fingerprint
+from bootstrap.execution.guests.host_keys import fingerprint
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.ports import CommandOutcome, GuestScript

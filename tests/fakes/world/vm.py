@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv6Address
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
-from bootstrap.model.record import record_or_problem
-from bootstrap.planning.inherited import matters
+from bootstrap.proxmox.inherited import matters
+from bootstrap.records.machine import record_or_problem
 
 
 @dataclass

@@ -13,8 +13,8 @@ from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.recipes import parse_template
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
+from bootstrap.records.template import parse_template
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import FakeKeys
 from tests.fakes.world.datastore import Datastore

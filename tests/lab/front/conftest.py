@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
 from tests.lab.front.running import Lab

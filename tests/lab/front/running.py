@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabInfo
 from bootstrap.lab.server import LabServer
 

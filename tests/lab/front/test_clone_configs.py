@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bootstrap.lab.front.cloning import IMAGE_THERE
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.server import LabServer
 from tests.lab.front.running import Lab

@@ -113,7 +113,7 @@ def test_options_that_cannot_be_start_nothing(lab_dir: Path) -> None:
 
 
 def test_a_start_under_way_keeps_others_out(lab_dir: Path) -> None:
-    from bootstrap.lab.places import lab_places
+    from bootstrap.lab.lab_paths import lab_places
 
     with lab_places().locked(), pytest.raises(LabError, match="another start or stop"):
         control.start(OPTIONS, progress=lambda _line: None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from bootstrap.lab.memory import MemoryGuests
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.options import LabError, LabInfo, LabOptions
 from bootstrap.lab.server import LabServer
 from tests.lab.front.running import Lab

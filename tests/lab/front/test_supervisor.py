@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bootstrap.lab.front.world import build_world
+from bootstrap.lab.guest_memory import MemoryGuests
 from bootstrap.lab.guests.base import GuestError, GuestSpec
-from bootstrap.lab.memory import MemoryGuests
 from bootstrap.lab.options import LabOptions
 from bootstrap.lab.supervisor import Supervisor
 

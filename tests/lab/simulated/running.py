@@ -11,9 +11,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bootstrap.adapters.ssh import FabricShell, FabricShells
+from bootstrap.adapters.ssh.fabric import FabricShell, FabricShells
 from bootstrap.errors import ScriptError, SshUnreachableError
-from bootstrap.execution.scripts import parse_lines
+from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.lab.guests.base import AgentSilentError, GuestDriver, GuestSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript

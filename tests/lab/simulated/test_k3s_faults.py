@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.k3s.diagnosis.unit import diagnose, parse_runs
 from bootstrap.lab.faults.active import Faults
-from bootstrap.planning.journal import diagnose, parse_runs
 from tests.lab.simulated.running import Guest, Guests, eventually
 from tests.lab.simulated.test_contract import TOKEN, install, journal, settled
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bootstrap.execution.scripts import parse_guest_settings
+from bootstrap.execution.guests.scripts import parse_guest_settings
 from bootstrap.lab.simulated.driver import SimulatedGuests
 from bootstrap.model.ids import MachineName
 from tests.e2e.homes import PROGRAM, Home

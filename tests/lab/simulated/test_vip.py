@@ -7,9 +7,9 @@ import urllib.request
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from bootstrap.k3s.keepalived import render_keepalived, router_id
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.vip import render_keepalived, router_id
 from tests.lab.simulated.running import Guest, Guests, eventually
 from tests.lab.simulated.test_contract import install, settled
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
@@ -19,7 +19,7 @@ from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from bootstrap.ports import Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import World

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.cli.status_text import status_text
+from bootstrap.cli.text.status import status_text
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
 from bootstrap.commands.doctor import diagnose
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
 from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
+from bootstrap.k3s.worker_token import WorkerToken
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
-from bootstrap.planning.checks import Verdict
-from bootstrap.planning.tokens import AGENT_TOKEN, NEXT_AGENT_TOKEN, NEXT_TOKEN, TOKEN, short_form
-from bootstrap.planning.worker_token import WorkerToken
+from bootstrap.planning.checks.doctor import Verdict
+from bootstrap.records.token_history import AGENT_TOKEN, NEXT_AGENT_TOKEN, NEXT_TOKEN, TOKEN, short_form
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.facts import FINGERPRINT

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.snapshots import list_snapshots, snapshot_directory
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
@@ -18,8 +18,8 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
-from bootstrap.planning.snapshots import snapshot_at
-from bootstrap.planning.tokens import OLD_TOKENS, TOKEN
+from bootstrap.records.snapshot_note import snapshot_at
+from bootstrap.records.token_history import OLD_TOKENS, TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.datastore import MARKER, TAKEN_S

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bootstrap.commands.clusters import ClusterSummary, all_clusters
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.planning.lock import LockRecord
+from bootstrap.records.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
 from tests.fakes.world.markers import marker_vm

@@ -8,15 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 

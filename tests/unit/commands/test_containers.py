@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.state import DirectoryStateStore
+from bootstrap.adapters.local.state import DirectoryStateStore
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.guests import host_key
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.guests import host_key
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import NotOursError
-from bootstrap.execution.host_keys import fingerprint, known_hosts_item
+from bootstrap.execution.guests.host_keys import fingerprint, known_hosts_item
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate
-from bootstrap.planning.machines import login_user
+from bootstrap.planning.members.desired_machines import login_user
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import PVE1, FakeVm, World, pve_node

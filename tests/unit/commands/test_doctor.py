@@ -9,15 +9,15 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from bootstrap.commands.doctor import Diagnosis, diagnose
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
-from bootstrap.planning.checks import Check, Verdict
-from bootstrap.planning.lock import LockRecord
+from bootstrap.planning.checks.doctor import Check, Verdict
 from bootstrap.ports import MissingPrivileges
+from bootstrap.records.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, World, pve_node
 from tests.fakes.world.markers import marker_vm

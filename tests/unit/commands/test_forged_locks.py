@@ -11,12 +11,12 @@ import pytest
 from bootstrap.commands.adopt import prepare_adopt, run_adopt
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.ids import Vmid
-from bootstrap.model.seal import SEAL
-from bootstrap.planning.lock import LockRecord
+from bootstrap.records.lock import LockRecord
+from bootstrap.records.seal import SEAL
 from tests.fakes.keys import FakeKeys, unsealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World

@@ -11,7 +11,7 @@ import pytest
 from bootstrap.commands.adopt import prepare_adopt, run_adopt
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
@@ -19,7 +19,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, CloneAsked, MachineRecord, RecordState, Role
-from bootstrap.model.record import parse_record
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import FakeKeys, sealed, unsealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World

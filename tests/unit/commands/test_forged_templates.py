@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.adopt import prepare_adopt, run_adopt
-from bootstrap.commands.observe import observe_proxmox
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_prune
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.ids import Vmid
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.recipes import TEMPLATE_TAG, BuildState, TemplateRecord
 from bootstrap.planning.steps import CloneVm
-from bootstrap.planning.template_build import builds_of
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.templates.build import builds_of
+from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.records.template import TEMPLATE_TAG, BuildState, TemplateRecord
 from tests.fakes.keys import FakeKeys, sealed_template, unsealed
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World

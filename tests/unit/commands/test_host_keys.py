@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.reach import login_to, run_everywhere
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.remote_access import login_to, run_everywhere
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, RunFailedError
 from bootstrap.events import Event, Warned
-from bootstrap.execution.host_keys import fingerprint
+from bootstrap.execution.guests.host_keys import fingerprint
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy, MacPolicy
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind

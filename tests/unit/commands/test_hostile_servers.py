@@ -13,12 +13,12 @@ import yaml
 
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
 from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
-from bootstrap.planning.tokens import TOKEN
+from bootstrap.records.token_history import TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.datastore import TAKEN_S

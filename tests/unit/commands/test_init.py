@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.cli.init_text import written_text
+from bootstrap.cli.text.init import written_text
 from bootstrap.commands.init import draft, free_name, survey
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.homelab import Homelab
@@ -16,7 +16,7 @@ from bootstrap.inventory.answers import Connection
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName, StorageName
-from bootstrap.planning.proposal import Wishes
+from bootstrap.planning.verbs.init import Wishes
 from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World, pve_node

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.adapters.kubeconfig import FileKubeconfigStore
+from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
 from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.events import Event, Told
-from bootstrap.execution.cluster_steps import KUBECONFIG_MARKS, merge_entries
 from bootstrap.execution.context import KubeconfigTarget
+from bootstrap.execution.handlers.cluster import KUBECONFIG_MARKS, merge_entries
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig
+from bootstrap.k3s.kubeconfig.entries import marks_of, parse_marks
 from bootstrap.model.cluster import VipSpec
-from bootstrap.planning.kubeconfig import build_kubeconfig
-from bootstrap.planning.kubeconfig_marks import marks_of, parse_marks
 from bootstrap.ports import Ports
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.specs import DEMO, cluster

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.status import Datastore, cluster_status
 from bootstrap.commands.up import prepare_up, run_up

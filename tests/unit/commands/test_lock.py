@@ -10,16 +10,16 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.lock import ClusterLock, LockTimes
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.lock import ClusterLock, LockTimes
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, PreflightError
 from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.planning.lock import LockRecord, parse_lock
 from bootstrap.ports import Ports
+from bootstrap.records.lock import LockRecord, parse_lock
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeProcesses, FakeVm, World

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
 from bootstrap.commands.template import prepare_build, prepare_prune, run_build, run_prune
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.planning.template_build import BuildWish
+from bootstrap.planning.templates.build import BuildWish
 from tests.fakes.specs import cluster
 from tests.fakes.world import World, pve_node
 from tests.fakes.world.facts import EVERYTHING

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HypervisorError, PreflightError, VmOutOfSightError
@@ -17,7 +17,7 @@ from bootstrap.events import Event, StepFinished
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import TemplateFacts
-from bootstrap.planning.rebalance import plan_respread
+from bootstrap.planning.verbs.rebalance import plan_respread
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import TEMPLATE, World, pve_node
 

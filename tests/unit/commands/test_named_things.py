@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.observe import observe_cluster
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from bootstrap.ports import Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import World, pve_node

@@ -9,7 +9,7 @@ import pytest
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import UnreadableAnswerError
@@ -18,8 +18,8 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import OWNER_TAG, GuestInterface
-from bootstrap.model.record import MARK
 from bootstrap.ports import Ports, PveFacts
+from bootstrap.records.machine import MARK
 from bootstrap.waiting import telling
 from tests.fakes.specs import cluster
 from tests.fakes.world import FINGERPRINT, PVE1, FakeHypervisor, FakeVm, World

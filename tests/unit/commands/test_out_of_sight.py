@@ -13,11 +13,11 @@ from bootstrap.commands.backup import BackupWish, prepare_backup
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
 from bootstrap.commands.replace import prepare_replace
 from bootstrap.commands.restore import RestoreWish, prepare_restore
 from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
@@ -27,7 +27,7 @@ from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import TEMPLATE, FakeVm, World, pve_node
 

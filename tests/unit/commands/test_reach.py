@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.reach import (
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.remote_access import (
     Answer,
     LogsWish,
     check_answers,
@@ -17,7 +18,6 @@ from bootstrap.commands.reach import (
     read_journal,
     run_everywhere,
 )
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, UsageError
 from bootstrap.model.ids import PoolName

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.rebuild_state import read_rebuild, write_rebuild
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
-from bootstrap.commands.rebuilding import read_rebuild, write_rebuild
 from bootstrap.commands.restore import RestoreWish, prepare_restore
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
-from bootstrap.planning.rebuild import Stage
+from bootstrap.planning.verbs.rebuild import Stage
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.facts import EVERYTHING, VERSION

@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import ClusterSpec, VmidRange

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
 from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec

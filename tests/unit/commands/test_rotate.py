@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rotate import prepare_rotate, run_rotate, secrets_encryption
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
 from bootstrap.model.machine import Role
-from bootstrap.planning.tokens import (
+from bootstrap.records.token_history import (
     AGENT_TOKEN,
     NEXT_TOKEN,
     OLD_TOKENS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError

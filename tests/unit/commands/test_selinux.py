@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.events import Event, Warned
 from tests.fakes.specs import cluster

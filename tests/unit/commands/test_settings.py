@@ -9,8 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import yaml
 
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
@@ -18,9 +18,9 @@ from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, K3sSpec, S3Spec, VipSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import Taint
-from bootstrap.planning.keeping_steps import ApplySettings
+from bootstrap.planning.day2_steps import ApplySettings
 from bootstrap.planning.plan import steps_of
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from bootstrap.ports import GuestScript
 from tests.fakes.specs import cluster
 from tests.fakes.world import World

@@ -8,18 +8,18 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from bootstrap.commands.rebuilding import write_rebuild
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.rebuild_state import write_rebuild
 from bootstrap.commands.status import ClusterStatus, Datastore, cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode
-from bootstrap.model.record import parse_record
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.lock import LockRecord
-from bootstrap.planning.rebuild import Rebuild, Stage
+from bootstrap.planning.verbs.rebuild import Rebuild, Stage
+from bootstrap.records.lock import LockRecord
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
 from tests.fakes.world import FakeVm, World

@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from bootstrap.cli.template import pruned_text
-from bootstrap.cli.work import Ended
-from bootstrap.commands.run import RunOptions
+from bootstrap.cli.running.command_session import Ended
+from bootstrap.cli.verbs.template import pruned_text
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_build, run_prune
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
@@ -19,8 +19,8 @@ from bootstrap.model.cluster import StaticAddresses
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.recipes import BuildState
-from bootstrap.planning.template_build import BuildWish, builds_of
+from bootstrap.planning.templates.build import BuildWish, builds_of
+from bootstrap.records.template import BuildState
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World, pve_node
 from tests.fakes.world.facts import EVERYTHING

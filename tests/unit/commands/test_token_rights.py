@@ -10,20 +10,20 @@ import pytest
 from bootstrap.commands.backup import BackupWish, prepare_backup
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down
-from bootstrap.commands.reach import login_to
-from bootstrap.commands.rights import new_vmids, rights_needed
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.privileges import new_vmids, rights_needed
+from bootstrap.commands.remote_access import login_to
 from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
-from bootstrap.model.record import parse_record
-from bootstrap.planning.checks import Verdict
-from bootstrap.planning.lock import LockRecord, check_lock_place
+from bootstrap.planning.checks.doctor import Verdict
 from bootstrap.ports import MissingPrivileges, Ports
+from bootstrap.records.lock import LockRecord, check_lock_place
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import DEMO, cluster, control_plane

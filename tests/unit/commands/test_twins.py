@@ -10,18 +10,18 @@ import pytest
 
 from bootstrap.commands.backup import BackupWish, prepare_backup
 from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
 from bootstrap.commands.replace import prepare_replace
 from bootstrap.commands.restore import RestoreWish, prepare_restore
 from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.replacing import Replacing
+from bootstrap.planning.verbs.replace import Replacing
 from tests.fakes.keys import sealed
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
 from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.locked.unfinished import UNFINISHED
 from bootstrap.commands.replace import prepare_replace, run_replace
 from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.run import RunOptions
 from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.unfinished import UNFINISHED
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
 from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.lock import LockRecord
-from bootstrap.planning.replacing import Replacing
-from bootstrap.planning.unfinished import Intention, parse_intention, render_intention
+from bootstrap.planning.provision.unfinished import Intention, parse_intention, render_intention
+from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.records.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.markers import marker_vm

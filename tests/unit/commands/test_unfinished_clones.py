@@ -9,14 +9,14 @@ import pytest
 
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.ids import Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.model.record import parse_record
+from bootstrap.planning.members.existing_machines import plan_on
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.present import plan_on
+from bootstrap.records.machine import parse_record
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen

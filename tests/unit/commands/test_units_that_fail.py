@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError
 from bootstrap.events import Event, Waiting

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.observe import observe_proxmox
+from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up
 from bootstrap.errors import DeadlineError, HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts
-from bootstrap.planning.checks import Verdict, check_capacity, check_kvm, check_quorum
-from bootstrap.planning.sizing import Capacity, why_not
+from bootstrap.planning.capacity.sizing import Capacity, why_not
+from bootstrap.planning.checks.doctor import Verdict, check_capacity, check_kvm, check_quorum
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_up_and_down import down, up

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event
@@ -17,9 +17,9 @@ from bootstrap.model.cluster import BuildPolicy, ClusterSpec, K3sSpec, TemplateR
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.recipes import RECIPE_VERSION
-from bootstrap.planning.template_build import builds_of
+from bootstrap.planning.templates.build import builds_of
 from bootstrap.ports import MissingPrivileges
+from bootstrap.records.template import RECIPE_VERSION
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE, World, pve_node
 from tests.fakes.world.facts import EVERYTHING, VERSION

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, VipSpec

@@ -8,11 +8,11 @@ from ipaddress import IPv4Address
 import pytest
 import yaml
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import VipSpec
-from bootstrap.planning.keeping_steps import ApplySettings, ConfigureVip
+from bootstrap.planning.day2_steps import ApplySettings, ConfigureVip
 from bootstrap.planning.plan import steps_of
 from bootstrap.planning.steps import WriteKubeconfig
 from tests.fakes.specs import cluster

@@ -8,18 +8,18 @@ from ipaddress import IPv4Address
 
 from bootstrap.events import Event
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.findings import ClusterAccess, Findings
-from bootstrap.execution.pacing import AgentPacing
-from bootstrap.execution.perform import perform
+from bootstrap.execution.dispatch import perform
+from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
+from bootstrap.execution.run_facts import ClusterAccess, Findings
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode
-from bootstrap.model.record import parse_record
 from bootstrap.model.workloads import Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi
+from bootstrap.records.machine import parse_record
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster

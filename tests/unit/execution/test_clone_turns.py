@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import InterruptedRunError, TransientError
-from bootstrap.execution.clone_turns import (
+from bootstrap.execution.clone_limiter import (
     AIM,
     FIRST_AT_ONCE,
     FULL_AT_ONCE,

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from bootstrap.errors import DeadlineError, DrainError, InterruptedRunError
 from bootstrap.events import Warned
 from bootstrap.execution.context import Done
-from bootstrap.execution.drain import DEAD_AFTER_S, is_evictable
-from bootstrap.execution.kube_patience import ANSWER_S
+from bootstrap.execution.k3s.drain import DEAD_AFTER_S, is_evictable
+from bootstrap.execution.k3s.kube_retries import ANSWER_S
 from bootstrap.model.workloads import Pod
-from bootstrap.planning.keeping_steps import Drain, MarkLeaving, Reclaim, Uncordon
+from bootstrap.planning.day2_steps import Drain, MarkLeaving, Reclaim, Uncordon
 from tests.fakes.world.workloads import FakeBudget, FakePod
 from tests.unit.execution.leaving_stage import CP1, W1, W2, Stage, pod
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from bootstrap.errors import UnreadableGuestError
-from bootstrap.execution.scripts import parse_facts
+from bootstrap.execution.guests.scripts import parse_facts
 
 ADDRESS = IPv4Address("192.0.2.7")
 

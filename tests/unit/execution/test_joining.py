@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from bootstrap.execution.joining import Own
-from bootstrap.execution.scripts import parse_facts
+from bootstrap.execution.guests.scripts import parse_facts
+from bootstrap.execution.k3s.agent_start import Own
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 

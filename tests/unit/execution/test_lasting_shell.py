@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.errors import GuestError, ScriptError, SshUnreachableError
-from bootstrap.execution.lasting_shell import ATTEMPTS, READS, REPEATED, LastingShell
+from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, READS, REPEATED, LastingShell
 from bootstrap.ports import CommandOutcome, GuestScript
 
 GUEST_SCRIPTS = Path(__file__).parents[3] / "bootstrap" / "data" / "guest"

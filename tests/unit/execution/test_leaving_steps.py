@@ -11,15 +11,15 @@ import pytest
 from bootstrap.errors import HypervisorError, KubernetesError, NotOursError
 from bootstrap.events import Warned
 from bootstrap.execution.context import Done
-from bootstrap.execution.findings import GuestFacts
-from bootstrap.execution.kube_patience import KubeWrites
-from bootstrap.execution.leaving_steps import REACH_S
+from bootstrap.execution.handlers.decommission import REACH_S
+from bootstrap.execution.k3s.kube_retries import KubeWrites
+from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG
-from bootstrap.model.record import parse_record
-from bootstrap.planning.keeping_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
+from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import JoinAgent
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed, unsealed
 from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.execution.pacing import AGAIN_AFTER_S, SCOUTS, AgentPacing
+from bootstrap.execution.guests.guest_agent_pacing import AGAIN_AFTER_S, SCOUTS, AgentPacing
 from bootstrap.model.ids import MachineName, PveNodeName
 
 PVE1 = PveNodeName("pve1")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.observe import observe_cluster
-from bootstrap.commands.run import RunOptions, run_plan
+from bootstrap.commands.locked.carry_out import RunOptions, run_plan
+from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import choose_version, prepare_up, run_up
 from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
 from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
@@ -15,11 +15,11 @@ from bootstrap.events import Event, StepFinished
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.access import needed_server
-from bootstrap.planning.keeping_steps import MigrateToEtcd
-from bootstrap.planning.making import access_lane
+from bootstrap.planning.day2_steps import MigrateToEtcd
+from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.plan import LaneStep, Plan
-from bootstrap.planning.upgrade import Upgrading
+from bootstrap.planning.provision.joining import access_lane
+from bootstrap.planning.verbs.upgrade import Upgrading
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 

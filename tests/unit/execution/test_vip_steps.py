@@ -12,12 +12,12 @@ import pytest
 from bootstrap.errors import DeadlineError, GuestError, HomelabError
 from bootstrap.events import ignore
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.findings import Findings, GuestFacts
-from bootstrap.execution.pacing import AgentPacing
-from bootstrap.execution.vip_steps import configure_vip, look, spread_vip
+from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
+from bootstrap.execution.handlers.vip import configure_vip, look, spread_vip
+from bootstrap.execution.run_facts import Findings, GuestFacts
 from bootstrap.model.cluster import VipSpec, VmidRange
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
-from bootstrap.planning.keeping_steps import ConfigureVip, SpreadVip
+from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.ports import CertificateFacts, GuestScript
 from tests.fakes.specs import DEMO, cluster

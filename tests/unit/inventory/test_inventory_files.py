@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.kubeconfig import FileKubeconfigStore
-from bootstrap.adapters.ssh_keys import read_key
-from bootstrap.adapters.state import DirectoryStateStore
+from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
+from bootstrap.adapters.local.state import DirectoryStateStore
+from bootstrap.adapters.ssh.keys import read_key
 from bootstrap.errors import HomelabError, InventoryError, PreflightError
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.regular import MAX_BYTES, read_regular, read_regular_text

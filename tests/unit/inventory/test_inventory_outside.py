@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.inventory import Overrides, flag_of
-from bootstrap.inventory.outside import _PATHS
+from bootstrap.inventory.env_and_flags import _PATHS
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from tests.unit.inventory.kit import ENVIRON, Load, Told

@@ -17,12 +17,12 @@ from jsonschema import Draft202012Validator
 from bootstrap.errors import InventoryError
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.document import Node, compose
+from bootstrap.inventory.keys.all import ROOT
+from bootstrap.inventory.keys.pools import POOL
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.reference import BEGIN, renewed
 from bootstrap.inventory.schema import render_schema, schema
-from bootstrap.inventory.shapes import Field, Section, section_of
-from bootstrap.inventory.table import ROOT
-from bootstrap.inventory.table_pools import POOL
+from bootstrap.inventory.values.containers import Field, Section, section_of
 from tests.unit.inventory.kit import SECRET, Load, Told
 
 REPOSITORY = Path(__file__).parents[3]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.inventory.document import Scalar
-from bootstrap.inventory.forms import CLUSTER_NAME, POOL_NAME
-from bootstrap.inventory.kinds import Size
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.values.scalars import Size
+from bootstrap.inventory.values.string_formats import CLUSTER_NAME, POOL_NAME
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import Taint

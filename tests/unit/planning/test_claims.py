@@ -10,7 +10,7 @@ import pytest
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode, Observed
-from bootstrap.planning.claims import claim_lines
+from bootstrap.planning.members.address_claims import claim_lines
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_doctor import built

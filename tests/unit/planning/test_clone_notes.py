@@ -10,9 +10,9 @@ import pytest
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.observed import Observed
-from bootstrap.planning.cpu import LEVELS
-from bootstrap.planning.machines import standings
-from bootstrap.planning.making import Making
+from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.provision.joining import Making
+from bootstrap.proxmox.cpu import LEVELS
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE

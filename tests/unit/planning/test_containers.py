@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import CapacityError, PreflightError
+from bootstrap.k3s.config import render_config
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import MachineKind, NodePool, PoolNetwork
 from bootstrap.model.observed import Observed, OsTemplate, PveNodeFacts, StorageFacts
-from bootstrap.planning.container_settings import container_settings
-from bootstrap.planning.drift import notes_on_drift
-from bootstrap.planning.k3s_config import render_config
-from bootstrap.planning.machines import MACHINE_LABEL, standings, wanted_machines
+from bootstrap.planning.checks.drift import notes_on_drift
+from bootstrap.planning.members.desired_machines import MACHINE_LABEL, standings, wanted_machines
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.sources import container_bases
 from bootstrap.planning.steps import CloneVm, CreateContainer
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.templates.machine_images import container_bases
+from bootstrap.planning.verbs.up import plan_up
+from bootstrap.proxmox.container_settings import container_settings
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import PVE1, pve_node

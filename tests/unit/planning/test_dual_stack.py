@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
-from bootstrap.model.ids import ClusterName
-from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
-from bootstrap.model.observed import GuestInterface
-from bootstrap.planning.dual_stack import (
+from bootstrap.k3s.config import render_config
+from bootstrap.k3s.dual_stack import (
     choose_address6,
     cluster_networks,
     interface_id,
     local_prefix,
     own_address6,
 )
-from bootstrap.planning.k3s_config import render_config
-from bootstrap.planning.preflight import check_pod_ranges
-from bootstrap.planning.up import plan_up
+from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
+from bootstrap.model.observed import GuestInterface
+from bootstrap.planning.checks.preflight import check_pod_ranges
+from bootstrap.planning.verbs.up import plan_up
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
 from tests.unit.planning.test_texts import AGENT, MAC, SERVER, VM, settings

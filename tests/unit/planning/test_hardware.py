@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.rights import rights_needed
+from bootstrap.commands.observing.privileges import rights_needed
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.hardware import disk_settings, scsi_controller_wanted
-from bootstrap.planning.machines import standings
-from bootstrap.planning.making import Making
+from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.provision.joining import Making
+from bootstrap.proxmox.disks_and_devices import disk_settings, scsi_controller_wanted
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import STORAGE, TEMPLATE

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from bootstrap.errors import GuestError
-from bootstrap.planning.identity_files import FILES, check_identity
+from bootstrap.k3s.ca_archive import FILES, check_identity
 from tests.fakes.world.datastore import packed
 
 NAMES = sorted(FILES)

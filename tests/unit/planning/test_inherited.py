@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.down import prepare_down, run_down
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import StorageNetwork
@@ -15,10 +15,10 @@ from bootstrap.model.hardware import DataDisk, Hardware
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.model.record import parse_record
-from bootstrap.planning.checks import check_template
-from bootstrap.planning.hardware import disk_settings
-from bootstrap.planning.inherited import Verdict, own_tags, rule_for
+from bootstrap.planning.checks.doctor import check_template
+from bootstrap.proxmox.disks_and_devices import disk_settings
+from bootstrap.proxmox.inherited import Verdict, own_tags, rule_for
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.adapters.images import catalogue
-from bootstrap.cli.init_text import survey_text
+from bootstrap.cli.text.init import survey_text
 from bootstrap.commands.init import Survey
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import IMAGES, TemplateRef
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
-from bootstrap.planning.offers import common_bridges, common_storages, free_vmids, template_choices
-from bootstrap.planning.proposal import COMFORT, MEMORY_MIB, Wishes, propose
-from bootstrap.planning.sizing import Capacity
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.capacity.sizing import Capacity
+from bootstrap.planning.templates.discovery import common_bridges, common_storages, free_vmids, template_choices
+from bootstrap.planning.verbs.init import COMFORT, MEMORY_MIB, Wishes, propose
+from bootstrap.planning.verbs.up import plan_up
 from tests.fakes.seen import vm
 from tests.fakes.specs import DEMO, control_plane
 from tests.fakes.world import TEMPLATE, pve_node

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.planning.journal import diagnose, last_words, parse_runs
-from bootstrap.planning.journal_lines import Severity, parse_line
+from bootstrap.k3s.diagnosis.lines import Severity, parse_line
+from bootstrap.k3s.diagnosis.unit import diagnose, last_words, parse_runs
 from tests.fakes.k3s_failures import ENDS, GOING_ON, GOOD_START, QUIET, SYSTEMD, T
 
 

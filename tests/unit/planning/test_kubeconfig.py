@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bootstrap.errors import KubernetesError
-from bootstrap.planning.kubeconfig import build_kubeconfig, check_own, with_server
+from bootstrap.k3s.kubeconfig.build import build_kubeconfig, check_own, with_server
 from tests.fakes.certificates import issue, k3s_yaml, of_a_cluster, text
 
 URL = "https://192.0.2.50:6443"
@@ -186,7 +186,7 @@ def test_one_that_an_earlier_release_kept_in_the_state_is_checked_too(attack: Ca
 
 
 def test_the_key_is_private_in_the_values_that_carry_it() -> None:
-    from bootstrap.planning.pem import read_pems
+    from bootstrap.k3s.kubeconfig.pem import read_pems
 
     pems = read_pems(authority=text(MADE.server_ca.pem), certificate=text(MADE.chain), key=text(MADE.admin.key_pem))
     assert base64.b64decode(text(MADE.admin.key_pem)).decode() == pems.key

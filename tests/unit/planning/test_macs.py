@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.model.cluster import ClusterSpec, KeptMachine, MacPolicy, NetworkSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
-from bootstrap.planning.macs import stable_mac
+from bootstrap.proxmox.macs import stable_mac
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
-from bootstrap.planning.members import members, names, ordinal_of, staying, worst_first
+from bootstrap.planning.members.pool_members import members, names, ordinal_of, staying, worst_first
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, workers
 

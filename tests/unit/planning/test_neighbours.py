@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord
-from bootstrap.planning.down import plan_down
-from bootstrap.planning.machines import settled, standings
+from bootstrap.planning.checks.status_problems import problems_of
+from bootstrap.planning.members.desired_machines import settled, standings
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.problems import problems_of
-from bootstrap.planning.proof import NO_KEY
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.verbs.down import plan_down
+from bootstrap.planning.verbs.up import plan_up
+from bootstrap.records.proof import NO_KEY
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 

@@ -10,11 +10,11 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.access import healthy_server
+from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.restore import plan_restore
-from bootstrap.planning.rotate import plan_rotate
-from bootstrap.planning.upgrade import standpoint
+from bootstrap.planning.verbs.restore import plan_restore
+from bootstrap.planning.verbs.rotate import plan_rotate
+from bootstrap.planning.verbs.upgrade import standpoint
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 

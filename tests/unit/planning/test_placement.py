@@ -15,12 +15,12 @@ from bootstrap.model.cluster import CloneMode, ClusterSpec, SizingSpec, Template
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts
-from bootstrap.planning.cpu import LEVELS, common_cpu_type
-from bootstrap.planning.machines import standings
-from bootstrap.planning.making import Making
-from bootstrap.planning.placement import Placement, Sources, place
-from bootstrap.planning.sizing import LINKED_CLONE_GIB
-from bootstrap.planning.templates import usable_templates
+from bootstrap.planning.capacity.placement import Placement, Sources, place
+from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
+from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.proxmox.cpu import LEVELS, common_cpu_type
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import TEMPLATE, pve_node
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.rights import rights_needed
+from bootstrap.commands.observing.privileges import rights_needed
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import PoolNetwork
 from bootstrap.model.observed import Vnet
-from bootstrap.planning.checks import Verdict, check_bridges
-from bootstrap.planning.machines import standings
-from bootstrap.planning.making import Making
-from bootstrap.planning.offers import common_bridges
+from bootstrap.planning.checks.doctor import Verdict, check_bridges
+from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.templates.discovery import common_bridges
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster, workers
 from tests.unit.planning.test_texts import MAC, SERVER, VM, settings

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.planning.rebalance import Respread, plan_respread
+from bootstrap.planning.verbs.rebalance import Respread, plan_respread
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
 

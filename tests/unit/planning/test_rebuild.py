@@ -15,10 +15,11 @@ from bootstrap.model.cluster import ClusterSpec, KeptMachine, NetworkSpec, Stati
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.planning.access import needed_server
-from bootstrap.planning.keeping_steps import NoteRebuild, RestoreSnapshot, SaveIdentity, TakeSnapshot
-from bootstrap.planning.machines import settled, wanted_machines
-from bootstrap.planning.rebuild import (
+from bootstrap.planning.day2_steps import NoteRebuild, RestoreSnapshot, SaveIdentity, TakeSnapshot
+from bootstrap.planning.healthy_server import needed_server
+from bootstrap.planning.members.desired_machines import settled, wanted_machines
+from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
+from bootstrap.planning.verbs.rebuild import (
     PoolSize,
     Rebuild,
     Stage,
@@ -30,8 +31,7 @@ from bootstrap.planning.rebuild import (
     render_rebuild,
     without_machines,
 )
-from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.verbs.up import plan_up
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world.facts import VERSION

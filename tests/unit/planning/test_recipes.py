@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import Vmid
-from bootstrap.planning.recipes import (
+from bootstrap.records.template import (
     BuildState,
     CloudImage,
     Recipe,

@@ -18,7 +18,7 @@ from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec, VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.planning.keeping_steps import (
+from bootstrap.planning.day2_steps import (
     DeleteKubeNode,
     Drain,
     MarkLeaving,
@@ -27,12 +27,12 @@ from bootstrap.planning.keeping_steps import (
     RetireServer,
     SpreadVip,
 )
-from bootstrap.planning.leaving import DrainRules
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.replacing import Replacing, plan_replace
-from bootstrap.planning.scale import plan_scale, with_counts
+from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer, Step, StopVm
-from bootstrap.planning.up import plan_up
+from bootstrap.planning.verbs.replace import Replacing, plan_replace
+from bootstrap.planning.verbs.scale import plan_scale, with_counts
+from bootstrap.planning.verbs.up import plan_up
 from tests.fakes.clock import SteppingClock
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers

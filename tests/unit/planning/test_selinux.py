@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.checks import Verdict
-from bootstrap.planning.checks_live import GuestSeen, check_machines
-from bootstrap.planning.selinux import selinux_problem
+from bootstrap.planning.checks.doctor import Verdict
+from bootstrap.planning.checks.runtime import GuestSeen, check_machines
 
 
 def told(state: str, lacks: str) -> str:

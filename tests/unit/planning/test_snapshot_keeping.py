@@ -9,8 +9,8 @@ import pytest
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.keeping_steps import Upload
-from bootstrap.planning.snapshot_keeping import (
+from bootstrap.planning.day2_steps import Upload
+from bootstrap.planning.settings.snapshot_retention import (
     before_upgrade,
     is_left_behind,
     is_own,

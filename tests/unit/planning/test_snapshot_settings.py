@@ -7,10 +7,10 @@ from ipaddress import IPv4Address
 
 import yaml
 
+from bootstrap.k3s.config import render_bucket, render_config
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
-from bootstrap.planning.k3s_config import render_bucket, render_config
 from tests.fakes.specs import cluster
 
 ADDRESS = IPv4Address("192.0.2.50")

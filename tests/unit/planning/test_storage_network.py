@@ -7,14 +7,14 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from bootstrap.commands.rights import rights_needed
+from bootstrap.commands.observing.privileges import rights_needed
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import VmRecord
-from bootstrap.planning.machines import wanted_machines
-from bootstrap.planning.macs import stable_mac
-from bootstrap.planning.preflight import check_bridges
+from bootstrap.planning.checks.preflight import check_bridges
+from bootstrap.planning.members.desired_machines import wanted_machines
+from bootstrap.proxmox.macs import stable_mac
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, TEMPLATE

@@ -8,14 +8,14 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import yaml
 
+from bootstrap.k3s.config import render_config, render_environment
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, NetworkSpec, StaticAddresses
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role, Taint
 from bootstrap.model.observed import GuestInterface, VmRecord
-from bootstrap.model.record import parse_record
-from bootstrap.planning.addresses import choose_address
-from bootstrap.planning.k3s_config import render_config, render_environment
-from bootstrap.planning.vm_settings import vm_settings
+from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.proxmox.vm_settings import vm_settings
+from bootstrap.records.machine import parse_record
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 

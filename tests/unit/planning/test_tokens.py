@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import GuestError
-from bootstrap.planning.k3s_config import render_environment
-from bootstrap.planning.tokens import check_token
+from bootstrap.k3s.config import render_environment
+from bootstrap.records.token_history import check_token
 
 LONG = f"K10{'0a' * 32}::server:s3cret"
 

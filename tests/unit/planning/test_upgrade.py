@@ -10,15 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bootstrap.errors import PreflightError
-from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, RecordState, Role, Taint
-from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, PveVersion, VmRecord
-from bootstrap.planning.climbing import SNAPSHOT_TAKEN
-from bootstrap.planning.keeping_steps import AwaitVersion, Drain, TakeSnapshot, Uncordon, UpgradeK3s
-from bootstrap.planning.plan import Gate, Plan
-from bootstrap.planning.steps import AwaitGuest, FetchK3s, InitServer
-from bootstrap.planning.upgrade import Upgrading, plan_upgrade, standpoint
-from bootstrap.planning.versions import (
+from bootstrap.k3s.versions import (
     STOPS,
     K3sVersion,
     Minor,
@@ -28,6 +20,14 @@ from bootstrap.planning.versions import (
     minors_between,
     parse_version,
 )
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, RecordState, Role, Taint
+from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, PveVersion, VmRecord
+from bootstrap.planning.day2_steps import AwaitVersion, Drain, TakeSnapshot, Uncordon, UpgradeK3s
+from bootstrap.planning.plan import Gate, Plan
+from bootstrap.planning.provision.upgrade_rollout import SNAPSHOT_TAKEN
+from bootstrap.planning.steps import AwaitGuest, FetchK3s, InitServer
+from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
 from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, pve_node
 

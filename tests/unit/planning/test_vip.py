@@ -7,9 +7,9 @@ from ipaddress import IPv4Address
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bootstrap.k3s.keepalived import CHECK, choose_peers, priority, render_keepalived, router_id
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.vip import CHECK, choose_peers, priority, render_keepalived, router_id
 
 VIP = VipSpec(address=IPv4Address("192.0.2.10"))
 OWN, SECOND, THIRD = (IPv4Address(f"192.0.2.{last}") for last in (11, 12, 13))

@@ -7,14 +7,14 @@ from ipaddress import IPv4Address
 
 import yaml
 
-from bootstrap.commands.run import RunOptions
+from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.k3s.config import render_config
+from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
-from bootstrap.planning.k3s_config import render_config
-from bootstrap.planning.machines import needs_work, standings
+from bootstrap.planning.members.desired_machines import needs_work, standings
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.zones import REGION, ZONE
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world import TEMPLATE, World, pve_node

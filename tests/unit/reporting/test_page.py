@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.cli.documents import event_document
+from bootstrap.cli.text.documents import event_document
 from bootstrap.reporting.chart import ticks
 from bootstrap.reporting.page import render_page
 from bootstrap.reporting.run import RecordedRun, parse_run, read_run

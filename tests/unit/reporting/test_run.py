@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from bootstrap.cli.documents import event_document
+from bootstrap.cli.text.documents import event_document
 from bootstrap.errors import HomelabError
 from bootstrap.reporting.run import Outcome, RecordedRun, parse_run, read_run
 from tests.cli.scripted import events

@@ -1,0 +1,359 @@
+"""Our entries put into kubeconfigs and taken out of them; pure.
+
+Several documents are read as kubectl reads `$KUBECONFIG`: the first that has an entry of a name, or a current context,
+is the one that counts (client-go, tools/clientcmd/loader.go). An entry is written into the document that has it, a new
+one and the current context into the first (config.go, ModifyConfig).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
+
+from yaml import MappingNode, Node, SequenceNode
+
+from bootstrap.adapters.kubeconfig.yaml_nodes import (
+    copied,
+    drop,
+    get,
+    is_null,
+    not_a_kubeconfig,
+    put,
+    read_root,
+    sequence,
+    serialized,
+    text_node,
+    word,
+)
+from bootstrap.errors import HomelabError
+from bootstrap.k3s.kubeconfig.entries import authority_mark, issuer_mark, server_mark
+
+SECTIONS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_CONTRADICTING: dict[str, tuple[str, ...]] = {
+    "clusters": ("certificate-authority", "insecure-skip-tls-verify"),
+    "users": ("client-certificate", "client-key"),
+    "contexts": (),
+}
+"""What kubectl refuses, or passes over, beside the CA, certificate and key that we put there."""
+
+
+@dataclass
+class Document:
+    """A kubeconfig's text, to be changed. Raises HomelabError where it is none.
+
+    Args:
+        text: YAML or JSON; may be empty.
+        source: What it is, for texts.
+    """
+
+    text: str
+    source: str
+    root: MappingNode | None = field(init=False)
+    _before: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = read_root(self.text, self.source)
+        self._before = serialized(self.root) if self.root is not None else ""
+        for section in SECTIONS:
+            self.entries(section)
+
+    def entries(self, section: str) -> list[MappingNode]:
+        """The entries of a section."""
+        there = get(self.root, section, Node)
+        if there is None or is_null(
+            there
+        ):  # kubectl writes `clusters: null` (or leaves the key out) where there is none
+            return []
+        found = [entry for entry in there.value if isinstance(entry, MappingNode)]
+        if not isinstance(there, SequenceNode) or len(found) < len(there.value):
+            raise not_a_kubeconfig(self.source, f"its {section} are not a list of entries")
+        return found
+
+    def put_entries(self, section: str, entries: Sequence[MappingNode]) -> None:
+        """Have these entries in a section."""
+        if self.root is None:
+            self.root = _new_root()
+        put(self.root, section, sequence(entries, like=get(self.root, section, SequenceNode)))
+
+    @property
+    def current(self) -> str:
+        """The current context; empty for none."""
+        return word(self.root, "current-context")
+
+    def set_current(self, name: str) -> None:
+        """Make a context the current one."""
+        if self.root is None:
+            self.root = _new_root()
+        put(self.root, "current-context", text_node(name))
+
+    @property
+    def rendered(self) -> str:
+        """The text as it is now; the very text that it was where nothing has changed."""
+        after = serialized(self.root) if self.root is not None else ""
+        return self.text if after == self._before else after
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no clusters, users and contexts."""
+        return not any(self.entries(section) for section in SECTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """What is ours: `name` is what our entries are called where nobody else's are, `marks` what they are known by."""
+
+    name: str
+    marks: frozenset[str]
+
+    def names(self) -> Iterator[str]:
+        """What they may be called, without end; the name that is preferred first."""
+        return chain((self.name, f"homelab-{self.name}"), (f"homelab-{self.name}-{number}" for number in count(2)))
+
+    def is_named(self, name: str) -> bool:
+        """Whether a name is one of those."""
+        plain = re.escape(self.name)
+        return re.fullmatch(rf"{plain}|homelab-{plain}(?:-[0-9]+)?", name) is not None
+
+    def has_cluster(self, entry: MappingNode) -> bool:
+        """Whether a cluster is ours: it has two of our CA, one of our addresses, our name; not another one's CA.
+
+        The CA alone does not do: a server of ours that somebody has broken into may tell us any cluster's.
+        """
+        cluster = get(entry, "cluster", MappingNode)
+        authority, server = word(cluster, "certificate-authority-data"), word(cluster, "server")
+        if authority and authority_mark(authority) not in self.marks:
+            return False
+        is_there = bool(server) and server_mark(server) in self.marks
+        return bool(authority) + is_there + self.is_named(name_of(entry)) >= 2
+
+    def has_user(self, entry: MappingNode) -> bool:
+        """Whether a user is our administrator."""
+        certificate = word(get(entry, "user", MappingNode), "client-certificate-data")
+        return bool(certificate) and issuer_mark(certificate) in self.marks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What our context is called now, and what to tell the user, where our entries are new."""
+
+    context: str
+    notes: tuple[str, ...] = ()
+
+
+def name_of(entry: MappingNode) -> str:
+    """An entry's name; empty where it has none."""
+    return word(entry, "name")
+
+
+def has_ours(documents: Sequence[Document], own: Own) -> bool:
+    """Whether our cluster is in one of them."""
+    return any(own.has_cluster(entry) for document in documents for entry in document.entries("clusters"))
+
+
+def has_key(document: Document, own: Own) -> bool:
+    """Whether our administrator's key is in a document."""
+    return any(own.has_user(entry) for entry in document.entries("users"))
+
+
+def merge_entries(
+    documents: Sequence[Document], kubeconfig: str, own: Own, *, switch: bool, kubectl: str = "kubectl"
+) -> Outcome:
+    """Put our cluster, user and context in, or renew them; what a user has added to them stays.
+
+    Our context becomes the current one where our entries are new and none that works is the current one, or with
+    `switch`.
+
+    Args:
+        documents: One at least.
+        kubeconfig: Ours, with one cluster, user and context, whatever they are called there.
+        own: What is ours.
+        switch: Make our context the current one in any case.
+        kubectl: The command that works on these documents.
+
+    Raises:
+        HomelabError: `kubeconfig` is none.
+    """
+    added = Document(kubeconfig, "the cluster's own kubeconfig")
+    first = not has_ours(documents, own)
+    name = _choose_name(documents, own)
+    context = _context_of(documents, name)
+    for section, inner in SECTIONS.items():
+        if section != "contexts" or context == name:
+            _put_entry(documents, own, section, name, _wanted(added, section, inner, name))
+    notes = []
+    if first and name != own.name:
+        where = next(document.source for document in documents if _has_name(document, own.name))
+        notes.append(f"{own.name} is another cluster's entry in {where}: ours is called {name}")
+    current = next((document.current for document in documents if document.current), "")
+    if switch or (first and not _is_in_use(documents, own, current)):
+        documents[0].set_current(context)
+    elif first and current != context:
+        notes.append(f"current-context is still {current}; `{kubectl} config use-context {context}` switches")
+    return Outcome(context=context, notes=tuple(notes))
+
+
+def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
+    """Take out what is ours, under any name, and what points to it; the names of the contexts that are gone."""
+    pointing = [_pointing(document, documents, own) for document in documents]
+    gone = {name_of(context) for contexts in pointing for context in contexts}
+    # Credentials that the user has put into our user in the place of ours.
+    altered = {_refers(context, "user") for contexts in pointing for context in contexts} & _our_names(documents, own)
+    there = {name_of(context) for document in documents for context in document.entries("contexts")}
+    for document, contexts in zip(documents, pointing, strict=True):
+        clusters, users = document.entries("clusters"), document.entries("users")
+        kept_users = [user for user in users if not own.has_user(user) and name_of(user) not in altered]
+        _keep(document, "clusters", [cluster for cluster in clusters if not own.has_cluster(cluster)])
+        _keep(document, "users", kept_users)
+        _keep(document, "contexts", [each for each in document.entries("contexts") if each not in contexts])
+        if document.current in gone or (own.is_named(document.current) and document.current not in there):
+            document.set_current("")
+    return tuple(sorted(gone))
+
+
+def foreign_notes(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
+    """Entries called as ours that are not, each with its document."""
+    return tuple(
+        f"the entry {own.name} in {document.source} stays: it has another CA or server than this cluster"
+        for document in documents
+        if any(name_of(entry) == own.name and not own.has_cluster(entry) for entry in document.entries("clusters"))
+    )
+
+
+def _keep(document: Document, section: str, entries: Sequence[MappingNode]) -> None:
+    if len(entries) < len(document.entries(section)):
+        document.put_entries(section, entries)
+
+
+def _pointing(document: Document, documents: Sequence[Document], own: Own) -> list[MappingNode]:
+    """The contexts that lead to our cluster; those of our name, too, that lead nowhere."""
+    own_document = {name_of(entry) for entry in document.entries("clusters")}
+    ours_here, ours = _our_names([document], own), _our_names(documents, own)
+    known = {name_of(entry) for each in documents for entry in each.entries("clusters")}
+
+    def leads_to_us(context: MappingNode) -> bool:
+        cluster = _refers(context, "cluster")
+        if cluster in own_document:
+            return cluster in ours_here
+        is_left_over = own.is_named(cluster) and cluster == name_of(context) and cluster not in known
+        return cluster in ours or is_left_over
+
+    return [context for context in document.entries("contexts") if leads_to_us(context)]
+
+
+def _our_names(documents: Sequence[Document], own: Own) -> set[str]:
+    """What our cluster is called in the documents."""
+    return {
+        name_of(entry)
+        for document in documents
+        for entry in document.entries("clusters")
+        if name_of(entry) and own.has_cluster(entry)
+    }
+
+
+def _refers(context: MappingNode, key: str) -> str:
+    return word(get(context, "context", MappingNode), key)
+
+
+def _visible(documents: Sequence[Document], section: str, name: str) -> tuple[Document, MappingNode] | None:
+    """The entry of a name that kubectl takes, and where it is."""
+    for document in documents:
+        for entry in document.entries(section):
+            if name_of(entry) == name:
+                return document, entry
+    return None
+
+
+def _choose_name(documents: Sequence[Document], own: Own) -> str:
+    """What ours are called: as they are, else the first name under which nothing of anybody else's is seen."""
+    named = sorted(filter(own.is_named, _our_names(documents, own)), key=lambda name: (len(name), name))
+    as_they_are = [name for name in named if _has_our_cluster(documents, own, name)]
+    return next(name for name in chain(as_they_are, own.names()) if not _is_taken(documents, own, name))
+
+
+def _has_name(document: Document, name: str) -> bool:
+    return any(name_of(entry) == name for section in SECTIONS for entry in document.entries(section))
+
+
+def _context_of(documents: Sequence[Document], name: str) -> str:
+    """What our context is called: as our other entries, unless the user has renamed it."""
+    contexts = [context for document in documents for context in document.entries("contexts")]
+    ours = [name_of(each) for each in contexts if (_refers(each, "cluster"), _refers(each, "user")) == (name, name)]
+    return name if _visible(documents, "contexts", name) is not None or not ours else ours[0]
+
+
+def _has_our_cluster(documents: Sequence[Document], own: Own, name: str) -> bool:
+    found = _visible(documents, "clusters", name)
+    return found is not None and own.has_cluster(found[1])
+
+
+def _is_taken(documents: Sequence[Document], own: Own, name: str) -> bool:
+    """Whether kubectl sees something of somebody else's under a name."""
+    cluster = _visible(documents, "clusters", name)
+    context = _visible(documents, "contexts", name)
+    user = _visible(documents, "users", name)
+    if cluster is not None and not own.has_cluster(cluster[1]):
+        return True
+    leads_to = _refers(context[1], "cluster") if context is not None else name
+    if leads_to != name and not _has_our_cluster(documents, own, leads_to):
+        return True
+    joins_ours = cluster is not None and context is not None and _refers(context[1], "user") == name
+    return user is not None and not joins_ours and not own.has_user(user[1])
+
+
+def _is_in_use(documents: Sequence[Document], own: Own, current: str) -> bool:
+    """Whether the current context leads to a cluster that is not ours."""
+    context = _visible(documents, "contexts", current) if current else None
+    if context is None:
+        return False
+    cluster = _refers(context[1], "cluster")
+    return _visible(documents, "clusters", cluster) is not None and not _has_our_cluster(documents, own, cluster)
+
+
+def _wanted(added: Document, section: str, inner: str, name: str) -> list[tuple[str, Node]]:
+    """What our entry of a section has to say."""
+    if section == "contexts":
+        return [("cluster", text_node(name)), ("user", text_node(name))]
+    entries = added.entries(section)
+    content = get(entries[0], inner, MappingNode) if len(entries) == 1 else None
+    if content is None:
+        raise HomelabError("the cluster's own kubeconfig is not as expected", details=f"it has not one of {section}")
+    return [(key.value, value) for key, value in content.value]
+
+
+def _put_entry(
+    documents: Sequence[Document], own: Own, section: str, name: str, wanted: Sequence[tuple[str, Node]]
+) -> None:
+    """Have an entry of ours where it is seen, with what it has to say and what the user has put there besides."""
+    document, old = _visible(documents, section, name) or (documents[0], None)
+    entry = copied(old)
+    content = copied(get(old, SECTIONS[section], MappingNode))
+    drop(content, _CONTRADICTING[section])
+    for key, value in wanted:
+        put(content, key, value)
+    put(entry, "name", text_node(name))
+    put(entry, SECTIONS[section], content)
+    others = document.entries(section)
+    if old is None:
+        document.put_entries(section, [*others, entry])
+        return
+    at = others.index(old)
+    twins = [other for other in others[at + 1 :] if name_of(other) == name and _is_twin(other, section, own)]
+    document.put_entries(section, [*others[:at], entry, *(other for other in others[at + 1 :] if other not in twins)])
+
+
+def _is_twin(entry: MappingNode, section: str, own: Own) -> bool:
+    """Whether a further entry of our name is ours as well; kubectl refuses two of a name."""
+    if section == "clusters":
+        return own.has_cluster(entry)
+    return own.has_user(entry) or section == "contexts"
+
+
+def _new_root() -> MappingNode:
+    root = copied(None)
+    for key, value in (("apiVersion", "v1"), ("kind", "Config")):
+        put(root, key, text_node(value))
+    for section in SECTIONS:
+        put(root, section, sequence([]))
+    return root

@@ -1,0 +1,1 @@
+"""This computer: files, state, processes, time."""

@@ -1,0 +1,152 @@
+"""The keys that records in Proxmox VE are sealed with; implements `bootstrap.ports.RecordKeys`."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from bootstrap.adapters.local.files import ensure_private_directory, locked, write_private
+from bootstrap.adapters.local.state import DirectoryStateStore
+from bootstrap.adapters.ssh.keys import make_key_pair, private_bytes, read_key
+from bootstrap.errors import HomelabError
+from bootstrap.inventory.regular import read_regular_text
+from bootstrap.model.ids import ClusterName
+from bootstrap.records.seal import RecordKey
+
+ITEM = "record-key"
+"""A cluster's state item where its SSH key's bytes cannot be read, and the home's file for templates: hex digits."""
+_BYTES = 32
+_SALT = b"homelab-k8s"
+
+
+class FileRecordKeys:
+    """Keys derived from SSH private keys, so that whoever may log in to a cluster's machines has them anyway.
+
+    Where an SSH key's bytes cannot be read (a passphrase, a security key), it is a random one in the state directory.
+
+    Args:
+        state: The state directory; clusters' own SSH keys are in there.
+        cluster: The inventory's cluster.
+        private_key: The SSH key that the inventory names, or None: the cluster has one of its own.
+    """
+
+    def __init__(self, state: DirectoryStateStore, *, cluster: ClusterName, private_key: Path | None) -> None:
+        self._state = state
+        self._cluster = cluster
+        self._private_key = private_key.expanduser() if private_key else None
+        self._guard = threading.RLock()
+        self._known: dict[str, RecordKey] = {}
+        """Kept: `down` removes the state of a cluster while it still holds the lock."""
+
+    def find(self, cluster: ClusterName) -> RecordKey | None:
+        """See `RecordKeys.find`."""
+        return self._once(f"records of {cluster}", lambda: self._find(cluster))
+
+    def need(self, cluster: ClusterName) -> RecordKey:
+        """See `RecordKeys.need`."""
+        found = self.find(cluster)
+        return found or self._made(f"records of {cluster}", lambda: self._make(cluster))
+
+    def locks(self, cluster: ClusterName) -> tuple[RecordKey, ...]:
+        """See `RecordKeys.locks`."""
+        own = self.find(cluster)
+        return (*((own,) if own else ()), *self.templates())
+
+    def templates(self) -> tuple[RecordKey, ...]:
+        """See `RecordKeys.templates`."""
+        named = self._once("templates", lambda: self._derived(self._private_key, "templates"))
+        home = self._once("templates of this home", self._home)
+        return tuple(key for key in (named, home) if key is not None)
+
+    def for_templates(self) -> RecordKey:
+        """See `RecordKeys.for_templates`."""
+        found = self.templates()
+        return found[0] if found else self._made("templates of this home", self._make_home)
+
+    def _once(self, purpose: str, find: Callable[[], RecordKey | None]) -> RecordKey | None:
+        with self._guard:
+            found = self._known.get(purpose) or find()
+            if found is not None:
+                self._known[purpose] = found
+            return found
+
+    def _made(self, purpose: str, make: Callable[[], RecordKey]) -> RecordKey:
+        with self._guard:
+            self._known[purpose] = make()
+            return self._known[purpose]
+
+    def _find(self, cluster: ClusterName) -> RecordKey | None:
+        own = self._own(cluster)
+        named = self._private_key if cluster == self._cluster or not own.exists() else None
+        derived = self._derived(named or own, f"records of {cluster}")
+        if derived is not None:
+            return derived
+        return _parse(self._state.read(cluster, ITEM))
+
+    def _make(self, cluster: ClusterName) -> RecordKey:
+        if self._private_key is None or cluster != self._cluster:
+            make_key_pair(self._own(cluster))
+        elif not self._private_key.exists():
+            read_key(self._private_key)  # Raises what a user can read.
+        found = self._find(cluster)
+        if found is not None:
+            return found
+        made = secrets.token_bytes(_BYTES)
+        self._state.write(cluster, ITEM, made.hex())
+        return RecordKey(made)
+
+    def _own(self, cluster: ClusterName) -> Path:
+        return self._state.directory(cluster) / "id_ed25519"
+
+    def _derived(self, path: Path | None, purpose: str) -> RecordKey | None:
+        """The key for a purpose that follows from an SSH key; None where its bytes cannot be read."""
+        secret = private_bytes(path) if path is not None else None
+        return None if secret is None else RecordKey(_hkdf(secret, purpose))
+
+    def _home(self) -> RecordKey | None:
+        try:
+            return _parse(read_regular_text(self._home_file))
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise HomelabError(f"cannot read the state file {self._home_file}", details=str(error)) from error
+
+    def _make_home(self) -> RecordKey:
+        path = self._home_file
+        try:
+            ensure_private_directory(path.parent)
+            with locked(path.parent):
+                found = self._home()  # another process may have been faster
+                if found is None:
+                    found = RecordKey(secrets.token_bytes(_BYTES))
+                    write_private(path, f"{found.secret.hex()}\n")
+        except OSError as error:
+            raise HomelabError(
+                f"cannot write the state file {path}",
+                details=str(error),
+                resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
+            ) from error
+        return found
+
+    @property
+    def _home_file(self) -> Path:
+        return self._state.root / ITEM
+
+
+def _parse(text: str | None) -> RecordKey | None:
+    """A random key out of its file; a damaged one counts as none."""
+    try:
+        secret = bytes.fromhex(text or "")
+    except ValueError:
+        return None
+    return RecordKey(secret) if len(secret) == _BYTES else None
+
+
+def _hkdf(secret: bytes, purpose: str) -> bytes:
+    """RFC 5869, with SHA-256."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=_BYTES, salt=_SALT, info=purpose.encode()).derive(secret)

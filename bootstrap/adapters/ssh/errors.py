@@ -1,0 +1,73 @@
+"""What goes wrong over SSH, in our own errors: what may pass, and what is final."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from bootstrap.adapters.ssh.command import MOST_BYTES, Ended
+from bootstrap.errors import (
+    GuestError,
+    GuestSetupError,
+    KeyRefusedError,
+    ScriptError,
+    SshUnreachableError,
+    head_and_tail,
+)
+from bootstrap.model.ids import MachineName
+
+_FULL = "No space left on device"
+_LOST = "is the machine up, and the network between? Its console is in Proxmox"
+MORE_DISK = "free room on the machine's disk; or give its pool a larger one in the inventory, and make the machine anew"
+
+
+@contextlib.contextmanager
+def converted(machine: MachineName, doing: str) -> Iterator[None]:
+    """Convert what paramiko, Fabric and the network raise.
+
+    Args:
+        machine: For the text.
+        doing: What was tried, as it reads after "cannot": `log in to debian@192.0.2.7`.
+    """
+    import paramiko
+
+    from bootstrap.adapters.ssh.trust import in_short, other_key
+
+    brief = f"{machine}: cannot {doing}"
+    try:
+        yield
+    except paramiko.BadHostKeyException as error:
+        raise other_key(machine, expected=in_short(error.expected_key), found=in_short(error.key)) from error
+    except paramiko.AuthenticationException as error:
+        # Not final: sshd answers before cloud-init has put our key in; how long is bearable is the caller's to say.
+        raise KeyRefusedError(
+            brief,
+            details=f"the machine refused our SSH key: {error}",
+            resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",
+        ) from error
+    except (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
+        # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.
+        said = str(error).rstrip(": ") or type(error).__name__
+        raise SshUnreachableError(brief, details=said, resolution=_LOST) from error
+
+
+def raise_for_status(machine: MachineName, script: str, status: int, *, stdout: str, stderr: str) -> None:
+    """Raise for a status other than 0: GuestSetupError for a full disk, else ScriptError with the output's ends."""
+    if status == 0:
+        return
+    said = stderr.strip() or stdout.strip()
+    details = head_and_tail(said)
+    if _FULL in said:
+        raise GuestSetupError(f"{machine}: its disk is full ({script})", details=details, resolution=MORE_DISK)
+    ended = f"failed with status {status}" if status > 0 else "was ended by a signal"
+    raise ScriptError(f"{machine}: {script} {ended}", status=status, details=details)
+
+
+def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
+    """Raise GuestError where a command was stopped since it printed too much."""
+    if ended.endless:
+        raise GuestError(
+            f"{machine}: {doing} printed more than {MOST_BYTES >> 20} MiB and was stopped",
+            details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
+            resolution=f"see what goes on there: `homelab-k8s ssh {machine}`; long output is better kept in a file",
+        )

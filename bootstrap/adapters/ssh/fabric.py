@@ -1,0 +1,383 @@
+"""Guests over SSH, with Fabric."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import logging
+import re
+import secrets
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from functools import cache, cached_property
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.adapters.calls import calling
+from bootstrap.adapters.local.download_target import LocalFile, local_file
+from bootstrap.adapters.local.guest_files import files_for, guest_file
+from bootstrap.adapters.ssh.command import execute
+from bootstrap.adapters.ssh.errors import MORE_DISK, converted, raise_for_endless, raise_for_status
+from bootstrap.adapters.ssh.keys import KeyFile, make_key_pair, openssh_form, read_key
+from bootstrap.adapters.ssh.login_shell import not_reached, open_sftp, ours, script_line
+from bootstrap.adapters.ssh.sftp_copy import MOST_BYTES, copy_file
+from bootstrap.errors import GuestError, ScriptError, SshUnreachableError, head_and_tail
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import CommandOutcome, GuestScript
+
+if TYPE_CHECKING:
+    import paramiko
+
+DIRECTORY = ".homelab-k8s"
+"""Where scripts and uploads go, in the login user's home directory, mode 0700."""
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_REMOTE_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*")
+_TIMED_OUT = 124
+"""The status timeout(1) gives a command that took too long."""
+_DEAD_AFTER_MS = 20_000
+_KEEPALIVE_S = 5
+_WAKE_S = 1.0
+"""How often paramiko's thread looks after an idle connection; its own 0.1 s cost 500 connections a fifth of a core."""
+_CHUNK = 1 << 20
+
+
+@cache
+def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
+    """Fabric, imported on first use (0.2 s), without what it or paramiko would say on standard error."""
+    # A handler that does nothing keeps Python from printing paramiko's errors itself; a log file still gets them.
+    for name in ("paramiko", "invoke", "fabric"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        # paramiko names ciphers that cryptography has deprecated; a user can do nothing about that.
+        warnings.simplefilter("ignore")
+        return importlib.import_module("fabric")
+
+
+class FabricShells:
+    """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
+
+    No SSH configuration file and no other key of the user plays a part. The user's SSH agent is asked to sign with that
+    key where its file is not enough (a passphrase, a security key), and for nothing else.
+
+    Args:
+        private_key: File of an ed25519, rsa or ecdsa key.
+        make: Make that key (ed25519) where it is not there, once it is needed: a key of our own.
+        port: Where guests' SSH listens.
+    """
+
+    def __init__(self, private_key: Path, *, make: bool = False, port: int = 22) -> None:
+        self._private_key = private_key.expanduser()
+        self._make = make
+        self._port = port
+        self._key_lock = threading.Lock()
+        self._making = threading.Lock()
+
+    @cached_property
+    def public_key(self) -> str:
+        """The key's public half as one `authorized_keys` line. Raises PreflightError where it is no use."""
+        return self._key.line
+
+    def check(self) -> str:
+        """See `bootstrap.ports.GuestShells.check`."""
+        if self._make and not self._private_key.exists():
+            return "one of our own is made when the first machine is"
+        if "_key" in self.__dict__:  # it may be gone from the agent since
+            del self.__dict__["_key"]
+        return f"{self._private_key} ({self._key.kind}{', used through the SSH agent' if self._key.locked else ''})"
+
+    @cached_property
+    def _key(self) -> KeyFile:
+        """What the file is. Raises PreflightError where nobody can log in with it."""
+        if self._make:
+            with self._making:  # lanes ask at the same time, and two keys would be one too many
+                make_key_pair(self._private_key)
+        key = read_key(self._private_key)
+        if key.locked:
+            from bootstrap.adapters.ssh.agent import signer
+
+            with signer(key):
+                pass  # asked before machines are made for it
+        return key
+
+    @cached_property
+    def _loaded(self) -> paramiko.PKey:
+        from paramiko import ECDSAKey, Ed25519Key, RSAKey
+
+        # Not `PKey.from_path`: it knows no PKCS #8 of RSA and ECDSA (5.1), and shows machines, which know but the key,
+        # a certificate in its place if one lies beside it (id-cert.pub).
+        kinds = {"ssh-ed25519": Ed25519Key, "ssh-rsa": RSAKey}
+        kind: type[paramiko.PKey] = kinds.get(self._key.kind, ECDSAKey)
+        return kind.from_private_key(io.StringIO(openssh_form(self._private_key)))
+
+    @contextlib.contextmanager
+    def _signer(self) -> Iterator[paramiko.PKey]:
+        """What signs, for as long as a log-in takes."""
+        with self._key_lock:  # reading a key is not made for many threads at once
+            key = self._key
+            loaded = None if key.locked else self._loaded
+        if loaded is not None:
+            yield loaded
+            return
+        from bootstrap.adapters.ssh.agent import signer
+
+        with signer(key) as held:
+            yield held
+
+    def connect(
+        self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
+    ) -> FabricShell:
+        """Log in, see `bootstrap.ports.GuestShells.connect`."""
+        with self._key_lock:  # importing is not made for many threads at once
+            fabric = _fabric()
+        from paramiko import SSHConfig
+
+        from bootstrap.adapters.ssh import trust as ssh_trust
+        from bootstrap.adapters.ssh.transport import bounded_transport
+
+        deadline_s = time.monotonic() + timeout_s
+        doing = f"log in to {user}@{address}"
+        with self._signer() as key, converted(machine, doing), calling("ssh", f"{machine}: {doing}"):
+            sock = _dial(address, self._port, timeout_s)
+            left_s = max(0.1, deadline_s - time.monotonic())
+            connection = fabric.Connection(
+                str(address),
+                user=user,
+                port=self._port,
+                # Lazy and with an SSH configuration given: none of Fabric's, Invoke's or OpenSSH's files is read.
+                config=fabric.Config(lazy=True, ssh_config=SSHConfig()),
+                forward_agent=False,
+                connect_kwargs={
+                    "sock": sock,
+                    "transport_factory": bounded_transport,
+                    "auth_strategy": ssh_trust.OurKeyAlone(machine, user=user, key=key),
+                    "timeout": left_s,
+                    "banner_timeout": left_s,
+                    "auth_timeout": left_s,
+                    "channel_timeout": left_s,
+                },
+            )
+            name = str(address) if self._port == 22 else f"[{address}]:{self._port}"
+            try:
+                ssh_trust.expect(connection.client, machine, host_key, name=name)
+                connection.open()
+            except BaseException:
+                connection.client.close()
+                sock.close()
+                raise
+        sock.settimeout(_WAKE_S)
+        connection.transport.set_keepalive(_KEEPALIVE_S)
+        host_key = ssh_trust.shown(connection.transport)
+        return FabricShell(machine, connection, host_key=host_key, user=user)
+
+
+def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
+    sock = socket.create_connection((str(address), port), timeout=timeout_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # With SSH's keepalives, a machine that vanished is noticed in seconds, not after the kernel's 15 minutes.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
+    return sock
+
+
+class FabricShell:
+    """One SSH connection; implements `bootstrap.ports.GuestShell`. Made by `FabricShells.connect`."""
+
+    def __init__(self, machine: MachineName, connection: Any, *, host_key: str, user: str) -> None:  # noqa: ANN401
+        self.host_key = host_key
+        self._machine = machine
+        self._connection = connection
+        self._user = user
+        self._files: paramiko.SFTPClient | None = None
+        self._lock = threading.Lock()
+        self._id = secrets.token_hex(4)
+        self._sent: set[str] = set()
+
+    def run(self, script: GuestScript, *, timeout_s: float) -> str:
+        """Run a script of `bootstrap/data/guest/` as root and return its stdout.
+
+        Raises:
+            ScriptError: It ended with a status other than 0 (124: not within `timeout_s`).
+            GuestError: It printed more than `ssh_command.MOST_BYTES` and was stopped.
+            SshUnreachableError: The connection was lost; the script may or may not have ended.
+            GuestSetupError: The login user may not use sudo without a password, or its shell runs no commands.
+        """
+        with converted(self._machine, f"run {script.name}"):
+            self._send(script)
+            # Neither parameters nor files: the name says what it does.
+            with calling("ssh", f"{self._machine}: run {script.name}") as call:
+                ended = execute(self._connection.transport, self._command(script), timeout_s=timeout_s)
+                call.status = ended.shown
+            if ended.status is None or ended.status == -1:
+                # The connection may be what is gone; else a signal ended the script, or time has run out.
+                self._check_alive(script.name)
+        raise_for_endless(self._machine, script.name, ended)
+        if ended.status is None:
+            raise ScriptError(
+                f"{self._machine}: {script.name} did not end within {timeout_s:.0f} s",
+                status=_TIMED_OUT,
+                details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
+            )
+        done = ours(ended)
+        if done is None:
+            raise not_reached(self._machine, self._user, ended)
+        raise_for_status(self._machine, script.name, ended.status, stdout=done.stdout, stderr=done.stderr)
+        return done.stdout
+
+    def upload(self, source: Path, *, name: str) -> None:
+        """Put a local file beside the scripts, see `bootstrap.ports.GuestShell.upload`.
+
+        `name` may have one directory in it (`images/x.tar`). Raises OSError where `source` cannot be read.
+        """
+        with source.open("rb") as file, self._sending(name):
+            self._ensure_directories(name)
+            with self._replacing(name, pipelined=True) as target:
+                while chunk := file.read(_CHUNK):
+                    target.write(chunk)
+
+    def download(self, name: str, *, target: Path) -> None:
+        """Fetch a file that a script has left beside the scripts, see `bootstrap.ports.GuestShell.download`.
+
+        Raises HomelabError where `target` cannot be written.
+        """
+        part = target.with_name(f".{target.name}.{self._id}")
+        with local_file(part) as file:
+            doing = f"fetch {name}"
+            with converted(self._machine, doing), self._lock, calling("ssh", f"{self._machine}: {doing}"):
+                self._ensure_directories(name)
+                arrived, size = self._fetch(name, file)
+            if arrived != size:
+                raise GuestError(f"{self._machine}: {name} did not arrive whole", details=f"{arrived} of {size} bytes")
+            file.finish(target)
+
+    def _fetch(self, name: str, file: LocalFile) -> tuple[int, int]:
+        """Copy a file; how many bytes came of how many."""
+        try:
+            source = self._sftp().open(f"{DIRECTORY}/{name}", "rb")
+        except FileNotFoundError as error:
+            raise GuestError(f"{self._machine}: there is no {name} beside its scripts", details=str(error)) from error
+        with source:
+            size = source.stat().st_size or 0
+            if size > MOST_BYTES:
+                raise GuestError(
+                    f"{self._machine}: {name} is too large to be fetched",
+                    details=f"it tells {size} bytes; at most {MOST_BYTES} are taken",
+                    resolution=f"look at it there: `homelab-k8s ssh {self._machine}`",
+                )
+            return copy_file(source, size, file), size
+
+    def command(self, command: str, *, timeout_s: float) -> CommandOutcome:
+        """Run a user's own command line, see `bootstrap.ports.GuestShell.command`."""
+        with converted(self._machine, "run a command"):
+            with calling("ssh", f"{self._machine}: {command}") as call:
+                ended = execute(self._connection.transport, command, timeout_s=timeout_s)
+                call.status = ended.shown
+            if ended.status is None or ended.status == -1:
+                self._check_alive("a command")
+        raise_for_endless(self._machine, "the command", ended)
+        if ended.status is None:
+            raise SshUnreachableError(
+                f"{self._machine}: the command did not end within {timeout_s:.0f} s",
+                details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
+                resolution="give it more time; it may still run there",
+            )
+        return CommandOutcome(status=ended.status, stdout=ended.stdout, stderr=ended.stderr)
+
+    def close(self) -> None:
+        """End the connection; safe to call twice."""
+        # Not Fabric's own: that closes nothing where the other side has hung up, and else sends SFTP's end before.
+        with contextlib.suppress(OSError):
+            self._connection.transport.sock.shutdown(socket.SHUT_RDWR)  # paramiko's thread sees it at once
+        self._connection.client.close()
+
+    def _check_alive(self, doing: str) -> None:
+        transport = self._connection.transport
+        if not transport.is_active():
+            cause = transport.get_exception()
+            raise SshUnreachableError(f"{self._machine}: the connection was lost during {doing}", details=str(cause))
+
+    def _sftp(self) -> paramiko.SFTPClient:
+        if self._files is None:
+            self._files = open_sftp(self._connection.transport, self._machine, self._user)
+        return self._files
+
+    def _command(self, script: GuestScript) -> str:
+        for name, _ in script.env:
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"{name!r} cannot name a script's parameter")
+        values = (("LC_ALL", "C"), *script.env)
+        return script_line(DIRECTORY, script.name, values, sudo=self._user != "root")
+
+    def _send(self, script: GuestScript) -> None:
+        with self._sending(script.name):
+            missing = [name for name in files_for(script.name) if name not in self._sent]
+            if missing or script.secret_files:
+                self._ensure_directories("")
+            for name in missing:
+                with self._replacing(name, pipelined=False) as target:
+                    target.write(guest_file(name))
+                self._sent.add(name)
+            for name, content in script.secret_files:
+                self._ensure_directories(name)
+                with self._replacing(name, pipelined=False) as target:
+                    target.write(content.encode())
+
+    @contextlib.contextmanager
+    def _sending(self, what: str) -> Iterator[None]:
+        """One at a time on a connection; tells a guest that refuses a file (full, read-only) from one that is gone."""
+        with converted(self._machine, f"send {what}"), self._lock:
+            try:
+                yield
+            except OSError as error:
+                if self._connection.transport.is_active():
+                    raise GuestError(
+                        f"{self._machine}: the guest does not take {what}",
+                        details=str(error),
+                        resolution=f"is its disk full or read-only? Then {MORE_DISK}",
+                    ) from error
+                raise
+
+    def _ensure_directories(self, name: str) -> None:
+        if name and not _REMOTE_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a file on a guest")
+        directories = [DIRECTORY]
+        if "/" in name:
+            directories.append(f"{DIRECTORY}/{name.partition('/')[0]}")
+        for directory in directories:
+            if directory not in self._sent:
+                sftp = self._sftp()
+                with contextlib.suppress(OSError):
+                    # It is there already; where it could not be made, the next line says so.
+                    sftp.mkdir(directory, 0o700)
+                sftp.chmod(directory, 0o700)
+                self._sent.add(directory)
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str, *, pipelined: bool) -> Iterator[paramiko.SFTPFile]:
+        """A file that takes `name` when all is written, so that no script ever reads a part; 0600 while empty.
+
+        Pipelined: the answer to each 32 KiB is not waited for; close() collects them all.
+        """
+        sftp = self._sftp()
+        # A name of this connection's own: another one may be sending the same file.
+        temporary = f"{DIRECTORY}/.{name.replace('/', '_')}.{self._id}"
+        with calling("ssh", f"{self._machine}: send {name}"), sftp.open(temporary, "wb") as file:
+            file.chmod(0o600)
+            file.set_pipelined(pipelined)
+            yield file
+            sent = file.tell()
+        # An answer of "no space left" to a pipelined write can get lost.
+        arrived = sftp.stat(temporary).st_size if pipelined else sent
+        if arrived != sent:
+            sftp.remove(temporary)
+            raise GuestError(
+                f"{self._machine}: {name} did not arrive whole",
+                details=f"{arrived} of {sent} bytes are there",
+                resolution="is its disk full? Give the pool a larger disk in the inventory and make the machine anew",
+            )
+        sftp.posix_rename(temporary, f"{DIRECTORY}/{name}")

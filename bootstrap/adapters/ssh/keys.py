@@ -1,0 +1,255 @@
+"""SSH key pairs in files: making one of our own, and what a file of the user's is good for."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shlex
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.adapters.local.files import ensure_private_directory, locked, write_private
+from bootstrap.errors import PreflightError
+from bootstrap.inventory.regular import read_regular, read_regular_text
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    PrivateKey = Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey
+
+COMMENT = "homelab-k8s"
+_BEGIN, _END = b"-----BEGIN OPENSSH PRIVATE KEY-----", b"-----END OPENSSH PRIVATE KEY-----"
+_MAGIC = b"openssh-key-v1\0"
+_ON_DEVICE = "sk-"
+_TAKEN = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp", _ON_DEVICE)
+"""How the names of the types begin that SSH servers take (OpenSSH has no DSA any more)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFile:
+    """A private key's file.
+
+    Attributes:
+        path: Where it is.
+        public: Its public half, as `type base64`.
+        locked: Why no program but an SSH agent can log in with it; empty where the file is enough.
+    """
+
+    path: Path
+    public: str
+    locked: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Its type, such as `ssh-ed25519`."""
+        return self.public.partition(" ")[0]
+
+    @property
+    def blob(self) -> bytes:
+        """The public half as SSH sends it."""
+        return base64.b64decode(self.public.split()[1])
+
+    @property
+    def line(self) -> str:
+        """The public half as one `authorized_keys` line."""
+        return f"{self.public} {COMMENT}"
+
+
+def make_key_pair(path: Path) -> None:
+    """Make an Ed25519 key pair: the private half at `path` (OpenSSH format, 0600), the public one at `path`.pub.
+
+    A key that is there already stays.
+
+    Raises:
+        PreflightError: The files cannot be written.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    if path.exists():
+        return
+    try:
+        ensure_private_directory(path.parent)
+        with locked(path.parent):
+            if path.exists():
+                return  # Another process was faster; its key may be on machines already.
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+            write_private(path, pem.decode())
+            write_private(path.with_name(f"{path.name}.pub"), f"{read_key(path).line}\n")
+    except OSError as error:
+        raise PreflightError(f"cannot write the SSH key {path}", details=str(error)) from error
+
+
+def read_key(path: Path) -> KeyFile:
+    """What a private key's file is good for. OpenSSH and PEM formats; a passphrase is asked for nowhere.
+
+    Raises:
+        PreflightError: No such file, not a private key, one that OpenSSH would not read or would not use since others
+            may read it, or of a type that SSH servers no longer take (DSA).
+    """
+    try:
+        path = path.expanduser()
+        data = read_regular(path)
+        mode = path.stat()
+    except (OSError, RuntimeError) as error:  # RuntimeError: `~` of nobody
+        raise no_use(path, str(error)) from error
+    # As OpenSSH asks (authfile.c, sshkey_perm_ok).
+    if mode.st_uid == os.getuid() and mode.st_mode & 0o077:
+        raise no_use(
+            path,
+            f"others may read it (mode {stat.S_IMODE(mode.st_mode):04o}): ssh ignores such a key, too",
+            f"chmod 600 {shlex.quote(str(path))}",
+        )
+    _check_form(path, data)
+    found = _openssh(path, data) if _BEGIN in data else _pem(path, data)
+    if not found.kind.startswith(_TAKEN):
+        raise no_use(path, f"it is a key of type {found.kind}, which SSH servers no longer take")
+    return found
+
+
+def _check_form(path: Path, data: bytes) -> None:
+    """Refuse what we could read and OpenSSH could not: `ssh` and `logs --follow` are its (sshkey.c: MARK_BEGIN)."""
+    if _BEGIN not in data:
+        return
+    file = shlex.quote(str(path))
+    if b"\r" in data:
+        raise no_use(path, "it has line ends of Windows, with which ssh cannot read it", f"sed -i 's/\\r$//' {file}")
+    if not data.startswith(_BEGIN + b"\n"):
+        raise no_use(
+            path,
+            "something stands before its first line, so that ssh cannot read it",
+            f"sed -i '/-----BEGIN/,$!d; s/^.*-----BEGIN/-----BEGIN/' {file}",
+        )
+    if _END + b"\n" not in data:
+        raise no_use(path, "its last line is cut off or has no line end, so that ssh cannot read it", f"echo >>{file}")
+
+
+def _openssh(path: Path, data: bytes) -> KeyFile:
+    """Out of OpenSSH's own format, which has the public half in the clear (its PROTOCOL.key)."""
+    try:
+        cipher, public = _header(data)
+        kind = _strings(public, 1)[0].decode()
+    except ValueError as error:
+        raise no_use(path, str(error)) from error
+    encoded = f"{kind} {base64.b64encode(public).decode()}"
+    if kind.startswith(_ON_DEVICE):
+        return KeyFile(path=path, public=encoded, locked=f"its private half is in a security key ({kind})")
+    if cipher != b"none":
+        return KeyFile(path=path, public=encoded, locked="it is protected by a passphrase")
+    if kind.startswith(_TAKEN):
+        _loaded(path, data)  # a damaged one is told before a machine is made for it
+    return KeyFile(path=path, public=encoded)
+
+
+def _header(data: bytes) -> tuple[bytes, bytes]:
+    """The cipher's name and the public half. Raises ValueError."""
+    blob = base64.b64decode(data.partition(_BEGIN)[2].partition(_END)[0])
+    if not blob.startswith(_MAGIC):
+        raise ValueError("it is damaged")
+    cipher, _kdf, _options, rest = _strings(blob[len(_MAGIC) :], 3)
+    return cipher, _strings(rest[4:], 1)[0]  # behind the number of keys, which is 1
+
+
+def _strings(data: bytes, number: int) -> list[bytes]:
+    """So many strings as SSH writes them (RFC 4251, section 5), and what is left. Raises ValueError."""
+    found = []
+    for _ in range(number):
+        size = int.from_bytes(data[:4], "big")
+        if len(data) < 4 + size:
+            raise ValueError("it is cut off")
+        found.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    return [*found, data]
+
+
+def _pem(path: Path, data: bytes) -> KeyFile:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        key = _loaded(path, data)
+    except TypeError:
+        # cryptography's way to say that the key is encrypted and no passphrase was given.
+        return KeyFile(path=path, public=_public_beside(path), locked="it is protected by a passphrase")
+    return KeyFile(path=path, public=key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode())
+
+
+def _public_beside(path: Path) -> str:
+    """The public half out of `path`.pub: this format hides it behind the passphrase, too."""
+    beside = path.with_name(f"{path.name}.pub")
+    try:
+        fields = read_regular_text(beside).split()
+        base64.b64decode("".join(fields[1:2]), validate=True)
+    except (OSError, ValueError):  # no such file, no text, no key
+        fields = []
+    if len(fields) < 2 or not fields[0].startswith(_TAKEN):
+        file = shlex.quote(str(path))
+        raise no_use(
+            path,
+            f"it is protected by a passphrase, and {beside} does not tell its public half",
+            f"ssh-keygen -yf {file} >{file}.pub",
+        )
+    return " ".join(fields[:2])
+
+
+def _loaded(path: Path, data: bytes) -> PrivateKey:
+    """The key itself. Raises PreflightError; TypeError where it is encrypted."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+    try:
+        key = _load(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise no_use(path, str(error)) from error
+    if not isinstance(key, Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey):
+        raise no_use(path, f"it is a {type(key).__name__}, which SSH servers do not take")
+    return key
+
+
+def no_use(path: Path, why: str, mend: str = "") -> PreflightError:
+    """The error for a key that cannot be used, with the command that changes that."""
+    hint = mend or "name a private key (ed25519, rsa or ecdsa) as ssh.private_key"
+    other = "or name another one, or none: one of our own is made then"
+    return PreflightError(f"cannot use the SSH key {path}", details=why, resolution=f"{hint}\n{other}")
+
+
+def openssh_form(path: Path) -> str:
+    """A private key in OpenSSH's own format, whatever its file has. Raises PreflightError."""
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    try:
+        key = _loaded(path, read_regular(path.expanduser()))
+    except (OSError, TypeError) as error:
+        raise no_use(path, str(error)) from error
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def private_bytes(path: Path) -> bytes | None:
+    """What a private key is, whatever form its file has; None where it is not there, or its bytes cannot be read.
+
+    That is Ed25519's 32 bytes, and of others the unencrypted PKCS #8 form: another file format or a new passphrase
+    leave them as they are. Security keys (`sk-*`) keep theirs, and a passphrase is asked for nowhere.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    try:
+        key = _loaded(path, read_regular(path.expanduser()))
+    except (OSError, TypeError, RuntimeError, PreflightError):
+        return None
+    if isinstance(key, Ed25519PrivateKey):
+        return key.private_bytes_raw()
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _load(data: bytes) -> object:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+
+    if _BEGIN in data:
+        return load_ssh_private_key(data, password=None)
+    return load_pem_private_key(data, password=None)

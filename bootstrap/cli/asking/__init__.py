@@ -1,0 +1,1 @@
+"""Questions on a terminal, each of which a flag can answer."""

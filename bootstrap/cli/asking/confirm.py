@@ -1,0 +1,70 @@
+"""Asks before something is done that cannot be undone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bootstrap.cli.text import tables
+from bootstrap.cli.text.wrapping import columns_of, fitted
+from bootstrap.errors import HomelabError, InterruptedRunError, UsageError, few_lines
+from bootstrap.model.visible import visible
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+YES = ("y", "yes")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        consequence: What happens, as a sentence: `This removes 3 machines for good.`
+        by_name: Whether the cluster's name has to be typed, which is for what loses data; else `y`.
+        otherwise: What somebody can do who does not want that.
+    """
+
+    consequence: str
+    by_name: bool = False
+    otherwise: str = ""
+
+
+def confirm(plan: Plan, question: Question) -> None:
+    """Show the plan and have the user agree, whatever the progress form: a question must be seen.
+
+    Raises:
+        UsageError: Nobody is there to ask.
+        InterruptedRunError: Nothing was typed.
+        HomelabError: Something else was typed.
+    """
+    table = tables.plan_table(plan, width=columns_of(sys.stderr)) if plan.machines else ""
+    asked = f"Type the cluster's name ({plan.cluster}) to go on: " if question.by_name else "Go on? [y/N] "
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{plan.command} of {plan.cluster} asks first, and stdin is no terminal",
+            details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
+            resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
+        )
+    sys.stderr.write(f"{table}\n\n" if table else "")
+    answer = typed_after(fitted(f"{question.consequence} {asked}".rstrip(), columns_of(sys.stderr)) + " ")
+    if question.by_name and answer != plan.cluster:
+        raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
+    if not question.by_name and answer.lower() not in YES:
+        raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)
+
+
+def typed_after(question: str) -> str:
+    """What somebody types after a question on a terminal. Raises InterruptedRunError where that is nothing."""
+    try:
+        sys.stderr.write(visible(question))
+        sys.stderr.flush()
+        typed = sys.stdin.readline()
+    except KeyboardInterrupt:
+        typed = ""
+    if not typed:  # Ctrl-C or Ctrl-D: the terminal's cursor still stands behind the question
+        sys.stderr.write("\n")
+        raise InterruptedRunError("nothing was typed: nothing was touched")
+    return typed.strip()

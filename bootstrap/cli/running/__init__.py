@@ -1,0 +1,1 @@
+"""A command while it runs: session, log, signals, secrets kept out."""

@@ -1,0 +1,265 @@
+"""The one way a command works on a cluster: the session, the cluster, and for commands that act plan, question, run.
+
+A command that looks:
+
+    with working("status", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress,
+                 output=output) as work:
+        found = work.look(work.homelab.status)
+        work.result(lambda: status_text(found), lambda: documents.status_document(found))
+
+A command that acts, all of it (options are the shared types of `options`; `Overrides` is imported inside, since it
+is slow to import and `--help` would pay):
+
+    def scale(context: typer.Context, pool: PoolName, count: Count, *, inventory: InventoryFile = None,
+              cluster: Cluster = None, timeout: Timeout = None, trace: Trace = None, dry_run: DryRun = False,
+              yes: Yes = False, lab: Lab = False, progress: ProgressForm = Progress.AUTO,
+              output: OutputForm = Output.TEXT) -> None:
+        # its docstring is its help
+        from bootstrap.inventory import Overrides
+
+        with working("scale", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab,
+                     progress=progress, output=output) as work:
+            ended = work.act(
+                lambda: work.homelab.plan_scale(pool, count),
+                work.homelab.scale,
+                Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+                question=lambda plan: Question(f"This removes {leaving(plan)} for good."),
+            )
+            if ended is not None:
+                work.result(lambda: closing(ended), lambda: documents.scale_document(ended.plan, ended.report))
+
+It is registered in `main`. Leaving the block turns every exception into what a user reads and an exit code (`session`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question, confirm
+from bootstrap.cli.options import Guests, ports_of
+from bootstrap.cli.running.calls import VERBOSE
+from bootstrap.cli.running.cluster import open_homelab
+from bootstrap.cli.running.runs import check_trace
+from bootstrap.cli.running.session import Session
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.text.invocation import invocation_of
+from bootstrap.cli.text.wrapping import columns_of
+from bootstrap.cli.views.choose import Progress
+from bootstrap.events import Warned
+from bootstrap.waiting import telling
+
+if TYPE_CHECKING:
+    from bootstrap.commands.locked.carry_out import RunOptions
+    from bootstrap.events import EventSink
+    from bootstrap.execution.context import KubeconfigTarget
+    from bootstrap.execution.report import Report
+    from bootstrap.homelab import Homelab
+    from bootstrap.inventory import Overrides
+    from bootstrap.planning.plan import Plan
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Carries a plan out, as `Homelab.up` does: takes the cluster's lock, runs, raises HomelabError for failures."""
+
+    def __call__(self, plan: Plan, /, *, sink: EventSink, options: RunOptions) -> Report:
+        """Run the plan."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acting:
+    """The options that all commands that act have.
+
+    Attributes:
+        dry_run: `--dry-run`.
+        yes: `--yes`; True for a command that never asks.
+        timeout_s: `--timeout`.
+        trace: `--trace`.
+    """
+
+    dry_run: bool
+    yes: bool
+    timeout_s: float | None
+    trace: Path | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How acting ended: well. Without a report there was nothing to do."""
+
+    plan: Plan
+    report: Report | None
+
+    def require_complete(self) -> None:
+        """Raise HomelabError, once the result is told, where machines could not be reached."""
+        from bootstrap.planning.members.out_of_sight import incomplete
+
+        if self.plan.unreached:
+            raise incomplete(self.plan.cluster, self.plan.command, self.plan.unreached)
+
+
+class Work:
+    """A command at work on a cluster.
+
+    Attributes:
+        session: Shows, logs, masks; its `view` has text for people, its `sink` takes events.
+        output: The form of the result.
+    """
+
+    def __init__(self, session: Session, output: Output, *, opens: Callable[[], Homelab]) -> None:
+        self.session = session
+        self.output = output
+        self._opens = opens
+
+    @cached_property
+    def homelab(self) -> Homelab:
+        """The cluster, from the inventory; opened when first asked for, so that options are judged before.
+
+        Raises:
+            InventoryError: With all problems.
+            HomelabError: `--lab`, and there is none.
+        """
+        return self._opens()
+
+    @property
+    def width(self) -> int:
+        """The columns that a result has; 0 for as many as it takes."""
+        return columns_of(sys.stdout)
+
+    def look(self, find: Callable[[], T]) -> T:
+        """Do what only reads, and show meanwhile that something goes on."""
+        with telling(self.session.sink), self.session.view.busy(f"looking at {self.homelab.inventory.endpoint.url}"):
+            return find()
+
+    def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:
+        """Write the result to stdout in the form that was asked for; only that one is made."""
+        form = self.output
+        if form is Output.TEXT:
+            self.session.result(text(), fit=True)
+        else:
+            self.session.result(documents.render(document(), form))
+
+    def _advising(self, plan: Plan) -> Plan:
+        """The plan as it is shown, with the commands in its notes completed."""
+        return replace(
+            plan,
+            notes=tuple(map(self.session.advise, plan.notes)),
+            follows=tuple(map(self._advising, plan.follows)),
+        )
+
+    def act(
+        self,
+        plan: Callable[[], Plan],
+        run: Run,
+        acting: Acting,
+        *,
+        question: Callable[[Plan], Question | None] | None = None,
+        then: Callable[[Plan], None] | None = None,
+        kubeconfig: KubeconfigTarget | None = None,
+    ) -> Ended | None:
+        """Plan, then show the plan or carry it out.
+
+        Args:
+            plan: Makes the plan; touches nothing.
+            run: Carries it out. The lock is taken there, and the plan made anew under it.
+            acting: The command's options.
+            question: What is asked before anything is touched, unless `--yes`; where it gives None, nothing is.
+            then: Called with the plan after that, before anything is touched; may ask for more, `--yes` or not.
+            kubeconfig: Where the user wants the kubeconfig; None: in the usual file.
+
+        Returns:
+            None after a dry run, which has printed the plan.
+
+        Raises:
+            HomelabError: It could not be planned, was not wanted, or failed.
+        """
+        check_trace(acting.trace)
+        planned = self.look(plan)
+        if acting.dry_run:
+            shown = self._advising(planned)
+            self.result(
+                lambda: tables.plan_text(shown, width=self.width, gates=self.session.verbose),
+                lambda: documents.plan_document(shown),
+            )
+            return None
+        if planned.empty:
+            for note in planned.notes:
+                self.session.sink(Warned(subject=planned.cluster, message=note))
+            return Ended(planned, None)
+        asked = question(planned) if question is not None and not acting.yes else None
+        if asked is not None:
+            confirm(planned, asked)
+        elif planned.machines:
+            self.session.view.text(tables.plan_table(planned, width=columns_of(sys.stderr)))
+        if then is not None:
+            then(planned)
+        with self.session.running(trace=acting.trace):
+            return Ended(
+                planned, run(planned, sink=self.session.sink, options=_run_options(acting.timeout_s, kubeconfig))
+            )
+
+
+@contextmanager
+def working(
+    command: str,
+    context: typer.Context,
+    *,
+    inventory: Path | None,
+    overrides: Overrides,
+    lab: bool,
+    progress: Progress,
+    output: Output = Output.TEXT,
+    start_lab: bool = False,
+    guests: Guests | None = None,
+) -> Iterator[Work]:
+    """Open a session for a command on a cluster.
+
+    Args:
+        command: Names the log and the recording: `up`.
+        context: Typer's; a test's ports are in it.
+        inventory: `--inventory`.
+        overrides: What the other flags say.
+        lab: `--lab`.
+        progress: `--progress`.
+        output: `--output`.
+        start_lab: Whether `--lab` starts a lab where none runs.
+        guests: `--guests`.
+
+    Raises:
+        typer.Exit: The command failed and has said why; the exit code is the error's.
+    """
+    with Session(
+        command,
+        ports=ports_of(context),
+        progress=progress,
+        invocation=invocation_of(context),
+        verbose=bool(context.meta.get(VERBOSE)),
+    ) as session:
+        yield Work(
+            session,
+            output,
+            opens=lambda: open_homelab(
+                session, inventory=inventory, overrides=overrides, lab=lab, start_lab=start_lab, guests=guests
+            ),
+        )
+
+
+def _run_options(timeout_s: float | None, kubeconfig: KubeconfigTarget | None) -> RunOptions:
+    from bootstrap.commands.locked.carry_out import RunOptions
+    from bootstrap.execution.context import KubeconfigTarget, Timeouts
+
+    return RunOptions(
+        kubeconfig=kubeconfig or KubeconfigTarget(),
+        timeouts=Timeouts(run_s=timeout_s) if timeout_s is not None else Timeouts(),
+    )

@@ -1,0 +1,280 @@
+"""One run of a command: its log, its view, its signals, and how it ends.
+
+    with Session("up", ports=None, progress=Progress.AUTO) as session:
+        ...
+
+Leaving the block turns every exception into what a user reads and an exit code; no traceback reaches the
+terminal, it is in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, assert_never
+
+import typer
+
+from bootstrap.cli.running.calls import ShownCalls
+from bootstrap.cli.running.interrupts import Interrupts
+from bootstrap.cli.running.logs import RunLog, log_directory
+from bootstrap.cli.running.masking import Masker
+from bootstrap.cli.running.runs import Recorder, runs_directory, write_trace
+from bootstrap.cli.text.invocation import Invocation
+from bootstrap.cli.text.wrapping import columns_of, fitted
+from bootstrap.cli.views.choose import Progress, make_view
+from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, is_full
+from bootstrap.events import (
+    Event,
+    LaneSkipped,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Told,
+    Waited,
+    Waiting,
+    Warned,
+)
+from bootstrap.model.visible import visible
+
+if TYPE_CHECKING:
+    from bootstrap.ports import Ports
+
+logger = logging.getLogger(__name__)
+
+NO_INVOCATION = Invocation()
+
+
+class Session:
+    """A context manager around a command's work.
+
+    Args:
+        command: Names the log: `up`, `lab-start`.
+        ports: Other adapters than the real ones, for tests.
+        progress: How progress shows.
+        invocation: What was typed, for the commands that texts advise.
+        verbose: Whether calls to Proxmox VE, Kubernetes and machines are shown, and dry runs in full.
+
+    Attributes:
+        masker: Knows the run's secrets; tell it those that are found.
+        stop: Set on Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        *,
+        ports: Ports | None = None,
+        progress: Progress = Progress.AUTO,
+        invocation: Invocation = NO_INVOCATION,
+        verbose: bool = False,
+    ) -> None:
+        self.command = command
+        self.ports = ports
+        self.invocation = invocation
+        self.masker = Masker()
+        self.masker.add_environment(os.environ)
+        self.stop = threading.Event()
+        self.view = make_view(progress, stream=sys.stderr, environ=os.environ)
+        self.verbose = verbose
+        self._calls = ShownCalls(self.masker, self.view.call)
+        self._log = RunLog(log_directory(), command, self.masker)
+        self._recorder = Recorder(runs_directory(), self._log.path.stem if self._log.path else None, self.masker)
+        self._interrupts = Interrupts(stop=self.stop, say=self.view.stopping)
+        self._thread_hook = threading.excepthook
+
+    def __enter__(self) -> Session:
+        self._log.open()
+        if self.verbose:
+            self._calls.open()
+        threading.excepthook = _log_thread_error
+        self._interrupts.install()
+        if self._log.problem:
+            self.sink(Told(message=self._log.problem))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._log.lost:
+            self.sink(Told(message=self._log.lost))
+        self.view.close()
+        try:
+            code = self._end(error)
+        finally:
+            self._interrupts.remove()
+            threading.excepthook = self._thread_hook
+            self._recorder.close()
+            self._calls.close()
+            self._log.close()
+        if code is not None:
+            raise typer.Exit(code) from None
+
+    @property
+    def log_path(self) -> str | None:
+        """The log's path, or None where none is written."""
+        return str(self._log.path) if self._log.path else None
+
+    def environment(self) -> dict[str, str]:
+        """The environment for programs that we start, without the secrets that ours holds."""
+        return self.masker.without_secrets(os.environ)
+
+    def sink(self, event: Event) -> None:
+        """Take an event: to the log, the recording and the view."""
+        logger.debug("%r", event, exc_info=event.error if isinstance(event, StepFailed) else None)
+        if isinstance(event, StepFailed):
+            logger.error("%s: %s\ndetails: %s", event.lane, event.error.brief, event.error.details)
+        self._recorder.event(event)
+        self.view.event(self._masked_event(self._advising(event)))
+
+    @contextmanager
+    def running(self, *, trace: Path | None = None) -> Iterator[None]:
+        """While a plan is carried out: Ctrl-C ends it gently.
+
+        Args:
+            trace: Where the run goes as Chrome trace events when it has ended, well or not.
+        """
+        with self._interrupts.gently():
+            try:
+                yield
+            finally:
+                self._recorded(trace)
+
+    def result(self, text: str, *, drawn: bool = False, fit: bool = False) -> None:
+        """Write a result to stdout.
+
+        Args:
+            text: The result.
+            drawn: Whether control sequences of our own are in it, and what is of others is visible already.
+            fit: Whether it is text for people, whose lines a terminal must not break.
+
+        Raises:
+            BrokenPipeError: Nobody reads it any more; the session ends with exit code 1 and no further word.
+        """
+        self.view.close()
+        text = text if drawn else visible(text)
+        text = fitted(text, columns_of(sys.stdout)) if fit else text
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def _recorded(self, trace: Path | None) -> None:
+        """Write the trace; what cannot be written is said, since how the run ended matters more."""
+        recorder = self._recorder
+        recorder.close()
+        if recorder.problem:
+            self.sink(Warned(subject="recording", message=recorder.problem))
+        if trace is not None and recorder.path is not None:
+            try:
+                write_trace(recorder.path, trace)
+            except HomelabError as error:
+                self.sink(Warned(subject="trace", message=str(error)))
+
+    def _end(self, error: BaseException | None) -> int | None:
+        """Tell how it ended; the exit code, or None where the exception goes on or there is none."""
+        match error:
+            case None:
+                logger.debug("ended well")
+                return None
+            case HomelabError():
+                return self._failed(error, error)
+            case KeyboardInterrupt():
+                return self._failed(InterruptedRunError(f"{self.command} was interrupted"), error)
+            case BrokenPipeError():
+                logger.debug("stdout was closed")
+                _give_up_stdout()
+                return 1
+            case OSError() if is_full(error):
+                _give_up_stdout()
+                full = HomelabError(
+                    f"{self.command} stopped: a file on this computer could not be written",
+                    details=str(error),
+                    resolution="make room (`df -h` shows where there is none), then run the command again",
+                )
+                return self._failed(full, error)
+            case typer.Exit() | typer.Abort() | typer.BadParameter() | SystemExit() | GeneratorExit():
+                return None
+            case _:
+                brief = f"{self.command} stopped on an error of its own: {type(error).__name__}: {error}"
+                unexpected = HomelabError(
+                    brief.splitlines()[0], resolution="please report it with the log, which holds the details"
+                )
+                return self._failed(unexpected, error)
+
+    def _failed(self, error: HomelabError, cause: BaseException) -> int:
+        logger.error("exit code %d: %s", error.exit_code, error.brief, exc_info=cause)
+        if isinstance(error, RunFailedError):
+            logger.error("the failed lanes:\n%s", error.full_details)
+        if error.details or error.resolution:
+            logger.error("details: %s\nresolution: %s", error.details, error.resolution)
+        self.view.error(self._masked(self._advising_error(error)), log=self.log_path)
+        return error.exit_code
+
+    def advise(self, text: str) -> str:
+        """A text of ours whose commands can be pasted: they work on the cluster of this run."""
+        return self.invocation.complete(text)
+
+    def _advising(self, event: Event) -> Event:
+        """The event with what it advises completed."""
+        match event:
+            case StepFailed():
+                self._advising_error(event.error)
+            case Warned() | Told():
+                return replace(event, message=self.advise(event.message))
+            case _:
+                pass
+        return event
+
+    def _advising_error(self, error: HomelabError) -> HomelabError:
+        """The error with what it advises completed; its details are what others said."""
+        error.resolution = self.advise(error.resolution)
+        return error
+
+    def _masked(self, error: HomelabError) -> HomelabError:
+        """The error without secrets, should one have come into what the other side said."""
+        error.brief, error.details, error.resolution = map(
+            self.masker.shown, (error.brief, error.details, error.resolution)
+        )
+        return error
+
+    def _masked_event(self, event: Event) -> Event:
+        """The event as it may be shown."""
+        match event:
+            case StepFailed():
+                self._masked(event.error)
+            case Warned() | Told():
+                return replace(event, message=self.masker.shown(event.message))
+            case Waiting() | Waited():
+                return replace(event, problem=self.masker.shown(event.problem))
+            case StepFinished():
+                return replace(event, note=self.masker.shown(event.note))
+            case LaneSkipped():
+                return replace(event, cause=self.masker.shown(event.cause))
+            case RunStarted() | StepStarted() | RunFinished():
+                pass
+            case _:
+                assert_never(event)
+        return event
+
+
+def _give_up_stdout() -> None:
+    """Where stdout takes no more: the interpreter flushes it when it ends, and that must not fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _log_thread_error(hook: threading.ExceptHookArgs) -> None:
+    """A library's thread that dies writes to the log, not over the terminal."""
+    name = hook.thread.name if hook.thread else "a thread"
+    if hook.exc_value is not None:
+        logger.error("%s ended on an exception", name, exc_info=hook.exc_value)

@@ -1,0 +1,126 @@
+"""A cluster's status for people: machines, what they run on, and the problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bootstrap.cli.text.tables import age_text, counted, memory, render_table, role_text
+
+if TYPE_CHECKING:
+    from bootstrap.commands.status import ClusterStatus, MachineStatus
+    from bootstrap.k3s.worker_token import WorkerToken
+
+_READY = {True: "yes", False: "no", None: "unknown"}
+_DROP = ("ROLE", "VMID", "K3S", "PVE NODE", "ADDRESS")
+"""Columns that are left out on a narrow terminal, in this order."""
+_HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
+_WIDE = ("POOL", "CORES", "MEMORY", "DISK", "CPU TYPE", "OS")
+
+
+def status_text(
+    status: ClusterStatus, *, wide: bool = False, width: int = 0, advise: Callable[[str], str] = str
+) -> str:
+    """Machines and Kubernetes nodes side by side, what they run on, then the problems.
+
+    Args:
+        status: What was found.
+        wide: Whether sizes are shown, beside those wanted where these differ.
+        width: Columns for the table; 0, as with `wide`, for as many as it takes.
+        advise: Completes the commands in texts of ours.
+    """
+    headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
+    table = render_table(
+        headings,
+        [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines],
+        width=0 if wide else width,
+        drop=_DROP,
+    )
+    facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status, advise))
+    return "\n\n".join(filter(None, (table, facts, _verdict(status, advise))))
+
+
+def _cells(machine: MachineStatus) -> tuple[str, ...]:
+    return (
+        machine.name,
+        role_text(machine.role, machine.kind),
+        machine.pve_node or "-",
+        str(machine.vmid or "-"),
+        str(machine.address or "-"),
+        machine.vm,
+        ", ".join(
+            filter(
+                None,
+                (
+                    _READY[machine.ready],
+                    "cordoned" if machine.cordoned else "",
+                    "leaving" if machine.leaving else "",
+                ),
+            )
+        ),
+        machine.k3s_version or "-",
+    )
+
+
+def _wide_cells(machine: MachineStatus) -> tuple[str, ...]:
+    wanted = machine.wanted
+    return (
+        machine.pool,
+        _beside(machine.cores, wanted.cores if wanted else 0, str),
+        _beside(machine.memory_mib, wanted.memory_mib if wanted else 0, memory),
+        _beside(machine.disk_gib, wanted.disk_gib if wanted else 0, lambda gib: f"{gib} GiB"),
+        machine.cpu_type or "-",
+        machine.os_image or "-",
+    )
+
+
+def _beside(have: int, want: int, say: Callable[[int], str]) -> str:
+    """`2`, or `2 (4 wanted)`."""
+    if not have:
+        return "-"
+    return say(have) if not want or have == want else f"{say(have)} ({say(want)} wanted)"
+
+
+def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[str, str]]:
+    """What there is to tell of the cluster as a whole, as name and text."""
+    found = []
+    if status.at_work:
+        found.append(("at work", status.at_work))
+    if status.datastore is not None:
+        found.append(("datastore", str(status.datastore)))
+    if status.vip is not None:
+        holder = f"held by {status.vip.holder}" if status.vip.holder else "held by nobody that was asked"
+        found.append(("API address", f"{status.vip.address}, {holder}"))
+    if status.certificate is not None:
+        days = status.certificate.days_left
+        says = f"good for {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
+        found.append(("certificate", f"{says} ({status.certificate.machine})"))
+    if status.snapshots is not None:
+        found.append(("snapshots", _snapshots(status, advise)))
+    if status.worker_token is not None:
+        found.append(("worker token", advise(worker_token_text(status.worker_token))))
+    if status.maintenance:
+        found.append(("maintenance", ", ".join(f"{name} ({by})" for name, by in status.maintenance)))
+    return found
+
+
+def worker_token_text(token: WorkerToken) -> str:
+    """Which token workers hold, with what is to be done about it."""
+    from bootstrap.k3s.worker_token import REMEDY, WorkerToken
+
+    return str(token) if token is WorkerToken.AGENT else f"{token}: {REMEDY}"
+
+
+def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
+    told = status.snapshots
+    if told is None or told.newest is None:
+        return advise("none: `homelab-k8s backup` takes one")
+    age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
+    return f"{told.count}, the newest {told.newest.name}{age}"
+
+
+def _verdict(status: ClusterStatus, advise: Callable[[str], str]) -> str:
+    if status.healthy:
+        return f"{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
+    problems = [f"  - {advise(problem)}" for problem in status.problems]
+    return "\n".join([f"{status.cluster}: {counted(len(status.problems), 'problem')}", *problems])

@@ -1,0 +1,200 @@
+"""`homelab-k8s backup` and `backups`: snapshots of the cluster's data, taken and listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import UsageError
+from bootstrap.events import Event, EventSink, StepFinished
+
+if TYPE_CHECKING:
+    from bootstrap.commands.backup import BackupWish
+    from bootstrap.commands.snapshots import SnapshotList
+    from bootstrap.model.workloads import Snapshot
+
+S3 = "s3"
+_HEADINGS = ("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE")
+SNAPSHOTS_FORMAT = 1
+"""Version of the JSON form of `backups`; it grows when a key changes its meaning or goes."""
+
+_KIB, _MIB = 1024, 1024 * 1024
+
+
+def backup(
+    context: typer.Context,
+    *,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Prefix of the snapshot's name.")] = ("manual"),
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="DIR|s3",
+            help="Also copy it to this directory, or to the inventory's S3 bucket; can be given twice.",
+        ),
+    ] = None,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accepted for scripts; backup never asks.")] = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Take a snapshot of the cluster's data on a server; with --to, also download it or store it in the bucket."""
+    del yes
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "backup",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        wish = _wish(name, to or [])
+        notes: list[str] = []
+        ended = work.act(
+            lambda: work.homelab.plan_backup(wish),
+            lambda plan, *, sink, options: work.homelab.backup(
+                plan, wish, sink=_listening(sink, notes), options=options
+            ),
+            Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended, notes),
+                lambda: documents.kept_document(ended.plan, ended.report, snapshot=notes[-1] if notes else None),
+            )
+
+
+def backups(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """List the cluster's snapshots, newest first: on the servers, in the bucket and on this computer.
+
+    Exit code 1 if a server could not be reached.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "backups",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        found = work.look(work.homelab.snapshots)
+        work.result(
+            lambda: snapshots_text(found, work.session.advise, width=work.width), lambda: _snapshots_document(found)
+        )
+        if found.problems:
+            raise typer.Exit(1)
+
+
+def _wish(name: str, to: list[str]) -> BackupWish:
+    from bootstrap.commands.backup import BackupWish
+
+    wish = BackupWish(name=name)
+    for target in to:
+        if target.startswith("s3:"):
+            raise UsageError(
+                f"--to {target}: the bucket is the one that the inventory names",
+                resolution=f"write it there as backup.s3, and say --to {S3}",
+            )
+        if target != S3 and wish.to is not None:
+            raise UsageError("--to names two directories", resolution="name one; a copy of it is your own to make")
+        wish = replace(wish, s3=True) if target == S3 else replace(wish, to=Path(target))
+    return wish
+
+
+def _listening(sink: EventSink, notes: list[str]) -> EventSink:
+    """The sink, which also keeps what the snapshot came to be called."""
+    from bootstrap.planning.day2_steps import TakeSnapshot
+
+    def heard(event: Event) -> None:
+        if isinstance(event, StepFinished) and event.phase == TakeSnapshot.phase and event.note:
+            notes.append(event.note)
+        sink(event)
+
+    return heard
+
+
+def _closing(ended: Ended, notes: list[str]) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None or not notes:
+        return f"{plan.cluster}: nothing to do"
+    return f"{plan.cluster}: snapshot {notes[-1]}, in {tables.seconds(report.took_s)}"
+
+
+def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, width: int = 0) -> str:
+    """A table, and who could not be asked."""
+    rows = [
+        (
+            each.name,
+            f"{each.made:%Y-%m-%d %H:%M}" if each.made else "-",
+            tables.age_text((datetime.now(UTC) - each.made).total_seconds()) if each.made else "-",
+            _size(each.size) if each.size else "-",
+            _where(each),
+        )
+        for each in found.snapshots
+    ]
+    table = tables.render_table(_HEADINGS, rows, width=width, drop=("SIZE", "MADE (UTC)"))
+    text = table if rows else advise("no snapshot: `homelab-k8s backup` takes one")
+    told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
+    return "\n\n".join([text, *told])
+
+
+def _size(size: int) -> str:
+    return f"{size / _MIB:.1f} MiB" if size >= _MIB else f"{size / _KIB:.0f} KiB"
+
+
+def _where(snapshot: Snapshot) -> str:
+    from bootstrap.records.snapshot_note import is_local
+
+    if snapshot.problem:
+        return f"unusable: {snapshot.problem}"
+    if is_local(snapshot) or snapshot.location.startswith("s3://"):
+        return snapshot.location
+    return f"on {snapshot.machine}"
+
+
+def _snapshots_document(found: SnapshotList) -> Document:
+    return {
+        "format": SNAPSHOTS_FORMAT,
+        "snapshots": [
+            {
+                "name": each.name,
+                "machine": each.machine,
+                "location": each.location,
+                "size": each.size or None,
+                "made": each.made.isoformat() if each.made else None,
+                "problem": each.problem or None,
+            }
+            for each in found.snapshots
+        ],
+        "problems": list(found.problems),
+        "notes": list(found.notes),
+    }

@@ -1,0 +1,88 @@
+"""`homelab-k8s clusters`: several clusters side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli.options import InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.running.command_session import working
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.text.tables import render_table
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.commands.clusters import ClusterSummary
+
+_DROP = ("KUBECONFIG", "VMIDS", "PVE NODES")
+_HEADINGS = ("CLUSTER", "CONTROL PLANE", "WORKERS", "RUNNING", "VMIDS", "PVE NODES", "KUBECONFIG")
+
+
+def clusters(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """List the clusters on this Proxmox VE, and those this computer has a kubeconfig or token for."""
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
+    ) as work:
+        found = work.look(work.homelab.clusters)
+        work.result(
+            lambda: clusters_text(found, work.session.advise, width=work.width), lambda: clusters_document(found)
+        )
+
+
+def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
+    """A table; what has no machines or is out of sight says so."""
+    if not found:
+        return advise("no cluster: `homelab-k8s up` builds one")
+    return render_table(_HEADINGS, [_cells(cluster) for cluster in found], width=width, drop=_DROP)
+
+
+def _cells(cluster: ClusterSummary) -> tuple[str, ...]:
+    running = f"{cluster.running} of {cluster.machines}" if cluster.machines else "-"
+    notes = [f"{cluster.out_of_sight} out of sight"] if cluster.out_of_sight else []
+    notes += [f"{cluster.foreign} foreign"] if cluster.foreign else []
+    notes += ["at work"] if cluster.at_work else []
+    return (
+        cluster.name,
+        str(cluster.control_plane),
+        str(cluster.workers),
+        ", ".join([running, *notes]),
+        f"{cluster.vmids[0]}-{cluster.vmids[1]}" if cluster.vmids else "-",
+        ", ".join(cluster.pve_nodes) or "-",
+        "here" if cluster.kubeconfig else "-",
+    )
+
+
+def clusters_document(found: Sequence[ClusterSummary]) -> Document:
+    """The clusters; `format` grows when a key changes its meaning or goes."""
+    from bootstrap.commands.clusters import CLUSTERS_FORMAT
+
+    return {
+        "format": CLUSTERS_FORMAT,
+        "clusters": [
+            {
+                "name": cluster.name,
+                "control_plane": cluster.control_plane,
+                "workers": cluster.workers,
+                "running": cluster.running,
+                "out_of_sight": cluster.out_of_sight,
+                "foreign": cluster.foreign,
+                "vmids": list(cluster.vmids) if cluster.vmids else None,
+                "pve_nodes": list(cluster.pve_nodes),
+                "at_work": cluster.at_work,
+                "known_here": cluster.known,
+                "kubeconfig": cluster.kubeconfig,
+            }
+            for cluster in found
+        ],
+    }

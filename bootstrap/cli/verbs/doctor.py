@@ -1,0 +1,96 @@
+"""`homelab-k8s doctor`: what `up` needs and how the cluster is, check by check."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, OutputForm, ProgressForm, Workers
+from bootstrap.cli.running.command_session import working
+from bootstrap.cli.text import documents
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.text.invocation import PROGRAM, Invocation
+from bootstrap.cli.text.wrapping import COMMANDS, wrapped
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.commands.doctor import Diagnosis
+    from bootstrap.planning.checks.doctor import Check
+
+FAILED = 4
+WIDTH = 80
+
+
+def doctor(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    control_planes: ControlPlanes = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Check everything `up` needs, and the cluster if it exists. Exit code 0, or 4 if a check failed."""
+    from bootstrap.inventory import Overrides
+    from bootstrap.planning.checks.doctor import Verdict
+
+    overrides = Overrides(cluster=cluster, workers=workers, control_planes=control_planes)
+    with working(
+        "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
+    ) as work:
+        found = _advising(work.look(work.homelab.doctor), work.session.invocation)
+        work.result(lambda: diagnosis_text(found), lambda: documents.doctor_document(found))
+        if found.verdict is Verdict.FAILED:
+            raise typer.Exit(FAILED)
+
+
+def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
+    """The diagnosis with the commands that it advises completed."""
+    return replace(
+        diagnosis,
+        checks=tuple(
+            replace(
+                check,
+                says=invocation.complete(check.says),
+                remedy="\n".join(_advising_line(line, invocation) for line in check.remedy.splitlines()),
+            )
+            for check in diagnosis.checks
+        ),
+    )
+
+
+def _advising_line(line: str, invocation: Invocation) -> str:
+    start = f"{PROGRAM} "
+    if line.startswith(start):
+        return start + invocation.command(line.removeprefix(start))
+    return invocation.complete(line)
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """One paragraph per check, 80 columns wide but for commands to be copied, and the sum of it."""
+    margin = max(len(check.name) for check in diagnosis.checks) + 2
+    lines = [line for check in diagnosis.checks for line in _lines(check, margin)]
+    counts = Counter(str(check.verdict) for check in diagnosis.checks)
+    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "failed", "skipped"))
+    return "\n".join([*lines, "", f"{diagnosis.cluster}: {summary}"])
+
+
+def _lines(check: Check, margin: int) -> Iterator[str]:
+    verdict = f"{check.verdict:<9}"
+    start, indent = f"{verdict}{check.name:<{margin}}", " " * (len(verdict) + margin)
+    for line in check.says.splitlines():
+        yield wrapped(line, width=WIDTH, first=start, rest=indent)
+        start = indent
+    arrow = "→ "
+    for line in check.remedy.splitlines():
+        if line.startswith(COMMANDS):
+            yield f"{' ' * len(verdict)}{line}"
+        else:
+            yield wrapped(line, width=WIDTH, first=indent + arrow, rest=indent + "  ")
+        arrow = "  "

@@ -1,0 +1,77 @@
+"""`homelab-k8s down`: names what goes, asks, removes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+
+def down(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Remove the cluster's machines, kubeconfig entries and state; asks for the cluster's name first."""
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "down",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            work.homelab.plan_down,
+            work.homelab.down,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=lambda plan: Question(f"This removes {_what(plan)} for good.", by_name=True),
+        )
+        if ended is not None:
+            work.result(lambda: _closing(ended), lambda: documents.down_document(ended.plan, ended.report))
+            ended.require_complete()
+
+
+def _what(plan: Plan) -> str:
+    if plan.machines or plan.unreached:
+        return tables.counted(len(plan.machines), "machine")
+    return "kubeconfig entries and state"
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        if plan.unreached:
+            return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
+        if plan.foreign:
+            return (
+                f"{plan.cluster}: nothing was removed; {tables.counted(plan.foreign, 'foreign VM')} left: "
+                f"where they are yours, `homelab-k8s adopt {plan.cluster}`, then `homelab-k8s down`"
+            )
+        return f"{plan.cluster}: nothing is there; nothing to do"
+    phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
+    left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
+    if plan.foreign:
+        left += f"; {tables.counted(plan.foreign, 'foreign VM')} left: `homelab-k8s adopt {plan.cluster}`"
+    return f"{plan.cluster}: {_what(plan)} removed in {tables.seconds(report.took_s)}{phases}{left}"

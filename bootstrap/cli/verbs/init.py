@@ -1,0 +1,238 @@
+"""`homelab-k8s init`: a short dialogue that ends in an inventory."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.options import ControlPlanes, Workers, Yes, ports_of
+from bootstrap.cli.running.calls import VERBOSE
+from bootstrap.cli.running.session import Session
+from bootstrap.cli.text.wrapping import columns_of
+from bootstrap.errors import HomelabError, UsageError
+
+if TYPE_CHECKING:
+    from bootstrap.adapters.proxmox.role import Narrow
+    from bootstrap.cli.asking.init_steps import Flags
+    from bootstrap.cli.asking.prompts import Prompts
+
+DEFAULT_FILE = Path("homelab-k8s.yaml")
+"""As `bootstrap.inventory.DEFAULT_FILE`, which is too slow to import for `--help`; a test compares them."""
+OLDEST, NEWEST = 8, 9
+
+
+def init(
+    context: typer.Context,
+    *,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="URL of the Proxmox VE API; default: $PROXMOX_VE_ENDPOINT.")
+    ] = None,
+    token_id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Token ID (user@realm!name), if the file or variable holds only the secret."),
+    ] = None,
+    token_env: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Environment variable with the token; default: PROXMOX_VE_API_TOKEN."),
+    ] = None,
+    token_file: Annotated[Path | None, typer.Option(metavar="PATH", help="File with the token.")] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option(metavar="SHA256", help="Expected fingerprint of Proxmox VE's certificate; any other is refused."),
+    ] = None,
+    accept_fingerprint: Annotated[
+        bool, typer.Option("--accept-fingerprint", help="Trust and pin the certificate shown, without comparing it.")
+    ] = False,
+    cluster: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the cluster.")] = None,
+    workers: Workers = None,
+    control_planes: ControlPlanes = None,
+    template: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|VMID|tag:NAME|image:NAME", help="Template to clone machines from."),
+    ] = None,
+    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones and new disks.")] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Bridge of the machines.")] = None,
+    pool: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Proxmox resource pool of the machines; with --pveum, the token's rights are limited to it.",
+        ),
+    ] = None,
+    file: Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="Inventory file to write.")] = DEFAULT_FILE,
+    yes: Yes = False,
+    pveum: Annotated[
+        bool,
+        typer.Option("--pveum", help="Print the commands that create the role and the token in Proxmox VE, and exit."),
+    ] = False,
+    pve_version: Annotated[
+        str | None, typer.Option(metavar="8|9|8.4|...", help="With --pveum: the version of Proxmox VE.")
+    ] = None,
+) -> None:
+    """Inspect a Proxmox VE, propose a cluster that fits, and write its inventory.
+
+    Asks for everything that is not given as an option. With --yes, or without a terminal, it accepts the proposals;
+    --endpoint, --token-env or --token-file, and --fingerprint or --accept-fingerprint are required then.
+    """
+    # Imported where they are used: together they cost `--help` more than any other command does.
+    from bootstrap.cli.asking.init_steps import Flags, check_flags
+    from bootstrap.cli.asking.prompts import Prompts
+
+    flags = Flags(
+        endpoint=endpoint,
+        token_id=token_id,
+        token_env=token_env,
+        token_file=token_file,
+        fingerprint=fingerprint,
+        accept_fingerprint=accept_fingerprint,
+        cluster=cluster,
+        workers=workers,
+        control_planes=control_planes,
+        template=template,
+        storage=storage,
+        bridge=bridge,
+        pool=pool,
+    )
+    with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
+        prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
+        if pveum:
+            session.result(_role_text(session, prompts, flags, pve_version))
+            return
+        check_flags(flags)
+        overwrite = _may_write(file, prompts)
+        session.result(_make(session, prompts, flags, file, overwrite=overwrite))
+
+
+def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overwrite: bool) -> str:
+    """Ask, look, propose and write; what to say in the end."""
+    from bootstrap.cli.asking.init_steps import Steps
+    from bootstrap.cli.text.init import survey_text, written_text
+    from bootstrap.commands.init import DEFAULT_CLUSTER, draft, refuse_blind
+
+    steps = Steps(session, prompts, flags, base=file.absolute().parent)
+    connection, ports = steps.connect()
+    seen = steps.survey(ports, cluster=flags.cluster)
+    session.view.text(survey_text(seen, width=columns_of(sys.stderr)))
+    refuse_blind(seen)
+    cluster = steps.cluster(seen)
+    if cluster != (flags.cluster or DEFAULT_CLUSTER):
+        # VMs that are named like its machines count, and which those are is known only now.
+        seen = steps.survey(ports, cluster=cluster)
+    drafted = draft(seen, steps.wishes(seen, cluster=cluster), connection)
+    if prompts.asks:
+        session.view.text("\n".join(["", drafted.text, *(f"not yet: {each}" for each in drafted.proposal.problems)]))
+    if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):
+        raise HomelabError("you did not say yes: nothing was written")
+    steps.typed.keep(connection)
+    _write(file, drafted.text, overwrite=overwrite)
+    return written_text(drafted.proposal, file, default=DEFAULT_FILE)
+
+
+def _may_write(file: Path, prompts: Prompts) -> bool:
+    """Whether a file that is there is to be overwritten; asked first of all, lest the answers be given in vain.
+
+    Raises:
+        UsageError: It is there and must not be, or its directory is not.
+    """
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"--file: there is no directory {file.absolute().parent}")
+    if not file.exists():
+        return False
+    if not prompts.asks:
+        raise UsageError(
+            f"{file} is there already",
+            resolution="name another with --file, or move it away; it is never overwritten unasked",
+        )
+    if not prompts.agree(f"{file} is there already. Overwrite it?", proposal=False, flag="--file"):
+        raise HomelabError(f"{file} stays as it is", resolution="--file writes another one")
+    return True
+
+
+def _write(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write the inventory, and the schema beside it where there is none."""
+    from bootstrap.inventory.schema import render_schema
+    from bootstrap.inventory.write import SCHEMA_FILE
+
+    try:
+        with file.open("w" if overwrite else "x", encoding="utf-8") as stream:
+            stream.write(text)
+        with (
+            contextlib.suppress(FileExistsError),
+            file.with_name(SCHEMA_FILE).open("x", encoding="utf-8") as stream,
+        ):
+            stream.write(render_schema())
+    except OSError as error:
+        raise HomelabError(f"cannot write {file}", details=str(error)) from error
+
+
+def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | None) -> str:
+    """The commands that make the role and the token."""
+    from bootstrap.adapters.proxmox.role import role_commands
+    from bootstrap.cli.asking.init_steps import DEFAULT_TOKEN_ID, Steps
+    from bootstrap.inventory.answers import parse_token_id
+
+    user, _, name = parse_token_id(flags.token_id or DEFAULT_TOKEN_ID).partition("!")
+    if version is None and flags.endpoint is not None:
+        # There is a token already: its rights do not matter, Proxmox VE tells everybody its version.
+        steps = Steps(session, prompts, flags, base=Path.cwd())
+        _, ports = steps.connect()
+        seen = steps.survey(ports).observed.version
+        version = f"{seen.major}.{seen.minor}"
+    if version is None:
+        version = prompts.ask(
+            "Which Proxmox VE? `pveversion` on a Proxmox node tells (8, 9, 8.1, ...)",
+            flag="--pve-version",
+            check=_checked_version,
+        )
+    major, minor = _version(version)
+    narrow = _narrow(flags)
+    lines = [
+        f"# On a Proxmox node of Proxmox VE {version}, as root. `pveum user token add` shows the token's secret, once.",
+        *role_commands(major=major, minor=minor, user=user, token=name, narrow=narrow),
+    ]
+    if narrow is not None and narrow.bridge is None:
+        lines.append("# With --bridge, --storage and --template the rights are narrower still.")
+    options = f" --pool {narrow.pool}" if narrow is not None else ""
+    lines.append(f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init{options}")
+    return "\n".join(lines)
+
+
+def _narrow(flags: Flags) -> Narrow | None:
+    """What the token is to be kept to. Raises UsageError: a template cannot be told by that."""
+    from bootstrap.adapters.proxmox.role import Narrow
+    from bootstrap.cli.asking.init_steps import check_flags
+    from bootstrap.inventory.answers import parse_template
+
+    if flags.pool is None:
+        return None
+    check_flags(flags)
+    template = parse_template(flags.template) if flags.template is not None else None
+    if template is not None and template.vmid is None and template.image is None:
+        raise UsageError(
+            f"--template {flags.template}: rights are granted by vmid",
+            resolution="give the template's vmid; without --template the token may build templates in the pool",
+        )
+    return Narrow(
+        pool=flags.pool,
+        storages=(flags.storage,) if flags.storage is not None else (),
+        bridge=flags.bridge,
+        template=template.vmid if template is not None else None,
+    )
+
+
+def _checked_version(text: str) -> str:
+    _version(text)
+    return text
+
+
+def _version(text: str) -> tuple[int, int | None]:
+    """`9`, `8.4` or `8.4.1`: major and minor version. Raises UsageError."""
+    found = re.fullmatch(r"(\d+)(?:\.(\d+)(?:\.\d+)*)?", text)
+    if found is None or not OLDEST <= int(found[1]) <= NEWEST:
+        raise UsageError(f"--pve-version: {text!r} is no version of Proxmox VE {OLDEST} or {NEWEST}, such as 9 or 8.4")
+    return int(found[1]), int(found[2]) if found[2] else None

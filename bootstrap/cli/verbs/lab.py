@@ -1,0 +1,301 @@
+"""The lab for the command line: `lab start|status|stop`, and `--lab`. Nothing else knows `bootstrap.lab`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.options import Guests, OutputForm, ProgressForm
+from bootstrap.cli.running.session import Session
+from bootstrap.cli.text.documents import Document, Output, render
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import HomelabError, UsageError
+from bootstrap.events import Told
+
+if TYPE_CHECKING:
+    from bootstrap.inventory import Inventory, Overrides
+    from bootstrap.lab.k3s import K3sChoice, K3sRequest
+    from bootstrap.lab.options import LabInfo, LabOptions
+
+LAB_INVENTORY = Path(__file__).with_name("lab.yaml")
+LAB_TEMPLATE = "debian-12-k3s"
+K3S_CHANNEL = "stable"
+"""Whether k3s releases can be had is asked of this channel."""
+MOST_MEMORY_MIB = 64 * 1024 * 1024
+
+app = typer.Typer(
+    help="A local Proxmox VE stand-in for trying things out; its VMs are real Linux guests.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.command("start")
+def start_command(
+    guests: Annotated[
+        Guests, typer.Option("--guests", help="Guest backend: container, qemu or simulated.")
+    ] = Guests.AUTO,
+    pve_nodes: Annotated[int, typer.Option("--pve-nodes", metavar="N", help="Number of Proxmox nodes.")] = 1,
+    shared_storage: Annotated[
+        bool, typer.Option("--shared-storage", help="All Proxmox nodes share one storage.")
+    ] = False,
+    time_scale: Annotated[
+        float, typer.Option("--time-scale", metavar="X", help="Real seconds per second of simulated time.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed for the simulated guests' delays.")] = 0,
+    delays: Annotated[
+        str,
+        typer.Option("--delays", metavar="LIST", help="Delays of simulated guests, in seconds: agent=10..14,clone=0.3"),
+    ] = "",
+    cores: Annotated[
+        int | None,
+        typer.Option(
+            "--cores", metavar="N", help="CPUs of each Proxmox node; default: this machine's (simulated: 128)."
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory", metavar="SIZE", help="Memory of each Proxmox node; default: this machine's (simulated: 512GiB)."
+        ),
+    ] = None,
+    vnet: Annotated[str, typer.Option("--vnet", metavar="NAME", help="Add an SDN vnet besides the bridge vmbr0.")] = "",
+    output: OutputForm = Output.TEXT,
+    progress: ProgressForm = Progress.AUTO,
+) -> None:
+    """Start the lab; the first start builds its template, which takes a few minutes."""
+    with Session("lab-start", progress=progress) as session:
+        options = _options()(
+            guests=guests.value,
+            pve_nodes=pve_nodes,
+            shared_storage=shared_storage,
+            time_scale=time_scale,
+            seed=seed,
+            delays=delays,
+            cores=cores,
+            memory_mib=_mib(memory) if memory is not None else None,
+            vnet=vnet,
+        )
+        info = _start(session, options, k3s_request(os.environ))
+        session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
+
+
+@app.command("status")
+def status_command(output: OutputForm = Output.TEXT) -> None:
+    """Show the running lab. Exit code 1 if no lab is running."""
+    with Session("lab-status", progress=Progress.QUIET) as session:
+        info = _running(session)
+        if output is not Output.TEXT:
+            session.result(render(_document(info), output))
+        else:
+            session.result(_text(info) if info else "no lab runs; `homelab-k8s lab start` starts one")
+        if info is None:
+            raise typer.Exit(1)
+
+
+@app.command("stop")
+def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
+    """Stop the lab and remove everything, machines included, and the leftovers of a killed lab."""
+    with Session("lab-stop", progress=progress) as session:
+        from bootstrap.lab import control
+
+        with _converted(), session.view.busy("stopping the lab"):
+            stopped = control.stop()
+        session.result("the lab is stopped, nothing of it is left" if stopped else "no lab runs; nothing to do")
+
+
+@dataclass(frozen=True)
+class LabFit:
+    """What of an inventory a running lab replaces.
+
+    Attributes:
+        ssh_port: Where its guests' sshd listens.
+        subnet: Where their addresses are, if that is not plain to see; None leaves the inventory's.
+        k3s: Which k3s its clusters run.
+    """
+
+    ssh_port: int
+    subnet: IPv4Network | None
+    k3s: K3sChoice
+
+    def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """The environment, with the lab's stand-in for what was asked for when the lab started."""
+        asked = str(Path(value).absolute()) if (value := _asked(environ)) else ""
+        if self.k3s.source != "stand-in" or asked != self.k3s.asked:
+            return environ
+        from bootstrap.inventory.env_and_flags import ENV_ARTIFACTS
+
+        return {**environ, ENV_ARTIFACTS[0]: self.k3s.artifacts}
+
+    def fit(self, inventory: Inventory) -> Inventory:
+        """The inventory for this lab."""
+        spec = inventory.spec
+        network = replace(spec.network, subnet=self.subnet) if self.subnet else spec.network
+        return replace(inventory, spec=replace(spec, ssh=replace(spec.ssh, port=self.ssh_port), network=network))
+
+
+def lab_overrides(
+    session: Session, overrides: Overrides, *, start: bool, guests: Guests | None = None
+) -> tuple[Overrides, LabFit]:
+    """The overrides with the lab's endpoint and template, and what else it replaces.
+
+    Args:
+        session: Shows the lab's start.
+        overrides: What the flags say; a template among them stays.
+        start: Whether to start a lab where none runs.
+        guests: What kind of guests the lab must have; None takes what there is.
+
+    Raises:
+        HomelabError: None runs, or it cannot be started.
+    """
+    from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
+
+    info = _running(session)
+    if info is None and not start:
+        raise HomelabError("no lab runs", resolution="start one with `homelab-k8s lab start`, or leave out --lab")
+    if info is None:
+        info = _start(session, _options()(guests=(guests or Guests.AUTO).value), k3s_request(os.environ, overrides))
+    if guests and guests is not Guests.AUTO and info.kind != guests.value:
+        raise HomelabError(
+            f"the lab that runs has {info.kind} guests, not {guests.value} ones",
+            resolution="stop it first: `homelab-k8s lab stop`",
+        )
+    user, _, name = info.token_id.partition("!")
+    endpoint = PveEndpoint(
+        url=info.endpoint,
+        token=ApiToken(user=user, name=name, secret=info.token_secret),
+        tls=TlsSpec(fingerprint=info.fingerprint),
+    )
+    # Simulated guests are on loopback addresses, which count as a machine's own only where the inventory says so.
+    subnet = IPv4Network(info.network) if info.kind == Guests.SIMULATED else None
+    fitted = replace(overrides, endpoint=endpoint, template=overrides.template or LAB_TEMPLATE)
+    return fitted, LabFit(ssh_port=info.ssh_port, subnet=subnet, k3s=info.k3s)
+
+
+def k3s_request(environ: Mapping[str, str], overrides: Overrides | None = None) -> K3sRequest:
+    """What the lab is told of the k3s that clusters are to run: a flag's directory, else the environment's."""
+    from bootstrap.lab.k3s import K3sRequest
+    from bootstrap.model.cluster import CHANNELS_URL
+
+    given = overrides.k3s_artifacts if overrides is not None else None
+    artifacts = str(given or _asked(environ))
+    return K3sRequest(
+        artifacts=str(Path(artifacts).absolute()) if artifacts else "", channel=f"{CHANNELS_URL}/{K3S_CHANNEL}"
+    )
+
+
+def _asked(environ: Mapping[str, str]) -> str:
+    from bootstrap.inventory.env_and_flags import ENV_ARTIFACTS
+
+    return next((environ[name] for name in ENV_ARTIFACTS if environ.get(name)), "")
+
+
+def _mib(size: str) -> int:
+    """A size as inventories have it, in MiB. Raises UsageError."""
+    from bootstrap.inventory.document import Scalar
+    from bootstrap.inventory.values.scalars import RefusedError, Size
+
+    try:
+        return Size(minimum=512, maximum=MOST_MEMORY_MIB).convert(Scalar(text=size))
+    except RefusedError as error:
+        raise UsageError(f"--memory {error.message}", resolution=error.hint) from error
+
+
+def _options() -> type[LabOptions]:
+    from bootstrap.lab.options import LabOptions
+
+    return LabOptions
+
+
+def _running(session: Session) -> LabInfo | None:
+    from bootstrap.lab import control
+
+    with _converted():
+        return _known(session, control.status())
+
+
+def _start(session: Session, options: LabOptions, k3s: K3sRequest) -> LabInfo:
+    from importlib.util import find_spec
+
+    from bootstrap.lab import control
+
+    missing = [name for name in ("aiohttp", "asyncssh", "fakepve", "pycdlib") if find_spec(name) is None]
+    if missing:
+        raise HomelabError(
+            "the lab is not installed",
+            details=f"missing: {', '.join(missing)}",
+            resolution="pip install 'homelab-k8s[lab]'",
+        )
+    with _converted():
+        info = control.start(
+            options,
+            k3s=k3s,
+            environ=session.environment(),
+            progress=lambda line: session.sink(Told(message=f"lab: {line}")),
+        )
+    _known(session, info)
+    return info
+
+
+def _known(session: Session, info: LabInfo | None) -> LabInfo | None:
+    """The lab, its secrets told to the masker."""
+    if info is not None:
+        session.masker.add(info.token_secret)
+        for token in (info.no_rights_token, info.root_token):
+            session.masker.add(token.rpartition("=")[2])
+    return info
+
+
+@contextmanager
+def _converted() -> Iterator[None]:
+    """The lab knows nothing of the client's errors."""
+    from bootstrap.lab.options import LabError
+
+    try:
+        yield
+    except LabError as error:
+        brief, _, details = str(error).partition("\n")
+        raise HomelabError(f"lab: {brief}", details=details) from error
+
+
+def _document(info: LabInfo | None) -> Document:
+    """The lab without its secrets."""
+    if info is None:
+        return {"running": False}
+    return {
+        "running": True,
+        "endpoint": info.endpoint,
+        "fingerprint": info.fingerprint,
+        "token_id": info.token_id,
+        "guests": info.kind,
+        "reason": info.reason,
+        "k3s": {"source": info.k3s.source, "reason": info.k3s.reason, "artifacts": info.k3s.artifacts or None},
+        "pve_version": info.pve_version,
+        "pve_nodes": list(info.pve_nodes),
+        "template": LAB_TEMPLATE,
+        "bridge": info.bridge or None,
+        "network": info.network or None,
+        "pid": info.pid,
+    }
+
+
+def _text(info: LabInfo) -> str:
+    nodes = ", ".join(info.pve_nodes)
+    lines = [
+        f"the lab runs at {info.endpoint} (Proxmox VE {info.pve_version}; {nodes}; process {info.pid})",
+        f"  guests    {info.kind}: {info.reason}",
+        f"  k3s       {info.k3s}",
+        f"  template  {LAB_TEMPLATE}",
+    ]
+    if info.bridge:
+        lines.append(f"  network   {info.network} on {info.bridge}")
+    return "\n".join([*lines, f"next: {shlex.join(['homelab-k8s', 'up', '--lab', '--workers', '3'])}"])

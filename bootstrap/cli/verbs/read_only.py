@@ -1,0 +1,66 @@
+"""Commands that only print: `kubeconfig`, `schema`, `explain`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bootstrap.cli.completing import key_names
+from bootstrap.cli.options import Cluster, InventoryFile, Lab
+from bootstrap.cli.running.command_session import working
+from bootstrap.cli.running.session import Session
+from bootstrap.cli.views.choose import Progress
+
+
+def kubeconfig(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    switch: Annotated[
+        bool,
+        typer.Option("--switch", help="Print no secret; make the cluster kubectl's current context."),
+    ] = False,
+    lab: Lab = False,
+) -> None:
+    """Print the admin kubeconfig (a secret); with --switch, make the cluster kubectl's current context instead."""
+    from bootstrap.inventory import Overrides
+
+    overrides = Overrides(cluster=cluster)
+    with working(
+        "kubeconfig", context, inventory=inventory, overrides=overrides, lab=lab, progress=Progress.QUIET
+    ) as work:
+        text = work.homelab.kubeconfig()
+        merged = work.homelab.merge_kubeconfig(switch=True) if switch else None
+        if merged is None:
+            work.session.result(text)
+            return
+        lines = [*merged.notes, f"current-context is {merged.context}, in {merged.path}"]
+        work.session.result("".join(f"{line}\n" for line in lines))
+
+
+def schema() -> None:
+    """Print the JSON Schema of inventory files, for editors."""
+    from bootstrap.inventory.schema import render_schema
+
+    sys.stdout.write(render_schema())
+    sys.stdout.flush()
+
+
+def explain(
+    key: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KEY]",
+            help="For example workers.memory or k3s; default: the top-level keys.",
+            autocompletion=key_names,
+        ),
+    ] = "",
+) -> None:
+    """Describe an inventory key: purpose, type, default and an example."""
+    with Session("explain", progress=Progress.QUIET) as session:
+        from bootstrap.inventory.explain import explain as explained
+
+        session.result(explained(key))

@@ -1,0 +1,114 @@
+"""`homelab-k8s rebuild`: the cluster anew, from the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import UsageError
+
+if TYPE_CHECKING:
+    from bootstrap.commands.rebuild import RebuildWish
+    from bootstrap.homelab import Homelab
+    from bootstrap.planning.plan import Plan
+
+LATEST = "latest"
+
+
+def rebuild(
+    context: typer.Context,
+    *,
+    keep_identity: Annotated[
+        bool,
+        typer.Option(
+            "--keep-identity", help="Keep names, MAC and fixed addresses, CAs and token; kubeconfigs keep working."
+        ),
+    ] = False,
+    restore: Annotated[
+        str | None,
+        typer.Option(metavar="WHAT", help="Restore the data: latest (a snapshot is taken first), or a snapshot file."),
+    ] = None,
+    k3s_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="k3s version, for example v1.33.3+k3s1; may be older than the current one unless data is kept.",
+        ),
+    ] = None,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Remove all machines and rebuild the cluster from the inventory; asks for the cluster's name first.
+
+    Run it again to continue an interrupted rebuild; it keeps the options of the first run unless they are given
+    again. The k3s version is read from the inventory again.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "rebuild",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster, k3s_version=k3s_version),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        wish = replace(
+            _wish(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
+        )
+        ended = work.act(
+            lambda: work.homelab.plan_rebuild(wish),
+            lambda plan, *, sink, options: work.homelab.rebuild(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=lambda plan: _question(plan, wish),
+        )
+        if ended is not None:
+            work.result(lambda: _closing(ended), lambda: documents.change_document(ended.plan, ended.report))
+
+
+def _wish(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> RebuildWish:
+    from bootstrap.commands.rebuild import RebuildWish
+
+    if restore is None or restore == LATEST:
+        latest_to = homelab.snapshot_directory if restore else None
+        return RebuildWish(keep_identity=keep_identity, latest_to=latest_to)
+    file = Path(restore).expanduser().absolute()
+    if not file.is_file():
+        raise UsageError(f"there is no snapshot {file}", resolution=f"name a file, or {LATEST}")
+    return RebuildWish(keep_identity=keep_identity, snapshot=file)
+
+
+def _question(plan: Plan, wish: RebuildWish) -> Question | None:
+    going = sum(machine.action == "destroy" for machine in plan.machines)
+    if not going:
+        return None
+    keeps = wish.snapshot is not None or wish.latest_to is not None
+    loses = "what Kubernetes knows comes back, volumes do not" if keeps else "with all that is in the cluster"
+    return Question(f"This removes {tables.counted(going, 'machine')} for good, {loses}.", by_name=True)
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: nothing to do"
+    machines = plan.follows[0].machines if plan.follows else plan.machines
+    built = f"{tables.counted(len(machines), 'machine')} built again"
+    text = f"{plan.cluster}: {built}, all Ready, in {tables.seconds(report.took_s)}"
+    return "\n".join([text, *tables.times_lines(report)])

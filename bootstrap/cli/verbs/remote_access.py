@@ -1,0 +1,217 @@
+"""`homelab-k8s ssh`, `exec` and `logs`: onto the machines."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from bootstrap.cli.completing import machine_names, pool_names
+from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
+from bootstrap.cli.running.command_session import Work, working
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import HomelabError, UsageError
+from bootstrap.events import Warned
+from bootstrap.model.visible import visible_line
+
+if TYPE_CHECKING:
+    from bootstrap.commands.remote_access import Answer
+
+Machine = Annotated[
+    str,
+    typer.Argument(
+        metavar="MACHINE",
+        help="Name of the machine, for example demo-cp-1, or cp-1 for short.",
+        autocompletion=machine_names,
+    ),
+]
+COMMAND_TIMEOUT_S = 300.0
+
+
+def ssh(
+    context: typer.Context,
+    machine: Machine,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND]", help="Command to run; default: a shell.")
+    ] = None,
+    *,
+    forward_agent: Annotated[
+        bool, typer.Option("--forward-agent", "-A", help="Forward this computer's SSH agent to the machine.")
+    ] = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+) -> None:
+    """Log in to a machine with ssh; its host key is checked.
+
+    The exit code is ssh's.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "ssh", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
+    ) as work:
+        _check_ssh()
+        login = work.look(lambda: work.homelab.login_to(machine))
+        if login.trusted:
+            work.session.sink(Warned(subject=login.machine, message=login.trusted))
+    _become(login.ssh(_line(command or ()), forward_agent=forward_agent), work.session.environment())
+
+
+def execute(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The command, after `--`.")],
+    *,
+    pool: Annotated[
+        str | None,
+        typer.Option("--pool", metavar="NAME", help="Only machines of this pool.", autocompletion=pool_names),
+    ] = None,
+    machine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--machine", metavar="NAME", help="Only this machine; can be repeated.", autocompletion=machine_names
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="SECONDS", min=1.0, help="Timeout on each machine.")
+    ] = COMMAND_TIMEOUT_S,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Run a command on all machines in parallel, or on some. Exit code 1 if it failed on any.
+
+    Several words are passed on as they are; a single word is run by the shell there: 'uptime | cut -c1-20'.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "exec",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        if pool is not None and machine:
+            raise UsageError("name either a pool or machines")
+        from bootstrap.commands.remote_access import check_answers
+        from bootstrap.model.ids import PoolName
+
+        line = _line(command)
+        answers = work.homelab.run_everywhere(
+            line,
+            pool=PoolName(pool) if pool is not None else None,
+            machines=machine or (),
+            timeout_s=timeout,
+            tell=(lambda answer: _show(work, answer)) if output is Output.TEXT else _say_nothing,
+        )
+        for answer in answers:
+            if answer.trusted:
+                work.session.sink(Warned(subject=answer.machine, message=answer.trusted))
+        if output is not Output.TEXT:
+            work.result(str, lambda: _answers_document(line, answers))
+        check_answers(answers)
+
+
+def logs(
+    context: typer.Context,
+    machine: Machine,
+    *,
+    unit: Annotated[
+        str | None, typer.Option("--unit", "-u", metavar="NAME", help="systemd unit; default: k3s or k3s-agent.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", metavar="N", min=0, help="Show at most this many lines, the newest.")
+    ] = 100,
+    since: Annotated[
+        str,
+        typer.Option("--since", metavar="TIME", help="Show lines since this time: 10m, 2h, today, '2026-03-01 12:00'."),
+    ] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines.")] = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+) -> None:
+    """Show the journal of k3s on a machine, or of another unit."""
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "logs", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
+    ) as work:
+        from bootstrap.commands.remote_access import LogsWish
+
+        wish = LogsWish(unit=unit, lines=lines, since=since, follow=follow)
+        if not follow:
+            work.session.result(work.look(lambda: work.homelab.journal(machine, wish)))
+            return
+        _check_ssh()
+        argv = work.look(lambda: work.homelab.journal_ssh(machine, wish))
+    _become(argv, work.session.environment())
+
+
+def _line(words: Sequence[str]) -> str:
+    """What the shell there gets: one word as it is, several so that it sees them as they were given."""
+    return words[0] if len(words) == 1 else shlex.join(words)
+
+
+def _show(work: Work, answer: Answer) -> None:
+    """Each line behind its machine's name: what was printed to stdout, and to stderr what went there."""
+    if answer.outcome is None:
+        return  # the error in the end says why
+    printed, told = answer.outcome.stdout, answer.outcome.stderr
+    if printed:
+        work.session.result("\n".join(f"{answer.machine}  {line}" for line in printed.splitlines()))
+    for line in told.splitlines():
+        sys.stderr.write(f"{answer.machine}  {visible_line(line)}\n")
+    sys.stderr.flush()
+
+
+def _say_nothing(_answer: Answer) -> None:
+    """The document has all answers."""
+
+
+def _answers_document(line: str, answers: Sequence[Answer]) -> Document:
+    return {
+        "command": line,
+        "machines": [
+            {
+                "name": answer.machine,
+                "status": answer.outcome.status if answer.outcome else None,
+                "stdout": answer.outcome.stdout if answer.outcome else None,
+                "stderr": answer.outcome.stderr if answer.outcome else None,
+                "problem": answer.problem or None,
+            }
+            for answer in answers
+        ],
+    }
+
+
+def _check_ssh() -> None:
+    if shutil.which("ssh") is None:
+        raise HomelabError(
+            "there is no ssh on this computer",
+            resolution="install OpenSSH's client (Debian: apt install openssh-client); "
+            "`homelab-k8s exec` and `logs` without --follow need none",
+        )
+
+
+def _become(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Let another program take this process's place: terminal, signals and exit code are its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Python ignores it, and what is ignored stays so in the program that follows.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execvpe(argv[0], list(argv), dict(environment))  # noqa: S606 - no shell is wanted: ssh gets its arguments as they are

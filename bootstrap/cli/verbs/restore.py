@@ -1,0 +1,123 @@
+"""`homelab-k8s restore`: the cluster's data as a snapshot has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import machine_names, snapshot_names
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.commands.restore import RestoreWish
+    from bootstrap.planning.plan import Plan
+
+
+def restore(
+    context: typer.Context,
+    snapshot: Annotated[
+        str,
+        typer.Argument(
+            metavar="SNAPSHOT",
+            help="Snapshot name or location from `backups`, latest, or a local file.",
+            autocompletion=snapshot_names,
+        ),
+    ],
+    *,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            metavar="MACHINE",
+            help="Server to restore to; default: the most suitable one.",
+            autocompletion=machine_names,
+        ),
+    ] = None,
+    from_bucket: Annotated[
+        bool,
+        typer.Option("--from-bucket", help="Take the snapshot from the bucket, even if `backups` does not list it."),
+    ] = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Restore the cluster's data from a snapshot; asks for the cluster's name first. Volumes are not restored.
+
+    The API is down meanwhile; pods keep running. Run it again to continue an interrupted restore.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "restore",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.commands.restore import RestoreWish
+        from bootstrap.model.ids import MachineName
+
+        homelab = work.homelab
+        prefix = f"{homelab.inventory.spec.name}-"
+        wish = RestoreWish(
+            snapshot=snapshot,
+            directory=homelab.snapshot_directory,
+            server=MachineName(server if server.startswith(prefix) else f"{prefix}{server}") if server else None,
+            from_bucket=from_bucket,
+        )
+        ended = work.act(
+            lambda: homelab.plan_restore(wish),
+            lambda plan, *, sink, options: homelab.restore(plan, _seen(wish, plan), sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=lambda plan: Question(
+                f"This puts the cluster's data back to {_name(plan)}: what Kubernetes has learnt since is lost.",
+                by_name=True,
+            ),
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(ended.plan, ended.report, snapshot=_name(ended.plan)),
+            )
+
+
+def _source(plan: Plan) -> str | Path:
+    from bootstrap.planning.day2_steps import RestoreSnapshot
+
+    steps = (each.step for lane in plan.lanes for each in lane.steps)
+    return next((step.source for step in steps if isinstance(step, RestoreSnapshot)), "")
+
+
+def _name(plan: Plan) -> str:
+    """What the snapshot is called; of `latest` the name behind it."""
+    return str(_source(plan))
+
+
+def _seen(wish: RestoreWish, plan: Plan) -> RestoreWish:
+    """The wish with the snapshot that the user has agreed to, even if a newer one has been taken since."""
+    from bootstrap.records.snapshot_note import LATEST
+
+    return replace(wish, snapshot=_name(plan)) if wish.snapshot == LATEST else wish
+
+
+def _closing(ended: Ended) -> str:
+    if ended.report is None:
+        return f"{ended.plan.cluster}: nothing to do"
+    first = f"{ended.plan.cluster}: restored from {_name(ended.plan)}, in {tables.seconds(ended.report.took_s)}"
+    return "\n".join([first, *tables.times_lines(ended.report)])

@@ -1,0 +1,90 @@
+"""`homelab-k8s rotate token`: new credentials for a cluster that stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.planning.plan import Plan
+
+app = typer.Typer(
+    help="Rotate the credentials of a running cluster.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.callback()
+def rotate() -> None:
+    """Rotate the credentials of a running cluster."""
+
+
+@app.command("token", short_help="Rotate the cluster's join token.")
+def token(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Rotate the cluster's join token: k3s restarts on each machine, servers one at a time. kubeconfigs keep working.
+
+    The old token is accepted until the last server has restarted. Run it again to continue an interrupted rotation.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "rotate",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            work.homelab.plan_rotate_token,
+            work.homelab.rotate_token,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(
+                lambda: _closing(ended),
+                lambda: documents.kept_document(ended.plan, ended.report, restarted=_concerned(ended.plan)),
+            )
+
+
+def _concerned(plan: Plan) -> list[str]:
+    lanes = {lane.name for lane in plan.lanes}
+    return [machine.spec.name for machine in plan.machines if machine.spec.name in lanes]
+
+
+def _question(plan: Plan) -> Question:
+    machines = tables.counted(len(_concerned(plan)), "machine")
+    return Question(f"This gives {plan.cluster} a new token, and restarts k3s on {machines}, servers one at a time.")
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: nothing to do"
+    machines = tables.counted(len(_concerned(plan)), "machine")
+    took = tables.seconds(report.took_s)
+    return f"{plan.cluster}: {machines} with a new token, in {took}; the old one joins nothing any more"

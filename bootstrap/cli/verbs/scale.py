@@ -1,0 +1,162 @@
+"""`homelab-k8s scale`: pools get another size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.completing import pool_names
+from bootstrap.cli.options import (
+    DRAIN_TIMEOUT_S,
+    Cluster,
+    DeleteEmptydirData,
+    DeleteLocalData,
+    DrainTimeout,
+    DryRun,
+    Force,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Yes,
+    drain_rules,
+)
+from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import UsageError
+
+if TYPE_CHECKING:
+    from bootstrap.model.ids import PoolName
+    from bootstrap.planning.plan import Plan
+
+
+def scale(
+    context: typer.Context,
+    pool: Annotated[
+        str | None,
+        typer.Argument(help="Pool to resize: workers, control-plane, or one of `pools`.", autocompletion=pool_names),
+    ] = None,
+    count: Annotated[int | None, typer.Argument(min=0, help="New number of machines.")] = None,
+    *,
+    write: Write = True,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    delete_emptydir_data: DeleteEmptydirData = False,
+    delete_local_data: DeleteLocalData = False,
+    force: Force = False,
+    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Resize a node pool; without arguments, resize every pool to its count in the inventory.
+
+    Machines are drained before they are removed (PodDisruptionBudgets are respected); servers leave etcd one at a
+    time. The new count is written to the inventory file if it states another one.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "scale",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.cli.asking.emptydir import Emptydir
+        from bootstrap.commands.scale import ScaleWish
+
+        rules = drain_rules(force=force, timeout_s=drain_timeout)
+        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+        counts = _counts(pool, count)
+
+        def wish() -> ScaleWish:
+            return ScaleWish(counts=counts, rules=emptydir.rules)
+
+        ended = work.act(
+            lambda: work.homelab.plan_scale(wish()),
+            lambda plan, *, sink, options: work.homelab.scale(
+                emptydir.allowed(plan), wish(), sink=sink, options=options
+            ),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=question,
+            then=emptydir.ask,
+        )
+        if ended is not None:
+            file = inventory_file(work, inventory=inventory, lab=lab)
+            lines = tell(work, write_back(_facts(work, counts), file=file, write=write))
+            work.result(
+                lambda: "\n".join([closing(ended), *lines]),
+                lambda: documents.change_document(ended.plan, ended.report),
+            )
+
+
+def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
+    from bootstrap.model.ids import PoolName
+
+    if pool is None:
+        return {}
+    if count is None:
+        raise UsageError(f"how many machines is {pool} to have?", resolution=f"such as: `homelab-k8s scale {pool} 3`")
+    return {PoolName(pool): count}
+
+
+def question(plan: Plan) -> Question | None:
+    """What is asked before machines go, or the datastore becomes another one; nothing where neither happens."""
+    from bootstrap.planning.verbs.scale import what_etcd_means
+
+    leaving = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
+    removes = f"This drains and removes {tables.counted(len(leaving), 'machine')} for good." if leaving else ""
+    moves = what_etcd_means(plan)
+    text = " ".join(filter(None, (removes, f"{moves[0].upper()}{moves[1:]}." if moves else "")))
+    return Question(text) if text else None
+
+
+def closing(ended: Ended) -> str:
+    """How it ended, and where the time was."""
+    plan, report = ended.plan, ended.report
+    stay = [machine for machine in plan.machines if machine.action != "destroy"]
+    if report is None:
+        return f"{plan.cluster}: {tables.counted(len(stay), 'machine')}; nothing to do"
+    added = sum(machine.action == "create" for machine in plan.machines)
+    removed = len(plan.machines) - len(stay)
+    changes = [f"{number} {word}" for number, word in ((added, "added"), (removed, "removed")) if number]
+    text = f"{plan.cluster}: {tables.counted(len(stay), 'machine')}"
+    first = f"{text} ({', '.join(changes)}), in {tables.seconds(report.took_s)}" if changes else text
+    return "\n".join([first, *tables.times_lines(report)])
+
+
+def _facts(work: Work, counts: Mapping[PoolName, int]) -> list[Fact]:
+    """Sizes that the inventory says otherwise than was asked for: `up` would go by the inventory."""
+    facts = []
+    for pool in work.homelab.inventory.spec.pools:
+        wanted = counts.get(pool.name)
+        if wanted is None or wanted == pool.count or ("count" not in pool.stated and wanted > pool.count):
+            continue
+        says = "says" if "count" in pool.stated else "means"
+        advice = f"the inventory {says} {pool.count} for {pool.name}: write {wanted} there, since `up` goes by it"
+        facts.append(Fact(places=_places(pool.name), value=str(wanted), advice=advice))
+    return facts
+
+
+def _places(pool: PoolName) -> tuple[tuple[str, ...], ...]:
+    """Where an inventory may state a pool's size."""
+    if pool == "control-plane":
+        return (("control_plane", "count"),)
+    if pool == "workers":
+        return (("workers", "count"), ("workers",))
+    return (("pools", pool, "count"),)

@@ -1,0 +1,155 @@
+"""`homelab-k8s status`: how the cluster stands, once or again and again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, ProgressForm, Workers
+from bootstrap.cli.running.command_session import Work, working
+from bootstrap.cli.text import documents
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.text.status import status_text
+from bootstrap.cli.text.wrapping import fitted
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import HomelabError, InventoryError
+from bootstrap.model.visible import visible, visible_json
+
+if TYPE_CHECKING:
+    from bootstrap.commands.status import ClusterStatus
+
+UNHEALTHY = 1
+WATCH_EVERY_S = 2.0
+_CLEAR, _HOME, _TO_LINE_END, _TO_END = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class StatusOutput(StrEnum):
+    """The form of a status."""
+
+    TEXT = "text"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def status(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    control_planes: ControlPlanes = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every 2 seconds until Ctrl-C.")] = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: Annotated[
+        StatusOutput, typer.Option("--output", "-o", help="Output format; wide also shows sizes.")
+    ] = StatusOutput.TEXT,
+) -> None:
+    """Show machines, Kubernetes nodes and Proxmox nodes, and how to fix each problem.
+
+    Exit code 0 if all is well, 1 if there are problems.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "status",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster, workers=workers, control_planes=control_planes),
+        lab=lab,
+        progress=progress,
+    ) as work:
+        found = work.look(work.homelab.status)
+        if watch:
+            _watch(work, found, output)
+        else:
+            work.session.result(_rendered(work, found, output), fit=output is StatusOutput.TEXT)
+            if not found.healthy:
+                raise typer.Exit(UNHEALTHY)
+
+
+def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
+    if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+        return status_text(found, wide=output is StatusOutput.WIDE, width=work.width, advise=work.session.advise)
+    return documents.render(_status_document(work, found), Output(output.value))
+
+
+def _status_document(work: Work, found: ClusterStatus) -> Document:
+    document = documents.status_document(found)
+    return {**document, "problems": list(map(work.session.advise, found.problems))}
+
+
+def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
+    """Show the status until Ctrl-C. What cannot be read for a while is said, and looked for again."""
+    shown = ""
+    redraws = sys.stdout.isatty() and output in (StatusOutput.TEXT, StatusOutput.WIDE)
+    text = _watched(work, found, output)
+    try:
+        while True:
+            if redraws:
+                work.session.result(_screen(text, first=not shown), drawn=True)
+            elif text != shown:
+                work.session.result(_appended(text, output))
+            shown = text
+            work.session.stop.wait(WATCH_EVERY_S)
+            text = _next(work, output)
+    except KeyboardInterrupt:
+        if redraws:
+            work.session.result("")
+
+
+def _next(work: Work, output: StatusOutput) -> str:
+    try:
+        return _watched(work, work.homelab.status(), output)
+    except InventoryError:
+        raise
+    except HomelabError as error:
+        if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+            return f"cannot look: {error}"
+        return _document({"error": str(error)}, output)
+
+
+def _watched(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
+    if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+        return _rendered(work, found, output)
+    return _document(_status_document(work, found), output)
+
+
+def _document(document: Document, output: StatusOutput) -> str:
+    """As one line where it is JSON, so that a program can read line by line."""
+    if output is StatusOutput.JSON:
+        return visible_json(json.dumps(document, ensure_ascii=False))
+    return documents.render(document, Output(output.value))
+
+
+def _screen(text: str, *, first: bool) -> str:
+    """What puts a text on the whole terminal in place of the former one, without a flicker."""
+    size = shutil.get_terminal_size()
+    told = fitted(visible(text), size.columns).splitlines()
+    lines = [f"every {WATCH_EVERY_S:.0f} s, Ctrl-C ends; {_now()}", "", *told]
+    room = size.lines - 1
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} more lines"]
+    body = "\n".join(f"{line[: size.columns]}{_TO_LINE_END}" for line in lines)
+    return f"{_CLEAR if first else ''}{_HOME}{body}{_TO_END}\n"
+
+
+def _appended(text: str, output: StatusOutput) -> str:
+    match output:
+        case StatusOutput.JSON:
+            return text
+        case StatusOutput.YAML:
+            return f"---\n{text}"
+        case _:
+            return f"{_now()}\n{text}\n"
+
+
+def _now() -> str:
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")

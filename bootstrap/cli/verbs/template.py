@@ -1,0 +1,264 @@
+"""`homelab-k8s template`: builds templates with k3s in them, lists them, and removes those nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
+from bootstrap.cli.running.command_session import Acting, Ended, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Document, Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.execution.report import Report
+    from bootstrap.planning.plan import Plan
+    from bootstrap.records.template import TemplateVm
+
+_DROP = ("IMAGE", "K3S", "PVE NODE")
+_HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")
+
+Image = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IMAGE",
+        help="A name (debian-13, debian-12, ubuntu-24.04, ubuntu-26.04), an https URL, or a volume on a Proxmox "
+        "storage (local:import/x.qcow2). Default: the inventory's image, or debian-13.",
+    ),
+]
+Checksum = Annotated[str | None, typer.Option(metavar="SUM", help="Checksum of the image: sha256:... or sha512:...")]
+PveNodes = Annotated[
+    list[str] | None,
+    typer.Option("--pve-node", metavar="NAME", help="Build only on this Proxmox node; can be repeated."),
+]
+Storage = Annotated[str | None, typer.Option("--storage", metavar="NAME", help="Storage for the template's disk.")]
+ImageStorage = Annotated[
+    str | None, typer.Option("--image-storage", metavar="NAME", help="Storage for the cloud image.")
+]
+IsoStorage = Annotated[
+    str | None, typer.Option("--iso-storage", metavar="NAME", help="Storage for the temporary cloud-init ISO.")
+]
+Again = Annotated[bool, typer.Option("--again", help="Build it even if the same template exists.")]
+
+app = typer.Typer(
+    help="Build and manage VM templates with k3s preinstalled.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+@app.command("build", short_help="Build a template on each Proxmox node that lacks one.")
+def build(
+    context: typer.Context,
+    *,
+    image: Image = None,
+    checksum: Checksum = None,
+    pve_node: PveNodes = None,
+    storage: Storage = None,
+    image_storage: ImageStorage = None,
+    iso_storage: IsoStorage = None,
+    again: Again = False,
+    yes: Yes = False,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Build a template from a cloud image, with k3s preinstalled, on each Proxmox node that needs one.
+
+    Name and tags contain a hash of the contents; if that template exists, nothing is done. Run it again to continue
+    an interrupted build.
+    """
+    from bootstrap.inventory import Overrides
+    from bootstrap.model.cluster import DEFAULT_IMAGE
+    from bootstrap.model.ids import PveNodeName, StorageName
+    from bootstrap.planning.templates.build import BuildWish
+
+    with working(
+        "template-build",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ref = work.homelab.inventory.spec.template
+        wish = BuildWish(
+            image=image or ref.image or DEFAULT_IMAGE,
+            checksum=(ref.checksum if image is None else "") if checksum is None else checksum,
+            pve_nodes=tuple(map(PveNodeName, pve_node or ())),
+            disk_storage=StorageName(storage) if storage else None,
+            image_storage=StorageName(image_storage) if image_storage else None,
+            iso_storage=StorageName(iso_storage) if iso_storage else None,
+            again=again,
+        )
+        ended = work.act(
+            lambda: work.homelab.plan_template(wish),
+            lambda plan, /, *, sink, options: work.homelab.build_template(plan, wish, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+        )
+        if ended is not None:
+            work.result(lambda: work.session.advise(_built(ended)), lambda: _built_document(ended))
+
+
+@app.command("list", short_help="List our templates and the machines that use them.")
+def list_(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """List the templates this tool has built, and the VMs that are linked clones of them."""
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
+    ) as work:
+        found = work.look(work.homelab.templates)
+        work.result(
+            lambda: templates_text(found, work.session.advise, width=work.width), lambda: templates_document(found)
+        )
+
+
+@app.command("prune", short_help="Remove unused templates; asks first.")
+def prune(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Remove templates of this tool that have no linked clones and are not the newest of their image on their node.
+
+    Leftovers of failed builds are removed too.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "template-prune",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        ended = work.act(
+            work.homelab.plan_prune_templates,
+            work.homelab.prune_templates,
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+        )
+        if ended is not None:
+            work.result(lambda: pruned_text(ended), lambda: _pruned_document(ended))
+
+
+def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
+    """A table."""
+    if not found:
+        return advise("no template of ours: `homelab-k8s template build` makes one")
+    return tables.render_table(_HEADINGS, [_cells(one) for one in found], width=width, drop=_DROP)
+
+
+def _cells(one: TemplateVm) -> tuple[str, ...]:
+    record = one.record
+    state = "ready" if one.template else f"being built ({record.state.value})"
+    state = f"foreign: {one.doubt}" if one.doubt else state
+    users = ", ".join(one.users) or "-"
+    return (one.name, str(one.vmid), one.pve_node, record.image, record.k3s, state, users)
+
+
+def templates_document(found: Sequence[TemplateVm]) -> Document:
+    """The templates; `format` grows when a key changes its meaning or goes."""
+    return {
+        "format": 1,
+        "templates": [
+            {
+                "name": one.name,
+                "vmid": one.vmid,
+                "pve_node": one.pve_node,
+                "image": one.record.image,
+                "k3s": one.record.k3s,
+                "recipe": one.record.recipe,
+                "foreign": bool(one.doubt),
+                "ready": one.template,
+                "used_by": list(one.users),
+            }
+            for one in found
+        ],
+    }
+
+
+def _built(ended: Ended) -> str:
+    from bootstrap.planning.templates.build import builds_of
+
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return "nothing to do: " + "; ".join(plan.notes)
+    names = [f"{build.name} ({build.vmid} on {build.pve_node})" for build in builds_of(plan)]
+    phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
+    made = f"built {', '.join(names)}" if names else "tidied up"
+    closing = "\n`homelab-k8s up` takes it unless the inventory names another template" if names else ""
+    return f"{made} in {tables.seconds(report.took_s)}{phases}{closing}"
+
+
+def _built_document(ended: Ended) -> Document:
+    from bootstrap.planning.templates.build import builds_of
+
+    built = [
+        {"name": build.name, "vmid": build.vmid, "pve_node": build.pve_node, "recipe": build.recipe.hash}
+        for build in builds_of(ended.plan)
+    ]
+    return documents.kept_document(ended.plan, ended.report, built=built)
+
+
+def _gone(plan: Plan) -> list[str]:
+    from bootstrap.planning.templates.build import removals
+
+    return [f"{step.name} ({step.vmid} on {step.pve_node})" for step in removals(plan)]
+
+
+def _question(plan: Plan) -> Question | None:
+    gone = _gone(plan)
+    return Question(f"This removes {', '.join(gone)} for good.") if gone else None
+
+
+def pruned_text(ended: Ended) -> str:
+    """What was removed."""
+    if ended.report is None:
+        return "nothing to remove" + "".join(f"\n{note}" for note in ended.plan.notes)
+    removed = _removed(ended.plan, ended.report)
+    return f"removed {', '.join(removed) or 'nothing'} in {tables.seconds(ended.report.took_s)}"
+
+
+def _removed(plan: Plan, report: Report) -> list[str]:
+    """What a run has removed; steps that found nothing to do, or were not allowed to, do not count."""
+    changed = {step.title for step in report.steps if step.changed}
+    titles = [step.step.title for lane in plan.lanes for step in lane.steps]
+    return [title.removeprefix("remove ") for title in titles if title in changed]
+
+
+def _pruned_document(ended: Ended) -> Document:
+    return documents.kept_document(
+        ended.plan,
+        ended.report,
+        removed=_gone(ended.plan) if ended.report is None else _removed(ended.plan, ended.report),
+    )

@@ -1,0 +1,225 @@
+"""`homelab-k8s up`: the plan, the run, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import (
+    Cluster,
+    ControlPlanes,
+    DryRun,
+    InventoryFile,
+    Lab,
+    LabGuests,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Workers,
+)
+from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+from bootstrap.errors import UsageError
+from bootstrap.events import Told
+
+if TYPE_CHECKING:
+    from bootstrap.execution.context import KubeconfigTarget
+    from bootstrap.planning.plan import Plan
+
+Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
+Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
+Text = Annotated[str | None, typer.Option(metavar="NAME")]
+
+STDOUT = "-"
+
+
+def up(
+    context: typer.Context,
+    *,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    worker_cores: Cores = None,
+    worker_memory: Size = None,
+    worker_disk: Size = None,
+    control_planes: ControlPlanes = None,
+    control_plane_cores: Cores = None,
+    control_plane_memory: Size = None,
+    control_plane_disk: Size = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Template to clone: its name, VMID, tag:NAME or image:NAME.")
+    ] = None,
+    template_build: Annotated[
+        str | None, typer.Option(metavar="MODE", help="auto: build a missing template. never: use existing ones only.")
+    ] = None,
+    clone: Annotated[str | None, typer.Option(metavar="MODE", help="Clone type: linked or full.")] = None,
+    storage: Annotated[str | None, typer.Option(metavar="NAME", help="Storage for full clones.")] = None,
+    vmids: Annotated[
+        str | None, typer.Option(metavar="FIRST-LAST", help="VMID range reserved for this cluster.")
+    ] = None,
+    bridge: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox bridge of the machines.")] = None,
+    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Proxmox resource pool of the machines.")] = None,
+    ssh_user: Annotated[str | None, typer.Option(metavar="NAME", help="Login name on the machines.")] = None,
+    ssh_key: Annotated[Path | None, typer.Option(metavar="FILE", help="SSH private key to log in with.")] = None,
+    k3s_version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="k3s version, for example v1.33.3+k3s1.")
+    ] = None,
+    k3s_channel: Annotated[
+        str | None,
+        typer.Option(
+            "--k3s-channel", "--channel", metavar="NAME", help="k3s release channel, for example stable or v1.33."
+        ),
+    ] = None,
+    k3s_artifacts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Install k3s from this directory (with its checksums) instead of downloading it."
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Kubeconfig file to merge into; - prints it instead."),
+    ] = None,
+    switch: Annotated[
+        bool,
+        typer.Option("--switch", help="Make the cluster kubectl's current context, even if another one is in use."),
+    ] = False,
+    replace_unreachable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--replace-unreachable",
+            metavar="MACHINE",
+            help="Replace this machine, whose Proxmox node is unreachable, with a new one; the old VM is removed "
+            "once its node is back. Can be repeated.",
+        ),
+    ] = None,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build a missing template without asking.")] = False,
+    lab: Lab = False,
+    guests: LabGuests = None,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Create or repair the cluster from the inventory; never removes machines."""
+    from bootstrap.inventory import Overrides
+    from bootstrap.model.ids import MachineName
+
+    overrides = Overrides(
+        cluster=cluster,
+        workers=workers,
+        worker_cores=worker_cores,
+        worker_memory=worker_memory,
+        worker_disk=worker_disk,
+        control_planes=control_planes,
+        control_plane_cores=control_plane_cores,
+        control_plane_memory=control_plane_memory,
+        control_plane_disk=control_plane_disk,
+        template=template,
+        template_build=template_build,
+        clone=clone,
+        storage=storage,
+        vmids=vmids,
+        bridge=bridge,
+        pool=pool,
+        ssh_user=ssh_user,
+        ssh_key=ssh_key,
+        k3s_version=k3s_version,
+        k3s_channel=k3s_channel,
+        k3s_artifacts=k3s_artifacts,
+    )
+    with working(
+        "up",
+        context,
+        inventory=inventory,
+        overrides=overrides,
+        lab=lab,
+        progress=progress,
+        output=output,
+        start_lab=True,
+        guests=guests,
+    ) as work:
+        target = _target(kubeconfig, output, switch=switch)
+        lost = tuple(MachineName(name) for name in replace_unreachable or ())
+        ended = work.act(
+            lambda: work.homelab.plan_up(replace_unreachable=lost),
+            lambda plan, *, sink, options: work.homelab.up(plan, replace_unreachable=lost, sink=sink, options=options),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+            kubeconfig=target,
+        )
+        if ended is not None:
+            _tell(work, ended, target)
+            ended.require_complete()
+
+
+def _question(plan: Plan) -> Question | None:
+    """Building a template takes minutes and room: that is asked, all else `up` just does."""
+    from bootstrap.planning.templates.build import builds_of
+
+    builds = builds_of(plan)
+    if not builds:
+        return None
+    where = ", ".join(build.pve_node for build in builds)
+    recipe = builds[0].recipe
+    return Question(
+        f"First a template is built on {where}, of {recipe.image.name} with k3s {recipe.k3s}; that takes some minutes.",
+        otherwise="`--template-build never` takes templates that are there; `template:` in the inventory names one",
+    )
+
+
+def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> KubeconfigTarget:
+    from bootstrap.execution.context import KubeconfigTarget
+
+    to_stdout = kubeconfig == STDOUT
+    if to_stdout and output is not Output.TEXT:
+        raise UsageError("--kubeconfig - and --output both print to stdout", resolution="leave one of them out")
+    if to_stdout and switch:
+        raise UsageError("--kubeconfig - merges nothing that --switch could switch to", resolution="omit one of them")
+    path = Path(kubeconfig) if kubeconfig and not to_stdout else None
+    return KubeconfigTarget(path=path, merge=not to_stdout, switch=switch)
+
+
+def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
+    """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
+    if not target.merge:
+        work.session.view.text(_closing(ended, target, context=ended.plan.cluster))
+        work.session.result(work.homelab.kubeconfig())
+        return
+    merged = work.homelab.merge_kubeconfig(target.path, switch=target.switch)
+    if merged is not None and ended.report is None:
+        for note in merged.notes:
+            work.session.sink(Told(message=note))
+    work.result(
+        lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
+        lambda: documents.up_document(
+            work.homelab.status(), ended.report, kubeconfig=str(merged.path) if merged is not None else None
+        ),
+    )
+
+
+def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
+    plan, report = ended.plan, ended.report
+    there = [machine for machine in plan.machines if machine.action != "destroy"]
+    held = sum(machine.action == "keep" and bool(machine.reason) for machine in there)
+    machines = tables.counted(len(there), "machine")
+    machines += f", {len(there) - held} of them Ready" if plan.unreached else ", all Ready"
+    if report is None:
+        return f"{plan.cluster}: {machines}; nothing to do"
+    file = ["--kubeconfig", str(target.path)] if target.path is not None else []
+    command = shlex.join(["kubectl", *file, "--context", context, "get", "nodes"])
+    return "\n".join(
+        [
+            f"{plan.cluster}: {machines}, in {tables.seconds(report.took_s)}",
+            *tables.times_lines(report),
+            f"next: {command}",
+        ]
+    )

@@ -1,0 +1,166 @@
+"""`homelab-k8s upgrade`: every machine to a newer k3s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bootstrap.cli.asking.confirm import Question
+from bootstrap.cli.options import (
+    DRAIN_TIMEOUT_S,
+    Cluster,
+    DeleteEmptydirData,
+    DeleteLocalData,
+    DrainTimeout,
+    DryRun,
+    Force,
+    InventoryFile,
+    Lab,
+    OutputForm,
+    ProgressForm,
+    Timeout,
+    Trace,
+    Yes,
+    drain_rules,
+)
+from bootstrap.cli.running.command_session import Acting, Ended, Work, working
+from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, write_back
+from bootstrap.cli.text import documents, tables
+from bootstrap.cli.text.documents import Output
+from bootstrap.cli.views.choose import Progress
+
+if TYPE_CHECKING:
+    from bootstrap.commands.upgrade import UpgradeWish
+    from bootstrap.planning.plan import Plan
+
+
+def upgrade(
+    context: typer.Context,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="VERSION", help="Target k3s version, for example v1.34.1+k3s1.")
+    ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            "--channel", metavar="NAME", help="Upgrade to the current version of this channel: stable, v1.34."
+        ),
+    ] = None,
+    max_unavailable: Annotated[
+        int,
+        typer.Option("--max-unavailable", metavar="N", min=1, help="Maximum number of workers to work on at a time."),
+    ] = 1,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot/--no-snapshot", help="Take a snapshot of the cluster's data first.")
+    ] = True,
+    write: Write = True,
+    inventory: InventoryFile = None,
+    cluster: Cluster = None,
+    delete_emptydir_data: DeleteEmptydirData = False,
+    delete_local_data: DeleteLocalData = False,
+    force: Force = False,
+    drain_timeout: DrainTimeout = DRAIN_TIMEOUT_S,
+    timeout: Timeout = None,
+    trace: Trace = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    lab: Lab = False,
+    progress: ProgressForm = Progress.AUTO,
+    output: OutputForm = Output.TEXT,
+) -> None:
+    """Upgrade k3s, one minor version at a time: servers one by one, then workers; each node is drained first.
+
+    Default target: the inventory's version or channel. With --to or --channel, the version is written to the
+    inventory file if it states one. Run it again to continue an interrupted upgrade.
+    """
+    from bootstrap.inventory import Overrides
+
+    with working(
+        "upgrade",
+        context,
+        inventory=inventory,
+        overrides=Overrides(cluster=cluster),
+        lab=lab,
+        progress=progress,
+        output=output,
+    ) as work:
+        from bootstrap.cli.asking.emptydir import Emptydir
+        from bootstrap.commands.upgrade import UpgradeWish
+        from bootstrap.planning.verbs.upgrade import Upgrading
+
+        rules = drain_rules(force=force, timeout_s=drain_timeout)
+        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+
+        def wish() -> UpgradeWish:
+            how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=emptydir.rules)
+            return UpgradeWish(to=to, channel=channel, how=how)
+
+        ended = work.act(
+            lambda: work.homelab.plan_upgrade(wish()),
+            lambda plan, *, sink, options: work.homelab.upgrade(
+                emptydir.allowed(plan), wish(), sink=sink, options=options
+            ),
+            Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
+            question=_question,
+            then=emptydir.ask,
+        )
+        if ended is not None:
+            file = inventory_file(work, inventory=inventory, lab=lab)
+            lines = tell(work, write_back(_facts(work, ended, wish()), file=file, write=write))
+            work.result(
+                lambda: "\n".join([_closing(ended), *lines]),
+                lambda: documents.kept_document(
+                    ended.plan, ended.report, upgraded=_upgraded(ended.plan), version=_target(ended.plan)
+                ),
+            )
+
+
+def _facts(work: Work, ended: Ended, wish: UpgradeWish) -> list[Fact]:
+    """The version that runs now, where the inventory says another one, or points to an older one."""
+    from bootstrap.commands.upgrade import behind_channel
+
+    k3s = work.homelab.inventory.spec.k3s
+    target = _target(ended.plan) or wish.to
+    if target is None or target == k3s.version:
+        return []
+    advice = ""
+    if k3s.version is not None:
+        advice = f"the inventory says k3s.version: {k3s.version}: write {target} there, else `rebuild` refuses"
+    elif (pointed := behind_channel(k3s, work.homelab.ports, target)) is not None:
+        advice = (
+            f"the inventory goes by the channel {k3s.channel}, which is at {pointed}, older than what runs: `rebuild` "
+            f"keeps {target}; to state it, write `k3s: {{version: {target}}}`"
+        )
+    return [Fact(places=(("k3s", "version"),), value=target, advice=advice)]
+
+
+def _upgraded(plan: Plan) -> list[str]:
+    return [machine.spec.name for machine in plan.machines if machine.action == "upgrade"]
+
+
+def _target(plan: Plan) -> str | None:
+    """The last release of the way; None where there is nothing to do."""
+    from bootstrap.k3s.versions import parse_version
+    from bootstrap.planning.steps import FetchK3s
+
+    steps = (each.step for lane in plan.lanes for each in lane.steps)
+    versions = [parse_version(step.version) for step in steps if isinstance(step, FetchK3s)]
+    return str(max(versions)) if versions else None
+
+
+def _question(plan: Plan) -> Question:
+    way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("the way: ")), "")
+    return Question(
+        f"This upgrades {tables.counted(len(_upgraded(plan)), 'machine')}, drained one after another; "
+        f"only a snapshot leads back.{way}"
+    )
+
+
+def _closing(ended: Ended) -> str:
+    plan, report = ended.plan, ended.report
+    if report is None:
+        return f"{plan.cluster}: {tables.counted(len(plan.machines), 'machine')}, none to upgrade; nothing to do"
+    upgraded = tables.counted(len(_upgraded(plan)), "machine")
+    first = f"{plan.cluster}: {upgraded} upgraded to k3s {_target(plan)}, in {tables.seconds(report.took_s)}"
+    return "\n".join([first, *tables.times_lines(report)])

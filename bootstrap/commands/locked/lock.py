@@ -1,0 +1,370 @@
+"""One holder at a time: who acts on a cluster holds its marker VM, where everybody can see it.
+
+    with ClusterLock(spec, ports, command="up", sink=sink, stop=stop) as lock:
+        ...
+    lock.check()
+
+The holder's heartbeat is a counter in the marker's description. Who finds a marker watches that counter, by its own
+clock alone: clocks of two laptops differ. One that stands still for long enough, or whose process is known to be dead,
+is taken over by a write that fails if anybody else has written meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, VmidTakenError
+from bootstrap.events import EventSink, Told, Warned
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.ports import Marker, Ports
+from bootstrap.records.lock import (
+    LockRecord,
+    doubt_about_lock,
+    lock_vmid,
+    marker_name,
+    marker_tags,
+    parse_lock,
+    render_lock,
+    taken_error,
+)
+from bootstrap.records.seal import Bearer, RecordKey
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+_ATTEMPTS = 5
+"""How often the marker may slip away between two looks before we give up."""
+_LOOK_EVERY_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockTimes:
+    """How the lock keeps time, in seconds.
+
+    Attributes:
+        beat_s: Between two heartbeats.
+        stale_s: A counter that has stood still for so long is a dead holder's: three heartbeats, of which one may be
+            held up by Proxmox VE's 10 s for a lock and another by API workers that wait for a guest agent.
+        settle_s: How long a marker may be in the making, and how long the end waits for a heartbeat under way.
+    """
+
+    beat_s: float = 10.0
+    stale_s: float = 30.0
+    settle_s: float = 10.0
+
+
+def why_no_lock(marker: Marker, ports: Ports) -> str:
+    """Why what says it is a marker is not to be believed; empty where it is, and where it says nothing of the kind."""
+    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
+    return doubt_about_lock(marker.description, bearer=bearer, drives=marker.drives, keys=ports.keys.locks)
+
+
+def read_lock(marker: Marker, ports: Ports) -> LockRecord | None:
+    """Who holds a lock, as its marker says beyond doubt; None where the VM is no marker."""
+    return None if why_no_lock(marker, ports) else parse_lock(marker.description)
+
+
+def adopt_lock(spec: ClusterSpec, ports: Ports) -> bool:
+    """Sign the marker of a cluster that an earlier release left; whether there was one.
+
+    It is not given away by that: who takes the lock next watches whether its holder lives.
+    """
+    marker = ports.markers.find(lock_vmid(spec.placement.vmids))
+    if marker is None or not is_unsigned_lock(marker, spec, ports):
+        return False
+    record = parse_lock(marker.description)
+    if record is None:
+        return False
+    bearer = Bearer(vmid=marker.vmid, name=marker.name, identity=marker.smbios_uuid)
+    text = render_lock(record, key=ports.keys.need(spec.name), bearer=bearer)
+    return ports.markers.rewrite(marker, name=marker.name, description=text, tags=marker_tags(spec.name))
+
+
+def is_unsigned_lock(marker: Marker, spec: ClusterSpec, ports: Ports) -> bool:
+    """Whether a VM says it is the cluster's marker, and lacks nothing but the signature."""
+    record = parse_lock(marker.description)
+    return (
+        record is not None
+        and record.cluster == spec.name
+        and marker.name == marker_name(spec.name)
+        and bool(marker.smbios_uuid)
+        and not marker.drives
+        and bool(why_no_lock(marker, ports))
+    )
+
+
+class ClusterLock:
+    """The right to act on a cluster, as a context manager; use it once, on the main thread.
+
+    Args:
+        spec: The cluster; the last vmid of its range is the marker's.
+        ports: Proxmox VE, and who we are.
+        command: What is done: `up`.
+        sink: Hears of a holder that is watched, and of one that was taken over.
+        stop: Ends the wait early. Set by the lock itself when it is lost.
+        times: Heartbeat and patience.
+    """
+
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        ports: Ports,
+        *,
+        command: str,
+        sink: EventSink,
+        stop: threading.Event,
+        times: LockTimes | None = None,
+    ) -> None:
+        self._spec = spec
+        self._ports = ports
+        self._sink = sink
+        self._stop = stop
+        self._times = times or LockTimes()
+        self._vmid = lock_vmid(spec.placement.vmids)
+        self._uuid = str(uuid.uuid4())
+        self._key: RecordKey | None = None
+        process = ports.processes.this()
+        self._record = LockRecord(
+            cluster=spec.name,
+            who=process.who,
+            pid=process.pid,
+            process=process.mark,
+            run=secrets.token_hex(8),
+            command=command,
+            since=ports.processes.utc_text(),
+        )
+        self._done = threading.Event()
+        self._writing = threading.Lock()
+        self._beats: threading.Thread | None = None
+        self._lost: HomelabError | None = None
+        self._forget: Callable[[], object] | None = None
+
+    def forget_at_the_end(self, forget: Callable[[], object]) -> None:
+        """Have the cluster's state removed as the very last under the lock, the key that its marker is signed with too.
+
+        The marker is signed with a key that stays before: whoever finds it, if we are killed just then, believes it.
+        """
+        self._forget = forget
+
+    def __enter__(self) -> ClusterLock:
+        """Take the lock.
+
+        Raises:
+            ClusterBusyError: Somebody else has it and lives.
+            PreflightError: Something else has the marker's vmid.
+        """
+        try:
+            self._acquire()
+        except (InterruptedRunError, KeyboardInterrupt):
+            self._release()  # between asking for the marker and knowing that it is there
+            raise
+        self._beats = threading.Thread(target=self._keep, name="lock-heartbeat", daemon=True)
+        self._beats.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock back, if it still is ours; that it cannot be is a warning."""
+        self._done.set()
+        self._release()
+        if self._beats is not None:
+            self._beats.join(timeout=1.0)
+
+    def check(self) -> None:
+        """Raise HomelabError where the lock was lost while it was held."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _acquire(self) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                self._create()
+            except VmidTakenError:
+                logger.debug("vmid %d is taken", self._vmid)
+            marker = self._settled()
+            if marker is None:
+                continue
+            record = read_lock(marker, self._ports)
+            if record is None:
+                what = f"VM {marker.vmid} ({marker.name or 'no name'}) on {marker.pve_node}"
+                raise taken_error(self._spec, f"{what} has it", doubt=why_no_lock(marker, self._ports))
+            if record.run == self._record.run:
+                return
+            if self._outlives(record) and self._write(marker, self._record):
+                self._sink(
+                    Warned(
+                        subject=self._spec.name,
+                        message=f"{record} died or lost its connection: its lock was taken over",
+                    )
+                )
+                return
+        raise taken_error(
+            self._spec,
+            "a container, a VM on a Proxmox node that cannot be asked, or one that this token may not see, has it",
+        )
+
+    def _create(self) -> None:
+        placement = self._spec.placement
+        self._ports.markers.create(
+            self._vmid,
+            pve_nodes=placement.pve_nodes,
+            name=marker_name(self._spec.name),
+            description=self._render(self._record, self._uuid),
+            tags=marker_tags(self._spec.name),
+            smbios_uuid=self._uuid,
+            resource_pool=placement.resource_pool,
+        )
+
+    def _settled(self) -> Marker | None:
+        """The marker once nobody is making it any more; None where there is none."""
+
+        def look() -> Marker | NotYet | None:
+            marker = self._ports.markers.find(self._vmid)
+            return NotYet(f"VM {self._vmid} is locked ({marker.lock})") if marker and marker.lock else marker
+
+        condition = Condition(
+            what=f"the marker VM {self._vmid}",
+            poll=look,
+            every_s=_LOOK_EVERY_S,
+            resolution=f"if no task works on it any more, on its Proxmox node: "
+            f"qm unlock {self._vmid} && qm destroy {self._vmid}",
+        )
+        return wait_for(condition, self._patience(self._times.settle_s))
+
+    def _outlives(self, seen: LockRecord) -> bool:
+        """Whether the holder shows no sign of life; False where its marker went meanwhile.
+
+        Raises:
+            ClusterBusyError: It lives.
+        """
+        lives = self._ports.processes.state(seen.process)
+        if lives is not None:
+            if lives:
+                raise self._busy(seen)
+            return True
+        self._sink(Told(message=f"{seen.cluster} is held by {seen}: watching whether it lives"))
+        clock = self._ports.clock
+        began_s = clock.now_s()
+
+        def look() -> LockRecord | NotYet | None:
+            marker = self._ports.markers.find(self._vmid)
+            now = read_lock(marker, self._ports) if marker is not None else None
+            if now != seen or clock.now_s() - began_s >= self._times.stale_s:
+                return now
+            return NotYet("no heartbeat yet")
+
+        condition = Condition(what=f"a heartbeat of {seen}", poll=look, every_s=_LOOK_EVERY_S)
+        now = wait_for(condition, self._patience(2 * self._times.stale_s))
+        if now is not None and now != seen:
+            raise self._busy(now)
+        return now == seen
+
+    def _busy(self, holder: LockRecord) -> ClusterBusyError:
+        if holder.cluster == self._spec.name:
+            brief = f"somebody else works on {self._spec.name}; nothing was touched"
+            resolution = "wait until that has ended, then run the command again"
+        else:
+            vmids = self._spec.placement.vmids
+            brief = f"somebody works on {holder.cluster}, which shares the vmids {vmids.first}-{vmids.last} with "
+            brief += f"{self._spec.name}; nothing was touched"
+            resolution = "wait until that has ended, or give each cluster a range of its own (proxmox.vmids)"
+        return ClusterBusyError(brief, details=f"held by {holder}", resolution=resolution)
+
+    def _keep(self) -> None:
+        """Send heartbeats until the end or until the lock is lost."""
+        while not self._done.wait(self._times.beat_s):
+            try:
+                self._beat()
+            except HomelabError as error:
+                # Not the end: who cannot reach Proxmox VE cannot act there either, and the next one may come through.
+                logger.warning("no heartbeat: %s", error)
+            if self._lost is not None:
+                logger.error("%s", self._lost)
+                self._stop.set()
+                return
+
+    def _beat(self) -> None:
+        with self._writing:
+            marker = self._ports.markers.find(self._vmid)
+            if self._done.is_set():
+                return
+            if marker is None:
+                try:
+                    self._create()  # somebody took it for rubbish
+                except VmidTakenError as taken:
+                    logger.warning("%s", taken)
+                return
+            now = read_lock(marker, self._ports)
+            if now is None or now.run != self._record.run:
+                self._lost = HomelabError(
+                    f"the lock of {self._spec.name} was taken over while this ran: it ended early",
+                    details=f"held now by {now}" if now else f"VM {self._vmid} is {marker.name}",
+                    resolution="whoever sleeps or is cut off loses it; once the other has ended, run the command again",
+                )
+                return
+            self._record = replace(now, beat=now.beat + 1)
+            self._write(marker, self._record)
+
+    def _write(self, marker: Marker, record: LockRecord) -> bool:
+        """Write a record into the marker as it was read; whether it is there now."""
+        name, tags = marker_name(self._spec.name), marker_tags(self._spec.name)
+        text = self._render(record, marker.smbios_uuid)
+        if self._ports.markers.rewrite(marker, name=name, description=text, tags=tags):
+            return True
+        after = self._ports.markers.find(self._vmid)  # our own write may be what changed it: its answer can be lost
+        return after is not None and read_lock(after, self._ports) == record
+
+    def _render(self, record: LockRecord, smbios_uuid: str) -> str:
+        """The record, signed for the marker VM that has this UUID."""
+        bearer = Bearer(vmid=self._vmid, name=marker_name(self._spec.name), identity=smbios_uuid)
+        return render_lock(record, key=self._key or self._ports.keys.need(self._spec.name), bearer=bearer)
+
+    def _release(self) -> None:
+        """Remove the marker if it is ours.
+
+        A fresh heartbeat goes first: nobody who watches can then find the counter standing still and take over between
+        our look and the removal.
+        """
+        if not self._writing.acquire(timeout=self._times.settle_s):
+            logger.warning("the marker VM %d stays: a heartbeat is under way", self._vmid)
+            return
+        try:
+            marker = self._ports.markers.find(self._vmid)
+            now = read_lock(marker, self._ports) if marker is not None else None
+            if marker is None or now is None or now.run != self._record.run:
+                return
+            if self._forget is not None:
+                self._key = self._ports.keys.for_templates()
+            if self._write(marker, replace(now, beat=now.beat + 1)):
+                if self._forget is not None:
+                    self._forget()
+                self._ports.markers.remove(marker)
+        except InterruptedRunError:
+            logger.info("the removal of the marker VM %d is under way", self._vmid)
+        except HomelabError as error:
+            self._sink(
+                Warned(
+                    subject=self._spec.name,
+                    message=f"the marker VM {self._vmid} could not be removed ({error}); the next command does it",
+                )
+            )
+        finally:
+            self._writing.release()
+
+    def _patience(self, timeout_s: float) -> Patience:
+        clock = self._ports.clock
+        return Patience(
+            clock=clock,
+            deadline_s=clock.now_s() + timeout_s,
+            stop=self._stop,
+            say=lambda what, problem, waited_s: self._sink(
+                Told(message=f"has waited {waited_s:.0f} s for {what}: {problem}")
+            ),
+        )

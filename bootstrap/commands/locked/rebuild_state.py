@@ -1,0 +1,133 @@
+"""What is noted of a rebuild that is under way: `rebuild` writes it, `up` goes by it and clears it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bootstrap.commands.snapshots import check_local, local_snapshots
+from bootstrap.errors import PreflightError
+from bootstrap.execution.handlers.cluster import REBUILD_NOTE
+from bootstrap.execution.k3s.identity import IDENTITY
+from bootstrap.k3s.versions import check_not_older
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
+from bootstrap.model.observed import Observed
+from bootstrap.planning.verbs.rebuild import Rebuild, Stage, parse_rebuild, render_rebuild
+from bootstrap.ports import Ports
+from bootstrap.records.machine import is_ours
+from bootstrap.records.snapshot_note import newest_first
+
+SNAPSHOT_NAME = "rebuild"
+"""What the name of a snapshot begins with that is taken for a rebuild."""
+
+
+def read_rebuild(cluster: ClusterName, ports: Ports) -> Rebuild | None:
+    """The rebuild that is under way, or None. Raises HomelabError for a damaged note."""
+    return parse_rebuild(ports.state.read(cluster, REBUILD_NOTE))
+
+
+def write_rebuild(cluster: ClusterName, rebuild: Rebuild, ports: Ports) -> None:
+    """Note how far it has come."""
+    ports.state.write(cluster, REBUILD_NOTE, render_rebuild(rebuild))
+
+
+def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> Rebuild | None:
+    """The rebuild that `up` has to finish, corrected by the inventory; None where there is none. Reads only.
+
+    One that was cut off while machines were removed is given up by `up` where the servers that are left have the data
+    and a majority: what is missing comes back. Else the data is what the rebuild has saved, and only `rebuild` brings
+    that back.
+
+    Raises:
+        PreflightError: Only `rebuild` can go on.
+        HomelabError: The note is damaged.
+    """
+    noted = read_rebuild(spec.name, ports)
+    if noted is None or noted.stage is Stage.BUILDING:
+        return noted
+    ours = [vm.name for vm in observed.vms if is_ours(vm, spec.name)]
+    if not ours:  # cut off after the last machine had gone
+        return replace(noted, stage=Stage.BUILDING)
+    if _can_serve(noted, spec, observed):
+        return None
+    raise PreflightError(
+        f"a rebuild of {spec.name} was cut off while its machines were removed; nothing was touched",
+        details=f"too few servers are left to serve its data; still there: {', '.join(sorted(ours))}",
+        resolution="`homelab-k8s rebuild` continues it, with what it has saved; `homelab-k8s down` gives it up",
+    )
+
+
+def _can_serve(noted: Rebuild, spec: ClusterSpec, observed: Observed) -> bool:
+    servers = [
+        vm
+        for vm in observed.vms
+        if vm.record
+        and vm.record.role is Role.CONTROL_PLANE
+        and vm.record.state is RecordState.MADE
+        and is_ours(vm, spec.name)
+    ]
+    before = next((size.count for size in noted.pools if size.pool == CONTROL_PLANE_POOL), 1)
+    return len(servers) > before // 2
+
+
+def rebuilding(spec: ClusterSpec, ports: Ports) -> ClusterSpec:
+    """The spec, with what a rebuild that is under way is to keep."""
+    rebuild = read_rebuild(spec.name, ports)
+    return rebuild.apply(spec) if rebuild is not None else spec
+
+
+def finish_rebuild(cluster: ClusterName, ports: Ports) -> None:
+    """Forget the note and the saved CAs: the cluster stands."""
+    for item in (REBUILD_NOTE, IDENTITY):
+        if ports.state.read(cluster, item):
+            ports.state.write(cluster, item, "")
+
+
+def snapshot_of(rebuild: Rebuild, spec: ClusterSpec) -> Path | None:
+    """The snapshot whose data the new cluster gets, or None.
+
+    Raises:
+        PreflightError: It is not there (any more), it is damaged, or newer than the k3s that is to read it.
+    """
+    path = _snapshot_path(rebuild)
+    if path is not None:
+        check_data(path, spec, version=rebuild.version)
+    return path
+
+
+def check_data(path: Path, spec: ClusterSpec, *, version: str) -> None:
+    """See that a snapshot's file is whole, ours, and can be read by a k3s version. Raises PreflightError."""
+    note = check_local(path, spec)
+    if note is not None:
+        check_not_older(
+            version,
+            note.k3s_version,
+            what=f"which {path.name} was taken with",
+            remedy=version_remedy(spec, note.k3s_version),
+        )
+
+
+def version_remedy(spec: ClusterSpec, version: str) -> str:
+    """What to change for a rebuild to take a k3s version."""
+    flag = f"or pass `--k3s-version {version}` to `homelab-k8s rebuild`"
+    if spec.k3s.artifacts is not None:
+        return f"put the files of {version} into {spec.k3s.artifacts / version} and name it as k3s.version, {flag}"
+    return f"write `k3s: {{version: {version}}}` (or a newer one) into the inventory, {flag}"
+
+
+def _snapshot_path(rebuild: Rebuild) -> Path | None:
+    if rebuild.snapshot is None or rebuild.stage is not Stage.BUILDING:
+        return None
+    if rebuild.snapshot.is_file():
+        return rebuild.snapshot
+    taken = [each for each in local_snapshots(rebuild.snapshot) if each.name.startswith(f"{SNAPSHOT_NAME}-")]
+    if not taken:
+        raise PreflightError(
+            "the snapshot that the cluster was to be rebuilt with is not there any more",
+            details=str(rebuild.snapshot),
+            resolution="put it there again, or take another: `homelab-k8s rebuild --restore FILE`; to build the "
+            "cluster without that data, `homelab-k8s down`, then `homelab-k8s up`",
+        )
+    return Path(newest_first(taken)[0].location)

@@ -1,0 +1,48 @@
+"""The note of a command that removes or changes machines: written under the lock before its first change."""
+
+from __future__ import annotations
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName
+from bootstrap.model.observed import Observed
+from bootstrap.planning.provision.unfinished import Intention, is_unfinished, parse_intention, render_intention
+from bootstrap.ports import Ports
+from bootstrap.records.token_history import NEXT_TOKEN
+
+UNFINISHED = "unfinished"
+"""State item: what a command was about to do."""
+
+_TAKES_BACK = ("up", "rebuild")
+"""Commands that are the opposite of a `down`: who runs one has given that up."""
+
+
+def unfinished(spec: ClusterSpec, ports: Ports, observed: Observed) -> Intention | None:
+    """The command that did not finish, where what is seen bears its note out. Reads only.
+
+    Args:
+        spec: The cluster, sizes settled.
+        ports: Where the note is.
+        observed: What there is.
+    """
+    noted = parse_intention(ports.state.read(spec.name, UNFINISHED))
+    if noted is None:
+        return None
+    if noted.command == "rotate":
+        return noted if ports.state.read(spec.name, NEXT_TOKEN) else None
+    return noted if is_unfinished(noted, spec, observed) else None
+
+
+def begin(command: str, intention: Intention | None, cluster: ClusterName, ports: Ports) -> None:
+    """Note what is about to be done; what a `down` was about to is no longer meant once `up` begins."""
+    if intention is not None:
+        ports.state.write(cluster, UNFINISHED, render_intention(intention))
+    elif command in _TAKES_BACK:
+        noted = parse_intention(ports.state.read(cluster, UNFINISHED))
+        if noted is not None and noted.command == "down":
+            finish(cluster, ports)
+
+
+def finish(cluster: ClusterName, ports: Ports) -> None:
+    """Forget the note: the command has ended well."""
+    if ports.state.read(cluster, UNFINISHED):
+        ports.state.write(cluster, UNFINISHED, "")

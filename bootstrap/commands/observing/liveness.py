@@ -1,0 +1,223 @@
+"""Joins what Kubernetes says of machines with their VMs and their k3s units: Ready alone can be stale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from bootstrap.commands.observing.guests import logged_in
+from bootstrap.errors import DeadlineError, HomelabError, SshUnreachableError
+from bootstrap.execution.guests.scripts import parse_lines, told
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.reading import LAST_UNIX_S
+from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.ports import GuestScript, Ports
+from bootstrap.records.machine import is_ours
+from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
+
+RENEWAL_S = 12.0
+"""A lease older than this has missed a renewal, which comes every 10 s: then the machine is asked."""
+STARTS_WITHIN_S = 90.0
+"""How long a server that starts is waited for before anything is decided. A first start takes 7 to 31 s on two busy
+cores (k3s v1.36.3, observed), a boot before that as long."""
+_MOST = 10
+"""Machines that are asked: where more are away it is no single machine's doing."""
+_TRIES = 2
+"""Restarts after which a unit that does not come up counts as one that loops."""
+_LOOK_S = 2.0
+_TIMEOUT_S = 15.0
+_MOST = 200
+"""Characters of one of systemd's words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitState:
+    """A k3s unit in systemd's words; `problem` where the machine could not be asked.
+
+    Attributes:
+        age_s: Seconds since its process was started; None where it was not.
+    """
+
+    unit: str
+    active: str = ""
+    sub: str = ""
+    restarts: int = 0
+    age_s: float | None = None
+    problem: str = ""
+    unreachable: bool = False
+
+    @property
+    def is_down(self) -> bool:
+        """Whether k3s does not run there for sure. An agent is `activating` for minutes while all is well."""
+        return self.active in ("inactive", "failed", "deactivating") or self.sub.startswith("auto-restart")
+
+    @property
+    def starts(self) -> bool:
+        """Whether it comes up, as far as can be told; one that was restarted again and again does not."""
+        return self.active in ("activating", "reloading") and self.restarts <= _TRIES
+
+    def __str__(self) -> str:
+        """As in `k3s-agent is failed (dead) there`."""
+        return f"{self.unit} is {self.active} ({self.sub}) there" if self.active else self.problem
+
+
+def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
+    """The Kubernetes nodes, none of them Ready whose VM does not run."""
+    idle = {vm.record.machine: vm.idle for vm in observed.vms if vm.record and vm.idle and is_ours(vm, spec.name)}
+
+    def joined(kube_node: KubeNode) -> KubeNode:
+        if kube_node.name not in idle or not kube_node.ready:
+            return kube_node
+        return replace(kube_node, ready=False, problem=f"its VM is {idle[kube_node.name]}")
+
+    return _with_nodes(observed, joined)
+
+
+def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bool = False) -> Observed:
+    """The Kubernetes nodes; where a lease has missed a renewal, or a node is not Ready, its machine was asked.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        observed: What there is.
+        every: Ask all machines: a lease that was renewed a moment ago tells nothing of now.
+    """
+    asked = {node.name for node in observed.kube_nodes or () if every or _is_doubtful(node)}
+    states = unit_states(spec, ports, observed, asked)
+
+    def joined(kube_node: KubeNode) -> KubeNode:
+        state = states.get(kube_node.name)
+        if state is None or not (state.is_down or (state.unreachable and _is_doubtful(kube_node))):
+            return kube_node
+        since = f"its kubelet was last heard of {kube_node.lease_age_s:.0f} s ago" if kube_node.lease_age_s else ""
+        problem = "; ".join(filter(None, (str(state), since if kube_node.ready else kube_node.problem)))
+        return replace(kube_node, ready=False, problem=problem)
+
+    return _with_nodes(observed, joined) if states else observed
+
+
+def _is_doubtful(kube_node: KubeNode) -> bool:
+    return not kube_node.ready or (kube_node.lease_age_s is not None and kube_node.lease_age_s > RENEWAL_S)
+
+
+def _with_nodes(observed: Observed, joined: Callable[[KubeNode], KubeNode]) -> Observed:
+    if observed.kube_nodes is None:
+        return observed
+    return replace(observed, kube_nodes=tuple(map(joined, observed.kube_nodes)))
+
+
+def unit_states(
+    spec: ClusterSpec, ports: Ports, observed: Observed, names: set[MachineName]
+) -> Mapping[MachineName, UnitState]:
+    """The k3s units of machines of ours that run and whose address is known, asked at once."""
+    addresses = dict(observed.addresses)
+    asked = [
+        (vm, vm.record.machine)
+        for vm in observed.vms
+        if vm.record and vm.record.machine in names and vm.record.machine in addresses
+        if not vm.idle and is_ours(vm, spec.name)
+    ][:_MOST]
+    if not asked:
+        return {}
+
+    def ask(each: tuple[VmRecord, MachineName]) -> UnitState:
+        vm, name = each
+        unit = vm.record.role.unit if vm.record else ""
+        script = GuestScript(name="unit-state.sh", env=(("UNIT", unit), ("WITHIN_S", "0")))
+        try:
+            with logged_in(vm, addresses[name], spec, ports) as shell:
+                lines = parse_lines(shell.run(script, timeout_s=_TIMEOUT_S))
+            return _unit_state(name, unit, lines)
+        except SshUnreachableError as error:
+            return UnitState(unit=unit, problem=f"no SSH: {error}", unreachable=True)
+        except HomelabError as error:
+            return UnitState(unit=unit, problem=str(error))
+
+    with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="unit") as pool:
+        return dict(zip((name for _, name in asked), pool.map(ask, asked), strict=True))
+
+
+def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) -> UnitState:
+    """What unit-state.sh printed. Raises UnreadableGuestError."""
+    now, since = (told(lines, key, machine=name) for key in ("time", "since"))
+    known = bool(now.text("")) and bool(since.text(""))
+    return UnitState(
+        unit=unit,
+        active=told(lines, "active_state", machine=name).text("", most=_MOST),
+        sub=told(lines, "sub_state", machine=name).text("", most=_MOST),
+        restarts=told(lines, "restarts", machine=name).integer(0, 2**31, default=0),
+        age_s=float(now.integer(0, LAST_UNIX_S) - since.integer(0, LAST_UNIX_S)) if known else None,
+    )
+
+
+def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Callable[[], Observed]) -> Observed:
+    """What there is, once a server is Ready where one is about to be: after a kill, a restart or a boot.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        observed: What there is now.
+        look: Observes again.
+    """
+    if healthy_server(spec, observed) is not None:
+        return observed
+    coming = _coming(spec, ports, observed)
+    if not coming:
+        return observed
+    tell(f"no server of {spec.name} is Ready yet: {coming[0]}; waiting for it, {STARTS_WITHIN_S:.0f} s at the most")
+    seen = [observed]
+
+    def poll() -> Observed | NotYet:
+        seen[:] = [look()]
+        if healthy_server(spec, seen[0]) is not None:
+            return seen[0]
+        left = _coming(spec, ports, seen[0])
+        return NotYet(left[0]) if left else seen[0]
+
+    condition = Condition(what=f"a server of {spec.name} to be Ready", poll=poll, every_s=_LOOK_S)
+    try:
+        return wait_for(condition, patience_to_look(ports.clock, STARTS_WITHIN_S))
+    except DeadlineError:
+        return seen[0]
+
+
+def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str]:
+    """Servers that start, each with what it is doing; empty where none does."""
+    if not ports.state.read(spec.name, "kubeconfig"):
+        return ()  # There has never been a server.
+    servers = [
+        vm
+        for vm in observed.vms
+        if vm.record and vm.record.role is Role.CONTROL_PLANE and not vm.idle and is_ours(vm, spec.name)
+        if vm.record.state is not RecordState.CLONING
+    ]
+    names = {vm.record.machine for vm in servers if vm.record}
+    units = unit_states(spec, ports, observed, names)
+    said = []
+    for vm in servers:
+        name = vm.record.machine if vm.record else vm.name
+        state = units.get(MachineName(name))
+        if state is not None and state.starts:
+            said.append(f"{state.unit} on {name} is {state.active} ({state.sub})")
+        elif (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:
+            said.append(f"the VM of {name} was started {vm.uptime_s} s ago")
+        elif state is not None and state.active == "active" and _claims_ready(observed, MachineName(name)):
+            said.append(f"{state.unit} on {name} has started, and its kubelet has not reported yet")
+        elif state is not None and _was_up_since(state, observed):
+            said.append(f"{state.unit} on {name} has started {state.age_s:.0f} s ago")
+    return said
+
+
+def _was_up_since(state: UnitState, observed: Observed) -> bool:
+    """Whether its unit came up after Kubernetes was asked, which nobody answered then."""
+    young = state.age_s is not None and state.age_s < STARTS_WITHIN_S
+    return state.active == "active" and young and observed.kube_nodes is None
+
+
+def _claims_ready(observed: Observed, name: MachineName) -> bool:
+    """Whether its node is Ready but for a lease that is too old: after a restart it takes seconds to renew it."""
+    return any(node.name == name and node.stale for node in observed.kube_nodes or ())

@@ -1,0 +1,252 @@
+"""Reads what there is: Proxmox VE first, then the cluster's own API where one may answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from bootstrap.commands.observing.liveness import when_served, with_units, with_vms
+from bootstrap.errors import (
+    AgentForbidsError,
+    AgentNotConfiguredError,
+    AgentNotRunningError,
+    DeadlineError,
+    KubernetesError,
+    PermissionDeniedError,
+    TransientError,
+    UnreadableError,
+)
+from bootstrap.k3s.kubeconfig.build import with_server
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecord
+from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.planning.checks.preflight import check_pve_quorum
+from bootstrap.planning.provision.successors import with_returned
+from bootstrap.ports import KubeApi, Ports, PveFacts
+from bootstrap.records.machine import is_ours
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+Answer = TypeVar("Answer")
+
+_MADE_WITHIN_S = 60.0
+_CLONED_WITHIN_S = 600.0
+"""Where a task that clones is seen: a full clone's name may come only with its first disk."""
+_LOOK_S = 0.5
+
+
+def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
+    """Everything planning may know. Reads only.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        patient: Wait for containers and clones that are being made in our range of vmids: whose they are shows only
+            then, and who acts has to know (a killed run's clone is still being made). Who acts is also refused where
+            the Proxmox cluster has no quorum. A server that starts is waited for, too, where none is Ready.
+
+    Raises:
+        PreflightError: `patient`, and there is no quorum.
+    """
+    seen = _with_cpu_types(spec, ports, observe_proxmox(spec, ports, patient=patient))
+    running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
+    odd: list[str] = []
+    interfaces = _interfaces(ports, running, odd)
+    addresses = _addresses(spec, running, interfaces)
+    kube_nodes, problem = _kube_nodes(spec, ports, running, addresses)
+    wants_containers = any(pool.kind is MachineKind.LXC for pool in spec.pools)
+    ostemplates = ports.hypervisor.ostemplates() if wants_containers else ()
+    found = replace(
+        seen,
+        kube_nodes=kube_nodes,
+        kube_problem=problem,
+        addresses=tuple(sorted(addresses.items())),
+        vip_holder=_vip_holder(spec, interfaces),
+        ostemplates=ostemplates,
+        passed_over=(*seen.passed_over, *odd),
+    )
+    found = with_units(spec, ports, with_vms(spec, found))
+    if not patient:
+        return found
+    return when_served(spec, ports, found, look=lambda: observe_cluster(spec, ports, patient=False))
+
+
+def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
+    """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
+    if not patient:
+        return with_returned(spec, seen_by_proxmox(_facts(spec, ports)))
+    seen = with_returned(spec, seen_by_proxmox(_when_made(spec, ports)))
+    check_pve_quorum(seen)
+    return seen
+
+
+def _with_cpu_types(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
+    """With the CPU types that the Proxmox nodes know, where the inventory names any."""
+    if not any(pool.cpu_type for pool in spec.pools):
+        return observed
+    told = [
+        replace(facts, cpu_types=ports.hypervisor.cpu_types(facts.name)) if facts.online else facts
+        for facts in observed.pve_nodes
+    ]
+    return replace(observed, pve_nodes=tuple(told))
+
+
+def seen_by_proxmox(facts: PveFacts) -> Observed:
+    """A reading of Proxmox VE as planning knows it; nothing is known of Kubernetes."""
+    return Observed(
+        version=facts.version,
+        pve_nodes=facts.pve_nodes,
+        templates=facts.templates,
+        # Proxmox VE lists them in any order, and another one each time.
+        vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
+        used_vmids=facts.used_vmids,
+        out_of_sight=facts.out_of_sight,
+        lost_quorum=facts.lost_quorum,
+        passed_over=facts.passed_over,
+    )
+
+
+def _facts(spec: ClusterSpec, ports: Ports) -> PveFacts:
+    return ports.hypervisor.observe(cluster=spec.name, vmids=spec.placement.vmids)
+
+
+def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
+    seen: list[PveFacts] = []
+    clock = ports.clock
+    began_s = clock.now_s()
+
+    def poll() -> PveFacts | NotYet:
+        seen[:] = [_facts(spec, ports)]
+        waited_s = clock.now_s() - began_s
+        ours = [vm for vm in seen[0].vms if vm.vmid in spec.placement.vmids]
+        vmids = [vm.vmid for vm in ours if _is_being_made(vm) and waited_s < _patience_s(vm)]
+        return NotYet(f"vmid {vmids[0]} is still being made") if vmids else seen[0]
+
+    condition = Condition(what="machines that are being made", poll=poll, every_s=_LOOK_S)
+    patience = Patience(
+        clock=clock, deadline_s=began_s + _CLONED_WITHIN_S, stop=threading.Event(), say=lambda *_told: None
+    )
+    try:
+        return wait_for(condition, patience)
+    except DeadlineError:
+        return seen[0]  # it may be anybody's, stuck for days: it is left alone, and its vmid passed over
+
+
+def _patience_s(vm: VmRecord) -> float:
+    """How long one that is being made is waited for: not at all where no task makes it."""
+    if vm.clone_runs is None:
+        return _MADE_WITHIN_S
+    return _CLONED_WITHIN_S if vm.clone_runs else 0.0
+
+
+def _is_being_made(vm: VmRecord) -> bool:
+    """Whether there is nothing of it but a lock, so that it may be anybody's."""
+    return vm.unfinished or (vm.kind is MachineKind.LXC and vm.lock == "create" and vm.record is None)
+
+
+def _interfaces(ports: Ports, running: list[VmRecord], odd: list[str]) -> dict[MachineName, tuple[GuestInterface, ...]]:
+    """The running machines' interfaces as their guest agents tell them now; answers of odd form are told to `odd`.
+
+    An agent that does not answer costs 3 s, so after the first silent one on a Proxmox node the rest of that
+    node's are left for the run itself to wait for.
+    """
+    found: dict[MachineName, tuple[GuestInterface, ...]] = {}
+    silent: set[str] = set()
+    for vm in running:
+        asks_agent = vm.kind is MachineKind.VM
+        if vm.record is None or vm.halted or (asks_agent and vm.pve_node in silent):
+            continue
+        try:
+            found[vm.record.machine] = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+        except UnreadableError as error:
+            odd.append(f"{error.brief}: {error.details}")
+            continue
+        except (AgentNotRunningError, TransientError):
+            if asks_agent:
+                silent.add(vm.pve_node)
+            continue
+        except (AgentForbidsError, AgentNotConfiguredError, PermissionDeniedError):
+            continue  # the run meets the same answer and says what to do about it
+    return found
+
+
+def _addresses(
+    spec: ClusterSpec, running: list[VmRecord], interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]
+) -> dict[MachineName, IPv4Address]:
+    found: dict[MachineName, IPv4Address] = {}
+    for vm in running:
+        if vm.record is None or vm.record.machine not in interfaces:
+            continue
+        seen = interfaces[vm.record.machine]
+        chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=_shared_addresses(spec))
+        if isinstance(chosen, IPv4Address):
+            found[vm.record.machine] = chosen
+    return found
+
+
+def _shared_addresses(spec: ClusterSpec) -> tuple[IPv4Address, ...]:
+    return (spec.vip.address,) if spec.vip else ()
+
+
+def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]) -> MachineName | None:
+    """Who has the API's own address now."""
+    for name, seen in interfaces.items():
+        if spec.vip is not None and any(spec.vip.address in interface.addresses for interface in seen):
+            return name
+    return None
+
+
+def server_addresses(spec: ClusterSpec, observed: Observed) -> tuple[tuple[MachineName, IPv4Address], ...]:
+    """The servers of ours that run and whose address was told."""
+    return tuple(_servers(spec, observed.vms, dict(observed.addresses)))
+
+
+def _servers(
+    spec: ClusterSpec, vms: Iterable[VmRecord], addresses: Mapping[MachineName, IPv4Address]
+) -> Iterator[tuple[MachineName, IPv4Address]]:
+    for vm in vms:
+        record = vm.record
+        if record and record.role is Role.CONTROL_PLANE and vm.running and is_ours(vm, spec.name):
+            address = addresses.get(record.machine)
+            if address is not None:
+                yield record.machine, address
+
+
+def ask_servers(
+    spec: ClusterSpec, ports: Ports, servers: Iterable[IPv4Address], *, ask: Callable[[KubeApi], Answer]
+) -> Answer:
+    """Ask the cluster's API, at each server in turn until one answers.
+
+    Raises:
+        KubernetesError: None does; or there is no kubeconfig of the cluster here.
+    """
+    kubeconfig = ports.state.read(spec.name, "kubeconfig")
+    if not kubeconfig:
+        raise KubernetesError("no kubeconfig of the cluster in the state directory")
+    error = KubernetesError("no server is running")
+    for address in servers:
+        try:
+            with closing(ports.kube.connect(with_server(kubeconfig, address))) as kube:
+                return ask(kube)
+        except KubernetesError as refused:
+            error = refused
+    raise error
+
+
+def _kube_nodes(
+    spec: ClusterSpec, ports: Ports, running: list[VmRecord], addresses: dict[MachineName, IPv4Address]
+) -> tuple[tuple[KubeNode, ...] | None, str]:
+    """The Kubernetes nodes, or why nobody tells of them."""
+    servers = [address for _, address in _servers(spec, running, addresses)]
+    try:
+        return ask_servers(spec, ports, servers, ask=lambda kube: kube.kube_nodes()), ""
+    except KubernetesError as error:
+        up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
+        if up and not servers and ports.state.read(spec.name, "kubeconfig"):
+            return None, f"the guest agent of {', '.join(up)} does not tell an address"
+        return None, str(error)

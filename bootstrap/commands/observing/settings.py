@@ -1,0 +1,51 @@
+"""Looks into machines whose k3s settings Kubernetes alone does not tell; used before planning. Reads only."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from bootstrap.commands.observing.guests import logged_in
+from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.execution.guests.scripts import parse_guest_settings
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.guest_settings import GuestSettings
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import Observed
+from bootstrap.planning.members.desired_machines import Standing, standings
+from bootstrap.planning.settings.drift import to_look_into
+from bootstrap.ports import GuestScript, Ports
+
+_THREADS = 16
+_SCRIPT_TIMEOUT_S = 30.0
+
+
+def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
+    """What was observed, with the settings files of machines that differ or that hold secrets.
+
+    One that cannot be logged in to is told apart by what Kubernetes says alone; who acts on it meets the reason.
+    """
+    try:
+        everything = standings(spec, observed)
+    except PreflightError:
+        return observed  # whoever plans meets it again, and says so
+    names = to_look_into(spec, observed, everything)
+    if not names:
+        return observed
+    wanted = [standing for standing in everything if standing.machine.name in names]
+    with ThreadPoolExecutor(max_workers=min(_THREADS, len(wanted)), thread_name_prefix="settings") as pool:
+        found = pool.map(lambda standing: _look(standing, spec, ports, observed), wanted)
+        return replace(observed, settings=tuple(each for each in found if each is not None))
+
+
+def _look(standing: Standing, spec: ClusterSpec, ports: Ports, observed: Observed) -> GuestSettings | None:
+    name: MachineName = standing.machine.name
+    address = dict(observed.addresses).get(name) or (standing.kube_node.address if standing.kube_node else None)
+    if standing.vm is None or address is None:
+        return None
+    try:
+        with logged_in(standing.vm, address, spec, ports) as shell:
+            text = shell.run(GuestScript(name="read-settings.sh"), timeout_s=_SCRIPT_TIMEOUT_S)
+        return parse_guest_settings(name, text)
+    except HomelabError:
+        return None

@@ -1,0 +1,31 @@
+"""Whether this computer can log in to the cluster's machines, seen before anything is touched. Reads only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.observed import Observed
+from bootstrap.planning.members.foreign import check_claims
+from bootstrap.ports import Ports
+
+OWN_KEY = "id_ed25519"
+"""The state item with the key pair that is made where the inventory names none."""
+
+
+def check_keys(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """See that machines that are there are ours by their signature, and that the SSH key can be used.
+
+    Raises:
+        PreflightError: All that says it is the cluster's is foreign (its key may be lost: no new one is made), or the
+            key is no use; nothing was touched.
+    """
+    check_claims(spec, observed, missing_key=missing_key(spec, ports))
+    ports.shells.check()
+
+
+def missing_key(spec: ClusterSpec, ports: Ports) -> Path | None:
+    """Where the cluster's own SSH key belongs, if it is not there; None where it is, or the inventory names another."""
+    if spec.ssh.private_key is not None or ports.keys.find(spec.name) is not None:
+        return None
+    return ports.state.path(spec.name, OWN_KEY)

@@ -1,0 +1,345 @@
+"""`ssh`, `exec` and `logs`: the way onto machines that run, their host keys read through the guest agent."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bootstrap.commands.observing.guests import host_key, logged_in
+from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.observing.ssh_keys import OWN_KEY
+from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
+from bootstrap.execution.guests.host_keys import is_kept, keep, known_hosts_item, log_in
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName, MachineName, PoolName
+from bootstrap.model.machine import MachineKind, MachineRecord
+from bootstrap.model.observed import VmRecord
+from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.planning.members.desired_machines import login_user
+from bootstrap.ports import CommandOutcome, Ports
+from bootstrap.records.machine import is_ours
+
+_AS_ASKED = (
+    "PubkeyAuthentication=yes",
+    "PreferredAuthentications=publickey",
+    # ssh refuses a command beside a RemoteCommand, and takes none with SessionType none.
+    "RemoteCommand=none",
+    "RequestTTY=auto",
+    "PermitLocalCommand=no",
+    "ExitOnForwardFailure=no",
+    # Since OpenSSH 8.7; older ones end at a word that they do not know.
+    "IgnoreUnknown=SessionType,StdinNull,ForkAfterAuthentication",
+    "SessionType=default",
+    "StdinNull=no",
+    "ForkAfterAuthentication=no",
+)
+"""What somebody's `Host *` may say that keeps a command from being run, or its output from being seen."""
+
+_THREADS = 32
+_LOGS_TIMEOUT_S = 60.0
+_AGO = re.compile(r"\d+ ?(?:s|m|min|h|d|w)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """What it takes to log in to a machine with another program than this one.
+
+    Attributes:
+        private_key: A file.
+        known_hosts: A file with the machine's host key, under the machine's name.
+        trusted: The warning about a key that was taken on trust just now; empty where it was known.
+    """
+
+    machine: MachineName
+    address: IPv4Address
+    port: int
+    user: str
+    private_key: Path
+    known_hosts: Path
+    trusted: str = ""
+
+    def ssh(self, command: str = "", *, forward_agent: bool = False) -> tuple[str, ...]:
+        """The command line of OpenSSH's client; without a command it opens a shell.
+
+        Nothing of this computer is lent to the machine, whatever `~/.ssh/config` says of all hosts: with an agent, a
+        display or Kerberos tickets its root is the user elsewhere, too.
+
+        Args:
+            command: For the shell there.
+            forward_agent: Whether the SSH agent is lent all the same.
+        """
+        options = (
+            f"IdentityFile={_quoted(self.private_key)}",
+            "IdentitiesOnly=yes",
+            f"UserKnownHostsFile={_quoted(self.known_hosts)}",
+            "GlobalKnownHostsFile=/dev/null",
+            "StrictHostKeyChecking=yes",
+            # The name that the key is filed under, whatever the address and the port.
+            f"HostKeyAlias={self.machine}",
+            "CheckHostIP=no",
+            "UpdateHostKeys=no",
+            # No connection that is open already, which was made without these options.
+            "ControlPath=none",
+            f"ForwardAgent={'yes' if forward_agent else 'no'}",
+            "ForwardX11=no",
+            "GSSAPIDelegateCredentials=no",
+            *_AS_ASKED,
+        )
+        settings = (part for option in options for part in ("-o", option))
+        target = f"{self.user}@{self.address}"
+        # ssh looks for options behind the address, too, up to the two dashes.
+        ending = (target, "--", command) if command else (target,)
+        return ("ssh", "-p", str(self.port), *settings, *ending)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command did on a machine.
+
+    Attributes:
+        outcome: None where it could not be run there.
+        problem: Why not; empty where it could.
+        trusted: The warning about a host key that was taken on trust; empty where it was known.
+    """
+
+    machine: MachineName
+    outcome: CommandOutcome | None = None
+    problem: str = ""
+    trusted: str = ""
+
+    @property
+    def failure(self) -> str:
+        """Why it counts as failed, in a few words; empty where it does not."""
+        if self.outcome is None:
+            return self.problem
+        return f"status {self.outcome.status}" if self.outcome.status else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsWish:
+    """Which lines of a machine's journal are wanted.
+
+    Attributes:
+        unit: A systemd unit, or None for k3s's.
+        lines: How many at the most, the newest.
+        since: `10m`, or what journalctl takes; empty for all.
+        follow: Whether to stay and show what comes.
+    """
+
+    unit: str | None = None
+    lines: int = 100
+    since: str = ""
+    follow: bool = False
+
+
+def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
+    """How to log in to a machine; its host key is written where ssh looks for it.
+
+    Args:
+        name: The machine's, with or without the cluster's in front.
+        spec: The cluster.
+        ports: Where to look.
+
+    Raises:
+        UsageError: There is no such machine.
+        HomelabError: It does not run, tells no address or host key, or our key is not here.
+    """
+    vm, record = find_machine(name, _machines(spec, ports), spec.name)
+    private_key = (spec.ssh.private_key or ports.state.path(spec.name, OWN_KEY)).expanduser()
+    if not private_key.is_file():
+        raise HomelabError(
+            f"the SSH key of {spec.name} is not on this computer",
+            details=f"there is no file {private_key}",
+            resolution="machines were given the key of the computer that made them: name one key for both computers "
+            "as ssh.private_key in the inventory",
+        )
+    address = _address(vm, record, spec, ports)
+    told, warnings = host_key(vm, spec, ports), list[str]()
+    if told is not None and vm.kind is MachineKind.VM:
+        keep(record.machine, vm, told, spec, ports)
+    elif not is_kept(vm, spec, ports, told=told):
+        # OpenSSH knows no fingerprints, and would take any key the first time: the first one is ours to meet.
+        log_in(record.machine, vm, address, told=told, spec=spec, ports=ports, warn=warnings.append).close()
+    return Login(
+        machine=record.machine,
+        address=address,
+        port=spec.ssh.port,
+        user=login_user(spec, vm),
+        private_key=private_key,
+        known_hosts=ports.state.path(spec.name, known_hosts_item(vm)),
+        trusted="".join(warnings),
+    )
+
+
+def run_everywhere(
+    command: str,
+    spec: ClusterSpec,
+    ports: Ports,
+    *,
+    pool: PoolName | None = None,
+    names: Sequence[str] = (),
+    timeout_s: float,
+    tell: Callable[[Answer], None],
+) -> tuple[Answer, ...]:
+    """Run a command line on machines at once, as the login user.
+
+    Args:
+        command: For the user's shell there.
+        spec: The cluster.
+        ports: Where to look.
+        pool: The machines of a pool; with no names either, all machines.
+        names: These machines.
+        timeout_s: For each, the login apart.
+        tell: Hears each answer as it comes, in the calling thread.
+
+    Returns:
+        The answers, by machine.
+
+    Raises:
+        UsageError: There is no such pool or machine.
+    """
+    chosen = _chosen(_machines(spec, ports), spec, pool=pool, names=names)
+    threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="exec")
+    answers: list[Answer] = []
+    try:
+        asked = [threads.submit(_ask, vm, record, command, spec, ports, timeout_s) for vm, record in chosen]
+        for future in as_completed(asked):
+            answers.append(future.result())
+            tell(answers[-1])
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C nobody waits for commands that still run
+    order = [record.machine for _, record in chosen]
+    return tuple(sorted(answers, key=lambda answer: order.index(answer.machine)))
+
+
+def journal_command(name: str, spec: ClusterSpec, ports: Ports, wish: LogsWish) -> tuple[MachineName, str]:
+    """The machine meant, and the command line that shows its journal there. Raises UsageError."""
+    vm, record = find_machine(name, _machines(spec, ports), spec.name)
+    parts = ["journalctl", "--no-pager", "--unit", wish.unit or record.role.unit, "--lines", str(wish.lines)]
+    if wish.since:
+        parts += ["--since", f"-{wish.since}" if _AGO.fullmatch(wish.since) else wish.since]
+    if wish.follow:
+        parts.append("--follow")
+    sudo = [] if login_user(spec, vm) == "root" else ["sudo", "-n"]
+    return record.machine, shlex.join([*sudo, *parts])
+
+
+def read_journal(name: str, spec: ClusterSpec, ports: Ports, wish: LogsWish) -> str:
+    """Lines of a machine's journal.
+
+    Raises:
+        UsageError: There is no such machine.
+        HomelabError: It cannot be read.
+    """
+    machine, command = journal_command(name, spec, ports, wish)
+    (answer,) = run_everywhere(
+        command, spec, ports, names=[machine], timeout_s=_LOGS_TIMEOUT_S, tell=lambda _answer: None
+    )
+    if answer.outcome is None or answer.failure:
+        said = answer.outcome.stderr if answer.outcome else ""
+        raise GuestError(f"{machine}: its journal cannot be read: {answer.failure}", details=said)
+    return answer.outcome.stdout
+
+
+def find_machine(
+    name: str, machines: Sequence[tuple[VmRecord, MachineRecord]], cluster: ClusterName
+) -> tuple[VmRecord, MachineRecord]:
+    """The machine that a user means: `demo-cp-1`, or `cp-1` for short.
+
+    Raises:
+        UsageError: There is none.
+    """
+    known = {record.machine: (vm, record) for vm, record in machines}
+    found = known.get(MachineName(name)) or known.get(MachineName(f"{cluster}-{name}"))
+    if found is None:
+        raise UsageError(
+            f"{cluster} has no machine {name}",
+            details=f"its machines: {', '.join(known) or 'none'}",
+            resolution=_meant(name, [*known, *(short.removeprefix(f"{cluster}-") for short in known)])
+            or "`homelab-k8s status` lists them",
+        )
+    return found
+
+
+def _machines(spec: ClusterSpec, ports: Ports) -> list[tuple[VmRecord, MachineRecord]]:
+    """Our machines, servers first."""
+    vms = ports.hypervisor.machines()
+    check_sight(spec, ports, vms)
+    ours = [(vm, vm.record) for vm in vms if vm.record and is_ours(vm, spec.name)]
+    return sorted(ours, key=lambda each: (each[1].role, each[0].vmid))
+
+
+def _chosen(
+    machines: Sequence[tuple[VmRecord, MachineRecord]],
+    spec: ClusterSpec,
+    *,
+    pool: PoolName | None,
+    names: Sequence[str],
+) -> list[tuple[VmRecord, MachineRecord]]:
+    if names:
+        by_name = {found[1].machine: found for name in names for found in [find_machine(name, machines, spec.name)]}
+        return list(by_name.values())
+    chosen = [each for each in machines if pool in (None, each[1].pool)]
+    if not chosen and pool is not None:
+        pools = sorted({record.pool for _, record in machines})
+        raise UsageError(
+            f"{spec.name} has no machines in a pool {pool}",
+            details=f"its pools: {', '.join(pools) or 'none'}",
+            resolution=_meant(pool, pools) or "`homelab-k8s status -o wide` lists them",
+        )
+    if not chosen:
+        raise UsageError(f"{spec.name} has no machines", resolution="`homelab-k8s up` makes them")
+    return chosen
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _address(vm: VmRecord, record: MachineRecord, spec: ClusterSpec, ports: Ports) -> IPv4Address:
+    """A machine's own address, as its guest agent tells it now. Raises HomelabError."""
+    if vm.idle:
+        raise GuestError(f"{record.machine} is {vm.idle}", resolution="`homelab-k8s up` starts it")
+    seen = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+    shared = (spec.vip.address,) if spec.vip else ()
+    chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=shared)
+    if isinstance(chosen, str):
+        raise GuestError(f"{record.machine} has no address to log in at", details=chosen)
+    return chosen
+
+
+def _ask(
+    vm: VmRecord, record: MachineRecord, command: str, spec: ClusterSpec, ports: Ports, timeout_s: float
+) -> Answer:
+    name, warnings = record.machine, list[str]()
+    try:
+        address = _address(vm, record, spec, ports)
+        with logged_in(vm, address, spec, ports, warn=warnings.append) as shell:
+            outcome = shell.command(command, timeout_s=timeout_s)
+            return Answer(machine=name, outcome=outcome, trusted="".join(warnings))
+    except HomelabError as error:
+        problem = str(error).removeprefix(f"{name}: ").removeprefix(f"{name} ")
+        return Answer(machine=name, problem=problem, trusted="".join(warnings))
+
+
+def check_answers(answers: Sequence[Answer]) -> None:
+    """Raise GuestError naming the machines where the command failed, or could not be run."""
+    failed = [f"{answer.machine}: {answer.failure}" for answer in answers if answer.failure]
+    if failed:
+        raise GuestError(
+            f"the command failed on {len(failed)} of {len(answers)} machines",
+            details=few_lines(failed),
+        )
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh's configuration takes it: `%` begins a token there, and a blank another file."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{text}"'

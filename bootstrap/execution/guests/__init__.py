@@ -1,0 +1,1 @@
+"""Machines as a run meets them: their agent, host key, shell and scripts."""

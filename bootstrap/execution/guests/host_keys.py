@@ -1,0 +1,158 @@
+"""SSH host keys that nobody tells: the first one that a machine shows is kept, and another one refused afterwards.
+
+They are kept in the cluster's state directory, a file a VM, as OpenSSH reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+from bootstrap.errors import HostKeyError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import VmRecord
+from bootstrap.planning.members.desired_machines import login_user
+from bootstrap.ports import GuestShell, Ports, Warn
+
+LOGIN_TIMEOUT_S = 10.0
+
+
+def known_hosts_item(vm: VmRecord) -> str:
+    """The state item with a machine's host key.
+
+    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
+    a vmid and a MAC address to be told by, and those it may have had before: whoever makes one forgets the item.
+    """
+    mac = (vm.mac or "none").replace(":", "").lower()
+    return f"known_hosts.{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"
+
+
+def log_in(
+    name: MachineName,
+    vm: VmRecord,
+    address: IPv4Address,
+    *,
+    told: str | None,
+    spec: ClusterSpec,
+    ports: Ports,
+    warn: Warn,
+) -> GuestShell:
+    """Log in to a machine whose host key is known, by Proxmox VE or from the first time.
+
+    Args:
+        name: The machine's.
+        vm: Its VM.
+        address: Where it is.
+        told: Its host key, or the fingerprint of it, as Proxmox VE tells it; None where it tells none.
+        spec: The cluster.
+        ports: For the connection, and where keys are kept.
+        warn: Told of a key that is taken on trust.
+
+    Raises:
+        HostKeyError: It has another host key than told, or than the first time.
+        HomelabError: As `GuestShells.connect`; or the key cannot be kept.
+    """
+
+    def connect(host_key: str | None) -> GuestShell:
+        user = login_user(spec, vm)
+        return ports.shells.connect(name, address, user=user, host_key=host_key, timeout_s=LOGIN_TIMEOUT_S)
+
+    if told is None:
+        return _by_the_first(name, vm, connect, spec, ports, warn)
+    if vm.kind is MachineKind.VM:
+        return connect(told)
+    try:
+        shell = connect(told)
+    except HostKeyError as error:
+        error.resolution += "; if you have given the container new host keys, `ssh: {host_keys: accept-new}`"
+        raise
+    # For when Proxmox VE does not know it any more, and for OpenSSH.
+    if not is_kept(vm, spec, ports, told=told):
+        keep(name, vm, shell.host_key, spec, ports)
+    return shell
+
+
+def keep(name: MachineName, vm: VmRecord, host_key: str, spec: ClusterSpec, ports: Ports) -> None:
+    """Keep a machine's host key, also for OpenSSH, in place of what was kept before."""
+    ports.state.write(spec.name, known_hosts_item(vm), _line(name, host_key))
+
+
+def is_kept(vm: VmRecord, spec: ClusterSpec, ports: Ports, *, told: str | None = None) -> bool:
+    """Whether a machine's host key is kept: one of the fingerprint that is told, if one is."""
+    key = _key(ports.state.read(spec.name, known_hosts_item(vm)))
+    return key is not None and (told is None or fingerprint(key).endswith(f" {told}"))
+
+
+def forget(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> None:
+    """Forget a machine that is gone, or has just been made."""
+    ports.state.remove(spec.name, known_hosts_item(vm))
+
+
+def _by_the_first(
+    name: MachineName,
+    vm: VmRecord,
+    connect: Callable[[str | None], GuestShell],
+    spec: ClusterSpec,
+    ports: Ports,
+    warn: Warn,
+) -> GuestShell:
+    """Log in to one that has the key of the first time, or for the first time."""
+    item = known_hosts_item(vm)
+    kept = _key(ports.state.read(spec.name, item))
+    try:
+        shell = connect(kept)
+    except HostKeyError as error:
+        if kept is not None:
+            error.resolution += f"; if you have given the machine new host keys: rm {_file(item, spec, ports)}"
+        raise
+    if kept is not None:
+        return shell
+    try:
+        _check_alone(name, shell.host_key, _key(ports.state.put_first(spec.name, item, _line(name, shell.host_key))))
+    except BaseException:
+        shell.close()
+        raise
+    warn(
+        f"the SSH host key of {name} is taken on trust, since nobody tells it: {fingerprint(shell.host_key)}; "
+        "it is kept, and no other one is taken from now on"
+    )
+    return shell
+
+
+def _check_alone(name: MachineName, shown: str, counts: str | None) -> None:
+    """Raise HostKeyError where another command has met another key at the same time."""
+    if counts not in (None, shown):
+        raise HostKeyError(
+            f"{name}: the SSH host key is not the expected one",
+            details=f"expected {fingerprint(str(counts))}\nfound {fingerprint(shown)}",
+            resolution="another machine may have this address: look for a duplicate address or an old DHCP lease",
+        )
+
+
+def fingerprint(host_key: str) -> str:
+    """A host key (`ssh-ed25519 AAAA...`) as a person compares it: `ssh-ed25519 SHA256:...`."""
+    kind, _, text = host_key.partition(" ")
+    try:
+        digest = hashlib.sha256(base64.b64decode(text, validate=True)).digest()
+    except ValueError:
+        return host_key  # no key; somebody has edited the file
+    return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+def _line(name: MachineName, host_key: str) -> str:
+    return f"{name} {host_key}\n"
+
+
+def _key(text: str | None) -> str | None:
+    """The key in a `known_hosts` line; None where there is none (earlier releases left OpenSSH an empty file)."""
+    fields = (text or "").partition("\n")[0].split()
+    return " ".join(fields[1:3]) if len(fields) > 2 else None
+
+
+def _file(item: str, spec: ClusterSpec, ports: Ports) -> str:
+    return shlex.quote(str(ports.state.path(spec.name, item)))

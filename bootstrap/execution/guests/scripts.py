@@ -1,0 +1,80 @@
+"""Reads what guest scripts print: `key=value` lines."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from bootstrap.errors import GuestError, UnreadableGuestError
+from bootstrap.execution.run_facts import GuestFacts
+from bootstrap.k3s.settings import guest_settings
+from bootstrap.model.guest_settings import GuestSettings
+from bootstrap.model.ids import MachineName
+from bootstrap.model.reading import Reading, Source
+
+WITHIN_S = "2"
+"""Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
+
+Not for longer, since Ctrl-C is to end a run within 5 s and a command is not cut short.
+"""
+
+
+def parse_lines(text: str) -> dict[str, list[str]]:
+    """Every key with its values in order; lines without `=` are passed over."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals:
+            found.setdefault(key.strip(), []).append(value.strip())
+    return found
+
+
+def told(lines: Mapping[str, Sequence[str]], key: str, *, machine: str) -> Reading:
+    """The first value that a machine printed under a key, not checked yet; nothing where it printed none."""
+    source = Source(call=f"read what {machine} tells of itself", who="it", error=UnreadableGuestError)
+    return Reading(next(iter(lines.get(key, ())), None), source, key)
+
+
+def parse_facts(text: str, *, machine: str, address: IPv4Address, address6: IPv6Address | None = None) -> GuestFacts:
+    """What `facts.sh` printed on a machine. Raises UnreadableGuestError."""
+    lines = parse_lines(text)
+
+    def one(key: str, form: str) -> str:
+        return told(lines, key, machine=machine).word(form, "of the form that facts.sh prints", default="")
+
+    return GuestFacts(
+        address=address,
+        address6=address6,
+        arch=one("arch", r"[a-z0-9_]{0,32}"),  # becomes a part of files' names
+        machine_id=one("machine_id", r"[A-Za-z0-9-]{0,64}"),
+        k3s_sha256=one("k3s_sha256", r"[A-Za-z0-9]{0,64}"),
+        k3s_version=one("k3s_version", r"[A-Za-z0-9.+_-]{0,64}"),
+        active_state=one("active_state", r"[a-z-]{0,32}"),
+        sub_state=one("sub_state", r"[a-z-]{0,32}"),
+        restarts=told(lines, "restarts", machine=machine).integer(0, 2**31, default=0),
+        boot=one("boot", r"[0-9a-f-]{0,64}"),
+    )
+
+
+def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
+    """What `read-settings.sh` printed.
+
+    Raises:
+        GuestError: It is none of its words.
+    """
+    lines = parse_lines(text)
+    try:
+        files = [
+            (name, base64.b64decode(told, validate=True).decode())
+            for name, _, told in (each.rpartition(" ") for each in lines.get("file", []))
+        ]
+    except (binascii.Error, ValueError) as error:
+        raise GuestError(
+            f"{machine}: a settings file of k3s cannot be read: {error}",
+            resolution=f"look at the files in /etc/rancher/k3s on {machine}",
+        ) from error
+    found = guest_settings(machine, files, pending=lines.get("pending") == ["1"])
+    return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0))

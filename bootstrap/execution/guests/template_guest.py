@@ -1,0 +1,114 @@
+"""The guest of a VM that is to become a template: its address, its host key, a login, and cloud-init's end."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, SshUnreachableError
+from bootstrap.execution.context import RunContext
+from bootstrap.execution.guests.host_keys import log_in
+from bootstrap.execution.guests.reconnecting_shell import LastingShell
+from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
+from bootstrap.execution.handlers.guests import HOST_KEY_FILE
+from bootstrap.execution.run_facts import GuestFacts
+from bootstrap.k3s.selinux import selinux_problem
+from bootstrap.model.cluster import HostKeyPolicy
+from bootstrap.model.observed import VmRecord
+from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.planning.templates.steps import TemplateBuild
+from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+_ASK_EVERY_S = 1.0
+
+
+def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext) -> GuestFacts:
+    """Be logged in, with cloud-init done; the connection is in the findings."""
+    address = _address(build, vm, lane, context)
+    host_key = _host_key(build, lane, context)
+
+    def login() -> GuestShell:
+        spec, ports = context.spec, context.ports
+        return log_in(build.key, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
+
+    def poll() -> GuestShell | NotYet:
+        try:
+            return login()
+        except SshUnreachableError as error:
+            return NotYet(str(error))
+
+    condition = Condition(
+        what=f"SSH on {build.name} ({context.spec.ssh.user}@{address})",
+        poll=poll,
+        every_s=0.5,
+        resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
+    )
+    shell = wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+    try:
+        _await_cloud_init(build, shell, lane, context)
+        told = _run(shell, "facts.sh", context)
+        facts = parse_facts(told, machine=build.name, address=address)
+    except HomelabError:
+        shell.close()
+        raise
+    lacking = selinux_problem(build.name, parse_lines(told))
+    if lacking:
+        context.warn(lane)(lacking)
+    context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn(lane)))
+    return context.findings.guests.put(build.key, facts)
+
+
+def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext) -> IPv4Address:
+    def poll() -> IPv4Address | NotYet:
+        try:
+            interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        chosen = choose_address(interfaces, mac=vm.mac, subnet=context.spec.network.subnet)
+        return NotYet(chosen) if isinstance(chosen, str) else chosen
+
+    condition = Condition(
+        what=f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
+        poll=poll,
+        every_s=_ASK_EVERY_S,
+        resolution="look at its console in Proxmox: does it boot, does it get an address, and could it install "
+        "qemu-guest-agent from its distribution's mirror? cloud-init tells that in /var/log/cloud-init-output.log",
+    )
+    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+
+
+def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | None:
+    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+        return None
+
+    def poll() -> str | NotYet:
+        try:
+            text = context.ports.hypervisor.read_guest_file(build.vmid, pve_node=build.pve_node, path=HOST_KEY_FILE)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        fields = text.split()
+        return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
+
+    condition = Condition(
+        what=f"the SSH host key of {build.name}, read through its guest agent", poll=poll, every_s=_ASK_EVERY_S
+    )
+    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+
+
+def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, context: RunContext) -> None:
+    def poll() -> dict[str, list[str]] | NotYet:
+        lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
+        return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
+
+    condition = Condition(what=f"cloud-init on {build.name}", poll=poll, every_s=0.3)
+    lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
+    if lines.get("status") == ["error"]:
+        raise GuestError(
+            f"{build.name}: cloud-init ended in an error",
+            details="\n".join(lines.get("error", [])),
+            resolution="read /var/log/cloud-init-output.log there; is this a cloud image?",
+        )
+
+
+def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
+    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)

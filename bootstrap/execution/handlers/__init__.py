@@ -1,0 +1,1 @@
+"""The handlers of the steps. Each looks, acts if needed, reads back."""

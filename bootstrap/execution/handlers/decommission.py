@@ -1,0 +1,212 @@
+"""Handlers of the steps with which a machine leaves the cluster, or is taken back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.execution.handlers.guests import await_guest
+from bootstrap.execution.handlers.k3s import CLUSTER, writes
+from bootstrap.execution.handlers.vms import owned_vm, record_key
+from bootstrap.execution.k3s.drain import evict_all
+from bootstrap.execution.k3s.kube_retries import once_it_answers
+from bootstrap.execution.run_facts import ClusterAccess
+from bootstrap.k3s.kubeconfig.build import with_server
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import RecordState
+from bootstrap.model.observed import KubeNode, VmRecord
+from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
+from bootstrap.planning.steps import AwaitGuest
+from bootstrap.ports import GuestScript, GuestShell, KubeApi
+from bootstrap.records.machine import identity_of, render_record
+
+_SERVER_ROLE = "control-plane"
+
+REACH_S = 20.0
+"""How long a machine that is about to be removed may take to let us in."""
+
+
+def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
+    """Have the record say that the machine leaves; one half-cloned is to be removed anyway."""
+    try:
+        vm = owned_vm(step.machine, context)
+    except VmNotFoundError:
+        return Done(changed=False, note="gone already")
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return Done(changed=False)
+    return Done(changed=_write_state(vm, RecordState.LEAVING, step.machine, context))
+
+
+def reclaim(step: Reclaim, lane: str, context: RunContext) -> Done:
+    """Have the machine in service again. The record comes last: until then it says that there is something to do."""
+    vm = owned_vm(step.machine, context)
+    changed = _set_schedulable(step.machine, lane, context)
+    if vm.record is not None and vm.record.state is RecordState.LEAVING:
+        changed = _write_state(vm, RecordState.MADE, step.machine, context) or changed
+    return Done(changed=changed)
+
+
+def drain(step: Drain, lane: str, context: RunContext) -> Done:
+    """Have the node cordoned and its pods gone; on any failure it is as schedulable as before we came."""
+    kube = context.findings.access.need(CLUSTER).kube
+    what = f"Kubernetes to cordon {step.machine}"
+    kube_node = once_it_answers(lambda: _kube_node(step.machine, kube), what=what, lane=lane, context=context)
+    if kube_node is None:
+        return Done(changed=False, note="Kubernetes has no such node")
+    with ExitStack() as undo:
+        if not kube_node.unschedulable or _is_leaving(step.machine, context):
+            # A killed run has left the node of a leaving machine cordoned: that was us, too.
+            undo.callback(_uncordon_again, step.machine, lane, context)
+        cordoned = writes(lane, context).set_unschedulable(step.machine, unschedulable=True)
+        drained = evict_all(step, kube, context.patience(lane, step.timeout_s))
+        undo.pop_all()
+    return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
+
+
+def uncordon(step: Uncordon, lane: str, context: RunContext) -> Done:
+    """Have the node take pods again."""
+    return Done(changed=_set_schedulable(step.machine, lane, context))
+
+
+def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Done:
+    """Have the node gone, and with a server's its etcd member.
+
+    Raises:
+        KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
+    """
+    # etcd may be electing a leader: the member that has just gone can have been it. Each time all is looked at anew.
+    return once_it_answers(
+        lambda: _delete(step, context),
+        what=f"Kubernetes to take its node {step.machine} back",
+        lane=lane,
+        context=context,
+        timeout_s=context.timeouts.ready_s,
+    )
+
+
+def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
+    access = context.findings.access.need(CLUSTER)
+    kube_nodes = access.kube.kube_nodes()
+    kube_node = next((kube_node for kube_node in kube_nodes if kube_node.name == step.machine), None)
+    if kube_node is None:
+        return Done(changed=False, note="gone already")
+    if not step.server:
+        access.kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        return Done()
+    others = tuple(other for other in kube_nodes if other.name != step.machine and _is_server(other))
+    if not others:
+        raise KubernetesError(
+            f"{step.machine} is the only server of {context.spec.name} that is Ready: without it nothing is left",
+            details=_servers_text(kube_nodes),
+            resolution="have another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`",
+        )
+    with _api_beside(kube_node, others, access, context) as kube:
+        # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while
+        # its etcd member is removed at once (k3s 1.21, observed): past the deadline the server may be stopped.
+        kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
+        held = _kube_node(step.machine, kube) is not None
+    return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
+
+
+def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
+    """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
+
+    Until then it serves on, with data that nobody else changes, and joins again when it is restarted (k3s.md, trap 7).
+    Its VM goes next, so that a machine that cannot be reached is no reason to stop.
+    """
+    name = step.machine
+    try:
+        shell = context.findings.shells.get(name) or _login(name, lane, context)
+        env = (("UNIT", "k3s"), ("MARK", "0"))
+        lines = parse_lines(shell.run(GuestScript(name="stop-k3s.sh", env=env), timeout_s=context.timeouts.script_s))
+    except InterruptedRunError:
+        raise
+    except HomelabError as error:
+        context.warn(lane)(f"k3s on {name} was not stopped, since the machine cannot be reached: {error}")
+        return Done(changed=False, note="not reached")
+    return Done(changed=lines.get("changed") == ["1"])
+
+
+def _login(name: MachineName, lane: str, context: RunContext) -> GuestShell:
+    """A login on a machine that should be up: it is not waited for as one that boots."""
+    timeouts = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
+    await_guest(AwaitGuest(machine=name), lane, replace(context, timeouts=timeouts))
+    return context.findings.shells.need(name)
+
+
+@contextmanager
+def _api_beside(
+    kube_node: KubeNode, others: tuple[KubeNode, ...], access: ClusterAccess, context: RunContext
+) -> Iterator[KubeApi]:
+    """The API on a server that stays: that of the leaving one ends with its etcd member."""
+    address = next((other.address for other in others if other.address is not None), None)
+    if kube_node.address != access.address or address is None:
+        yield access.kube
+        return
+    kube = context.ports.kube.connect(with_server(access.kubeconfig, address))
+    try:
+        yield kube
+    finally:
+        kube.close()
+
+
+def _is_server(kube_node: KubeNode) -> bool:
+    return kube_node.ready and _SERVER_ROLE in kube_node.roles
+
+
+def _servers_text(kube_nodes: tuple[KubeNode, ...]) -> str:
+    servers = (kube_node for kube_node in kube_nodes if _SERVER_ROLE in kube_node.roles)
+    return "\n".join(f"{server.name}: {'Ready' if server.ready else server.problem}" for server in servers)
+
+
+def _kube_node(name: MachineName, kube: KubeApi) -> KubeNode | None:
+    return next((kube_node for kube_node in kube.kube_nodes() if kube_node.name == name), None)
+
+
+def _set_schedulable(name: MachineName, lane: str, context: RunContext) -> bool:
+    """Have a node uncordoned, if there is one; whether anything changed."""
+    kube = context.findings.access.need(CLUSTER).kube
+
+    what = f"Kubernetes to uncordon {name}"
+    there = once_it_answers(lambda: _kube_node(name, kube), what=what, lane=lane, context=context)
+    return there is not None and writes(lane, context).set_unschedulable(name, unschedulable=False)
+
+
+def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:
+    try:
+        writes(lane, context).set_unschedulable(name, unschedulable=False)
+    except HomelabError as error:
+        context.warn(lane)(f"{name} stays cordoned ({error}); lift it with: kubectl uncordon {name}")
+
+
+def _is_leaving(name: MachineName, context: RunContext) -> bool:
+    if context.findings.places.get(name) is None:
+        return False
+    try:
+        record = owned_vm(name, context).record
+    except VmNotFoundError:
+        return False
+    return record is not None and record.state is RecordState.LEAVING
+
+
+def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: RunContext) -> bool:
+    """Have the record of a VM of ours in a state, read back; whether it changed."""
+    record = vm.record
+    if record is None or record.state is state:
+        return False
+    description = render_record(
+        replace(record, state=state), key=record_key(context), identity=identity_of(vm), into=vm.description
+    )
+    context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": description})
+    after = owned_vm(name, context).record
+    if after is None or after.state is not state:
+        raise HypervisorError(
+            f"{name}: Proxmox VE did not keep the record that says {state.value}",
+            details=f"the description of VM {vm.vmid} says {after.state.value if after else 'nothing of us'}",
+            resolution="see whether somebody else changes that VM; then run the command again",
+        )
+    return True

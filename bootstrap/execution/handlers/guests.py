@@ -1,0 +1,388 @@
+"""Handlers of the steps inside a machine until k3s starts: address, host key, login, cloud-init, binary."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from bootstrap.errors import (
+    AgentNotRunningError,
+    DeadlineError,
+    GuestError,
+    GuestSetupError,
+    HomelabError,
+    KeyRefusedError,
+    PermissionDeniedError,
+    SshUnreachableError,
+)
+from bootstrap.execution.context import Done, RunContext
+from bootstrap.execution.guests.host_keys import log_in
+from bootstrap.execution.guests.paused import PauseWatch
+from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
+from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
+from bootstrap.execution.guests.scripts import told as value_told
+from bootstrap.execution.handlers.vms import owned_vm
+from bootstrap.execution.run_facts import GuestFacts
+from bootstrap.k3s.dual_stack import own_address6
+from bootstrap.k3s.selinux import selinux_problem
+from bootstrap.k3s.versions import is_newer
+from bootstrap.model.cluster import HostKeyPolicy
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import GuestInterface, VmRecord
+from bootstrap.model.reading import LAST_UNIX_S
+from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.planning.members.desired_machines import login_user
+from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
+from bootstrap.ports import Artifact, GuestScript, GuestShell
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+KEY_REFUSALS = 10
+"""How often a machine that runs already may refuse our key before that is final."""
+
+OFF_LOOKS = 3
+"""How often in a row a machine that was started is seen powered off before that is believed."""
+
+_ADVERTISED = " (of IPv6 too: does the network's router advertise a prefix)"
+
+CLOCK_OFF_S = 60.0
+"""Certificates that k3s makes are valid from now on: to a machine whose clock is behind they are not valid yet."""
+
+
+def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
+    """Know the address and the host key, be logged in, and see cloud-init done.
+
+    Where the connection drops all begins anew: the machine may have another address by now, or be off.
+    """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _meet(step, lane, context)
+        except SshUnreachableError as error:
+            context.warn(lane)(f"{error}; looking for the machine anew")
+    return _meet(step, lane, context)
+
+
+def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
+    vm = owned_vm(step.machine, context)
+    address, address6 = _await_addresses(vm, step.machine, lane, context)
+    host_key = _await_host_key(vm, step.machine, lane, context)
+    shell = _await_login(step.machine, vm, address, host_key, lane, context)
+    try:
+        _await_cloud_init(shell, step.machine, lane, context)
+        told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
+    except HomelabError:
+        shell.close()
+        raise
+    facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
+    lasting = LastingShell(
+        shell,
+        connect=lambda: _await_login(step.machine, vm, address, host_key, lane, context),
+        warn=context.warn(lane),
+        boot=facts.boot,
+        settle=lambda again: _await_cloud_init(again, step.machine, lane, context),
+    )
+    context.findings.shells.put(step.machine, lasting)
+    _check_clock(step.machine, told, lane, context)
+    lacking = selinux_problem(step.machine, parse_lines(told))
+    if lacking:
+        context.warn(lane)(lacking)
+    _check_machine_id(step.machine, facts, context)
+    context.findings.guests.put(step.machine, facts)
+    return Done(changed=False, note=f"{address}, {address6}" if address6 is not None else str(address))
+
+
+def _unit(vm: VmRecord) -> str:
+    return vm.record.role.unit if vm.record else "k3s"
+
+
+def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
+    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
+
+
+def _await_addresses(
+    vm: VmRecord, name: MachineName, lane: str, context: RunContext
+) -> tuple[IPv4Address, IPv6Address | None]:
+    static = vm.record.address if vm.record else None
+    off: list[str] = []
+    pauses = PauseWatch(name, context)
+    clock = context.ports.clock
+
+    def poll() -> tuple[IPv4Address, IPv6Address | None] | NotYet:
+        asked_s = clock.now_s()
+        reason = context.pacing.why_not_yet(name, vm.pve_node, now_s=asked_s)
+        if reason:
+            return NotYet(reason)
+        try:
+            interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+        except AgentNotRunningError as error:
+            context.pacing.silent(name, vm.pve_node, now_s=clock.now_s())
+            _check_power(name, vm, error, off)
+            return NotYet(pauses.look() or error.details or error.brief)
+        context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
+        off.clear()
+        chosen = _own_address(interfaces, vm, context)
+        if isinstance(chosen, str):
+            return NotYet(chosen)
+        if static is not None and chosen != static:
+            return NotYet(f"it has {chosen}, not {static} as configured")
+        chosen6 = own_address6(interfaces, vm, context.spec.network.ipv6)
+        return NotYet(chosen6) if isinstance(chosen6, str) else (chosen, chosen6)
+
+    condition = Condition(
+        what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
+        poll=poll,
+        every_s=0.25,
+        resolution=f"look at its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
+        f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
+        f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
+    )
+    if vm.kind is MachineKind.LXC:
+        condition = replace(
+            condition,
+            what=f"the container {name} (vmid {vm.vmid} on {vm.pve_node}) to have an address",
+            resolution=f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a",
+        )
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    finally:
+        context.pacing.left(name, vm.pve_node)
+
+
+def _own_address(interfaces: Iterable[GuestInterface], vm: VmRecord, context: RunContext) -> IPv4Address | str:
+    vip = context.spec.vip
+    return choose_address(
+        interfaces,
+        mac=vm.mac,
+        subnet=context.spec.network.subnet,
+        besides=(vip.address,) if vip else (),
+    )
+
+
+def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: list[str], context: RunContext) -> None:
+    """Look again where a machine is that does not take us in.
+
+    Raises:
+        SshUnreachableError: It has another address by now.
+        GuestError: It is off again.
+    """
+    try:
+        interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
+    except AgentNotRunningError as error:
+        _check_power(name, vm, error, off)
+        return
+    off.clear()
+    now = _own_address(interfaces, vm, context)
+    if isinstance(now, IPv4Address) and now != address:
+        raise SshUnreachableError(f"{name} has the address {now} now, no longer {address}")
+
+
+def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
+    """Raise GuestError for a machine that was started and is off again: it would be waited for in vain."""
+    if not any(f"{word} {vm.vmid} is not running" in error.details for word in ("VM", "CT")):
+        off.clear()
+        return
+    off.append(error.details)
+    if len(off) >= OFF_LOOKS:
+        raise GuestError(
+            f"{name} (vmid {vm.vmid} on {vm.pve_node}) was started and is powered off again",
+            details=error.details,
+            resolution=f"did somebody stop it, did it run out of memory, did it panic? On {vm.pve_node}: "
+            f"journalctl | grep {vm.vmid}, and its console from the start on",
+        ) from error
+
+
+def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
+    """As the guest agent tells it, or Proxmox VE its fingerprint; None where nobody does: the first one counts."""
+    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+        return None
+    if vm.kind is MachineKind.LXC:
+        return context.ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
+
+    def poll() -> str | NotYet:
+        try:
+            text = context.ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
+        except AgentNotRunningError as error:
+            return NotYet(error.details or error.brief)
+        fields = text.split()
+        return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
+
+    condition = Condition(
+        what=f"the SSH host key of {name}, read through its guest agent",
+        poll=poll,
+        every_s=0.5,
+        resolution=f"does cloud-init in the template make {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
+    )
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    except PermissionDeniedError as error:
+        raise GuestError(
+            f"{name}: its SSH host key cannot be read through the guest agent",
+            details=str(error),
+            resolution=f"{error.resolution}; or set ssh.host_keys: accept-new to trust the first key seen",
+        ) from error
+
+
+def _await_login(
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+) -> GuestShell:
+    user = login_user(context.spec, vm)
+    clock = context.ports.clock
+    looked_s = [clock.now_s()]
+    off: list[str] = []
+    last: list[SshUnreachableError] = []
+    fresh = context.findings.started_s.get(name) is not None
+    refusals: list[str] = []
+    pauses = PauseWatch(name, context)
+
+    def poll() -> GuestShell | NotYet:
+        try:
+            return _login(name, vm, address, host_key, lane, context)
+        except KeyRefusedError as error:
+            last[:] = [error]
+            refusals.append(error.details)
+            if len(refusals) > KEY_REFUSALS and not fresh:
+                raise _key_refused(vm, name, user, error, context) from error
+            return NotYet(str(error))
+        except SshUnreachableError as error:
+            last[:] = [error]
+            if clock.now_s() - looked_s[0] >= context.timeouts.place_look_s:
+                looked_s[0] = clock.now_s()
+                _check_place(name, vm, address, off, context)
+            return NotYet(pauses.look() or str(error))
+
+    condition = Condition(
+        what=f"SSH on {name} ({user}@{address})",
+        poll=poll,
+        every_s=0.2,
+        resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
+    )
+    try:
+        return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+    except DeadlineError as error:
+        refused = last[-1] if last else None
+        if isinstance(refused, KeyRefusedError):
+            # It can be reached; the key is what is wrong.
+            made_now = context.findings.cloned.get(name)
+            found = refused if made_now else _key_refused(vm, name, user, refused, context)
+            error.resolution = found.resolution
+        raise
+
+
+def _login(
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+) -> GuestShell:
+    spec, ports = context.spec, context.ports
+    return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
+
+
+def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
+    """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
+    own = context.spec.ssh.private_key is None
+    where = "the cluster's state directory on the computer that made it (id_ed25519)"
+    back = f"bring {where} here, or name it as ssh.private_key" if own else "name that one as ssh.private_key"
+    line = shlex.quote(f"echo {shlex.quote(context.ports.shells.public_key)} >>~{user}/.ssh/authorized_keys")
+    tool = f"pct exec {vm.vmid} --" if vm.kind is MachineKind.LXC else f"qm guest exec {vm.vmid} --"
+    return GuestSetupError(
+        f"{name}: sshd refuses our key for {user}",
+        details=error.details,
+        resolution=f"the machine was made with another key: {back}\nwhere that one is lost, as root on {vm.pve_node}:\n"
+        f"{tool} sh -c {line}\nor make the machine anew: `homelab-k8s replace {name}`",
+    )
+
+
+def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
+    def poll() -> dict[str, list[str]] | NotYet:
+        lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
+        return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
+
+    condition = Condition(
+        what=f"cloud-init on {name}",
+        poll=poll,
+        every_s=0.3,
+        resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
+    )
+    lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
+    if lines.get("status") == ["error"]:
+        raise GuestSetupError(
+            f"{name}: cloud-init ended in an error",
+            details="\n".join(lines.get("error", [])),
+            resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
+        )
+    warnings = lines.get("warning", [])
+    if warnings:
+        context.warn(lane)(f"cloud-init on {name} finished with warnings: {'; '.join(warnings)}")
+
+
+def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext) -> None:
+    """Machines with one machine-id get one DHCP address and one Kubernetes identity (canonical/lxd#8717)."""
+    other = context.findings.machine_ids.put_first(facts.machine_id, name)
+    if other != name:
+        raise GuestSetupError(
+            f"{name} has the same machine-id as {other}",
+            details=facts.machine_id,
+            resolution="empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then down and up",
+        )
+
+
+def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -> None:
+    """Warn of a clock that is wrong: k3s starts, and then certificates and logs are not to be trusted."""
+    time = value_told(parse_lines(told), "time", machine=name)
+    if time.absent:
+        return
+    ahead_s = time.integer(0, LAST_UNIX_S) - context.ports.processes.unix_s()
+    if abs(ahead_s) >= CLOCK_OFF_S:
+        side = "ahead of" if ahead_s > 0 else "behind"
+        context.warn(lane)(
+            f"the clock of {name} is {abs(ahead_s):.0f} s {side} this machine's: TLS may fail there; "
+            "does systemd-timesyncd or chrony run in the template, and is the Proxmox node's own clock right?"
+        )
+
+
+def fetch_k3s(step: FetchK3s, _lane: str, context: RunContext) -> Done:
+    """Have the release here."""
+    artifact = fetched(step.version, step.arch, context)
+    return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
+
+
+def fetched(version: str, arch: str, context: RunContext) -> Artifact:
+    """A release, fetched unless it was in this run; a machine may be of another architecture than was thought."""
+    known = context.findings.artifacts.get((version, arch))
+    if known is not None:
+        return known
+    artifact = context.ports.artifacts.fetch(context.spec.k3s, version=version, arch=arch)
+    return context.findings.artifacts.put((version, arch), artifact)
+
+
+def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
+    """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
+
+    A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
+    binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.
+    """
+    facts = context.findings.guests.need(step.machine)
+    if facts.runs_k3s:
+        return Done(changed=False)
+    # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
+    if facts.active_state and is_newer(facts.k3s_version, step.version):
+        context.warn(lane)(
+            f"{step.machine} keeps k3s {facts.k3s_version}: its data is of that version, and {step.version} is older; "
+            f"write `k3s: {{version: {facts.k3s_version}}}` into the inventory"
+        )
+        return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
+    artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
+    if facts.k3s_sha256 == artifact.sha256:
+        return Done(changed=False)
+    return Done(note=send_k3s(artifact, context.findings.shells.need(step.machine)))
+
+
+def send_k3s(artifact: Artifact, shell: GuestShell) -> str:
+    """Put binary and images beside the scripts on a guest; how much that was, in a few words."""
+    for image in artifact.images:
+        shell.upload(image, name=f"images/{image.name}")
+    shell.upload(artifact.binary, name="k3s.bin")
+    sent = sum(path.stat().st_size for path in (artifact.binary, *artifact.images))
+    return f"{sent / 2**20:.0f} MiB"

@@ -1,0 +1,1 @@
+"""k3s on a machine: its service, its start, its node, its data's files."""

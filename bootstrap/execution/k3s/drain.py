@@ -1,0 +1,229 @@
+"""Drains a Kubernetes node as `kubectl drain` does: evictions that respect PodDisruptionBudgets, in waves.
+
+What differs from kubectl (1.33): pods that came while it was being cordoned are evicted too, a node whose kubelet is
+dead does not hold up anybody, and after a failure the node is as schedulable as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines
+from bootstrap.model.observed import KubeNode
+from bootstrap.model.workloads import Pod, Refusal
+from bootstrap.planning.day2_steps import Drain
+from bootstrap.ports import Clock, KubeApi
+from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+
+LOOK_EVERY_S = 0.5
+ASK_AGAIN_S = 2.0
+"""A refused eviction is asked for again after this long; budgets free up as other pods become ready."""
+DEAD_AFTER_S = 20.0
+"""A node that is not Ready for this long is not waited for: nobody there ends pods. A restart of k3s takes 9 s."""
+MOST_WAVES = 2
+"""One for the pods there, one for those bound just before the cordon was seen; who comes later tolerates cordons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drained:
+    """What came of it.
+
+    Attributes:
+        evicted: How many pods were to go.
+        left: Pods that stay until the node is deleted, since its kubelet is dead.
+        returning: Pods that come to the node although it is cordoned.
+    """
+
+    evicted: int = 0
+    left: int = 0
+    returning: int = 0
+
+    def __str__(self) -> str:
+        """In a few words."""
+        parts = [_count(self.evicted, "pod") + " evicted"]
+        if self.left:
+            parts.append(f"the node is not Ready: {_count(self.left, 'pod')} left to be removed with it")
+        if self.returning:
+            parts.append(f"{_count(self.returning, 'pod')} came back although it is cordoned")
+        return "; ".join(parts)
+
+
+def is_evictable(pod: Pod) -> bool:
+    """Whether draining has to do with a pod at all: not with those that belong to the node itself."""
+    return not pod.stays
+
+
+def evict_all(step: Drain, kube: KubeApi, patience: Patience) -> Drained:
+    """Evict the pods of a node that is cordoned already.
+
+    Raises:
+        DrainError: Pods may not go (found before the first eviction), or did not in time.
+        InterruptedRunError: The run was interrupted.
+        KubernetesError: The API refused, or did not answer at the beginning.
+    """
+    evicted = 0
+    for _ in range(MOST_WAVES):
+        pods = tuple(pod for pod in kube.pods(on=step.machine) if is_evictable(pod))
+        if not pods:
+            return Drained(evicted=evicted)
+        _refuse_forbidden(step, pods)
+        left = _Wave(step, pods, kube, patience).run()
+        evicted += len(pods) - left
+        if left:
+            return Drained(evicted=evicted, left=left)
+    again = sum(is_evictable(pod) for pod in kube.pods(on=step.machine))
+    return Drained(evicted=evicted, returning=again)
+
+
+def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
+    """Raise for pods that would lose something nobody said may be lost; those that go by themselves are not ours."""
+    staying = [pod for pod in pods if not pod.finished and not pod.leaving]
+    local = [] if step.delete_local_data else [pod for pod in staying if pod.loses_data]
+    bare = [] if step.delete_bare else [pod for pod in staying if not pod.controller]
+    if not local and not bare:
+        return
+    briefs, ways = [], []
+    if local:
+        briefs.append(f"{_count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
+        ways.append("--delete-emptydir-data gives up what is in emptyDir volumes")
+    if bare:
+        briefs.append(f"{_count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
+        ways.append("--force gives up pods that no controller brings back")
+    raise DrainError(
+        f"{step.machine} cannot be drained: {' and '.join(briefs)}",
+        details=few_lines(
+            [f"{pod}: emptyDir volume" for pod in local] + [f"{pod}: nothing would make it again" for pod in bare]
+        ),
+        resolution=f"move or delete these pods; or {'; '.join(ways)}",
+    )
+
+
+@dataclass
+class _Wave:
+    """Pods that are to go, each known by its uid: a later pod of the same name is another pod."""
+
+    step: Drain
+    pods: tuple[Pod, ...]
+    kube: KubeApi
+    patience: Patience
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    asked_s: dict[str, float] = field(default_factory=dict)
+    left: tuple[Pod, ...] = ()
+    unreachable: str = ""
+    not_ready_since_s: float | None = None
+
+    @property
+    def clock(self) -> Clock:
+        return self.patience.clock
+
+    def run(self) -> int:
+        """Have them gone; how many stay since the node's kubelet is dead."""
+        condition = Condition(
+            what=f"the pods of {self.step.machine} to leave",
+            poll=self.poll,
+            every_s=LOOK_EVERY_S,
+        )
+        try:
+            return wait_for(condition, self.patience)
+        except DeadlineError as error:
+            raise self._failure(error) from error
+
+    def poll(self) -> int | NotYet:
+        """Ask for the evictions that are due; 0 when all are gone, or how many are left on a dead node."""
+        try:
+            there = {pod.uid: pod for pod in self.kube.pods(on=self.step.machine)}
+            self.left = tuple(there[pod.uid] for pod in self.pods if pod.uid in there)
+            self.refusals = {uid: refusal for uid, refusal in self.refusals.items() if uid in there}
+            for pod in self.left:
+                self._ask(pod)
+            if self.left and self._is_dead():
+                return len(self.left)
+        except KubeUnreachableError as error:
+            self.unreachable = str(error)  # It may pass: servers restart and leave while a cluster is being kept.
+            return NotYet(self.unreachable)
+        self.unreachable = ""
+        return NotYet(self._problem()) if self.left else 0
+
+    def _ask(self, pod: Pod) -> None:
+        now_s = self.clock.now_s()
+        if pod.leaving or now_s - self.asked_s.get(pod.uid, float("-inf")) < ASK_AGAIN_S:
+            return
+        self.asked_s[pod.uid] = now_s
+        refusal = self.kube.evict(pod)
+        if refusal is None:
+            self.refusals.pop(pod.uid, None)
+        else:
+            self.refusals[pod.uid] = refusal
+
+    def _is_dead(self) -> bool:
+        """Whether the node has not been Ready for so long that its kubelet cannot be counted on."""
+        told: list[KubeNode | None] = []
+        self.kube.await_node(self.step.machine, accept=_noting(told), timeout_s=ASK_AGAIN_S)
+        if not told or (told[-1] is not None and told[-1].ready):
+            self.not_ready_since_s = None
+            return False
+        if self.not_ready_since_s is None:
+            self.not_ready_since_s = self.clock.now_s()
+        return self.clock.now_s() - self.not_ready_since_s >= DEAD_AFTER_S
+
+    def _refused(self) -> tuple[tuple[Pod, Refusal], ...]:
+        return tuple((pod, self.refusals[pod.uid]) for pod in self.left if pod.uid in self.refusals)
+
+    def _problem(self) -> str:
+        refused = self._refused()
+        if not refused:
+            return f"{_names(self.left)} {'is' if len(self.left) == 1 else 'are'} still ending"
+        return _blocking(refused)
+
+    def _failure(self, error: DeadlineError) -> DrainError:
+        """The error that names what blocks."""
+        name, refused = self.step.machine, self._refused()
+        ending = [pod for pod in self.left if pod.uid not in self.refusals]
+        lines = [f"{pod}: {_reason(refusal)}" for pod, refusal in refused]
+        lines += [f"{pod}: did not end" for pod in ending]
+        if self.unreachable:
+            brief, lines, ways = error.brief, [self.unreachable], "see that the Kubernetes API answers"
+        elif refused:
+            brief = _blocking(refused)
+            ways = "scale the workload up so that the budget allows an eviction, or lift the budget"
+        else:
+            brief = f"{_count(len(ending), 'pod')} did not end within {self.step.timeout_s:.0f} s"
+            ways = "see with `kubectl describe pod` what keeps it: a finalizer, a long grace period"
+        return DrainError(
+            f"{name} cannot be drained: {brief}",
+            details=few_lines(lines),
+            resolution=f"{ways}; or allow more time with --drain-timeout; then run the command again",
+        )
+
+
+def _noting(told: list[KubeNode | None]) -> Callable[[KubeNode | None], bool]:
+    def accept(kube_node: KubeNode | None) -> bool:
+        told.append(kube_node)
+        return True
+
+    return accept
+
+
+def _blocking(refused: tuple[tuple[Pod, Refusal], ...]) -> str:
+    budgets = sorted({budget for _, refusal in refused for budget in refusal.budgets})
+    pods = _count(len(refused), "pod")
+    if not budgets:
+        return f"Kubernetes refuses the eviction of {pods}"
+    if len(budgets) == 1:
+        return f"PodDisruptionBudget {budgets[0]} allows no eviction of {pods}"
+    return f"PodDisruptionBudgets {', '.join(budgets)} allow no eviction of {pods}"
+
+
+def _reason(refusal: Refusal) -> str:
+    budgets = ", ".join(refusal.budgets)
+    return f"{budgets}: {refusal.message}" if budgets else refusal.message
+
+
+def _names(pods: tuple[Pod, ...]) -> str:
+    shown = ", ".join(map(str, pods[:3]))
+    return f"{shown} and {len(pods) - 3} more" if len(pods) > 3 else shown
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,103 @@
+"""A cluster's identity, its CAs and token, as the state directory keeps it for a server to come."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+
+from bootstrap.errors import ScriptError
+from bootstrap.execution.context import RunContext
+from bootstrap.execution.k3s.kube_retries import ANSWER_S
+from bootstrap.k3s.ca_archive import check_identity
+from bootstrap.model.reading import Source, read_json
+from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.records.token_history import short_form
+from bootstrap.waiting import Condition, NotYet, wait_for
+
+IDENTITY = "identity"
+"""State item: where it is there, a first server that has never run begins with it."""
+
+_FORMAT = 1
+_BYTES = 32
+_PASSING = ("etcdserver: ", "does not answer", "apiserver not ready")
+"""What rotate_token.py says of a server that will take the next request."""
+_SOURCE = Source(
+    call="read the cluster's identity in the state directory",
+    who="it",
+    secret=True,
+    resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes kubeconfigs and joined machines of a cluster valid for another one.
+
+    Attributes:
+        token: In its short form.
+        tls: The CAs' certificates and keys, and the key of service accounts, as a base64 tar.
+    """
+
+    token: str = field(repr=False)
+    tls: str = field(repr=False)
+
+
+def new_token() -> str:
+    """A random token in its short form."""
+    return secrets.token_hex(_BYTES)
+
+
+def render_identity(identity: Identity) -> str:
+    """The state item's text; a secret."""
+    return json.dumps({"format": _FORMAT, "token": identity.token, "tls": identity.tls})
+
+
+def parse_identity(text: str) -> Identity:
+    """Read it back. Raises UnreadableError."""
+    found = read_json(text, _SOURCE)
+    found.at("format").integer(_FORMAT, _FORMAT)
+    return Identity(token=found.at("token").text(), tls=found.at("tls").text())
+
+
+def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunContext) -> None:
+    """Have the passwords that a server was started with in the cluster's data, by giving it the token that it has.
+
+    k3s goes by the unit's environment at each start and writes cred/passwd, but puts it into the data with a rotation
+    of the token alone; a file that is newer than the data is fatal at the start after next (k3s: pkg/cluster/
+    bootstrap.go, pkg/server/handlers/token.go). A server that has just started may not be heard by etcd yet.
+
+    Raises:
+        ScriptError: The server refuses it.
+        DeadlineError: It could not be saved in time.
+    """
+    script = GuestScript(name="rotate-token.sh", secret_files=(("new-token", short_form(token)),))
+
+    def poll() -> bool | NotYet:
+        try:
+            shell.run(script, timeout_s=context.timeouts.script_s)
+        except ScriptError as error:
+            if not any(words in error.details for words in _PASSING):
+                raise
+            return NotYet(error.details)
+        return True
+
+    condition = Condition(
+        what="the passwords to be saved in the cluster's data",
+        poll=poll,
+        every_s=0.5,
+        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+    )
+    wait_for(condition, context.patience(lane, ANSWER_S))
+
+
+def inherit(shell: GuestShell, context: RunContext) -> str | None:
+    """Give a server that has never run the identity that was kept, if one was; returns the token to begin with."""
+    text = context.ports.state.read(context.spec.name, IDENTITY)
+    if not text:
+        return None
+    identity = parse_identity(text)
+    tls = check_identity(identity.tls, source="the state directory")
+    script = GuestScript(name="put-identity.sh", secret_files=(("identity", tls),))
+    shell.run(script, timeout_s=context.timeouts.script_s)
+    return identity.token

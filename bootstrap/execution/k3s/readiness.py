@@ -1,0 +1,126 @@
+"""Whether a machine is Ready now: by its own node, and by a k3s that stays up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
+
+from bootstrap.execution.context import RunContext
+from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.execution.guests.scripts import told as value_told
+from bootstrap.execution.k3s.service import run_script
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.observed import KubeNode
+from bootstrap.model.reading import LAST_UNIX_S
+
+REPORTED_S = 15.0
+"""A kubelet compares what Kubernetes has of it with what is so every 10 s, and reports what differs."""
+
+
+class Readiness:
+    """Tells a node that is Ready from one that only says so, and a k3s that runs from one that ends again and again.
+
+    The node of restored data, of a machine that was rebuilt or of one that was powered on, tells of the time before:
+    Ready, and the address it had. k3s was seen to say READY=1 and to end seconds later, four times (1.36), since the
+    node had another address than the machine. What a fresh clone registers tells of nothing older.
+
+    Args:
+        machine: The machine.
+        context: The run.
+    """
+
+    def __init__(self, machine: MachineSpec, context: RunContext) -> None:
+        name = machine.name
+        guest = context.findings.guests.get(name)
+        fresh = bool(context.findings.cloned.get(name)) and not context.findings.restored.get(name)
+        self._machine = machine
+        self._context = context
+        self._clock = context.ports.clock
+        self._shell = None if fresh else context.findings.shells.get(name)
+        self._address = guest.address if guest is not None else None
+        self._addresses = frozenset[IPv4Address]()
+        self._since: datetime | None = None
+        self._age_s = 0.0
+        self._mark: tuple[str, str] | None = None
+        self._marked_s = self._clock.now_s()
+        self._long = False
+
+    @property
+    def every_s(self) -> float:
+        """The pause between two looks: where the machine is asked, it is not asked all the time."""
+        return 0.05 if self._shell is None else 0.3
+
+    def look(self) -> str:
+        """Ask the machine about its k3s; what is missing, empty where it runs and has stood for some seconds."""
+        if self._shell is None:
+            return ""
+        unit = self._machine.role.unit
+        lines = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
+        told = {key: values[0] for key, values in lines.items()}
+        since_s, now_s = (
+            value_told(lines, key, machine=self._machine.name).integer(0, LAST_UNIX_S, default=0)
+            for key in ("since", "time")
+        )
+        self._since = datetime.fromtimestamp(since_s, tz=UTC) if since_s else None
+        self._age_s = float(now_s - since_s) if since_s else 0.0
+        self._addresses = addresses_in(lines)
+        return self._ended(told) or self._young(told)
+
+    def _ended(self, told: dict[str, str]) -> str:
+        active, sub = told.get("active_state", ""), told.get("sub_state", "")
+        # An agent's unit stays `activating` for minutes while its node is Ready, see `joining`.
+        starts = self._machine.role is not Role.CONTROL_PLANE and (active, sub) == ("activating", "start")
+        if starts or active in ("active", "reloading"):
+            return ""
+        return f"{self._machine.role.unit} there is {active} ({sub})"
+
+    def _young(self, told: dict[str, str]) -> str:
+        """A process that runs for some seconds, by the machine's clock or, should that be set meanwhile, by ours."""
+        since, restarts = told.get("since", ""), told.get("restarts", "")
+        mark = (since, restarts)
+        now_s, settle_s = self._clock.now_s(), self._context.timeouts.settle_s
+        if mark != self._mark:
+            self._mark, self._marked_s = mark, now_s
+        age_s = self._age_s
+        self._long = age_s >= REPORTED_S
+        if max(age_s, now_s - self._marked_s) >= settle_s:
+            return ""
+        again = f", restarted {restarts} times by systemd" if restarts not in ("", "0") else ""
+        return f"{self._machine.role.unit} there was started {max(age_s, 0):.0f} s ago{again}"
+
+    def lacks(self, kube_node: KubeNode | None) -> str:
+        """What is missing for the node to be Ready, by what the last look told of k3s; empty where nothing is."""
+        problem = self._moved(kube_node)
+        if problem or kube_node is None or self._since is None:
+            return problem
+        # Whole seconds both: one second for two is the same start.
+        reported = kube_node.heartbeat is not None and kube_node.heartbeat >= self._since
+        return "" if reported else "its kubelet has not reported since its start"
+
+    def _moved(self, kube_node: KubeNode | None) -> str:
+        """The same but for the report."""
+        if kube_node is None:
+            return "it has not registered"
+        if not kube_node.ready:
+            return kube_node.problem or "not Ready"
+        # An address that the machine has counts, and not one alone: somebody may have set another as `node-ip`.
+        if self._shell is None or kube_node.address in (self._address, *self._addresses):
+            return ""
+        return f"its Kubernetes node has the address {kube_node.address}, which the machine has not"
+
+    def lives(self, kube_node: KubeNode | None) -> bool:
+        """Whether a node, as it is listed, is Ready by a k3s that was not started a moment ago.
+
+        Data that comes back under a kubelet has its report of before. It reports again at once only what differs,
+        else within 5 minutes; but it renews its lease all the time.
+        """
+        if not self._long or kube_node is None or self._moved(kube_node):
+            return False
+        return self._since is not None and kube_node.renewed is not None and kube_node.renewed >= self._since
+
+
+def addresses_in(lines: Mapping[str, Sequence[str]]) -> frozenset[IPv4Address]:
+    """The addresses of a machine, as `unit-state.sh` told them."""
+    told = {value_told({"address": [text]}, "address", machine="the machine") for text in lines.get("address", ())}
+    return frozenset(address.parsed(IPv4Address, "an IPv4 address") for address in told)

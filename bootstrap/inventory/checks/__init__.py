@@ -1,0 +1,1 @@
+"""What single values cannot tell: whether they go together."""

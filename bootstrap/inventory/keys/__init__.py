@@ -1,0 +1,1 @@
+"""The keys of an inventory, section by section."""

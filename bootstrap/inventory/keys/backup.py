@@ -1,0 +1,163 @@
+"""The inventory's `backup:` section: k3s's own scheduled snapshots, and the bucket they go to."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bootstrap.inventory.problems import shown
+from bootstrap.inventory.values import string_formats as forms
+from bootstrap.inventory.values.containers import Field, Section
+from bootstrap.inventory.values.scalars import Boolean, Integer, RefusedError, Text
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_CRON_FIELDS: Final[tuple[tuple[str, int, int, tuple[str, ...]], ...]] = (
+    ("minute", 0, 59, ()),
+    ("hour", 0, 23, ()),
+    ("day of the month", 1, 31, ()),
+    ("month", 1, 12, _MONTHS),
+    ("day of the week", 0, 6, _DAYS),
+)
+"""Name, lowest, highest, and words for them from the lowest on; as k3s's cron library takes them, where Sunday is 0."""
+_STEP: Final = re.compile(r"(?P<first>\*|\w+)(?:-(?P<last>\w+))?(?:/(?P<every>[0-9]{1,3}))?")
+
+
+def _cron(text: str) -> str:
+    fields = text.split()
+    for field, (name, lowest, highest, words) in zip(fields, _CRON_FIELDS, strict=True):
+        for part in field.split(","):
+            if not _is_step(part.lower(), lowest, highest, words):
+                raise RefusedError(f"{shown(text)} has {shown(part)} for the {name}", f"from {lowest} to {highest}")
+    return " ".join(fields)
+
+
+def _is_step(part: str, lowest: int, highest: int, words: tuple[str, ...]) -> bool:
+    found = _STEP.fullmatch(part)
+    if not found or (found["first"] == "*" and found["last"]) or found["every"] in ("0", "00", "000"):
+        return False
+    ends = [each for each in (found["first"], found["last"]) if each not in (None, "*")]
+    numbers = [lowest + words.index(end) if end in words else int(end) if end.isdecimal() else -1 for end in ends]
+    return all(lowest <= number <= highest for number in numbers) and numbers == sorted(numbers)
+
+
+def _cron_hint(text: str) -> str:
+    fields = len(text.split())
+    return f"it has {fields} fields; such as 0 */6 * * *, every six hours" if fields != len(_CRON_FIELDS) else ""
+
+
+def _same(text: str) -> str:
+    return text
+
+
+CRON: Final = Text(
+    label="five cron fields: minute, hour, day of the month, month, day of the week",
+    pattern=r" *[A-Za-z0-9*/,-]+(?: +[A-Za-z0-9*/,-]+){4} *",
+    parse=_cron,
+    explain=_cron_hint,
+)
+S3_ENDPOINT: Final = Text(
+    label="a host, or host:port, without https://",
+    pattern=r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?",
+    parse=_same,
+    loose=True,
+    explain=lambda text: f"write {re.sub(r'^[a-z0-9]+://|/+$', '', text)}" if "://" in text else "",
+)
+S3_BUCKET: Final = Text(
+    label="a bucket's name of 3 to 63 lower-case letters, digits, dots and hyphens",
+    pattern=r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+    parse=_same,
+)
+S3_REGION: Final = Text(label="a region's name, such as eu-central-1", pattern=r"[A-Za-z0-9][A-Za-z0-9-]*", parse=_same)
+S3_FOLDER: Final = Text(label="a folder's path", pattern=r"[A-Za-z0-9._/-]+", parse=lambda text: text.strip("/"))
+
+SCHEDULE: Final = Field(
+    name="schedule",
+    kind=CRON,
+    default_doc="k3s's own, 00:00 and 12:00",
+    example="0 */6 * * *",
+    doc="When each server with etcd takes a snapshot, by its own clock.",
+)
+RETENTION: Final = Field(
+    name="retention",
+    kind=Integer(minimum=1, maximum=1000),
+    default_doc="k3s's own, 5",
+    example=14,
+    doc="How many scheduled snapshots are kept on each server.",
+)
+ON_DEMAND_RETENTION: Final = Field(
+    name="on_demand_retention",
+    kind=Integer(minimum=1, maximum=1000),
+    default_doc="all of `backup`, five of `upgrade`",
+    example=10,
+    doc="How many snapshots of one name that `backup` takes are kept, of each server, on its disk and in the bucket; "
+    "likewise of those that `upgrade` takes, whatever their versions.",
+)
+ENDPOINT: Final = Field(
+    name="endpoint",
+    kind=S3_ENDPOINT,
+    default="s3.amazonaws.com",
+    example="minio.home.arpa:9000",
+    doc="Where the bucket is.",
+)
+BUCKET: Final = Field(name="bucket", kind=S3_BUCKET, example="k3s-snapshots", doc="The bucket; it has to be there.")
+REGION: Final = Field(name="region", kind=S3_REGION, default="us-east-1", doc="The bucket's region.")
+FOLDER: Final = Field(
+    name="folder",
+    kind=S3_FOLDER,
+    default_doc="the cluster's name",
+    example="homelab",
+    doc="Folder in the bucket; `/` for the bucket's top. Clusters that share one prune each other's snapshots.",
+)
+S3_RETENTION: Final = Field(
+    name="retention",
+    kind=Integer(minimum=1, maximum=1000),
+    default_doc="three times `backup.retention`",
+    example=60,
+    doc="How many scheduled snapshots are kept in the bucket, of all servers together.",
+)
+ACCESS_KEY_ENV: Final = Field(
+    name="access_key_env",
+    kind=forms.ENV_NAME,
+    default="AWS_ACCESS_KEY_ID",
+    example="MINIO_ACCESS_KEY",
+    doc="Environment variable with the access key.",
+)
+SECRET_KEY_ENV: Final = Field(
+    name="secret_key_env",
+    kind=forms.ENV_NAME,
+    default="AWS_SECRET_ACCESS_KEY",
+    example="MINIO_SECRET_KEY",
+    doc="Environment variable with the secret key.",
+)
+INSECURE: Final = Field(name="insecure", kind=Boolean(), default=False, doc="Plain HTTP, for a bucket at home.")
+SKIP_VERIFY: Final = Field(
+    name="skip_verify", kind=Boolean(), default=False, doc="HTTPS with any certificate: anybody in between can read."
+)
+_S3_FIELDS: Final = (
+    ENDPOINT,
+    BUCKET,
+    REGION,
+    FOLDER,
+    S3_RETENTION,
+    ACCESS_KEY_ENV,
+    SECRET_KEY_ENV,
+    INSECURE,
+    SKIP_VERIFY,
+)
+S3: Final = Field(
+    name="s3",
+    kind=Section(
+        doc="An S3 bucket that snapshots go to as well; its keys come from the environment.", fields=_S3_FIELDS
+    ),
+    default_doc="none: snapshots stay on the servers",
+    example={"endpoint": "minio.home.arpa:9000", "bucket": "k3s-snapshots"},
+    doc="An S3 bucket that snapshots go to as well; its keys come from the environment.",
+)
+BACKUP: Final = Field(
+    name="backup",
+    kind=Section(
+        doc="Scheduled snapshots of clusters with embedded etcd.", fields=(SCHEDULE, RETENTION, ON_DEMAND_RETENTION, S3)
+    ),
+    doc="Scheduled snapshots of clusters with embedded etcd.",
+)

@@ -1,0 +1,1 @@
+"""How single values are read, and how a JSON Schema says the same."""

@@ -1,0 +1,370 @@
+"""Texts with a form: names, addresses, ranges, labels, taints, versions, URLs.
+
+Forms of Proxmox names as PVE 8.4 checks them (pve-storage-id, pve-node, pve-poolid, dns-name, tags).
+Label and taint forms as Kubernetes checks them (apimachinery's validation of qualified names).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bootstrap.inventory.problems import shown
+from bootstrap.inventory.values.scalars import RefusedError, Text
+from bootstrap.model.cluster import VmidRange
+from bootstrap.model.ids import (
+    CLUSTER_NAME_FORM,
+    POOL_NAME_FORM,
+    ClusterName,
+    PoolName,
+    PveNodeName,
+    StorageName,
+    Vmid,
+)
+from bootstrap.model.machine import CONTROL_PLANE_POOL, Taint
+
+MAX_VMID: Final = 999_999_999
+_IP: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+_LABEL_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY: Final = rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}"
+_DNS_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+_HOST: Final = rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])"
+
+FULL_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"  # noqa: S105 - how its id looks
+_CHANNELS: Final = ("stable", "latest", "testing")
+_OPEN_LABELS: Final = ("node.kubernetes.io", "kubelet.kubernetes.io")
+_OPEN_LABEL_KEYS: Final = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
+_ROLE_PREFIX: Final = "node-role.kubernetes.io"
+_K3S_ROLES: Final = ("control-plane", "etcd", "master")
+ALLOWED_LABELS: Final = (
+    "of Kubernetes' own: " + ", ".join(f"{prefix}/*" for prefix in (*_OPEN_LABELS, _ROLE_PREFIX)) + ", "
+    "topology.kubernetes.io/zone and /region"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressRange:
+    """Addresses from `first` to `last`, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+    def __len__(self) -> int:
+        return int(self.last) - int(self.first) + 1
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, IPv4Address) and self.first <= address <= self.last
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _name_hint(text: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-0123456789")
+    return f"write {slug}" if slug and slug != text and len(slug) <= 20 else ""
+
+
+def _pool_name(text: str) -> PoolName:
+    if text in ("cp", str(CONTROL_PLANE_POOL)):
+        raise RefusedError(f"{shown(text)} is kept for the control plane", "set it up under control_plane")
+    if text == "workers":
+        raise RefusedError("the pool 'workers' has a key of its own", "move it to workers: at the top level")
+    return PoolName(text)
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        raise RefusedError(f"{shown(text)} is not an IPv4 address", "four numbers from 0 to 255") from None
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        loose = IPv4Network(text, strict=False)
+    except ValueError:
+        raise RefusedError(f"{shown(text)} is not an IPv4 network", "such as 192.168.1.0/24") from None
+    if str(loose.network_address) != text.partition("/")[0]:
+        raise RefusedError(f"{shown(text)} has host bits set", f"write {loose}")
+    return loose
+
+
+def _address_range(text: str) -> AddressRange:
+    first, last = (_address(part.strip()) for part in text.split("-"))
+    if first > last:
+        raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
+    return AddressRange(first=first, last=last)
+
+
+def _vmid_range(text: str) -> VmidRange:
+    first, last = (int(part) for part in text.split("-"))
+    if first > last:
+        raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
+    if first < 100 or last > MAX_VMID:
+        raise RefusedError(f"{shown(text)} leaves Proxmox's range", f"vmids go from 100 to {MAX_VMID}")
+    return VmidRange(first=Vmid(first), last=Vmid(last))
+
+
+def _label_key(text: str) -> str:
+    prefix, slash, name = text.rpartition("/")
+    if prefix == _ROLE_PREFIX and name in _K3S_ROLES:
+        raise RefusedError(f"{text} is set by k3s itself", "take it out")
+    reserved = re.search(r"(^|\.)(kubernetes|k8s)\.io$", prefix) if slash else None
+    opened = any(prefix == each or prefix.endswith(f".{each}") for each in (*_OPEN_LABELS, _ROLE_PREFIX))
+    if reserved and not opened and text not in _OPEN_LABEL_KEYS:
+        raise RefusedError(f"the kubelet refuses the label {text}", f"use a domain of yours; {ALLOWED_LABELS}")
+    return text
+
+
+def _taint(text: str) -> Taint:
+    body, _, effect = text.rpartition(":")
+    key, _, value = body.partition("=")
+    return Taint(key=key, value=value, effect=effect)
+
+
+def _taint_hint(text: str) -> str:
+    effects = "NoSchedule, PreferNoSchedule or NoExecute"
+    return f"the effect is one of {effects}" if ":" in text else f"the effect is missing: {text}:NoSchedule"
+
+
+def _mapping_hint(text: str) -> str:
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?", text):
+        return ""
+    return (
+        "a PCI address is only for root@pam, no token may pass it through: make a mapping of it in Proxmox "
+        "(Datacenter, Resource Mappings) and write its name"
+    )
+
+
+def _version_hint(text: str) -> str:
+    if re.fullmatch(r"v?[0-9]+\.[0-9]+", text):
+        return f"for the newest of a minor version say channel: v{text.lstrip('v')}"
+    numbers = re.search(r"[0-9]+\.[0-9]+\.[0-9]+", text)
+    patch = re.search(r"k3s([0-9]+)$", text)
+    return f"such as v{numbers[0]}+k3s{patch[1] if patch else 1}" if numbers else "such as v1.33.3+k3s1"
+
+
+def _channel_hint(text: str) -> str:
+    if "k3s" in text:
+        return "for one version say version: " + text
+    minor = re.match(r"[vV]?([0-9]+\.[0-9]+)", text)
+    if minor:
+        return f"write v{minor[1]}"
+    close = difflib.get_close_matches(text.lower(), _CHANNELS, n=1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def _endpoint(text: str) -> str:
+    """With its port, and with the path of a reverse proxy; what the API's or a browser's address adds is taken off."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname or ""
+    except ValueError:  # brackets around what is no address
+        raise RefusedError(f"{shown(text)} has no IPv6 address in its brackets", "such as [2001:db8::10]") from None
+    try:
+        port = parts.port
+    except ValueError:
+        raise RefusedError(f"{shown(text)} has a port out of range", "Proxmox listens on 8006") from None
+    path = re.sub(r"(?:^|/)api2(?:/(?:json|extjs))?$", "", parts.path.strip("/")).strip("/")
+    if path and port is None:
+        raise RefusedError(
+            f"{shown(text)} has a path, but no port",
+            f"Proxmox itself has no path: write https://{_netloc(host)}; a reverse proxy that has one listens on 443 "
+            f"most often: https://{_netloc(host)}:443/{path}",
+        )
+    return f"https://{_netloc(_checked_host(host))}:{port or 8006}" + (f"/{path}" if path else "")
+
+
+def _netloc(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _checked_host(host: str) -> str:
+    """A host's name or address. Raises RefusedError for an address that cannot be one."""
+    try:
+        if ":" in host and IPv6Address(host).is_link_local:
+            raise RefusedError(
+                f"{host} is a link-local address, which needs a network device's name",
+                "write the Proxmox node's host name, its IPv4 or its global IPv6 address",
+            )
+        if re.fullmatch(r"[0-9.]+", host):
+            IPv4Address(host)
+    except AddressValueError:
+        raise RefusedError(f"{shown(host)} is no address", "such as 192.168.1.10 or [2001:db8::10]") from None
+    return host
+
+
+def _endpoint_hint(text: str) -> str:
+    if "@" in text:
+        return "take out what is before the @: user and token have their own places (token_id, token)"
+    scheme = re.match(r"([A-Za-z]*):?//+", text)
+    rest = text[scheme.end() :] if scheme else text
+    bare = rest.split("/")[0]
+    try:
+        host = f"[{IPv6Address(bare)}]"
+    except AddressValueError:
+        found = re.match(rf"{_HOST}(?::[0-9]{{1,5}})?(?=[/?#]|$)", rest)
+        host = found[0] if found else ""
+    write = f"write https://{host}" if host else ""
+    if scheme and scheme[1].lower() == "http":
+        return "Proxmox speaks https only" + (f": {write}" if write else "")
+    return write
+
+
+def _url(text: str) -> str:
+    return text.rstrip("/")
+
+
+def _fingerprint(text: str) -> str:
+    digits = text.replace(":", "").upper()
+    return ":".join(digits[i : i + 2] for i in range(0, len(digits), 2))
+
+
+def _fingerprint_hint(text: str) -> str:
+    digits = re.sub(r"[^0-9A-Fa-f]", "", text)
+    if len(digits) == 40:
+        return "this is as long as a SHA-1; Proxmox shows the SHA-256"
+    return "64 hex digits; see `pvenode cert info` on the Proxmox node, or the web interface under System, Certificates"
+
+
+def token_id(text: str) -> tuple[str, str]:
+    """User and name of a token's id, `user@realm!name`."""
+    user, _, name = text.partition("!")
+    return user, name
+
+
+def _token_id_hint(text: str) -> str:
+    return "keep the secret out of the file: token: {env: NAME}" if "=" in text else "such as automation@pve!homelab"
+
+
+CLUSTER_NAME: Final = Text(
+    label="a name of at most 32 lower-case letters, digits and hyphens that begins with a letter",
+    pattern=CLUSTER_NAME_FORM,
+    parse=ClusterName,
+    explain=_name_hint,
+)
+POOL_NAME: Final = Text(
+    label="a name of at most 20 lower-case letters, digits and hyphens that begins with a letter",
+    pattern=POOL_NAME_FORM,
+    parse=_pool_name,
+    explain=_name_hint,
+)
+PVE_NODE_NAME: Final = Text(
+    label="a Proxmox node's name", pattern=r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?", parse=PveNodeName
+)
+STORAGE_NAME: Final = Text(
+    label="a Proxmox storage's name", pattern=r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]", parse=StorageName
+)
+POOL_ID: Final = Text(
+    label="a Proxmox resource pool's name", pattern=r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+){0,2}", parse=_same
+)
+VM_NAME: Final = Text(label="a VM's name", pattern=_DNS_NAME, parse=_same)
+TAG: Final = Text(label="a Proxmox tag", pattern=r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", parse=_same)
+IMAGE: Final = Text(
+    label="an image's name (debian-13), an https address, or a volume (local:import/x.qcow2)",
+    pattern=rf"[a-z0-9][a-z0-9.-]*|https?://{_HOST}(?::[0-9]{{1,5}})?/[^\s?#]+|"
+    r"[A-Za-z][A-Za-z0-9._-]*:(?:import|[0-9]+)/[^\s,]+",
+    parse=_same,
+)
+CHECKSUM: Final = Text(
+    label="sha256: or sha512: and its hex digits", pattern=r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", parse=_same
+)
+CPU_TYPE: Final = Text(
+    label="a Proxmox CPU type, such as host or x86-64-v2-AES", pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*", parse=_same
+)
+BRIDGE: Final = Text(
+    label="a bridge's name of at most 15 characters, such as vmbr0",
+    pattern=r"[A-Za-z][A-Za-z0-9_.-]{0,14}",
+    parse=_same,
+)
+ADDRESS: Final = Text(label="an IPv4 address", pattern=_IP, parse=_address, loose=True)
+NETWORK: Final = Text(
+    label="an IPv4 network with its prefix length, such as 192.168.1.0/24",
+    pattern=rf"{_IP}/[0-9]{{1,2}}",
+    parse=_network,
+)
+ADDRESS_RANGE: Final = Text(
+    label="two IPv4 addresses, such as 192.168.1.50-192.168.1.80", pattern=rf"{_IP} ?- ?{_IP}", parse=_address_range
+)
+VMID_RANGE: Final = Text(
+    label="two vmids, such as 7000-7999", pattern=r"[0-9]{1,10} ?- ?[0-9]{1,10}", parse=_vmid_range, loose=True
+)
+OSTEMPLATE: Final = Text(
+    label="a container template, such as debian-13-standard or local:vztmpl/NAME.tar.zst",
+    pattern=r"(?:[A-Za-z][A-Za-z0-9_.-]*:vztmpl/)?[A-Za-z0-9][A-Za-z0-9_.+~-]*",
+    parse=_same,
+)
+MAPPING: Final = Text(
+    label="the name of a PCI resource mapping, such as gpu0",
+    pattern=r"[A-Za-z][A-Za-z0-9_-]+",
+    parse=_same,
+    explain=_mapping_hint,
+)
+DOMAIN: Final = Text(label="a DNS domain", pattern=_DNS_NAME, parse=_same)
+SAN: Final = Text(
+    label="a host name or an IP address", pattern=rf"{_DNS_NAME}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+", parse=_same, loose=True
+)
+LINUX_USER: Final = Text(label="a Linux user's name", pattern="[a-z_][a-z0-9_-]{0,31}", parse=_same)
+LABEL_KEY: Final = Text(label="a Kubernetes label key", pattern=_LABEL_KEY, parse=_label_key)
+LABEL_VALUE: Final = Text(
+    label="a Kubernetes label value of at most 63 letters, digits, '-', '_' and '.'",
+    pattern=f"(?:{_LABEL_NAME})?",
+    parse=_same,
+)
+TAINT: Final = Text(
+    label="a taint such as key=value:NoSchedule",
+    pattern=f"{_LABEL_KEY}(?:=(?:{_LABEL_NAME})?)?:(?:NoSchedule|PreferNoSchedule|NoExecute)",
+    parse=_taint,
+    explain=_taint_hint,
+)
+K3S_VERSION: Final = Text(
+    label="a k3s version vX.Y.Z+k3sN",
+    pattern=r"v[0-9]+\.[0-9]+\.[0-9]+(?:-(?:alpha|beta|rc)(?:\.?[0-9]+)?)?\+k3s[0-9]+",
+    parse=_same,
+    explain=_version_hint,
+)
+K3S_CHANNEL: Final = Text(
+    label="stable, latest, testing or vX.Y",
+    pattern="|".join(_CHANNELS) + r"|v[0-9]+\.[0-9]+",
+    parse=_same,
+    explain=_channel_hint,
+)
+ENDPOINT: Final = Text(
+    label="an address such as https://192.168.1.10:8006",
+    pattern=rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~/-]*)?(?:[?#][^\s@]*)?",
+    parse=_endpoint,
+    explain=_endpoint_hint,
+)
+URL: Final = Text(
+    label="an http or https URL", pattern=rf"https?://{_HOST}(?::[0-9]{{1,5}})?(?:/[^\s?#]*)?", parse=_url
+)
+FINGERPRINT: Final = Text(
+    label="a SHA-256 fingerprint, 32 pairs of hex digits with colons",
+    pattern="(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{64}",
+    parse=_fingerprint,
+    loose=True,
+    explain=_fingerprint_hint,
+)
+FILE: Final = Text(label="a path", pattern=r"[^\n]+", parse=Path)
+TOKEN_ID: Final = Text(
+    label="a token's id user@realm!name, without the secret",
+    pattern=FULL_TOKEN_ID,
+    parse=token_id,
+    secret=True,
+    explain=_token_id_hint,
+)
+ENV_NAME: Final = Text(
+    label="the name of an environment variable (capitals, digits, '_')",
+    pattern="[A-Z_][A-Z0-9_]*",
+    parse=_same,
+    secret=True,
+)
+KEYRING_NAME: Final = Text(
+    label="service/user in the keyring", pattern=r"[^/\s][^/]*/[^\s].*", parse=_same, secret=True
+)

@@ -1,0 +1,1 @@
+"""Why k3s does not start, from its own log lines. Pure."""

@@ -1,0 +1,149 @@
+"""The administrator's kubeconfig, built from what we know and three PEM blocks of the server's.
+
+Whatever else a kubeconfig may hold is refused: `exec` and `auth-provider` run programs on the administrator's computer
+at the next `kubectl`, `proxy-url`, `tls-server-name` and `insecure-skip-tls-verify` send its requests to somebody else
+(client-go, tools/clientcmd/api/v1/types.go).
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import cast
+
+import yaml
+
+from bootstrap.errors import KubernetesError
+from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
+
+K3S_YAML = "/etc/rancher/k3s/k3s.yaml"
+
+_MOST_CHARS = 1 << 18
+_SERVER = re.compile(r"https://[0-9.]{7,15}:[0-9]{1,5}")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
+_TOP = ("apiVersion", "kind", "preferences", "clusters", "users", "contexts", "current-context")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    name: str
+    server: str
+    pems: AdminPems
+
+
+def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) -> str:
+    """A kubeconfig with cluster, user and context called `name`; only CA, certificate and key are the server's.
+
+    Args:
+        k3s_yaml: /etc/rancher/k3s/k3s.yaml as a server has it: one cluster, one user.
+        name: The cluster's name.
+        server_url: `https://address:6443`.
+        source: The machine that it was read from.
+
+    Raises:
+        KubernetesError: It is not such a kubeconfig, or holds more.
+    """
+    try:
+        return _render(_read(k3s_yaml).pems, name=name, server_url=server_url)
+    except ValueError as error:
+        raise KubernetesError(
+            f"{source}: k3s's kubeconfig is not as expected",
+            details=f"{K3S_YAML}: {error}",
+            resolution="where nobody of yours has changed that file, somebody else has: look at the machine first; "
+            "k3s writes the file anew at its start: `sudo systemctl restart k3s` there",
+        ) from None
+
+
+def check_own(kubeconfig: str) -> str:
+    """A kubeconfig of the state directory, built anew: an earlier release kept what the server told as it was.
+
+    Raises:
+        KubernetesError: It is none of ours, or holds more.
+    """
+    read = _own(kubeconfig)
+    return _render(read.pems, name=read.name, server_url=read.server)
+
+
+def with_server(kubeconfig: str, address: IPv4Address) -> str:
+    """A kubeconfig of ours that talks to this server instead. Raises KubernetesError as `check_own` does."""
+    read = _own(kubeconfig)
+    return _render(read.pems, name=read.name, server_url=f"https://{address}:6443")
+
+
+def _own(kubeconfig: str) -> _Read:
+    try:
+        read = _read(kubeconfig)
+        if not _SERVER.fullmatch(read.server):
+            raise ValueError("its server is not of the form https://address:port")
+        if not _NAME.fullmatch(read.name):
+            raise ValueError("its cluster has an odd name")
+    except ValueError as error:
+        raise KubernetesError(
+            "the kubeconfig in the state directory cannot be used",
+            details=str(error),
+            resolution="`homelab-k8s up` fetches it anew",
+        ) from None
+    return read
+
+
+def _render(pems: AdminPems, *, name: str, server_url: str) -> str:
+    cluster = {"server": server_url, "certificate-authority-data": _base64(pems.authority)}
+    user = {"client-certificate-data": _base64(pems.certificate), "client-key-data": _base64(pems.key)}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }
+    return yaml.safe_dump(config, default_flow_style=False, sort_keys=False)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("ascii")).decode("ascii")
+
+
+def _read(text: str) -> _Read:
+    """Raises ValueError with words that hold nothing of the values: one of them is a private key."""
+    if len(text) > _MOST_CHARS:
+        raise ValueError(f"it has {len(text)} characters, more than {_MOST_CHARS}")
+    try:
+        # BaseLoader makes words, lists and mappings of a text and nothing else, whatever its tags say.
+        loaded: object = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"it is no YAML ({type(error).__name__})") from None
+    config = _mapping(loaded, "it", _TOP)
+    if config.get("preferences"):
+        raise ValueError("it has preferences")
+    name, cluster = _only(config, "clusters", "cluster", ("server", "certificate-authority-data"))
+    _, user = _only(config, "users", "user", ("client-certificate-data", "client-key-data"))
+    pems = read_pems(
+        authority=cluster.get("certificate-authority-data"),
+        certificate=user.get("client-certificate-data"),
+        key=user.get("client-key-data"),
+    )
+    return _Read(name=name, server=str(cluster.get("server")), pems=pems)
+
+
+def _only(
+    config: Mapping[str, object], section: str, kind: str, keys: Collection[str]
+) -> tuple[str, dict[str, object]]:
+    """The one entry of a section: its name, and what it holds."""
+    entries = config.get(section)
+    if not isinstance(entries, list) or len(entries) != 1:
+        raise ValueError(f"it has not exactly one of {section}")
+    entry = _mapping(entries[0], section, ("name", kind))
+    return str(entry.get("name")), _mapping(entry.get(kind), section, keys)
+
+
+def _mapping(value: object, what: str, known: Collection[str]) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what}: not a mapping")
+    odd = [ascii(key) for key in value if key not in known]
+    if odd:
+        raise ValueError(f"{what}: nothing of ours has {odd[0][:40]}")
+    return cast(dict[str, object], value)

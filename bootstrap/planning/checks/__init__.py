@@ -1,0 +1,1 @@
+"""Verdicts: doctor, preflight, drift, problems."""

@@ -1,0 +1,97 @@
+"""What clones get other than was asked for, or cannot run with where they are put: told before they are made. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.machine import MachineKind, MachineSpec
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.checks.preflight import mtu_notes
+from bootstrap.proxmox.cpu import LEVELS
+
+CPU_REMEDY = (
+    "name a CPU type that all these Proxmox nodes have (such as x86-64-v2-AES), or leave `cpu` out: the best that all "
+    "have in common is taken then"
+)
+
+
+def clone_notes(
+    spec: ClusterSpec,
+    observed: Observed,
+    templates: Mapping[PveNodeName, TemplateFacts],
+    places: Iterable[tuple[MachineSpec, PveNodeName]],
+) -> tuple[str, ...]:
+    """Notes on machines that are to be cloned.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        templates: The template of each Proxmox node.
+        places: New machines, and where each goes.
+    """
+    there = {facts.name: facts for facts in observed.pve_nodes}
+    clones = [
+        (machine, there[name])
+        for machine, name in places
+        if name in there and name in templates and machine.kind is MachineKind.VM
+    ]
+    used = [templates[facts.name] for _, facts in clones]
+    cpus = (cpu_problem(machine.cpu_type, facts) for machine, facts in clones)
+    gateway = gateway_note(spec)
+    return (
+        *([gateway] if gateway and clones else []),
+        *small_disk_notes(spec, used),
+        *dict.fromkeys(f"{problem}: machines there do not start with KVM" for problem in cpus if problem),
+        *mtu_notes(spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
+    )
+
+
+def gateway_note(spec: ClusterSpec) -> str:
+    """That machines with fixed addresses get no default route; empty where they do, or DHCP says."""
+    addresses = spec.network.addresses
+    if addresses is None or addresses.gateway is not None:
+        return ""
+    return f"network.gateway is not given: machines reach nothing beyond {addresses.subnet}, and no image registry"
+
+
+def small_disk_notes(spec: ClusterSpec, templates: Iterable[TemplateFacts]) -> tuple[str, ...]:
+    """That pools' disks are larger than was written: Proxmox VE only lets a disk grow."""
+    found = {
+        pool.name: (pool.disk_gib, template)
+        for template in sorted(templates, key=lambda template: template.disk_gib)
+        for pool in spec.pools
+        if pool.count and pool.kind is MachineKind.VM and "disk_gib" in pool.stated
+        if pool.disk_gib < template.disk_gib
+    }
+    return tuple(
+        f"{pool}: the template {template.name} has a disk of {template.disk_gib} GiB, which cannot shrink to {gib} GiB"
+        f": machines get {template.disk_gib} GiB"
+        for pool, (gib, template) in found.items()
+    )
+
+
+def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
+    """Why a CPU type does not run on a Proxmox node; empty where it does, or that cannot be told.
+
+    Only the x86-64 levels are judged: QEMU starts a VM with one only if the CPU has all its flags (Proxmox VE sets
+    `enforce`). Of vendors' models QEMU knows more than we do.
+    """
+    wanted = dict(LEVELS).get(cpu_type or "")
+    if wanted is None or not facts.cpu_flags or facts.architecture != "x86_64":
+        return ""
+    lacking = sorted(wanted - facts.cpu_flags)
+    return f"the CPU of {facts.name} lacks what {cpu_type} takes ({', '.join(lacking)})" if lacking else ""
+
+
+def cpu_problems(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """The same for all pools, on each Proxmox node that they may go to."""
+    found = (
+        cpu_problem(pool.cpu_type, facts)
+        for pool in spec.pools
+        for facts in observed.pve_nodes
+        if pool.count and pool.kind is MachineKind.VM and facts.online
+        if facts.name in (pool.pve_nodes or spec.placement.pve_nodes or (facts.name,))
+    )
+    return tuple(dict.fromkeys(problem for problem in found if problem))

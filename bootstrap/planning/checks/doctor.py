@@ -1,0 +1,305 @@
+"""What `doctor` finds out, as values, and its verdicts on what Proxmox VE has. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bootstrap.errors import HomelabError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.machine import MachineKind
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.capacity.maintenance import in_maintenance
+from bootstrap.planning.capacity.placement import clones_full
+from bootstrap.planning.capacity.sizing import Capacity
+from bootstrap.planning.checks.clone_notes import CPU_REMEDY, cpu_problems, small_disk_notes
+from bootstrap.planning.checks.preflight import (
+    MTU_REMEDY,
+    QUORUM_REMEDY,
+    STORAGE_REMEDY,
+    clone_storage_problem,
+    mtu_notes,
+    network_problems,
+    storage_of,
+    storage_on,
+)
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.templates.machine_images import container_bases
+from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.proxmox.cpu import unknown_remedy, unknown_types
+from bootstrap.proxmox.inherited import taken_off_notes
+from bootstrap.proxmox.networks import bridges_of
+
+OLDEST_MAJOR = 8
+"""`ciupgrade` and the x86-64-v2 CPU types came with it."""
+
+_TUNNEL_OFFLOAD_SINCE = (10, 2)
+_TUNNEL_OFFLOAD_UNTIL = (9, 1, 18)
+KVM_REMEDY = (
+    "switch VT-x or AMD-V on in the BIOS; where Proxmox VE is a VM itself, give that VM the CPU type `host` and nested "
+    "virtualisation; or set `kvm: 0` on the template, which emulates the CPU and is very slow"
+)
+
+Facts = tuple[tuple[str, str | float], ...]
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: Which, one of a fixed list: `endpoint`, `tls`, `token`, ...
+        says: What was found, or why it was skipped; may have several lines.
+        remedy: What the user does; a line that is a command can be copied as it is. Empty where nothing is to be done.
+        facts: Numbers and names for programs.
+    """
+
+    name: str
+    verdict: Verdict
+    says: str
+    remedy: str = ""
+    facts: Facts = ()
+
+
+def ok(name: str, says: str, *, facts: Facts = ()) -> Check:
+    """A check that went well."""
+    return Check(name=name, verdict=Verdict.OK, says=says, facts=facts)
+
+
+def warning(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+    """A check that found what works but should not stay so."""
+    return Check(name=name, verdict=Verdict.WARNING, says=says, remedy=remedy, facts=facts)
+
+
+def failed(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+    """A check that found what `up` would fail of, or what is broken."""
+    return Check(name=name, verdict=Verdict.FAILED, says=says, remedy=remedy, facts=facts)
+
+
+def skipped(name: str, why: str) -> Check:
+    """A check that could not be made, or about which there is nothing to say."""
+    return Check(name=name, verdict=Verdict.SKIPPED, says=why)
+
+
+def refused(name: str, error: HomelabError) -> Check:
+    """The check that an error is: what failed, what the other side said, what to do."""
+    says = f"{error.brief}\n{error.details}" if error.details else error.brief
+    return failed(name, says, error.resolution)
+
+
+def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str, str]]) -> Check:
+    """Whether this Proxmox VE is new enough, and none of its Proxmox nodes loses the pods' packets.
+
+    Args:
+        observed: What there is.
+        packages: Versions by package, of each Proxmox node that tells them.
+    """
+    version = observed.version
+    facts = (("version", version.text),)
+    if version.major < OLDEST_MAJOR:
+        return failed("version", f"Proxmox VE {version.text} is too old", "upgrade to Proxmox VE 8 or 9", facts=facts)
+    losing = [name for name, versions in sorted(packages.items()) if _loses_vxlan(versions)]
+    if losing:
+        return warning(
+            "version",
+            f"Proxmox VE {version.text}; {', '.join(losing)} may lose packets between pods on different machines: its "
+            "QEMU offers VMs UDP tunnel offload, which breaks VXLAN (flannel's default) on some network cards",
+            f"on {', '.join(losing)}: apt update && apt install qemu-server (9.1.18 or newer); then power each machine "
+            "off and on",
+            facts=facts,
+        )
+    return ok("version", f"Proxmox VE {version.text}", facts=facts)
+
+
+def _loses_vxlan(versions: Mapping[str, str]) -> bool:
+    """Whether VMs get UDP tunnel offload: QEMU has it since 10.2, qemu-server 9.1.18 takes it off (its changelog)."""
+    qemu, server = (_numbers(versions.get(name, "")) for name in ("pve-qemu-kvm", "qemu-server"))
+    return qemu >= _TUNNEL_OFFLOAD_SINCE and () < server < _TUNNEL_OFFLOAD_UNTIL
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`10.2.0-1` is (10, 2, 0, 1); empty where it is no version."""
+    return tuple(int(part) for part in re.findall("[0-9]{1,9}", version.partition("~")[0]))
+
+
+def check_quorum(observed: Observed) -> Check:
+    """Whether the Proxmox cluster has quorum."""
+    if observed.lost_quorum is not None:
+        return failed("quorum", str(observed.lost_quorum), QUORUM_REMEDY)
+    return ok("quorum", "nothing tells that the Proxmox cluster lacks it")
+
+
+def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether the CPUs of each Proxmox node have virtualisation and the CPU types of the pools.
+
+    Without VT-x or AMD-V no VM with KVM starts.
+
+    Other architectures than x86-64 have no such flag.
+    """
+    unknown = unknown_types(spec, observed)
+    if unknown:
+        return failed("kvm", "\n".join(unknown), unknown_remedy(next(iter(unknown.values()))))
+    asked = [
+        facts for facts in observed.pve_nodes if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
+    ]
+    lacking = [facts.name for facts in asked if not facts.cpu_flags & {"vmx", "svm"}]
+    if lacking:
+        return warning(  # not failed: a template with `kvm: 0` does start there
+            "kvm",
+            f"the CPUs of {', '.join(lacking)} show no virtualisation (vmx, svm): VMs with KVM do not start there",
+            KVM_REMEDY,
+        )
+    too_new = cpu_problems(spec, observed)
+    if too_new:
+        return warning("kvm", "\n".join(too_new), CPU_REMEDY)
+    if not asked:
+        return skipped(
+            "kvm", "this token may not see the CPUs of the Proxmox nodes (Sys.Audit), or they are not x86-64"
+        )
+    return ok("kvm", f"{', '.join(facts.name for facts in asked)}: the CPUs have virtualisation")
+
+
+def check_template(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether the template is there and complete; full clones are worth a word.
+
+    Raises:
+        PreflightError: It is not.
+    """
+    templates = usable_templates(spec, observed)
+    planned = sorted(name for name, template in templates.items() if template.planned)
+    if len(planned) == len(templates):
+        return warning(
+            "template",
+            f"there is none of {spec.template.image} on {', '.join(planned)}",
+            "`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand",
+        )
+    templates = {name: template for name, template in templates.items() if not template.planned}
+    full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
+    by_vmid = {template.vmid: template for template in templates.values()}
+    named = ", ".join(
+        f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
+    )
+    says = f"{named}: guest agent on, cloud-init drive there"
+    says += "".join(f"\n{note}" for note in taken_off_notes(by_vmid.values()))
+    small = small_disk_notes(spec, by_vmid.values())
+    if small:
+        return warning(
+            "template", "\n".join((says, *small)), "write a larger disk into the inventory, or take a smaller template"
+        )
+    if full:
+        kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
+        return warning(
+            "template",
+            f"{says}\nbut linked clones cannot be made on {kinds}: each machine is a full clone, which takes minutes",
+            "move the template's disk to a storage with linked clones (dir, zfs, lvm-thin, rbd, btrfs), and make it a "
+            "template there",
+        )
+    return ok("template", f"{says}, disk can be cloned linked")
+
+
+def check_containers(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether what containers are made of is there, for each pool of them.
+
+    Raises:
+        PreflightError: It is not.
+    """
+    lines = [
+        f"{pool.name}: {base.ostemplate} on {name}, root file systems on {base.storage}"
+        for pool in spec.pools
+        if pool.kind is MachineKind.LXC
+        for name, base in container_bases(spec, observed, pool).items()
+    ]
+    return ok("containers", "\n".join(lines))
+
+
+def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether disks can be put where they are to go: active, for images, with room."""
+    problems, fine = [], []
+    reserve_gib = spec.sizing.storage_reserve_gib
+    for facts, template in _in_use(spec, observed):
+        name = storage_of(spec, template)
+        storage = storage_on(facts, name)
+        problem = clone_storage_problem(spec, facts, template)
+        if not problem and storage is not None and storage.free_gib <= reserve_gib:
+            problem = f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
+        if problem:
+            problems.append(f"{name} of {facts.name} {problem}")
+        elif storage is not None:
+            fine.append(f"{name} of {facts.name}: {storage.free_gib} GiB free")
+    if problems:
+        return failed("storage", "\n".join(problems), STORAGE_REMEDY)
+    return ok("storage", "; ".join(fine))
+
+
+def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
+    """Whether each bridge that machines are put on is on each Proxmox node that may get some."""
+    in_use = [
+        (facts, template, pool)
+        for facts, template in _in_use(spec, observed)
+        for pool in spec.pools
+        if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
+    ]
+    wrong = dict(
+        problem for facts, template, pool in in_use for problem in network_problems(spec, facts, template, pool)
+    )
+    if wrong:
+        return failed("bridges", "\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
+    unknown = dict.fromkeys(facts.name for facts, _, _ in in_use if not facts.bridges)
+    if unknown:
+        return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
+    found = dict.fromkeys(
+        f"{_kind(facts, bridge)}{bridge} on {facts.name}"
+        for facts, template, pool in in_use
+        for bridge in bridges_of(spec, template, pool)
+    )
+    notes = mtu_notes(spec, in_use)
+    if notes:
+        return warning("bridges", "\n".join((", ".join(found), *notes)), MTU_REMEDY)
+    return ok("bridges", ", ".join(found))
+
+
+def _kind(facts: PveNodeFacts, bridge: str) -> str:
+    return "vnet " if any(vnet.name == bridge for vnet in facts.vnets) else ""
+
+
+def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
+    """The arithmetic of what fits; that it does is what `plan` shows."""
+    new = [machine for machine in plan.machines if machine.action == "create"]
+    mib = sum(machine.spec.memory_mib for machine in new)
+    cores = sum(machine.spec.cores for machine in new)
+    wanted = f"{len(new)} new machine{'' if len(new) == 1 else 's'} ({cores} vCPUs, {mib} MiB)"
+    lines = [f"{wanted} fit" if new else "no new machine is wanted"]
+    used = {machine.place.pve_node for machine in new}
+    for facts in observed.pve_nodes:
+        if facts.online and (facts.name in used or not used):
+            lines.append(f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, spec.sizing))}")
+    lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(spec, observed).items()]
+    return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
+
+
+def _arithmetic(facts: PveNodeFacts, room: Capacity) -> str:
+    if not room.is_known:
+        return room.unknown
+    return (
+        f"{facts.memory_mib} MiB - {room.sizing.memory_reserve_mib} reserve - {facts.committed_memory_mib} of guests "
+        f"= {room.free_memory_mib} MiB; {facts.cores} cores x {room.sizing.cpu_overcommit:g} - "
+        f"{facts.committed_cores} of guests = {room.free_cores} vCPUs"
+    )
+
+
+def _in_use(spec: ClusterSpec, observed: Observed) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:
+    """Each Proxmox node that machines may go to, with its template."""
+    by_name: dict[PveNodeName, PveNodeFacts] = {facts.name: facts for facts in observed.pve_nodes}
+    return tuple((by_name[name], template) for name, template in sorted(usable_templates(spec, observed).items()))

@@ -1,0 +1,192 @@
+"""What differs from the inventory and is left as it is by `up`: named, and each with the command that mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bootstrap.errors import PreflightError
+from bootstrap.k3s.versions import K3sVersion, parse_version
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import MachineKind, RecordState, Role
+from bootstrap.model.observed import KubeNode, Observed
+from bootstrap.planning.members.desired_machines import Standing, surplus
+from bootstrap.planning.members.foreign import strangers_notes
+from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
+from bootstrap.records.machine import is_ours
+
+
+def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
+    """One line for each difference that `up` does not touch."""
+    return (
+        *_sizes(observed, all_standings),
+        *_kinds(spec, all_standings),
+        *_surplus(spec, observed),
+        *_cordoned(spec, observed),
+        *_versions(spec, observed),
+        *strangers_notes(spec, observed),
+        *unused_notes(spec, observed),
+    )
+
+
+def has_sqlite(observed: Observed) -> bool:
+    """Whether the cluster's data is in one server's sqlite, which no other server can join."""
+    servers = servers_of(observed)
+    return bool(servers) and not any("etcd" in server.roles for server in servers)
+
+
+def servers_of(observed: Observed) -> tuple[KubeNode, ...]:
+    """The Kubernetes nodes of the control plane; none where the API could not be asked."""
+    return tuple(node for node in observed.kube_nodes or () if "control-plane" in node.roles)
+
+
+def differing_sizes(standing: Standing) -> tuple[str, ...]:
+    """In what a machine's VM is not as its pool says: `2 cores instead of 4`; a larger disk does not count."""
+    vm, machine = standing.vm, standing.machine
+    if vm is None or not standing.made:
+        return ()
+    sizes = (
+        (vm.cores, machine.cores, "cores", vm.cores != machine.cores),
+        (vm.memory_mib, machine.memory_mib, "MiB of memory", vm.memory_mib != machine.memory_mib),
+        (vm.disk_gib, machine.disk_gib, "GiB of disk", vm.disk_gib < machine.disk_gib),
+    )
+    differs = [f"{have} {unit} instead of {want}" for have, want, unit, is_other in sizes if have and is_other]
+    if machine.cpu_type and vm.cpu_type and vm.cpu_type != machine.cpu_type:
+        differs.append(f"the CPU type {vm.cpu_type} instead of {machine.cpu_type}")
+    return tuple(differs)
+
+
+def _sizes(observed: Observed, all_standings: Sequence[Standing]) -> Iterator[str]:
+    for standing in all_standings:
+        name, differs = standing.machine.name, differing_sizes(standing)
+        if not differs:
+            continue
+        text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
+        if standing.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+            # A sqlite server cannot hand its data over, so `replace` refuses it.
+            yield f"{text}: `homelab-k8s rebuild --restore latest`"
+        else:
+            yield f"{text}: `homelab-k8s replace {name}`"
+
+
+def _kinds(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[str]:
+    """Machines that are VMs where the inventory says containers, or the other way round."""
+    wanted = {pool.name: pool.kind for pool in spec.pools}
+    words = {MachineKind.VM: "a VM", MachineKind.LXC: "a container"}
+    for standing in all_standings:
+        machine = standing.machine
+        if standing.vm is not None and standing.vm.kind is not wanted[machine.pool]:
+            yield (
+                f"{machine.name} is {words[standing.vm.kind]}, and the inventory says machine: {wanted[machine.pool]}: "
+                f"`homelab-k8s replace {machine.name}`"
+            )
+
+
+def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    pools = {pool.name for pool in spec.pools}
+    succeeded = {(old.machine, old.vmid) for old in stood_in_for(spec, observed)}
+    for vm in surplus(spec, observed):
+        if vm.record is None:
+            continue
+        if (vm.record.machine, vm.vmid) in succeeded:
+            yield (
+                f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has a successor, and its Proxmox node is back: "
+                "`homelab-k8s up` removes it"
+            )
+            continue
+        where = f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
+        pool = vm.record.pool
+        if pool not in pools:
+            yield (
+                f"{where} is ours, but its pool {pool} is not in the inventory, and `up` removes nothing: "
+                f"write `pools: {{{pool}: {{count: 0}}}}` there, then `homelab-k8s scale`"
+            )
+        elif vm.record.state is RecordState.LEAVING:
+            yield f"{where} is on its way out; the `replace` that was cut off goes on with it, or: `homelab-k8s scale`"
+        else:
+            yield f"{where} is ours but no longer in the inventory, and `up` removes nothing: `homelab-k8s scale`"
+
+
+def _cordoned(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    leaving = {
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, spec.name)
+    }
+    for node in _own_nodes(spec, observed):
+        if node.unschedulable and node.name not in leaving:
+            yield f"{node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {node.name}`"
+
+
+def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Releases other than the inventory's, and several at once, as an upgrade that was cut off leaves them."""
+    running = _running(spec, observed)
+    if not running:
+        return
+    told = ", ".join(str(version) for version in running)
+    wanted = _parsed(spec.k3s.version)
+    if wanted is None:
+        if len(running) > 1:
+            yield f"the machines run several k3s releases, {told}: `homelab-k8s upgrade --to {running[-1]}`"
+    elif wanted < running[-1]:
+        yield from older_inventory_notes(spec, observed)
+    elif running != (wanted,):
+        yield (
+            f"the cluster runs k3s {told}, the inventory says {wanted}, and `up` does not upgrade: "
+            f"`homelab-k8s upgrade --to {wanted}`"
+        )
+
+
+def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """That the inventory states an older release than what runs, and what new machines get."""
+    running, wanted = _running(spec, observed), _parsed(spec.k3s.version)
+    if running and wanted is not None and wanted < running[-1]:
+        told = ", ".join(str(version) for version in running)
+        yield (
+            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and there is no way back: "
+            f"write `k3s: {{version: {running[-1]}}}` there"
+        )
+
+
+def _own_nodes(spec: ClusterSpec, observed: Observed) -> tuple[KubeNode, ...]:
+    """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    ours |= set(Sight.of(spec, observed).named)
+    return tuple(node for node in observed.kube_nodes or () if node.name in ours)
+
+
+def _running(spec: ClusterSpec, observed: Observed) -> tuple[K3sVersion, ...]:
+    """The releases that run, the oldest first."""
+    found = {_parsed(node.version) for node in _own_nodes(spec, observed)}
+    return tuple(sorted(version for version in found if version is not None))
+
+
+def _parsed(text: str | None) -> K3sVersion | None:
+    """A release, or None for what no release is called (a build of one's own)."""
+    try:
+        return parse_version(text) if text else None
+    except PreflightError:
+        return None
+
+
+def unfinished_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each clone in our range without name and record: left alone, its vmid passed over.
+
+    Who acts has waited for those that are being made; one that stays so has lost the task that made it.
+    """
+    return tuple(
+        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no task "
+        f"makes it any more, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
+        for vm in observed.vms
+        if vm.unfinished and vm.vmid in spec.placement.vmids
+    )
+
+
+def unused_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each machine with disks that it does not use."""
+    return tuple(
+        f"{vm.name} has disks that nothing uses ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); where "
+        f"their data is not needed, as root on {vm.pve_node}: "
+        f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
+        for vm in observed.vms
+        if vm.unused and is_ours(vm, spec.name)
+    )

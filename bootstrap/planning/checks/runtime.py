@@ -1,0 +1,175 @@
+"""Verdicts of `doctor` on what runs: addresses, clocks, certificates, machines, disks. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from itertools import groupby
+
+from bootstrap.errors import few_lines
+from bootstrap.k3s.worker_token import REMEDY, WorkerToken
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.planning.checks.doctor import Check, failed, ok, skipped, warning
+
+CLOCK_WARN_S = 5.0
+"""Proxmox VE and the guests tell whole seconds, and an answer takes its time."""
+CLOCK_FAIL_S = 60.0
+"""A certificate made now would not be valid yet, or a token be refused, by as much."""
+ROOM_WARN_MIB = 64
+"""Twenty logs and recordings of some MiB each."""
+ROOM_REMEDY = "make room there (`df -h ~/.local/state`), or set XDG_STATE_HOME to a directory that has"
+PVE_CERTIFICATE_DAYS = 14
+"""Proxmox VE renews its own two weeks before they end."""
+API_CERTIFICATE_DAYS = 90
+"""k3s renews its leaves at a start when fewer than 120 days are left."""
+FSYNC_WARN_MS = 10.0
+"""etcd's own limit for its slowest writes: above it, leaders change and the API stalls."""
+_DAY_S = 86400.0
+MOST_NAMED = 10
+"""Whose names are written out where all is well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestSeen:
+    """What a machine told of itself.
+
+    Attributes:
+        clock_s: By how many seconds its clock is ahead of ours; None where it did not tell.
+        writes_ms: How long single synced writes took on its etcd disk; empty where that was not measured.
+        disk_problem: Why it could not be; empty where it could.
+        selinux: What SELinux lacks there, in words; empty where nothing.
+        passwords: Who could log in by SSH with a password; None where it did not tell.
+        problem: Why it could not be asked at all; empty where it could.
+    """
+
+    machine: MachineName
+    machine_id: str = ""
+    clock_s: float | None = None
+    writes_ms: tuple[float, ...] = ()
+    disk_problem: str = ""
+    selinux: str = ""
+    passwords: tuple[str, ...] | None = None
+    problem: str = ""
+
+
+def check_addresses(new: Sequence[MachineSpec], passed_over: Sequence[str]) -> Check:
+    """Whether the addresses that `up` would hand out next are free, as far as can be known from here.
+
+    Args:
+        new: The machines that would be made, with the addresses they would get.
+        passed_over: A sentence for each range of which some are taken.
+    """
+    next_ = [
+        address for machine in new for address in (machine.address, machine.storage_address) if address is not None
+    ]
+    if not next_:
+        return ok("addresses", "no new address is needed")
+    free = f"nobody answers at the {len(next_)} that are next ({', '.join(_ranges(next_))})"
+    if passed_over:
+        return warning(
+            "addresses",
+            "\n".join((*passed_over, f"`up` passes them over; {free}")),
+            "narrow the range in the inventory to what is free, and keep it out of what the DHCP server hands out",
+        )
+    return ok("addresses", free)
+
+
+def _ranges(addresses: Sequence[IPv4Address]) -> Iterator[str]:
+    """Runs of neighbours, such as `192.0.2.50 to 192.0.2.53`."""
+    ordered = sorted(addresses)
+    for _, run in groupby(enumerate(ordered), key=lambda pair: int(pair[1]) - pair[0]):
+        ends = [address for _, address in run]
+        yield str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:
+    """Whether all clocks agree with ours; offsets in seconds, positive where theirs is ahead."""
+    offsets: dict[str, float] = {} if pve_s is None else {"Proxmox VE": pve_s}
+    offsets |= {guest.machine: guest.clock_s for guest in guests if guest.clock_s is not None}
+    if not offsets:
+        return skipped("clocks", "Proxmox VE does not tell its time")
+    facts = tuple((name, round(offset, 1)) for name, offset in offsets.items())
+    wrong = {name: offset for name, offset in offsets.items() if abs(offset) >= CLOCK_WARN_S}
+    if not wrong:
+        whose = ", ".join(offsets) if len(offsets) <= MOST_NAMED else f"{len(offsets)} clocks"
+        return ok("clocks", f"{whose}: as here, within {CLOCK_WARN_S:g} s", facts=facts)
+    says = few_lines(
+        [f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()]
+    )
+    remedy = "have NTP on all of them, this machine too: `timedatectl status` tells on each"
+    worst = max(abs(offset) for offset in wrong.values())
+    return (failed if worst >= CLOCK_FAIL_S else warning)("clocks", says, remedy, facts=facts)
+
+
+def check_certificate(name: str, what: str, *, days_left: float, warn_days: float, remedy: str) -> Check:
+    """Whether a certificate is valid for a good while yet."""
+    facts = (("days_left", round(days_left, 1)),)
+    if days_left <= 0:
+        return failed(name, f"{what} ended {-days_left:.0f} days ago", remedy, facts=facts)
+    if days_left < warn_days:
+        return warning(name, f"{what} ends in {days_left:.0f} days", remedy, facts=facts)
+    return ok(name, f"{what}: {days_left:.0f} days left", facts=facts)
+
+
+def check_machines(guests: Sequence[GuestSeen]) -> Check:
+    """Whether machines can be logged in to, and are not copies of one identity."""
+    problems = [guest.problem for guest in guests if guest.problem]
+    by_id: dict[str, list[str]] = {}
+    for guest in guests:
+        if guest.machine_id:
+            by_id.setdefault(guest.machine_id, []).append(guest.machine)
+    twins = [f"{' and '.join(names)} have one machine-id" for names in by_id.values() if len(names) > 1]
+    if twins:
+        return failed(
+            "machines",
+            few_lines([*twins, *problems]),
+            "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and "
+            "`homelab-k8s up`",
+        )
+    if problems:
+        return failed("machines", few_lines(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+    lacking = [guest.selinux for guest in guests if guest.selinux]
+    if lacking:
+        return warning("machines", few_lines(lacking), "docs/templates.md tells how a template gets the packages")
+    return ok("machines", f"logged in to {len(guests)}; each has a machine-id of its own")
+
+
+def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
+    """Whether the servers' disks are fast enough for etcd."""
+    medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
+    problems = few_lines([guest.disk_problem for guest in guests if guest.disk_problem])
+    if not medians:
+        return skipped("etcd-disk", problems or "no server with etcd could be asked")
+    facts = tuple((name, round(ms, 2)) for name, ms in medians.items())
+    says = f"a synced write takes {', '.join(f'{name} {ms:.1f} ms' for name, ms in medians.items())} (median)"
+    if max(medians.values()) > FSYNC_WARN_MS:
+        return warning(
+            "etcd-disk",
+            f"{says}; etcd wants less than {FSYNC_WARN_MS:g}",
+            "put the servers' disks on an SSD with power-loss protection, or on a storage that fewer guests write to",
+            facts=facts,
+        )
+    if problems:
+        return warning("etcd-disk", f"{says}, but\n{problems}", "run `homelab-k8s doctor` again", facts=facts)
+    return ok("etcd-disk", says, facts=facts)
+
+
+def check_state_room(free_bytes: int) -> Check:
+    """Whether keys, kubeconfigs, logs and recordings have room; that they have none at all is refused before."""
+    mib = free_bytes >> 20
+    facts = (("free_mib", mib),)
+    if mib < ROOM_WARN_MIB:
+        return warning("state", f"{mib} MiB are free where the state directory is", ROOM_REMEDY, facts=facts)
+    return ok("state", "the state directory has room", facts=facts)
+
+
+def check_worker_token(held: WorkerToken | None) -> Check:
+    """Whether a worker that somebody has broken into opens no more than a worker needs."""
+    if held is None:
+        return skipped("worker-token", "no server tells with what it was started")
+    if held is WorkerToken.AGENT:
+        return ok("worker-token", f"workers hold {held}")
+    return warning("worker-token", f"workers hold {held}", REMEDY)

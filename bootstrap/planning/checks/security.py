@@ -1,0 +1,73 @@
+"""Verdicts of `doctor` on what lets others in: the token's reach, host keys, passwords. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bootstrap.errors import few_lines
+from bootstrap.model.cluster import HostKeyPolicy
+from bootstrap.model.endpoint import ApiToken
+from bootstrap.planning.checks.doctor import Check, ok, skipped, warning
+from bootstrap.planning.checks.runtime import MOST_NAMED, GuestSeen
+
+ADMINISTRATORS = (
+    *("Permissions.Modify", "User.Modify", "Group.Allocate", "Realm.Allocate", "Realm.AllocateUser"),
+    *("Sys.Console", "Sys.PowerMgmt"),
+)
+"""Privileges of Proxmox VE with which one gives oneself all others, has a shell on a Proxmox node, or switches it off.
+None of them is in a role that `init --pveum` prints."""
+ROOT_USER = "root@pam"
+_ROLE_REMEDY = (
+    "`homelab-k8s init --pveum` prints the commands for a user, a role and a token that may do what is needed"
+)
+_NO_PASSWORDS = (
+    "homelab-k8s exec -- \"printf 'PasswordAuthentication no\\nKbdInteractiveAuthentication no\\n' | "
+    'sudo tee /etc/ssh/sshd_config.d/00-keys-only.conf; sudo systemctl reload ssh || sudo systemctl reload sshd"'
+)
+
+
+def check_token(token: ApiToken, held: Sequence[str]) -> Check:
+    """Whether somebody who got the token would have the VMs alone, or the Proxmox nodes too.
+
+    Args:
+        token: The token; it was accepted.
+        held: The privileges it holds, on whichever path.
+    """
+    reach = [name for name in ADMINISTRATORS if name in held]
+    if reach and token.user == ROOT_USER:
+        return warning(
+            "token",
+            f"{token} is accepted, but is root's, without separated privileges: who has it has the Proxmox nodes",
+            f"{_ROLE_REMEDY}; then, as root on a Proxmox node:\npveum user token remove {token.user} {token.name}",
+        )
+    if reach:
+        return warning(
+            "token",
+            f"{token} is accepted, but holds rights of an administrator, as a token without privilege separation has "
+            f"all of its user's: {', '.join(reach)}",
+            f"{_ROLE_REMEDY}; or separate this one's privileges, and grant it those, as root on a Proxmox node:\n"
+            f"pveum user token modify {token.user} {token.name} --privsep 1",
+        )
+    return ok("token", f"{token} is accepted, and holds no right of an administrator")
+
+
+def check_logins(policy: HostKeyPolicy, guests: Sequence[GuestSeen]) -> Check:
+    """Whether the machines that are logged in to are ours for sure, and whether others could log in with a password."""
+    found, remedies = [], []
+    if policy is HostKeyPolicy.ACCEPT_NEW:
+        found.append(
+            "ssh.host_keys is accept-new: the first key that a new machine shows is believed, whoever answers there"
+        )
+        remedies.append("take ssh.host_keys out of the inventory: keys are then read through the guest agent")
+    weak = [(guest.machine, guest.passwords) for guest in guests if guest.passwords]
+    if weak:
+        found.append(few_lines([f"{name} lets {', '.join(users)} in by password" for name, users in weak]))
+        remedies.append(f"let SSH keys in alone, on all machines and in the template:\n{_NO_PASSWORDS}")
+    asked = [guest.machine for guest in guests if guest.passwords is not None]
+    facts = tuple((name, " ".join(users)) for name, users in weak)
+    if found:
+        return warning("logins", "\n".join(found), "\n".join(remedies), facts=facts)
+    if not asked:
+        return skipped("logins", "no machine could be asked whom it lets in")
+    whose = ", ".join(asked) if len(asked) <= MOST_NAMED else f"{len(asked)} machines"
+    return ok("logins", f"{whose}: SSH takes no password")

@@ -1,0 +1,129 @@
+"""What is wrong with a cluster, a line each, and the command that mends it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
+from bootstrap.planning.members.address_claims import claim_lines
+from bootstrap.planning.members.desired_machines import Standing, needs_work
+from bootstrap.planning.members.foreign import all_foreign
+from bootstrap.planning.members.names_and_tags import mark_notes
+from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
+from bootstrap.planning.members.twins import twin_lines
+from bootstrap.planning.provision.successors import pool_of
+from bootstrap.planning.provision.vip_lanes import with_other_router_id, without_vip
+from bootstrap.planning.settings.drift import drifts
+from bootstrap.planning.settings.notes import notes_on_settings
+from bootstrap.records.machine import is_ours
+
+
+def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
+    """All that is wrong.
+
+    Args:
+        spec: The cluster, sizes settled.
+        observed: What there is.
+        wanted: The machines it is to have.
+    """
+    return (
+        *([str(observed.lost_quorum)] if observed.lost_quorum is not None else []),
+        *lines(spec, observed),
+        *twin_lines(spec, observed),
+        *claim_lines(spec, observed),
+        *_broken(observed, _without_settings(spec, observed, wanted)),
+        *_missing(spec, observed, wanted),
+        *_unasked(spec, observed),
+        *_vip(spec, observed),
+        *_orphans(spec, observed),
+        *mark_notes(wanted),
+        *notes_on_settings(spec, observed, wanted),
+        *notes_on_drift(spec, observed, wanted),
+        *unfinished_notes(spec, observed),
+    )
+
+
+def vm_state(vm: VmRecord | None) -> str:
+    """How a machine stands as far as Proxmox VE knows: `running`, `paused`, `stopped`, `half-made` or `missing`."""
+    if vm is None:
+        return "missing"
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return "half-made"
+    if vm.halted:
+        return "paused"
+    return "running" if vm.running else "stopped"
+
+
+def standing_state(standing: Standing) -> str:
+    """As `vm_state`; `out of sight` where its VM is, or may be, on a Proxmox node that cannot be asked."""
+    return "out of sight" if standing.vm is None and standing.held else vm_state(standing.vm)
+
+
+def _without_settings(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> list[Standing]:
+    """Machines but those whose settings are told to differ: labels and taints are among them."""
+    told = {drift.standing.machine.name for drift in drifts(spec, observed, wanted) if drift.restarts}
+    return [standing for standing in wanted if standing.machine.name not in told]
+
+
+def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
+    asked = observed.kube_nodes is not None
+    for standing in wanted:
+        why = needs_work(standing)
+        if why and standing.vm and (asked or vm_state(standing.vm) != "running"):
+            yield f"{standing.machine.name}: {why}: `homelab-k8s up`"
+
+
+def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
+    missing = [standing.machine for standing in wanted if standing.missing]
+    if all_foreign(spec, observed):
+        return  # `adopt` comes first, as the notes on strangers say
+    if missing and len(missing) == len(wanted):
+        yield "the cluster does not exist; `homelab-k8s up` builds it"
+        return
+    for machine in missing:
+        if machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+            # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
+            yield f"{machine.name}: VM missing: `homelab-k8s scale {machine.pool} {spec.control_plane.count}`"
+        else:
+            yield f"{machine.name}: VM missing: `homelab-k8s up`"
+
+
+def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    runs = any(vm_state(vm) == "running" and is_ours(vm, spec.name) for vm in observed.vms)
+    if observed.kube_nodes is None and runs:
+        yield (
+            f"the Kubernetes API could not be asked: {observed.kube_problem}; "
+            "whether the machines are in the cluster is unknown: `homelab-k8s up`"
+        )
+
+
+def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
+    other = with_other_router_id(spec, observed)
+    if other:
+        yield f"keepalived of {', '.join(other)} has another router id than the inventory: `homelab-k8s up`"
+    if spec.vip and without_vip(spec, observed):
+        yield f"no server has the API's own address {spec.vip.address}: `homelab-k8s up`"
+
+
+def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Kubernetes nodes that machines of ours have left behind; none that may be one out of sight, or that `up` deletes.
+
+    A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
+    """
+    called = re.compile(rf"{re.escape(spec.name)}-.+-[1-9][0-9]*")
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    sight = Sight.of(spec, observed)
+    known = ours | set(sight.named) | {old.machine for old in stood_in_for(spec, observed)}
+    for node in observed.kube_nodes or ():
+        if node.ready or not called.fullmatch(node.name):
+            continue
+        if node.name not in known and not (sight.unnamed and pool_of(spec, node.name)):
+            yield (
+                f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "
+                f"`kubectl delete node {node.name}`"
+            )

@@ -1,0 +1,56 @@
+"""Two machines that claim one address: whoever connects there may reach the wrong one, with our secrets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.records.machine import is_ours
+
+_AGENT = "by its guest agent"
+_PROXMOX = "by its settings in Proxmox"
+_KUBERNETES = "by its Kubernetes node"
+
+
+def claim_lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """A sentence on each address that several machines claim.
+
+    A guest agent tells what whoever is root in the machine likes, and so does a kubelet of its own node. The API's own
+    address belongs to nobody.
+    """
+    claims: defaultdict[IPv4Address, dict[str, tuple[VmRecord, str]]] = defaultdict(dict)
+    for name, vm, address, how in _claims(spec, observed):
+        if spec.vip is None or address != spec.vip.address:
+            claims[address].setdefault(name, (vm, how))
+    return tuple(_line(address, by) for address, by in sorted(claims.items()) if len(by) > 1)
+
+
+def _claims(spec: ClusterSpec, observed: Observed) -> Iterator[tuple[str, VmRecord, IPv4Address, str]]:
+    told = dict(observed.addresses)
+    kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    for vm in sorted(observed.vms, key=lambda vm: vm.vmid):
+        if vm.record is None or not is_ours(vm, spec.name):
+            continue
+        name = vm.record.machine
+        kube_node = kube.get(name)
+        # A node that is not Ready tells what was; the address may have gone to another one rightly.
+        of_node = kube_node.address if kube_node is not None and kube_node.ready and vm.running else None
+        found = (
+            (told.get(name), _AGENT),
+            (vm.address, _PROXMOX),
+            (vm.storage_address, _PROXMOX),
+            (of_node, _KUBERNETES),
+        )
+        yield from ((name, vm, address, how) for address, how in found if address is not None)
+
+
+def _line(address: IPv4Address, claims: dict[str, tuple[VmRecord, str]]) -> str:
+    names = [f"{name} (vmid {vm.vmid} on {vm.pve_node}, {how})" for name, (vm, how) in claims.items()]
+    either = " or ".join(f"`homelab-k8s replace {name}`" for name in claims)
+    return (
+        f"{' and '.join(names)} claim the address {address}: who connects there may reach the wrong one; find out "
+        f"which of them should not have it (a lease given twice, a copy, an intruder), and make that one anew: {either}"
+    )

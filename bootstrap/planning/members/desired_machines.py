@@ -1,0 +1,288 @@
+"""Which machines the cluster consists of, by name, and what is there of them already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bootstrap.k3s.topology_labels import with_topology
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
+from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord, has_tag
+from bootstrap.planning.capacity.address_ranges import with_addresses, with_storage_addresses
+from bootstrap.planning.members.out_of_sight import Sight
+from bootstrap.planning.members.pool_members import members, names, staying
+from bootstrap.planning.members.twins import twins
+from bootstrap.planning.provision.successors import pool_of, with_successors
+from bootstrap.proxmox.macs import wanted_mac
+from bootstrap.records.lock import is_marker, marker_name
+from bootstrap.records.machine import is_ours
+
+MACHINE_LABEL = "homelab-k8s/machine"
+"""The Kubernetes label of machines that are no VMs."""
+
+
+def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
+    """The spec with what its pools leave unsaid taken from the machines that are there."""
+    return replace(
+        spec,
+        control_plane=_settled_pool(spec, spec.control_plane, observed),
+        workers=tuple(_settled_pool(spec, pool, observed) for pool in spec.workers),
+    )
+
+
+def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> NodePool:
+    there = members(spec, pool, observed)
+    made = (member.vm for member in there if member.vm and member.vm.record)
+    first = next((vm for vm in made if vm.record and vm.record.state is RecordState.MADE), None)
+    if "count" not in pool.stated:
+        pool = replace(pool, count=max(pool.count, sum(not member.leaving for member in there)))
+    if first is None:
+        return pool
+    return replace(
+        pool,
+        cores=pool.cores if "cores" in pool.stated else first.cores or pool.cores,
+        memory_mib=pool.memory_mib if "memory_mib" in pool.stated else first.memory_mib or pool.memory_mib,
+        disk_gib=pool.disk_gib if "disk_gib" in pool.stated else first.disk_gib or pool.disk_gib,
+    )
+
+
+def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec, ...]:
+    """All machines the inventory asks for, servers first, with addresses where the range gives them.
+
+    A machine that exists keeps the address its record names; the others get the lowest free ones.
+
+    Raises:
+        PreflightError: The range is used up.
+    """
+    macs = _macs(spec, observed)
+    machines = tuple(
+        MachineSpec(
+            name=name,
+            role=pool.role,
+            pool=pool.name,
+            cores=pool.cores,
+            memory_mib=pool.memory_mib,
+            disk_gib=pool.disk_gib,
+            cpu_type=pool.cpu_type,
+            labels=_labels(pool),
+            taints=pool.taints,
+            pve_nodes=pool.pve_nodes,
+            storage=pool.storage,
+            hardware=pool.hardware,
+            network=pool.network,
+            kind=pool.kind,
+            ostemplate=pool.ostemplate,
+            mac=macs[name] if name in macs else wanted_mac(spec, name),
+        )
+        for pool in spec.pools
+        for name in names(spec, pool, observed)
+    )
+    machines = with_successors(spec, observed, machines)
+    storage = spec.network.storage
+    if storage is not None and storage.addresses is not None:
+        machines = with_storage_addresses(machines, spec, storage.addresses, observed)
+    if spec.network.addresses is None:
+        return machines
+    return with_addresses(machines, spec, spec.network.addresses, observed)
+
+
+def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
+    """The pool's labels; containers tell what they are, so that pods can keep away from them."""
+    if pool.kind is MachineKind.VM:
+        return pool.labels
+    return tuple(sorted(({MACHINE_LABEL: pool.kind.value} | dict(pool.labels)).items()))
+
+
+def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None]:
+    """The MAC addresses of machines that have been made, and of those that come back as they were."""
+    macs = {kept.name: kept.mac for kept in spec.kept if kept.mac is not None}
+    made = (vm for vm in observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
+    return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, spec.name) and vm.record}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A wanted machine beside what there is of it.
+
+    Attributes:
+        vm: Its VM, or None.
+        kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
+        unseen: The VM out of sight that it is, or may be.
+        held: Why nothing may be done about it, in a few words; empty where something may.
+    """
+
+    machine: MachineSpec
+    vm: VmRecord | None
+    kube_node: KubeNode | None
+    unseen: UnseenVm | None = None
+    held: str = ""
+
+    @property
+    def missing(self) -> bool:
+        """Whether it has no VM for sure, so that one may be made."""
+        return self.vm is None and not self.held
+
+    @property
+    def unseen_by_name(self) -> bool:
+        """Whether it is out of sight for sure: the VM there has its name."""
+        return self.unseen is not None and self.unseen.name == self.machine.name
+
+    @property
+    def shown(self) -> bool:
+        """Whether a plan that leaves it as it is shows it: it has a VM, be that out of sight."""
+        return self.vm is not None or self.unseen is not None
+
+    @property
+    def made(self) -> bool:
+        """Whether its VM has been configured, and so may hold data."""
+        record = self.vm.record if self.vm else None
+        return record is not None and record.state is not RecordState.CLONING
+
+
+LABELS_DIFFER = "labels or taints differ"
+"""What `needs_work` says where labels or taints are all that is wrong."""
+
+
+def needs_work(standing: Standing) -> str:
+    """Why `up` has to do something about a machine, or an empty text."""
+    vm, kube_node = standing.vm, standing.kube_node
+    if standing.held:
+        return ""
+    if vm is None:
+        return "VM missing"
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return "VM creation was interrupted"
+    if vm.idle:
+        return vm.idle
+    if kube_node is None:
+        return "not joined to the cluster"
+    if not kube_node.ready:
+        return f"not Ready ({kube_node.problem})" if kube_node.problem else "not Ready"
+    if not _metadata_holds(standing.machine, kube_node):
+        return LABELS_DIFFER
+    return ""
+
+
+def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
+    return set(machine.labels) <= set(kube_node.labels) and set(machine.taints) <= set(kube_node.taints)
+
+
+def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
+    """Each wanted machine with its VM and Kubernetes node, in order."""
+    vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    doubled = twins(spec, observed)
+    bare = tuple(
+        Standing(
+            machine=as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
+            vm=vm,
+            kube_node=kube_nodes.get(machine.name),
+            held="is there more than once" if machine.name in doubled else "",
+        )
+        for machine in wanted_machines(spec, observed)
+        for vm in (vms.get(machine.name),)
+    )
+    return _with_unseen(bare, Sight.of(spec, observed))
+
+
+def _with_unseen(bare: tuple[Standing, ...], sight: Sight) -> tuple[Standing, ...]:
+    """The same, with the VMs out of sight: a missing machine may be any whose name is not known."""
+    if not sight.vms:
+        return bare
+    missing = [standing for standing in bare if standing.vm is None and standing.machine.name not in sight.named]
+    # One that Kubernetes has a node of has been there.
+    likely = sorted(missing, key=lambda standing: standing.kube_node is None)
+    guesses = {standing.machine.name: vm for standing, vm in zip(likely, sight.unnamed, strict=False)}
+
+    def held(standing: Standing) -> Standing:
+        name = standing.machine.name
+        if standing.vm is not None:
+            return standing
+        if name in sight.named:
+            return replace(standing, unseen=sight.named[name], held="is out of sight")
+        if sight.blind:
+            return replace(standing, unseen=guesses.get(name), held="may be a machine that is out of sight")
+        return standing
+
+    return tuple(map(held, bare))
+
+
+def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
+    """A machine that exists stays what it is, whatever its pool says by now; `replace` makes the other of it."""
+    if vm is None or vm.kind is machine.kind:
+        return machine
+    labels = tuple(label for label in machine.labels if label[0] != MACHINE_LABEL)
+    return replace(machine, kind=vm.kind, labels=labels)
+
+
+def machine_of(vm: VmRecord, record: MachineRecord) -> MachineSpec:
+    """The machine a VM of ours is, as it stands: sizes are the VM's, labels and taints are not known."""
+    return MachineSpec(
+        name=record.machine,
+        role=record.role,
+        pool=record.pool,
+        cores=vm.cores,
+        memory_mib=vm.memory_mib,
+        disk_gib=vm.disk_gib,
+        cpu_type=vm.cpu_type,
+        kind=vm.kind,
+        address=record.address,
+    )
+
+
+def login_user(spec: ClusterSpec, vm: VmRecord) -> str:
+    """Who logs in: containers have no cloud-init to make the inventory's user, and their key is root's."""
+    return "root" if vm.kind is MachineKind.LXC else spec.ssh.user
+
+
+def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
+    wanted = {member.name for pool in spec.pools for member in staying(spec, pool, observed)}
+    return tuple(vm for vm in observed.vms if is_ours(vm, spec.name) and vm.record and vm.record.machine not in wanted)
+
+
+def strangers(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """VMs that say they are the cluster's, machines or its marker, and are not.
+
+    Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.
+    """
+    return tuple(
+        vm
+        for vm in observed.vms
+        if not is_ours(vm, spec.name)
+        and not is_marker(vm)
+        and (vm.name == marker_name(spec.name) if vm.record is None else vm.record.cluster == spec.name)
+    )
+
+
+def namesakes(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """VMs without a record that are called as machines of the cluster's pools are: somebody's, and no trouble."""
+    return tuple(
+        vm
+        for vm in observed.vms
+        if vm.record is None and not vm.problem and pool_of(spec, MachineName(vm.name)) is not None
+    )
+
+
+def why_stranger(vm: VmRecord) -> str:
+    """Why a VM of ours by looks is not ours, in a few words."""
+    record = vm.record
+    if record is None:
+        return vm.problem or vm.doubt or "it has no record of ours"
+    if record.vmid != vm.vmid:
+        return f"its record is of vmid {record.vmid}: somebody's copy"
+    if vm.doubt and record.machine != vm.name:
+        return f"its record is of {record.machine}, and {vm.doubt.removeprefix('its record ')}"
+    if vm.doubt and not has_tag(vm, OWNER_TAG):
+        return f"{vm.doubt}, and it has no homelab-k8s tag"
+    if vm.doubt:
+        return vm.doubt
+    if record.state is RecordState.CLONING:
+        return "it is half-made, and somebody has started it"
+    return f"it belongs to the cluster {record.cluster}"
+
+
+def passed_over(vm: VmRecord) -> str:
+    """The line on a VM that cannot be read, or whose record cannot."""
+    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is passed over: {vm.problem}"

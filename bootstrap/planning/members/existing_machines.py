@@ -1,0 +1,90 @@
+"""The machines that are there, for plans that keep them all and do something on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bootstrap.k3s.topology_labels import with_topology
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wanted_machines
+from bootstrap.planning.members.pool_members import ordinal_of
+from bootstrap.planning.members.twins import twins
+from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan_base import bare_plan
+from bootstrap.records.lock import check_lock_place
+from bootstrap.records.machine import is_ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """A machine that has a VM; as wanted where it is, else as it stands."""
+
+    machine: MachineSpec
+    vm: VmRecord
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.machine.role is Role.CONTROL_PLANE
+
+
+def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ...]:
+    """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order.
+
+    One that has several VMs is left out: which of them it is nobody knows.
+    """
+    doubled = twins(spec, observed)
+    wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
+    found = [
+        Present(
+            machine=with_topology(
+                spec, as_it_is(wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm), vm.pve_node
+            ),
+            vm=vm,
+        )
+        for vm in observed.vms
+        if vm.record and is_ours(vm, spec.name) and vm.record.state is not RecordState.CLONING
+        if vm.record.machine not in doubled
+    ]
+    return tuple(sorted(found, key=lambda each: (not each.is_server, each.machine.pool, ordinal_of(each.machine.name))))
+
+
+def plan_on(
+    command: str,
+    spec: ClusterSpec,
+    observed: Observed,
+    machines: Sequence[Present],
+    *,
+    lanes: tuple[Lane, ...],
+    concerned: str = "",
+    notes: tuple[str, ...] = (),
+) -> Plan:
+    """A plan that neither makes nor removes machines.
+
+    Args:
+        command: Whose plan it is.
+        spec: The cluster.
+        observed: What there is.
+        machines: All that are there.
+        lanes: What is done.
+        concerned: Why machines that have a lane are in the plan, for the user.
+        notes: What the user should know.
+
+    Raises:
+        PreflightError: Something stands where the marker of who works on the cluster would.
+    """
+    check_lock_place(spec, observed.vms)
+    named = {lane.name for lane in lanes}
+    planned = tuple(
+        PlannedMachine(
+            spec=each.machine,
+            place=VmPlace.of(each.machine.name, each.vm),
+            action="keep",
+            reason=concerned if each.machine.name in named else "",
+        )
+        for each in machines
+    )
+    return bare_plan(command, spec, observed, machines=planned, lanes=lanes, notes=notes)

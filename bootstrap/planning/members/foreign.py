@@ -1,0 +1,211 @@
+"""VMs that say they are a cluster's machines, and bear no signature of it: foreign until somebody adopts them. Pure.
+
+They may be an earlier release's, restored, or another computer's; or a neighbour has written what they say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bootstrap.errors import PreflightError, few_lines
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.machine import MachineKind, MachineRecord
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.words import count
+from bootstrap.planning.day2_steps import AdoptVm
+from bootstrap.planning.members.desired_machines import machine_of, namesakes, passed_over, strangers, why_stranger
+from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.provision.successors import pool_of
+from bootstrap.planning.templates.steps import AdoptTemplate
+from bootstrap.records.machine import is_ours, lacks_only_a_signature
+from bootstrap.records.proof import NOT_IN_POOL
+from bootstrap.records.template import TemplateVm
+
+_HOUR_S, _DAY_S = 3600, 86400
+
+
+def claims(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+    """The VMs that lack nothing but a signature to be machines of the cluster."""
+    return tuple(vm for vm in observed.vms if is_claim(vm, spec))
+
+
+def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
+    """Whether a VM would be a machine of the cluster if it were signed."""
+    return vm.doubt not in ("", NOT_IN_POOL) and lacks_only_a_signature(vm, spec.name)
+
+
+def all_foreign(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether all that says it is the cluster's is foreign."""
+    return bool(claims(spec, observed)) and not any(is_ours(vm, spec.name) for vm in observed.vms)
+
+
+def check_claims(spec: ClusterSpec, observed: Observed, *, missing_key: Path | None = None) -> None:
+    """Refuse to make a cluster anew beside VMs that may well be its machines.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        missing_key: Where the cluster's own SSH key belongs, if it is not there: it signs, and machines know no other.
+
+    Raises:
+        PreflightError: All that says it is this cluster's is foreign; nothing was touched.
+    """
+    if not all_foreign(spec, observed):
+        return
+    found = claims(spec, observed)
+    doubts = few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found])
+    name = "where they are not yours: give this cluster another name"
+    if missing_key is None:
+        raise PreflightError(
+            f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
+            details=doubts,
+            resolution=f"where they are yours (made by an earlier release, restored, or with another SSH key): "
+            f"`homelab-k8s adopt {spec.name}`; {name}",
+        )
+    raise PreflightError(
+        f"{_they_say(len(found), spec)}, but the SSH key of {spec.name} is not on this computer; nothing was touched",
+        details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
+        resolution=f"copy {missing_key} back from a backup or from the computer that made them, or name the key as "
+        f"ssh.private_key\nwhere it is lost: `homelab-k8s adopt {spec.name}` makes a new one and signs them with it; "
+        f"`homelab-k8s up` then shows how machines get it\n{name}",
+    )
+
+
+def claim_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """One line that says how many there are, and what takes them over."""
+    found = claims(spec, observed)
+    if found:
+        which = ", ".join(_where(vm) for vm in found)
+        yield (
+            f"{_they_say(len(found), spec)} and {'is' if len(found) == 1 else 'are'} foreign, not signed with its key: "
+            f"{which}; where they are yours, `homelab-k8s adopt {spec.name}` takes them over"
+        )
+
+
+def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each VM that looks like ours and is not: it is left alone; and for what cannot be read at all.
+
+    Those to adopt share one.
+    """
+    looking = strangers(spec, observed)
+    odd = [vm for vm in observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, spec)]
+    return (
+        *claim_notes(spec, observed),
+        *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, spec)),
+        *map(passed_over, odd),
+        *(f"passed over: {line}" for line in observed.passed_over),
+    )
+
+
+def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
+    """Whether a VM that cannot be read, or whose record cannot, may be a machine of the cluster."""
+    called = not vm.name or pool_of(spec, MachineName(vm.name)) is not None
+    return vm.vmid in spec.placement.vmids or spec.name in vm.tags or called
+
+
+def namesake_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """One line for each VM that is somebody's and is called as a machine of ours would be."""
+    return tuple(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in namesakes(spec, observed))
+
+
+def plan_adopt(
+    spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()
+) -> Plan:
+    """Plan the signing of what says it is the cluster's.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        vmids: Which; empty for all.
+        templates: Those there are; foreign ones in the cluster's range of vmids are signed, too.
+
+    Raises:
+        PreflightError: One of `vmids` says no such thing.
+    """
+    found = {vm.vmid: vm for vm in claims(spec, observed)}
+    built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in (vmids or spec.placement.vmids)]
+    others = [vmid for vmid in vmids if vmid not in found and all(one.vmid != vmid for one in built)]
+    if others:
+        signed = {vm.vmid for vm in observed.vms if is_ours(vm, spec.name)}
+        raise PreflightError(
+            f"vmid {', '.join(map(str, others))} cannot be adopted",
+            details=few_lines(
+                [
+                    f"{vmid}: {'signed already' if vmid in signed else 'claims nothing that could be signed'}"
+                    for vmid in others
+                ]
+            ),
+            resolution=f"`homelab-k8s adopt {spec.name} --dry-run` lists those that can be",
+        )
+    chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
+    names = Counter(vm.name for vm in chosen)
+    planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
+    return Plan(
+        command="adopt",
+        cluster=spec.name,
+        machines=tuple(machine for machine, _ in planned),
+        lanes=(
+            *(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
+            *(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_signing(one)),)) for one in built),
+        ),
+        notes=(
+            *(
+                f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be {one.record.image} with k3s "
+                f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
+                for one in built
+            ),
+            *(
+                f"{_where(vm)} is left alone: {why_stranger(vm)}"
+                for vm in strangers(spec, observed)
+                if not is_claim(vm, spec)
+            ),
+            *namesake_notes(spec, observed),
+        ),
+        reserved_vmids=observed.used_vmids,
+        vmids=spec.placement.vmids,
+    )
+
+
+def _signing(one: TemplateVm) -> AdoptTemplate:
+    return AdoptTemplate(
+        vmid=one.vmid, pve_node=one.pve_node, name=one.name, smbios_uuid=one.smbios_uuid or "", record=one.record
+    )
+
+
+def _planned(vm: VmRecord, record: MachineRecord, *, alone: bool) -> tuple[PlannedMachine, AdoptVm]:
+    name = record.machine if alone else MachineName(f"{record.machine}/{vm.vmid}")
+    machine = replace(machine_of(vm, record), name=name)
+    place = VmPlace.of(record.machine, vm)
+    return (
+        PlannedMachine(spec=machine, place=place, action="adopt", reason=_facts(vm)),
+        AdoptVm(machine=name, record=record),
+    )
+
+
+def _facts(vm: VmRecord) -> str:
+    """What tells a machine of ours from somebody's VM: what it is, since when it runs, where it is, and what lacks."""
+    what = "a container" if vm.kind is MachineKind.LXC else "a VM"
+    runs = f"up {_age(vm.uptime_s)}" if vm.running else "powered off"
+    state = f", {vm.record.state.value}" if vm.record else ""
+    pool = f"in the resource pool {vm.resource_pool}" if vm.resource_pool else "in no resource pool"
+    return f"{what}{state}, {runs}, {pool}: {vm.doubt}"
+
+
+def _age(seconds: int) -> str:
+    if seconds < _HOUR_S:
+        return f"{seconds // 60} min"
+    return f"{seconds // _HOUR_S} h" if seconds < 2 * _DAY_S else f"{seconds // _DAY_S} days"
+
+
+def _where(vm: VmRecord) -> str:
+    return f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
+
+
+def _they_say(number: int, spec: ClusterSpec) -> str:
+    if number == 1:
+        return f"1 VM claims to be a machine of {spec.name}"
+    return f"{count(number, 'VM')} claim to be machines of {spec.name}"

@@ -1,0 +1,160 @@
+"""Machines on Proxmox nodes that cannot be asked: whose they may be, what is held back for them, and how it is said.
+
+Their records cannot be read, so vmid, tags and (for a few minutes) the name tell whose they are. Whatever may be the
+machine that is missing counts as that machine: it may run, write to the same storage and have the same address. See
+docs/adr/0008-machines-out-of-sight.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+
+from bootstrap.errors import HomelabError, PreflightError, few_lines
+from bootstrap.model.cluster import ClusterSpec, VmidRange
+from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.machine import Replaced
+from bootstrap.model.observed import OWNER_TAG, Observed, UnseenVm
+from bootstrap.records.lock import lock_vmid, marker_name
+from bootstrap.records.machine import is_ours
+
+
+def may_be_ours(vm: UnseenVm, cluster: ClusterName, vmids: VmidRange) -> bool:
+    """Whether a VM out of sight may be a machine of this cluster; its marker is none.
+
+    Every machine carries our tag and its cluster's; where these were taken off, name and vmid have to tell. One that
+    has both and another name was renamed.
+    """
+    if vm.name == marker_name(cluster) or vm.vmid == lock_vmid(vmids):
+        return False
+    if vm.name and not vm.name.startswith(f"{cluster}-"):
+        return {OWNER_TAG, cluster} <= vm.tags
+    if cluster in vm.tags:
+        return True
+    others = vm.tags - {OWNER_TAG}
+    if vm.name:
+        return not any(vm.name.startswith(f"{tag}-") for tag in others)
+    return vm.vmid in vmids or not others
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What of a cluster is out of sight.
+
+    Attributes:
+        vms: All that may be machines of it, but for those that have successors by the user's word.
+        named: Those of them whose names are known and are no visible machine's.
+        unnamed: Those whose names are not: each may be any machine that is missing.
+        addresses: Fixed addresses that are known to be theirs.
+        blind: Whether every missing machine may be one of them, or may get the address of one: then none is made.
+    """
+
+    vms: tuple[UnseenVm, ...]
+    named: dict[MachineName, UnseenVm]
+    unnamed: tuple[UnseenVm, ...]
+    addresses: dict[MachineName, IPv4Address]
+    blind: bool
+
+    @classmethod
+    def of(cls, spec: ClusterSpec, observed: Observed) -> Sight:
+        """What is out of sight now."""
+        if not observed.out_of_sight:
+            return cls(vms=(), named={}, unnamed=(), addresses={}, blind=False)
+        succeeded = {*stood_in_for(spec, observed), *observed.given_up}
+        vms = tuple(
+            # The name that somebody has given it tells nothing of which machine it is.
+            vm if vm.name.startswith(f"{spec.name}-") else replace(vm, name="")
+            for vm in observed.out_of_sight
+            if may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
+        )
+        visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+        named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in visible}
+        known = {node.name: node.address for node in observed.kube_nodes or ()}
+        known |= {kept.name: kept.address for kept in spec.kept if kept.address is not None}
+        addresses = {name: found for name in named if (found := known.get(name)) is not None}
+        unnamed = tuple(vm for vm in vms if not vm.name)
+        storage = spec.network.storage
+        lacks_address = spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
+        lacks_storage = storage is not None and storage.addresses is not None and bool(vms)
+        return cls(
+            vms=vms,
+            named=named,
+            unnamed=unnamed,
+            addresses=addresses,
+            blind=bool(unnamed) or lacks_address or lacks_storage,
+        )
+
+
+def stood_in_for(spec: ClusterSpec, observed: Observed) -> frozenset[Replaced]:
+    """The machines that have successors by the user's word, as the records of these tell."""
+    ours = (vm.record for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    return frozenset(old for record in ours for old in record.replaces)
+
+
+def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:
+    return any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in machines)
+
+
+def where(vm: UnseenVm) -> str:
+    """As in `vmid 7003 on pve2, which is offline`."""
+    why = "which is offline" if vm.why == "offline" else f"which cannot be asked: {vm.why}"
+    return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
+
+
+def lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """The one sentence on each machine that is out of sight: every command says it."""
+    return tuple(_lines(spec, observed))
+
+
+def _lines(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    for vm in Sight.of(spec, observed).vms:
+        who = vm.name or f"a machine of {spec.name}"
+        name = vm.name or "NAME"
+        yield (
+            f"{who} is out of sight ({where(vm)}): it may run, so nothing is made in its place; bring {vm.pve_node} "
+            f"back, or, where it is lost, `homelab-k8s up --replace-unreachable {name}`"
+        )
+
+
+def left_behind(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """What `down` cannot remove, a line each, those that have successors too."""
+    return tuple(
+        f"{vm.name or f'a machine of {spec.name}'} ({where(vm)}) is left: `homelab-k8s down` again removes it once "
+        f"{vm.pve_node} is back"
+        for vm in observed.out_of_sight
+        if may_be_ours(vm, spec.name, spec.placement.vmids)
+    )
+
+
+def require_sight(spec: ClusterSpec, observed: Observed, *, what: str, of: Sequence[UnseenVm] | None = None) -> None:
+    """Refuse what cannot be done while machines are out of sight.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        what: What cannot be done, as in `demo cannot be rebuilt`.
+        of: Those that matter; None: all.
+
+    Raises:
+        PreflightError: There are such machines; nothing was touched.
+    """
+    vms = Sight.of(spec, observed).vms if of is None else tuple(of)
+    if not vms:
+        return
+    nodes = ", ".join(sorted({vm.pve_node for vm in vms}))
+    names = " ".join(f"--replace-unreachable {vm.name or 'NAME'}" for vm in vms)
+    raise PreflightError(
+        f"{what} while machines are out of sight; nothing was touched",
+        details=few_lines([f"{vm.name or 'a machine whose name is not known'} ({where(vm)})" for vm in vms]),
+        resolution=f"bring {nodes} back; or, where they are lost, `homelab-k8s up {names}` makes successors",
+    )
+
+
+def incomplete(cluster: ClusterName, command: str, told: Sequence[str]) -> HomelabError:
+    """The error with which a command ends that has done all it could, and yet not all that was asked."""
+    return HomelabError(
+        f"{command} of {cluster} is not complete: not all machines could be reached",
+        details=few_lines(told),
+        resolution=f"once the Proxmox node is back: `homelab-k8s {command}` again",
+    )

@@ -1,0 +1,152 @@
+"""Which machines a pool consists of: those that stay, those that are to come, those that are to go.
+
+A machine's number is a name and no rank: pools may have gaps. What Proxmox VE has counts first; a machine whose VM is
+gone but whose Kubernetes node is left gets a new VM under its name; further ones take the lowest free numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PveNodeName
+from bootstrap.model.machine import NodePool, RecordState, Role
+from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
+from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
+from bootstrap.records.machine import is_ours
+
+_MOST_DIGITS = 10
+"""Of a machine's number."""
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def machine_name(cluster: str, pool: NodePool, ordinal: int) -> MachineName:
+    """`<cluster>-cp-N` for servers, `<cluster>-<pool>-N` for the others; N counts from 1."""
+    middle = "cp" if pool.role is Role.CONTROL_PLANE else pool.name
+    return MachineName(f"{cluster}-{middle}-{ordinal}")
+
+
+def ordinal_of(name: MachineName) -> int:
+    """A machine's number; 0 for a name without one."""
+    tail = name.rpartition("-")[2]
+    return int(tail) if tail.isdecimal() and len(tail) < _MOST_DIGITS else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A machine of a pool as it is: its VM, its Kubernetes node, or both.
+
+    `unseen` is its VM where that is out of sight: it counts, and nothing can be done about it.
+    """
+
+    name: MachineName
+    vm: VmRecord | None
+    kube_node: KubeNode | None
+    unseen: UnseenVm | None = None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether an earlier command has marked it to go."""
+        return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.LEAVING
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has a VM that has been made, be that out of sight."""
+        made = self.vm is not None and self.vm.record is not None and self.vm.record.state is not RecordState.CLONING
+        return made or self.unseen is not None
+
+    @property
+    def well(self) -> bool:
+        """Whether it runs and is Ready, as far as can be seen."""
+        return self.vm is not None and not self.vm.idle and self.kube_node is not None and self.kube_node.ready
+
+    @property
+    def pve_node(self) -> PveNodeName | None:
+        """Where its VM is."""
+        return self.vm.pve_node if self.vm is not None else None
+
+
+def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+    """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
+    kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    vms = {
+        vm.record.machine: vm
+        for vm in observed.vms
+        if vm.record and vm.record.pool == pool.name and is_ours(vm, spec.name)
+    }
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    pattern = re.compile(re.escape(machine_name(spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
+    sight = Sight.of(spec, observed)
+    unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
+    succeeded = {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
+    # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours, unless it is out of sight.
+    may_live = bool(sight.unnamed)
+    lost = {
+        name
+        for name, node in kube.items()
+        if pattern.fullmatch(name) and name not in ours and (may_live or not node.ready)
+    }
+    found = (
+        Member(name=name, vm=vms.get(name), kube_node=kube.get(name), unseen=unseen.get(name))
+        for name in vms.keys() | unseen.keys() | (lost - succeeded)
+    )
+    return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
+
+
+def staying(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+    """The machines that count towards the pool's size, at most as many as that is, by number.
+
+    Machines that are not whole are the first to be too many, then those with the highest numbers. Whether a machine
+    runs, is Ready or cordoned does not count: it changes by the hour, and what `status` calls too many must not.
+    """
+    candidates = [member for member in members(spec, pool, observed) if not member.leaving]
+    by_worth = sorted(candidates, key=lambda member: (not member.whole, ordinal_of(member.name)))
+    stay = {member.name for member in by_worth[: pool.count]}
+    return tuple(member for member in candidates if member.name in stay)
+
+
+def worst_first(candidates: Sequence[Member], number: int) -> tuple[Member, ...]:
+    """The order in which machines are replaced: at most `number` of them, the first to be replaced first.
+
+    Those without a VM, then those that are not well, then cordoned ones; of the others always one from the Proxmox node
+    that has most of them, so that the rest stays spread, and there the newest.
+    """
+    left = list(candidates)
+    chosen: list[Member] = []
+    while left and len(chosen) < number:
+        crowd = Counter(member.pve_node for member in left)
+        worst = max(left, key=lambda member: (*_unfitness(member), crowd[member.pve_node], *_youth(member)))
+        left.remove(worst)
+        chosen.append(worst)
+    return tuple(chosen)
+
+
+def _unfitness(member: Member) -> tuple[bool, bool, bool]:
+    cordoned = member.kube_node is not None and member.kube_node.unschedulable
+    return (member.vm is None, not member.well, cordoned)
+
+
+def _youth(member: Member) -> tuple[datetime, int]:
+    created = member.kube_node.created if member.kube_node is not None else None
+    return (created or _LONG_AGO, ordinal_of(member.name))
+
+
+def names(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:
+    """The machines the pool is to have: those that stay, and new ones with the lowest free numbers."""
+    stay = [member.name for member in staying(spec, pool, observed)]
+    taken = {member.name for member in members(spec, pool, observed)}
+    taken |= {kube_node.name for kube_node in observed.kube_nodes or ()}
+    taken |= {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
+    known = (kept.name for kept in spec.kept if kept.pool == pool.name)
+    fresh = (machine_name(spec.name, pool, ordinal) for ordinal in itertools.count(1))
+    for name in itertools.chain(known, fresh):
+        if len(stay) >= pool.count:
+            break
+        if name not in taken and name not in stay:
+            stay.append(name)
+    return tuple(sorted(stay, key=ordinal_of))

@@ -1,0 +1,1 @@
+"""How machines join, leave and are replaced; shared by the plans of the verbs."""

@@ -1,0 +1,348 @@
+"""What machines are made of, and the lanes that make them: shared by every plan that lets machines arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bootstrap.errors import PreflightError
+from bootstrap.k3s.dual_stack import check_families
+from bootstrap.k3s.topology_labels import with_topology
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
+from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
+from bootstrap.planning.capacity.address_ranges import passed_over
+from bootstrap.planning.capacity.placement import ContainerBase, Placement, Sources, clones_full, place
+from bootstrap.planning.checks.clone_notes import clone_notes
+from bootstrap.planning.checks.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
+from bootstrap.planning.members.desired_machines import LABELS_DIFFER, Standing, needs_work
+from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
+from bootstrap.planning.settings.notes import check_fixed
+from bootstrap.planning.steps import (
+    AwaitGuest,
+    AwaitReady,
+    CloneVm,
+    ConfigureVm,
+    CreateContainer,
+    FetchK3s,
+    InitServer,
+    JoinAgent,
+    JoinServer,
+    PrepareGuest,
+    StartVm,
+    Step,
+    WriteKubeconfig,
+)
+from bootstrap.planning.templates.machine_images import sources_for
+from bootstrap.planning.templates.templates import matching_templates
+from bootstrap.proxmox.cpu import check_cpu_types, common_cpu_type
+from bootstrap.proxmox.inherited import taken_off_notes
+from bootstrap.proxmox.networks import bridge_of
+from bootstrap.records.lock import machine_vmids
+
+API_REACHABLE = Gate("api_reachable")
+
+
+def fetched(version: str, arch: str) -> Gate:
+    """Open once a k3s release is here."""
+    return Gate("k3s_fetched", f"{version}/{arch}")
+
+
+def joined(name: MachineName) -> Gate:
+    """Open once a server has joined."""
+    return Gate("server_joined", name)
+
+
+def ready(name: MachineName) -> Gate:
+    """Open once a machine is Ready."""
+    return Gate("ready", name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What machines are made of: templates, places, vmids and CPU types, chosen once for the whole plan."""
+
+    spec: ClusterSpec
+    observed: Observed
+    sources: Sources
+    placement: Placement
+    vmids: Mapping[MachineName, Vmid]
+    cpu_type: str
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        spec: ClusterSpec,
+        observed: Observed,
+        all_standings: Sequence[Standing],
+        *,
+        placement: Placement | None = None,
+    ) -> Making:
+        """Choose; `placement` where the new machines' places are known already.
+
+        Raises:
+            PreflightError: It cannot be done: no template, no room, no vmid left.
+        """
+        new = [standing.machine for standing in all_standings if standing.missing]
+        existing = [standing.vm for standing in all_standings if standing.vm is not None]
+        half_made = [machine for machine, _ in _half_made(all_standings)]
+        containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
+        sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
+        templates = sources.templates
+        check_families(spec, observed)
+        check_fixed(spec, observed, all_standings)
+        check_pod_ranges(spec, len(all_standings))
+        check_storages(spec, observed, templates)
+        check_hardware(spec, observed, templates)
+        placement = placement or place(spec, observed, new=new, existing=existing, sources=sources)
+        places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
+        check_bridges(spec, observed, templates, places)
+        check_cpu_types(observed, [*places, *_half_made(all_standings)])
+        used = sources.pve_nodes | {vm.pve_node for vm in existing}
+        facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
+        return cls(
+            spec=spec,
+            observed=observed,
+            sources=sources,
+            placement=placement,
+            vmids=_choose_vmids(spec, observed, new),
+            cpu_type=common_cpu_type(facts),
+            notes=(
+                *placement.notes,
+                *passed_over(new, spec, observed),
+                *_full_clone_notes(spec, _clones_on(new, placement), templates),
+                *_container_notes(new),
+                *clone_notes(spec, observed, templates, places),
+                *taken_off_notes(
+                    {templates[name].vmid: templates[name] for name in _clones_on(new, placement)}.values()
+                ),
+            ),
+        )
+
+    def machine(self, machine: MachineSpec) -> MachineSpec:
+        """The machine with its CPU type chosen, and the labels of the place it gets."""
+        placed = with_topology(self.spec, machine, self.placement.of.get(machine.name))
+        if machine.kind is MachineKind.LXC:
+            return placed
+        return replace(placed, cpu_type=machine.cpu_type or self.cpu_type)
+
+    def place(self, standing: Standing) -> VmPlace:
+        """Where its VM is or will be."""
+        name = standing.machine.name
+        if standing.vm is None:
+            return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
+        return VmPlace.of(name, standing.vm)
+
+    def planned(self, standing: Standing, reason: str) -> PlannedMachine:
+        """How the plan shows a machine that needs work."""
+        half_made = standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+        action = "create" if standing.vm is None else "continue" if half_made else "repair"
+        return PlannedMachine(
+            spec=self.machine(standing.machine), place=self.place(standing), action=action, reason=reason
+        )
+
+    def architecture(self, pve_node: PveNodeName) -> str:
+        """As k3s's releases name it: amd64 or arm64."""
+        facts = next((facts for facts in self.observed.pve_nodes if facts.name == pve_node), None)
+        return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
+
+    def architectures(self, work: Sequence[Standing]) -> tuple[str, ...]:
+        """Those of some machines."""
+        return tuple(sorted({self.architecture(self.place(standing).pve_node) for standing in work}))
+
+
+def _half_made(all_standings: Sequence[Standing]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
+    """Machines whose VM was not finished, with their Proxmox nodes."""
+    return tuple(
+        (standing.machine, standing.vm.pve_node)
+        for standing in all_standings
+        if standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+    )
+
+
+def kept(standing: Standing) -> PlannedMachine:
+    """How the plan shows a machine that stays as it is."""
+    name, vm, unseen = standing.machine.name, standing.vm, standing.unseen
+    if vm is not None:
+        place_of = VmPlace.of(name, vm)
+    elif unseen is not None:
+        place_of = VmPlace(machine=name, pve_node=unseen.pve_node, vmid=unseen.vmid)
+    else:  # cannot be: a machine without any VM needs work
+        raise AssertionError(standing)
+    return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason=standing.held)
+
+
+def _full_clone_notes(
+    spec: ClusterSpec, used: set[PveNodeName], templates: Mapping[PveNodeName, TemplateFacts]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{name}: full clones, since linked ones of template {templates[name].name} cannot be made "
+        f"on storage {templates[name].storage}"
+        for name in sorted(used)
+        if clones_full(spec, templates[name]) and not templates[name].linkable
+    )
+
+
+def _clones_on(new: Sequence[MachineSpec], placement: Placement) -> set[PveNodeName]:
+    """The Proxmox nodes that get VMs."""
+    return {placement.of[machine.name] for machine in new if machine.kind is MachineKind.VM}
+
+
+def _container_notes(new: Sequence[MachineSpec]) -> tuple[str, ...]:
+    pools = dict.fromkeys(machine.pool for machine in new if machine.kind is MachineKind.LXC)
+    return tuple(f"{pool}: not all that runs in VMs runs in containers (docs/lxc.md)" for pool in pools)
+
+
+def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
+    vmids = spec.placement.vmids
+    free = (Vmid(n) for n in machine_vmids(vmids) if n not in observed.used_vmids)
+    chosen: dict[MachineName, Vmid] = {}
+    for machine in new:
+        vmid = next(free, None)
+        if vmid is None:
+            raise PreflightError(
+                f"the vmid range {vmids.first}-{vmids.last} is used up: none is left for {machine.name}",
+                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is kept to mark who works on the "
+                "cluster); nothing was created",
+                resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
+            )
+        chosen[machine.name] = vmid
+    return chosen
+
+
+def fetch_lane(making: Making, work: Sequence[Standing], version: str) -> Lane:
+    """Have k3s here for each architecture there is work on."""
+    steps = tuple(
+        LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
+        for arch in making.architectures(work)
+    )
+    return Lane(name="k3s", steps=steps)
+
+
+def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:
+    """Have the kubeconfig written once there is access, and whatever else it needs, such as the VIP."""
+    step = LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE, *after))
+    return Lane(name="kubeconfig", steps=(step,))
+
+
+def arrival_lane(
+    making: Making,
+    standing: Standing,
+    version: str,
+    *,
+    init: tuple[LaneStep, ...] | None = None,
+    needs: tuple[Gate, ...] = (API_REACHABLE,),
+    begins: tuple[Gate, ...] = (),
+) -> Lane:
+    """A machine from whatever there is of it to Ready.
+
+    Args:
+        making: What it is made of.
+        standing: What there is of it.
+        version: The k3s version it gets.
+        init: For the server that all others join through: the steps instead of a join.
+        needs: Gates before it joins.
+        begins: Gates before anything is done.
+    """
+    machine = making.machine(standing.machine)
+    place_of = making.place(standing)
+    ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
+    if standing.vm is not None and standing.kube_node is not None and needs_work(standing) == LABELS_DIFFER:
+        return Lane(name=machine.name, steps=(ready_step,))
+    steps = [LaneStep(step=step) for step in _vm_steps(making, standing, machine, place_of)]
+    steps += [
+        LaneStep(step=AwaitGuest(machine=machine.name)),
+        LaneStep(
+            step=PrepareGuest(machine=machine.name, version=version),
+            needs=(fetched(version, making.architecture(place_of.pve_node)),),
+        ),
+        *(init if init is not None else (_join(machine, needs),)),
+        ready_step,
+    ]
+    steps[0] = replace(steps[0], needs=(*begins, *steps[0].needs))
+    return Lane(name=machine.name, steps=tuple(steps))
+
+
+def _join(machine: MachineSpec, needs: tuple[Gate, ...]) -> LaneStep:
+    if machine.role is Role.WORKER:
+        return LaneStep(step=JoinAgent(machine=machine), needs=needs)
+    return LaneStep(step=JoinServer(machine=machine), needs=needs, opens=(joined(machine.name),))
+
+
+def init_step(spec: ClusterSpec, machine: MachineSpec, *, serves: bool = False) -> LaneStep:
+    """The server others join through serves; where it does already, it is only looked at."""
+    step = InitServer(machine=machine, etcd=spec.control_plane.count > 1, serves=serves)
+    return LaneStep(step=step, opens=(API_REACHABLE,))
+
+
+def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneStep, ...] = ()) -> Lane:
+    """A healthy server is only looked at: its address, token and kubeconfig are what others join with."""
+    return Lane(
+        name=machine.name,
+        steps=(LaneStep(step=AwaitGuest(machine=machine.name)), init_step(spec, machine, serves=True), *further),
+    )
+
+
+def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
+    """The steps until the VM is powered on; a VM that is configured is only started or resumed, a running one left."""
+    start = StartVm(machine=machine.name)
+    if standing.vm is not None and standing.made:
+        return () if not standing.vm.idle else (start,)
+    source = making.sources.of(machine, place_of.pve_node)
+    if isinstance(source, ContainerBase):
+        return (_container_step(making, machine, place_of, source), start)
+    template = source
+    if template is None:
+        raise PreflightError(
+            f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, where no usable template is left",
+            resolution="bring the template back, or remove the cluster's machines with `homelab-k8s down`",
+        )
+    full = clones_full(making.spec, template)
+    storage = (machine.storage or making.spec.placement.storage) if full else None
+    clone = CloneVm(
+        machine=machine,
+        template=template.vmid,
+        template_node=template.pve_node,
+        pve_node=place_of.pve_node,
+        vmid=place_of.vmid,
+        full=full,
+        storage=storage,
+        locks=_lock_name(making.observed, place_of.pve_node, storage or template.storage),
+        resource_pool=making.spec.placement.resource_pool,
+        after_build=template.planned,
+    )
+    configure = ConfigureVm(
+        machine=machine,
+        disk=template.disk or "",
+        scsi_controller=template.scsi_controller,
+        template_tags=tuple(sorted(template.tags)),
+    )
+    return (clone, configure, start)
+
+
+def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, base: ContainerBase) -> CreateContainer:
+    return CreateContainer(
+        machine=machine,
+        pve_node=place_of.pve_node,
+        vmid=place_of.vmid,
+        ostemplate=base.ostemplate,
+        storage=base.storage,
+        bridge=bridge_of(making.spec, _template_on(making, place_of.pve_node), machine),
+        locks=_lock_name(making.observed, place_of.pve_node, base.storage),
+        resource_pool=making.spec.placement.resource_pool,
+    )
+
+
+def _template_on(making: Making, pve_node: PveNodeName) -> TemplateFacts | None:
+    """The VM template on a Proxmox node: where no bridge is named, containers are on the same one as VMs."""
+    seen = [template for template in matching_templates(making.spec, making.observed) if template.pve_node == pve_node]
+    return max(seen, key=lambda template: template.vmid, default=None)
+
+
+def _lock_name(observed: Observed, pve_node: PveNodeName, storage: StorageName | None) -> str:
+    """What a storage's lock is told by: of a shared one there is one in the Proxmox cluster, else one on each node."""
+    facts = next((facts for facts in observed.pve_nodes if facts.name == pve_node), None)
+    shared = facts is not None and any(seen.shared for seen in facts.storages if seen.name == storage)
+    return f"{storage}" if shared else f"{pve_node}/{storage or 'its storage'}"

@@ -1,0 +1,98 @@
+"""Machines out of sight that the user has declared lost, and the new machines that stand in for them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Replaced
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.members.out_of_sight import Sight, stood_in_for, where
+from bootstrap.planning.members.pool_members import machine_name, ordinal_of
+from bootstrap.records.machine import is_ours
+
+
+def give_up(spec: ClusterSpec, observed: Observed, names: Sequence[MachineName]) -> Observed:
+    """What is seen, with machines declared lost: they no longer count, and each gets a successor.
+
+    Raises:
+        PreflightError: One of them is not out of sight, or it cannot be told which VM it is.
+    """
+    done = {old.machine for old in stood_in_for(spec, observed)}
+    wanted = [name for name in dict.fromkeys(names) if name not in done]
+    sight = Sight.of(spec, observed)
+    known = [name for name in wanted if name in sight.named]
+    others = [name for name in wanted if name not in sight.named]
+    _check(spec, observed, sight, others)
+    given = [Replaced(machine=name, vmid=sight.named[name].vmid) for name in known]
+    # Which of the VMs without a name is which machine does not matter: all of them are lost.
+    given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in sight.unnamed]
+    return replace(observed, given_up=tuple(given))
+
+
+def _check(spec: ClusterSpec, observed: Observed, sight: Sight, names: Sequence[MachineName]) -> None:
+    """Refuse names that are no machine out of sight."""
+    visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    wrong = [name for name in names if name in visible or pool_of(spec, name) is None]
+    if wrong or (names and not sight.unnamed):
+        raise PreflightError(
+            f"{', '.join(wrong or names)} is not out of sight; nothing was touched",
+            details="\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in sight.vms)
+            or f"no machine of {spec.name} is",
+            resolution="`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen",
+        )
+    if names and len(names) != len(sight.unnamed):
+        raise PreflightError(
+            f"which VM is {', '.join(names)} cannot be told; nothing was touched",
+            details="\n".join(f"name not known ({where(vm)})" for vm in sight.unnamed),
+            resolution=f"give all {len(sight.unnamed)} machines that are out of sight as --replace-unreachable, "
+            "or bring the Proxmox node back",
+        )
+
+
+def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
+    """The pool that a machine's name tells, or None."""
+    number = ordinal_of(name)
+    return next((pool for pool in spec.pools if number and machine_name(spec.name, pool, number) == name), None)
+
+
+def with_returned(spec: ClusterSpec, observed: Observed) -> Observed:
+    """What is seen, with machines that have successors and are back on their way out, as they would be marked."""
+    succeeded = {(old.machine, old.vmid) for old in stood_in_for(spec, observed)}
+
+    def marked(vm: VmRecord) -> VmRecord:
+        record = vm.record
+        if record is None or (record.machine, vm.vmid) not in succeeded or record.state is RecordState.CLONING:
+            return vm
+        return replace(vm, record=replace(record, state=RecordState.LEAVING))
+
+    return replace(observed, vms=tuple(map(marked, observed.vms))) if succeeded else observed
+
+
+def with_successors(
+    spec: ClusterSpec, observed: Observed, machines: tuple[MachineSpec, ...]
+) -> tuple[MachineSpec, ...]:
+    """The machines, with whom they stand in for: what their records say, and who has just been declared lost.
+
+    Raises:
+        PreflightError: The pool of one that was declared lost needs no further machine.
+    """
+    records = {vm.record.machine: vm.record for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    hidden = Sight.of(spec, observed).named
+    chosen: dict[MachineName, tuple[Replaced, ...]] = {
+        name: record.replaces for name, record in records.items() if record.replaces
+    }
+    free = [machine for machine in machines if machine.name not in records and machine.name not in hidden]
+    for name in dict.fromkeys(old.machine for old in observed.given_up):
+        pool = pool_of(spec, name)
+        heir = next((m for m in free if pool is not None and m.pool == pool.name and m.name not in chosen), None)
+        if heir is None:
+            raise PreflightError(
+                f"no machine would stand in for {name}: its pool needs no further one; nothing was touched",
+                resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
+            )
+        chosen[heir.name] = tuple(old for old in observed.given_up if old.machine == name)
+    return tuple(replace(m, replaces=chosen[m.name]) if m.name in chosen else m for m in machines)

@@ -1,0 +1,140 @@
+"""What a command was about to do that removes or changes machines, noted before its first change. Pure.
+
+The note is advice and no state: whether the command is unfinished is told by what is seen, and a note that what is
+seen does not bear out counts for nothing. It is removed when the command has ended well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from bootstrap.errors import UnreadableError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PoolName
+from bootstrap.model.observed import Observed
+from bootstrap.model.reading import Source, read_json
+from bootstrap.planning.members.desired_machines import needs_work, standings
+from bootstrap.planning.members.pool_members import members
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.provision.kept_counts import with_kept_counts
+from bootstrap.records.machine import is_ours
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intention:
+    """A command that acts, as the state directory has it.
+
+    Attributes:
+        command: `down`, `scale`, `replace`, `upgrade`, `restore` or `rotate`.
+        again: What continues it, as typed: `scale workers 1`.
+        since: When it began, by this computer's clock, such as `2025-03-01 12:00:00 UTC`.
+        counts: The sizes that pools are to end with.
+        machines: The machines that go, each with its VM's identity, since a successor may have its name; that is empty
+            where the VM had none.
+        version: The k3s version that all are to end with; empty where that is none of its business.
+    """
+
+    command: str
+    again: str
+    since: str
+    counts: tuple[tuple[PoolName, int], ...] = ()
+    machines: tuple[tuple[MachineName, str], ...] = ()
+    version: str = ""
+
+
+def going(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
+    """The machines that a plan removes, as they are noted."""
+    return tuple(
+        (machine.spec.name, machine.place.identity or "") for machine in plan.machines if machine.action == "destroy"
+    )
+
+
+def render_intention(intention: Intention) -> str:
+    """As JSON."""
+    body = {
+        "format": FORMAT,
+        "command": intention.command,
+        "again": intention.again,
+        "since": intention.since,
+        "counts": dict(intention.counts),
+        "machines": dict(intention.machines),
+        "version": intention.version,
+    }
+    return json.dumps(body)
+
+
+def parse_intention(text: str | None) -> Intention | None:
+    """Read it back; None for nothing, and for what is no note of this format: it is advice, nothing is lost by it."""
+    try:
+        body = read_json(text or "{}", Source(call="read the note of a command", who="it"))
+        body.at("format").integer(FORMAT, FORMAT)
+        return Intention(
+            command=body.at("command").text(),
+            again=body.at("again").text(),
+            since=body.at("since").text(),
+            counts=tuple((PoolName(pool), number.integer(0, 10_000)) for pool, number in body.at("counts").entries()),
+            machines=tuple((MachineName(name), identity.text()) for name, identity in body.at("machines").entries()),
+            version=body.at("version").text(),
+        )
+    except UnreadableError:
+        return None
+
+
+def is_unfinished(intention: Intention, spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether what is seen bears a note out.
+
+    Args:
+        intention: The note.
+        spec: The cluster, sizes settled.
+        observed: What there is.
+    """
+    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    match intention.command:
+        case "down":
+            return bool(ours)
+        case "scale" | "replace":
+            return bool(ours) and not _has_sizes(intention, spec, observed)
+        case "upgrade":
+            nodes = [node for node in observed.kube_nodes or () if node.name in ours]
+            return bool(ours) and not (nodes and all(node.version == intention.version for node in nodes))
+        case _:  # a restore: until its end no server, or not every one, is Ready
+            nodes = [node for node in observed.kube_nodes or () if node.name in ours]
+            return bool(ours) and not (nodes and all(node.ready for node in nodes))
+
+
+def _has_sizes(intention: Intention, spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether each pool of a note has its size, and nothing is to be done about any of its machines."""
+    counts = dict(intention.counts)
+    pools = [pool for pool in spec.pools if pool.name in counts]
+    there = {pool.name: members(spec, pool, observed) for pool in pools}
+    if any(member.leaving for found in there.values() for member in found):
+        return False
+    if any(len(there[pool.name]) != counts[pool.name] for pool in pools):
+        return False
+    kept = with_kept_counts(spec, observed, noted=counts)
+    return not any(needs_work(each) for each in standings(kept, observed) if each.machine.pool in counts)
+
+
+def unfinished_line(intention: Intention) -> str:
+    """What `status` and other commands say of it."""
+    begun = f"a `{intention.command}` begun at {intention.since} did not finish"
+    line = f"{begun}: `homelab-k8s {intention.again}` continues it"
+    if intention.command == "down":
+        return f"{line}; `homelab-k8s up` builds the cluster again"
+    if intention.command in ("scale", "replace"):
+        return f"{line}; `homelab-k8s scale` gives every pool the inventory's size instead"
+    return line
+
+
+def notes_for_up(intention: Intention, spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+    """What `up` says of it: above all that it makes again what a `down` has removed."""
+    if intention.command != "down":
+        return (unfinished_line(intention),)
+    there = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    gone = [name for name, _ in intention.machines if name not in there]
+    what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
+    begun = f"a `down` begun at {intention.since} did not finish"
+    return (f"{begun}: `up` {what}; `homelab-k8s {intention.again}` continues the removal",)

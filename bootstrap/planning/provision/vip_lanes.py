@@ -1,0 +1,99 @@
+"""The lanes of the API's own address: on the server others join through first, at the end on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bootstrap.k3s.keepalived import router_id
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Role
+from bootstrap.model.observed import Observed
+from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
+from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.plan import Gate, Lane, LaneStep
+from bootstrap.planning.steps import AwaitGuest
+from bootstrap.records.machine import is_ours
+
+VIP_UP = Gate("vip_up")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VipPlan:
+    """What a plan does about the address.
+
+    Attributes:
+        joins: Gates before machines may join through it.
+        first: Steps on the server that others join through, once its API answers.
+        lanes: Of the servers that are only looked at, and of the end, when every server is told of all others.
+    """
+
+    joins: tuple[Gate, ...] = ()
+    first: tuple[LaneStep, ...] = ()
+    lanes: tuple[Lane, ...] = ()
+
+
+def plan_vip(
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    servers: Sequence[Standing],
+    through: MachineName,
+    arriving: Sequence[tuple[MachineName, Gate]],
+    leaving: bool = False,
+    changed: bool = False,
+) -> VipPlan:
+    """Plan the address.
+
+    Args:
+        spec: With or without a VIP.
+        observed: Who holds it.
+        servers: All servers that the cluster is to have.
+        through: The one that others join through.
+        arriving: Servers with lanes of their own, and the gate each opens when it is Ready.
+        leaving: Whether servers go, so that the others are to forget them.
+        changed: Whether keepalived of some has other settings than are wanted.
+    """
+    if spec.vip is None or (observed.vip_holder is not None and not arriving and not leaving and not changed):
+        return VipPlan()
+    names = tuple(standing.machine.name for standing in servers)
+    own = {name for name, _ in arriving}
+    # The others' addresses are needed before the first server's peers are written: none may be forgotten in between.
+    looked_at = tuple(
+        standing.machine.name
+        for standing in servers
+        if standing.machine.name not in own
+        and standing.machine.name != through
+        and standing.machine.role is Role.CONTROL_PLANE
+        and standing.kube_node is not None
+        and standing.kube_node.ready
+    )
+    known = tuple(Gate("guest_known", name) for name in looked_at)
+    first = LaneStep(step=ConfigureVip(machine=through, servers=names, first=True), needs=known, opens=(VIP_UP,))
+    looks = tuple(
+        Lane(name=name, steps=(LaneStep(step=AwaitGuest(machine=name), opens=(gate,)),))
+        for name, gate in zip(looked_at, known, strict=True)
+    )
+    after = (VIP_UP, *known, *(gate for _, gate in arriving))
+    spread = Lane(name="vip", steps=(LaneStep(step=SpreadVip(servers=names), needs=after),))
+    return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 or changed else looks)
+
+
+def with_other_router_id(spec: ClusterSpec, observed: Observed) -> tuple[MachineName, ...]:
+    """Servers whose keepalived has another router id than is wanted, of those that were looked into."""
+    if spec.vip is None:
+        return ()
+    wanted = router_id(spec.vip, cluster=spec.name)
+    return tuple(each.machine for each in observed.settings if each.router_id not in (0, wanted))
+
+
+def without_vip(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether nobody has the API's own address, where every server that runs could be asked."""
+    asked = dict(observed.addresses)
+    running = [
+        vm.record.machine
+        for vm in observed.vms
+        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+    ]
+    return bool(spec.vip and observed.vip_holder is None and running and all(name in asked for name in running))

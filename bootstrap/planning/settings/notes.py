@@ -1,0 +1,79 @@
+"""What is said of settings that differ, and what is refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bootstrap.errors import PreflightError
+from bootstrap.k3s.settings import parse_args
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import Observed
+from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.settings.change import FIXED, shown_values
+from bootstrap.planning.settings.drift import Drift, drifts, former_vips, joins_by
+
+
+def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> None:
+    """Refuse to change what k3s cannot change in a cluster that is there.
+
+    Raises:
+        PreflightError: Nothing was touched.
+    """
+    lines = fixed_notes(drifts(spec, observed, all_standings))
+    if lines:
+        raise PreflightError(
+            f"the inventory of {spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
+            details="\n".join(lines),
+            resolution="put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`",
+        )
+
+
+def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
+    """One line for each setting that the inventory has otherwise and that nobody can change."""
+    told = {
+        f"{change.name} is {shown_values(change.have or (FIXED[change.key][1],))}, and the inventory says "
+        f"{shown_values(change.want or (FIXED[change.key][1],))}: k3s cannot change that in a cluster"
+        for drift in found
+        for change in drift.changes
+        if change.key in FIXED
+    }
+    return tuple(sorted(told))
+
+
+def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
+    """One line for each difference, with the machines that have it and what fixes it."""
+    found = drifts(spec, observed, all_standings)
+    machines: dict[str, list[MachineName]] = {}
+    for drift in found:
+        for change in drift.changes:
+            if change.key not in FIXED:
+                machines.setdefault(str(change), []).append(drift.standing.machine.name)
+        if drift.pending and not drift.changes:
+            machines.setdefault("settings were written, and k3s was not restarted", []).append(
+                drift.standing.machine.name
+            )
+    lines = (
+        f"{what} ({', '.join(names)}): `homelab-k8s up` restarts k3s there, one machine at a time"
+        for what, names in machines.items()
+    )
+    undo = "put the old value back into the inventory, or: `homelab-k8s rebuild`"
+    fixed = (f"{line}; {undo}" for line in fixed_notes(found))
+    return (*lines, *fixed, *left_notes(spec, observed, found))
+
+
+def _vip_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """That keepalived is left where the VIP was taken out of the inventory: kubeconfigs may still name it."""
+    if spec.vip is not None:
+        return
+    urls = {url for node in observed.kube_nodes or () for url in parse_args(node.args or ()).get("server", ())}
+    for address in sorted(former_vips(spec, observed) & {joins_by(url) for url in urls}):
+        yield (
+            f"the VIP {address} is no longer in the inventory, and keepalived on the servers goes on serving it; once "
+            "nobody uses it, on each server: `sudo systemctl disable --now keepalived`"
+        )
+
+
+def left_notes(spec: ClusterSpec, observed: Observed, found: Sequence[Drift]) -> tuple[str, ...]:
+    """One line for each setting of ours that a file of the user's overrules, and for a VIP that is left: what stays."""
+    return (*(line for drift in found for line in drift.conflicts), *_vip_notes(spec, observed))

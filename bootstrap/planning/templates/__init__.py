@@ -1,0 +1,1 @@
+"""Templates: which fit, which are built, which are removed."""

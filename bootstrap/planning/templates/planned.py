@@ -1,0 +1,130 @@
+"""Which templates `up` has built before machines are made, and what they will be. Pure.
+
+What is asked for is an image and the k3s that machines will get. Where a Proxmox node lacks that template, planning
+goes on with one that is *planned*; placement counts what it costs, and those that machines are then put on are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bootstrap.errors import PreflightError
+from bootstrap.model.cluster import BuildPolicy, ClusterSpec
+from bootstrap.model.ids import PveNodeName, Vmid
+from bootstrap.model.observed import ARCHITECTURES, NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
+from bootstrap.planning.checks.preflight import storage_on
+from bootstrap.planning.plan import Plan
+from bootstrap.planning.steps import CloneVm
+from bootstrap.planning.templates.build import BuildWish, storage_wish
+from bootstrap.planning.templates.build_storages import build_storage, check_build_storages
+from bootstrap.planning.templates.steps import cloud_init_key
+from bootstrap.planning.templates.templates import is_asked_for, matching_templates, usable_templates
+from bootstrap.records.template import TEMPLATE_TAG, image_name, image_of_volume
+
+IMAGE_GIB = 3
+"""Size of a cloud image's disk: Debian's generic ones have 3 GiB, Ubuntu's 3.5."""
+_FIRST_PLANNED = Vmid(999_999_999)
+"""Proxmox VE's highest vmid: no template has one of those that count down from here."""
+
+
+def may_build(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether a template that is missing is ours to build.
+
+    An inventory that names none takes what has our tag; only where all of that is of the image that we would build, or
+    where there is nothing, is one added.
+    """
+    ref = spec.template
+    if ref.image is None or ref.build is BuildPolicy.NEVER:
+        return False
+    name = image_name(ref.image)
+    return ref.tag is None or all(template.image == name for template in matching_templates(spec, observed))
+
+
+def with_planned(spec: ClusterSpec, observed: Observed) -> Observed:
+    """What would be seen once every Proxmox node that machines may go to had the template that is asked for.
+
+    Args:
+        spec: What is wanted; `template.k3s` is the version that machines will get.
+        observed: What there is.
+    """
+    if not may_build(spec, observed):
+        return observed
+    served = _served(spec, observed)
+    allowed = spec.placement.pve_nodes
+    lacking = [
+        facts
+        for facts in observed.pve_nodes
+        if facts.takes_machines and (not allowed or facts.name in allowed) and facts.name not in served
+    ]
+    planned = [_planned(spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
+    begun = {vm.pve_node for vm in observed.vms if vm.vmid in spec.placement.vmids and _is_build(vm)}
+    future = tuple(replace(one, begun=one.pve_node in begun) for one in planned if one is not None)
+    return replace(observed, templates=(*observed.templates, *future))
+
+
+def _is_build(vm: VmRecord) -> bool:
+    """Whether a VM is to become a template of ours; a clone that is not configured yet has its tag, and a record."""
+    return vm.record is None and TEMPLATE_TAG in vm.tags
+
+
+def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildWish | None:
+    """What has to be built before a plan made of what `with_planned` gave can be carried out; None: nothing."""
+    steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
+    pve_nodes = {step.pve_node for step in steps if isinstance(step, CloneVm) and step.after_build}
+    if not pve_nodes or spec.template.image is None:
+        return None
+    return BuildWish(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
+
+
+def check_wanted_builds(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> None:
+    """Refuse to build where a storage is missing, before anything is asked of publishers. Raises PreflightError."""
+    facts = [facts for facts in observed.pve_nodes if facts.name in wish.pve_nodes]
+    imports = image_of_volume(wish.image) is None
+    check_build_storages(spec, facts, storage_wish(wish, imports=imports), version=observed.version)
+
+
+def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
+    """The same for all templates that are planned. Raises PreflightError."""
+    names = {template.pve_node for template in foreseen.templates if template.planned}
+    if names and spec.template.image is not None:
+        wish = BuildWish(image=spec.template.image, pve_nodes=tuple(sorted(names)))
+        check_wanted_builds(spec, foreseen, wish)
+
+
+def _served(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+    """The Proxmox nodes that have what is asked for."""
+    try:
+        templates = usable_templates(spec, observed)
+    except PreflightError:
+        return {}
+    return {name: template for name, template in templates.items() if is_asked_for(spec.template, template)}
+
+
+def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFacts | None:
+    """The template that a Proxmox node would get; None where it has no storage for it."""
+    try:
+        storage = storage_on(facts, build_storage(spec, facts))
+    except PreflightError:
+        return None
+    if storage is None or spec.template.image is None:
+        return None
+    image = image_name(spec.template.image)
+    return TemplateFacts(
+        vmid=vmid,
+        name=f"of {image}",
+        pve_node=facts.name,
+        tags=frozenset({TEMPLATE_TAG}),
+        agent_enabled=True,
+        disk="scsi0",
+        disk_gib=IMAGE_GIB,
+        storage=storage.name,
+        linkable=storage.kind not in NEVER_LINKED,
+        cloud_init_drive=cloud_init_key(ARCHITECTURES.get(facts.architecture, "amd64")),
+        bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), None),
+        scsi_controller="virtio-scsi-single",
+        storages=frozenset({storage.name}),
+        image=image,
+        k3s=spec.template.k3s,
+        planned=True,
+    )

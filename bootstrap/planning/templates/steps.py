@@ -1,0 +1,229 @@
+"""The steps that make and remove templates. As in `steps`: frozen values that say what is to be true."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import ClassVar
+
+from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
+from bootstrap.records.template import HASH_TAG, Recipe, TemplateRecord
+
+
+def cloud_init_key(arch: str) -> str:
+    """Where a CD-ROM can be: QEMU's `virt` machine of arm64 has no IDE; `arch` as k3s's releases name it."""
+    return "scsi1" if arch == "arm64" else "ide2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateBuild:
+    """A template that is to be, and where.
+
+    Attributes:
+        arch: amd64 or arm64.
+        disk_storage: Where its disk and its cloud-init drive go.
+        image_storage: Where its image is downloaded to; None where that is on a storage already.
+        iso_storage: Where our NoCloud ISO goes while it is built.
+        bridge: Of its network card, the machines' unless they say otherwise.
+        vlan: Its tag, or None.
+        address: A fixed one while it is built, or None for DHCP.
+    """
+
+    recipe: Recipe
+    pve_node: PveNodeName
+    vmid: Vmid
+    arch: str
+    disk_storage: StorageName
+    image_storage: StorageName | None
+    iso_storage: StorageName
+    bridge: str
+    vlan: int | None = None
+    address: IPv4Address | None = None
+
+    @property
+    def name(self) -> MachineName:
+        """Its VM's name."""
+        return MachineName(self.recipe.template_name)
+
+    @property
+    def key(self) -> MachineName:
+        """Names it in a run: several Proxmox nodes may get a template of the same name."""
+        return MachineName(f"template-{self.pve_node}")
+
+    @property
+    def image(self) -> str:
+        """The image's volume, there already or once it is downloaded."""
+        return self.recipe.image.volume or f"{self.image_storage}:import/{self.recipe.image.file_name}"
+
+    @property
+    def mac(self) -> str:
+        """net0's MAC address: known before the VM is made, since the NoCloud ISO names the card by it."""
+        digest = hashlib.sha256(f"{self.name}/{self.vmid}".encode()).digest()
+        return ":".join(["BC", "24", "11", *(f"{byte:02X}" for byte in digest[:3])])  # Proxmox VE's own prefix
+
+    @property
+    def cd_drive(self) -> str:
+        """Config key of the CD-ROM and later of the cloud-init drive."""
+        return cloud_init_key(self.arch)
+
+    @property
+    def iso_name(self) -> str:
+        """The NoCloud ISO's file name."""
+        return f"{HASH_TAG}{self.recipe.hash}-{self.vmid}.iso"
+
+    @property
+    def iso(self) -> str:
+        """The NoCloud ISO's volume."""
+        return f"{self.iso_storage}:iso/{self.iso_name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchImage:
+    """Have the image on a storage of the Proxmox node, its checksum verified where there is one."""
+
+    phase: ClassVar[str] = "image"
+    build: TemplateBuild
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"have {self.build.image} on {self.build.pve_node}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadSeed:
+    """Have our NoCloud ISO on a storage: the user, our key, and the guest agent."""
+
+    phase: ClassVar[str] = "image"
+    title: ClassVar[str] = "upload the NoCloud ISO"
+    build: TemplateBuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeBuilder:
+    """Have the VM that is to become the template."""
+
+    phase: ClassVar[str] = "build"
+    build: TemplateBuild
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"make the VM {self.build.vmid} of the image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartBuilder:
+    """Have it running."""
+
+    phase: ClassVar[str] = "boot"
+    title: ClassVar[str] = "power on"
+    build: TemplateBuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitBuilder:
+    """Be logged in on it, its host key pinned, and cloud-init done."""
+
+    phase: ClassVar[str] = "boot"
+    title: ClassVar[str] = "wait for the guest"
+    build: TemplateBuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class BakeGuest:
+    """Have in it what machines need: k3s, its images, keepalived, settings; and boot trimmed."""
+
+    phase: ClassVar[str] = "bake"
+    build: TemplateBuild
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"bake k3s {self.build.recipe.k3s} in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanGuest:
+    """Have it without keys, identity and logs, and powered off."""
+
+    phase: ClassVar[str] = "clean"
+    title: ClassVar[str] = "clean it and power off"
+    build: TemplateBuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealTemplate:
+    """Have a cloud-init drive in place of our ISO, and the VM converted to a template."""
+
+    phase: ClassVar[str] = "convert"
+    title: ClassVar[str] = "convert to a template"
+    build: TemplateBuild
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveIsos:
+    """Have NoCloud ISOs of ours gone.
+
+    Attributes:
+        isos: Proxmox node and volume of each.
+        reports: Warn of those that the token may not remove; they hold no secret, so once is enough.
+    """
+
+    phase: ClassVar[str] = "tidy"
+    isos: tuple[tuple[PveNodeName, str], ...]
+    reports: bool
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"remove {', '.join(volume for _, volume in self.isos)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveTemplate:
+    """Have a template of ours gone that no linked clone stands on, or what a dead build left."""
+
+    phase: ClassVar[str] = "tidy"
+    vmid: Vmid
+    pve_node: PveNodeName
+    name: str
+    recipe: str
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"remove {self.name} ({self.vmid})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptTemplate:
+    """Have the record of a template signed that was foreign, as the user has seen it."""
+
+    phase: ClassVar[str] = "adopt"
+    vmid: Vmid
+    pve_node: PveNodeName
+    name: str
+    smbios_uuid: str
+    record: TemplateRecord
+
+    @property
+    def title(self) -> str:
+        """What a user reads while it runs."""
+        return f"sign the record of {self.name} ({self.vmid})"
+
+
+TemplateStep = (
+    AdoptTemplate
+    | FetchImage
+    | UploadSeed
+    | MakeBuilder
+    | StartBuilder
+    | AwaitBuilder
+    | BakeGuest
+    | CleanGuest
+    | SealTemplate
+    | RemoveIsos
+    | RemoveTemplate
+)

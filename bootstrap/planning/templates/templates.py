@@ -1,0 +1,203 @@
+"""Finds the template the inventory means, on each Proxmox node, and checks that machines can be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bootstrap.errors import PreflightError, few_lines
+from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
+from bootstrap.model.ids import PveNodeName
+from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, TemplateFacts
+from bootstrap.planning.templates.steps import cloud_init_key
+from bootstrap.proxmox.inherited import reasons, refused
+from bootstrap.records.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
+
+
+def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+    """The template to clone, for each allowed Proxmox node that is online and has it, or can clone another node's.
+
+    A template whose drives are all on shared storage can be cloned to any Proxmox node (`target` of the clone call,
+    which Proxmox VE refuses for local storage: "can't clone VM to node ... (VM uses local storage)").
+
+    Raises:
+        PreflightError: There is none, or it cannot become a machine of ours; says what to do.
+    """
+    allowed = allowed_pve_nodes(spec, observed)
+    matching = matching_templates(spec, observed)
+    chosen: dict[PveNodeName, TemplateFacts] = {}
+    for facts in observed.pve_nodes:
+        within_reach = [
+            template for template in matching if facts.name in allowed and reaches(template, facts, observed)
+        ]
+        if within_reach:
+            chosen[facts.name] = _best(spec, within_reach, facts)
+    if not chosen:
+        raise _no_template(spec, observed, matching, allowed)
+    architectures = {facts.name: facts.architecture for facts in observed.pve_nodes}
+    for template in chosen.values():
+        _check(template, arch=ARCHITECTURES.get(architectures.get(template.pve_node, ""), "amd64"))
+    return chosen
+
+
+def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeFacts) -> TemplateFacts:
+    """The one that is asked for, one of ours, the Proxmox node's own; of several of ours the one made last.
+
+    Raises:
+        PreflightError: Several that are not signed are as good: anybody may give one of theirs that name or tag.
+    """
+
+    def rank(template: TemplateFacts) -> tuple[bool, bool, bool]:
+        return (
+            is_asked_for(spec.template, template),
+            bool(template.image),  # what it is made of is known of planned and signed ones alone
+            template.pve_node == facts.name,
+        )
+
+    highest = max(map(rank, templates))
+    best = [template for template in templates if rank(template) == highest]
+    if len(best) > 1 and not best[0].image:
+        raise PreflightError(
+            f"{len(best)} templates match {spec.template}, and nothing tells which of them is meant",
+            details=few_lines([f"{one.name} (vmid {one.vmid} on {one.pve_node})" for one in best]),
+            resolution="name one: `template: {vmid: N}` in the inventory",
+        )
+    return max(best, key=lambda template: template.vmid)
+
+
+def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) -> bool:
+    """Whether a template can be cloned to a Proxmox node: it is there, or all that it is on is shared with it."""
+    if template.pve_node == facts.name:
+        return True
+    home = next((each for each in observed.pve_nodes if each.name == template.pve_node), None)
+    if home is None or not home.online or not template.storages:
+        return False
+    shared = {storage.name for storage in home.storages if storage.shared}
+    active = {storage.name for storage in facts.storages if storage.active}
+    return template.storages <= shared & active
+
+
+def matching_templates(spec: ClusterSpec, observed: Observed) -> tuple[TemplateFacts, ...]:
+    """All templates the inventory may mean, usable or not, on any Proxmox node."""
+    return tuple(template for template in observed.templates if _matches(spec.template, template))
+
+
+def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
+    """Whether a template is of the image and the k3s that are asked for, as far as can be told without a publisher.
+
+    Publishers put new images in place of old ones all the time: unless the inventory names a checksum, an older image
+    of that name will do.
+    """
+    if ref.image is None or template.image != image_name(ref.image):
+        return False
+    if template.planned or not ref.k3s:
+        return True
+    if template.recipe_version != RECIPE_VERSION:
+        return False
+    return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
+
+
+def allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
+    """The Proxmox nodes that machines may go to: online, not in maintenance, and allowed by the inventory.
+
+    Raises:
+        PreflightError: There is none.
+    """
+    online = {facts.name for facts in observed.pve_nodes if facts.takes_machines}
+    known = {facts.name for facts in observed.pve_nodes}
+    unknown = [name for name in spec.placement.pve_nodes if name not in known]
+    if unknown:
+        raise PreflightError(
+            f"there is no Proxmox node {', '.join(unknown)}",
+            details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token may see'}",
+            resolution="mend proxmox.nodes in the inventory",
+        )
+    allowed = frozenset(spec.placement.pve_nodes or online) & online
+    if not allowed:
+        raise PreflightError(
+            "none of the allowed Proxmox nodes is online and not in maintenance",
+            details=", ".join(
+                f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
+                for facts in observed.pve_nodes
+                if not facts.takes_machines
+            ),
+            resolution="bring one up, or allow others with proxmox.nodes in the inventory",
+        )
+    return allowed
+
+
+def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
+    if wanted.vmid is not None:
+        return template.vmid == wanted.vmid
+    if wanted.tag is not None:
+        # One that claims to be of ours and is not signed is meant by nobody who does not name it.
+        return wanted.tag.lower() in template.tags and not (template.claims and wanted.tag.lower() == TEMPLATE_TAG)
+    if wanted.image is not None:
+        return TEMPLATE_TAG in template.tags and template.image == image_name(wanted.image)
+    return template.name == wanted.name
+
+
+def _described(template: TemplateFacts, spec: ClusterSpec) -> str:
+    facts = [f"vmid {template.vmid} on {template.pve_node}"]
+    facts += [f"tags {', '.join(sorted(template.tags))}"] if template.tags else []
+    if template.claims:
+        facts.append(f"claims to be {template.claims} and is not signed: `homelab-k8s adopt {spec.name}`")
+    return f"{template.name} ({', '.join(facts)})"
+
+
+def _no_template(
+    spec: ClusterSpec, observed: Observed, matching: tuple[TemplateFacts, ...], allowed: frozenset[PveNodeName]
+) -> PreflightError:
+    seen = "\n".join(_described(template, spec) for template in observed.templates)
+    if matching:
+        where = ", ".join(sorted({template.pve_node for template in matching}))
+        return PreflightError(
+            f"the template ({spec.template}) is on {where} only, which the inventory does not allow or is offline",
+            details=f"allowed and online: {', '.join(sorted(allowed))}\ntemplates seen:\n{seen}",
+            resolution="make the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
+        )
+    ours = spec.template.image is not None and spec.template.build is BuildPolicy.AUTO
+    return PreflightError(
+        f"no template found by {spec.template}",
+        details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
+        resolution=f"`homelab-k8s template build` makes one{', and so does `up`' if ours else ''}; "
+        "or set `template:` in the inventory to a name, {tag: ...} "
+        "or {vmid: ...} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
+    )
+
+
+def _check(template: TemplateFacts, *, arch: str) -> None:
+    name = f"template {template.name} (vmid {template.vmid} on {template.pve_node})"
+    unwanted = refused(template.settings)
+    if unwanted:
+        raise PreflightError(
+            f"{name} has options that its clones would inherit and no API token can take off: {', '.join(unwanted)}",
+            details="\n".join(reasons(template.settings)),
+            resolution=f"as root on {template.pve_node}: qm set {template.vmid} --delete {','.join(unwanted)}",
+        )
+    if not template.agent_enabled:
+        raise PreflightError(
+            f"{name} has no guest agent configured",
+            details="machines cloned from it could not tell their addresses",
+            resolution="install qemu-guest-agent in the template's system, then on the Proxmox node: "
+            f"qm set {template.vmid} --agent enabled=1",
+        )
+    if template.cloud_init_drive is None:
+        raise PreflightError(
+            f"{name} has no cloud-init drive",
+            details="without it Proxmox accepts user, key and address and delivers none of them",
+            resolution=f"on the Proxmox node: qm set {template.vmid} --{cloud_init_key(arch)} "
+            f"{template.storage or 'STORAGE'}:cloudinit",
+        )
+    if template.disk is None:
+        raise PreflightError(
+            f"{name} has no disk",
+            resolution="choose another template, or import a cloud image into this one",
+        )
+    if template.lock:
+        # PVE::API2::Qemu, clone_vm: check_lock on the VM that is cloned.
+        raise PreflightError(
+            f"{name} is locked ({template.lock})",
+            details="Proxmox VE clones no VM that is locked",
+            resolution="wait for the task that locked it (Proxmox's task list shows it); if there is none any more, as "
+            f"root on {template.pve_node}: qm unlock {template.vmid}",
+        )

@@ -1,0 +1,87 @@
+"""Plans `down`: every machine of the cluster goes, half-made ones too; nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineRecord, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.capacity.maintenance import removal_reason
+from bootstrap.planning.checks.drift import unfinished_notes
+from bootstrap.planning.members.desired_machines import machine_of
+from bootstrap.planning.members.foreign import all_foreign, claims, namesake_notes, strangers_notes
+from bootstrap.planning.members.out_of_sight import left_behind
+from bootstrap.planning.members.pool_members import ordinal_of
+from bootstrap.planning.members.twins import twins
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
+from bootstrap.records.lock import marker_of
+from bootstrap.records.machine import is_ours
+
+
+def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Plan:
+    """Plan the removal of all that is ours.
+
+    Args:
+        spec: For the cluster's name.
+        observed: What there is.
+        has_traces: Whether the state directory or a kubeconfig holds something of the cluster.
+    """
+    ours = sorted(
+        ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name)),
+        key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
+    )
+    doubled = twins(spec, observed)
+    names = [_key(vm, record, doubled) for vm, record in ours]
+    left = left_behind(spec, observed)
+    lanes = [_lane(name) for name in names]
+    marked = marker_of(spec.name, observed.vms) is not None
+    # Token, keys and kubeconfig of machines that may run are kept for as long as there are any.
+    # And of machines that only have to be adopted.
+    if not left and not all_foreign(spec, observed) and (ours or has_traces or marked):
+        gone = tuple(Gate("vm_gone", name) for name in names)
+        lanes.append(
+            Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),
+        )
+    return Plan(
+        command="down",
+        cluster=spec.name,
+        machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
+        lanes=tuple(lanes),
+        notes=(
+            *left,
+            *strangers_notes(spec, observed),
+            *namesake_notes(spec, observed),
+            *unfinished_notes(spec, observed),
+        ),
+        unreached=left,
+        foreign=len(claims(spec, observed)),
+        reserved_vmids=observed.used_vmids,
+        vmids=spec.placement.vmids,
+        marked=marked,
+    )
+
+
+def _lane(machine: MachineName) -> Lane:
+    return Lane(
+        name=machine,
+        steps=(
+            LaneStep(step=StopVm(machine=machine)),
+            LaneStep(step=DestroyVm(machine=machine), opens=(Gate("vm_gone", machine),)),
+        ),
+    )
+
+
+def _key(vm: VmRecord, record: MachineRecord, doubled: Collection[MachineName]) -> MachineName:
+    """What the plan calls a VM: the machine's name, and of several VMs of one machine the vmid too."""
+    return MachineName(f"{record.machine}/{vm.vmid}") if record.machine in doubled else record.machine
+
+
+def _planned(name: MachineName, vm: VmRecord, record: MachineRecord) -> PlannedMachine:
+    place = VmPlace.of(record.machine, vm)
+    state = "running" if vm.running else "powered off"
+    machine = replace(machine_of(vm, record), name=name)
+    return PlannedMachine(spec=machine, place=place, action="destroy", reason=removal_reason(state, vm))

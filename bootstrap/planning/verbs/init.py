@@ -1,0 +1,259 @@
+"""Proposes a cluster that fits what a Proxmox VE has, each choice with its reason. Pure.
+
+Whether it fits is not reckoned here: each size is tried with the plan that `up` would make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from bootstrap.errors import CapacityError, PreflightError
+from bootstrap.model.cluster import DEFAULT_IMAGE, ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
+from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
+from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
+from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.words import count
+from bootstrap.planning.capacity.sizing import Capacity
+from bootstrap.planning.checks.preflight import bridge_problem
+from bootstrap.planning.templates.discovery import (
+    common_bridges,
+    common_storages,
+    free_vmids,
+    template_choices,
+    with_stand_ins,
+)
+from bootstrap.planning.templates.planned import check_planned, with_planned
+from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.planning.verbs.up import plan_up
+from bootstrap.proxmox.networks import bridge_of
+from bootstrap.records.machine import is_ours
+
+MEMORY_MIB = ((4096, 8192), (4096, 4096), (2048, 4096), (2048, 2048), (2048, 1024))
+"""RAM of a server and of a worker, the best first. A k3s server wants 2 GiB, an agent 512 MiB (k3s's requirements)."""
+COMFORT = 0.75
+"""Share of the free memory that a proposal takes, if it can be had smaller: somebody will want another machine."""
+_UNKNOWN = "What the Proxmox nodes can take is unknown: the token lacks Sys.Audit. These are the smallest sizes."
+CORES = 2
+DISK_GIB = 20
+WORKERS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user has decided already; None is to be proposed."""
+
+    cluster: ClusterName
+    control_planes: int | None = None
+    workers: int | None = None
+    template: TemplateRef | None = None
+    storage: StorageName | None = None
+    bridge: str | None = None
+    resource_pool: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A cluster, and what is to be said of it.
+
+    Attributes:
+        remarks: Reasons by the inventory's key, as `bootstrap.inventory.write` takes them.
+        problems: What `up` would refuse, as things are now.
+    """
+
+    spec: ClusterSpec
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def propose(observed: Observed, wishes: Wishes) -> Proposal:
+    """The cluster to propose; what the user wishes is taken as it is, whether or not it fits."""
+    template, about_template = _template(observed, wishes)
+    machines = [vm.vmid for vm in observed.vms if is_ours(vm, wishes.cluster)]
+    vmids = free_vmids(observed.used_vmids, own=machines)
+    bare = ClusterSpec(
+        name=wishes.cluster,
+        template=template,
+        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, wishes.control_planes or 1, MEMORY_MIB[-1][0]),
+        placement=PlacementSpec(storage=wishes.storage, resource_pool=wishes.resource_pool, vmids=vmids),
+        network=NetworkSpec(bridge=wishes.bridge),
+    )
+    here = _usable(bare, observed)
+    placed, about_storage = _with_storage(bare, observed, here)
+    linked, about_bridge = _with_bridge(placed, observed, here)
+    # Sizes are tried as if each Proxmox node had the template, where it is ours to build or where none has one yet.
+    builds = template.image is not None
+    stage = with_planned(linked, observed) if builds else observed if here else with_stand_ins(linked, observed)
+    spec, about_sizes, problems = _sized(linked, stage, wishes, disk_gib=_disk_gib(here.values()))
+    remarks = {
+        "nodes": _about_pve_nodes(observed, here, builds=builds),
+        "storage": about_storage,
+        "vmids": _about_vmids(vmids, machines),
+        "template": about_template,
+        "bridge": about_bridge,
+        "control_plane": about_sizes,
+        "workers": (),
+    }
+    missing = () if here or builds else (_no_template(observed, template),)
+    unbuilt = _unbuilt(spec, stage) if builds and not here else ()
+    return Proposal(spec=spec, remarks=remarks, problems=(*missing, *unbuilt, *problems))
+
+
+def _unbuilt(spec: ClusterSpec, foreseen: Observed) -> tuple[str, ...]:
+    """Why the template cannot be built."""
+    try:
+        check_planned(spec, foreseen)
+    except PreflightError as error:
+        return (f"{error.brief}\n{error.resolution}",)
+    return ()
+
+
+def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+    try:
+        return usable_templates(spec, observed)
+    except PreflightError:
+        return {}
+
+
+def _template(observed: Observed, wishes: Wishes) -> tuple[TemplateRef, tuple[str, ...]]:
+    naming = "A plain word is a template's name; {image: ...}, {tag: ...} and {vmid: ...} work too."
+    if wishes.template is not None:
+        return wishes.template, (naming,)
+    choices = template_choices(observed)
+    usable = [choice for choice in choices if not choice.problem]
+    if not usable:
+        found = "None that can be used was found" if choices else "None was found"
+        return TemplateRef(image=DEFAULT_IMAGE), (
+            f"{found}: `up` builds one of this cloud image, with k3s in it, and asks first.",
+        )
+    others = ", ".join(str(choice.ref) for choice in usable[1:])
+    return usable[0].ref, (f"{naming} Also here: {others}." if others else naming,)
+
+
+def _no_template(observed: Observed, template: TemplateRef) -> str:
+    if not observed.templates:
+        return "there is no template that this token can see"
+    return f"no template can be used by {template}"
+
+
+def _with_storage(
+    spec: ClusterSpec, observed: Observed, here: Mapping[PveNodeName, TemplateFacts]
+) -> tuple[ClusterSpec, tuple[str, ...]]:
+    if spec.placement.storage is not None:
+        return spec, ("For full clones and new disks; linked clones stay on their template's.",)
+    if all(template.linkable for template in here.values()):
+        where = ", ".join(sorted({template.storage or "its own" for template in here.values()}))
+        said = f"Disks are linked clones and stay on their template's storage ({where})." if here else ""
+        return spec, (said,) if said else ()
+    common = common_storages(each for each in observed.pve_nodes if each.name in here)
+    if not common:
+        return spec, ("Disks are full clones on the template's storage; no other one takes them on every node.",)
+    best = max(common, key=lambda storage: storage.free_gib)
+    placement = replace(spec.placement, storage=best.name)
+    said = f"The template allows no linked clones; of the storages that all its nodes have {best.name} has most room."
+    return replace(spec, placement=placement), (said,)
+
+
+def _with_bridge(
+    spec: ClusterSpec, observed: Observed, here: Mapping[PveNodeName, TemplateFacts]
+) -> tuple[ClusterSpec, tuple[str, ...]]:
+    if spec.network.bridge is not None:
+        return spec, ("The machines' bridge, instead of the template's.",)
+    if not here:
+        return spec, ("Addresses by DHCP, on the template's bridge.",)
+    facts = [each for each in observed.pve_nodes if each.name in here]
+    bridges = common_bridges(facts)
+    wrong = [problem for each in facts if (problem := bridge_problem(each, bridge_of(spec, here[each.name])))]
+    if wrong and bridges:
+        said = f"Not the template's: {'; '.join(wrong)}."
+        return replace(spec, network=replace(spec.network, bridge=bridges[0])), (said,)
+    own = ", ".join(sorted({bridge_of(spec, template) for template in here.values()}))
+    return spec, (f"Addresses by DHCP, on the template's bridge ({own}).",)
+
+
+def _disk_gib(templates: Iterable[TemplateFacts]) -> int:
+    return max((DISK_GIB, *(template.disk_gib for template in templates)))
+
+
+def _pool(name: PoolName, role: Role, machines: int, memory_mib: int) -> NodePool:
+    stated = frozenset({"count", "cores", "memory_mib", "disk_gib"})
+    return NodePool(
+        name=name, role=role, count=machines, cores=CORES, memory_mib=memory_mib, disk_gib=DISK_GIB, stated=stated
+    )
+
+
+def _sized(
+    spec: ClusterSpec, stage: Observed, wishes: Wishes, *, disk_gib: int
+) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
+    """The spec with the sizes to propose, what to say of them, and why they do not fit."""
+    online = [facts for facts in stage.pve_nodes if facts.takes_machines]
+    cores = min(CORES, max((facts.cores for facts in online if facts.cores), default=CORES))
+    free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
+    counts = (wishes.workers,) if wishes.workers is not None else tuple(range(WORKERS, -1, -1))
+    tried = [
+        _with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib)
+        for workers in counts
+        for memory in MEMORY_MIB
+    ]
+    fitting: list[ClusterSpec] = []
+    for each in tried:
+        if fitting and each.workers[0].count < fitting[0].workers[0].count:
+            break  # fewer workers are proposed only where more do not fit
+        if not _refusal(each, stage):
+            fitting.append(each)
+    if not fitting:
+        smallest = tried[len(MEMORY_MIB) - 1] if wishes.workers is not None else tried[-1]
+        known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
+        said = "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
+        return smallest, (said,), (_refusal(smallest, stage),)
+    easy = [each for each in fitting if _memory_mib(each) <= COMFORT * free_mib]
+    chosen = easy[0] if easy else fitting[-1]
+    said = (
+        f"Memory: {_gib(_memory_mib(chosen))} of the {_gib(free_mib)} that guests may still have, on "
+        f"{count(len(online), 'Proxmox node')}. Servers are of an odd number; 3 survive the loss of one."
+    )
+    return chosen, (said,), ()
+
+
+def _with_pools(spec: ClusterSpec, *, workers: int, memory: tuple[int, int], cores: int, disk_gib: int) -> ClusterSpec:
+    servers = replace(spec.control_plane, cores=cores, memory_mib=memory[0], disk_gib=disk_gib)
+    pool = _pool(PoolName("workers"), Role.WORKER, workers, memory[1])
+    return replace(spec, control_plane=servers, workers=(replace(pool, cores=cores, disk_gib=disk_gib),))
+
+
+def _refusal(spec: ClusterSpec, stage: Observed) -> str:
+    """Why `up` would not do it; empty where it would."""
+    try:
+        plan_up(spec, stage, version="")
+    except CapacityError as error:
+        return f"{error.brief}\n{error.details}"
+    except PreflightError as error:
+        return str(error)
+    return ""
+
+
+def _memory_mib(spec: ClusterSpec) -> int:
+    return sum(pool.count * pool.memory_mib for pool in spec.pools)
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.1f}".removesuffix(".0") + " GiB"
+
+
+def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFacts], *, builds: bool) -> tuple[str, ...]:
+    online = sorted(facts.name for facts in observed.pve_nodes if facts.takes_machines)
+    without = [name for name in online if name not in here] if here else []
+    first = "rather " if builds and without else ""
+    said = (
+        f"Machines go {first}to the Proxmox nodes that have the template ({', '.join(sorted(here))})." if here else ""
+    )
+    lacking = f"Without it{' until a machine goes there' if builds else ''}: {', '.join(without)}." if without else ""
+    example = f"To keep to some of them: nodes: [{', '.join(online)}]" if len(online) > 1 else ""
+    return tuple(filter(None, (said, lacking, example)))
+
+
+def _about_vmids(vmids: VmidRange, machines: Iterable[Vmid]) -> tuple[str, ...]:
+    number = len(list(machines))
+    if number:
+        return (f"The cluster has {count(number, 'machine')} already; their vmids are in this range.",)
+    return (f"None of these is in use. The last, {vmids.last}, marks who is at work on the cluster.",)

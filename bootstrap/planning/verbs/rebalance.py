@@ -1,0 +1,169 @@
+"""What a re-spread of the machines over the Proxmox nodes would move, and why. Pure.
+
+A linked clone cannot leave its template's storage, and k3s keeps a machine's data on its disk: machines are not moved,
+they give way to fresh clones (`replace`), which go where placement puts them. So a machine is moved here exactly where
+placement would put its successor on another Proxmox node, and that is worth it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bootstrap.errors import CapacityError
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName, PoolName, PveNodeName
+from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.capacity.maintenance import in_maintenance
+from bootstrap.planning.capacity.placement import Sources, place, rooms
+from bootstrap.planning.members.desired_machines import Standing, standings
+from bootstrap.planning.members.out_of_sight import lines
+from bootstrap.planning.members.twins import twin_lines
+from bootstrap.planning.provision.kept_counts import with_kept_counts
+from bootstrap.planning.provision.replacement_capacity import with_commitment
+from bootstrap.planning.templates.machine_images import sources_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A machine whose successor would stand elsewhere."""
+
+    machine: MachineName
+    pool: PoolName
+    role: Role
+    origin: PveNodeName
+    target: PveNodeName
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Respread:
+    """What a re-spread comes to.
+
+    Attributes:
+        moves: In the order in which they are best made: servers first.
+        notes: What stays where it is for a reason the user should know.
+    """
+
+    moves: tuple[Move, ...]
+    notes: tuple[str, ...]
+
+
+def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
+    """Which machines would move.
+
+    Args:
+        spec: The cluster, sizes settled.
+        observed: What there is.
+
+    Raises:
+        PreflightError: There is no template that machines could be made of.
+    """
+    spec = with_kept_counts(spec, observed)  # `replace`, which makes the moves, keeps every machine too
+    there = [standing for standing in standings(spec, observed) if _is_made(standing)]
+    sources = sources_for(spec, observed, [standing.machine for standing in there], clones=True)
+    offline = {facts.name for facts in observed.pve_nodes if not facts.online}
+    movable = [standing for standing in there if standing.vm is not None and standing.vm.pve_node not in offline]
+    existing = [standing.vm for standing in there if standing.vm is not None]
+    moves: list[Move] = []
+    seen, moved = observed, True
+    while moved and len(moves) < len(movable):
+        moved = False
+        done = {move.machine for move in moves}
+        for standing in sorted(movable, key=_order):
+            if standing.machine.name in done or standing.vm is None:
+                continue
+            found = _move(spec, seen, standing.machine, standing.vm, existing, sources)
+            if found is None:
+                continue
+            gone = with_commitment(seen, standing.vm.pve_node, -standing.vm.cores, -standing.vm.memory_mib)
+            seen = with_commitment(gone, found.target, standing.vm.cores, standing.vm.memory_mib)
+            existing = [replace(vm, pve_node=found.target) if vm is standing.vm else vm for vm in existing]
+            moves.append(found)
+            moved = True
+            break
+    hidden = (*lines(spec, observed), *twin_lines(spec, observed))
+    return Respread(moves=tuple(moves), notes=(*hidden, *_notes(spec, observed, there, offline)))
+
+
+def _is_made(standing: Standing) -> bool:
+    record = standing.vm.record if standing.vm else None
+    return record is not None and record.state is RecordState.MADE and not standing.held
+
+
+def _order(standing: Standing) -> tuple[bool, int]:
+    """Servers first, then the newest: it has the least on it."""
+    return (standing.machine.role is not Role.CONTROL_PLANE, -(standing.vm.vmid if standing.vm else 0))
+
+
+def _move(
+    spec: ClusterSpec,
+    observed: Observed,
+    machine: MachineSpec,
+    vm: VmRecord,
+    existing: Sequence[VmRecord],
+    sources: Sources,
+) -> Move | None:
+    """Where a machine's successor would stand once it has gone; None: where it stands, or hardly better."""
+    others = [each for each in existing if each is not vm and each.vmid != vm.vmid]
+    without = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+    try:
+        target = place(spec, without, new=[machine], existing=others, sources=sources).of[machine.name]
+    except CapacityError:
+        return None
+    if target == vm.pve_node:
+        return None
+    why = _why(spec, without, machine, vm, others, sources, target)
+    if not why:
+        return None
+    return Move(machine=machine.name, pool=machine.pool, role=machine.role, origin=vm.pve_node, target=target, why=why)
+
+
+def _why(
+    spec: ClusterSpec,
+    without: Observed,
+    machine: MachineSpec,
+    vm: VmRecord,
+    others: Sequence[VmRecord],
+    sources: Sources,
+    target: PveNodeName,
+) -> str:
+    """What is better on the target; empty where it is too little for the trouble."""
+    if vm.pve_node in in_maintenance(spec, without):
+        return f"{vm.pve_node} is in maintenance"
+    by_name = {capacity.pve_node: capacity for capacity in rooms(spec, without, others, sources)}
+    here, there = by_name.get(vm.pve_node), by_name[target]
+    if here is None:
+        return f"{vm.pve_node} is not among the Proxmox nodes that the inventory allows, or has no template"
+    if machine.role is Role.CONTROL_PLANE and there.servers < here.servers:
+        return f"{vm.pve_node} has {here.servers + 1} servers, {target} {there.servers or 'none'}"
+    if machine.role is not Role.CONTROL_PLANE:
+        more_mib = there.free_memory_mib * there.weight - here.free_memory_mib * here.weight
+        if more_mib >= machine.memory_mib * max(there.weight, here.weight):
+            free = (
+                f"{_gib(there.free_memory_mib)} free, {vm.pve_node} {_gib(here.free_memory_mib - machine.memory_mib)}"
+            )
+            return f"{target} has {free}"
+    return ""
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.1f} GiB"
+
+
+def _notes(
+    spec: ClusterSpec, observed: Observed, there: Sequence[Standing], offline: set[PveNodeName]
+) -> tuple[str, ...]:
+    stuck = [
+        f"{standing.machine.name} stays: {standing.vm.pve_node} is offline"
+        for standing in there
+        if standing.vm is not None and standing.vm.pve_node in offline
+    ]
+    allowed = spec.placement.pve_nodes
+    empty = [name for name in sorted(offline) if not allowed or name in allowed]
+    return (
+        *stuck,
+        *(f"{name} is offline: nothing is moved there" for name in empty),
+        *(f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(spec, observed)),
+    )

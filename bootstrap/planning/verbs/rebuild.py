@@ -1,0 +1,278 @@
+"""Plans `rebuild`: every machine goes and comes again. Pure; also what is noted of a rebuild that is under way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bootstrap.model.cluster import ClusterSpec, KeptMachine
+from bootstrap.model.ids import MACHINE_NAME_FORM, POOL_NAME_FORM, MachineName, PoolName
+from bootstrap.model.machine import MachineSpec, NodePool, RecordState
+from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
+from bootstrap.model.reading import Reading, Source, read_json
+from bootstrap.planning.day2_steps import NoteRebuild, SaveIdentity, TakeSnapshot
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
+from bootstrap.planning.provision.joining import access_lane, fetched
+from bootstrap.planning.steps import FetchK3s
+from bootstrap.planning.verbs.down import plan_down
+from bootstrap.records.machine import is_ours
+
+FORMAT = 1
+NOTED = Gate("noted")
+_MAC = "(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
+_NOTE = Source(
+    call="go on with the rebuild that was interrupted",
+    who="its note in the state directory",
+    resolution="remove the file `rebuild` of the cluster's state directory; "
+    "then `homelab-k8s up` builds the cluster without what the note says",
+)
+
+
+class Stage(StrEnum):
+    """How far a rebuild has come."""
+
+    TEARING_DOWN = "down"
+    """What is to be kept is here; machines go."""
+    BUILDING = "up"
+    """All machines were gone; new ones come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolSize:
+    """How many machines a pool had, and how large they were."""
+
+    pool: PoolName
+    count: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuild:
+    """A rebuild that is under way, as the state directory has it.
+
+    Attributes:
+        version: The k3s version the new cluster gets.
+        pools: The pools' sizes as they were, for what the inventory leaves unsaid.
+        kept: The machines that come back; empty where none of their identity is kept.
+        snapshot: The file whose data is brought back, or the directory whose newest one is; None for none.
+    """
+
+    stage: Stage
+    version: str
+    pools: tuple[PoolSize, ...]
+    kept: tuple[KeptMachine, ...] = ()
+    snapshot: Path | None = None
+
+    def apply(self, spec: ClusterSpec) -> ClusterSpec:
+        """The spec of the cluster that comes; machines whose identity is kept all come, whatever the inventory says."""
+        sizes = {size.pool: size for size in self.pools}
+
+        def sized(pool: NodePool) -> NodePool:
+            kept = sum(machine.pool == pool.name for machine in self.kept)
+            return _sized(pool, sizes.get(pool.name), kept=kept)
+
+        return replace(
+            spec, control_plane=sized(spec.control_plane), workers=tuple(map(sized, spec.workers)), kept=self.kept
+        )
+
+    def corrected(self, spec: ClusterSpec) -> Rebuild:
+        """The rebuild with the k3s version that the inventory (or a flag) states now, if it states one."""
+        return replace(self, version=spec.k3s.version) if spec.k3s.version is not None else self
+
+
+def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
+    """What a rebuild under way does otherwise than it was begun with, a line each."""
+    if now.version != noted.version:
+        yield f"the rebuild was begun with k3s {noted.version}; the inventory says {now.version} now, which is taken"
+    if now.snapshot != noted.snapshot:
+        yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
+
+
+def address_notes(spec: ClusterSpec, rebuild: Rebuild, observed: Observed) -> Iterator[str]:
+    """That kubeconfigs name an address which DHCP may give to nobody any more, though the identity is kept."""
+    if spec.vip is not None:
+        return
+    known = dict(observed.addresses)
+    servers = [kept for kept in rebuild.kept if kept.pool == spec.control_plane.name and kept.address is None]
+    for server in servers[:1]:
+        address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
+        yield (
+            f"kubeconfigs name {address}, which comes from DHCP and may change: yours is rewritten then, copies stop "
+            "working (`homelab-k8s kubeconfig` prints a new one); an address that stays: `control_plane.vip` in the "
+            "inventory"
+        )
+
+
+def _sized(pool: NodePool, size: PoolSize | None, *, kept: int) -> NodePool:
+    if size is None:
+        return pool
+    return replace(
+        pool,
+        count=max(pool.count if "count" in pool.stated else size.count, kept),
+        cores=pool.cores if "cores" in pool.stated else size.cores,
+        memory_mib=pool.memory_mib if "memory_mib" in pool.stated else size.memory_mib,
+        disk_gib=pool.disk_gib if "disk_gib" in pool.stated else size.disk_gib,
+    )
+
+
+def pool_sizes(spec: ClusterSpec) -> tuple[PoolSize, ...]:
+    """The sizes of a settled spec's pools."""
+    return tuple(
+        PoolSize(
+            pool=pool.name,
+            count=pool.count,
+            cores=pool.cores,
+            memory_mib=pool.memory_mib,
+            disk_gib=pool.disk_gib,
+        )
+        for pool in spec.pools
+    )
+
+
+def render_rebuild(rebuild: Rebuild) -> str:
+    """As JSON."""
+    kept = [
+        {
+            "name": machine.name,
+            "pool": machine.pool,
+            "mac": machine.mac,
+            "address": str(machine.address) if machine.address else None,
+        }
+        for machine in rebuild.kept
+    ]
+    body = {
+        "format": FORMAT,
+        "stage": rebuild.stage.value,
+        "version": rebuild.version,
+        "pools": [asdict(size) for size in rebuild.pools],
+        "kept": kept,
+        "snapshot": str(rebuild.snapshot) if rebuild.snapshot else None,
+    }
+    return json.dumps(body)
+
+
+def parse_rebuild(text: str | None) -> Rebuild | None:
+    """What is noted, or None where nothing is.
+
+    Raises:
+        UnreadableError: It is damaged.
+    """
+    if not text:
+        return None
+    body = read_json(text, _NOTE)
+    body.at("format").integer(FORMAT, FORMAT)
+    return Rebuild(
+        stage=body.at("stage").parsed(Stage, "a stage"),
+        version=body.at("version").text(),
+        pools=tuple(_parse_size(size) for size in body.at("pools").items()),
+        kept=tuple(_parse_kept(machine) for machine in body.at("kept").items()),
+        snapshot=Path(body.at("snapshot").word(r"[^\0]{1,4096}", "a path")) if body.at("snapshot").value else None,
+    )
+
+
+def _parse_size(size: Reading) -> PoolSize:
+    return PoolSize(
+        pool=PoolName(size.at("pool").word(POOL_NAME_FORM, "a pool's name")),
+        count=size.at("count").integer(0, 10_000),
+        cores=size.at("cores").integer(0, 10_000),
+        memory_mib=size.at("memory_mib").integer(0, 2**40),
+        disk_gib=size.at("disk_gib").integer(0, 2**30),
+    )
+
+
+def _parse_kept(body: Reading) -> KeptMachine:
+    address = body.at("address")
+    return KeptMachine(
+        name=MachineName(body.at("name").word(MACHINE_NAME_FORM, "a machine's name")),
+        pool=PoolName(body.at("pool").word(POOL_NAME_FORM, "a pool's name")),
+        mac=body.at("mac").word(_MAC, "a MAC address") if body.at("mac").value else None,
+        address=address.parsed(IPv4Address, "an IPv4 address") if address.value else None,
+    )
+
+
+def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, ...]:
+    """What of the machines there are can come back; those on their way out do not."""
+    ours = ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    staying = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
+    found = {record.machine: (vm, record) for vm, record in staying}  # of several VMs of one machine one comes back
+    return tuple(
+        KeptMachine(name=record.machine, pool=record.pool, mac=vm.mac, address=record.address)
+        for _, (vm, record) in sorted(found.items())
+    )
+
+
+def without_machines(spec: ClusterSpec, observed: Observed) -> Observed:
+    """What would be seen once all our machines are gone."""
+    ours = [vm for vm in observed.vms if is_ours(vm, spec.name)]
+    return replace(
+        observed,
+        vms=tuple(vm for vm in observed.vms if vm not in ours),
+        used_vmids=observed.used_vmids - {vm.vmid for vm in ours},
+        kube_nodes=None,
+        kube_problem="the cluster is to be built again",
+        addresses=(),
+        vip_holder=None,
+        pve_nodes=tuple(_relieved(facts, ours) for facts in observed.pve_nodes),
+    )
+
+
+def _relieved(facts: PveNodeFacts, ours: list[VmRecord]) -> PveNodeFacts:
+    counted = [vm for vm in ours if vm.pve_node == facts.name and (vm.running or vm.onboot)]
+    return replace(
+        facts,
+        committed_cores=facts.committed_cores - sum(vm.cores for vm in counted),
+        committed_memory_mib=facts.committed_memory_mib - sum(vm.memory_mib for vm in counted),
+    )
+
+
+def plan_teardown(
+    spec: ClusterSpec,
+    observed: Observed,
+    rebuild: Rebuild,
+    *,
+    coming: Plan,
+    through: MachineSpec | None,
+    saves: tuple[TakeSnapshot | SaveIdentity, ...],
+) -> Plan:
+    """Plan how the old machines go; none goes before what is to be kept is here, and noted.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        rebuild: What is noted.
+        coming: The plan of the machines that come afterwards.
+        through: A healthy server; needed where anything is to be saved.
+        saves: What is saved first.
+    """
+    down = plan_down(spec, observed, has_traces=False)
+    # What the new machines need is here before the old ones go.
+    fetches = tuple(
+        LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps_of(coming, FetchK3s)
+    )
+    fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
+    note = LaneStep(
+        step=NoteRebuild(cluster=spec.name, note=render_rebuild(rebuild)),
+        needs=tuple(gate for step in fetches for gate in step.opens),
+        opens=(NOTED,),
+    )
+    going = [_after(lane, NOTED) for lane in down.lanes if lane.name != "traces"]
+    if through is None or not saves:
+        lanes = (*fetching, Lane(name="state", steps=(note,)), *going)
+    else:
+        # One lane a machine: the server that all is saved from goes on in the lane in which it was asked.
+        own = next((lane.steps for lane in going if lane.name == through.name), ())
+        save = access_lane(spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
+        rest = (lane for lane in going if lane.name != through.name)
+        lanes = (*fetching, save, *rest)
+    return replace(down, command="rebuild", lanes=lanes)
+
+
+def _after(lane: Lane, gate: Gate) -> Lane:
+    first = lane.steps[0]
+    return replace(lane, steps=(replace(first, needs=(*first.needs, gate)), *lane.steps[1:]))

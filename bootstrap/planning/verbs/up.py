@@ -1,0 +1,315 @@
+"""Plans `up`: what is missing is made, what is half-made is continued, what is broken is repaired.
+
+Nothing is removed and nothing that works is touched; what would have to go is named in the notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bootstrap.errors import PreflightError
+from bootstrap.k3s.dual_stack import check_families
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec, Role
+from bootstrap.model.observed import Observed
+from bootstrap.planning.checks.drift import notes_on_drift
+from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
+from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.members.desired_machines import Standing, needs_work, standings
+from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
+from bootstrap.planning.members.out_of_sight import require_sight
+from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.joining import (
+    API_REACHABLE,
+    Making,
+    access_lane,
+    arrival_lane,
+    fetch_lane,
+    init_step,
+    joined,
+    kept,
+    kubeconfig_lane,
+    ready,
+)
+from bootstrap.planning.provision.lost_machines import Farewells, plan_farewells
+from bootstrap.planning.provision.vip_lanes import VIP_UP, VipPlan, plan_vip, with_other_router_id, without_vip
+from bootstrap.planning.settings.drift import Drift, drifts
+from bootstrap.planning.settings.notes import check_fixed, left_notes
+from bootstrap.planning.settings.rollout import Rollout, shown
+from bootstrap.planning.steps import AwaitReady
+from bootstrap.records.lock import check_lock_place
+from bootstrap.records.snapshot_note import check_bucket
+
+
+def plan_up(
+    spec: ClusterSpec, observed: Observed, *, version: str, restore: Path | None = None, migrates: bool = False
+) -> Plan:
+    """Plan what it takes for the cluster to be as the inventory says.
+
+    Args:
+        spec: What is wanted.
+        observed: What there is.
+        version: The k3s version for machines that join now; unused when nothing is to be done.
+        restore: A snapshot's file whose data the first server gets, as long as none serves.
+        migrates: Whether an only server with sqlite, to which others are to come, is moved to etcd: a rebuild was cut
+            off between both.
+
+    Raises:
+        PreflightError: It cannot be done: no template, no room, no vmid or address left.
+    """
+    check_families(spec, observed)
+    all_standings = standings(spec, observed)
+    check_fixed(spec, observed, all_standings)
+    differing = drifts(spec, observed, all_standings)
+    rollout = _rollout(spec, observed, differing)
+    # Labels and taints of those come with their settings.
+    reasons = {
+        standing.machine.name: "" if standing.machine.name in rollout.names else _reason(standing, observed)
+        for standing in all_standings
+    }
+    work = [standing for standing in all_standings if reasons[standing.machine.name]]
+    if rollout.servers:
+        check_bucket(spec)  # a server's settings have the bucket's keys
+    drift = (*notes_on_drift(spec, observed, all_standings), *left_notes(spec, observed, differing))
+    farewells = plan_farewells(spec, observed)
+    seen = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
+    if not work:
+        lanes = with_marks_restored(
+            _lanes_without_work(spec, observed, all_standings, rollout, farewells), all_standings
+        )
+        if lanes:
+            check_lock_place(spec, observed.vms)
+        stay = shown_restored(shown([*map(kept, seen)], rollout), all_standings)
+        return bare_plan("up", spec, observed, machines=(*stay, *farewells.machines), lanes=lanes, notes=drift)
+    moves = migrates and lacks_etcd(spec, observed)
+    if not moves:
+        check_datastore(spec, observed)
+    making = Making.of(spec, observed, all_standings)
+    check_lock_place(spec, observed.vms)
+    planned = [
+        making.planned(standing, reasons[standing.machine.name]) if reasons[standing.machine.name] else kept(standing)
+        for standing in seen
+    ]
+    repaired = _repaired_servers(spec, observed, work)
+    # A server that comes must find the settings it has itself; one that is repaired comes before all that.
+    first = () if repaired else rollout.servers
+    arrivals = arrival_lanes(
+        making,
+        all_standings,
+        work,
+        version,
+        migrates=moves,
+        restore=restore,
+        before_servers=(*farewells.servers, *first),
+    )
+    rollout = replace(rollout, after=repaired, agents_after=_vip_gates(arrivals))
+    lanes = (
+        fetch_lane(making, work, version),
+        kubeconfig_lane(spec, after=rollout.agents_after),
+        *rollout.lanes(arrivals),
+        *farewells.lanes,
+    )
+    machines = (*shown_restored(shown(planned, rollout), all_standings), *farewells.machines)
+    lanes = with_marks_restored(lanes, all_standings)
+    return bare_plan("up", spec, observed, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
+
+
+def _rollout(spec: ClusterSpec, observed: Observed, differing: Sequence[Drift]) -> Rollout:
+    server = healthy_server(spec, observed)
+    return Rollout.of(differing, access=server.name if server else None)
+
+
+def _repaired_servers(spec: ClusterSpec, observed: Observed, work: Sequence[Standing]) -> tuple[Gate, ...]:
+    """Open once the servers that are there and do not work are Ready again: until then no other may be restarted."""
+    healthy = healthy_server(spec, observed)
+    return tuple(
+        ready(standing.machine.name)
+        for standing in work
+        if standing.machine.role is Role.CONTROL_PLANE and not standing.missing
+        if healthy is None or standing.machine.name != healthy.name
+    )
+
+
+def _vip_gates(lanes: Sequence[Lane]) -> tuple[Gate, ...]:
+    """The VIP's, where the plan sets it up: agents are not sent there before it answers."""
+    return (VIP_UP,) if any(VIP_UP in each.opens for lane in lanes for each in lane.steps) else ()
+
+
+def _lanes_without_work(
+    spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing], rollout: Rollout, farewells: Farewells
+) -> tuple[Lane, ...]:
+    """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
+    going = [MachineName(lane.name) for lane in farewells.lanes]
+    server = healthy_server(spec, observed, besides=going)
+    vip = VipPlan()
+    changed = bool(with_other_router_id(spec, observed))
+    if server is not None and (changed or without_vip(spec, observed)):
+        servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+        vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=(), changed=changed)
+    if server is None or not (going or rollout.turns or vip.first):
+        return farewells.lanes
+    restarts = bool(rollout.turns or vip.first)
+    gates = (VIP_UP,) if vip.first else ()
+    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(spec, server), *vip.lanes))
+    # Certificates come first: nobody may reach a server by an address that its certificate is not for.
+    served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
+    access = replace(access, steps=(*access.steps, *served))
+    kubeconfig = (kubeconfig_lane(spec, after=gates),) if restarts else ()
+    return (*kubeconfig, access, *rest, *farewells.lanes)
+
+
+def _reason(standing: Standing, observed: Observed) -> str:
+    reason = needs_work(standing)
+    if standing.held:
+        return ""
+    unknown = observed.kube_nodes is None and standing.kube_node is None and standing.made and standing.vm is not None
+    return "may not be joined to the cluster" if unknown and standing.vm and standing.vm.running else reason
+
+
+def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
+    """Refuse to add servers to a sqlite cluster in passing: that is a migration, and `scale` does it."""
+    if lacks_etcd(spec, observed):
+        raise PreflightError(
+            f"{spec.name} has one server with sqlite: further servers cannot join it",
+            details=f"{spec.control_plane.count} servers wanted",
+            resolution=f"`homelab-k8s scale control-plane {spec.control_plane.count}` moves its data to etcd first",
+        )
+
+
+def lacks_etcd(spec: ClusterSpec, observed: Observed) -> bool:
+    """Whether more servers are wanted than there are, and those there have no etcd that others could join."""
+    servers = [kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles]
+    return (
+        spec.control_plane.count > len(servers)
+        and bool(servers)
+        and not any("etcd" in server.roles for server in servers)
+    )
+
+
+def arrival_lanes(
+    making: Making,
+    all_standings: Sequence[Standing],
+    work: Sequence[Standing],
+    version: str,
+    *,
+    migrates: bool = False,
+    begins: Mapping[MachineName, tuple[Gate, ...]] | None = None,
+    leaving: Collection[MachineName] = (),
+    besides: Collection[MachineName] = (),
+    before_servers: tuple[Gate, ...] = (),
+    marks: bool = False,
+    restore: Path | None = None,
+) -> tuple[Lane, ...]:
+    """The lanes of all machines that arrive, and of the server that they join through.
+
+    Args:
+        making: What they are made of.
+        all_standings: All machines that the cluster is to have.
+        work: Those that something is to be done about.
+        version: The k3s version they get.
+        migrates: Whether the only server's data is moved from sqlite to etcd first.
+        begins: Gates a machine waits for before it is cloned.
+        leaving: Servers that leave by other lanes of the plan.
+        besides: Further machines with lanes of their own, which the others therefore are not reached through.
+        before_servers: Gates before further servers join.
+        marks: Whether the healthy server itself is on its way out, by a later plan.
+        restore: A snapshot's file that the first server gets its data from.
+    """
+    spec = making.spec
+    healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
+    servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+    if healthy is None:
+        _check_founding(spec, making.observed, servers)
+    primary = None if healthy else _primary_server(work)
+    if any(standing in servers for standing in work):
+        check_bucket(spec)  # a server's settings have the bucket's keys
+    through = healthy.name if healthy else primary.machine.name if primary else None
+    lanes: list[Lane] = []
+    vip = VipPlan()
+    if through is not None:
+        arriving = [s.machine.name for s in work if s in servers and s.machine.name != through]
+        vip = plan_vip(
+            spec,
+            making.observed,
+            servers=servers,
+            through=through,
+            arriving=[(name, ready(name)) for name in arriving],
+            leaving=bool(leaving),
+        )
+    previous: Gate | None = None
+    if healthy is not None:
+        lacking = next((standing for standing in work if standing.machine.name == healthy.name), None)
+        machine = making.machine(lacking.machine) if lacking else healthy
+        further = _on_healthy(machine, vip, lacks=lacking is not None, marks=marks, migrates=migrates)
+        # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+        previous = joined(machine.name) if migrates else None
+        lanes.append(access_lane(spec, machine, further=further))
+    joins = (API_REACHABLE, *vip.joins)
+    for standing in work:
+        name, is_server = standing.machine.name, standing.machine.role is Role.CONTROL_PLANE
+        if healthy is not None and name == healthy.name:
+            continue
+        waits = (begins or {}).get(name, ())
+        if standing is primary:
+            init = (*_first_steps(spec, making.machine(standing.machine), restore), *vip.first)
+            lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
+            continue
+        needs = joins
+        if is_server:
+            needs = (*joins, *before_servers, *((previous,) if previous is not None else ()))
+        lanes.append(arrival_lane(making, standing, version, needs=needs, begins=waits))
+        if is_server:
+            previous = joined(name)
+    return (*lanes, *vip.lanes)
+
+
+def _on_healthy(
+    machine: MachineSpec, vip: VipPlan, *, lacks: bool, marks: bool, migrates: bool
+) -> tuple[LaneStep, ...]:
+    """What is done on the server that the others are reached through, once it has been reached itself."""
+    steps = [LaneStep(step=MarkLeaving(machine=machine.name))] if marks else []
+    steps += vip.first
+    if migrates:
+        steps.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(joined(machine.name),)))
+    if lacks:
+        steps.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
+    return tuple(steps)
+
+
+def _first_steps(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) -> tuple[LaneStep, ...]:
+    """How the first server comes to serve. One that an earlier run has begun to restore may run, and is stopped."""
+    if restore is None:
+        return (init_step(spec, machine),)
+    return (
+        LaneStep(step=StopK3s(machine=machine)),
+        LaneStep(step=RestoreSnapshot(machine=machine, source=restore), opens=(API_REACHABLE,)),
+    )
+
+
+def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[Standing]) -> None:
+    """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
+
+    Most of the servers together cannot: what the others do has no majority.
+    """
+    check_twins(spec, observed, frozenset(standing.machine.name for standing in servers))
+    hidden = [standing.unseen for standing in servers if standing.held and standing.unseen is not None]
+    held = sum(bool(standing.held) for standing in servers)
+    made = sum(standing.made for standing in servers)
+    if held and made <= len(servers) // 2:
+        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started", of=hidden)
+        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started")
+
+
+def _primary_server(work: Sequence[Standing]) -> Standing | None:
+    """The server the others join through while no API answers.
+
+    The first that has a VM already, since it may hold the cluster's data; on an empty field the first.
+    """
+    candidates = [standing for standing in work if standing.machine.role is Role.CONTROL_PLANE]
+    with_vm = [standing for standing in candidates if standing.made]
+    return next(iter(with_vm or candidates), None)

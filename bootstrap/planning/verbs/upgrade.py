@@ -1,0 +1,235 @@
+"""Plans `upgrade`: rung by rung of a ladder of releases, on each the servers one at a time and then the agents.
+
+A machine that runs a rung's release is passed over: that is how an upgrade that was killed continues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bootstrap.errors import PreflightError, few_lines
+from bootstrap.k3s.versions import (
+    K3sVersion,
+    Minor,
+    Rung,
+    check_direction,
+    is_release,
+    ladder,
+    minors_between,
+    parse_version,
+)
+from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.observed import ARCHITECTURES, KubeNode, Observed, VmRecord
+from bootstrap.model.words import count
+from bootstrap.planning.healthy_server import needed_server
+from bootstrap.planning.members.desired_machines import machine_of
+from bootstrap.planning.members.out_of_sight import require_sight
+from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.decommission import DrainRules
+from bootstrap.planning.provision.upgrade_rollout import Climber, Climbing, interrupted
+from bootstrap.planning.settings.snapshot_retention import before_upgrade
+from bootstrap.records.lock import check_lock_place
+from bootstrap.records.machine import is_ours
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upgrading:
+    """How machines are upgraded.
+
+    Attributes:
+        max_unavailable: How many agents at a time; servers go one at a time whatever it is.
+        snapshot: Whether the cluster's data is saved before anything is touched.
+        rules: How machines are drained.
+    """
+
+    max_unavailable: int = 1
+    snapshot: bool = True
+    rules: DrainRules = field(default_factory=DrainRules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standpoint:
+    """From where a cluster is upgraded.
+
+    Attributes:
+        climbers: Its machines, servers first, those that an earlier run left half-way before the others.
+        lowest: The oldest version among them.
+        highest: The newest.
+        etcd: The oldest of a server with embedded etcd, or None.
+    """
+
+    climbers: tuple[Climber, ...]
+    lowest: K3sVersion
+    highest: K3sVersion
+    etcd: K3sVersion | None
+
+    def minors(self, target: K3sVersion) -> tuple[Minor, ...]:
+        """Minor versions of which the newest release has to be known. Raises PreflightError."""
+        check_direction(self.highest, target)
+        return minors_between(self.lowest, target, etcd=self.etcd)
+
+
+def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
+    """From where the cluster is upgraded.
+
+    Raises:
+        PreflightError: No server answers, or machines are not as they should be; nothing was touched.
+    """
+    check_twins(spec, observed)
+    require_sight(spec, observed, what=f"{spec.name} cannot be upgraded")
+    needed_server(spec, observed)
+    kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    problems: list[str] = []
+    climbers: list[Climber] = []
+    for vm in observed.vms:
+        if vm.record is None or not is_ours(vm, spec.name):
+            continue
+        kube_node = kube_nodes.get(vm.record.machine)
+        problem = _problem(vm, kube_node)
+        if problem:
+            problems.append(f"{vm.record.machine}: {problem}")
+        elif kube_node is not None and not is_release(kube_node.version):
+            problems.append(f"{vm.record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is no release")
+        elif kube_node is not None:
+            climbers.append(
+                Climber(
+                    machine=machine_of(vm, vm.record),
+                    arch=_architecture(vm, observed),
+                    kube_node=kube_node,
+                    version=parse_version(kube_node.version),
+                )
+            )
+    versions = [climber.version for climber in climbers]
+    problems += [
+        f"{climber.machine.name}: not Ready ({climber.kube_node.problem or 'no reason given'})"
+        for climber in climbers
+        if not climber.kube_node.ready and not interrupted(climber, min(versions))
+    ]
+    if problems:
+        raise PreflightError(
+            f"{count(len(problems), 'machine')} of {spec.name} must be repaired before an upgrade; nothing was changed",
+            details=few_lines(problems),
+            resolution="run `homelab-k8s up` to repair them, then upgrade",
+        )
+    lowest = min(versions)  # the server that answers is one of them
+    return Standpoint(
+        climbers=tuple(sorted(climbers, key=lambda climber: _turn(climber, lowest))),
+        lowest=lowest,
+        highest=max(versions),
+        etcd=min((c.version for c in climbers if "etcd" in c.kube_node.roles), default=None),
+    )
+
+
+def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
+    """What keeps a machine from being upgraded, besides that it is not Ready."""
+    if vm.record is not None and vm.record.state is RecordState.LEAVING and kube_node is None:
+        return ""  # it has left Kubernetes; only its VM is still to go
+    if vm.record is not None and vm.record.state is RecordState.CLONING:
+        return "VM creation was interrupted"
+    if vm.idle:
+        return vm.idle
+    return "not joined to the cluster" if kube_node is None else ""
+
+
+def _turn(climber: Climber, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:
+    is_agent = climber.machine.role is not Role.CONTROL_PLANE
+    return (is_agent, climber.kube_node.ready, not interrupted(climber, lowest), climber.machine.name)
+
+
+def _architecture(vm: VmRecord, observed: Observed) -> str:
+    facts = next((facts for facts in observed.pve_nodes if facts.name == vm.pve_node), None)
+    return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
+
+
+def plan_upgrade(
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    target: K3sVersion,
+    newest: Mapping[Minor, K3sVersion],
+    upgrading: Upgrading,
+) -> Plan:
+    """Plan what it takes for every machine to run the target.
+
+    Args:
+        spec: The cluster.
+        observed: What there is.
+        target: Where to.
+        newest: The newest release of each of `Standpoint.minors`.
+        upgrading: How.
+
+    Raises:
+        PreflightError: It cannot be done, or would be a downgrade; nothing was touched.
+    """
+    start = standpoint(spec, observed)
+    check_direction(start.highest, target)
+    rungs = ladder(start.lowest, target, newest=newest, etcd=start.etcd) or (Rung(version=target),)
+    climbing = Climbing(
+        climbers=start.climbers,
+        rungs=rungs,
+        access=needed_server(spec, observed),
+        schedulable=_schedulable(observed, start),
+        max_unavailable=upgrading.max_unavailable,
+        snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
+        rules=upgrading.rules,
+    )
+    machines = tuple(_planned(climber, climbing, spec.name, observed) for climber in start.climbers)
+    strange = _strange_notes(start, observed, target)
+    if not climbing.working:
+        return bare_plan("upgrade", spec, observed, machines=machines, notes=strange)
+    check_lock_place(spec, observed.vms)
+    notes = (_way(start.lowest, rungs), *climbing.notes, *strange, *_inventory_notes(spec, target))
+    return bare_plan("upgrade", spec, observed, machines=machines, lanes=climbing.lanes(spec), notes=notes)
+
+
+def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName]:
+    """Nodes that pods may come to: Ready, not tainted; what is cordoned now is not counted on."""
+    climbers = {climber.machine.name for climber in start.climbers}
+    return frozenset(
+        node.name
+        for node in observed.kube_nodes or ()
+        if node.ready
+        and not any(
+            taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key for taint in node.taints
+        )
+        and (node.name in climbers or not node.unschedulable)
+    )
+
+
+def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observed: Observed) -> PlannedMachine:
+    machine = climber.machine
+    # A machine's name may be in a stranger's record, too.
+    vm = next(vm for vm in observed.vms if is_ours(vm, cluster) and vm.name == machine.name)
+    place = VmPlace.of(machine.name, vm)
+    turns = climbing.turns_of(climber)
+    if not turns:
+        return PlannedMachine(spec=machine, place=place, action="keep", reason="")
+    ahead = [str(rung.version) for rung in turns if rung.version > climber.version]
+    reason = " -> ".join([str(climber.version), *ahead]) if ahead else "finish an upgrade that was cut off"
+    return PlannedMachine(spec=machine, place=place, action="upgrade", reason=reason)
+
+
+def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
+    stops = [f"{rung.version} since {rung.why}" for rung in rungs if rung.why]
+    way = " -> ".join([str(lowest), *(str(rung.version) for rung in rungs if rung.version > lowest)])
+    return f"the way: {way}" + (f"; by {'; by '.join(stops)}" if stops else "")
+
+
+def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
+    ours = {climber.machine.name for climber in start.climbers}
+    return tuple(
+        f"the Kubernetes node {node.name} ({node.version}) is no machine of ours: it is left as it is"
+        for node in observed.kube_nodes or ()
+        if node.name not in ours and node.version != str(target)
+    )
+
+
+def _inventory_notes(spec: ClusterSpec, target: K3sVersion) -> tuple[str, ...]:
+    if spec.k3s.version in (None, str(target)):
+        return ()
+    return (f"the inventory says k3s.version: {spec.k3s.version}: afterwards it is to say {target}",)

@@ -1,0 +1,1 @@
+"""What outlives a run: records in VMs, notes on servers and here, each written and read in one place. Pure."""
