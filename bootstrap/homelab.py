@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 from bootstrap.events import EventSink, ignore
 
 if TYPE_CHECKING:
-    from bootstrap.commands.backup import BackupWish
+    from bootstrap.commands.backup import BackupOptions
     from bootstrap.commands.clusters import ClusterSummary
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.locked.carry_out import RunOptions
-    from bootstrap.commands.rebuild import RebuildWish
-    from bootstrap.commands.remote_access import Answer, Login, LogsWish
-    from bootstrap.commands.restore import RestoreWish
-    from bootstrap.commands.scale import ScaleWish
+    from bootstrap.commands.rebuild import RebuildOptions
+    from bootstrap.commands.remote_access import Answer, Login, LogsOptions
+    from bootstrap.commands.restore import RestoreOptions
+    from bootstrap.commands.scale import ScaleOptions
     from bootstrap.commands.snapshots import SnapshotList
     from bootstrap.commands.status import ClusterStatus
-    from bootstrap.commands.upgrade import UpgradeWish
+    from bootstrap.commands.upgrade import UpgradeOptions
     from bootstrap.execution.report import Report
     from bootstrap.inventory import Inventory
     from bootstrap.model.ids import MachineName, PoolName, Vmid
     from bootstrap.model.workloads import Pod
     from bootstrap.planning.plan import Plan
-    from bootstrap.planning.templates.build import BuildWish
+    from bootstrap.planning.templates.build import BuildOptions
     from bootstrap.planning.verbs.rebalance import Respread
     from bootstrap.planning.verbs.replace import Replacing
     from bootstrap.ports import MergedKubeconfig, Ports
@@ -143,14 +143,14 @@ class Homelab:
 
         return run_down(plan, self._inventory.spec, self.ports, sink=sink, options=self._options(options))
 
-    def plan_scale(self, wish: ScaleWish) -> Plan:
+    def plan_scale(self, verb_options: ScaleOptions) -> Plan:
         """What `scale` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.scale import prepare_scale
 
-        return prepare_scale(self._inventory.spec, self.ports, wish)
+        return prepare_scale(self._inventory.spec, self.ports, verb_options)
 
     def scale(
-        self, plan: Plan, wish: ScaleWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: ScaleOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_scale`.
 
@@ -159,7 +159,9 @@ class Homelab:
         """
         from bootstrap.commands.scale import run_scale
 
-        return run_scale(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_scale(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
     def pods_losing_data(self, plan: Plan) -> tuple[Pod, ...]:
         """Pods whose emptyDir volumes a plan's drains would lose, and which its rules do not give up. Reads only."""
@@ -167,14 +169,14 @@ class Homelab:
 
         return pods_losing_data(plan, self._inventory.spec, self.ports)
 
-    def plan_replace(self, wish: Replacing) -> Plan:
+    def plan_replace(self, verb_options: Replacing) -> Plan:
         """What `replace` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.replace import prepare_replace
 
-        return prepare_replace(self._inventory.spec, self.ports, wish)
+        return prepare_replace(self._inventory.spec, self.ports, verb_options)
 
     def replace(
-        self, plan: Plan, wish: Replacing, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: Replacing, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_replace`.
 
@@ -183,16 +185,18 @@ class Homelab:
         """
         from bootstrap.commands.replace import run_replace
 
-        return run_replace(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_replace(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
-    def plan_rebuild(self, wish: RebuildWish) -> Plan:
+    def plan_rebuild(self, verb_options: RebuildOptions) -> Plan:
         """What `rebuild` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.rebuild import prepare_rebuild
 
-        return prepare_rebuild(self._inventory.spec, self.ports, wish)
+        return prepare_rebuild(self._inventory.spec, self.ports, verb_options)
 
     def rebuild(
-        self, plan: Plan, wish: RebuildWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: RebuildOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_rebuild`.
 
@@ -201,9 +205,11 @@ class Homelab:
         """
         from bootstrap.commands.rebuild import run_rebuild
 
-        return run_rebuild(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_rebuild(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
-    def plan_upgrade(self, wish: UpgradeWish) -> Plan:
+    def plan_upgrade(self, verb_options: UpgradeOptions) -> Plan:
         """What `upgrade` would do: the ladder, and each machine's turn. Touches nothing.
 
         Raises:
@@ -212,10 +218,10 @@ class Homelab:
         """
         from bootstrap.commands.upgrade import prepare_upgrade
 
-        return prepare_upgrade(self._inventory.spec, self.ports, wish)
+        return prepare_upgrade(self._inventory.spec, self.ports, verb_options)
 
     def upgrade(
-        self, plan: Plan, wish: UpgradeWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: UpgradeOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_upgrade`.
 
@@ -224,21 +230,25 @@ class Homelab:
         """
         from bootstrap.commands.upgrade import run_upgrade
 
-        return run_upgrade(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_upgrade(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
-    def plan_backup(self, wish: BackupWish) -> Plan:
+    def plan_backup(self, verb_options: BackupOptions) -> Plan:
         """What `backup` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.backup import prepare_backup
 
-        return prepare_backup(self._inventory.spec, self.ports, wish)
+        return prepare_backup(self._inventory.spec, self.ports, verb_options)
 
     def backup(
-        self, plan: Plan, wish: BackupWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: BackupOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_backup`. Raises HomelabError where it failed."""
         from bootstrap.commands.backup import run_backup
 
-        return run_backup(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_backup(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
     def snapshots(self) -> SnapshotList:
         """Every snapshot of the cluster: on servers, in the bucket, and fetched to this computer. Reads only."""
@@ -246,14 +256,14 @@ class Homelab:
 
         return list_snapshots(self._inventory.spec, self.ports, directory=self.snapshot_directory)
 
-    def plan_restore(self, wish: RestoreWish) -> Plan:
+    def plan_restore(self, verb_options: RestoreOptions) -> Plan:
         """What `restore` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.restore import prepare_restore
 
-        return prepare_restore(self._inventory.spec, self.ports, wish)
+        return prepare_restore(self._inventory.spec, self.ports, verb_options)
 
     def restore(
-        self, plan: Plan, wish: RestoreWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: RestoreOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_restore`: what the cluster knows now is lost.
 
@@ -262,7 +272,9 @@ class Homelab:
         """
         from bootstrap.commands.restore import run_restore
 
-        return run_restore(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_restore(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
     def plan_rotate_token(self) -> Plan:
         """What `rotate token` would do. Touches nothing. Raises PreflightError where it cannot be done."""
@@ -286,19 +298,21 @@ class Homelab:
 
         return list_templates(self.ports)
 
-    def plan_template(self, wish: BuildWish) -> Plan:
+    def plan_template(self, verb_options: BuildOptions) -> Plan:
         """What `template build` would do. Touches nothing. Raises PreflightError where it cannot be done."""
         from bootstrap.commands.template import prepare_build
 
-        return prepare_build(self._inventory.spec, self.ports, wish)
+        return prepare_build(self._inventory.spec, self.ports, verb_options)
 
     def build_template(
-        self, plan: Plan, wish: BuildWish, *, sink: EventSink = ignore, options: RunOptions | None = None
+        self, plan: Plan, verb_options: BuildOptions, *, sink: EventSink = ignore, options: RunOptions | None = None
     ) -> Report:
         """Carry out a plan of `plan_template`. Raises HomelabError where it failed; the same again continues."""
         from bootstrap.commands.template import run_build
 
-        return run_build(plan, self._inventory.spec, self.ports, wish, sink=sink, options=self._options(options))
+        return run_build(
+            plan, self._inventory.spec, self.ports, verb_options, sink=sink, options=self._options(options)
+        )
 
     def plan_prune_templates(self) -> Plan:
         """Which templates nobody needs. Touches nothing."""
@@ -395,17 +409,17 @@ class Homelab:
             command, self._inventory.spec, self.ports, pool=pool, names=machines, timeout_s=timeout_s, tell=tell
         )
 
-    def journal(self, machine: str, wish: LogsWish) -> str:
+    def journal(self, machine: str, verb_options: LogsOptions) -> str:
         """Lines of a machine's journal. Raises HomelabError where they cannot be read."""
         from bootstrap.commands.remote_access import read_journal
 
-        return read_journal(machine, self._inventory.spec, self.ports, wish)
+        return read_journal(machine, self._inventory.spec, self.ports, verb_options)
 
-    def journal_ssh(self, machine: str, wish: LogsWish) -> tuple[str, ...]:
+    def journal_ssh(self, machine: str, verb_options: LogsOptions) -> tuple[str, ...]:
         """The ssh command line that shows a machine's journal, and stays where the wish says so."""
         from bootstrap.commands.remote_access import journal_command
 
-        name, command = journal_command(machine, self._inventory.spec, self.ports, wish)
+        name, command = journal_command(machine, self._inventory.spec, self.ports, verb_options)
         return self.login_to(name).ssh(command)
 
     def doctor(self) -> Diagnosis:

@@ -76,17 +76,17 @@ def tell(message: str) -> None:
         sink(Told(message=message))
 
 
-def patience_to_look(clock: Clock, timeout_s: float) -> Patience:
+def patience_to_look(clock: Clock, timeout_s: float) -> WaitContext:
     """How what only looks waits: for `timeout_s` at most; Ctrl-C ends it at once, since nothing is under way."""
     sink = _sink.get() or ignore
 
     def say(what: str, problem: str, waited_s: float) -> None:
         sink(Told(message=f"has waited {waited_s:.0f} s for {what}: {problem}"))
 
-    return Patience(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
+    return WaitContext(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
 
 
-class Crowd:
+class PollThrottle:
     """All who wait at the same time in one run: the more, the longer each pauses, so that polls have a bounded cost.
 
     A poll over SSH costs this machine 1 to 2 ms of CPU (paramiko 5; 100 machines on simulated guests). Without a bound,
@@ -143,28 +143,28 @@ class Condition(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class WaitContext:
     """How to wait: the clock, the time that remains, who hears of it, and what ends it early.
 
     Attributes:
         deadline_s: In the clock's seconds.
         stop: Set when the run is interrupted.
         say: Called with what, last problem and seconds waited, every `SAY_AFTER_S`.
-        crowd: The others who wait.
+        poll_throttle: The others who wait.
     """
 
     clock: Clock
     deadline_s: float
     stop: threading.Event
     say: Callable[[str, str, float], None]
-    crowd: Crowd = field(default_factory=Crowd)
+    poll_throttle: PollThrottle = field(default_factory=PollThrottle)
 
     def remaining_s(self) -> float:
         """Seconds left, never negative."""
         return max(0.0, self.deadline_s - self.clock.now_s())
 
 
-def wait_for(condition: Condition[T], patience: Patience) -> T:
+def wait_for(condition: Condition[T], wait_context: WaitContext) -> T:
     """Poll until the condition holds.
 
     Raises:
@@ -173,19 +173,19 @@ def wait_for(condition: Condition[T], patience: Patience) -> T:
     """
     listener = _listener.get()
     token = _listener.set(None)
-    began_s = patience.clock.now_s()
+    began_s = wait_context.clock.now_s()
     problems = [""]
     try:
-        with patience.crowd.among():
-            return _poll(condition, patience, began_s, problems)
+        with wait_context.poll_throttle.among():
+            return _poll(condition, wait_context, began_s, problems)
     finally:
         _listener.reset(token)
-        _tell(listener, condition.what, problems[-1], patience.clock.now_s() - began_s)
+        _tell(listener, condition.what, problems[-1], wait_context.clock.now_s() - began_s)
 
 
-def _poll(condition: Condition[T], patience: Patience, began_s: float, problems: list[str]) -> T:
+def _poll(condition: Condition[T], wait_context: WaitContext, began_s: float, problems: list[str]) -> T:
     """Poll until the condition holds; the last problem goes to `problems`."""
-    clock = patience.clock
+    clock = wait_context.clock
     said_s = began_s
     while True:
         result = condition.poll()
@@ -193,9 +193,9 @@ def _poll(condition: Condition[T], patience: Patience, began_s: float, problems:
             return result
         problems[-1] = result.problem
         now_s = clock.now_s()
-        if patience.stop.is_set():
+        if wait_context.stop.is_set():
             raise InterruptedRunError(f"interrupted while waiting for {condition.what}", details=result.problem)
-        if now_s >= patience.deadline_s:
+        if now_s >= wait_context.deadline_s:
             raise DeadlineError(
                 f"gave up waiting for {condition.what} after {now_s - began_s:.0f} s",
                 details=result.problem,
@@ -203,7 +203,7 @@ def _poll(condition: Condition[T], patience: Patience, began_s: float, problems:
             )
         if now_s - said_s >= SAY_AFTER_S:
             said_s = now_s
-            patience.say(condition.what, result.problem, now_s - began_s)
+            wait_context.say(condition.what, result.problem, now_s - began_s)
         wanted_s = condition.every_s if condition.pace is None else condition.pace(now_s - began_s)
-        pause_s = patience.crowd.pause_s(max(condition.every_s, wanted_s))
-        clock.sleep(min(pause_s, max(0.01, patience.deadline_s - now_s)))
+        pause_s = wait_context.poll_throttle.pause_s(max(condition.every_s, wanted_s))
+        clock.sleep(min(pause_s, max(0.01, wait_context.deadline_s - now_s)))

@@ -12,14 +12,14 @@ from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.backup import plan_backup
 from bootstrap.ports import Ports
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupWish:
+class BackupOptions:
     """What is asked of `backup`.
 
     Attributes:
@@ -33,7 +33,7 @@ class BackupWish:
     s3: bool = False
 
 
-def prepare_backup(spec: ClusterSpec, ports: Ports, wish: BackupWish) -> Plan:
+def prepare_backup(spec: ClusterSpec, ports: Ports, verb_options: BackupOptions) -> Plan:
     """Observe and plan. Touches nothing.
 
     Raises:
@@ -41,12 +41,12 @@ def prepare_backup(spec: ClusterSpec, ports: Ports, wish: BackupWish) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_sight(spec, ports, observed.vms)
-    to = wish.to.expanduser().absolute() if wish.to is not None else None
-    return plan_backup(settled(spec, observed), observed, name=wish.name, to=to, s3=wish.s3)
+    to = verb_options.to.expanduser().absolute() if verb_options.to is not None else None
+    return plan_backup(with_existing_sizes(spec, observed), observed, name=verb_options.name, to=to, s3=verb_options.s3)
 
 
 def run_backup(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: BackupWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: BackupOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_backup` out. A snapshot that was cut off is taken anew by the next run.
 
@@ -54,4 +54,6 @@ def run_backup(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: It failed.
     """
-    return run_locked(plan, spec, ports, again=lambda: prepare_backup(spec, ports, wish), sink=sink, options=options)
+    return run_locked(
+        plan, spec, ports, again=lambda: prepare_backup(spec, ports, verb_options), sink=sink, options=options
+    )

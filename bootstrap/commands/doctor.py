@@ -30,7 +30,7 @@ from bootstrap.planning.checks.clone_notes import gateway_note
 from bootstrap.planning.checks.doctor import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.checks.security import check_logins, check_token
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.members.foreign import all_foreign, strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.planning.plan import Plan
@@ -137,11 +137,11 @@ class _Doctor:
     @cached_property
     def _observed(self) -> Observed:
         observed = observe_cluster(self._inventory_spec, self._ports, patient=False)
-        return with_settings(settled(self._inventory_spec, observed), self._ports, observed)
+        return with_settings(with_existing_sizes(self._inventory_spec, observed), self._ports, observed)
 
     @cached_property
     def _spec(self) -> ClusterSpec:
-        return settled(self._inventory_spec, self._observed)
+        return with_existing_sizes(self._inventory_spec, self._observed)
 
     @cached_property
     def _foreseen(self) -> Observed:

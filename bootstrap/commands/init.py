@@ -105,7 +105,7 @@ def refuse_blind(seen: Survey) -> None:
         )
 
 
-def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
+def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
     """Refuse what the Proxmox VE does not have. A template may still come: it is refused only beside others.
 
     Raises:
@@ -115,7 +115,7 @@ def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
         brief = f"--pool: there is no resource pool {seen.missing_pool} in Proxmox"
         raise UsageError(brief, resolution=f"as root on a Proxmox node:\npveum pool add {seen.missing_pool}")
     observed = seen.observed
-    names, wanted = {str(choice.ref) for choice in seen.templates}, wishes.template
+    names, wanted = {str(choice.ref) for choice in seen.templates}, verb_options.template
     if wanted is not None and observed.templates:
         known = any(
             wanted.image is not None
@@ -125,12 +125,12 @@ def refuse_unknown(seen: Survey, wishes: Wishes) -> None:
             for each in observed.templates
         )
         _refuse(known, f"--template: there is no template found by {wanted}", names)
-    if wishes.storage is not None:
+    if verb_options.storage is not None:
         storages = {storage.name for facts in observed.pve_nodes for storage in facts.storages}
-        _refuse(wishes.storage in storages, f"--storage: there is no storage {wishes.storage}", storages)
+        _refuse(verb_options.storage in storages, f"--storage: there is no storage {verb_options.storage}", storages)
     bridges = {bridge for facts in observed.pve_nodes for bridge in facts.bridges}
-    if wishes.bridge is not None and bridges:
-        _refuse(wishes.bridge in bridges, f"--bridge: there is no bridge {wishes.bridge}", bridges)
+    if verb_options.bridge is not None and bridges:
+        _refuse(verb_options.bridge in bridges, f"--bridge: there is no bridge {verb_options.bridge}", bridges)
 
 
 def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
@@ -139,7 +139,7 @@ def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
         raise UsageError(brief, resolution=f"there is: {names}" if names else "this token sees none")
 
 
-def draft(seen: Survey, wishes: Wishes, connection: Connection) -> Draft:
+def draft(seen: Survey, verb_options: Wishes, connection: Connection) -> Draft:
     """The inventory to propose.
 
     Raises:
@@ -147,8 +147,8 @@ def draft(seen: Survey, wishes: Wishes, connection: Connection) -> Draft:
         PreflightError: The token sees too little to propose anything.
     """
     refuse_blind(seen)
-    refuse_unknown(seen, wishes)
-    proposal = propose(seen.observed, wishes)
+    refuse_unknown(seen, verb_options)
+    proposal = propose(seen.observed, verb_options)
     pinned = connection.tls.fingerprint is not None
     about_tls = (
         "The certificate's SHA-256, as `pvenode cert info` prints it; no other certificate is taken."

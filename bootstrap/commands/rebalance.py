@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import check_version
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.verbs.rebalance import Respread, plan_respread
 from bootstrap.ports import Ports
 
@@ -18,4 +18,4 @@ def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> Respread:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
-    return plan_respread(settled(spec, observed), observed)
+    return plan_respread(with_existing_sizes(spec, observed), observed)

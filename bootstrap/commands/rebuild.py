@@ -41,7 +41,7 @@ from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import count_notes
@@ -71,7 +71,7 @@ _SECRETS = (TOKEN, AGENT_TOKEN, "kubeconfig", IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RebuildWish:
+class RebuildOptions:
     """What is asked of `rebuild`.
 
     Attributes:
@@ -93,7 +93,7 @@ class RebuildWish:
         return self.snapshot is not None or self.latest_to is not None
 
 
-def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
+def prepare_rebuild(spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions) -> Plan:
     """Observe and plan both halves; all that the second one needs is looked for. Touches nothing.
 
     A rebuild that was interrupted is continued, with what was asked of it then, corrected by what is asked now and by
@@ -105,19 +105,21 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
     """
     noted = read_rebuild(spec.name, ports)
     if noted is not None and noted.stage is Stage.BUILDING:
-        return _prepare_building(spec, ports, noted, wish)
+        return _prepare_building(spec, ports, noted, verb_options)
     observed = observe_cluster(spec, ports)
     require_sight(spec, observed, what=f"{spec.name} cannot be rebuilt")
     check_version(observed)
     check_keys(spec, ports, observed)
     check_privileges(spec, ports, observed)
-    if wish.keeps_data:
+    if verb_options.keeps_data:
         check_families(spec, observed)  # the data has its nodes and services with their address families
-    rebuild = _corrected(noted, spec, wish) if noted is not None else _begin(spec, ports, observed, wish)
-    _check_data(rebuild, spec, ports, observed, wish, saved=noted is not None)
+    rebuild = (
+        _corrected(noted, spec, verb_options) if noted is not None else _begin(spec, ports, observed, verb_options)
+    )
+    _check_data(rebuild, spec, ports, observed, verb_options, saved=noted is not None)
     _check_vip(spec, ports, observed)
     # What was noted is here already: the note comes after it.
-    saves = noted is None and (wish.keep_identity or wish.latest_to is not None)
+    saves = noted is None and (verb_options.keep_identity or verb_options.latest_to is not None)
     through = needed_server(spec, observed) if saves else None
     wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(spec, observed)
     up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
@@ -127,41 +129,41 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, wish: RebuildWish) -> Plan:
         rebuild,
         coming=up,
         through=through,
-        saves=_saves(through.name, wish) if through is not None else (),
+        saves=_saves(through.name, verb_options) if through is not None else (),
     )
     check_artifacts(down, spec, ports)
     said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(spec, observed, rebuild)
     return replace(down, follows=(up,), notes=(*said, *up.notes))
 
 
-def _prepare_building(spec: ClusterSpec, ports: Ports, noted: Rebuild, wish: RebuildWish) -> Plan:
-    rebuild = _corrected(noted, spec, wish)
+def _prepare_building(spec: ClusterSpec, ports: Ports, noted: Rebuild, verb_options: RebuildOptions) -> Plan:
+    rebuild = _corrected(noted, spec, verb_options)
     plan = prepare_up(spec, ports, rebuild=rebuild)
     check_artifacts(plan, spec, ports)
     return with_notes(replace(plan, command="rebuild"), tuple(correction_notes(noted, rebuild)))
 
 
-def _corrected(noted: Rebuild, spec: ClusterSpec, wish: RebuildWish) -> Rebuild:
+def _corrected(noted: Rebuild, spec: ClusterSpec, verb_options: RebuildOptions) -> Rebuild:
     """The rebuild under way with what is asked of it now.
 
     Raises:
         PreflightError: It is too late for that.
     """
-    if wish.keep_identity and not noted.kept:
+    if verb_options.keep_identity and not noted.kept:
         raise PreflightError(
             "the rebuild that is under way was begun without --keep-identity: what was not saved cannot be kept",
             resolution="`homelab-k8s rebuild` continues it without; `homelab-k8s down` gives it up",
         )
-    if wish.latest_to is not None and noted.snapshot is None:
+    if verb_options.latest_to is not None and noted.snapshot is None:
         raise PreflightError(
             "the rebuild that is under way was begun without --restore: no snapshot was taken first",
             resolution="name a snapshot's file, --restore FILE; or `homelab-k8s rebuild` continues it without data",
         )
-    return replace(noted.corrected(spec), snapshot=wish.snapshot or noted.snapshot)
+    return replace(noted.corrected(spec), snapshot=verb_options.snapshot or noted.snapshot)
 
 
 def _check_data(
-    rebuild: Rebuild, spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish, *, saved: bool
+    rebuild: Rebuild, spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions, *, saved: bool
 ) -> None:
     """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
 
@@ -170,17 +172,17 @@ def _check_data(
         spec: The cluster.
         ports: Where to look.
         observed: What there is.
-        wish: What was asked for.
+        verb_options: What was asked for.
         saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
 
     Raises:
         PreflightError: With what to edit.
     """
-    is_taken_first = wish.latest_to is not None and not saved
+    is_taken_first = verb_options.latest_to is not None and not saved
     if rebuild.snapshot is not None and not is_taken_first:
         snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
     installed = server_versions(spec, ports, observed)
-    if not installed or (wish.older_is_meant and not is_taken_first):
+    if not installed or (verb_options.older_is_meant and not is_taken_first):
         return
     running = max(installed, key=parse_version)
     check_not_older(
@@ -203,33 +205,37 @@ def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
         check_vip(spec, ports, without_machines(spec, observed))
 
 
-def _saves(server: MachineName, wish: RebuildWish) -> tuple[TakeSnapshot | SaveIdentity, ...]:
-    take = (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=wish.latest_to),) if wish.latest_to is not None else ()
-    save = (SaveIdentity(machine=server),) if wish.keep_identity else ()
+def _saves(server: MachineName, verb_options: RebuildOptions) -> tuple[TakeSnapshot | SaveIdentity, ...]:
+    take = (
+        (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=verb_options.latest_to),)
+        if verb_options.latest_to is not None
+        else ()
+    )
+    save = (SaveIdentity(machine=server),) if verb_options.keep_identity else ()
     return (*take, *save)
 
 
-def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish) -> Rebuild:
+def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions) -> Rebuild:
     return Rebuild(
         stage=Stage.TEARING_DOWN,
-        version=_version(spec, ports, observed, wish),
-        pools=pool_sizes(settled(spec, observed)),
-        kept=kept_machines(spec, observed) if wish.keep_identity else (),
-        snapshot=wish.snapshot or wish.latest_to,
+        version=_version(spec, ports, observed, verb_options),
+        pools=pool_sizes(with_existing_sizes(spec, observed)),
+        kept=kept_machines(spec, observed) if verb_options.keep_identity else (),
+        snapshot=verb_options.snapshot or verb_options.latest_to,
     )
 
 
-def _version(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RebuildWish) -> str:
+def _version(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions) -> str:
     """The inventory's version. Where it states none: one that is older neither than what runs nor than the data."""
     if spec.k3s.version is not None:
         return ports.artifacts.resolve(spec.k3s)
     floors = list(server_versions(spec, ports, observed))
-    note = check_local(wish.snapshot, spec) if wish.snapshot is not None else None
+    note = check_local(verb_options.snapshot, spec) if verb_options.snapshot is not None else None
     if note is not None and is_release(note.k3s_version):
         floors.append(note.k3s_version)
     floor = max(floors, key=parse_version, default=None)
     # Data is read by the version that wrote it and by newer ones: where anything is kept, it stays.
-    if floor is not None and (wish.keep_identity or wish.keeps_data):
+    if floor is not None and (verb_options.keep_identity or verb_options.keeps_data):
         return floor
     version = ports.artifacts.resolve(spec.k3s)
     return floor if floor is not None and is_release(version) and is_newer(floor, version) else version
@@ -241,14 +247,14 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tup
     lost = sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools})
     notes = [f"the pool {name} is not in the inventory: its machines do not come back" for name in lost]
     if rebuild.kept:
-        wanted = settled(spec, observed)
+        wanted = with_existing_sizes(spec, observed)
         notes += address_notes(spec, rebuild, observed)
-        notes += count_notes(wanted, settled(rebuild.apply(spec), observed), command="rebuild")
+        notes += count_notes(wanted, with_existing_sizes(rebuild.apply(spec), observed), command="rebuild")
     return tuple(notes)
 
 
 def run_rebuild(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: RebuildWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_rebuild` out: down, then up.
 
@@ -261,17 +267,17 @@ def run_rebuild(
     """
     noted = read_rebuild(spec.name, ports)
     if noted is None or noted.stage is Stage.TEARING_DOWN:
-        _tear_down(plan, spec, ports, wish, sink=sink, options=options)
+        _tear_down(plan, spec, ports, verb_options, sink=sink, options=options)
         sink(Told(message=f"all machines of {spec.name} are gone; now it is built again"))
         return run_up(prepare_up(spec, ports), spec, ports, sink=sink, options=options)
-    rebuild = _corrected(noted, spec, wish)
+    rebuild = _corrected(noted, spec, verb_options)
     return run_up(plan, spec, ports, sink=sink, options=options, rebuild=rebuild)
 
 
 def _tear_down(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: RebuildWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions, *, sink: EventSink, options: RunOptions
 ) -> None:
-    run_locked(plan, spec, ports, again=lambda: prepare_rebuild(spec, ports, wish), sink=sink, options=options)
+    run_locked(plan, spec, ports, again=lambda: prepare_rebuild(spec, ports, verb_options), sink=sink, options=options)
     rebuild = read_rebuild(spec.name, ports)
     if rebuild is None:  # cannot be: the plan's first step writes it
         raise AssertionError(plan)

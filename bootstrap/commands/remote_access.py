@@ -122,7 +122,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogsWish:
+class LogsOptions:
     """Which lines of a machine's journal are wanted.
 
     Attributes:
@@ -218,26 +218,33 @@ def run_everywhere(
     return tuple(sorted(answers, key=lambda answer: order.index(answer.machine)))
 
 
-def journal_command(name: str, spec: ClusterSpec, ports: Ports, wish: LogsWish) -> tuple[MachineName, str]:
+def journal_command(name: str, spec: ClusterSpec, ports: Ports, verb_options: LogsOptions) -> tuple[MachineName, str]:
     """The machine meant, and the command line that shows its journal there. Raises UsageError."""
     vm, record = find_machine(name, _machines(spec, ports), spec.name)
-    parts = ["journalctl", "--no-pager", "--unit", wish.unit or record.role.unit, "--lines", str(wish.lines)]
-    if wish.since:
-        parts += ["--since", f"-{wish.since}" if _AGO.fullmatch(wish.since) else wish.since]
-    if wish.follow:
+    parts = [
+        "journalctl",
+        "--no-pager",
+        "--unit",
+        verb_options.unit or record.role.unit,
+        "--lines",
+        str(verb_options.lines),
+    ]
+    if verb_options.since:
+        parts += ["--since", f"-{verb_options.since}" if _AGO.fullmatch(verb_options.since) else verb_options.since]
+    if verb_options.follow:
         parts.append("--follow")
     sudo = [] if login_user(spec, vm) == "root" else ["sudo", "-n"]
     return record.machine, shlex.join([*sudo, *parts])
 
 
-def read_journal(name: str, spec: ClusterSpec, ports: Ports, wish: LogsWish) -> str:
+def read_journal(name: str, spec: ClusterSpec, ports: Ports, verb_options: LogsOptions) -> str:
     """Lines of a machine's journal.
 
     Raises:
         UsageError: There is no such machine.
         HomelabError: It cannot be read.
     """
-    machine, command = journal_command(name, spec, ports, wish)
+    machine, command = journal_command(name, spec, ports, verb_options)
     (answer,) = run_everywhere(
         command, spec, ports, names=[machine], timeout_s=_LOGS_TIMEOUT_S, tell=lambda _answer: None
     )

@@ -20,7 +20,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import Intention, going
@@ -31,7 +31,7 @@ _ROUNDS = 3
 """At the most: one for all but the server that the others are reached through, one for that, one to spare."""
 
 
-def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
+def prepare_replace(spec: ClusterSpec, ports: Ports, verb_options: Replacing) -> Plan:
     """Observe and plan. Touches nothing.
 
     Raises:
@@ -41,20 +41,20 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, wish: Replacing) -> Plan:
     observed = observe_cluster(spec, ports)
     check_version(observed)
     check_keys(spec, ports, observed)
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     check_privileges(spec, ports, observed)
     noted = unfinished(spec, ports, observed)
-    wish = _continued(_with_pool(spec, observed, wish, noted), noted)
-    taken = with_conflicts(wish.kept(spec, observed), ports, seen_after(spec, observed, wish)).taken
+    verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
+    taken = with_conflicts(verb_options.kept(spec, observed), ports, seen_after(spec, observed, verb_options)).taken
     observed = with_settings(spec, ports, replace(observed, taken=taken))
     version = choose_version(spec, ports, observed)
-    plan = plan_replace(with_k3s(spec, version), observed, wish, version=version)
+    plan = plan_replace(with_k3s(spec, version), observed, verb_options, version=version)
     check_artifacts(plan, spec, ports)
     return plan
 
 
 def run_replace(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: Replacing, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_replace` out, and what has to follow it: the server that it went through leaves last.
 
@@ -65,10 +65,10 @@ def run_replace(
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: A machine could not be drained, or something else failed; `replace` again continues.
     """
-    intention = _intention(plan, spec, ports, wish)
+    intention = _intention(plan, spec, ports, verb_options)
     for _ in range(_ROUNDS):
         destroyed = {name for name, _ in going(plan)}
-        now = wish
+        now = verb_options
         report = run_locked(
             plan,
             spec,
@@ -83,47 +83,47 @@ def run_replace(
             break
         sink(Told(message=f"{', '.join(rest)} has its successor and leaves now"))
         # Everybody else of the pool has been replaced: what is marked is all that is left.
-        wish = replace(wish, machines=rest)
-        plan = prepare_replace(spec, ports, wish)
+        verb_options = replace(verb_options, machines=rest)
+        plan = prepare_replace(spec, ports, verb_options)
     finish(spec.name, ports)
     return report
 
 
-def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: Replacing) -> Intention:
+def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: Replacing) -> Intention:
     """What is noted: the sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
     observed = observe_cluster(spec, ports)
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     noted = unfinished(spec, ports, observed)
-    wish = _continued(_with_pool(spec, observed, wish, noted), noted)
-    kept = wish.kept(spec, observed)
-    typed = shlex.join(wish.machines) if wish.machines else f"--pool {wish.pool}"
+    verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
+    kept = verb_options.kept(spec, observed)
+    typed = shlex.join(verb_options.machines) if verb_options.machines else f"--pool {verb_options.pool}"
     return Intention(
         command="replace",
         again=f"replace {typed}",
         since=ports.processes.utc_text(),
-        counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == wish.pool),
-        machines=tuple((dict(going(plan)) | dict(wish.begun)).items()),
+        counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == verb_options.pool),
+        machines=tuple((dict(going(plan)) | dict(verb_options.begun)).items()),
     )
 
 
-def _continued(wish: Replacing, noted: Intention | None) -> Replacing:
+def _continued(verb_options: Replacing, noted: Intention | None) -> Replacing:
     """The wish with what an earlier command that did not finish was to end with."""
     counts = dict(noted.counts) if noted is not None else {}
-    if noted is None or wish.pool not in counts:
-        return wish
+    if noted is None or verb_options.pool not in counts:
+        return verb_options
     if noted.command == "scale":
-        return replace(wish, asked=counts)
-    return replace(wish, begun=dict(noted.machines), noted=counts)
+        return replace(verb_options, asked=counts)
+    return replace(verb_options, begun=dict(noted.machines), noted=counts)
 
 
 def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[MachineName, ...]:
     observed = observe_cluster(spec, ports)
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     there = (member for pool in spec.pools for member in members(spec, pool, observed))
     return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
-def _with_pool(spec: ClusterSpec, observed: Observed, wish: Replacing, noted: Intention | None) -> Replacing:
+def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, noted: Intention | None) -> Replacing:
     """The wish with the pool of its machines; one that has gone by an earlier run still has its successor to come.
 
     Raises:
@@ -132,24 +132,24 @@ def _with_pool(spec: ClusterSpec, observed: Observed, wish: Replacing, noted: In
     pools = {member.name: pool.name for pool in spec.pools for member in members(spec, pool, observed)}
     if noted is not None and noted.command == "replace" and noted.counts:
         pools = {name: noted.counts[0][0] for name, _ in noted.machines} | pools
-    unknown = [name for name in wish.machines if name not in pools]
+    unknown = [name for name in verb_options.machines if name not in pools]
     if unknown:
         raise PreflightError(
             f"{spec.name} has no machine {', '.join(unknown)}",
             details=f"its machines: {', '.join(pools) or 'none'}",
             resolution="`homelab-k8s status` lists them",
         )
-    found = {pools[name] for name in wish.machines}
+    found = {pools[name] for name in verb_options.machines}
     if len(found) > 1:
         raise PreflightError(
-            f"{', '.join(wish.machines)} are of several pools: {', '.join(sorted(found))}",
+            f"{', '.join(verb_options.machines)} are of several pools: {', '.join(sorted(found))}",
             resolution="replace the machines of one pool at a time",
         )
-    pool = next(iter(found), wish.pool)
+    pool = next(iter(found), verb_options.pool)
     if pool not in {each.name for each in spec.pools}:
         raise PreflightError(
             f"{spec.name} has no pool {pool}",
             details=f"its pools: {', '.join(each.name for each in spec.pools)}",
             resolution="name one of them",
         )
-    return replace(wish, pool=PoolName(pool))
+    return replace(verb_options, pool=PoolName(pool))

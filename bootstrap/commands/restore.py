@@ -21,7 +21,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RestoreSnapshot
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.settings.snapshot_retention import location_in
@@ -38,7 +38,7 @@ from bootstrap.records.snapshot_note import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreWish:
+class RestoreOptions:
     """What is asked of `restore`.
 
     Attributes:
@@ -55,7 +55,7 @@ class RestoreWish:
     from_bucket: bool = False
 
 
-def prepare_restore(spec: ClusterSpec, ports: Ports, wish: RestoreWish) -> Plan:
+def prepare_restore(spec: ClusterSpec, ports: Ports, verb_options: RestoreOptions) -> Plan:
     """Observe, find the snapshot, check it where it is here, and plan. Touches nothing.
 
     Raises:
@@ -63,15 +63,15 @@ def prepare_restore(spec: ClusterSpec, ports: Ports, wish: RestoreWish) -> Plan:
     """
     observed = observe_cluster(spec, ports)
     check_sight(spec, ports, observed.vms)
-    snapshot = find(spec, ports, observed, wish)
+    snapshot = find(spec, ports, observed, verb_options)
     if is_local(snapshot):
         note = check_local(Path(snapshot.location), spec)
         _check_versions(note, spec, ports, observed)
-    return plan_restore(settled(spec, observed), observed, snapshot, server=wish.server)
+    return plan_restore(with_existing_sizes(spec, observed), observed, snapshot, server=verb_options.server)
 
 
 def run_restore(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: RestoreWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RestoreOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_restore` out. What is lost by it was confirmed before.
 
@@ -80,17 +80,17 @@ def run_restore(
         HomelabError: It failed; the cluster may be down until `restore` is run again.
     """
     # How many servers there are decides whether sqlite's data moves on to etcd: as they stand, not only as stated.
-    standing = settled(spec, observe_cluster(spec, ports))
+    machine_state = with_existing_sizes(spec, observe_cluster(spec, ports))
     report = run_locked(
         plan,
-        standing,
+        machine_state,
         ports,
-        again=lambda: prepare_restore(spec, ports, wish),
+        again=lambda: prepare_restore(spec, ports, verb_options),
         sink=sink,
         options=options,
         intention=Intention(
             command="restore",
-            again=f"restore {shlex.quote(_again(plan, standing) or wish.snapshot)}",
+            again=f"restore {shlex.quote(_again(plan, machine_state) or verb_options.snapshot)}",
             since=ports.processes.utc_text(),
         ),
     )
@@ -105,18 +105,18 @@ def _again(plan: Plan, spec: ClusterSpec) -> str:
     return location_in(replace(s3, folder=step.folder), str(step.source)) if s3 is not None and step is not None else ""
 
 
-def find(spec: ClusterSpec, ports: Ports, observed: Observed, wish: RestoreWish) -> Snapshot:
+def find(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RestoreOptions) -> Snapshot:
     """The snapshot that is meant. Raises PreflightError."""
-    path = Path(wish.snapshot).expanduser()
-    if wish.from_bucket or wish.snapshot.startswith("s3://"):
-        return _in_bucket(spec, wish.snapshot)
+    path = Path(verb_options.snapshot).expanduser()
+    if verb_options.from_bucket or verb_options.snapshot.startswith("s3://"):
+        return _in_bucket(spec, verb_options.snapshot)
     if path.is_file():
         return local_snapshot(path.absolute())
-    if not is_file_name(wish.snapshot):
+    if not is_file_name(verb_options.snapshot):
         raise PreflightError(f"there is no file {path}")
-    listed = snapshots_of(spec, ports, observed, directory=wish.directory)
+    listed = snapshots_of(spec, ports, observed, directory=verb_options.directory)
     try:
-        found = find_snapshot(wish.snapshot, listed.snapshots, cluster=spec.name)
+        found = find_snapshot(verb_options.snapshot, listed.snapshots, cluster=spec.name)
     except PreflightError as error:
         if listed.problems:
             error.details = "\n".join([*listed.problems, error.details]).strip()

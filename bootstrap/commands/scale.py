@@ -18,7 +18,7 @@ from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.unfinished import Intention, going
@@ -28,7 +28,7 @@ from bootstrap.ports import Ports
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScaleWish:
+class ScaleOptions:
     """What is asked of `scale`.
 
     Attributes:
@@ -40,7 +40,7 @@ class ScaleWish:
     rules: DrainRules = field(default_factory=DrainRules)
 
 
-def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
+def prepare_scale(spec: ClusterSpec, ports: Ports, verb_options: ScaleOptions) -> Plan:
     """Observe and plan. Touches nothing.
 
     Raises:
@@ -49,17 +49,17 @@ def prepare_scale(spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Plan:
     observed = observe_cluster(spec, ports)
     check_version(observed)
     check_keys(spec, ports, observed)
-    wanted = with_counts(settled(spec, observed), dict(wish.counts))
+    wanted = with_counts(with_existing_sizes(spec, observed), dict(verb_options.counts))
     check_privileges(wanted, ports, observed)
     check_vip(wanted, ports, observed)
     observed = with_settings(wanted, ports, with_conflicts(wanted, ports, observed))
-    pools = frozenset(wish.counts or (pool.name for pool in wanted.pools))
-    plan = plan_scale(wanted, observed, pools=pools, version="", rules=wish.rules)
+    pools = frozenset(verb_options.counts or (pool.name for pool in wanted.pools))
+    plan = plan_scale(wanted, observed, pools=pools, version="", rules=verb_options.rules)
     if _installs(plan):  # else nobody asks what k3s there is: a release may be out of reach
         version = choose_version(wanted, ports, observed)
-        plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=wish.rules)
+        plan = plan_scale(with_k3s(wanted, version), observed, pools=pools, version=version, rules=verb_options.rules)
         check_artifact_directory(plan, wanted, ports)
-    noted = unfinished(settled(spec, observed), ports, observed)
+    noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
     # What another command was about to do is no longer meant, even where nothing has to be undone.
     return replace(plan, marked=True) if noted is not None and noted.command in ("scale", "replace") else plan
 
@@ -69,7 +69,7 @@ def _installs(plan: Plan) -> bool:
 
 
 def run_scale(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: ScaleWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: ScaleOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_scale` out.
 
@@ -79,20 +79,24 @@ def run_scale(
     """
     report = run_locked(
         plan,
-        with_counts(spec, dict(wish.counts)),
+        with_counts(spec, dict(verb_options.counts)),
         ports,
-        again=lambda: prepare_scale(spec, ports, wish),
+        again=lambda: prepare_scale(spec, ports, verb_options),
         sink=sink,
         options=options,
-        intention=_intention(plan, spec, ports, wish),
+        intention=_intention(plan, spec, ports, verb_options),
     )
     finish(spec.name, ports)
     return report
 
 
-def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, wish: ScaleWish) -> Intention:
-    counts = dict(wish.counts) or {pool.name: pool.count for pool in spec.pools if "count" in pool.stated}
-    typed = "".join(f" {pool} {number}" for pool, number in wish.counts.items()) if len(wish.counts) == 1 else ""
+def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: ScaleOptions) -> Intention:
+    counts = dict(verb_options.counts) or {pool.name: pool.count for pool in spec.pools if "count" in pool.stated}
+    typed = (
+        "".join(f" {pool} {number}" for pool, number in verb_options.counts.items())
+        if len(verb_options.counts) == 1
+        else ""
+    )
     return Intention(
         command="scale",
         again=f"scale{typed}",

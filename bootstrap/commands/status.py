@@ -25,7 +25,7 @@ from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of, standing_state, vm_state
-from bootstrap.planning.members.desired_machines import Standing, settled, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states, with_existing_sizes
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.ports import MissingPrivileges, Ports
@@ -172,7 +172,7 @@ class ClusterStatus:
 def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     """Observe and tell. Reads only."""
     observed = observe_cluster(spec, ports, patient=False)
-    observed = with_settings(settled(spec, observed), ports, observed)
+    observed = with_settings(with_existing_sizes(spec, observed), ports, observed)
     found = status_of(spec, observed)
     unseen = unseen_vms(spec, ports, observed.vms)
     if unseen is not None:
@@ -207,9 +207,9 @@ def _unseen(lack: MissingPrivileges) -> str:
 
 def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     """What an observation means."""
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     try:
-        wanted = standings(spec, observed)
+        wanted = machine_states(spec, observed)
     except PreflightError:
         wanted = ()  # an address range used up hinders `up`, not looking
     return ClusterStatus(
@@ -223,23 +223,23 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     )
 
 
-def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[Standing, ...]) -> Iterator[MachineStatus]:
+def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[MachineState, ...]) -> Iterator[MachineStatus]:
     """The machines that are wanted, then what there is besides of ours."""
     kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
-    for standing in wanted:
-        machine = standing.machine
-        row = _row(machine.name, machine.role, machine.pool, standing.vm, kube.get(machine.name), observed)
-        unseen = standing.unseen
+    for machine_state in wanted:
+        machine = machine_state.machine
+        row = _row(machine.name, machine.role, machine.pool, machine_state.vm, kube.get(machine.name), observed)
+        unseen = machine_state.unseen
         yield replace(
             row,
             wanted=machine,
             kind=machine.kind,
-            differs=differing_sizes(standing),
-            vm=standing_state(standing),
+            differs=differing_sizes(machine_state),
+            vm=standing_state(machine_state),
             pve_node=unseen.pve_node if unseen else row.pve_node,
             vmid=unseen.vmid if unseen else row.vmid,
         )
-    shown = {standing.machine.name: standing.vm for standing in wanted}
+    shown = {machine_state.machine.name: machine_state.vm for machine_state in wanted}
     for vm in observed.vms:
         record = vm.record
         if record and is_ours(vm, spec.name) and shown.get(record.machine) != vm:
@@ -372,6 +372,6 @@ def _unfinished_problems(
     """The command that was cut off or failed, unless it is at work now."""
     if holder is not None and ports.processes.state(holder.process) is not False:
         return
-    noted = unfinished(settled(spec, observed), ports, observed)
+    noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
     if noted is not None:
         yield unfinished_line(noted)

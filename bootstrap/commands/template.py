@@ -18,7 +18,7 @@ from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import (
-    BuildWish,
+    BuildOptions,
     TemplatesSeen,
     build_nodes,
     builds_of,
@@ -37,7 +37,7 @@ def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
     return ports.templates.templates()
 
 
-def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
+def prepare_build(spec: ClusterSpec, ports: Ports, verb_options: BuildOptions) -> Plan:
     """Find out what the template is made of, and plan what is missing. Touches nothing.
 
     Raises:
@@ -46,20 +46,22 @@ def prepare_build(spec: ClusterSpec, ports: Ports, wish: BuildWish) -> Plan:
     """
     observed = observe_proxmox(spec, ports, patient=False)
     check_pve_quorum(observed)
-    return builds_for(spec, ports, observed, wish, version=ports.artifacts.resolve(spec.k3s))
+    return builds_for(spec, ports, observed, verb_options, version=ports.artifacts.resolve(spec.k3s))
 
 
-def builds_for(spec: ClusterSpec, ports: Ports, observed: Observed, wish: BuildWish, *, version: str) -> Plan:
+def builds_for(
+    spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: BuildOptions, *, version: str
+) -> Plan:
     """The builds that are missing, with a k3s version in them; that the token may do it is checked. Touches nothing.
 
     Raises:
         PreflightError: It cannot be done.
         ArtifactError: The image's checksum cannot be had.
     """
-    arch = ARCHITECTURES.get(build_nodes(spec, observed, wish)[0].architecture, "amd64")
-    recipe = Recipe(image=_image(wish, arch, ports), k3s=version)
+    arch = ARCHITECTURES.get(build_nodes(spec, observed, verb_options)[0].architecture, "amd64")
+    recipe = Recipe(image=_image(verb_options, arch, ports), k3s=version)
     seen = _see(spec, observed, ports)
-    plan = plan_build(spec, _with_hidden(spec, observed, ports, wish, seen), recipe, wish, seen)
+    plan = plan_build(spec, _with_hidden(spec, observed, ports, verb_options, seen), recipe, verb_options, seen)
     builds = builds_of(plan)
     if builds:
         check_rights(ports, _rights_to_build(spec, builds, vnets=observed.vnets), what="building a template")
@@ -92,7 +94,7 @@ def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
 
 
 def run_build(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: BuildWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: BuildOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_build` out, as the only one who acts on this vmid range.
 
@@ -100,7 +102,7 @@ def run_build(
         ClusterBusyError: Somebody else does; nothing was touched.
         HomelabError: A build failed; the command again goes on with it, or starts it anew.
     """
-    return _run(plan, spec, ports, again=lambda: prepare_build(spec, ports, wish), sink=sink, options=options)
+    return _run(plan, spec, ports, again=lambda: prepare_build(spec, ports, verb_options), sink=sink, options=options)
 
 
 def run_prune(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -141,11 +143,13 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
         )
 
 
-def _with_hidden(spec: ClusterSpec, observed: Observed, ports: Ports, wish: BuildWish, seen: TemplatesSeen) -> Observed:
+def _with_hidden(
+    spec: ClusterSpec, observed: Observed, ports: Ports, verb_options: BuildOptions, seen: TemplatesSeen
+) -> Observed:
     """With the vmids as used that builds would take and that something has which the token may not see."""
     used, free = set(observed.used_vmids), set[Vmid]()
     templates = [one.vmid for one in seen.templates]
-    while len(free) < len(build_nodes(spec, observed, wish)):
+    while len(free) < len(build_nodes(spec, observed, verb_options)):
         vmid = template_vmid(spec.placement.vmids, used | free, templates)
         if vmid is None:
             break
@@ -153,8 +157,10 @@ def _with_hidden(spec: ClusterSpec, observed: Observed, ports: Ports, wish: Buil
     return replace(observed, used_vmids=frozenset(used))
 
 
-def _image(wish: BuildWish, arch: str, ports: Ports) -> CloudImage:
-    return image_of_volume(wish.image) or ports.templates.find_image(wish.image, arch=arch, checksum=wish.checksum)
+def _image(verb_options: BuildOptions, arch: str, ports: Ports) -> CloudImage:
+    return image_of_volume(verb_options.image) or ports.templates.find_image(
+        verb_options.image, arch=arch, checksum=verb_options.checksum
+    )
 
 
 def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:

@@ -35,7 +35,7 @@ from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import needs_work, settled, standings
+from bootstrap.planning.members.desired_machines import machine_states, pending_reason, with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.successors import give_up
 from bootstrap.planning.provision.unfinished import notes_for_up
@@ -79,7 +79,7 @@ def prepare_up(
     if rebuild is not None:
         rebuild = rebuild.corrected(spec)
         spec, resolved = rebuild.apply(spec), resolved or rebuild.version
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     observed = give_up(spec, observed, replace_unreachable)
     if not _has_work(spec, observed):
         observed = with_units(spec, ports, observed, every=True)
@@ -104,7 +104,7 @@ def prepare_up(
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
-    return any(needs_work(standing) for standing in standings(spec, observed))
+    return any(pending_reason(machine_state) for machine_state in machine_states(spec, observed))
 
 
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild | None) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild 
         return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
     if read_rebuild(spec.name, ports) is not None:
         return ("a rebuild was cut off while machines were removed: `up` abandons it and creates what is missing",)
-    noted = unfinished(settled(spec, observed), ports, observed)
+    noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
     return notes_for_up(noted, spec, observed) if noted is not None else ()
 
 
@@ -139,14 +139,14 @@ def with_builds(
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
     foreseen = with_planned(spec, observed)
     plan = plan_up(spec, foreseen, version=version, restore=restore, migrates=migrates)
-    wish = wanted_builds(spec, plan)
-    if wish is None:
+    verb_options = wanted_builds(spec, plan)
+    if verb_options is None:
         return plan
-    check_wanted_builds(spec, observed, wish)
-    builds = builds_for(spec, ports, observed, wish, version=version)
+    check_wanted_builds(spec, observed, verb_options)
+    builds = builds_for(spec, ports, observed, verb_options, version=version)
     if not builds_of(builds):
         raise PreflightError(
-            f"the template of {wish.image} with k3s {version} is there, but no machine can be made of it",
+            f"the template of {verb_options.image} with k3s {version} is there, but no machine can be made of it",
             details="\n".join(builds.notes),
             resolution="look at it in Proxmox, or build another: `homelab-k8s template build --again`",
         )

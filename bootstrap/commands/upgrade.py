@@ -20,7 +20,7 @@ from bootstrap.inventory.answers import parse_channel
 from bootstrap.k3s.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.day2_steps import UpgradeK3s
-from bootstrap.planning.members.desired_machines import settled
+from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.steps import FetchK3s
@@ -32,7 +32,7 @@ MACHINE_S = 900.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpgradeWish:
+class UpgradeOptions:
     """What is asked of `upgrade`; with neither `to` nor `channel`, it is what the inventory means.
 
     Attributes:
@@ -46,7 +46,7 @@ class UpgradeWish:
     how: Upgrading = field(default_factory=Upgrading)
 
 
-def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
+def prepare_upgrade(spec: ClusterSpec, ports: Ports, verb_options: UpgradeOptions) -> Plan:
     """Observe, find out which releases lie on the way and whether they are to be had, and plan. Touches nothing.
 
     Raises:
@@ -54,17 +54,17 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
         PreflightError: It cannot be done: machines that are not as they should be, or a downgrade.
         ArtifactError: A release on the way is not to be had.
     """
-    target = _target(spec, ports, wish)
+    target = _target(spec, ports, verb_options)
     observed = observe_cluster(spec, ports)
     check_sight(spec, ports, observed.vms)
-    spec = settled(spec, observed)
+    spec = with_existing_sizes(spec, observed)
     check_version(observed)
     check_keys(spec, ports, observed)
     start = standpoint(spec, observed)
     newest = {
         minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)
     }
-    plan = plan_upgrade(spec, observed, target=target, newest=newest, upgrading=wish.how)
+    plan = plan_upgrade(spec, observed, target=target, newest=newest, upgrading=verb_options.how)
     if plan.lanes:
         check_privileges(spec, ports, observed)
     check_artifacts(plan, spec, ports)
@@ -72,7 +72,7 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> Plan:
 
 
 def run_upgrade(
-    plan: Plan, spec: ClusterSpec, ports: Ports, wish: UpgradeWish, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: UpgradeOptions, *, sink: EventSink, options: RunOptions
 ) -> Report:
     """Carry a plan of `prepare_upgrade` out.
 
@@ -82,35 +82,35 @@ def run_upgrade(
     """
     versions = [step.version for step in steps_of(plan, FetchK3s)]
     if versions:  # what the user has seen, even if a channel has moved on since
-        wish = replace(wish, to=str(max(map(parse_version, versions))), channel=None)
+        verb_options = replace(verb_options, to=str(max(map(parse_version, versions))), channel=None)
     report = run_locked(
         plan,
         spec,
         ports,
-        again=lambda: prepare_upgrade(spec, ports, wish),
+        again=lambda: prepare_upgrade(spec, ports, verb_options),
         sink=sink,
         options=_with_time(options, machines=len(steps_of(plan, UpgradeK3s))),
-        intention=_intention(ports, wish),
+        intention=_intention(ports, verb_options),
     )
     finish(spec.name, ports)
     return report
 
 
-def _intention(ports: Ports, wish: UpgradeWish) -> Intention | None:
-    if wish.to is None:
+def _intention(ports: Ports, verb_options: UpgradeOptions) -> Intention | None:
+    if verb_options.to is None:
         return None  # no release is to be fetched: what is left to do are trifles
-    again = f"upgrade --to {wish.to}"
-    return Intention(command="upgrade", again=again, since=ports.processes.utc_text(), version=wish.to)
+    again = f"upgrade --to {verb_options.to}"
+    return Intention(command="upgrade", again=again, since=ports.processes.utc_text(), version=verb_options.to)
 
 
-def _target(spec: ClusterSpec, ports: Ports, wish: UpgradeWish) -> K3sVersion:
-    if wish.to is not None and wish.channel is not None:
+def _target(spec: ClusterSpec, ports: Ports, verb_options: UpgradeOptions) -> K3sVersion:
+    if verb_options.to is not None and verb_options.channel is not None:
         raise UsageError("a version and a channel were given; only one can be meant")
     k3s = spec.k3s
-    if wish.to is not None:
-        return parse_version(wish.to)
-    if wish.channel is not None:
-        k3s = replace(k3s, version=None, channel=parse_channel(wish.channel, flag="--channel"))
+    if verb_options.to is not None:
+        return parse_version(verb_options.to)
+    if verb_options.channel is not None:
+        k3s = replace(k3s, version=None, channel=parse_channel(verb_options.channel, flag="--channel"))
     return parse_version(ports.artifacts.resolve(k3s))
 
 

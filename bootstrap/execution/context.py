@@ -12,7 +12,7 @@ from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
 from bootstrap.execution.run_facts import Findings
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Ports, Warn
-from bootstrap.waiting import Crowd, Patience
+from bootstrap.waiting import PollThrottle, WaitContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +87,19 @@ class RunContext:
     emit: EventSink
     stop: threading.Event
     clones: CloneTurns = field(default_factory=CloneTurns)
-    crowd: Crowd = field(default_factory=Crowd)
+    poll_throttle: PollThrottle = field(default_factory=PollThrottle)
 
-    def patience(self, lane: str, timeout_s: float) -> Patience:
+    def wait_context(self, lane: str, timeout_s: float) -> WaitContext:
         """How to wait in a lane for `timeout_s` at most, or until the run's own end."""
         clock = self.ports.clock
-        return Patience(
+        return WaitContext(
             clock=clock,
             deadline_s=min(clock.now_s() + timeout_s, self.deadline_s),
             stop=self.stop,
             say=lambda what, problem, waited_s: self.emit(
                 Waiting(lane=lane, what=what, problem=problem, waited_s=waited_s)
             ),
-            crowd=self.crowd,
+            poll_throttle=self.poll_throttle,
         )
 
     def warn(self, subject: str) -> Warn:

@@ -19,7 +19,7 @@ from bootstrap.execution.k3s.drain import Drained, evict_all
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.day2_steps import Drain
-from bootstrap.waiting import Patience
+from bootstrap.waiting import WaitContext
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
 from tests.doubles.k3s.test_life import IMPATIENT
 
@@ -106,11 +106,11 @@ def placed(cluster: Cluster, space: str) -> Counter[tuple[str, str]]:
 
 def drain(api: KubernetesApi, machine: MachineName, *, timeout_s: float = 20.0, **allowed: bool) -> Drained:
     clock = SystemClock()
-    patience = Patience(
+    wait_context = WaitContext(
         clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=lambda *_told: None
     )
     api.set_unschedulable(machine, unschedulable=True)
-    return evict_all(Drain(machine=machine, timeout_s=timeout_s, **allowed), api, patience)
+    return evict_all(Drain(machine=machine, timeout_s=timeout_s, **allowed), api, wait_context)
 
 
 def test_pods_move_one_by_one_as_their_budget_allows(

@@ -20,38 +20,38 @@ OLD, NEXT, NEW = "v1.33.3+k3s1", "v1.34.4+k3s1", "v1.35.1+k3s1"
 
 
 @pytest.fixture
-def standing(run: Run, world: World) -> World:
+def machine_state(run: Run, world: World) -> World:
     assert run(*UP).exit_code == 0
     world.channels |= {"v1.34": NEXT, "stable": NEW}
     world.journal.clear()
     return world
 
 
-def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, standing: World) -> None:
+def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, machine_state: World) -> None:
     result = run("upgrade", *DEMO, "--to", NEW, "--dry-run")
     assert result.exit_code == 0, result.stderr
     assert f"  - the way: {OLD} -> {NEXT} -> {NEW}" in result.stdout.splitlines()
     rows = [line.split() for line in result.stdout.splitlines()]
     assert any(row[:1] == ["demo-workers-1"] and "upgrade" in row for row in rows)
     assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
-    assert standing.journal == []
+    assert machine_state.journal == []
 
 
-def test_an_upgrade_ends_with_what_runs_now(run: Run, standing: World) -> None:
+def test_an_upgrade_ends_with_what_runs_now(run: Run, machine_state: World) -> None:
     refused = run("upgrade", *DEMO, "--channel", "stable")
     assert refused.exit_code == 2
     assert "This upgrades 2 machines, drained one after another; only a snapshot leads back." in refused.stderr
     assert f"The way: {OLD} -> {NEXT} -> {NEW}." in refused.stderr
-    assert standing.journal == []
+    assert machine_state.journal == []
     result = run("upgrade", *DEMO, "--channel", "stable", "--yes")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith(f"demo: 2 machines upgraded to k3s {NEW}, in ")
-    assert {node.version for node in standing.kube_nodes.values()} == {NEW}
+    assert {node.version for node in machine_state.kube_nodes.values()} == {NEW}
     again = run("upgrade", *DEMO, "--to", NEW, "--yes")
     assert (again.exit_code, again.stdout) == (0, "demo: 2 machines, none to upgrade; nothing to do\n")
 
 
-def test_an_upgrade_as_json(run: Run, standing: World) -> None:
+def test_an_upgrade_as_json(run: Run, machine_state: World) -> None:
     result = json.loads(run("upgrade", *DEMO, "--to", NEXT, "--yes", "--no-snapshot", "-o", "json").stdout)
     assert list(result) == ["cluster", "changed", "upgraded", "version", "took_s", "phases"]
     assert (result["changed"], result["version"]) == (True, NEXT)
@@ -73,14 +73,14 @@ def test_an_upgrade_as_json(run: Run, standing: World) -> None:
         (("restore", "nothing"), 4, "demo has no snapshot nothing"),
     ],
 )
-def test_what_cannot_be_is_refused(run: Run, standing: World, args: tuple[str, ...], code: int, said: str) -> None:
+def test_what_cannot_be_is_refused(run: Run, machine_state: World, args: tuple[str, ...], code: int, said: str) -> None:
     result = run(args[0], *DEMO, *args[1:])
     assert result.exit_code == code
     assert said in result.stderr
-    assert standing.journal == []
+    assert machine_state.journal == []
 
 
-def test_a_backup_is_named_listed_and_restored_from(run: Run, standing: World, tmp_path: Path) -> None:
+def test_a_backup_is_named_listed_and_restored_from(run: Run, machine_state: World, tmp_path: Path) -> None:
     result = run("backup", *DEMO, "--name", "before", "--to", str(tmp_path / "saved"))
     assert result.exit_code == 0, result.stderr
     (fetched,) = [path for path in (tmp_path / "saved").iterdir() if not path.name.endswith((".json", ".token"))]
@@ -104,26 +104,26 @@ def test_a_backup_is_named_listed_and_restored_from(run: Run, standing: World, t
     assert on_chosen.exit_code == 0, on_chosen.stderr
 
 
-def test_without_snapshots_it_is_said(run: Run, standing: World) -> None:
+def test_without_snapshots_it_is_said(run: Run, machine_state: World) -> None:
     assert run("backups", *DEMO).stdout == "no snapshot: `homelab-k8s backup --cluster demo` takes one\n"
 
 
-def test_a_server_that_cannot_be_asked_for_snapshots_is_told(run: Run, standing: World) -> None:
-    standing.refuses_key.add("demo-cp-1")
+def test_a_server_that_cannot_be_asked_for_snapshots_is_told(run: Run, machine_state: World) -> None:
+    machine_state.refuses_key.add("demo-cp-1")
     result = run("backups", *DEMO)
     assert result.exit_code == 1
     assert "not asked: demo-cp-1" in result.stdout
 
 
-def test_a_token_is_rotated_when_that_was_agreed_to(run: Run, standing: World) -> None:
-    before = standing.state["demo", "token"]
+def test_a_token_is_rotated_when_that_was_agreed_to(run: Run, machine_state: World) -> None:
+    before = machine_state.state["demo", "token"]
     refused = run("rotate", "token", *DEMO)
     assert refused.exit_code == 2
     assert "This gives demo a new token, and restarts k3s on 2 machines, servers one at a time." in refused.stderr
     result = run("rotate", "token", *DEMO, "--yes")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("demo: 2 machines with a new token, in ")
-    assert standing.state["demo", "token"] != before
+    assert machine_state.state["demo", "token"] != before
     assert before not in result.stdout + result.stderr
 
 
@@ -141,30 +141,32 @@ def with_cache(world: World) -> None:
     world.workloads.pods.append(FakePod(pod=pod, on=MachineName("demo-workers-1"), app="cache"))
 
 
-def test_an_upgrade_drains_the_add_ons_of_k3s_and_asks_nothing_of_them(run: Run, standing: World) -> None:
-    assert any(fake.pod.local_data for fake in standing.workloads.pods)
+def test_an_upgrade_drains_the_add_ons_of_k3s_and_asks_nothing_of_them(run: Run, machine_state: World) -> None:
+    assert any(fake.pod.local_data for fake in machine_state.workloads.pods)
     result = run("upgrade", *DEMO, "--to", NEXT, "--yes")
     assert result.exit_code == 0, result.stderr
     assert "emptyDir" not in result.stderr
 
 
-def test_pods_that_lose_an_emptydir_are_named_before_the_run_and_yes_is_not_enough(run: Run, standing: World) -> None:
-    with_cache(standing)
+def test_pods_that_lose_an_emptydir_are_named_before_the_run_and_yes_is_not_enough(
+    run: Run, machine_state: World
+) -> None:
+    with_cache(machine_state)
     refused = run("upgrade", *DEMO, "--to", NEXT, "--yes")
     assert refused.exit_code != 0
     assert "1 pod with emptyDir volumes would lose what is in them: nothing was touched" in refused.stderr
     assert "default/cache-1: emptyDir volume" in refused.stderr
     assert "metrics-server" not in refused.stderr
     assert "--delete-emptydir-data" in refused.stderr
-    assert standing.journal == []
+    assert machine_state.journal == []
 
 
 @pytest.mark.parametrize("option", ["--delete-emptydir-data", "--delete-local-data"])
-def test_the_option_and_its_old_name_give_them_up(run: Run, standing: World, option: str) -> None:
-    with_cache(standing)
+def test_the_option_and_its_old_name_give_them_up(run: Run, machine_state: World, option: str) -> None:
+    with_cache(machine_state)
     result = run("upgrade", *DEMO, "--to", NEXT, "--yes", option)
     assert result.exit_code == 0, result.stderr
-    assert "evict default/cache-1" in standing.journal
+    assert "evict default/cache-1" in machine_state.journal
     shown = run("upgrade", "--help").stdout
     assert "--delete-emptydir-data" in shown
     assert "--delete-local-data" not in shown
@@ -172,9 +174,9 @@ def test_the_option_and_its_old_name_give_them_up(run: Run, standing: World, opt
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
 def test_the_question_comes_once_with_the_pods_names(
-    run: Run, standing: World, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+    run: Run, machine_state: World, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
-    with_cache(standing)
+    with_cache(machine_state)
     asked: list[str] = []
 
     def typed_after(question: str) -> str:
@@ -187,5 +189,5 @@ def test_the_question_comes_once_with_the_pods_names(
     assert (result.exit_code == 0) == (code == 0), result.stderr
     assert len(asked) == 1
     assert "default/cache-1" in asked[0]
-    assert ("evict default/cache-1" in standing.journal) == (code == 0)
+    assert ("evict default/cache-1" in machine_state.journal) == (code == 0)
     assert "it was made anew" not in result.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootstrap.commands.scale import ScaleWish
+from bootstrap.commands.scale import ScaleOptions
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.ids import PoolName
@@ -15,7 +15,7 @@ from bootstrap.waiting import telling
 from tests.faults.cluster import FaultyCluster
 from tests.faults.labs import simulated_lab
 
-WISH = ScaleWish(counts={PoolName("workers"): 2})
+WISH = ScaleOptions(counts={PoolName("workers"): 2})
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from bootstrap.commands.down import prepare_down
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.template import list_templates
 from bootstrap.commands.up import prepare_up
-from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
+from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import Ports
@@ -98,7 +98,7 @@ OF_NODES: Mapping[str, Callable[[Ports], object]] = {
     "status": lambda ports: cluster_status(BUILT, ports),
     "doctor": lambda ports: diagnose(BUILT, ENDPOINT, ports),
     "up": lambda ports: prepare_up(BUILT, ports),
-    "upgrade": lambda ports: prepare_upgrade(BUILT, ports, UpgradeWish()),
+    "upgrade": lambda ports: prepare_upgrade(BUILT, ports, UpgradeOptions()),
     "down": lambda ports: prepare_down(BUILT, ports),
 }
 

@@ -20,7 +20,7 @@ import requests
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleWish
+from bootstrap.commands.scale import ScaleOptions
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, EventSink, StepFinished
 from bootstrap.execution.context import KubeconfigTarget, Timeouts
@@ -157,10 +157,10 @@ class KillableCluster:
             case "down":
                 homelab.down(homelab.plan_down(), sink=sink, options=options)
             case "scale":
-                wish = ScaleWish(counts={WORKERS: int(number)})
-                plan = homelab.plan_scale(wish)
+                verb_options = ScaleOptions(counts={WORKERS: int(number)})
+                plan = homelab.plan_scale(verb_options)
                 if not plan.empty:
-                    homelab.scale(plan, wish, sink=sink, options=options)
+                    homelab.scale(plan, verb_options, sink=sink, options=options)
             case "replace":
                 roll = Replacing(pool=WORKERS, surge=number != "first")
                 homelab.replace(homelab.plan_replace(roll), roll, sink=sink, options=options)

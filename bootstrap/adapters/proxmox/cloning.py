@@ -12,7 +12,7 @@ from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Request = CloneRequest | ContainerRequest
 
@@ -136,7 +136,7 @@ class Cloning:
                 every_s=POLL_EVERY_S,
                 resolution=_resolution(request),
             ),
-            Patience(
+            WaitContext(
                 clock=self._clock,
                 deadline_s=self._clock.now_s() + self._timeout_s,
                 stop=self._stop,

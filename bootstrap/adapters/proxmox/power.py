@@ -21,7 +21,7 @@ from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 HA_WAIT_S = 180.0
 """HA looks every 10 s, and a start or stop on its own takes its time on top."""
@@ -196,7 +196,7 @@ class Power:
                 resolution="`ha-manager status` on a Proxmox node tells what HA does (it does nothing to a VM in state "
                 f"error: `ha-manager set {_sid(guest)} --state disabled`); then run the command again",
             ),
-            Patience(
+            WaitContext(
                 clock=self._clock,
                 deadline_s=self._clock.now_s() + wait_s,
                 stop=self._stop,

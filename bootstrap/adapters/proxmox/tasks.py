@@ -15,7 +15,7 @@ from bootstrap.errors import HypervisorError, TransientError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 POLL_EVERY_S = 0.1
 """Pause between polls of a young task; most of ours take under a second."""
@@ -180,7 +180,7 @@ class Tasks:
                     pace=_pause_s,
                     resolution=f"see how the task {upid} goes on in Proxmox's task list, then run the command again",
                 ),
-                Patience(
+                WaitContext(
                     clock=self._clock,
                     deadline_s=self._clock.now_s() + self._timeout_s,
                     stop=self._stop,

@@ -125,7 +125,7 @@ class Steps:
             "Name of the cluster", flag="--cluster", check=check, proposal=free_name(seen)
         )
 
-    def wishes(self, seen: Survey, *, cluster: str) -> Wishes:
+    def verb_options(self, seen: Survey, *, cluster: str) -> Wishes:
         """Template, sizes, storage and bridge; what has but one answer is not asked."""
         from bootstrap.model.ids import ClusterName, StorageName
         from bootstrap.planning.verbs.init import Wishes
@@ -329,10 +329,10 @@ class Steps:
             said = replace(said, bridge=answer)
         return said
 
-    def _known(self, seen: Survey, wishes: Wishes) -> None:
+    def _known(self, seen: Survey, verb_options: Wishes) -> None:
         from bootstrap.commands.init import refuse_unknown
 
-        refuse_unknown(seen, wishes)
+        refuse_unknown(seen, verb_options)
 
 
 def _digits(fingerprint: str) -> str:

@@ -19,7 +19,7 @@ from bootstrap.errors import UsageError
 from bootstrap.events import Event, EventSink, StepFinished
 
 if TYPE_CHECKING:
-    from bootstrap.commands.backup import BackupWish
+    from bootstrap.commands.backup import BackupOptions
     from bootstrap.commands.snapshots import SnapshotList
     from bootstrap.model.workloads import Snapshot
 
@@ -66,12 +66,12 @@ def backup(
         progress=progress,
         output=output,
     ) as work:
-        wish = _wish(name, to or [])
+        verb_options = _wish(name, to or [])
         notes: list[str] = []
         ended = work.act(
-            lambda: work.homelab.plan_backup(wish),
+            lambda: work.homelab.plan_backup(verb_options),
             lambda plan, *, sink, options: work.homelab.backup(
-                plan, wish, sink=_listening(sink, notes), options=options
+                plan, verb_options, sink=_listening(sink, notes), options=options
             ),
             Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
         )
@@ -114,20 +114,20 @@ def backups(
             raise typer.Exit(1)
 
 
-def _wish(name: str, to: list[str]) -> BackupWish:
-    from bootstrap.commands.backup import BackupWish
+def _wish(name: str, to: list[str]) -> BackupOptions:
+    from bootstrap.commands.backup import BackupOptions
 
-    wish = BackupWish(name=name)
+    verb_options = BackupOptions(name=name)
     for target in to:
         if target.startswith("s3:"):
             raise UsageError(
                 f"--to {target}: the bucket is the one that the inventory names",
                 resolution=f"write it there as backup.s3, and say --to {S3}",
             )
-        if target != S3 and wish.to is not None:
+        if target != S3 and verb_options.to is not None:
             raise UsageError("--to names two directories", resolution="name one; a copy of it is your own to make")
-        wish = replace(wish, s3=True) if target == S3 else replace(wish, to=Path(target))
-    return wish
+        verb_options = replace(verb_options, s3=True) if target == S3 else replace(verb_options, to=Path(target))
+    return verb_options
 
 
 def _listening(sink: EventSink, notes: list[str]) -> EventSink:

@@ -123,7 +123,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
     if cluster != (flags.cluster or DEFAULT_CLUSTER):
         # VMs that are named like its machines count, and which those are is known only now.
         seen = steps.survey(ports, cluster=cluster)
-    drafted = draft(seen, steps.wishes(seen, cluster=cluster), connection)
+    drafted = draft(seen, steps.verb_options(seen, cluster=cluster), connection)
     if prompts.asks:
         session.view.text("\n".join(["", drafted.text, *(f"not yet: {each}" for each in drafted.proposal.problems)]))
     if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):

@@ -17,7 +17,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
-    from bootstrap.commands.rebuild import RebuildWish
+    from bootstrap.commands.rebuild import RebuildOptions
     from bootstrap.homelab import Homelab
     from bootstrap.planning.plan import Plan
 
@@ -70,36 +70,36 @@ def rebuild(
         progress=progress,
         output=output,
     ) as work:
-        wish = replace(
+        verb_options = replace(
             _wish(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
         )
         ended = work.act(
-            lambda: work.homelab.plan_rebuild(wish),
-            lambda plan, *, sink, options: work.homelab.rebuild(plan, wish, sink=sink, options=options),
+            lambda: work.homelab.plan_rebuild(verb_options),
+            lambda plan, *, sink, options: work.homelab.rebuild(plan, verb_options, sink=sink, options=options),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=lambda plan: _question(plan, wish),
+            question=lambda plan: _question(plan, verb_options),
         )
         if ended is not None:
             work.result(lambda: _closing(ended), lambda: documents.change_document(ended.plan, ended.report))
 
 
-def _wish(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> RebuildWish:
-    from bootstrap.commands.rebuild import RebuildWish
+def _wish(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> RebuildOptions:
+    from bootstrap.commands.rebuild import RebuildOptions
 
     if restore is None or restore == LATEST:
         latest_to = homelab.snapshot_directory if restore else None
-        return RebuildWish(keep_identity=keep_identity, latest_to=latest_to)
+        return RebuildOptions(keep_identity=keep_identity, latest_to=latest_to)
     file = Path(restore).expanduser().absolute()
     if not file.is_file():
         raise UsageError(f"there is no snapshot {file}", resolution=f"name a file, or {LATEST}")
-    return RebuildWish(keep_identity=keep_identity, snapshot=file)
+    return RebuildOptions(keep_identity=keep_identity, snapshot=file)
 
 
-def _question(plan: Plan, wish: RebuildWish) -> Question | None:
+def _question(plan: Plan, verb_options: RebuildOptions) -> Question | None:
     going = sum(machine.action == "destroy" for machine in plan.machines)
     if not going:
         return None
-    keeps = wish.snapshot is not None or wish.latest_to is not None
+    keeps = verb_options.snapshot is not None or verb_options.latest_to is not None
     loses = "what Kubernetes knows comes back, volumes do not" if keeps else "with all that is in the cluster"
     return Question(f"This removes {tables.counted(going, 'machine')} for good, {loses}.", by_name=True)
 

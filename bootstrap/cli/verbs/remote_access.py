@@ -151,14 +151,14 @@ def logs(
     with working(
         "logs", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
     ) as work:
-        from bootstrap.commands.remote_access import LogsWish
+        from bootstrap.commands.remote_access import LogsOptions
 
-        wish = LogsWish(unit=unit, lines=lines, since=since, follow=follow)
+        verb_options = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)
         if not follow:
-            work.session.result(work.look(lambda: work.homelab.journal(machine, wish)))
+            work.session.result(work.look(lambda: work.homelab.journal(machine, verb_options)))
             return
         _check_ssh()
-        argv = work.look(lambda: work.homelab.journal_ssh(machine, wish))
+        argv = work.look(lambda: work.homelab.journal_ssh(machine, verb_options))
     _become(argv, work.session.environment())
 
 

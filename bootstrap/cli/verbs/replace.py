@@ -93,7 +93,7 @@ def replace(
         rules = drain_rules(force=force, timeout_s=drain_timeout)
         emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
 
-        def wish() -> Replacing:
+        def verb_options() -> Replacing:
             return Replacing(
                 pool=PoolName(pool or ""),
                 machines=tuple(MachineName(machine) for machine in machines or ()),
@@ -103,9 +103,9 @@ def replace(
             )
 
         ended = work.act(
-            lambda: work.homelab.plan_replace(wish()),
+            lambda: work.homelab.plan_replace(verb_options()),
             lambda plan, *, sink, options: work.homelab.replace(
-                emptydir.allowed(plan), wish(), sink=sink, options=options
+                emptydir.allowed(plan), verb_options(), sink=sink, options=options
             ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,

@@ -17,7 +17,7 @@ from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.restore import RestoreWish
+    from bootstrap.commands.restore import RestoreOptions
     from bootstrap.planning.plan import Plan
 
 
@@ -70,20 +70,20 @@ def restore(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.restore import RestoreWish
+        from bootstrap.commands.restore import RestoreOptions
         from bootstrap.model.ids import MachineName
 
         homelab = work.homelab
         prefix = f"{homelab.inventory.spec.name}-"
-        wish = RestoreWish(
+        verb_options = RestoreOptions(
             snapshot=snapshot,
             directory=homelab.snapshot_directory,
             server=MachineName(server if server.startswith(prefix) else f"{prefix}{server}") if server else None,
             from_bucket=from_bucket,
         )
         ended = work.act(
-            lambda: homelab.plan_restore(wish),
-            lambda plan, *, sink, options: homelab.restore(plan, _seen(wish, plan), sink=sink, options=options),
+            lambda: homelab.plan_restore(verb_options),
+            lambda plan, *, sink, options: homelab.restore(plan, _seen(verb_options, plan), sink=sink, options=options),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=lambda plan: Question(
                 f"This puts the cluster's data back to {_name(plan)}: what Kubernetes has learnt since is lost.",
@@ -109,11 +109,11 @@ def _name(plan: Plan) -> str:
     return str(_source(plan))
 
 
-def _seen(wish: RestoreWish, plan: Plan) -> RestoreWish:
+def _seen(verb_options: RestoreOptions, plan: Plan) -> RestoreOptions:
     """The wish with the snapshot that the user has agreed to, even if a newer one has been taken since."""
     from bootstrap.records.snapshot_note import LATEST
 
-    return replace(wish, snapshot=_name(plan)) if wish.snapshot == LATEST else wish
+    return replace(verb_options, snapshot=_name(plan)) if verb_options.snapshot == LATEST else verb_options
 
 
 def _closing(ended: Ended) -> str:

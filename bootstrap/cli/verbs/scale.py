@@ -78,19 +78,19 @@ def scale(
         output=output,
     ) as work:
         from bootstrap.cli.asking.emptydir import Emptydir
-        from bootstrap.commands.scale import ScaleWish
+        from bootstrap.commands.scale import ScaleOptions
 
         rules = drain_rules(force=force, timeout_s=drain_timeout)
         emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
         counts = _counts(pool, count)
 
-        def wish() -> ScaleWish:
-            return ScaleWish(counts=counts, rules=emptydir.rules)
+        def verb_options() -> ScaleOptions:
+            return ScaleOptions(counts=counts, rules=emptydir.rules)
 
         ended = work.act(
-            lambda: work.homelab.plan_scale(wish()),
+            lambda: work.homelab.plan_scale(verb_options()),
             lambda plan, *, sink, options: work.homelab.scale(
-                emptydir.allowed(plan), wish(), sink=sink, options=options
+                emptydir.allowed(plan), verb_options(), sink=sink, options=options
             ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,

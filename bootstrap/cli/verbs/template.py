@@ -81,7 +81,7 @@ def build(
     from bootstrap.inventory import Overrides
     from bootstrap.model.cluster import DEFAULT_IMAGE
     from bootstrap.model.ids import PveNodeName, StorageName
-    from bootstrap.planning.templates.build import BuildWish
+    from bootstrap.planning.templates.build import BuildOptions
 
     with working(
         "template-build",
@@ -93,7 +93,7 @@ def build(
         output=output,
     ) as work:
         ref = work.homelab.inventory.spec.template
-        wish = BuildWish(
+        verb_options = BuildOptions(
             image=image or ref.image or DEFAULT_IMAGE,
             checksum=(ref.checksum if image is None else "") if checksum is None else checksum,
             pve_nodes=tuple(map(PveNodeName, pve_node or ())),
@@ -103,8 +103,10 @@ def build(
             again=again,
         )
         ended = work.act(
-            lambda: work.homelab.plan_template(wish),
-            lambda plan, /, *, sink, options: work.homelab.build_template(plan, wish, sink=sink, options=options),
+            lambda: work.homelab.plan_template(verb_options),
+            lambda plan, /, *, sink, options: work.homelab.build_template(
+                plan, verb_options, sink=sink, options=options
+            ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
         )
         if ended is not None:

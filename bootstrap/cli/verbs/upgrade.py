@@ -31,7 +31,7 @@ from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.upgrade import UpgradeWish
+    from bootstrap.commands.upgrade import UpgradeOptions
     from bootstrap.planning.plan import Plan
 
 
@@ -86,20 +86,20 @@ def upgrade(
         output=output,
     ) as work:
         from bootstrap.cli.asking.emptydir import Emptydir
-        from bootstrap.commands.upgrade import UpgradeWish
+        from bootstrap.commands.upgrade import UpgradeOptions
         from bootstrap.planning.verbs.upgrade import Upgrading
 
         rules = drain_rules(force=force, timeout_s=drain_timeout)
         emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
 
-        def wish() -> UpgradeWish:
+        def verb_options() -> UpgradeOptions:
             how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=emptydir.rules)
-            return UpgradeWish(to=to, channel=channel, how=how)
+            return UpgradeOptions(to=to, channel=channel, how=how)
 
         ended = work.act(
-            lambda: work.homelab.plan_upgrade(wish()),
+            lambda: work.homelab.plan_upgrade(verb_options()),
             lambda plan, *, sink, options: work.homelab.upgrade(
-                emptydir.allowed(plan), wish(), sink=sink, options=options
+                emptydir.allowed(plan), verb_options(), sink=sink, options=options
             ),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
@@ -107,7 +107,7 @@ def upgrade(
         )
         if ended is not None:
             file = inventory_file(work, inventory=inventory, lab=lab)
-            lines = tell(work, write_back(_facts(work, ended, wish()), file=file, write=write))
+            lines = tell(work, write_back(_facts(work, ended, verb_options()), file=file, write=write))
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),
                 lambda: documents.kept_document(
@@ -116,12 +116,12 @@ def upgrade(
             )
 
 
-def _facts(work: Work, ended: Ended, wish: UpgradeWish) -> list[Fact]:
+def _facts(work: Work, ended: Ended, verb_options: UpgradeOptions) -> list[Fact]:
     """The version that runs now, where the inventory says another one, or points to an older one."""
     from bootstrap.commands.upgrade import behind_channel
 
     k3s = work.homelab.inventory.spec.k3s
-    target = _target(ended.plan) or wish.to
+    target = _target(ended.plan) or verb_options.to
     if target is None or target == k3s.version:
         return []
     advice = ""

@@ -34,7 +34,7 @@ from bootstrap.records.lock import (
     taken_error,
 )
 from bootstrap.records.seal import Bearer, RecordKey
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 _ATTEMPTS = 5
 """How often the marker may slip away between two looks before we give up."""
@@ -358,9 +358,9 @@ class ClusterLock:
         finally:
             self._writing.release()
 
-    def _patience(self, timeout_s: float) -> Patience:
+    def _patience(self, timeout_s: float) -> WaitContext:
         clock = self._ports.clock
-        return Patience(
+        return WaitContext(
             clock=clock,
             deadline_s=clock.now_s() + timeout_s,
             stop=self._stop,

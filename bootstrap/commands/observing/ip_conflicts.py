@@ -32,8 +32,8 @@ def with_conflicts(spec: ClusterSpec, ports: Ports, observed: Observed) -> Obser
     asked: set[IPv4Address] = set()
     for _ in range(_ROUNDS):
         # A first round asks spare ones too; a later one only what the first has not covered.
-        wish = candidates(machines, spec, observed, spare=0)
-        if set(wish) <= asked:
+        verb_options = candidates(machines, spec, observed, spare=0)
+        if set(verb_options) <= asked:
             break
         fresh = [each for each in candidates(machines, spec, observed, spare=_SPARE) if each not in asked]
         asked.update(fresh)

@@ -30,7 +30,7 @@ from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.provision.successors import with_returned
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.records.machine import is_ours
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Answer = TypeVar("Answer")
 
@@ -128,11 +128,11 @@ def _when_made(spec: ClusterSpec, ports: Ports) -> PveFacts:
         return NotYet(f"vmid {vmids[0]} is still being made") if vmids else seen[0]
 
     condition = Condition(what="machines that are being made", poll=poll, every_s=_LOOK_S)
-    patience = Patience(
+    wait_context = WaitContext(
         clock=clock, deadline_s=began_s + _CLONED_WITHIN_S, stop=threading.Event(), say=lambda *_told: None
     )
     try:
-        return wait_for(condition, patience)
+        return wait_for(condition, wait_context)
     except DeadlineError:
         return seen[0]  # it may be anybody's, stuck for days: it is left alone, and its vmid passed over
 

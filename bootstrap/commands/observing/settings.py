@@ -12,7 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import Standing, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.ports import GuestScript, Ports
 
@@ -26,25 +26,27 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
     One that cannot be logged in to is told apart by what Kubernetes says alone; who acts on it meets the reason.
     """
     try:
-        everything = standings(spec, observed)
+        everything = machine_states(spec, observed)
     except PreflightError:
         return observed  # whoever plans meets it again, and says so
     names = to_look_into(spec, observed, everything)
     if not names:
         return observed
-    wanted = [standing for standing in everything if standing.machine.name in names]
+    wanted = [machine_state for machine_state in everything if machine_state.machine.name in names]
     with ThreadPoolExecutor(max_workers=min(_THREADS, len(wanted)), thread_name_prefix="settings") as pool:
-        found = pool.map(lambda standing: _look(standing, spec, ports, observed), wanted)
+        found = pool.map(lambda machine_state: _look(machine_state, spec, ports, observed), wanted)
         return replace(observed, settings=tuple(each for each in found if each is not None))
 
 
-def _look(standing: Standing, spec: ClusterSpec, ports: Ports, observed: Observed) -> GuestSettings | None:
-    name: MachineName = standing.machine.name
-    address = dict(observed.addresses).get(name) or (standing.kube_node.address if standing.kube_node else None)
-    if standing.vm is None or address is None:
+def _look(machine_state: MachineState, spec: ClusterSpec, ports: Ports, observed: Observed) -> GuestSettings | None:
+    name: MachineName = machine_state.machine.name
+    address = dict(observed.addresses).get(name) or (
+        machine_state.kube_node.address if machine_state.kube_node else None
+    )
+    if machine_state.vm is None or address is None:
         return None
     try:
-        with logged_in(standing.vm, address, spec, ports) as shell:
+        with logged_in(machine_state.vm, address, spec, ports) as shell:
             text = shell.run(GuestScript(name="read-settings.sh"), timeout_s=_SCRIPT_TIMEOUT_S)
         return parse_guest_settings(name, text)
     except HomelabError:

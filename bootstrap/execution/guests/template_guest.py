@@ -43,7 +43,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
         every_s=0.5,
         resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
     )
-    shell = wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+    shell = wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
     try:
         _await_cloud_init(build, shell, lane, context)
         told = _run(shell, "facts.sh", context)
@@ -74,7 +74,7 @@ def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext)
         resolution="look at its console in Proxmox: does it boot, does it get an address, and could it install "
         "qemu-guest-agent from its distribution's mirror? cloud-init tells that in /var/log/cloud-init-output.log",
     )
-    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
 
 
 def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | None:
@@ -92,7 +92,7 @@ def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | Non
     condition = Condition(
         what=f"the SSH host key of {build.name}, read through its guest agent", poll=poll, every_s=_ASK_EVERY_S
     )
-    return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+    return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
 
 
 def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, context: RunContext) -> None:
@@ -101,7 +101,7 @@ def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, contex
         return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
 
     condition = Condition(what=f"cloud-init on {build.name}", poll=poll, every_s=0.3)
-    lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
+    lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
     if lines.get("status") == ["error"]:
         raise GuestError(
             f"{build.name}: cloud-init ended in an error",

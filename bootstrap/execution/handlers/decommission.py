@@ -62,7 +62,7 @@ def drain(step: Drain, lane: str, context: RunContext) -> Done:
             # A killed run has left the node of a leaving machine cordoned: that was us, too.
             undo.callback(_uncordon_again, step.machine, lane, context)
         cordoned = writes(lane, context).set_unschedulable(step.machine, unschedulable=True)
-        drained = evict_all(step, kube, context.patience(lane, step.timeout_s))
+        drained = evict_all(step, kube, context.wait_context(lane, step.timeout_s))
         undo.pop_all()
     return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
 

@@ -147,7 +147,7 @@ def _await_addresses(
             resolution=f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a",
         )
     try:
-        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+        return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
     finally:
         context.pacing.left(name, vm.pve_node)
 
@@ -217,7 +217,7 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
         resolution=f"does cloud-init in the template make {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
     )
     try:
-        return wait_for(condition, context.patience(lane, context.timeouts.agent_s))
+        return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
     except PermissionDeniedError as error:
         raise GuestError(
             f"{name}: its SSH host key cannot be read through the guest agent",
@@ -261,7 +261,7 @@ def _await_login(
         resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
     )
     try:
-        return wait_for(condition, context.patience(lane, context.timeouts.ssh_s))
+        return wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
     except DeadlineError as error:
         refused = last[-1] if last else None
         if isinstance(refused, KeyRefusedError):
@@ -305,7 +305,7 @@ def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: 
         every_s=0.3,
         resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
     )
-    lines = wait_for(condition, context.patience(lane, context.timeouts.cloud_init_s))
+    lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
     if lines.get("status") == ["error"]:
         raise GuestSetupError(
             f"{name}: cloud-init ended in an error",

@@ -153,7 +153,7 @@ def save_passwords(step: SavePasswords, lane: str, context: RunContext) -> Done:
         every_s=0.3,
         resolution=f"does a file in /etc/rancher/k3s/config.yaml.d on {step.machine} set agent-token? Take it out",
     )
-    wait_for(condition, context.patience(lane, _WRITTEN_IN_S))
+    wait_for(condition, context.wait_context(lane, _WRITTEN_IN_S))
     context.ports.state.write(context.spec.name, AGENT_TOKEN, tokens.agent)
     return Done()
 

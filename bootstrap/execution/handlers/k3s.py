@@ -176,7 +176,7 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
     """See the node Ready, by the k3s that runs now, and its labels and taints in place."""
     machine = step.machine
     kube = context.findings.access.need(CLUSTER).kube
-    patience = context.patience(lane, context.timeouts.ready_s)
+    wait_context = context.wait_context(lane, context.timeouts.ready_s)
     window_s = 2.0
     pauses = PauseWatch(machine.name, context)
     readiness = Readiness(machine, context)
@@ -205,7 +205,7 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
         every_s=readiness.every_s,
         resolution=f"kubectl describe node {machine.name} tells what is missing",
     )
-    kube_node = wait_for(condition, patience)
+    kube_node = wait_for(condition, wait_context)
     changed = writes(lane, context).set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints)
     return Done(changed=changed, note=kube_node.version)
 

@@ -152,7 +152,7 @@ def _restart(machine: MachineSpec, shell: GuestShell, files: GuestSettings, lane
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
     )
-    wait_for(condition, context.patience(lane, context.timeouts.ready_s))
+    wait_for(condition, context.wait_context(lane, context.timeouts.ready_s))
 
 
 def _restart_server(
@@ -176,7 +176,7 @@ def _restart_server(
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
     )
     try:
-        wait_for(condition, context.patience(lane, context.timeouts.server_s))
+        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
     except DeadlineError as error:
         starting.explain(error)
         raise

@@ -98,7 +98,7 @@ def _restart(machine: MachineSpec, version: str, shell: GuestShell, lane: str, c
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
     try:
-        wait_for(condition, context.patience(lane, context.timeouts.server_s))
+        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
     except DeadlineError as error:
         starting.explain(error)
         raise
@@ -154,7 +154,7 @@ def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
         every_s=0.05,
         resolution=f"kubectl describe node {step.machine} tells what is missing",
     )
-    return wait_for(condition, context.patience(lane, context.timeouts.ready_s))
+    return wait_for(condition, context.wait_context(lane, context.timeouts.ready_s))
 
 
 def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done:
@@ -184,7 +184,7 @@ def await_etcd(machine: MachineSpec, lane: str, context: RunContext) -> None:
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u k3s; does config.yaml.d there set another datastore?",
     )
-    wait_for(condition, context.patience(lane, context.timeouts.server_s))
+    wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
 
 
 def _as_wanted(machine: MachineSpec, context: RunContext) -> MachineSpec:

@@ -170,4 +170,4 @@ def _await_vip(vip: VipSpec, lane: str, context: RunContext) -> None:
         resolution="on the servers: journalctl -u keepalived. Is the VIP in the servers' network? Does a firewall let "
         "VRRP (IP protocol 112) through between them, and does Proxmox's IP filter on net0 know the VIP?",
     )
-    wait_for(condition, context.patience(lane, VIP_S))
+    wait_for(condition, context.wait_context(lane, VIP_S))

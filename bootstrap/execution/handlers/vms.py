@@ -197,7 +197,7 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: Run
         every_s=0.5,
         resolution=f"if no task makes it any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy {vmid}",
     )
-    vm = wait_for(condition, context.patience(lane, context.timeouts.lock_s))
+    vm = wait_for(condition, context.wait_context(lane, context.timeouts.lock_s))
     place = VmPlace(machine=name, pve_node=vm.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
     return vm

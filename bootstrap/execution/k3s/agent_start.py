@@ -88,7 +88,7 @@ def start_agent(
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
     try:
-        wait_for(condition, context.patience(lane, context.timeouts.agent_join_s))
+        wait_for(condition, context.wait_context(lane, context.timeouts.agent_join_s))
     except DeadlineError as error:
         starting.explain(error)
         raise

@@ -14,7 +14,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Pod, Refusal
 from bootstrap.planning.day2_steps import Drain
 from bootstrap.ports import Clock, KubeApi
-from bootstrap.waiting import Condition, NotYet, Patience, wait_for
+from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 LOOK_EVERY_S = 0.5
 ASK_AGAIN_S = 2.0
@@ -54,7 +54,7 @@ def is_evictable(pod: Pod) -> bool:
     return not pod.stays
 
 
-def evict_all(step: Drain, kube: KubeApi, patience: Patience) -> Drained:
+def evict_all(step: Drain, kube: KubeApi, wait_context: WaitContext) -> Drained:
     """Evict the pods of a node that is cordoned already.
 
     Raises:
@@ -68,7 +68,7 @@ def evict_all(step: Drain, kube: KubeApi, patience: Patience) -> Drained:
         if not pods:
             return Drained(evicted=evicted)
         _refuse_forbidden(step, pods)
-        left = _Wave(step, pods, kube, patience).run()
+        left = _Wave(step, pods, kube, wait_context).run()
         evicted += len(pods) - left
         if left:
             return Drained(evicted=evicted, left=left)
@@ -106,7 +106,7 @@ class _Wave:
     step: Drain
     pods: tuple[Pod, ...]
     kube: KubeApi
-    patience: Patience
+    wait_context: WaitContext
     refusals: dict[str, Refusal] = field(default_factory=dict)
     asked_s: dict[str, float] = field(default_factory=dict)
     left: tuple[Pod, ...] = ()
@@ -115,7 +115,7 @@ class _Wave:
 
     @property
     def clock(self) -> Clock:
-        return self.patience.clock
+        return self.wait_context.clock
 
     def run(self) -> int:
         """Have them gone; how many stay since the node's kubelet is dead."""
@@ -125,7 +125,7 @@ class _Wave:
             every_s=LOOK_EVERY_S,
         )
         try:
-            return wait_for(condition, self.patience)
+            return wait_for(condition, self.wait_context)
         except DeadlineError as error:
             raise self._failure(error) from error
 

@@ -88,7 +88,7 @@ def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunConte
         every_s=0.5,
         resolution="`homelab-k8s status` tells how the servers are; then run the command again",
     )
-    wait_for(condition, context.patience(lane, ANSWER_S))
+    wait_for(condition, context.wait_context(lane, ANSWER_S))
 
 
 def inherit(shell: GuestShell, context: RunContext) -> str | None:

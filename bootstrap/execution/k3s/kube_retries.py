@@ -53,7 +53,7 @@ def once_it_answers(
         every_s=0.5,
         resolution="`homelab-k8s status` tells how the servers are; then run the command again",
     )
-    return wait_for(condition, context.patience(lane, timeout_s))
+    return wait_for(condition, context.wait_context(lane, timeout_s))
 
 
 @dataclass(frozen=True, kw_only=True)

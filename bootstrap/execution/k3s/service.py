@@ -56,7 +56,7 @@ def start_unit(
         resolution=f"on {machine.name}: journalctl -u {unit}",
     )
     try:
-        wait_for(condition, context.patience(lane, timeout_s))
+        wait_for(condition, context.wait_context(lane, timeout_s))
     except DeadlineError as error:
         starting.explain(error)
         raise
@@ -125,7 +125,7 @@ def await_api(
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
     )
-    wait_for(condition, context.patience(lane, context.timeouts.server_s))
+    wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
 
 
 class Starting:
@@ -196,8 +196,8 @@ class Starting:
         env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": str(self._since_s), "BESIDES": self._before}
         runs = parse_runs(run_script(self._shell, "journal.sh", self._context, **env))
         self._blame.hear(runs, now_s=self._asked_s, result=result)
-        if self._blame.settled is not None:
-            raise _unit_error(self._machine.name, unit, self._blame.settled, self._blame.evidence)
+        if self._blame.with_existing_sizes is not None:
+            raise _unit_error(self._machine.name, unit, self._blame.with_existing_sizes, self._blame.evidence)
 
 
 def _one(lines: dict[str, list[str]], key: str, without: str = "unknown") -> str:

@@ -223,12 +223,12 @@ EFFECTS: dict[str, Effect] = {
 """What the simulation knows."""
 
 
-async def _until(settled: Callable[[], bool], call: Call) -> None:
+async def _until(with_existing_sizes: Callable[[], bool], call: Call) -> None:
     """Look again and again, as long as a script may that is given WITHIN_S."""
     scale = call.guest.world.delays.scale
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + float(call.env.get("WITHIN_S", "0")) * scale
-    while not settled() and loop.time() < deadline_s:
+    while not with_existing_sizes() and loop.time() < deadline_s:
         await asyncio.sleep(LOOK_S * scale)
 
 

@@ -9,13 +9,13 @@ from bootstrap.k3s.versions import K3sVersion, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
-from bootstrap.planning.members.desired_machines import Standing, surplus
+from bootstrap.planning.members.desired_machines import MachineState, surplus
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 from bootstrap.records.machine import is_ours
 
 
-def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
+def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference that `up` does not touch."""
     return (
         *_sizes(observed, all_standings),
@@ -39,10 +39,10 @@ def servers_of(observed: Observed) -> tuple[KubeNode, ...]:
     return tuple(node for node in observed.kube_nodes or () if "control-plane" in node.roles)
 
 
-def differing_sizes(standing: Standing) -> tuple[str, ...]:
+def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
     """In what a machine's VM is not as its pool says: `2 cores instead of 4`; a larger disk does not count."""
-    vm, machine = standing.vm, standing.machine
-    if vm is None or not standing.made:
+    vm, machine = machine_state.vm, machine_state.machine
+    if vm is None or not machine_state.made:
         return ()
     sizes = (
         (vm.cores, machine.cores, "cores", vm.cores != machine.cores),
@@ -55,28 +55,29 @@ def differing_sizes(standing: Standing) -> tuple[str, ...]:
     return tuple(differs)
 
 
-def _sizes(observed: Observed, all_standings: Sequence[Standing]) -> Iterator[str]:
-    for standing in all_standings:
-        name, differs = standing.machine.name, differing_sizes(standing)
+def _sizes(observed: Observed, all_standings: Sequence[MachineState]) -> Iterator[str]:
+    for machine_state in all_standings:
+        name, differs = machine_state.machine.name, differing_sizes(machine_state)
         if not differs:
             continue
         text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
-        if standing.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+        if machine_state.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
             # A sqlite server cannot hand its data over, so `replace` refuses it.
             yield f"{text}: `homelab-k8s rebuild --restore latest`"
         else:
             yield f"{text}: `homelab-k8s replace {name}`"
 
 
-def _kinds(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[str]:
+def _kinds(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator[str]:
     """Machines that are VMs where the inventory says containers, or the other way round."""
     wanted = {pool.name: pool.kind for pool in spec.pools}
     words = {MachineKind.VM: "a VM", MachineKind.LXC: "a container"}
-    for standing in all_standings:
-        machine = standing.machine
-        if standing.vm is not None and standing.vm.kind is not wanted[machine.pool]:
+    for machine_state in all_standings:
+        machine = machine_state.machine
+        if machine_state.vm is not None and machine_state.vm.kind is not wanted[machine.pool]:
             yield (
-                f"{machine.name} is {words[standing.vm.kind]}, and the inventory says machine: {wanted[machine.pool]}: "
+                f"{machine.name} is {words[machine_state.vm.kind]}, and the inventory says machine: "
+                f"{wanted[machine.pool]}: "
                 f"`homelab-k8s replace {machine.name}`"
             )
 

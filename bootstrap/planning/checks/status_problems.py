@@ -10,7 +10,7 @@ from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
-from bootstrap.planning.members.desired_machines import Standing, needs_work
+from bootstrap.planning.members.desired_machines import MachineState, pending_reason
 from bootstrap.planning.members.foreign import all_foreign
 from bootstrap.planning.members.names_and_tags import mark_notes
 from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
@@ -22,7 +22,7 @@ from bootstrap.planning.settings.notes import notes_on_settings
 from bootstrap.records.machine import is_ours
 
 
-def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> tuple[str, ...]:
+def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> tuple[str, ...]:
     """All that is wrong.
 
     Args:
@@ -58,27 +58,27 @@ def vm_state(vm: VmRecord | None) -> str:
     return "running" if vm.running else "stopped"
 
 
-def standing_state(standing: Standing) -> str:
+def standing_state(machine_state: MachineState) -> str:
     """As `vm_state`; `out of sight` where its VM is, or may be, on a Proxmox node that cannot be asked."""
-    return "out of sight" if standing.vm is None and standing.held else vm_state(standing.vm)
+    return "out of sight" if machine_state.vm is None and machine_state.held else vm_state(machine_state.vm)
 
 
-def _without_settings(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> list[Standing]:
+def _without_settings(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> list[MachineState]:
     """Machines but those whose settings are told to differ: labels and taints are among them."""
-    told = {drift.standing.machine.name for drift in drifts(spec, observed, wanted) if drift.restarts}
-    return [standing for standing in wanted if standing.machine.name not in told]
+    told = {drift.machine_state.machine.name for drift in drifts(spec, observed, wanted) if drift.restarts}
+    return [machine_state for machine_state in wanted if machine_state.machine.name not in told]
 
 
-def _broken(observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
+def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
     asked = observed.kube_nodes is not None
-    for standing in wanted:
-        why = needs_work(standing)
-        if why and standing.vm and (asked or vm_state(standing.vm) != "running"):
-            yield f"{standing.machine.name}: {why}: `homelab-k8s up`"
+    for machine_state in wanted:
+        why = pending_reason(machine_state)
+        if why and machine_state.vm and (asked or vm_state(machine_state.vm) != "running"):
+            yield f"{machine_state.machine.name}: {why}: `homelab-k8s up`"
 
 
-def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[Standing]) -> Iterator[str]:
-    missing = [standing.machine for standing in wanted if standing.missing]
+def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
+    missing = [machine_state.machine for machine_state in wanted if machine_state.missing]
     if all_foreign(spec, observed):
         return  # `adopt` comes first, as the notes on strangers say
     if missing and len(missing) == len(wanted):

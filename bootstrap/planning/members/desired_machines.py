@@ -22,7 +22,7 @@ MACHINE_LABEL = "homelab-k8s/machine"
 """The Kubernetes label of machines that are no VMs."""
 
 
-def settled(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
+def with_existing_sizes(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
     """The spec with what its pools leave unsaid taken from the machines that are there."""
     return replace(
         spec,
@@ -102,7 +102,7 @@ def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class MachineState:
     """A wanted machine beside what there is of it.
 
     Attributes:
@@ -141,13 +141,13 @@ class Standing:
 
 
 LABELS_DIFFER = "labels or taints differ"
-"""What `needs_work` says where labels or taints are all that is wrong."""
+"""What `pending_reason` says where labels or taints are all that is wrong."""
 
 
-def needs_work(standing: Standing) -> str:
+def pending_reason(machine_state: MachineState) -> str:
     """Why `up` has to do something about a machine, or an empty text."""
-    vm, kube_node = standing.vm, standing.kube_node
-    if standing.held:
+    vm, kube_node = machine_state.vm, machine_state.kube_node
+    if machine_state.held:
         return ""
     if vm is None:
         return "VM missing"
@@ -159,7 +159,7 @@ def needs_work(standing: Standing) -> str:
         return "not joined to the cluster"
     if not kube_node.ready:
         return f"not Ready ({kube_node.problem})" if kube_node.problem else "not Ready"
-    if not _metadata_holds(standing.machine, kube_node):
+    if not _metadata_holds(machine_state.machine, kube_node):
         return LABELS_DIFFER
     return ""
 
@@ -168,13 +168,13 @@ def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
     return set(machine.labels) <= set(kube_node.labels) and set(machine.taints) <= set(kube_node.taints)
 
 
-def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
+def machine_states(spec: ClusterSpec, observed: Observed) -> tuple[MachineState, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
     vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
     kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
     doubled = twins(spec, observed)
     bare = tuple(
-        Standing(
+        MachineState(
             machine=as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=kube_nodes.get(machine.name),
@@ -186,24 +186,28 @@ def standings(spec: ClusterSpec, observed: Observed) -> tuple[Standing, ...]:
     return _with_unseen(bare, Sight.of(spec, observed))
 
 
-def _with_unseen(bare: tuple[Standing, ...], sight: Sight) -> tuple[Standing, ...]:
+def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineState, ...]:
     """The same, with the VMs out of sight: a missing machine may be any whose name is not known."""
     if not sight.vms:
         return bare
-    missing = [standing for standing in bare if standing.vm is None and standing.machine.name not in sight.named]
+    missing = [
+        machine_state
+        for machine_state in bare
+        if machine_state.vm is None and machine_state.machine.name not in sight.named
+    ]
     # One that Kubernetes has a node of has been there.
-    likely = sorted(missing, key=lambda standing: standing.kube_node is None)
-    guesses = {standing.machine.name: vm for standing, vm in zip(likely, sight.unnamed, strict=False)}
+    likely = sorted(missing, key=lambda machine_state: machine_state.kube_node is None)
+    guesses = {machine_state.machine.name: vm for machine_state, vm in zip(likely, sight.unnamed, strict=False)}
 
-    def held(standing: Standing) -> Standing:
-        name = standing.machine.name
-        if standing.vm is not None:
-            return standing
+    def held(machine_state: MachineState) -> MachineState:
+        name = machine_state.machine.name
+        if machine_state.vm is not None:
+            return machine_state
         if name in sight.named:
-            return replace(standing, unseen=sight.named[name], held="is out of sight")
+            return replace(machine_state, unseen=sight.named[name], held="is out of sight")
         if sight.blind:
-            return replace(standing, unseen=guesses.get(name), held="may be a machine that is out of sight")
-        return standing
+            return replace(machine_state, unseen=guesses.get(name), held="may be a machine that is out of sight")
+        return machine_state
 
     return tuple(map(held, bare))
 
@@ -242,7 +246,7 @@ def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
     return tuple(vm for vm in observed.vms if is_ours(vm, spec.name) and vm.record and vm.record.machine not in wanted)
 
 
-def strangers(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+def foreign_lookalikes(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
     """VMs that say they are the cluster's, machines or its marker, and are not.
 
     Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.

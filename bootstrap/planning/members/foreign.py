@@ -17,7 +17,13 @@ from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.day2_steps import AdoptVm
-from bootstrap.planning.members.desired_machines import machine_of, namesakes, passed_over, strangers, why_stranger
+from bootstrap.planning.members.desired_machines import (
+    foreign_lookalikes,
+    machine_of,
+    namesakes,
+    passed_over,
+    why_stranger,
+)
 from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.templates.steps import AdoptTemplate
@@ -91,7 +97,7 @@ def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
 
     Those to adopt share one.
     """
-    looking = strangers(spec, observed)
+    looking = foreign_lookalikes(spec, observed)
     odd = [vm for vm in observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, spec)]
     return (
         *claim_notes(spec, observed),
@@ -160,7 +166,7 @@ def plan_adopt(
             ),
             *(
                 f"{_where(vm)} is left alone: {why_stranger(vm)}"
-                for vm in strangers(spec, observed)
+                for vm in foreign_lookalikes(spec, observed)
                 if not is_claim(vm, spec)
             ),
             *namesake_notes(spec, observed),

@@ -13,7 +13,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.planning.day2_steps import RestoreMarks
-from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Lane, LaneStep, PlannedMachine
 
 
@@ -46,7 +46,7 @@ def _lost_tags(vm: VmRecord, record: MachineRecord) -> list[str]:
     return sorted(tag for tag in {OWNER_TAG, str(record.cluster)} if not has_tag(vm, tag))
 
 
-def mark_notes(all_standings: Sequence[Standing]) -> tuple[str, ...]:
+def mark_notes(all_standings: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each machine whose name or tags somebody has changed in Proxmox VE."""
     lost = _lost(all_standings)
     return tuple(
@@ -57,7 +57,7 @@ def mark_notes(all_standings: Sequence[Standing]) -> tuple[str, ...]:
     )
 
 
-def with_marks_restored(lanes: Sequence[Lane], all_standings: Sequence[Standing]) -> tuple[Lane, ...]:
+def with_marks_restored(lanes: Sequence[Lane], all_standings: Sequence[MachineState]) -> tuple[Lane, ...]:
     """The lanes, with the names and tags of machines put back before anything else is done to them."""
     first = {str(name): (LaneStep(step=RestoreMarks(machine=name)),) for name in _lost(all_standings)}
     there = {lane.name for lane in lanes}
@@ -67,7 +67,9 @@ def with_marks_restored(lanes: Sequence[Lane], all_standings: Sequence[Standing]
     )
 
 
-def shown_restored(machines: Sequence[PlannedMachine], all_standings: Sequence[Standing]) -> tuple[PlannedMachine, ...]:
+def shown_restored(
+    machines: Sequence[PlannedMachine], all_standings: Sequence[MachineState]
+) -> tuple[PlannedMachine, ...]:
     """The plan's machines; those that nothing else is done about show what is put back."""
     lost = _lost(all_standings)
     return tuple(
@@ -78,6 +80,6 @@ def shown_restored(machines: Sequence[PlannedMachine], all_standings: Sequence[S
     )
 
 
-def _lost(all_standings: Sequence[Standing]) -> dict[MachineName, str]:
+def _lost(all_standings: Sequence[MachineState]) -> dict[MachineName, str]:
     found = ((each.machine.name, lost_marks(each.vm)) for each in all_standings if each.vm and not each.held)
     return {name: text for name, text in found if text}

@@ -16,7 +16,7 @@ from bootstrap.planning.capacity.address_ranges import passed_over
 from bootstrap.planning.capacity.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.checks.clone_notes import clone_notes
 from bootstrap.planning.checks.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
-from bootstrap.planning.members.desired_machines import LABELS_DIFFER, Standing, needs_work
+from bootstrap.planning.members.desired_machines import LABELS_DIFFER, MachineState, pending_reason
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.settings.notes import check_fixed
 from bootstrap.planning.steps import (
@@ -76,7 +76,7 @@ class Making:
         cls,
         spec: ClusterSpec,
         observed: Observed,
-        all_standings: Sequence[Standing],
+        all_standings: Sequence[MachineState],
         *,
         placement: Placement | None = None,
     ) -> Making:
@@ -85,8 +85,8 @@ class Making:
         Raises:
             PreflightError: It cannot be done: no template, no room, no vmid left.
         """
-        new = [standing.machine for standing in all_standings if standing.missing]
-        existing = [standing.vm for standing in all_standings if standing.vm is not None]
+        new = [machine_state.machine for machine_state in all_standings if machine_state.missing]
+        existing = [machine_state.vm for machine_state in all_standings if machine_state.vm is not None]
         half_made = [machine for machine, _ in _half_made(all_standings)]
         containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
         sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
@@ -128,19 +128,21 @@ class Making:
             return placed
         return replace(placed, cpu_type=machine.cpu_type or self.cpu_type)
 
-    def place(self, standing: Standing) -> VmPlace:
+    def place(self, machine_state: MachineState) -> VmPlace:
         """Where its VM is or will be."""
-        name = standing.machine.name
-        if standing.vm is None:
+        name = machine_state.machine.name
+        if machine_state.vm is None:
             return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
-        return VmPlace.of(name, standing.vm)
+        return VmPlace.of(name, machine_state.vm)
 
-    def planned(self, standing: Standing, reason: str) -> PlannedMachine:
+    def planned(self, machine_state: MachineState, reason: str) -> PlannedMachine:
         """How the plan shows a machine that needs work."""
-        half_made = standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
-        action = "create" if standing.vm is None else "continue" if half_made else "repair"
+        half_made = (
+            machine_state.vm and machine_state.vm.record and machine_state.vm.record.state is RecordState.CLONING
+        )
+        action = "create" if machine_state.vm is None else "continue" if half_made else "repair"
         return PlannedMachine(
-            spec=self.machine(standing.machine), place=self.place(standing), action=action, reason=reason
+            spec=self.machine(machine_state.machine), place=self.place(machine_state), action=action, reason=reason
         )
 
     def architecture(self, pve_node: PveNodeName) -> str:
@@ -148,30 +150,30 @@ class Making:
         facts = next((facts for facts in self.observed.pve_nodes if facts.name == pve_node), None)
         return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
 
-    def architectures(self, work: Sequence[Standing]) -> tuple[str, ...]:
+    def architectures(self, work: Sequence[MachineState]) -> tuple[str, ...]:
         """Those of some machines."""
-        return tuple(sorted({self.architecture(self.place(standing).pve_node) for standing in work}))
+        return tuple(sorted({self.architecture(self.place(machine_state).pve_node) for machine_state in work}))
 
 
-def _half_made(all_standings: Sequence[Standing]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
+def _half_made(all_standings: Sequence[MachineState]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
     """Machines whose VM was not finished, with their Proxmox nodes."""
     return tuple(
-        (standing.machine, standing.vm.pve_node)
-        for standing in all_standings
-        if standing.vm and standing.vm.record and standing.vm.record.state is RecordState.CLONING
+        (machine_state.machine, machine_state.vm.pve_node)
+        for machine_state in all_standings
+        if machine_state.vm and machine_state.vm.record and machine_state.vm.record.state is RecordState.CLONING
     )
 
 
-def kept(standing: Standing) -> PlannedMachine:
+def kept(machine_state: MachineState) -> PlannedMachine:
     """How the plan shows a machine that stays as it is."""
-    name, vm, unseen = standing.machine.name, standing.vm, standing.unseen
+    name, vm, unseen = machine_state.machine.name, machine_state.vm, machine_state.unseen
     if vm is not None:
         place_of = VmPlace.of(name, vm)
     elif unseen is not None:
         place_of = VmPlace(machine=name, pve_node=unseen.pve_node, vmid=unseen.vmid)
     else:  # cannot be: a machine without any VM needs work
-        raise AssertionError(standing)
-    return PlannedMachine(spec=standing.machine, place=place_of, action="keep", reason=standing.held)
+        raise AssertionError(machine_state)
+    return PlannedMachine(spec=machine_state.machine, place=place_of, action="keep", reason=machine_state.held)
 
 
 def _full_clone_notes(
@@ -212,7 +214,7 @@ def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSp
     return chosen
 
 
-def fetch_lane(making: Making, work: Sequence[Standing], version: str) -> Lane:
+def fetch_lane(making: Making, work: Sequence[MachineState], version: str) -> Lane:
     """Have k3s here for each architecture there is work on."""
     steps = tuple(
         LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
@@ -227,9 +229,9 @@ def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:
     return Lane(name="kubeconfig", steps=(step,))
 
 
-def arrival_lane(
+def join_lane(
     making: Making,
-    standing: Standing,
+    machine_state: MachineState,
     version: str,
     *,
     init: tuple[LaneStep, ...] | None = None,
@@ -240,18 +242,22 @@ def arrival_lane(
 
     Args:
         making: What it is made of.
-        standing: What there is of it.
+        machine_state: What there is of it.
         version: The k3s version it gets.
         init: For the server that all others join through: the steps instead of a join.
         needs: Gates before it joins.
         begins: Gates before anything is done.
     """
-    machine = making.machine(standing.machine)
-    place_of = making.place(standing)
+    machine = making.machine(machine_state.machine)
+    place_of = making.place(machine_state)
     ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
-    if standing.vm is not None and standing.kube_node is not None and needs_work(standing) == LABELS_DIFFER:
+    if (
+        machine_state.vm is not None
+        and machine_state.kube_node is not None
+        and pending_reason(machine_state) == LABELS_DIFFER
+    ):
         return Lane(name=machine.name, steps=(ready_step,))
-    steps = [LaneStep(step=step) for step in _vm_steps(making, standing, machine, place_of)]
+    steps = [LaneStep(step=step) for step in _vm_steps(making, machine_state, machine, place_of)]
     steps += [
         LaneStep(step=AwaitGuest(machine=machine.name)),
         LaneStep(
@@ -285,11 +291,11 @@ def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneS
     )
 
 
-def _vm_steps(making: Making, standing: Standing, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
+def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
     """The steps until the VM is powered on; a VM that is configured is only started or resumed, a running one left."""
     start = StartVm(machine=machine.name)
-    if standing.vm is not None and standing.made:
-        return () if not standing.vm.idle else (start,)
+    if machine_state.vm is not None and machine_state.made:
+        return () if not machine_state.vm.idle else (start,)
     source = making.sources.of(machine, place_of.pve_node)
     if isinstance(source, ContainerBase):
         return (_container_step(making, machine, place_of, source), start)

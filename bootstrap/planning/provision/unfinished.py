@@ -14,7 +14,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
 from bootstrap.model.reading import Source, read_json
-from bootstrap.planning.members.desired_machines import needs_work, standings
+from bootstrap.planning.members.desired_machines import machine_states, pending_reason
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -115,7 +115,7 @@ def _has_sizes(intention: Intention, spec: ClusterSpec, observed: Observed) -> b
     if any(len(there[pool.name]) != counts[pool.name] for pool in pools):
         return False
     kept = with_kept_counts(spec, observed, noted=counts)
-    return not any(needs_work(each) for each in standings(kept, observed) if each.machine.pool in counts)
+    return not any(pending_reason(each) for each in machine_states(kept, observed) if each.machine.pool in counts)
 
 
 def unfinished_line(intention: Intention) -> str:

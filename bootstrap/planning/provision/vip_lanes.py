@@ -11,7 +11,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
-from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.records.machine import is_ours
@@ -38,7 +38,7 @@ def plan_vip(
     spec: ClusterSpec,
     observed: Observed,
     *,
-    servers: Sequence[Standing],
+    servers: Sequence[MachineState],
     through: MachineName,
     arriving: Sequence[tuple[MachineName, Gate]],
     leaving: bool = False,
@@ -57,17 +57,17 @@ def plan_vip(
     """
     if spec.vip is None or (observed.vip_holder is not None and not arriving and not leaving and not changed):
         return VipPlan()
-    names = tuple(standing.machine.name for standing in servers)
+    names = tuple(machine_state.machine.name for machine_state in servers)
     own = {name for name, _ in arriving}
     # The others' addresses are needed before the first server's peers are written: none may be forgotten in between.
     looked_at = tuple(
-        standing.machine.name
-        for standing in servers
-        if standing.machine.name not in own
-        and standing.machine.name != through
-        and standing.machine.role is Role.CONTROL_PLANE
-        and standing.kube_node is not None
-        and standing.kube_node.ready
+        machine_state.machine.name
+        for machine_state in servers
+        if machine_state.machine.name not in own
+        and machine_state.machine.name != through
+        and machine_state.machine.role is Role.CONTROL_PLANE
+        and machine_state.kube_node is not None
+        and machine_state.kube_node.ready
     )
     known = tuple(Gate("guest_known", name) for name in looked_at)
     first = LaneStep(step=ConfigureVip(machine=through, servers=names, first=True), needs=known, opens=(VIP_UP,))

@@ -19,7 +19,7 @@ from bootstrap.model.guest_settings import GuestSettings, Settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
-from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
 
 _OURS: Final = frozenset(NAMES)
@@ -38,7 +38,7 @@ class Drift:
         pending: Settings were written that its k3s was not restarted with.
     """
 
-    standing: Standing
+    machine_state: MachineState
     changes: tuple[Change, ...] = ()
     stale_labels: tuple[tuple[str, str], ...] = ()
     stale_taints: tuple[str, ...] = ()
@@ -56,70 +56,72 @@ class Drift:
         return f"settings: {'; '.join(map(str, self.changes)) or 'written, and k3s was not restarted with them'}"
 
 
-def to_look_into(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[MachineName, ...]:
+def to_look_into(
+    spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]
+) -> tuple[MachineName, ...]:
     """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
-    found = (_drift(spec, observed, standing, None) for standing in _comparable(spec, all_standings))
+    found = (_drift(spec, observed, machine_state, None) for machine_state in _comparable(spec, all_standings))
     router = spec.vip is not None and spec.vip.router_id is not None  # nobody else tells of keepalived's
     return tuple(
-        drift.standing.machine.name
+        drift.machine_state.machine.name
         for drift in found
         if drift.changes
-        or SECRET & set(_wanted(spec, drift.standing.machine, _node(drift.standing)))
-        or (router and drift.standing.machine.role is Role.CONTROL_PLANE)
+        or SECRET & set(_wanted(spec, drift.machine_state.machine, _node(drift.machine_state)))
+        or (router and drift.machine_state.machine.role is Role.CONTROL_PLANE)
     )
 
 
-def drifts(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[Drift, ...]:
+def drifts(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[Drift, ...]:
     """What differs, machine by machine; those that work must be done about first are left out."""
     looked = {each.machine: each for each in observed.settings}
     found = (
-        _drift(spec, observed, standing, looked.get(standing.machine.name))
-        for standing in _comparable(spec, all_standings)
+        _drift(spec, observed, machine_state, looked.get(machine_state.machine.name))
+        for machine_state in _comparable(spec, all_standings)
     )
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
 
 
-def _comparable(spec: ClusterSpec, all_standings: Sequence[Standing]) -> Iterator[Standing]:
+def _comparable(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator[MachineState]:
     """Machines in the cluster that nothing keeps from being told apart; others get their settings as they join."""
-    for standing in all_standings if spec.states_settings else ():
-        vm, kube_node = standing.vm, standing.kube_node
-        if vm is None or vm.idle or standing.held or kube_node is None or not kube_node.ready:
+    for machine_state in all_standings if spec.states_settings else ():
+        vm, kube_node = machine_state.vm, machine_state.kube_node
+        if vm is None or vm.idle or machine_state.held or kube_node is None or not kube_node.ready:
             continue
         if vm.record is None or vm.record.state is not RecordState.MADE:
             continue
         if kube_node.args is not None and kube_node.address is not None:
-            yield standing
+            yield machine_state
 
 
-def _node(standing: Standing) -> KubeNode:
-    if standing.kube_node is None:  # cannot be: see _comparable
-        raise AssertionError(standing)
-    return standing.kube_node
+def _node(machine_state: MachineState) -> KubeNode:
+    if machine_state.kube_node is None:  # cannot be: see _comparable
+        raise AssertionError(machine_state)
+    return machine_state.kube_node
 
 
-def _drift(spec: ClusterSpec, observed: Observed, standing: Standing, files: GuestSettings | None) -> Drift:
-    kube_node = _node(standing)
-    running, wanted = parse_args(kube_node.args or ()), _wanted(spec, standing.machine, kube_node)
+def _drift(spec: ClusterSpec, observed: Observed, machine_state: MachineState, files: GuestSettings | None) -> Drift:
+    kube_node = _node(machine_state)
+    running, wanted = parse_args(kube_node.args or ()), _wanted(spec, machine_state.machine, kube_node)
     changes = [
         *_changes(kube_node, running, merged(wanted, files.others if files else ()), wanted),
-        *_joins_elsewhere(spec, observed, standing, running),
+        *_joins_elsewhere(spec, observed, machine_state, running),
     ]
     if files is None:
-        return _with_stale(Drift(standing=standing, changes=tuple(changes)))
-    conflicts = tuple(_conflicts(standing, files, wanted))
+        return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
+    conflicts = tuple(_conflicts(machine_state, files, wanted))
     to_write = [
         *_secrets(files, wanted),
         *_changes(kube_node, files.ours, wanted, wanted),
-        *_joins_elsewhere(spec, observed, standing, files.ours),
+        *_joins_elsewhere(spec, observed, machine_state, files.ours),
     ]
     if changes and not to_write and not files.pending:
         # No restart by us would help: the user has changed a file of his since the start, or sets it another way.
-        left = _beside_files(standing, changes)
-        return Drift(standing=standing, conflicts=(*conflicts, left))
+        left = _beside_files(machine_state, changes)
+        return Drift(machine_state=machine_state, conflicts=(*conflicts, left))
     by_key = {change.key: change for change in (*_secrets(files, wanted), *changes)}
     return _with_stale(
         Drift(
-            standing=standing,
+            machine_state=machine_state,
             changes=tuple(by_key[key] for key in sorted(by_key)),
             conflicts=conflicts,
             pending=files.pending,
@@ -127,8 +129,8 @@ def _drift(spec: ClusterSpec, observed: Observed, standing: Standing, files: Gue
     )
 
 
-def _beside_files(standing: Standing, changes: Sequence[Change]) -> str:
-    name, unit = standing.machine.name, standing.machine.role.unit
+def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str:
+    name, unit = machine_state.machine.name, machine_state.machine.role.unit
     return (
         f"{name}: k3s runs with other settings than its files there say ({'; '.join(map(str, changes))}): "
         f"`homelab-k8s ssh {name} -- sudo systemctl restart {unit}`; if that changes nothing, the unit's command line "
@@ -218,14 +220,16 @@ def _pairs(change: Change) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, _, value in gone if key not in wanted)
 
 
-def _joins_elsewhere(spec: ClusterSpec, observed: Observed, standing: Standing, running: Settings) -> Iterator[Change]:
+def _joins_elsewhere(
+    spec: ClusterSpec, observed: Observed, machine_state: MachineState, running: Settings
+) -> Iterator[Change]:
     """An agent that reaches the cluster by another address than its VIP, or by a VIP that is no more.
 
     A server's `server` counts for its first start alone (k3s: `shouldBootstrapLoad`). Without a VIP an agent may name
     any server, be it one that is gone: it keeps a list of all of them.
     """
     url = next(iter(running.get("server", ())), "")
-    if standing.machine.role is not Role.WORKER or not url:
+    if machine_state.machine.role is not Role.WORKER or not url:
         return
     if spec.vip is not None:
         wanted = f"https://{spec.vip.address}:6443"
@@ -262,8 +266,8 @@ def serves_vip(spec: ClusterSpec, observed: Observed) -> bool:
     return not servers or any(vip in parse_args(node.args or ()).get("tls-san", ()) for node in servers)
 
 
-def _conflicts(standing: Standing, files: GuestSettings, wanted: Settings) -> Iterator[str]:
-    name = standing.machine.name
+def _conflicts(machine_state: MachineState, files: GuestSettings, wanted: Settings) -> Iterator[str]:
+    name = machine_state.machine.name
     for file in files.others:
         if file.settings is None:
             yield f"{name}: {file.name} is no YAML that k3s can read: k3s does not start with it"

@@ -9,12 +9,12 @@ from bootstrap.k3s.settings import parse_args
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import Standing
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
 from bootstrap.planning.settings.drift import Drift, drifts, former_vips, joins_by
 
 
-def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> None:
+def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> None:
     """Refuse to change what k3s cannot change in a cluster that is there.
 
     Raises:
@@ -41,17 +41,17 @@ def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
     return tuple(sorted(told))
 
 
-def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing]) -> tuple[str, ...]:
+def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference, with the machines that have it and what fixes it."""
     found = drifts(spec, observed, all_standings)
     machines: dict[str, list[MachineName]] = {}
     for drift in found:
         for change in drift.changes:
             if change.key not in FIXED:
-                machines.setdefault(str(change), []).append(drift.standing.machine.name)
+                machines.setdefault(str(change), []).append(drift.machine_state.machine.name)
         if drift.pending and not drift.changes:
             machines.setdefault("settings were written, and k3s was not restarted", []).append(
-                drift.standing.machine.name
+                drift.machine_state.machine.name
             )
     lines = (
         f"{what} ({', '.join(names)}): `homelab-k8s up` restarts k3s there, one machine at a time"

@@ -23,7 +23,7 @@ def met(name: MachineName) -> Gate:
     return Gate("settings_met", name)
 
 
-def settled(name: MachineName) -> Gate:
+def with_existing_sizes(name: MachineName) -> Gate:
     """Open once a machine is Ready with the new settings."""
     return Gate("settings_applied", name)
 
@@ -59,7 +59,7 @@ class Rollout:
         restarts = [drift for drift in found if drift.restarts]
 
         def turn(drift: Drift) -> tuple[bool, bool]:
-            machine = drift.standing.machine
+            machine = drift.machine_state.machine
             return machine.role is not Role.CONTROL_PLANE, machine.name == access
 
         return cls(turns=tuple(sorted(restarts, key=turn)), after=after, agents_after=agents_after)
@@ -67,18 +67,18 @@ class Rollout:
     @property
     def names(self) -> frozenset[MachineName]:
         """Machines whose k3s restarts."""
-        return frozenset(drift.standing.machine.name for drift in self.turns)
+        return frozenset(drift.machine_state.machine.name for drift in self.turns)
 
     @property
     def servers(self) -> tuple[Gate, ...]:
         """Open once all servers run with the new settings."""
-        machines = (drift.standing.machine for drift in self.turns)
-        return tuple(settled(machine.name) for machine in machines if machine.role is Role.CONTROL_PLANE)
+        machines = (drift.machine_state.machine for drift in self.turns)
+        return tuple(with_existing_sizes(machine.name) for machine in machines if machine.role is Role.CONTROL_PLANE)
 
     def planned(self, name: MachineName) -> PlannedMachine:
         """How the plan shows one of its machines."""
-        drift = next(drift for drift in self.turns if drift.standing.machine.name == name)
-        machine, vm = drift.standing.machine, drift.standing.vm
+        drift = next(drift for drift in self.turns if drift.machine_state.machine.name == name)
+        machine, vm = drift.machine_state.machine, drift.machine_state.vm
         if vm is None:  # cannot be: what has no VM is made, and gets its settings then
             raise AssertionError(drift)
         place = VmPlace.of(machine.name, vm)
@@ -91,25 +91,25 @@ class Rollout:
         return (*lanes, *(Lane(name=name, steps=own) for name, own in steps.items()))
 
     def _steps(self) -> dict[MachineName, tuple[LaneStep, ...]]:
-        starts = (API_REACHABLE, *self.after, *(met(drift.standing.machine.name) for drift in self.turns))
+        starts = (API_REACHABLE, *self.after, *(met(drift.machine_state.machine.name) for drift in self.turns))
         steps: dict[MachineName, tuple[LaneStep, ...]] = {}
         needs, had_agent = starts, False
         for drift in self.turns:
-            machine = drift.standing.machine
+            machine = drift.machine_state.machine
             if machine.role is not Role.CONTROL_PLANE and not had_agent:
                 needs, had_agent = (*needs, *self.agents_after), True
             steps[machine.name] = (
                 LaneStep(step=AwaitGuest(machine=machine.name), opens=(met(machine.name),)),
                 LaneStep(step=_step(drift), needs=needs),
-                LaneStep(step=AwaitReady(machine=machine), opens=(settled(machine.name),)),
+                LaneStep(step=AwaitReady(machine=machine), opens=(with_existing_sizes(machine.name),)),
             )
-            needs = (settled(machine.name),)
+            needs = (with_existing_sizes(machine.name),)
         return steps
 
 
 def _step(drift: Drift) -> ApplySettings:
     return ApplySettings(
-        machine=drift.standing.machine,
+        machine=drift.machine_state.machine,
         changes=tuple(map(str, drift.changes)),
         stale_labels=drift.stale_labels,
         stale_taints=tuple(taint for text in drift.stale_taints if (taint := parse_taint(text)) is not None),

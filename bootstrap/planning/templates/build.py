@@ -15,7 +15,7 @@ from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.provision.joining import fetched
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.templates.build_storages import StorageWish, check_build_storages, choose_storage
+from bootstrap.planning.templates.build_storages import StorageOptions, check_build_storages, choose_storage
 from bootstrap.planning.templates.discovery import common_bridges
 from bootstrap.planning.templates.steps import (
     AwaitBuilder,
@@ -56,7 +56,7 @@ class TemplatesSeen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildWish:
+class BuildOptions:
     """What `template build` was told; storages that are None are chosen.
 
     Attributes:
@@ -73,18 +73,20 @@ class BuildWish:
     again: bool = False
 
 
-def storage_wish(wish: BuildWish, *, imports: bool) -> StorageWish:
+def storage_wish(verb_options: BuildOptions, *, imports: bool) -> StorageOptions:
     """What is wished for of storages; `imports`: whether the image is to be downloaded."""
-    return StorageWish(disk=wish.disk_storage, image=wish.image_storage, iso=wish.iso_storage, imports=imports)
+    return StorageOptions(
+        disk=verb_options.disk_storage, image=verb_options.image_storage, iso=verb_options.iso_storage, imports=imports
+    )
 
 
-def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple[PveNodeFacts, ...]:
+def build_nodes(spec: ClusterSpec, observed: Observed, verb_options: BuildOptions) -> tuple[PveNodeFacts, ...]:
     """The Proxmox nodes that are to have the template, all of one architecture.
 
     Raises:
         PreflightError: None of them is online.
     """
-    names = wish.pve_nodes or spec.placement.pve_nodes
+    names = verb_options.pve_nodes or spec.placement.pve_nodes
     # One that is named is meant, even if Proxmox HA has it in maintenance.
     online = [
         facts
@@ -92,7 +94,7 @@ def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple
         if facts.online and (facts.name in names or (not names and facts.takes_machines))
     ]
     missing = sorted(set(names) - {facts.name for facts in online})
-    if not online or (wish.pve_nodes and missing):
+    if not online or (verb_options.pve_nodes and missing):
         raise PreflightError(
             f"no Proxmox node {', '.join(missing)} is online" if missing else "no Proxmox node is online",
             details=f"online: {', '.join(f.name for f in observed.pve_nodes if f.online) or 'none'}",
@@ -101,7 +103,9 @@ def build_nodes(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> tuple
     return tuple(facts for facts in online if facts.architecture == online[0].architecture)
 
 
-def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: BuildWish, seen: TemplatesSeen) -> Plan:
+def plan_build(
+    spec: ClusterSpec, observed: Observed, recipe: Recipe, verb_options: BuildOptions, seen: TemplatesSeen
+) -> Plan:
     """Plan the builds that are missing, those that were begun, and the removal of what dead ones left.
 
     Raises:
@@ -110,17 +114,17 @@ def plan_build(spec: ClusterSpec, observed: Observed, recipe: Recipe, wish: Buil
     notes: list[str] = [*_foreign_notes(spec, seen)]
     builds: list[TemplateBuild] = []
     used = set(observed.used_vmids)
-    for place, facts in enumerate(build_nodes(spec, observed, wish)):
-        there = None if wish.again else _that_serves(facts, observed, recipe, seen)
+    for place, facts in enumerate(build_nodes(spec, observed, verb_options)):
+        there = None if verb_options.again else _that_serves(facts, observed, recipe, seen)
         if there is not None:
             notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
             continue
         if any(_serves(build, facts, observed) for build in builds):
             continue  # one for all that have its storage
-        wish_for = storage_wish(wish, imports=not recipe.image.volume)
+        wish_for = storage_wish(verb_options, imports=not recipe.image.volume)
         check_build_storages(spec, [facts], wish_for, version=observed.version)
         build = replace(
-            _build(spec, recipe, wish, seen, facts, used), address=_free_address(spec, observed, place=place)
+            _build(spec, recipe, verb_options, seen, facts, used), address=_free_address(spec, observed, place=place)
         )
         used.add(build.vmid)
         builds.append(build)
@@ -196,7 +200,7 @@ def _plan(command: str, spec: ClusterSpec, observed: Observed, lanes: Iterable[L
 def _build(
     spec: ClusterSpec,
     recipe: Recipe,
-    wish: BuildWish,
+    verb_options: BuildOptions,
     seen: TemplatesSeen,
     facts: PveNodeFacts,
     used: set[Vmid],
@@ -215,9 +219,11 @@ def _build(
         pve_node=facts.name,
         vmid=vmid,
         arch=ARCHITECTURES.get(facts.architecture, "amd64"),
-        disk_storage=choose_storage(spec, facts, "images", wish.disk_storage),
-        image_storage=None if recipe.image.volume else choose_storage(spec, facts, "import", wish.image_storage),
-        iso_storage=choose_storage(spec, facts, "iso", wish.iso_storage),
+        disk_storage=choose_storage(spec, facts, "images", verb_options.disk_storage),
+        image_storage=None
+        if recipe.image.volume
+        else choose_storage(spec, facts, "import", verb_options.image_storage),
+        iso_storage=choose_storage(spec, facts, "iso", verb_options.iso_storage),
         bridge=spec.network.bridge or next(iter(common_bridges([facts])), "vmbr0"),
         vlan=spec.network.vlan,
     )

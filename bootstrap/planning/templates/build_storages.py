@@ -23,7 +23,7 @@ _IMPORT_SINCE = (8, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StorageWish:
+class StorageOptions:
     """What `template build` was told; None is chosen. `image` is unused where the image is on a storage already."""
 
     disk: StorageName | None = None
@@ -39,7 +39,7 @@ class StorageWish:
 
 
 def check_build_storages(
-    spec: ClusterSpec, pve_nodes: Iterable[PveNodeFacts], wish: StorageWish, *, version: PveVersion
+    spec: ClusterSpec, pve_nodes: Iterable[PveNodeFacts], verb_options: StorageOptions, *, version: PveVersion
 ) -> None:
     """Refuse to build where a storage for something is missing.
 
@@ -50,7 +50,7 @@ def check_build_storages(
     details: dict[str, None] = {}
     added: dict[StorageName, tuple[StorageFacts, set[str]]] = {}
     for facts in pve_nodes:
-        for content, wanted in wish.contents:
+        for content, wanted in verb_options.contents:
             if _choose(spec, facts, content, wanted) is not None:
                 continue
             briefs[_brief(facts, content, wanted)] = None

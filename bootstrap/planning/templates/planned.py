@@ -16,7 +16,7 @@ from bootstrap.model.observed import ARCHITECTURES, NEVER_LINKED, Observed, PveN
 from bootstrap.planning.checks.preflight import storage_on
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import CloneVm
-from bootstrap.planning.templates.build import BuildWish, storage_wish
+from bootstrap.planning.templates.build import BuildOptions, storage_wish
 from bootstrap.planning.templates.build_storages import build_storage, check_build_storages
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.planning.templates.templates import is_asked_for, matching_templates, usable_templates
@@ -68,28 +68,28 @@ def _is_build(vm: VmRecord) -> bool:
     return vm.record is None and TEMPLATE_TAG in vm.tags
 
 
-def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildWish | None:
+def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildOptions | None:
     """What has to be built before a plan made of what `with_planned` gave can be carried out; None: nothing."""
     steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
     pve_nodes = {step.pve_node for step in steps if isinstance(step, CloneVm) and step.after_build}
     if not pve_nodes or spec.template.image is None:
         return None
-    return BuildWish(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
+    return BuildOptions(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
 
 
-def check_wanted_builds(spec: ClusterSpec, observed: Observed, wish: BuildWish) -> None:
+def check_wanted_builds(spec: ClusterSpec, observed: Observed, verb_options: BuildOptions) -> None:
     """Refuse to build where a storage is missing, before anything is asked of publishers. Raises PreflightError."""
-    facts = [facts for facts in observed.pve_nodes if facts.name in wish.pve_nodes]
-    imports = image_of_volume(wish.image) is None
-    check_build_storages(spec, facts, storage_wish(wish, imports=imports), version=observed.version)
+    facts = [facts for facts in observed.pve_nodes if facts.name in verb_options.pve_nodes]
+    imports = image_of_volume(verb_options.image) is None
+    check_build_storages(spec, facts, storage_wish(verb_options, imports=imports), version=observed.version)
 
 
 def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
     """The same for all templates that are planned. Raises PreflightError."""
     names = {template.pve_node for template in foreseen.templates if template.planned}
     if names and spec.template.image is not None:
-        wish = BuildWish(image=spec.template.image, pve_nodes=tuple(sorted(names)))
-        check_wanted_builds(spec, foreseen, wish)
+        verb_options = BuildOptions(image=spec.template.image, pve_nodes=tuple(sorted(names)))
+        check_wanted_builds(spec, foreseen, verb_options)
 
 
 def _served(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:

@@ -66,17 +66,19 @@ class Proposal:
     problems: tuple[str, ...] = ()
 
 
-def propose(observed: Observed, wishes: Wishes) -> Proposal:
+def propose(observed: Observed, verb_options: Wishes) -> Proposal:
     """The cluster to propose; what the user wishes is taken as it is, whether or not it fits."""
-    template, about_template = _template(observed, wishes)
-    machines = [vm.vmid for vm in observed.vms if is_ours(vm, wishes.cluster)]
+    template, about_template = _template(observed, verb_options)
+    machines = [vm.vmid for vm in observed.vms if is_ours(vm, verb_options.cluster)]
     vmids = free_vmids(observed.used_vmids, own=machines)
     bare = ClusterSpec(
-        name=wishes.cluster,
+        name=verb_options.cluster,
         template=template,
-        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, wishes.control_planes or 1, MEMORY_MIB[-1][0]),
-        placement=PlacementSpec(storage=wishes.storage, resource_pool=wishes.resource_pool, vmids=vmids),
-        network=NetworkSpec(bridge=wishes.bridge),
+        control_plane=_pool(
+            CONTROL_PLANE_POOL, Role.CONTROL_PLANE, verb_options.control_planes or 1, MEMORY_MIB[-1][0]
+        ),
+        placement=PlacementSpec(storage=verb_options.storage, resource_pool=verb_options.resource_pool, vmids=vmids),
+        network=NetworkSpec(bridge=verb_options.bridge),
     )
     here = _usable(bare, observed)
     placed, about_storage = _with_storage(bare, observed, here)
@@ -84,7 +86,7 @@ def propose(observed: Observed, wishes: Wishes) -> Proposal:
     # Sizes are tried as if each Proxmox node had the template, where it is ours to build or where none has one yet.
     builds = template.image is not None
     stage = with_planned(linked, observed) if builds else observed if here else with_stand_ins(linked, observed)
-    spec, about_sizes, problems = _sized(linked, stage, wishes, disk_gib=_disk_gib(here.values()))
+    spec, about_sizes, problems = _sized(linked, stage, verb_options, disk_gib=_disk_gib(here.values()))
     remarks = {
         "nodes": _about_pve_nodes(observed, here, builds=builds),
         "storage": about_storage,
@@ -115,10 +117,10 @@ def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, Templ
         return {}
 
 
-def _template(observed: Observed, wishes: Wishes) -> tuple[TemplateRef, tuple[str, ...]]:
+def _template(observed: Observed, verb_options: Wishes) -> tuple[TemplateRef, tuple[str, ...]]:
     naming = "A plain word is a template's name; {image: ...}, {tag: ...} and {vmid: ...} work too."
-    if wishes.template is not None:
-        return wishes.template, (naming,)
+    if verb_options.template is not None:
+        return verb_options.template, (naming,)
     choices = template_choices(observed)
     usable = [choice for choice in choices if not choice.problem]
     if not usable:
@@ -183,13 +185,13 @@ def _pool(name: PoolName, role: Role, machines: int, memory_mib: int) -> NodePoo
 
 
 def _sized(
-    spec: ClusterSpec, stage: Observed, wishes: Wishes, *, disk_gib: int
+    spec: ClusterSpec, stage: Observed, verb_options: Wishes, *, disk_gib: int
 ) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
     """The spec with the sizes to propose, what to say of them, and why they do not fit."""
     online = [facts for facts in stage.pve_nodes if facts.takes_machines]
     cores = min(CORES, max((facts.cores for facts in online if facts.cores), default=CORES))
     free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
-    counts = (wishes.workers,) if wishes.workers is not None else tuple(range(WORKERS, -1, -1))
+    counts = (verb_options.workers,) if verb_options.workers is not None else tuple(range(WORKERS, -1, -1))
     tried = [
         _with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib)
         for workers in counts
@@ -202,7 +204,7 @@ def _sized(
         if not _refusal(each, stage):
             fitting.append(each)
     if not fitting:
-        smallest = tried[len(MEMORY_MIB) - 1] if wishes.workers is not None else tried[-1]
+        smallest = tried[len(MEMORY_MIB) - 1] if verb_options.workers is not None else tried[-1]
         known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
         said = "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
         return smallest, (said,), (_refusal(smallest, stage),)

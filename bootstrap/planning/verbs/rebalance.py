@@ -17,7 +17,7 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
-from bootstrap.planning.members.desired_machines import Standing, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -61,25 +61,31 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
         PreflightError: There is no template that machines could be made of.
     """
     spec = with_kept_counts(spec, observed)  # `replace`, which makes the moves, keeps every machine too
-    there = [standing for standing in standings(spec, observed) if _is_made(standing)]
-    sources = sources_for(spec, observed, [standing.machine for standing in there], clones=True)
+    there = [machine_state for machine_state in machine_states(spec, observed) if _is_made(machine_state)]
+    sources = sources_for(spec, observed, [machine_state.machine for machine_state in there], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
-    movable = [standing for standing in there if standing.vm is not None and standing.vm.pve_node not in offline]
-    existing = [standing.vm for standing in there if standing.vm is not None]
+    movable = [
+        machine_state
+        for machine_state in there
+        if machine_state.vm is not None and machine_state.vm.pve_node not in offline
+    ]
+    existing = [machine_state.vm for machine_state in there if machine_state.vm is not None]
     moves: list[Move] = []
     seen, moved = observed, True
     while moved and len(moves) < len(movable):
         moved = False
         done = {move.machine for move in moves}
-        for standing in sorted(movable, key=_order):
-            if standing.machine.name in done or standing.vm is None:
+        for machine_state in sorted(movable, key=_order):
+            if machine_state.machine.name in done or machine_state.vm is None:
                 continue
-            found = _move(spec, seen, standing.machine, standing.vm, existing, sources)
+            found = _move(spec, seen, machine_state.machine, machine_state.vm, existing, sources)
             if found is None:
                 continue
-            gone = with_commitment(seen, standing.vm.pve_node, -standing.vm.cores, -standing.vm.memory_mib)
-            seen = with_commitment(gone, found.target, standing.vm.cores, standing.vm.memory_mib)
-            existing = [replace(vm, pve_node=found.target) if vm is standing.vm else vm for vm in existing]
+            gone = with_commitment(
+                seen, machine_state.vm.pve_node, -machine_state.vm.cores, -machine_state.vm.memory_mib
+            )
+            seen = with_commitment(gone, found.target, machine_state.vm.cores, machine_state.vm.memory_mib)
+            existing = [replace(vm, pve_node=found.target) if vm is machine_state.vm else vm for vm in existing]
             moves.append(found)
             moved = True
             break
@@ -87,14 +93,14 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     return Respread(moves=tuple(moves), notes=(*hidden, *_notes(spec, observed, there, offline)))
 
 
-def _is_made(standing: Standing) -> bool:
-    record = standing.vm.record if standing.vm else None
-    return record is not None and record.state is RecordState.MADE and not standing.held
+def _is_made(machine_state: MachineState) -> bool:
+    record = machine_state.vm.record if machine_state.vm else None
+    return record is not None and record.state is RecordState.MADE and not machine_state.held
 
 
-def _order(standing: Standing) -> tuple[bool, int]:
+def _order(machine_state: MachineState) -> tuple[bool, int]:
     """Servers first, then the newest: it has the least on it."""
-    return (standing.machine.role is not Role.CONTROL_PLANE, -(standing.vm.vmid if standing.vm else 0))
+    return (machine_state.machine.role is not Role.CONTROL_PLANE, -(machine_state.vm.vmid if machine_state.vm else 0))
 
 
 def _move(
@@ -153,12 +159,12 @@ def _gib(mib: int) -> str:
 
 
 def _notes(
-    spec: ClusterSpec, observed: Observed, there: Sequence[Standing], offline: set[PveNodeName]
+    spec: ClusterSpec, observed: Observed, there: Sequence[MachineState], offline: set[PveNodeName]
 ) -> tuple[str, ...]:
     stuck = [
-        f"{standing.machine.name} stays: {standing.vm.pve_node} is offline"
-        for standing in there
-        if standing.vm is not None and standing.vm.pve_node in offline
+        f"{machine_state.machine.name} stays: {machine_state.vm.pve_node} is offline"
+        for machine_state in there
+        if machine_state.vm is not None and machine_state.vm.pve_node in offline
     ]
     allowed = spec.placement.pve_nodes
     empty = [name for name in sorted(offline) if not allowed or name in allowed]

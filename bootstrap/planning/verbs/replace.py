@@ -18,7 +18,7 @@ from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import Standing, needs_work, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, worst_first
@@ -39,7 +39,7 @@ from bootstrap.planning.provision.joining import Making, fetch_lane, fetched, ke
 from bootstrap.planning.provision.kept_counts import count_notes, with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import plan_turns
 from bootstrap.planning.templates.machine_images import sources_for
-from bootstrap.planning.verbs.up import arrival_lanes
+from bootstrap.planning.verbs.up import join_lanes
 from bootstrap.records.lock import check_lock_place
 
 
@@ -72,7 +72,7 @@ class Replacing:
         return with_kept_counts(spec, observed, noted=self.noted, asked=self.asked)
 
 
-def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, version: str) -> Plan:
+def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing, *, version: str) -> Plan:
     """Plan the replacement. Every pool keeps as many machines as it has.
 
     The server that the plan works through cannot leave by it: it gets its successor and is marked, and leaves by a
@@ -81,15 +81,15 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     Args:
         spec: The cluster, sizes settled.
         observed: What there is.
-        wish: What is to be replaced.
+        verb_options: What is to be replaced.
         version: The k3s version new machines get.
 
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    stated, spec = spec, wish.kept(spec, observed)
-    pool = next(pool for pool in spec.pools if pool.name == wish.pool)
-    targets, later = _targets(spec, pool, observed, wish)
+    stated, spec = spec, verb_options.kept(spec, observed)
+    pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
+    targets, later = _targets(spec, pool, observed, verb_options)
     is_server = pool.role is Role.CONTROL_PLANE
     if is_server:
         _check_servers(spec, observed, targets)
@@ -98,25 +98,25 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     if targets or later:
         needed_server(spec, observed, besides=gone)
     after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
-    all_standings = standings(spec, after)
-    arriving = [s for s in all_standings if s.machine.pool == pool.name and needs_work(s)]
-    new = [standing for standing in arriving if standing.missing]
+    all_standings = machine_states(spec, after)
+    arriving = [s for s in all_standings if s.machine.pool == pool.name and pending_reason(s)]
+    new = [machine_state for machine_state in arriving if machine_state.missing]
     if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_standings):
         require_sight(spec, observed, what=f"no machine can be made for the pool {pool.name} of {spec.name}")
     paired = _paired([*targets, *later], new)
-    at_once = 1 if is_server else max(wish.at_once, 1)
-    existing = [standing.vm for standing in all_standings if standing.vm is not None]
+    at_once = 1 if is_server else max(verb_options.at_once, 1)
+    existing = [machine_state.vm for machine_state in all_standings if machine_state.vm is not None]
     turns = plan_turns(
         spec,
         observed,
-        new=[standing.machine for standing in new],
+        new=[machine_state.machine for machine_state in new],
         old=[member.vm if member else None for _, member in paired],
         existing=[*existing, *(member.vm for member in (*targets, *later) if member.vm is not None)],
-        sources=sources_for(spec, observed, [standing.machine for standing in new]),
+        sources=sources_for(spec, observed, [machine_state.machine for machine_state in new]),
         at_once=at_once,
-        surge=wish.surge,
+        surge=verb_options.surge,
     )
-    present = [standing for standing in all_standings if standing.shown or standing in new]
+    present = [machine_state for machine_state in all_standings if machine_state.shown or machine_state in new]
     making = Making.of(spec, after, present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
@@ -124,16 +124,16 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     dead = [member for member in targets if is_server and not member.well]
     drains |= {member.name: () for member in dead}
     # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
-    unfinished = tuple(ready(standing.machine.name) for standing in arriving if standing.vm is not None)
+    unfinished = tuple(ready(machine_state.machine.name) for machine_state in arriving if machine_state.vm is not None)
     at_hand = tuple(fetched(version, arch) for arch in making.architectures(arriving))
-    shown = [making.planned(s, needs_work(s)) if s in arriving else kept(s) for s in present]
+    shown = [making.planned(s, pending_reason(s)) if s in arriving else kept(s) for s in present]
     shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
     lanes: tuple[Lane, ...] = ()
     if targets or later or arriving:
         lanes = (
             *((fetch_lane(making, arriving, version),) if arriving else ()),
             kubeconfig_lane(spec),
-            *arrival_lanes(
+            *join_lanes(
                 making,
                 all_standings,
                 arriving,
@@ -147,7 +147,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
                 departure_lane(
                     member,
                     role=pool.role,
-                    rules=wish.rules,
+                    rules=verb_options.rules,
                     needs=(*at_hand, *(() if member in dead else unfinished), *drains[member.name]),
                 )
                 for member in targets
@@ -160,7 +160,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
         machines=tuple(shown),
         lanes=lanes,
         notes=(
-            *_notes(turns.surge, wish, new, later),
+            *_notes(turns.surge, verb_options, new, later),
             *count_notes(stated, spec, command="replace"),
             *making.notes,
             *older_inventory_notes(spec, observed),
@@ -169,25 +169,27 @@ def plan_replace(spec: ClusterSpec, observed: Observed, wish: Replacing, *, vers
     )
 
 
-def seen_after(spec: ClusterSpec, observed: Observed, wish: Replacing) -> Observed:
+def seen_after(spec: ClusterSpec, observed: Observed, verb_options: Replacing) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    spec = wish.kept(spec, observed)
-    pool = next(pool for pool in spec.pools if pool.name == wish.pool)
-    targets, later = _targets(spec, pool, observed, wish)
+    spec = verb_options.kept(spec, observed)
+    pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
+    targets, later = _targets(spec, pool, observed, verb_options)
     return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)
 
 
 def _targets(
-    spec: ClusterSpec, pool: NodePool, observed: Observed, wish: Replacing
+    spec: ClusterSpec, pool: NodePool, observed: Observed, verb_options: Replacing
 ) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
     """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
     there = members(spec, pool, observed)
-    chosen = [member for member in there if member.name in wish.machines and not _is_successor(member, wish)]
+    chosen = [
+        member for member in there if member.name in verb_options.machines and not _is_successor(member, verb_options)
+    ]
     hidden = [member.unseen for member in chosen if member.unseen is not None]
-    require_sight(spec, observed, what=f"{', '.join(wish.machines)} cannot be replaced", of=hidden)
-    if not wish.machines:
+    require_sight(spec, observed, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
+    if not verb_options.machines:
         # An earlier run's rest comes first: it was cut off, and this goes on with it.
-        chosen = [member for member in there if member.leaving or _is_begun(member, wish)]
+        chosen = [member for member in there if member.leaving or _is_begun(member, verb_options)]
         if not chosen and not _unfinished(pool, there):
             chosen = [member for member in there if member.unseen is None]
     ordered = worst_first(chosen, len(chosen))
@@ -200,14 +202,14 @@ def _targets(
     return tuple(m for m in ordered if m != through), (through,) if through else ()
 
 
-def _is_begun(member: Member, wish: Replacing) -> bool:
+def _is_begun(member: Member, verb_options: Replacing) -> bool:
     """Whether an earlier run was to replace this very machine."""
-    return member.name in wish.begun and not _is_successor(member, wish)
+    return member.name in verb_options.begun and not _is_successor(member, verb_options)
 
 
-def _is_successor(member: Member, wish: Replacing) -> bool:
+def _is_successor(member: Member, verb_options: Replacing) -> bool:
     """Whether a machine only has the name of one that an earlier run has replaced: free numbers are taken again."""
-    known = wish.begun.get(member.name)
+    known = verb_options.begun.get(member.name)
     return bool(known) and member.vm is not None and member.vm.identity != known
 
 
@@ -227,7 +229,7 @@ def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Memb
     check_quorum(spec, observed, going=[member.name for member in targets if not member.well])
 
 
-def _paired(targets: Sequence[Member], new: Sequence[Standing]) -> list[tuple[Standing, Member | None]]:
+def _paired(targets: Sequence[Member], new: Sequence[MachineState]) -> list[tuple[MachineState, Member | None]]:
     """Each new machine with the one it replaces. Where some have come already, the last targets have theirs."""
     first = list(targets[: len(new)])
     padded: list[Member | None] = [*first, *([None] * (len(new) - len(first)))]
@@ -235,12 +237,12 @@ def _paired(targets: Sequence[Member], new: Sequence[Standing]) -> list[tuple[St
 
 
 def _order(
-    targets: Sequence[Member], paired: Sequence[tuple[Standing, Member | None]], *, at_once: int, surge: bool
+    targets: Sequence[Member], paired: Sequence[tuple[MachineState, Member | None]], *, at_once: int, surge: bool
 ) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
     """What each new machine waits for before it is cloned, and each old one before it is drained."""
     begins: dict[MachineName, tuple[Gate, ...]] = {}
     drains: dict[MachineName, tuple[Gate, ...]] = {}
-    successors = {member.name: standing.machine.name for standing, member in paired if member is not None}
+    successors = {member.name: machine_state.machine.name for machine_state, member in paired if member is not None}
     for turn, member in enumerate(targets):
         before = targets[turn - at_once].name if turn >= at_once else None
         successor = successors.get(member.name)
@@ -256,13 +258,15 @@ def _order(
     return begins, drains
 
 
-def _notes(surge: bool, wish: Replacing, new: Sequence[Standing], later: Sequence[Member]) -> tuple[str, ...]:
+def _notes(
+    surge: bool, verb_options: Replacing, new: Sequence[MachineState], later: Sequence[Member]
+) -> tuple[str, ...]:
     notes = [
         f"{member.name} is the server that all this goes through: it leaves last, through one of the new ones"
         for member in later
     ]
-    if wish.surge and not surge and new:
+    if verb_options.surge and not surge and new:
         notes.append(
-            f"there is no room for {count(wish.at_once, 'machine')} more: each goes before its successor comes"
+            f"there is no room for {count(verb_options.at_once, 'machine')} more: each goes before its successor comes"
         )
     return tuple(notes)

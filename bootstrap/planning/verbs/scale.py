@@ -13,7 +13,7 @@ from bootstrap.model.observed import Observed, UnseenVm
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import Standing, needs_work, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, require_sight, stood_in_for
 from bootstrap.planning.members.pool_members import Member, members, staying
@@ -30,7 +30,7 @@ from bootstrap.planning.provision.decommission import (
     why_goes,
 )
 from bootstrap.planning.provision.joining import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
-from bootstrap.planning.verbs.up import arrival_lanes
+from bootstrap.planning.verbs.up import join_lanes
 from bootstrap.records.lock import check_lock_place
 
 
@@ -80,11 +80,12 @@ def plan_scale(
     chosen = [pool for pool in spec.pools if pool.name in pools]
     reclaimed = tuple(name for pool in chosen for name in _to_reclaim(spec, pool, observed))
     observed = marked(observed, reclaimed, RecordState.MADE)
-    all_standings = standings(spec, observed)
+    all_standings = machine_states(spec, observed)
     work = [
-        standing
-        for standing in all_standings
-        if standing.machine.pool in pools and (standing.machine.name in reclaimed or needs_work(standing))
+        machine_state
+        for machine_state in all_standings
+        if machine_state.machine.pool in pools
+        and (machine_state.machine.name in reclaimed or pending_reason(machine_state))
     ]
     going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
     _check_sight(spec, observed, all_standings, chosen, going)
@@ -98,11 +99,11 @@ def plan_scale(
     making = Making.of(spec, observed, [*(s for s in all_standings if s.shown), *_missing(work)])
     check_lock_place(spec, observed.vms)
     planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
-    arrivals = [standing for standing in work if standing.machine.name not in reclaimed]
+    arrivals = [machine_state for machine_state in work if machine_state.machine.name not in reclaimed]
     lanes = (
         *((fetch_lane(making, arrivals, version),) if arrivals else ()),
         kubeconfig_lane(spec),
-        *arrival_lanes(
+        *join_lanes(
             making,
             all_standings,
             arrivals,
@@ -135,7 +136,7 @@ def what_etcd_means(plan: Plan) -> str:
 def _check_sight(
     spec: ClusterSpec,
     observed: Observed,
-    all_standings: Sequence[Standing],
+    all_standings: Sequence[MachineState],
     chosen: Sequence[NodePool],
     going: Sequence[tuple[NodePool, Member]],
 ) -> None:
@@ -155,7 +156,7 @@ def _hidden(spec: ClusterSpec, pool: NodePool, observed: Observed) -> list[Unsee
 
 
 def _check_joinable(
-    spec: ClusterSpec, observed: Observed, work: Sequence[Standing], going: Sequence[MachineName]
+    spec: ClusterSpec, observed: Observed, work: Sequence[MachineState], going: Sequence[MachineName]
 ) -> None:
     """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
     new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
@@ -192,16 +193,18 @@ def _migrates(spec: ClusterSpec, observed: Observed) -> bool:
     return spec.control_plane.count > 1 and bool(servers) and not any("etcd" in node.roles for node in servers)
 
 
-def _missing(work: Sequence[Standing]) -> list[Standing]:
-    return [standing for standing in work if standing.missing]
+def _missing(work: Sequence[MachineState]) -> list[MachineState]:
+    return [machine_state for machine_state in work if machine_state.missing]
 
 
-def _reason(standing: Standing, reclaimed: Sequence[MachineName]) -> str:
-    return "removal was already in progress" if standing.machine.name in reclaimed else needs_work(standing)
+def _reason(machine_state: MachineState, reclaimed: Sequence[MachineName]) -> str:
+    return (
+        "removal was already in progress" if machine_state.machine.name in reclaimed else pending_reason(machine_state)
+    )
 
 
 def _shown(
-    all_standings: Sequence[Standing],
+    all_standings: Sequence[MachineState],
     worked: tuple[PlannedMachine, ...],
     going: Sequence[tuple[NodePool, Member]],
 ) -> tuple[PlannedMachine, ...]:

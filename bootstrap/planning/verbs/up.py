@@ -18,7 +18,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import Standing, needs_work, standings
+from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.twins import check_twins
@@ -28,9 +28,9 @@ from bootstrap.planning.provision.joining import (
     API_REACHABLE,
     Making,
     access_lane,
-    arrival_lane,
     fetch_lane,
     init_step,
+    join_lane,
     joined,
     kept,
     kubeconfig_lane,
@@ -63,21 +63,25 @@ def plan_up(
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
     check_families(spec, observed)
-    all_standings = standings(spec, observed)
+    all_standings = machine_states(spec, observed)
     check_fixed(spec, observed, all_standings)
     differing = drifts(spec, observed, all_standings)
     rollout = _rollout(spec, observed, differing)
     # Labels and taints of those come with their settings.
     reasons = {
-        standing.machine.name: "" if standing.machine.name in rollout.names else _reason(standing, observed)
-        for standing in all_standings
+        machine_state.machine.name: ""
+        if machine_state.machine.name in rollout.names
+        else _reason(machine_state, observed)
+        for machine_state in all_standings
     }
-    work = [standing for standing in all_standings if reasons[standing.machine.name]]
+    work = [machine_state for machine_state in all_standings if reasons[machine_state.machine.name]]
     if rollout.servers:
         check_bucket(spec)  # a server's settings have the bucket's keys
     drift = (*notes_on_drift(spec, observed, all_standings), *left_notes(spec, observed, differing))
     farewells = plan_farewells(spec, observed)
-    seen = [standing for standing in all_standings if standing.shown or reasons[standing.machine.name]]
+    seen = [
+        machine_state for machine_state in all_standings if machine_state.shown or reasons[machine_state.machine.name]
+    ]
     if not work:
         lanes = with_marks_restored(
             _lanes_without_work(spec, observed, all_standings, rollout, farewells), all_standings
@@ -92,13 +96,15 @@ def plan_up(
     making = Making.of(spec, observed, all_standings)
     check_lock_place(spec, observed.vms)
     planned = [
-        making.planned(standing, reasons[standing.machine.name]) if reasons[standing.machine.name] else kept(standing)
-        for standing in seen
+        making.planned(machine_state, reasons[machine_state.machine.name])
+        if reasons[machine_state.machine.name]
+        else kept(machine_state)
+        for machine_state in seen
     ]
     repaired = _repaired_servers(spec, observed, work)
     # A server that comes must find the settings it has itself; one that is repaired comes before all that.
     first = () if repaired else rollout.servers
-    arrivals = arrival_lanes(
+    arrivals = join_lanes(
         making,
         all_standings,
         work,
@@ -124,14 +130,14 @@ def _rollout(spec: ClusterSpec, observed: Observed, differing: Sequence[Drift]) 
     return Rollout.of(differing, access=server.name if server else None)
 
 
-def _repaired_servers(spec: ClusterSpec, observed: Observed, work: Sequence[Standing]) -> tuple[Gate, ...]:
+def _repaired_servers(spec: ClusterSpec, observed: Observed, work: Sequence[MachineState]) -> tuple[Gate, ...]:
     """Open once the servers that are there and do not work are Ready again: until then no other may be restarted."""
     healthy = healthy_server(spec, observed)
     return tuple(
-        ready(standing.machine.name)
-        for standing in work
-        if standing.machine.role is Role.CONTROL_PLANE and not standing.missing
-        if healthy is None or standing.machine.name != healthy.name
+        ready(machine_state.machine.name)
+        for machine_state in work
+        if machine_state.machine.role is Role.CONTROL_PLANE and not machine_state.missing
+        if healthy is None or machine_state.machine.name != healthy.name
     )
 
 
@@ -141,7 +147,7 @@ def _vip_gates(lanes: Sequence[Lane]) -> tuple[Gate, ...]:
 
 
 def _lanes_without_work(
-    spec: ClusterSpec, observed: Observed, all_standings: Sequence[Standing], rollout: Rollout, farewells: Farewells
+    spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState], rollout: Rollout, farewells: Farewells
 ) -> tuple[Lane, ...]:
     """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
     going = [MachineName(lane.name) for lane in farewells.lanes]
@@ -149,7 +155,7 @@ def _lanes_without_work(
     vip = VipPlan()
     changed = bool(with_other_router_id(spec, observed))
     if server is not None and (changed or without_vip(spec, observed)):
-        servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+        servers = [machine_state for machine_state in all_standings if machine_state.machine.role is Role.CONTROL_PLANE]
         vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=(), changed=changed)
     if server is None or not (going or rollout.turns or vip.first):
         return farewells.lanes
@@ -163,12 +169,17 @@ def _lanes_without_work(
     return (*kubeconfig, access, *rest, *farewells.lanes)
 
 
-def _reason(standing: Standing, observed: Observed) -> str:
-    reason = needs_work(standing)
-    if standing.held:
+def _reason(machine_state: MachineState, observed: Observed) -> str:
+    reason = pending_reason(machine_state)
+    if machine_state.held:
         return ""
-    unknown = observed.kube_nodes is None and standing.kube_node is None and standing.made and standing.vm is not None
-    return "may not be joined to the cluster" if unknown and standing.vm and standing.vm.running else reason
+    unknown = (
+        observed.kube_nodes is None
+        and machine_state.kube_node is None
+        and machine_state.made
+        and machine_state.vm is not None
+    )
+    return "may not be joined to the cluster" if unknown and machine_state.vm and machine_state.vm.running else reason
 
 
 def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
@@ -191,10 +202,10 @@ def lacks_etcd(spec: ClusterSpec, observed: Observed) -> bool:
     )
 
 
-def arrival_lanes(
+def join_lanes(
     making: Making,
-    all_standings: Sequence[Standing],
-    work: Sequence[Standing],
+    all_standings: Sequence[MachineState],
+    work: Sequence[MachineState],
     version: str,
     *,
     migrates: bool = False,
@@ -222,11 +233,11 @@ def arrival_lanes(
     """
     spec = making.spec
     healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
-    servers = [standing for standing in all_standings if standing.machine.role is Role.CONTROL_PLANE]
+    servers = [machine_state for machine_state in all_standings if machine_state.machine.role is Role.CONTROL_PLANE]
     if healthy is None:
         _check_founding(spec, making.observed, servers)
     primary = None if healthy else _primary_server(work)
-    if any(standing in servers for standing in work):
+    if any(machine_state in servers for machine_state in work):
         check_bucket(spec)  # a server's settings have the bucket's keys
     through = healthy.name if healthy else primary.machine.name if primary else None
     lanes: list[Lane] = []
@@ -243,26 +254,26 @@ def arrival_lanes(
         )
     previous: Gate | None = None
     if healthy is not None:
-        lacking = next((standing for standing in work if standing.machine.name == healthy.name), None)
+        lacking = next((machine_state for machine_state in work if machine_state.machine.name == healthy.name), None)
         machine = making.machine(lacking.machine) if lacking else healthy
         further = _on_healthy(machine, vip, lacks=lacking is not None, marks=marks, migrates=migrates)
         # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
         previous = joined(machine.name) if migrates else None
         lanes.append(access_lane(spec, machine, further=further))
     joins = (API_REACHABLE, *vip.joins)
-    for standing in work:
-        name, is_server = standing.machine.name, standing.machine.role is Role.CONTROL_PLANE
+    for machine_state in work:
+        name, is_server = machine_state.machine.name, machine_state.machine.role is Role.CONTROL_PLANE
         if healthy is not None and name == healthy.name:
             continue
         waits = (begins or {}).get(name, ())
-        if standing is primary:
-            init = (*_first_steps(spec, making.machine(standing.machine), restore), *vip.first)
-            lanes.append(arrival_lane(making, standing, version, init=init, begins=waits))
+        if machine_state is primary:
+            init = (*_first_steps(spec, making.machine(machine_state.machine), restore), *vip.first)
+            lanes.append(join_lane(making, machine_state, version, init=init, begins=waits))
             continue
         needs = joins
         if is_server:
             needs = (*joins, *before_servers, *((previous,) if previous is not None else ()))
-        lanes.append(arrival_lane(making, standing, version, needs=needs, begins=waits))
+        lanes.append(join_lane(making, machine_state, version, needs=needs, begins=waits))
         if is_server:
             previous = joined(name)
     return (*lanes, *vip.lanes)
@@ -291,25 +302,27 @@ def _first_steps(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) 
     )
 
 
-def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[Standing]) -> None:
+def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[MachineState]) -> None:
     """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
 
     Most of the servers together cannot: what the others do has no majority.
     """
-    check_twins(spec, observed, frozenset(standing.machine.name for standing in servers))
-    hidden = [standing.unseen for standing in servers if standing.held and standing.unseen is not None]
-    held = sum(bool(standing.held) for standing in servers)
-    made = sum(standing.made for standing in servers)
+    check_twins(spec, observed, frozenset(machine_state.machine.name for machine_state in servers))
+    hidden = [
+        machine_state.unseen for machine_state in servers if machine_state.held and machine_state.unseen is not None
+    ]
+    held = sum(bool(machine_state.held) for machine_state in servers)
+    made = sum(machine_state.made for machine_state in servers)
     if held and made <= len(servers) // 2:
         require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started", of=hidden)
         require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started")
 
 
-def _primary_server(work: Sequence[Standing]) -> Standing | None:
+def _primary_server(work: Sequence[MachineState]) -> MachineState | None:
     """The server the others join through while no API answers.
 
     The first that has a VM already, since it may hold the cluster's data; on an empty field the first.
     """
-    candidates = [standing for standing in work if standing.machine.role is Role.CONTROL_PLANE]
-    with_vm = [standing for standing in candidates if standing.made]
+    candidates = [machine_state for machine_state in work if machine_state.machine.role is Role.CONTROL_PLANE]
+    with_vm = [machine_state for machine_state in candidates if machine_state.made]
     return next(iter(with_vm or candidates), None)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
@@ -42,9 +42,9 @@ def world() -> World:
     "prepare",
     [
         prepare_up,
-        lambda spec, ports: prepare_scale(spec, ports, ScaleWish(counts={WORKERS: 2})),
+        lambda spec, ports: prepare_scale(spec, ports, ScaleOptions(counts={WORKERS: 2})),
         lambda spec, ports: prepare_replace(spec, ports, Replacing(pool=WORKERS)),
-        lambda spec, ports: prepare_rebuild(spec, ports, RebuildWish(snapshot=Path("/snapshots/one"))),
+        lambda spec, ports: prepare_rebuild(spec, ports, RebuildOptions(snapshot=Path("/snapshots/one"))),
     ],
     ids=["up", "scale", "replace", "rebuild --restore"],
 )
@@ -68,4 +68,4 @@ def test_machines_are_waited_for_until_they_have_an_ipv6_address_and_keep_it() -
 
 
 def test_rebuild_without_data_does(world: World) -> None:
-    assert prepare_rebuild(BOTH, world.ports, RebuildWish()).follows
+    assert prepare_rebuild(BOTH, world.ports, RebuildOptions()).follows

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.cli.text.status import status_text
-from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
-from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
+from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
@@ -155,12 +155,19 @@ def test_a_snapshot_from_before_the_move_comes_back_and_the_agents_keep_their_to
     spec = cluster(servers, 2)
     world = old_cluster(spec)
     old = short_form(world.state[DEMO, TOKEN])
-    wish = BackupWish()
-    run_backup(prepare_backup(spec, world.ports, wish), spec, world.ports, wish, sink=lambda _: None, options=OPTIONS)
+    verb_options = BackupOptions()
+    run_backup(
+        prepare_backup(spec, world.ports, verb_options),
+        spec,
+        world.ports,
+        verb_options,
+        sink=lambda _: None,
+        options=OPTIONS,
+    )
     rotate(world, spec)
     agents = world.state[DEMO, AGENT_TOKEN]
     (taken,) = list_snapshots(spec, world.ports, directory=world.directory).snapshots
-    back = RestoreWish(snapshot=taken.name, directory=world.directory)
+    back = RestoreOptions(snapshot=taken.name, directory=world.directory)
     world.state[DEMO, "tokens-before"] = f"99999999999 {old}\n"
     run_restore(prepare_restore(spec, world.ports, back), spec, world.ports, back, sink=lambda _: None, options=OPTIONS)
     assert short_form(world.state[DEMO, TOKEN]) == old
@@ -172,9 +179,9 @@ def test_a_rebuild_of_an_older_cluster_gives_workers_a_token_of_their_own() -> N
     for keep in (True, False):
         world = old_cluster()
         token = short_form(world.state[DEMO, TOKEN])
-        wish = RebuildWish(keep_identity=keep)
-        plan = prepare_rebuild(SPEC, world.ports, wish)
-        run_rebuild(plan, SPEC, world.ports, wish, sink=lambda _event: None, options=OPTIONS)
+        verb_options = RebuildOptions(keep_identity=keep)
+        plan = prepare_rebuild(SPEC, world.ports, verb_options)
+        run_rebuild(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=OPTIONS)
         assert (short_form(world.state[DEMO, TOKEN]) == token) is keep
         check(world)
 

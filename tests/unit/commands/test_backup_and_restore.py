@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
+from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
 from bootstrap.commands.snapshots import list_snapshots, snapshot_directory
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
@@ -36,15 +36,15 @@ def built(spec: ClusterSpec = THREE) -> World:
     return world
 
 
-def backup(world: World, wish: BackupWish | None = None, spec: ClusterSpec = THREE) -> Report:
-    wish = wish or BackupWish()
-    plan = prepare_backup(spec, world.ports, wish)
-    return run_backup(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+def backup(world: World, verb_options: BackupOptions | None = None, spec: ClusterSpec = THREE) -> Report:
+    verb_options = verb_options or BackupOptions()
+    plan = prepare_backup(spec, world.ports, verb_options)
+    return run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
 
-def restore(world: World, wish: RestoreWish, spec: ClusterSpec = THREE) -> Report:
-    plan = prepare_restore(spec, world.ports, wish)
-    return run_restore(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+def restore(world: World, verb_options: RestoreOptions, spec: ClusterSpec = THREE) -> Report:
+    plan = prepare_restore(spec, world.ports, verb_options)
+    return run_restore(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
 
 def vm(world: World, name: str) -> FakeVm:
@@ -65,7 +65,7 @@ def acted(world: World, *verbs: str) -> list[str]:
 class TestBackup:
     def test_it_is_taken_on_one_healthy_server(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupWish(name="before"))
+        backup(world, BackupOptions(name="before"))
         assert acted(world, "snapshot") == ["snapshot demo-cp-1"]
         (found,) = list_snapshots(THREE, world.ports, directory=tmp_path).snapshots
         assert found.name == f"before-demo-cp-1-{TAKEN_S}"
@@ -76,7 +76,7 @@ class TestBackup:
     def test_one_that_is_fetched_has_its_note_and_its_token_beside_it_for_the_user_alone(self, tmp_path: Path) -> None:
         world = built()
         directory = tmp_path / "snapshots"
-        backup(world, BackupWish(to=directory))
+        backup(world, BackupOptions(to=directory))
         name = f"manual-demo-cp-1-{TAKEN_S}"
         assert {path.name for path in directory.iterdir()} == {name, f"{name}.json", f"{name}.token"}
         assert (directory / name).read_text() == f"data of {name}"
@@ -93,36 +93,36 @@ class TestBackup:
     def test_for_a_bucket_its_settings_go_along_and_the_keys_must_be_there(self) -> None:
         spec = replace(THREE, backup=BackupSpec(s3=BUCKET))
         world = built(spec)
-        backup(world, BackupWish(s3=True), spec)
+        backup(world, BackupOptions(s3=True), spec)
         assert "etcd-s3-secret-key: SK" in vm(world, "demo-cp-1").files["bucket"]
         keyless = replace(THREE, backup=BackupSpec(s3=replace(BUCKET, secret_key="")))
         with pytest.raises(PreflightError, match="keys of the bucket snaps"):
-            prepare_backup(keyless, world.ports, BackupWish(s3=True))
+            prepare_backup(keyless, world.ports, BackupOptions(s3=True))
         with pytest.raises(PreflightError, match="names no bucket"):
-            prepare_backup(THREE, world.ports, BackupWish(s3=True))
+            prepare_backup(THREE, world.ports, BackupOptions(s3=True))
 
     @pytest.mark.parametrize("name", ["", "a/b", "Über", "latest", "x" * 41, "-a", "a b", "$(id)"])
     def test_a_name_that_files_or_k3s_would_not_take_is_refused(self, name: str) -> None:
         with pytest.raises(PreflightError, match="cannot name a snapshot"):
-            prepare_backup(THREE, built().ports, BackupWish(name=name))
+            prepare_backup(THREE, built().ports, BackupOptions(name=name))
 
     def test_without_a_server_that_is_ready_nothing_is_touched(self) -> None:
         world = built()
         for name in ("demo-cp-1", "demo-cp-2", "demo-cp-3"):
             vm(world, name).running = False
         with pytest.raises(PreflightError, match="no server of demo is Ready"):
-            prepare_backup(THREE, world.ports, BackupWish())
+            prepare_backup(THREE, world.ports, BackupOptions())
 
 
 class TestRestore:
-    def wish(self, tmp_path: Path, snapshot: str = "latest") -> RestoreWish:
-        return RestoreWish(snapshot=snapshot, directory=tmp_path)
+    def verb_options(self, tmp_path: Path, snapshot: str = "latest") -> RestoreOptions:
+        return RestoreOptions(snapshot=snapshot, directory=tmp_path)
 
     def test_all_servers_stop_one_gets_the_data_and_the_others_join_it_one_by_one(self, tmp_path: Path) -> None:
         world = built()
         backup(world)
         del world.kube_nodes[MachineName("demo-workers-2")]
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         verbs = acted(world, "stop-k3s", "restore", "rejoin")
         assert sorted(verbs[:3]) == ["stop-k3s demo-cp-1", "stop-k3s demo-cp-2", "stop-k3s demo-cp-3"]
         assert verbs[3:] == ["restore demo-cp-1", "rejoin demo-cp-2", "rejoin demo-cp-3"]
@@ -133,7 +133,7 @@ class TestRestore:
         world = built()
         del world.kube_nodes[MachineName("demo-workers-2")]
         backup(world)
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         # The server that got the data starts twice: alone first, then with its kubelet.
         assert acted(world, "restart") == ["restart demo-cp-1", "restart demo-workers-2"]
         assert sorted(world.datastore.passwords_forgotten) == sorted(each.name for each in world.vms.values())
@@ -142,7 +142,7 @@ class TestRestore:
         world = built()
         add_stranger(world)
         backup(world)
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         assert NEWER not in world.kube_nodes
 
     def test_it_goes_to_the_server_that_has_it_on_its_disk(self, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ class TestRestore:
         vm(world, "demo-cp-1").running = False
         backup(world)
         vm(world, "demo-cp-1").running = True
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         assert acted(world, "restore", "rejoin") == ["restore demo-cp-2", "rejoin demo-cp-1", "rejoin demo-cp-3"]
         # The first server began the cluster, and must not begin another one.
         assert "server: https://" in vm(world, "demo-cp-1").files["config.yaml"]
@@ -159,30 +159,30 @@ class TestRestore:
         world = built()
         backup(world)
         vm(world, "demo-cp-3").running = False
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         assert acted(world, "rejoin") == ["rejoin demo-cp-2", "rejoin demo-cp-3"]
 
     def test_a_file_from_here_is_checked_and_sent(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupWish(to=tmp_path))
+        backup(world, BackupOptions(to=tmp_path))
         name = f"manual-demo-cp-1-{TAKEN_S}"
         del vm(world, "demo-cp-1").files[f"snapshots/{name}"]
-        restore(world, self.wish(tmp_path, str(tmp_path / name)))
+        restore(world, self.verb_options(tmp_path, str(tmp_path / name)))
         assert acted(world, "restore") == ["restore demo-cp-1"]
         (tmp_path / name).write_text("rotten")
         with pytest.raises(PreflightError, match="is damaged"):
-            prepare_restore(THREE, world.ports, self.wish(tmp_path, str(tmp_path / name)))
+            prepare_restore(THREE, world.ports, self.verb_options(tmp_path, str(tmp_path / name)))
         other = replace(THREE, name=type(DEMO)("other"))
         with pytest.raises(PreflightError, match="of the cluster demo, not of other"):
-            prepare_restore(other, world.ports, self.wish(tmp_path, str(tmp_path / name)))
+            prepare_restore(other, world.ports, self.verb_options(tmp_path, str(tmp_path / name)))
 
     def test_latest_is_the_newest_anywhere(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupWish(name="a"))
-        backup(world, BackupWish(name="b", to=tmp_path))
+        backup(world, BackupOptions(name="a"))
+        backup(world, BackupOptions(name="b", to=tmp_path))
         listed = list_snapshots(THREE, world.ports, directory=tmp_path).snapshots
         assert [each.name.partition("-")[0] for each in listed] == ["b", "b", "a"]
-        plan = prepare_restore(THREE, world.ports, self.wish(tmp_path))
+        plan = prepare_restore(THREE, world.ports, self.verb_options(tmp_path))
         # Of several places the server's own disk is the nearest.
         assert f"restore b-demo-cp-1-{TAKEN_S + 1}" in {step.step.title for lane in plan.lanes for step in lane.steps}
         assert all(not isinstance(getattr(step.step, "source", ""), Path) for lane in plan.lanes for step in lane.steps)
@@ -190,14 +190,14 @@ class TestRestore:
     @pytest.mark.parametrize("wanted", ["latest", "nothing-of-that-name"])
     def test_a_snapshot_that_is_nowhere_is_refused(self, tmp_path: Path, wanted: str) -> None:
         with pytest.raises(PreflightError, match="has no snapshot"):
-            prepare_restore(THREE, built().ports, self.wish(tmp_path, wanted))
+            prepare_restore(THREE, built().ports, self.verb_options(tmp_path, wanted))
 
     def test_the_token_of_its_time_comes_with_a_snapshot(self, tmp_path: Path) -> None:
         world = built()
         backup(world)
         now = world.state[DEMO, TOKEN]
         world.state[DEMO, OLD_TOKENS] = f"{TAKEN_S + 100} oldtoken\n"
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         servers = [each for each in world.vms.values() if "-cp-" in each.name]
         assert all("oldtoken" in each.files["service.env"] for each in servers)
         assert world.state[DEMO, TOKEN].endswith("::server:oldtoken")
@@ -212,7 +212,7 @@ class TestRestore:
         backup(world)
         world.broken_scripts.add(script)
         with pytest.raises(HomelabError):
-            restore(world, self.wish(tmp_path))
+            restore(world, self.verb_options(tmp_path))
         world.broken_scripts.clear()
         marked = [each for each in world.vms.values() if MARKER in each.files]
         if marked:
@@ -226,7 +226,7 @@ class TestRestore:
                     options=RunOptions(),
                 )
             assert not any(each.unit for each in marked)
-        restore(world, self.wish(tmp_path))
+        restore(world, self.verb_options(tmp_path))
         assert all(each.unit for each in world.vms.values())
         assert not any(MARKER in each.files for each in world.vms.values())
 
@@ -234,15 +234,15 @@ class TestRestore:
         spec = cluster(1, 1)
         world = built(spec)
         backup(world, spec=spec)
-        restore(world, self.wish(tmp_path), spec)
+        restore(world, self.verb_options(tmp_path), spec)
         assert acted(world, "stop-k3s", "restore", "rejoin") == ["stop-k3s demo-cp-1", "restore demo-cp-1"]
         assert "cluster-init" not in vm(world, "demo-cp-1").files["config.yaml"]
 
     def test_a_name_in_the_bucket_is_taken_at_its_word(self, tmp_path: Path) -> None:
         spec = replace(THREE, backup=BackupSpec(s3=BUCKET))
         world = built(spec)
-        wish = replace(self.wish(tmp_path, "daily-demo-cp-1-1740000000"), from_bucket=True)
-        plan = prepare_restore(spec, world.ports, wish)
+        verb_options = replace(self.verb_options(tmp_path, "daily-demo-cp-1-1740000000"), from_bucket=True)
+        plan = prepare_restore(spec, world.ports, verb_options)
         assert any(getattr(step.step, "s3", False) for lane in plan.lanes for step in lane.steps)
 
 

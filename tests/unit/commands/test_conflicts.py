@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
@@ -57,7 +57,7 @@ def test_machines_that_are_there_answer_at_their_own_addresses() -> None:
     run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.answering |= {address(number) for number in (50, 51, 52, 53, 54)}
     assert prepare_up(spec, world.ports).empty
-    plan = prepare_scale(spec, world.ports, ScaleWish(counts={PoolName("workers"): 4}))
+    plan = prepare_scale(spec, world.ports, ScaleOptions(counts={PoolName("workers"): 4}))
     assert given(plan) == [address(number) for number in (50, 51, 52, 53, 55)]
 
 

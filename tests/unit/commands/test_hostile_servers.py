@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
@@ -63,9 +63,9 @@ def test_one_that_an_earlier_release_has_kept_is_refused_and_up_fetches_it_anew(
 
 
 def backup(world: World, to: Path) -> None:
-    spec, wish = cluster(), BackupWish(to=to)
-    plan = prepare_backup(spec, world.ports, wish)
-    run_backup(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    spec, verb_options = cluster(), BackupOptions(to=to)
+    plan = prepare_backup(spec, world.ports, verb_options)
+    run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
 
 def telling(key: str, value: str) -> Callable[[str], str]:

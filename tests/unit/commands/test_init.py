@@ -89,9 +89,9 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(wishes: Wishes, told: str, there: str) -> None:
+def test_what_is_not_there_is_refused_with_what_is(verb_options: Wishes, told: str, there: str) -> None:
     with pytest.raises(UsageError) as caught:
-        draft(survey(World().ports), wishes, PINNED)
+        draft(survey(World().ports), verb_options, PINNED)
     assert (caught.value.brief, caught.value.resolution) == (told, there)
 
 
@@ -102,10 +102,10 @@ def test_a_resource_pool_that_is_missing_is_refused_with_the_command_that_makes_
 
 
 def test_what_is_there_is_taken() -> None:
-    wishes = replace(
+    verb_options = replace(
         WISHES, storage=StorageName("local"), bridge="vmbr0", template=TemplateRef(tag="homelab-k8s-template")
     )
-    text = draft(survey(World().ports), wishes, PINNED).text
+    text = draft(survey(World().ports), verb_options, PINNED).text
     assert "  storage: local\n" in text
     assert "network:\n  bridge: vmbr0\n" in text
     assert "template: {tag: homelab-k8s-template}\n" in text

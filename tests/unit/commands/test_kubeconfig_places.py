@@ -13,7 +13,7 @@ import yaml
 from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.events import Event, Told
 from bootstrap.execution.context import KubeconfigTarget
@@ -111,9 +111,9 @@ def test_what_ours_were_known_by_outlives_a_rebuild_with_other_cas(world: World)
 
     seen: list[frozenset[str]] = []
     world.on_call = look
-    wish = RebuildWish()
-    plan = prepare_rebuild(cluster(), world.ports, wish)
-    run_rebuild(plan, cluster(), world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    verb_options = RebuildOptions()
+    plan = prepare_rebuild(cluster(), world.ports, verb_options)
+    run_rebuild(plan, cluster(), world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
     assert before
     assert seen[0] == before
 
@@ -123,9 +123,9 @@ def test_a_rebuild_that_gets_another_address_renews_the_entry(world: World, port
     up(ports, KubeconfigTarget(path=once))
     before = servers(once)
     world.moves = 50
-    wish = RebuildWish(keep_identity=True)
-    plan = prepare_rebuild(cluster(), ports, wish)
-    run_rebuild(plan, cluster(), ports, wish, sink=lambda _event: None, options=RunOptions())
+    verb_options = RebuildOptions(keep_identity=True)
+    plan = prepare_rebuild(cluster(), ports, verb_options)
+    run_rebuild(plan, cluster(), ports, verb_options, sink=lambda _event: None, options=RunOptions())
     assert servers(once) == servers(tmp_path / ".kube" / "config")
     assert len(servers(once)) == 1
     assert servers(once) != before
@@ -135,12 +135,12 @@ def test_a_rebuild_that_keeps_the_identity_says_that_dhcp_may_not(world: World) 
     """The old address in kubeconfigs died without a word."""
     up(world.ports)
 
-    def notes(wish: RebuildWish, *, vip: bool = False) -> list[str]:
+    def notes(verb_options: RebuildOptions, *, vip: bool = False) -> list[str]:
         spec = replace(cluster(), vip=VipSpec(address=IPv4Address("192.0.2.250")) if vip else None)
-        return [note for note in prepare_rebuild(spec, world.ports, wish).notes if "DHCP" in note]
+        return [note for note in prepare_rebuild(spec, world.ports, verb_options).notes if "DHCP" in note]
 
-    (note,) = notes(RebuildWish(keep_identity=True))
+    (note,) = notes(RebuildOptions(keep_identity=True))
     assert note.startswith("kubeconfigs name https://192.0.2.10:6443, which comes from DHCP and may change")
     assert "control_plane.vip" in note
-    assert notes(RebuildWish()) == []
-    assert notes(RebuildWish(keep_identity=True), vip=True) == []
+    assert notes(RebuildOptions()) == []
+    assert notes(RebuildOptions(keep_identity=True), vip=True) == []

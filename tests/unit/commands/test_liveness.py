@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import Datastore, cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
@@ -18,7 +18,7 @@ from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
 
 AGENT, SERVER = "demo-workers-1", "demo-cp-1"
-WISH = ScaleWish(counts={PoolName("workers"): 2})
+WISH = ScaleOptions(counts={PoolName("workers"): 2})
 
 
 def built(spec: ClusterSpec) -> World:

@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale, run_scale
 from bootstrap.commands.template import prepare_build, prepare_prune, run_build, run_prune
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.planning.templates.build import BuildWish
+from bootstrap.planning.templates.build import BuildOptions
 from tests.fakes.specs import cluster
 from tests.fakes.world import World, pve_node
 from tests.fakes.world.facts import EVERYTHING
 
 SPEC = cluster()
-TWO = ScaleWish(counts={PoolName("workers"): 2})
+TWO = ScaleOptions(counts={PoolName("workers"): 2})
 
 
 def built(spec: ClusterSpec = SPEC) -> World:
@@ -36,7 +36,7 @@ def test_a_machine_that_was_not_shown_to_go_stays_when_the_choice_changes() -> N
     shown = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
     assert shown == ["demo-workers-3"]
     other = MachineName("demo-workers-4")
-    more = ScaleWish(counts={PoolName("workers"): 4})
+    more = ScaleOptions(counts={PoolName("workers"): 4})
     grown = prepare_scale(SPEC, world.ports, more)
     run_scale(grown, SPEC, world.ports, more, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
@@ -59,11 +59,11 @@ def test_a_template_that_was_not_shown_to_go_stays() -> None:
     """Two are shown; then a third is superseded by a build that ends while the question waits."""
     world = World()
     world.pve_nodes = [replace(pve_node("pve1"), storages=(EVERYTHING,))]
-    wish = BuildWish(again=True)
+    verb_options = BuildOptions(again=True)
 
     def build() -> None:
-        plan = prepare_build(SPEC, world.ports, wish)
-        run_build(plan, SPEC, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+        plan = prepare_build(SPEC, world.ports, verb_options)
+        run_build(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
     for _ in range(3):
         build()

@@ -10,7 +10,7 @@ import pytest
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -54,7 +54,7 @@ def test_a_cpu_type_that_a_proxmox_node_does_not_know_is_told_with_those_that_ar
 @pytest.mark.parametrize(
     "act",
     [
-        lambda spec, ports: prepare_scale(spec, ports, ScaleWish(counts={WORKERS: 2})),
+        lambda spec, ports: prepare_scale(spec, ports, ScaleOptions(counts={WORKERS: 2})),
         lambda spec, ports: prepare_replace(spec, ports, Replacing(pool=WORKERS)),
     ],
     ids=["scale", "replace"],

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupWish, prepare_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.restore import RestoreWish, prepare_restore
+from bootstrap.commands.restore import RestoreOptions, prepare_restore
 from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
+from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
@@ -207,9 +207,9 @@ PREPARES: dict[str, Callable[[ClusterSpec, World], object]] = {
     "replace it": lambda spec, world: prepare_replace(
         spec, world.ports, replace(POOL, machines=(MachineName("demo-workers-1"),))
     ),
-    "scale down": lambda spec, world: prepare_scale(spec, world.ports, ScaleWish(counts={WORKERS: 2})),
-    "rebuild": lambda spec, world: prepare_rebuild(spec, world.ports, RebuildWish()),
-    "upgrade": lambda spec, world: prepare_upgrade(spec, world.ports, UpgradeWish(to="v1.33.4+k3s1")),
+    "scale down": lambda spec, world: prepare_scale(spec, world.ports, ScaleOptions(counts={WORKERS: 2})),
+    "rebuild": lambda spec, world: prepare_rebuild(spec, world.ports, RebuildOptions()),
+    "upgrade": lambda spec, world: prepare_upgrade(spec, world.ports, UpgradeOptions(to="v1.33.4+k3s1")),
 }
 
 
@@ -229,17 +229,17 @@ def test_a_restore_is_refused_while_a_server_is_out_of_sight(tmp_path: Path) -> 
     snapshot = tmp_path / "snapshot"
     snapshot.write_text("data")
     with pytest.raises(PreflightError, match="demo cannot be restored while machines are out of sight"):
-        prepare_restore(spec, world.ports, RestoreWish(snapshot=str(snapshot), directory=tmp_path))
+        prepare_restore(spec, world.ports, RestoreOptions(snapshot=str(snapshot), directory=tmp_path))
 
 
 def test_scale_adds_nothing_that_may_be_there(world: World, spec: ClusterSpec) -> None:
-    wish = ScaleWish(counts={WORKERS: 4})
-    assert [m.spec.name for m in prepare_scale(spec, world.ports, wish).machines if m.action == "create"] == [
+    verb_options = ScaleOptions(counts={WORKERS: 4})
+    assert [m.spec.name for m in prepare_scale(spec, world.ports, verb_options).machines if m.action == "create"] == [
         "demo-workers-4"
     ]
     world.nameless = True
     with pytest.raises(PreflightError, match="no machine can be added to demo while machines are out of sight"):
-        prepare_scale(spec, world.ports, wish)
+        prepare_scale(spec, world.ports, verb_options)
 
 
 def test_replacing_the_pool_leaves_it_alone(world: World, spec: ClusterSpec) -> None:
@@ -250,7 +250,7 @@ def test_replacing_the_pool_leaves_it_alone(world: World, spec: ClusterSpec) -> 
 
 
 def test_commands_that_need_it_not_go_on_and_say_so(world: World, spec: ClusterSpec) -> None:
-    for plan in (prepare_backup(spec, world.ports, BackupWish()), prepare_rotate(spec, world.ports)):
+    for plan in (prepare_backup(spec, world.ports, BackupOptions()), prepare_rotate(spec, world.ports)):
         assert any("demo-workers-1 is out of sight" in note for note in plan.notes)
     (summary,) = all_clusters(world.ports)
     assert summary.out_of_sight == 1

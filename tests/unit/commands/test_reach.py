@@ -11,7 +11,7 @@ import pytest
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.remote_access import (
     Answer,
-    LogsWish,
+    LogsOptions,
     check_answers,
     journal_command,
     login_to,
@@ -162,32 +162,34 @@ def test_who_failed_is_named_and_the_others_answers_count(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "wish", "command"),
     [
-        ("cp-1", LogsWish(), "sudo -n journalctl --no-pager --unit k3s --lines 100"),
+        ("cp-1", LogsOptions(), "sudo -n journalctl --no-pager --unit k3s --lines 100"),
         (
             "workers-1",
-            LogsWish(lines=5, since="10m"),
+            LogsOptions(lines=5, since="10m"),
             "sudo -n journalctl --no-pager --unit k3s-agent --lines 5 --since -10m",
         ),
         (
             "cp-1",
-            LogsWish(unit="a b", since="2026-03-01 12:00", follow=True),
+            LogsOptions(unit="a b", since="2026-03-01 12:00", follow=True),
             "sudo -n journalctl --no-pager --unit 'a b' --lines 100 --since '2026-03-01 12:00' --follow",
         ),
     ],
 )
-def test_logs_are_the_journal_of_the_roles_unit(world: World, name: str, wish: LogsWish, command: str) -> None:
-    assert journal_command(name, SPEC, world.ports, wish)[1] == command
+def test_logs_are_the_journal_of_the_roles_unit(
+    world: World, name: str, verb_options: LogsOptions, command: str
+) -> None:
+    assert journal_command(name, SPEC, world.ports, verb_options)[1] == command
 
 
 def test_root_needs_no_sudo(world: World) -> None:
     spec = replace(SPEC, ssh=replace(SPEC.ssh, user="root"))
-    assert journal_command("cp-1", spec, world.ports, LogsWish())[1].startswith("journalctl ")
+    assert journal_command("cp-1", spec, world.ports, LogsOptions())[1].startswith("journalctl ")
 
 
 def test_a_journal_that_cannot_be_read_is_an_error_with_what_was_said(world: World) -> None:
     world.answer = lambda _name, _command: CommandOutcome(status=0, stdout="line 1\nline 2\n", stderr="")
-    assert read_journal("cp-1", SPEC, world.ports, LogsWish()) == "line 1\nline 2\n"
+    assert read_journal("cp-1", SPEC, world.ports, LogsOptions()) == "line 1\nline 2\n"
     world.answer = lambda _name, _command: CommandOutcome(status=1, stdout="", stderr="sudo: a password is required")
     with pytest.raises(GuestError, match="demo-cp-1: its journal cannot be read: status 1") as error:
-        read_journal("cp-1", SPEC, world.ports, LogsWish())
+        read_journal("cp-1", SPEC, world.ports, LogsOptions())
     assert error.value.details == "sudo: a password is required"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
-from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
+from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError
@@ -36,22 +36,22 @@ def built(spec: ClusterSpec) -> World:
 
 def saved(world: World, spec: ClusterSpec, directory: Path) -> Path:
     """A snapshot's file here."""
-    wish = BackupWish(to=directory)
-    plan = prepare_backup(spec, world.ports, wish)
-    run_backup(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    verb_options = BackupOptions(to=directory)
+    plan = prepare_backup(spec, world.ports, verb_options)
+    run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
     (file,) = (path for path in directory.iterdir() if path.suffix not in (".json", ".token"))
     return file
 
 
 def restore(world: World, spec: ClusterSpec, file: Path) -> None:
-    wish = RestoreWish(snapshot=str(file), directory=file.parent)
-    plan = prepare_restore(spec, world.ports, wish)
-    run_restore(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    verb_options = RestoreOptions(snapshot=str(file), directory=file.parent)
+    plan = prepare_restore(spec, world.ports, verb_options)
+    run_restore(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
 
-def rebuild(world: World, spec: ClusterSpec, wish: RebuildWish) -> None:
-    plan = prepare_rebuild(spec, world.ports, wish)
-    run_rebuild(plan, spec, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+def rebuild(world: World, spec: ClusterSpec, verb_options: RebuildOptions) -> None:
+    plan = prepare_rebuild(spec, world.ports, verb_options)
+    run_rebuild(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
 
 
 def rotate(world: World, spec: ClusterSpec) -> None:
@@ -81,7 +81,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         assert file.suffix == ".sqlite"
         spec = cluster(servers, 1)
-        rebuild(world, spec, RebuildWish(snapshot=file))
+        rebuild(world, spec, RebuildOptions(snapshot=file))
         check_well(world, spec)
         roles = {name: "etcd" in node.roles for name, node in world.kube_nodes.items() if "cp" in name}
         assert roles == {f"demo-cp-{number}": servers > 1 for number in range(1, servers + 1)}
@@ -93,7 +93,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         spec = cluster(servers, 1)
         if servers > 1:
-            rebuild(world, spec, RebuildWish(snapshot=file))
+            rebuild(world, spec, RebuildOptions(snapshot=file))
         rotate(world, spec)
         restore(world, spec, file)
         check_well(world, spec)
@@ -117,7 +117,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         world.broken_scripts.add("forget-passwords.sh")
         with pytest.raises(HomelabError):
-            rebuild(world, spec, RebuildWish(snapshot=file))
+            rebuild(world, spec, RebuildOptions(snapshot=file))
         world.broken_scripts.clear()
         up(world, spec)
         check_well(world, spec)
@@ -131,14 +131,14 @@ class TestAddresses:
         spec = cluster(servers, 2)
         world = built(spec)
         world.moves = ELSEWHERE
-        rebuild(world, spec, RebuildWish(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
         check_well(world, spec)
 
     def test_the_first_server_starts_with_its_kubelet_only_once_its_node_is_right(self, tmp_path: Path) -> None:
         spec = cluster(1, 1)
         world = built(spec)
         world.moves = ELSEWHERE
-        rebuild(world, spec, RebuildWish(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
         told = [call for call in world.journal if call in (f"put right {CP1}", f"restart {CP1}", f"restore {CP1}")]
         assert told == [f"restore {CP1}", f"put right {CP1}", f"restart {CP1}"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale, run_scale
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import PoolName
@@ -20,8 +20,8 @@ SPEC = cluster()
 SPEC = replace(SPEC, k3s=replace(SPEC.k3s, artifacts=Path("/releases")))
 
 
-def to(count: int) -> ScaleWish:
-    return ScaleWish(counts={PoolName("workers"): count})
+def to(count: int) -> ScaleOptions:
+    return ScaleOptions(counts={PoolName("workers"): count})
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
@@ -187,7 +187,7 @@ def test_no_machine_joins_with_what_the_cluster_cannot_become() -> None:
     world = built()
     spec = replace(THREE, k3s=K3sSpec(cluster_cidr=IPv4Network("10.99.0.0/16")))
     with pytest.raises(PreflightError, match="cannot change"):
-        prepare_scale(spec, world.ports, ScaleWish(counts={PoolName("workers"): 3}))
+        prepare_scale(spec, world.ports, ScaleOptions(counts={PoolName("workers"): 3}))
     with pytest.raises(PreflightError, match="cannot change"):
         prepare_replace(spec, world.ports, Replacing(pool=PoolName("workers")))
     assert world.journal == []

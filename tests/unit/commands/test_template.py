@@ -19,14 +19,14 @@ from bootstrap.model.cluster import StaticAddresses
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.templates.build import BuildWish, builds_of
+from bootstrap.planning.templates.build import BuildOptions, builds_of
 from bootstrap.records.template import BuildState
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World, pve_node
 from tests.fakes.world.facts import EVERYTHING
 
 SPEC = cluster()
-WISH = BuildWish()
+WISH = BuildOptions()
 
 
 def world_of(*names: str, storage: StorageFacts = EVERYTHING) -> World:
@@ -35,10 +35,12 @@ def world_of(*names: str, storage: StorageFacts = EVERYTHING) -> World:
     return world
 
 
-def build(world: World, wish: BuildWish = WISH, *, sink: Callable[[Event], None] = lambda _event: None) -> Plan:
-    plan = prepare_build(SPEC, world.ports, wish)
+def build(
+    world: World, verb_options: BuildOptions = WISH, *, sink: Callable[[Event], None] = lambda _event: None
+) -> Plan:
+    plan = prepare_build(SPEC, world.ports, verb_options)
     if not plan.empty:
-        run_build(plan, SPEC, world.ports, wish, sink=sink, options=RunOptions())
+        run_build(plan, SPEC, world.ports, verb_options, sink=sink, options=RunOptions())
     return plan
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.backup import BackupWish, prepare_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down
 from bootstrap.commands.locked.carry_out import RunOptions
@@ -64,7 +64,7 @@ def test_status_does_not_take_a_cluster_for_missing_where_no_vm_can_be_seen() ->
     [
         prepare_down,
         prepare_rotate,
-        lambda spec, ports: prepare_backup(spec, ports, BackupWish()),
+        lambda spec, ports: prepare_backup(spec, ports, BackupOptions()),
         lambda spec, ports: login_to("cp-1", spec, ports),
     ],
 )

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupWish, prepare_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildWish, prepare_rebuild, run_rebuild
+from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
 from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.restore import RestoreWish, prepare_restore
+from bootstrap.commands.restore import RestoreOptions, prepare_restore
 from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.scale import ScaleWish, prepare_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade
+from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.planning.verbs.replace import Replacing
@@ -71,10 +71,12 @@ def test_up_leaves_them_alone_and_repairs_the_others(world: World) -> None:
             SPEC, world.ports, Replacing(pool=WORKERS, machines=(MachineName("demo-workers-1"),))
         ),
         lambda world, _path: prepare_replace(SPEC, world.ports, Replacing(pool=WORKERS)),
-        lambda world, _path: prepare_scale(SPEC, world.ports, ScaleWish(counts={WORKERS: 0})),
-        lambda world, _path: prepare_upgrade(SPEC, world.ports, UpgradeWish(to="v1.33.4+k3s1")),
+        lambda world, _path: prepare_scale(SPEC, world.ports, ScaleOptions(counts={WORKERS: 0})),
+        lambda world, _path: prepare_upgrade(SPEC, world.ports, UpgradeOptions(to="v1.33.4+k3s1")),
         lambda world, _path: prepare_rotate(SPEC, world.ports),
-        lambda world, path: prepare_restore(SPEC, world.ports, RestoreWish(snapshot=str(path), directory=path.parent)),
+        lambda world, path: prepare_restore(
+            SPEC, world.ports, RestoreOptions(snapshot=str(path), directory=path.parent)
+        ),
     ],
     ids=["replace", "replace pool", "scale", "upgrade", "rotate", "restore"],
 )
@@ -90,7 +92,7 @@ def test_what_would_act_on_them_is_refused(
 
 
 def test_a_backup_goes_through_and_says_so(world: World) -> None:
-    plan = prepare_backup(SPEC, world.ports, BackupWish())
+    plan = prepare_backup(SPEC, world.ports, BackupOptions())
     assert plan.lanes
     assert [note for note in plan.notes if note.startswith(TWINS)]
 
@@ -107,7 +109,7 @@ def test_down_removes_both(world: World) -> None:
 
 
 def test_rebuild_removes_both_and_builds_one(world: World) -> None:
-    wish = RebuildWish()
-    plan = prepare_rebuild(SPEC, world.ports, wish)
-    run_rebuild(plan, SPEC, world.ports, wish, sink=lambda _event: None, options=RunOptions())
+    verb_options = RebuildOptions()
+    plan = prepare_rebuild(SPEC, world.ports, verb_options)
+    run_rebuild(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
     assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.commands.backup import BackupWish, prepare_backup, run_backup
+from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.unfinished import UNFINISHED
 from bootstrap.commands.replace import prepare_replace, run_replace
-from bootstrap.commands.restore import RestoreWish, prepare_restore, run_restore
+from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
 from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.scale import ScaleWish, prepare_scale, run_scale
+from bootstrap.commands.scale import ScaleOptions, prepare_scale, run_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
+from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
 from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
@@ -53,15 +53,22 @@ def down(world: World, spec: ClusterSpec) -> None:
 
 
 def scale(world: World, spec: ClusterSpec, count: int | None = 1) -> None:
-    wish = ScaleWish(counts={WORKERS: count} if count is not None else {})
-    plan = prepare_scale(spec, world.ports, wish)
+    verb_options = ScaleOptions(counts={WORKERS: count} if count is not None else {})
+    plan = prepare_scale(spec, world.ports, verb_options)
     if not plan.empty:  # as the command line does
-        run_scale(plan, spec, world.ports, wish, sink=quiet, options=RunOptions())
+        run_scale(plan, spec, world.ports, verb_options, sink=quiet, options=RunOptions())
 
 
-def roll(world: World, spec: ClusterSpec, wish: Replacing | None = None) -> None:
-    wish = wish or Replacing(pool=WORKERS)
-    run_replace(prepare_replace(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+def roll(world: World, spec: ClusterSpec, verb_options: Replacing | None = None) -> None:
+    verb_options = verb_options or Replacing(pool=WORKERS)
+    run_replace(
+        prepare_replace(spec, world.ports, verb_options),
+        spec,
+        world.ports,
+        verb_options,
+        sink=quiet,
+        options=RunOptions(),
+    )
 
 
 def roll_one(world: World, spec: ClusterSpec) -> None:
@@ -69,8 +76,15 @@ def roll_one(world: World, spec: ClusterSpec) -> None:
 
 
 def upgrade(world: World, spec: ClusterSpec) -> None:
-    wish = UpgradeWish(to=NEW)
-    run_upgrade(prepare_upgrade(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+    verb_options = UpgradeOptions(to=NEW)
+    run_upgrade(
+        prepare_upgrade(spec, world.ports, verb_options),
+        spec,
+        world.ports,
+        verb_options,
+        sink=quiet,
+        options=RunOptions(),
+    )
 
 
 def rotate(world: World, spec: ClusterSpec) -> None:
@@ -78,14 +92,21 @@ def rotate(world: World, spec: ClusterSpec) -> None:
 
 
 def restore(world: World, spec: ClusterSpec) -> None:
-    wish = RestoreWish(snapshot="latest", directory=Path("/nonexistent"))
-    run_restore(prepare_restore(spec, world.ports, wish), spec, world.ports, wish, sink=quiet, options=RunOptions())
+    verb_options = RestoreOptions(snapshot="latest", directory=Path("/nonexistent"))
+    run_restore(
+        prepare_restore(spec, world.ports, verb_options),
+        spec,
+        world.ports,
+        verb_options,
+        sink=quiet,
+        options=RunOptions(),
+    )
 
 
 def built(spec: ClusterSpec = SPEC) -> World:
     world = World()
     up(world, spec)
-    backup = BackupWish()
+    backup = BackupOptions()
     run_backup(prepare_backup(spec, world.ports, backup), spec, world.ports, backup, sink=quiet, options=RunOptions())
     world.journal.clear()
     return world
@@ -148,9 +169,9 @@ def test_a_replacement_that_was_cut_off_ends_with_as_many_machines_as_it_began_w
     world = built()
     spec = cluster(1, stated)
     old = {vm.smbios_uuid for vm in world.vms.values() if "workers" in vm.name}
-    wish = Replacing(pool=WORKERS, surge=surge)
-    cut(world, lambda world, spec: roll(world, spec, wish), spec, at=at, nth=nth)
-    roll(world, spec, wish)
+    verb_options = Replacing(pool=WORKERS, surge=surge)
+    cut(world, lambda world, spec: roll(world, spec, verb_options), spec, at=at, nth=nth)
+    roll(world, spec, verb_options)
     assert len([name for name in world.kube_nodes if "workers" in name]) == 3
     assert not old & {vm.smbios_uuid for vm in world.vms.values()}
 

@@ -189,7 +189,7 @@ def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
     world = World()
     up(world, cluster(agents=1))
     copy = world.vms[Vmid(7000)]
-    strangers = [
+    foreign_lookalikes = [
         FakeVm(vmid=Vmid(7050), name="demo-workers-7", pve_node=PVE1, running=True),
         FakeVm(
             vmid=Vmid(7051),
@@ -200,7 +200,7 @@ def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
             running=True,
         ),
     ]
-    for vm in strangers:
+    for vm in foreign_lookalikes:
         world.vms[vm.vmid] = vm
     plan = prepare_down(cluster(agents=1), world.ports)
     assert sum("left alone" in note for note in plan.notes) == 2

@@ -9,7 +9,7 @@ import pytest
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import choose_version, prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeWish, prepare_upgrade, run_upgrade
+from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
 from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
 from bootstrap.events import Event, StepFinished
 from bootstrap.execution.report import Report
@@ -47,9 +47,9 @@ def upgrade(
 ) -> tuple[Report, list[Event]]:
     spec = spec or cluster(1, 2)
     events: list[Event] = []
-    ports, wish = world.ports, UpgradeWish(to=to, channel=channel, how=HOW)
-    plan = prepare_upgrade(spec, ports, wish)
-    return run_upgrade(plan, spec, ports, wish, sink=events.append, options=RunOptions()), events
+    ports, verb_options = world.ports, UpgradeOptions(to=to, channel=channel, how=HOW)
+    plan = prepare_upgrade(spec, ports, verb_options)
+    return run_upgrade(plan, spec, ports, verb_options, sink=events.append, options=RunOptions()), events
 
 
 def restarts(world: World) -> list[str]:
@@ -72,7 +72,7 @@ def test_every_machine_climbs_every_minor_servers_first(world: World) -> None:
 def test_a_second_upgrade_has_nothing_to_do(world: World) -> None:
     upgrade(world, LAST)
     world.journal.clear()
-    plan = prepare_upgrade(cluster(1, 2), world.ports, UpgradeWish(to=LAST, how=HOW))
+    plan = prepare_upgrade(cluster(1, 2), world.ports, UpgradeOptions(to=LAST, how=HOW))
     assert plan.empty
     assert world.journal == []
 

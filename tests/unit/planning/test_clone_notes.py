@@ -10,7 +10,7 @@ import pytest
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.proxmox.cpu import LEVELS
 from tests.fakes.seen import seen
@@ -19,7 +19,7 @@ from tests.fakes.world import TEMPLATE
 
 
 def notes(spec: ClusterSpec, there: Observed) -> str:
-    return "\n".join(Making.of(spec, there, standings(spec, there)).notes)
+    return "\n".join(Making.of(spec, there, machine_states(spec, there)).notes)
 
 
 def with_node(**changes: object) -> Observed:

@@ -18,7 +18,7 @@ from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import MachineKind, NodePool, PoolNetwork
 from bootstrap.model.observed import Observed, OsTemplate, PveNodeFacts, StorageFacts
 from bootstrap.planning.checks.drift import notes_on_drift
-from bootstrap.planning.members.desired_machines import MACHINE_LABEL, standings, wanted_machines
+from bootstrap.planning.members.desired_machines import MACHINE_LABEL, machine_states, wanted_machines
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import CloneVm, CreateContainer
 from bootstrap.planning.templates.machine_images import container_bases
@@ -171,7 +171,7 @@ def test_a_machine_stays_what_it_is_when_its_pool_becomes_another_kind() -> None
     world = replace(seen(*there), pve_nodes=(node(),), ostemplates=(ostemplate(),))
     plan = plan_up(spec, world, version="v1.33.3+k3s1")
     assert plan.lanes == ()
-    (note,) = notes_on_drift(spec, world, standings(spec, world))
+    (note,) = notes_on_drift(spec, world, machine_states(spec, world))
     assert note == ("demo-light-1 is a VM, and the inventory says machine: lxc: `homelab-k8s replace demo-light-1`")
 
 

@@ -12,7 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.proxmox.disks_and_devices import disk_settings, scsi_controller_wanted
 from tests.fakes.seen import seen
@@ -39,7 +39,7 @@ def observed(*storages: tuple[str, int], template_disk: str = "scsi0", content: 
 
 
 def make(spec: ClusterSpec, there: Observed) -> Making:
-    return Making.of(spec, there, standings(spec, there))
+    return Making.of(spec, there, machine_states(spec, there))
 
 
 def test_options_are_added_to_those_of_the_template_and_win_over_them() -> None:

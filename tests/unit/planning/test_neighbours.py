@@ -11,7 +11,7 @@ from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName,
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord
 from bootstrap.planning.checks.status_problems import problems_of
-from bootstrap.planning.members.desired_machines import settled, standings
+from bootstrap.planning.members.desired_machines import machine_states, with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.verbs.up import plan_up
@@ -76,8 +76,8 @@ def joined(draw: st.DrawFn) -> KubeNode:
 
 
 def problems(observed: Observed) -> tuple[str, ...]:
-    spec = settled(SPEC, observed)
-    return problems_of(spec, observed, standings(spec, observed))
+    spec = with_existing_sizes(SPEC, observed)
+    return problems_of(spec, observed, machine_states(spec, observed))
 
 
 def touched(plan: Plan) -> set[int]:
@@ -91,7 +91,7 @@ def test_neighbours_are_no_trouble_and_are_not_touched(vms: list[VmRecord], node
     observed = replace(seen(*OURS, *vms), kube_nodes=(*(alone.kube_nodes or ()), *nodes))
     assert problems(alone) == ()
     assert problems(observed) == ()
-    up = plan_up(settled(SPEC, observed), observed, version="")
+    up = plan_up(with_existing_sizes(SPEC, observed), observed, version="")
     assert up.empty
     assert up.notes == ()
     down = plan_down(SPEC, observed, has_traces=False)
@@ -116,9 +116,9 @@ def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None
     )
     nodes = (*(seen(SERVER, SECOND).kube_nodes or ()), kube_node(MachineName("demo-workers-1"), ready=False))
     observed = replace(seen(SERVER, SECOND, nodes=nodes), out_of_sight=(renamed,))
-    plan = plan_up(settled(SPEC, observed), observed, version="")
+    plan = plan_up(with_existing_sizes(SPEC, observed), observed, version="")
     assert not [machine for machine in plan.machines if machine.action == "create"]
     assert plan.unreached
     theirs = replace(observed, out_of_sight=(replace(renamed, tags=frozenset({"demo"})),))
-    plan = plan_up(settled(SPEC, theirs), theirs, version="v1.33.3+k3s1")
+    plan = plan_up(with_existing_sizes(SPEC, theirs), theirs, version="v1.33.3+k3s1")
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-1"]

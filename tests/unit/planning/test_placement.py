@@ -17,7 +17,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineSpec, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts
 from bootstrap.planning.capacity.placement import Placement, Sources, place
 from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
-from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.proxmox.cpu import LEVELS, common_cpu_type
@@ -250,7 +250,7 @@ def three_pve_nodes(*, offline: str = "") -> Observed:
 
 
 def planned(spec: ClusterSpec, observed: Observed) -> Making:
-    return Making.of(spec, observed, standings(spec, observed))
+    return Making.of(spec, observed, machine_states(spec, observed))
 
 
 def placed(spec: ClusterSpec, **placement: Any) -> ClusterSpec:

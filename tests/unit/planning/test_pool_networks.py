@@ -13,7 +13,7 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import PoolNetwork
 from bootstrap.model.observed import Vnet
 from bootstrap.planning.checks.doctor import Verdict, check_bridges
-from bootstrap.planning.members.desired_machines import standings
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.planning.templates.discovery import common_bridges
 from tests.fakes.seen import seen
@@ -50,10 +50,10 @@ def test_only_the_proxmox_nodes_that_get_such_a_machine_need_its_bridge() -> Non
     spec = spec_of(PoolNetwork(bridge="vmbr1"))
     there = seen()
     with pytest.raises(PreflightError, match="bridge is missing") as refused:
-        Making.of(spec, there, standings(spec, there))
+        Making.of(spec, there, machine_states(spec, there))
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
     alone = replace(spec, workers=(replace(spec.workers[0], count=0),))
-    assert Making.of(alone, there, standings(alone, there)).placement.of
+    assert Making.of(alone, there, machine_states(alone, there)).placement.of
 
 
 def test_doctor_looks_at_the_bridges_of_all_pools() -> None:
@@ -77,12 +77,12 @@ def test_a_vnet_takes_no_vlan_tag_unless_it_is_vlan_aware() -> None:
     facts = replace(seen().pve_nodes[0], bridges=frozenset({"vmbr0", "lan"}))
     plain = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=False),)),))
     with pytest.raises(PreflightError, match="VLAN cannot be") as refused:
-        Making.of(spec, plain, standings(spec, plain))
+        Making.of(spec, plain, machine_states(spec, plain))
     assert refused.value.details == "lan on pve1 is an SDN vnet, which takes no VLAN tag of its machines (vlan: 40)"
     assert refused.value.resolution.startswith("leave vlan out: ")
     assert check_bridges(spec, plain).says == refused.value.details
     aware = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=True),)),))
-    assert Making.of(spec, aware, standings(spec, aware)).placement.of
+    assert Making.of(spec, aware, machine_states(spec, aware)).placement.of
     assert check_bridges(spec, aware).says == "vmbr0 on pve1, vnet lan on pve1"
 
 

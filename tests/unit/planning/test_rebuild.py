@@ -17,7 +17,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import NoteRebuild, RestoreSnapshot, SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import settled, wanted_machines
+from bootstrap.planning.members.desired_machines import wanted_machines, with_existing_sizes
 from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
 from bootstrap.planning.verbs.rebuild import (
     PoolSize,
@@ -90,7 +90,7 @@ def noted(spec: ClusterSpec, observed: Observed) -> Rebuild:
     return Rebuild(
         stage=Stage.TEARING_DOWN,
         version=VERSION,
-        pools=pool_sizes(settled(spec, observed)),
+        pools=pool_sizes(with_existing_sizes(spec, observed)),
         kept=kept_machines(spec, observed),
     )
 

@@ -200,8 +200,8 @@ def test_the_server_that_all_goes_through_is_marked_and_leaves_by_a_second_plan(
 def test_successors_of_servers_keep_apart_from_each_other_too() -> None:
     spec = cluster(servers=3, agents=0)
     crowded = seen(*(vm(control_plane(3), number) for number in (1, 2, 3)), pve_nodes=3, etcd=True)
-    wish = Replacing(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-3"), MachineName("demo-cp-2")))
-    plan = plan_replace(spec, crowded, wish, version=VERSION)
+    verb_options = Replacing(pool=CONTROL_PLANE_POOL, machines=(MachineName("demo-cp-3"), MachineName("demo-cp-2")))
+    plan = plan_replace(spec, crowded, verb_options, version=VERSION)
     assert {machine.place.pve_node for machine in plan.machines if machine.action == "create"} == {"pve2", "pve3"}
 
 
@@ -243,8 +243,8 @@ def test_replacing_keeps_the_number_of_machines_whatever_the_inventory_says(stat
 
 
 def test_one_machine_of_a_pool_that_is_larger_than_the_inventory_says_is_replaced_by_one() -> None:
-    wish = Replacing(pool=WORKERS, machines=(MachineName("demo-workers-2"),))
-    steps = order(plan_replace(cluster(agents=1), small(), wish, version=VERSION))
+    verb_options = Replacing(pool=WORKERS, machines=(MachineName("demo-workers-2"),))
+    steps = order(plan_replace(cluster(agents=1), small(), verb_options, version=VERSION))
     assert names_of(steps, DestroyVm) == ["demo-workers-2"]
     assert names_of(steps, CloneVm) == ["demo-workers-4"]
 
@@ -260,8 +260,8 @@ def test_a_replacement_that_was_cut_off_ends_with_as_many_as_it_began_with(state
         vm(workers(), 5),
     )
     begun = {MachineName(f"demo-workers-{number}"): f"uuid-{7100 + number}" for number in (1, 2, 3)}
-    wish = Replacing(pool=WORKERS, begun=begun, noted={WORKERS: 3})
-    steps = order(plan_replace(cluster(agents=stated), observed, wish, version=VERSION))
+    verb_options = Replacing(pool=WORKERS, begun=begun, noted={WORKERS: 3})
+    steps = order(plan_replace(cluster(agents=stated), observed, verb_options, version=VERSION))
     assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
     assert len(names_of(steps, CloneVm)) == 1
 
@@ -273,8 +273,8 @@ def test_a_replacement_after_a_scale_that_was_cut_off_makes_no_more_than_that_wa
         vm(workers(), 2, state=RecordState.LEAVING),
         vm(workers(), 3, state=RecordState.LEAVING),
     )
-    wish = Replacing(pool=WORKERS, asked={WORKERS: 1})
-    steps = order(plan_replace(cluster(agents=3), observed, wish, version=VERSION))
+    verb_options = Replacing(pool=WORKERS, asked={WORKERS: 1})
+    steps = order(plan_replace(cluster(agents=3), observed, verb_options, version=VERSION))
     assert sorted(names_of(steps, DestroyVm)) == ["demo-workers-2", "demo-workers-3"]
     assert names_of(steps, CloneVm) == []
 
