@@ -46,6 +46,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from bootstrap.advice import Advice, joined
+
 MOST_LINES = 10
 """Lines of a list in an error: of hundreds of machines nobody reads more, and the log of the run has them all."""
 
@@ -59,18 +61,10 @@ _AS_LINES = 1 << 22
 """A text of more characters is not taken apart into lines: there may be millions."""
 
 
-def quoted(text: str) -> str:
-    """A text of others as it may stand in a sentence of ours: it holds nothing that looks like a command we advise.
-
-    Those are completed where they are shown, and may be pasted.
-    """
-    return text.replace("`homelab-k8s", "'homelab-k8s")
-
-
-def few_lines(lines: Sequence[str]) -> str:
+def few_lines(lines: Sequence[str]) -> Advice:
     """The lines as one text; of more than `MOST_LINES` the first ones and `... and N more`."""
     left = len(lines) - MOST_LINES
-    return "\n".join([*lines[:MOST_LINES], f"... and {left} more"] if left > 0 else lines)
+    return joined("\n", [*lines[:MOST_LINES], f"... and {left} more"] if left > 0 else lines)
 
 
 def head_and_tail(text: str, *, head: int = 10, tail: int = 40, line: int = 500) -> str:
@@ -127,12 +121,12 @@ class HomelabError(Exception):
         super().__init__(brief)
         self.brief = brief
         self.details = head_and_tail(details, head=_HEAD, tail=_TAIL, line=_LINE)
-        self.resolution = resolution.strip()
+        self.resolution = resolution if isinstance(resolution, Advice) else resolution.strip()
 
     def __str__(self) -> str:
         """The brief and, after a colon, the first line of the details."""
-        first = quoted(self.details.splitlines()[0]) if self.details else ""
-        return f"{self.brief}: {first}" if first else self.brief
+        first = self.details.splitlines()[0] if self.details else ""
+        return Advice("{}: {}", self.brief, first) if first else self.brief
 
 
 class UsageError(HomelabError):
@@ -176,7 +170,9 @@ class InventoryError(HomelabError):
         super().__init__(
             f"{source}: {count}",
             details="\n".join(str(problem) for problem in problems),
-            resolution="mend the inventory and run the command again; `homelab-k8s schema` prints all that it may hold",
+            resolution=Advice(
+                "mend the inventory and run the command again; `homelab-k8s schema` prints all that it may hold"
+            ),
         )
         self.source = source
         self.problems = problems

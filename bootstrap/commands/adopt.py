@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock, adopt_lock, is_unsigned_lock
 from bootstrap.commands.observing.observe import observe_proxmox
@@ -36,7 +37,9 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     plan = plan_adopt(spec, observed, vmids=vmids, templates=ports.templates.templates())
     lost = missing_key(spec, ports)
     if lost is not None and not plan.empty:
-        note = f"there is no {lost}: a new SSH key is made, which machines do not know: `homelab-k8s up` shows the way"
+        note: str = Advice(
+            "there is no {}: a new SSH key is made, which machines do not know: `homelab-k8s up` shows the way", lost
+        )
         plan = replace(plan, notes=(note, *plan.notes))
     marker = ports.markers.find(lock_vmid(spec.placement.vmids))
     if marker is None or vmids or not is_unsigned_lock(marker, spec, ports):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.lock import read_lock, why_no_lock
 from bootstrap.commands.observing.guests import visit_all
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
@@ -46,7 +47,7 @@ SEES_VMS = frozenset(
     {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
 )
 """Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
-LOST_KEY = "`homelab-k8s up --dry-run` shows the ways back"
+LOST_KEY = Advice("`homelab-k8s up --dry-run` shows the ways back")
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
 API_PORT = 6443
@@ -272,11 +273,15 @@ class _Doctor:
         doubt = why_no_lock(marker, self._ports)
         if doubt:
             told = f"VM {vmid} ({marker.name}) on {marker.pve_node}: {doubt}"
-            return warning("lock", told, f"`homelab-k8s adopt {self._spec.name}`, where nobody works on the cluster")
+            return warning(
+                "lock", told, Advice("`homelab-k8s adopt {}`, where nobody works on the cluster", self._spec.name)
+            )
         record = read_lock(marker, self._ports)
         if record is None:
             self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
-            return warning("lock", f"VM {vmid} ({marker.name}) has the marker's vmid", "run `homelab-k8s doctor` again")
+            return warning(
+                "lock", f"VM {vmid} ({marker.name}) has the marker's vmid", Advice("run `homelab-k8s doctor` again")
+            )
         if self._ports.processes.state(record.process) is False:
             return warning(
                 "lock", f"left over by {record}: that process has ended", "the next `up` or `down` removes it"
@@ -293,15 +298,19 @@ class _Doctor:
             found = few_lines(strangers_notes(self._spec, self._observed))
             lost = missing_key(self._spec, self._ports)
             if lost is not None:
-                return failed("cluster", f"there is no {lost}, the SSH key that signs its machines\n{found}", LOST_KEY)
-            return failed("cluster", found, f"`homelab-k8s adopt {self._spec.name}`, where they are yours")
+                return failed(
+                    "cluster", Advice("there is no {}, the SSH key that signs its machines\n{}", lost, found), LOST_KEY
+                )
+            return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
         if not ours and not Sight.of(self._spec, self._observed).vms:
-            return skipped("cluster", "there is none yet; `homelab-k8s up` builds it")
+            return skipped("cluster", Advice("there is none yet; `homelab-k8s up` builds it"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:
-            return failed("cluster", few_lines(status.problems), "`homelab-k8s up` makes and repairs what it can")
+            return failed(
+                "cluster", few_lines(status.problems), Advice("`homelab-k8s up` makes and repairs what it can")
+            )
         return ok("cluster", f"{len(status.machines)} machine{'' if len(status.machines) == 1 else 's'}, all Ready")
 
     def _machines(self) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.locked.unfinished import begin
@@ -68,7 +69,9 @@ def _check_sight(plan: Plan, fresh: Plan) -> None:
         raise HomelabError(
             f"machines of {plan.cluster} have gone out of sight since the plan was made; nothing was removed",
             details=few_lines(fresh.unreached),
-            resolution="run `homelab-k8s down` again: it removes what can be reached, and keeps the state for the rest",
+            resolution=Advice(
+                "run `homelab-k8s down` again: it removes what can be reached, and keeps the state for the rest"
+            ),
         )
 
 
@@ -80,5 +83,5 @@ def _check_complete(plan: Plan, fresh: Plan) -> None:
         raise HomelabError(
             f"{plan.cluster} has got machines since the plan was made; nothing was removed",
             details=", ".join(new),
-            resolution="run `homelab-k8s down` again to see and remove them too",
+            resolution=Advice("run `homelab-k8s down` again to see and remove them too"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bootstrap.advice import Advice
 from bootstrap.commands.observing.observe import seen_by_proxmox
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.inventory.answers import Connection
@@ -100,8 +101,11 @@ def refuse_blind(seen: Survey) -> None:
     if seen.blind:
         raise PreflightError(
             "this token may not see VMs and templates (VM.Audit): there is nothing to propose from",
-            resolution="give it the rights it lacks, or have role and token made anew: "
-            f"`homelab-k8s init --pveum --pve-version {seen.observed.version.major}`",
+            resolution=Advice(
+                "give it the rights it lacks, or have role and token made anew: "
+                "`homelab-k8s init --pveum --pve-version {}`",
+                seen.observed.version.major,
+            ),
         )
 
 
@@ -155,9 +159,11 @@ def draft(seen: Survey, verb_options: Wishes, connection: Connection) -> Draft:
         if pinned
         else "The system's CAs vouch for the certificate; tls: {fingerprint: ...} would pin it."
     )
-    about_file = (
-        f"Made by `homelab-k8s init` for Proxmox VE {seen.observed.version.text}, and yours to edit: docs/inventory.md "
-        f"has every key, `homelab-k8s doctor` checks the result. {SCHEMA_FILE} is for editors only."
+    about_file = Advice(
+        "Made by `homelab-k8s init` for Proxmox VE {}, and yours to edit: docs/inventory.md "
+        "has every key, `homelab-k8s doctor` checks the result. {} is for editors only.",
+        seen.observed.version.text,
+        SCHEMA_FILE,
     )
     remarks = {**proposal.remarks, "file": (about_file,), "tls": (about_tls,)}
     return Draft(text=render_inventory(proposal.spec, connection, remarks=remarks), proposal=proposal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.execution.handlers.cluster import merge_entries
@@ -24,7 +25,7 @@ def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
     if text is None:
         raise HomelabError(
             f"there is no kubeconfig of the cluster {cluster} on this machine",
-            resolution="`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there",
+            resolution=Advice("`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there"),
         )
     return text
 

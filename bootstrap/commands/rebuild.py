@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import (
     SNAPSHOT_NAME,
@@ -152,12 +153,14 @@ def _corrected(noted: Rebuild, spec: ClusterSpec, verb_options: RebuildOptions) 
     if verb_options.keep_identity and not noted.kept:
         raise PreflightError(
             "the rebuild that is under way was begun without --keep-identity: what was not saved cannot be kept",
-            resolution="`homelab-k8s rebuild` continues it without; `homelab-k8s down` gives it up",
+            resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` gives it up"),
         )
     if verb_options.latest_to is not None and noted.snapshot is None:
         raise PreflightError(
             "the rebuild that is under way was begun without --restore: no snapshot was taken first",
-            resolution="name a snapshot's file, --restore FILE; or `homelab-k8s rebuild` continues it without data",
+            resolution=Advice(
+                "name a snapshot's file, --restore FILE; or `homelab-k8s rebuild` continues it without data"
+            ),
         )
     return replace(noted.corrected(spec), snapshot=verb_options.snapshot or noted.snapshot)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.observing.guests import host_key, logged_in
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.observing.ssh_keys import OWN_KEY
@@ -269,7 +270,7 @@ def find_machine(
             f"{cluster} has no machine {name}",
             details=f"its machines: {', '.join(known) or 'none'}",
             resolution=_meant(name, [*known, *(short.removeprefix(f"{cluster}-") for short in known)])
-            or "`homelab-k8s status` lists them",
+            or Advice("`homelab-k8s status` lists them"),
         )
     return found
 
@@ -298,10 +299,10 @@ def _chosen(
         raise UsageError(
             f"{spec.name} has no machines in a pool {pool}",
             details=f"its pools: {', '.join(pools) or 'none'}",
-            resolution=_meant(pool, pools) or "`homelab-k8s status -o wide` lists them",
+            resolution=_meant(pool, pools) or Advice("`homelab-k8s status -o wide` lists them"),
         )
     if not chosen:
-        raise UsageError(f"{spec.name} has no machines", resolution="`homelab-k8s up` makes them")
+        raise UsageError(f"{spec.name} has no machines", resolution=Advice("`homelab-k8s up` makes them"))
     return chosen
 
 
@@ -313,7 +314,7 @@ def _meant(name: str, known: Sequence[str]) -> str:
 def _address(vm: VmRecord, record: MachineRecord, spec: ClusterSpec, ports: Ports) -> IPv4Address:
     """A machine's own address, as its guest agent tells it now. Raises HomelabError."""
     if vm.idle:
-        raise GuestError(f"{record.machine} is {vm.idle}", resolution="`homelab-k8s up` starts it")
+        raise GuestError(f"{record.machine} is {vm.idle}", resolution=Advice("`homelab-k8s up` starts it"))
     seen = ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
     shared = (spec.vip.address,) if spec.vip else ()
     chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=shared)

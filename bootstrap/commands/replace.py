@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.locked.unfinished import finish, unfinished
@@ -137,7 +138,7 @@ def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, n
         raise PreflightError(
             f"{spec.name} has no machine {', '.join(unknown)}",
             details=f"its machines: {', '.join(pools) or 'none'}",
-            resolution="`homelab-k8s status` lists them",
+            resolution=Advice("`homelab-k8s status` lists them"),
         )
     found = {pools[name] for name in verb_options.machines}
     if len(found) > 1:

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.locked.unfinished import finish
@@ -150,6 +151,10 @@ def _check_versions(note: SnapshotNote | None, spec: ClusterSpec, ports: Ports, 
         min(installed, key=parse_version),
         note.k3s_version,
         what=f"which {note.name} was taken with",
-        remedy=f"`homelab-k8s upgrade --to {note.k3s_version}` first, or restore an older snapshot; where no server "
-        f"runs any more: `homelab-k8s rebuild --restore FILE --k3s-version {note.k3s_version}`",
+        remedy=Advice(
+            "`homelab-k8s upgrade --to {}` first, or restore an older snapshot; where no server "
+            "runs any more: `homelab-k8s rebuild --restore FILE --k3s-version {}`",
+            note.k3s_version,
+            note.k3s_version,
+        ),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.observing.bucket import bucket_of, ready_server
 from bootstrap.commands.observing.guests import logged_in
 from bootstrap.commands.observing.observe import observe_cluster
@@ -197,7 +198,7 @@ def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
         raise PreflightError(
             f"{path} is damaged: it is not the file that was fetched",
             details=f"sha256 {found}, not {note.sha256}",
-            resolution="restore another snapshot: `homelab-k8s backups` lists them",
+            resolution=Advice("restore another snapshot: `homelab-k8s backups` lists them"),
         )
     return note
 

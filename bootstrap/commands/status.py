@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.lock import read_lock
 from bootstrap.commands.locked.rebuild_state import read_rebuild
 from bootstrap.commands.locked.unfinished import unfinished
@@ -303,7 +304,7 @@ def _rebuild_problems(spec: ClusterSpec, ports: Ports) -> Iterator[str]:
         yield str(error)
         return
     if under_way is not None:
-        yield "the cluster is being built again; where that was cut off: `homelab-k8s rebuild`"
+        yield Advice("the cluster is being built again; where that was cut off: `homelab-k8s rebuild`")
 
 
 def _certificate(servers: tuple[tuple[MachineName, IPv4Address], ...], ports: Ports) -> ApiCertificate | None:
@@ -328,9 +329,12 @@ def _certificate_problems(certificate: ApiCertificate | None) -> Iterator[str]:
         return
     name, days = certificate.machine, certificate.days_left
     when = f"ends in {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
-    yield (
-        f"the API's certificate of {name} {when}; k3s renews it when it starts: "
-        f"`homelab-k8s ssh {name} -- sudo systemctl restart k3s`"
+    yield Advice(
+        "the API's certificate of {} {}; k3s renews it when it starts: "
+        "`homelab-k8s ssh {} -- sudo systemctl restart k3s`",
+        name,
+        when,
+        name,
     )
 
 
@@ -354,9 +358,11 @@ def _snapshot_problems(snapshots: SnapshotsStatus | None) -> Iterator[str]:
     """That the last one did not get into the bucket: k3s takes those of its schedule without a word of it."""
     unsent = snapshots.unsent if snapshots is not None else None
     if unsent is not None:
-        yield (
-            f"the snapshot {unsent.name} is not in the bucket: {unsent.problem}; check endpoint, keys and rights "
-            "(backup.s3 in the inventory), then `homelab-k8s backup --to s3`"
+        yield Advice(
+            "the snapshot {} is not in the bucket: {}; check endpoint, keys and rights "
+            "(backup.s3 in the inventory), then `homelab-k8s backup --to s3`",
+            unsent.name,
+            unsent.problem,
         )
 
 

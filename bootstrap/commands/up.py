@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import (
     finish_rebuild,
@@ -148,7 +149,7 @@ def with_builds(
         raise PreflightError(
             f"the template of {verb_options.image} with k3s {version} is there, but no machine can be made of it",
             details="\n".join(builds.notes),
-            resolution="look at it in Proxmox, or build another: `homelab-k8s template build --again`",
+            resolution=Advice("look at it in Proxmox, or build another: `homelab-k8s template build --again`"),
         )
     notes = dict.fromkeys((*builds.notes, *plan.notes))
     return replace(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from bootstrap.advice import PROGRAM, Advice, joined
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
 from bootstrap.model.ids import ClusterName
 
@@ -116,7 +117,7 @@ class Report:
         """
         failures = tuple((outcome.lane, outcome.error) for outcome in self.of(LaneStatus.FAILED) if outcome.error)
         real = tuple((lane, error) for lane, error in failures if not isinstance(error, InterruptedRunError))
-        again = f"`homelab-k8s {self.command}` again continues from here"
+        again = Advice("`homelab-k8s {}` again continues from here", self.command)
         if self.interrupted:
             raise InterruptedRunError(
                 f"{self.command} of {self.cluster} was interrupted",
@@ -132,7 +133,9 @@ class Report:
             raise RunFailedError(
                 f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
                 real,
-                resolution="\n".join([*_distinct(error.resolution for _, error in real), _way_on(self.command, real)]),
+                resolution=joined(
+                    "\n", [*_distinct(error.resolution for _, error in real), _way_on(self.command, real)]
+                ),
             )
 
 
@@ -148,14 +151,15 @@ def _distinct(resolutions: Iterable[str]) -> list[str]:
 
 def _way_on(command: str, failures: Sequence[tuple[str, HomelabError]]) -> str:
     """What to type next; that it continues is promised only where nothing has to be changed before."""
-    again = f"`homelab-k8s {command}` again continues from here"
+    again = Advice("`homelab-k8s {}` again continues from here", command)
     stuck = [lane for lane, error in failures if not error.again_helps]
     if not stuck:
         return again
     if len(stuck) == len(failures):
-        return f"once that is changed: `homelab-k8s {command}` again"
+        return Advice("once that is changed: `homelab-k8s {}` again", command)
     more = f" and {len(stuck) - MOST_NAMES} more" if len(stuck) > MOST_NAMES else ""
-    return f"{again}, but not on {', '.join(stuck[:MOST_NAMES])}{more} until the cause there is removed"
+    on = ", ".join(stuck[:MOST_NAMES]) + more
+    return Advice("{}, but not on {} until the cause there is removed", again, on)
 
 
 def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
@@ -164,12 +168,12 @@ def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
     error.exit_code = 1  # type: ignore[misc]
     if lane not in error.brief:
         error.brief = f"{lane}: {error.brief}"
-    if re.search(rf"`homelab-k8s {re.escape(command)}\b|run the command again", error.resolution):
+    if re.search(rf"`{PROGRAM} {re.escape(command)}\b|run the command again", error.resolution):
         return error  # It says itself what to type, and that once is enough.
     if error.again_helps:
         way_on = _way_on(command, [(lane, error)])
-        error.resolution = f"{error.resolution}; then {way_on}" if error.resolution else way_on
+        error.resolution = Advice("{}; then {}", error.resolution, way_on) if error.resolution else way_on
     else:
         first = error.resolution or "change what is said there first: as it is, the same fails again"
-        error.resolution = f"{first}; then `homelab-k8s {command}` again"
+        error.resolution = Advice("{}; then `homelab-k8s {}` again", first, command)
     return error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from bootstrap.advice import Advice
 from bootstrap.errors import InventoryError
 from bootstrap.inventory.build import build_endpoint, build_spec
 from bootstrap.inventory.checks.all import check
@@ -31,7 +32,7 @@ from bootstrap.model.endpoint import PveEndpoint
 
 DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 _NO_FILE: Final = "the environment"
-_INIT_FIRST: Final = (
+_INIT_FIRST: Final = Advice(
     "first of all: `homelab-k8s init`, which looks at your Proxmox VE and writes one; name one that is elsewhere with "
     "-i FILE; without a Proxmox VE: `homelab-k8s lab start`, then --lab"
 )
@@ -102,7 +103,7 @@ def _finish(root: Values, source: str, places: Places, overrides: Overrides, pro
         problems.add(
             Where(path=str(DEFAULT_FILE)),
             f"there is none in {Path.cwd()}, and nothing else says where Proxmox VE is ({ENV_ENDPOINT})",
-            "`homelab-k8s init` writes one",
+            Advice("`homelab-k8s init` writes one"),
         )
     elif overrides.endpoint is None and proxmox is not None:
         token = read_token(proxmox, places, problems)
@@ -128,7 +129,7 @@ def _read(path: Path, read: Callable[[Path], bytes], problems: Problems) -> Node
         problems.add(Where(path=""), refused.message, refused.hint)
         return Broken()
     except FileNotFoundError:
-        problems.add(Where(path=""), "there is no such file", f"`homelab-k8s init -f {path}` writes one")
+        problems.add(Where(path=""), "there is no such file", Advice("`homelab-k8s init -f {}` writes one", path))
         return Broken()
     except OSError as error:
         problems.add(Where(path=""), f"the file cannot be read: {error.strerror}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
@@ -159,7 +160,7 @@ def check_families(spec: ClusterSpec, observed: Observed) -> None:
     raise PreflightError(
         f"{spec.name} was made for {was}, and the inventory wants {now}: k3s cannot change that in a cluster",
         details=f"servers there are: {', '.join(vm.name for vm in servers)}",
-        resolution=f"{undo}, or let all be made anew, without the data: `homelab-k8s rebuild`",
+        resolution=Advice("{}, or let all be made anew, without the data: `homelab-k8s rebuild`", undo),
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 
 VERSION = re.compile(
@@ -166,7 +167,7 @@ def check_direction(highest: K3sVersion, target: K3sVersion) -> None:
     raise PreflightError(
         f"{target} is older than {highest}, which runs already: k3s is never downgraded",
         details="a newer k3s may have changed the cluster's data; nothing was touched",
-        resolution="to go back, `homelab-k8s restore` a snapshot taken with the older version",
+        resolution=Advice("to go back, `homelab-k8s restore` a snapshot taken with the older version"),
     )
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from bootstrap.advice import Advice
 from bootstrap.model.observed import KubeNode, Observed
 
-REMEDY = "`homelab-k8s rotate token` gives workers a token of their own, and the servers a new one"
+REMEDY = Advice("`homelab-k8s rotate token` gives workers a token of their own, and the servers a new one")
 
 _VARIABLES = frozenset({"K3S_AGENT_TOKEN", "K3S_AGENT_TOKEN_FILE"})
 _FLAGS = frozenset({"--agent-token", "--agent-token-file"})

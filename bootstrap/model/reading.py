@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bootstrap.errors import UnreadableError, quoted
+from bootstrap.errors import UnreadableError
 
 T = TypeVar("T")
 
@@ -112,11 +112,7 @@ class Reading:
         return tuple(Reading(value, self.source, f"{self.path}[{index}]") for index, value in enumerate(self.value))
 
     def text(self, default: str | None = None, *, most: int = MOST_CHARACTERS) -> str:
-        """A text, or a number as one; for nothing the default, if there is one. It can hold no advice of ours."""
-        return quoted(self.verbatim(default, most=most))
-
-    def verbatim(self, default: str | None = None, *, most: int = MOST_CHARACTERS) -> str:
-        """The same as it is, for what is written back, such as the notes of a VM; not to be shown as words of ours."""
+        """A text as it is, or a number as one; for nothing the default, if there is one."""
         if self.absent and default is not None:
             return default
         value = self.value

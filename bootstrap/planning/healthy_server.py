@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -52,6 +53,6 @@ def needed_server(spec: ClusterSpec, observed: Observed, *, besides: Collection[
         raise PreflightError(
             f"no server of {spec.name} is Ready, so the cluster cannot be worked on; nothing was touched",
             details=observed.kube_problem or "its API answers, but no control plane node is Ready on a VM that runs",
-            resolution="`homelab-k8s status` tells how things are, `homelab-k8s up` brings servers back",
+            resolution=Advice("`homelab-k8s status` tells how things are, `homelab-k8s up` brings servers back"),
         )
     return server

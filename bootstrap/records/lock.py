@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, UnreadableError
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, Vmid
@@ -189,9 +190,14 @@ def taken_error(spec: ClusterSpec, who: str, *, doubt: str = "") -> PreflightErr
         return PreflightError(
             f"vmid {vmids.last}, which marks who works on {spec.name}, has a marker that is not to be believed",
             details=f"{who}: {doubt}",
-            resolution=f"is nobody at work (an earlier release leaves such a marker where it dies)? Then "
-            f"`homelab-k8s adopt {spec.name}` takes it over. Where it is another's: give that VM another vmid, or end "
-            f"proxmox.vmids ({vmids.first}-{vmids.last}) elsewhere",
+            resolution=Advice(
+                "is nobody at work (an earlier release leaves such a marker where it dies)? Then "
+                "`homelab-k8s adopt {}` takes it over. Where it is another's: give that VM another vmid, or end "
+                "proxmox.vmids ({}-{}) elsewhere",
+                spec.name,
+                vmids.first,
+                vmids.last,
+            ),
         )
     return PreflightError(
         f"vmid {vmids.last}, which marks who works on {spec.name}, is taken",

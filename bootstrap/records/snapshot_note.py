@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, UnreadableError
 from bootstrap.model.cluster import ClusterSpec, S3Spec
 from bootstrap.model.ids import ClusterName, MachineName
@@ -199,7 +200,7 @@ def find_snapshot(wanted: str, snapshots: Iterable[Snapshot], *, cluster: Cluste
         raise PreflightError(
             f"{cluster} has no snapshot {wanted}" if wanted != LATEST else f"{cluster} has no snapshot at all",
             details="\n".join(names[:10]),
-            resolution="`homelab-k8s backups` lists them; a file of another place is named by its path",
+            resolution=Advice("`homelab-k8s backups` lists them; a file of another place is named by its path"),
         )
     return min(found, key=lambda each: (in_bucket(each), is_local(each)))
 

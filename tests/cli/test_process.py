@@ -154,7 +154,7 @@ def on_a_terminal(args: list[str], *, answer: str = "") -> tuple[str, int]:
         if not part:
             break
         told += part
-        if answer and b"to go on:" in told:
+        if answer and b"to go on:" in b" ".join(told.split()):  # it may go over two lines
             os.write(terminal, answer.encode())
             answer = ""
     os.close(terminal)
@@ -168,7 +168,7 @@ HEAVY = {
 }
 
 
-MOST_MODULES = 350
+MOST_MODULES = 340
 """What the interpreter, Typer and our own command line load; the time that takes is measured by `make bench`."""
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
 import pytest
 
+import bootstrap
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, few_lines, head_and_tail
 
 
@@ -71,3 +77,43 @@ def test_an_error_keeps_of_endless_details_the_beginning_and_the_end() -> None:
     assert error.details.startswith("first\nmiddle\n")
     assert error.details.endswith("middle\nlast")
     assert len(error.details.splitlines()) < 500
+
+
+def test_every_text_that_advises_a_command_is_advice_and_has_its_values() -> None:
+    """A text in plain quotes is shown as it stands, without the options that select the cluster."""
+    root = Path(bootstrap.__file__).parent
+    found = 0
+    for path in root.rglob("*.py"):
+        if "lab" in path.relative_to(root).parts[:1]:
+            continue
+        for text, call in literals(ast.parse(path.read_text(encoding="utf-8")), None):
+            where = f"{path.relative_to(root)}:{text.lineno}"
+            if call is not None and name_of(call) == "Advice":
+                found += 1
+                assert isinstance(text, ast.Constant), f"{where}: values are arguments of Advice, not in an f-string"
+                fields = [field for _, field, _, _ in Formatter().parse(str(text.value)) if field is not None]
+                starred = any(isinstance(each, ast.Starred) for each in call.args)
+                assert set(fields) <= {""}, where
+                assert starred or len(fields) == len(call.args) - 1, f"{where}: {len(fields)} places"
+            elif call is None or name_of(call) not in ("_final", "_passing", "Cause"):  # filled in by Cause.advice
+                said = text.value if isinstance(text, ast.Constant) else ast.unparse(text)
+                assert "`homelab-k8s " not in str(said), f"{where}: advise commands by Advice(...)"
+    assert found > 100
+
+
+def literals(node: ast.AST, call: ast.Call | None) -> Iterator[tuple[ast.Constant | ast.JoinedStr, ast.Call | None]]:
+    """Each text below a node, docstrings apart, with the call that it is the first or a named argument of."""
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        yield node, call
+        return
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
+        named = isinstance(node, ast.keyword) or (isinstance(node, ast.Call) and child in node.args)
+        of = node if isinstance(node, ast.Call) else call
+        first = not isinstance(node, ast.Call) or name_of(node) != "Advice" or child is node.args[0]
+        yield from literals(child, of if (named or isinstance(child, ast.keyword)) and first else None)
+
+
+def name_of(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""

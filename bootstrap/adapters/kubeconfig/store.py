@@ -21,6 +21,7 @@ from bootstrap.adapters.kubeconfig.text import (
 )
 from bootstrap.adapters.local.files import locked, write_private
 from bootstrap.adapters.local.keeping_files import give_to_neighbours, make_parents, write_keeping
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.k3s.kubeconfig.entries import marks_of
@@ -214,5 +215,5 @@ def _writing(path: Path) -> Iterator[None]:
         raise HomelabError(
             f"cannot write the kubeconfig {path}",
             details=str(error),
-            resolution="use another one (--kubeconfig FILE), or print it: `homelab-k8s kubeconfig`",
+            resolution=Advice("use another one (--kubeconfig FILE), or print it: `homelab-k8s kubeconfig`"),
         ) from error

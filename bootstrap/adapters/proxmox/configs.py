@@ -46,7 +46,7 @@ def scalars(config: Reading) -> Config:
         if isinstance(value.value, bool | int | float):
             found[key] = value.value
         elif isinstance(value.value, str) or (not value.absent and _is_read(key)):
-            found[key] = value.verbatim() if key == "description" else value.text()
+            found[key] = value.text()
     return found
 
 

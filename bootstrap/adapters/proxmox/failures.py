@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bootstrap.adapters.proxmox.grants import Refusal, mend_grant, parse_refusal
 from bootstrap.adapters.proxmox.tag_rights import tag_refusal, tag_remedy
 from bootstrap.adapters.proxmox.task_logs import telling_line
+from bootstrap.advice import Advice
 from bootstrap.errors import (
     AgentForbidsError,
     AgentNotConfiguredError,
@@ -285,7 +286,11 @@ def _denied_bare(asked_for: tuple[str, ...], *, details: str, what: str, token: 
     return PermissionDeniedError(
         f"the API token {token} may not {what}: most likely it lacks {', or '.join(asked_for)}",
         details=details,
-        resolution="as root on a Proxmox node, look at `pveum acl list` for entries on "
-        f"{', '.join(each.rpartition(' ')[2] for each in asked_for)} that give another role (NoAccess takes all rights "
-        "away there); `homelab-k8s doctor` tells what else the token lacks" + grant,
+        resolution=Advice(
+            "as root on a Proxmox node, look at `pveum acl list` for entries on "
+            "{} that give another role (NoAccess takes all rights "
+            "away there); `homelab-k8s doctor` tells what else the token lacks{}",
+            ", ".join(each.rpartition(" ")[2] for each in asked_for),
+            grant,
+        ),
     )

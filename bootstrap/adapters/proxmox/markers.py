@@ -165,7 +165,7 @@ class ProxmoxMarkers:
             vmid=vmid,
             pve_node=pve_node,
             name=config.at("name").text(""),
-            description=config.at("description").verbatim(""),
+            description=config.at("description").text(""),
             lock=config.at("lock").text("") or None,
             digest=config.at("digest").text(""),
             smbios_uuid=(configs.properties(config.at("smbios1").text("")).get("uuid") or "").lower(),

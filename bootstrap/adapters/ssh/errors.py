@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from bootstrap.adapters.ssh.command import MOST_BYTES, Ended
+from bootstrap.advice import Advice
 from bootstrap.errors import (
     GuestError,
     GuestSetupError,
@@ -69,5 +70,7 @@ def raise_for_endless(machine: MachineName, doing: str, ended: Ended) -> None:
         raise GuestError(
             f"{machine}: {doing} printed more than {MOST_BYTES >> 20} MiB and was stopped",
             details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
-            resolution=f"see what goes on there: `homelab-k8s ssh {machine}`; long output is better kept in a file",
+            resolution=Advice(
+                "see what goes on there: `homelab-k8s ssh {}`; long output is better kept in a file", machine
+            ),
         )

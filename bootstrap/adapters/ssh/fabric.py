@@ -26,6 +26,7 @@ from bootstrap.adapters.ssh.errors import MORE_DISK, converted, raise_for_endles
 from bootstrap.adapters.ssh.keys import KeyFile, make_key_pair, openssh_form, read_key
 from bootstrap.adapters.ssh.login_shell import not_reached, open_sftp, ours, script_line
 from bootstrap.adapters.ssh.sftp_copy import MOST_BYTES, copy_file
+from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, ScriptError, SshUnreachableError, head_and_tail
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import CommandOutcome, GuestScript
@@ -267,7 +268,7 @@ class FabricShell:
                 raise GuestError(
                     f"{self._machine}: {name} is too large to be fetched",
                     details=f"it tells {size} bytes; at most {MOST_BYTES} are taken",
-                    resolution=f"look at it there: `homelab-k8s ssh {self._machine}`",
+                    resolution=Advice("look at it there: `homelab-k8s ssh {}`", self._machine),
                 )
             return copy_file(source, size, file), size
 

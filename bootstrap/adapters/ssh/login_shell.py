@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bootstrap.adapters.ssh.command import Ended, execute
+from bootstrap.advice import Advice
 from bootstrap.errors import GuestSetupError, head_and_tail
 from bootstrap.model.ids import MachineName
 
@@ -69,8 +70,11 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
         return GuestSetupError(
             f"{machine}: the login shell of {user} does not run our commands",
             details=said or f"it ended with status {ended.status} and without a word",
-            resolution=f"see what its start-up files do: `homelab-k8s ssh {machine}`; or give {user} a shell as "
-            "/bin/bash in the template",
+            resolution=Advice(
+                "see what its start-up files do: `homelab-k8s ssh {}`; or give {} a shell as /bin/bash in the template",
+                machine,
+                user,
+            ),
         )
     if "tty" in said:
         hint = f"take `Defaults requiretty` out of sudoers there, or put `Defaults:{user} !requiretty` beside it"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.init_token import TypedSecret
 from bootstrap.cli.asking.prompts import Prompts
 from bootstrap.cli.running.session import Session
@@ -206,7 +207,7 @@ class Steps:
                 raise UsageError(
                     "--token-env or --token-file is missing",
                     details=f"{ENV_TOKEN} is not set either",
-                    resolution="say where the API token is; `homelab-k8s init --pveum` prints how to make one",
+                    resolution=Advice("say where the API token is; `homelab-k8s init --pveum` prints how to make one"),
                 )
             self._read(given)
             return given

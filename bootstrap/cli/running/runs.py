@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from bootstrap.advice import Advice
 from bootstrap.cli.running.masking import Masker
 from bootstrap.cli.text.documents import event_document
 from bootstrap.errors import HomelabError, UsageError
@@ -124,7 +125,7 @@ def find_recording(name: str | None, directory: Path) -> Path:
     known = recordings(directory)
     found = [path for path in known if name is None or path.stem.startswith(name)]
     if not known:
-        raise HomelabError(f"no run is recorded in {directory}", resolution="`homelab-k8s up` records one")
+        raise HomelabError(f"no run is recorded in {directory}", resolution=Advice("`homelab-k8s up` records one"))
     if not found or (len(found) > 1 and name is not None and name not in [path.stem for path in found]):
         raise UsageError(
             f"{'several runs are' if found else 'no run is'} called {name}",

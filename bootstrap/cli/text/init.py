@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bootstrap.advice import Advice
 from bootstrap.cli.text.tables import counted, memory, render_table
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from bootstrap.planning.templates.discovery import TemplateChoice
     from bootstrap.planning.verbs.init import Proposal
 
-MAKE_ONE = """\
+MAKE_ONE = Advice("""\
 There is no template yet: `homelab-k8s up` builds one of Debian's cloud image, with k3s baked in,
-and asks first. docs/templates.md has how to make one by hand."""
+and asks first. docs/templates.md has how to make one by hand.""")
 
 
 def survey_text(seen: Survey, *, width: int = 0) -> str:

@@ -1,10 +1,8 @@
 """The command that was run, and the commands that our texts advise: these get what the former was given.
 
 `homelab-k8s up` in a problem of `status -i lab.yaml --cluster demo` works on another cluster, or on none. So each place
-that writes a text of ours completes the commands in it, which stand in backticks. Pure but for `invocation_of`.
-
-Texts of others are no such place, and where they stand inside a sentence of ours they cannot hold the mark that a
-command begins with: `errors.quoted` takes it out where they are read.
+that writes an `Advice` completes the commands in it. What others said holds none, not even inside a sentence of ours.
+Pure but for `invocation_of`.
 """
 
 from __future__ import annotations
@@ -16,10 +14,11 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
+from bootstrap.advice import with_commands
+
 if TYPE_CHECKING:
     import typer
 
-PROGRAM = "homelab-k8s"
 CLUSTER = frozenset({"inventory", "cluster", "lab", "guests", "workers", "control_planes"})
 """Parameters that say which cluster is meant: every command that has them gets them."""
 SPEC = frozenset(
@@ -41,7 +40,7 @@ class _Option(Protocol):
     secondary_opts: list[str]
 
 
-_ADVISED = re.compile(rf"`{PROGRAM} ([^`\n]+)`( again\b)?")
+_AGAIN = re.compile(r" again\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +68,12 @@ class Invocation:
     verbs: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
 
     def complete(self, text: str) -> str:
-        """A text of ours with each of its commands in backticks completed.
+        """A text with the commands that it advises completed; what is no advice stays as it is.
 
         "`homelab-k8s scale` again" is this very command again, with its arguments; without that word it is another
         one, with none. A text that is complete stays as it is.
         """
-        return _ADVISED.sub(
-            lambda found: f"`{PROGRAM} {self.command(found[1], again=bool(found[2]))}`{found[2] or ''}", text
-        )
+        return with_commands(text, lambda line, after: self.command(line, again=bool(_AGAIN.match(after))))
 
     def command(self, line: str, *, again: bool = False) -> str:
         """A command line without the program's name, completed; as it is where there is no such command."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bootstrap.advice import Advice
 from bootstrap.cli.text.tables import age_text, counted, memory, render_table, role_text
 
 if TYPE_CHECKING:
@@ -108,13 +109,13 @@ def worker_token_text(token: WorkerToken) -> str:
     """Which token workers hold, with what is to be done about it."""
     from bootstrap.k3s.worker_token import REMEDY, WorkerToken
 
-    return str(token) if token is WorkerToken.AGENT else f"{token}: {REMEDY}"
+    return str(token) if token is WorkerToken.AGENT else Advice("{}: {}", token, REMEDY)
 
 
 def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     told = status.snapshots
     if told is None or told.newest is None:
-        return advise("none: `homelab-k8s backup` takes one")
+        return advise(Advice("none: `homelab-k8s backup` takes one"))
     age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
     return f"{told.count}, the newest {told.newest.name}{age}"
 

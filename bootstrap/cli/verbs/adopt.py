@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import cluster_names
 from bootstrap.cli.options import DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
@@ -85,4 +86,6 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: nothing is there to adopt"
     machines = tables.counted(len(plan.lanes), "record")
-    return f"{plan.cluster}: {machines} signed in {tables.seconds(report.took_s)}; next: `homelab-k8s status`"
+    return Advice(
+        "{}: {} signed in {}; next: `homelab-k8s status`", plan.cluster, machines, tables.seconds(report.took_s)
+    )

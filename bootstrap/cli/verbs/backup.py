@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace
 from bootstrap.cli.running.command_session import Acting, Ended, working
 from bootstrap.cli.text import documents, tables
@@ -162,7 +163,7 @@ def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, w
         for each in found.snapshots
     ]
     table = tables.render_table(_HEADINGS, rows, width=width, drop=("SIZE", "MADE (UTC)"))
-    text = table if rows else advise("no snapshot: `homelab-k8s backup` takes one")
+    text = table if rows else advise(Advice("no snapshot: `homelab-k8s backup` takes one"))
     told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
     return "\n\n".join([text, *told])
 

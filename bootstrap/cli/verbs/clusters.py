@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.options import InventoryFile, Lab, OutputForm, ProgressForm
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.text.documents import Document, Output
@@ -43,7 +44,7 @@ def clusters(
 def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table; what has no machines or is out of sight says so."""
     if not found:
-        return advise("no cluster: `homelab-k8s up` builds one")
+        return advise(Advice("no cluster: `homelab-k8s up` builds one"))
     return render_table(_HEADINGS, [_cells(cluster) for cluster in found], width=width, drop=_DROP)
 
 

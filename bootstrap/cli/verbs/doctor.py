@@ -13,7 +13,7 @@ from bootstrap.cli.options import Cluster, ControlPlanes, InventoryFile, Lab, Ou
 from bootstrap.cli.running.command_session import working
 from bootstrap.cli.text import documents
 from bootstrap.cli.text.documents import Output
-from bootstrap.cli.text.invocation import PROGRAM, Invocation
+from bootstrap.cli.text.invocation import Invocation
 from bootstrap.cli.text.wrapping import COMMANDS, wrapped
 from bootstrap.cli.views.choose import Progress
 
@@ -58,18 +58,11 @@ def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
             replace(
                 check,
                 says=invocation.complete(check.says),
-                remedy="\n".join(_advising_line(line, invocation) for line in check.remedy.splitlines()),
+                remedy=invocation.complete(check.remedy),
             )
             for check in diagnosis.checks
         ),
     )
-
-
-def _advising_line(line: str, invocation: Invocation) -> str:
-    start = f"{PROGRAM} "
-    if line.startswith(start):
-        return start + invocation.command(line.removeprefix(start))
-    return invocation.complete(line)
 
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
 from bootstrap.cli.running.command_session import Acting, Ended, working
@@ -65,13 +66,17 @@ def _closing(ended: Ended) -> str:
         if plan.unreached:
             return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
         if plan.foreign:
-            return (
-                f"{plan.cluster}: nothing was removed; {tables.counted(plan.foreign, 'foreign VM')} left: "
-                f"where they are yours, `homelab-k8s adopt {plan.cluster}`, then `homelab-k8s down`"
+            return Advice(
+                "{}: nothing was removed; {} left: "
+                "where they are yours, `homelab-k8s adopt {}`, then `homelab-k8s down`",
+                plan.cluster,
+                tables.counted(plan.foreign, "foreign VM"),
+                plan.cluster,
             )
         return f"{plan.cluster}: nothing is there; nothing to do"
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
     left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
     if plan.foreign:
-        left += f"; {tables.counted(plan.foreign, 'foreign VM')} left: `homelab-k8s adopt {plan.cluster}`"
-    return f"{plan.cluster}: {_what(plan)} removed in {tables.seconds(report.took_s)}{phases}{left}"
+        foreign = tables.counted(plan.foreign, "foreign VM")
+        left = Advice("{}; {} left: `homelab-k8s adopt {}`", left, foreign, plan.cluster)
+    return Advice("{}: {} removed in {}{}{}", plan.cluster, _what(plan), tables.seconds(report.took_s), phases, left)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.options import Guests, OutputForm, ProgressForm
 from bootstrap.cli.running.session import Session
 from bootstrap.cli.text.documents import Document, Output, render
@@ -97,7 +98,7 @@ def status_command(output: OutputForm = Output.TEXT) -> None:
         if output is not Output.TEXT:
             session.result(render(_document(info), output))
         else:
-            session.result(_text(info) if info else "no lab runs; `homelab-k8s lab start` starts one")
+            session.result(_text(info) if info else Advice("no lab runs; `homelab-k8s lab start` starts one"))
         if info is None:
             raise typer.Exit(1)
 
@@ -161,13 +162,15 @@ def lab_overrides(
 
     info = _running(session)
     if info is None and not start:
-        raise HomelabError("no lab runs", resolution="start one with `homelab-k8s lab start`, or leave out --lab")
+        raise HomelabError(
+            "no lab runs", resolution=Advice("start one with `homelab-k8s lab start`, or leave out --lab")
+        )
     if info is None:
         info = _start(session, _options()(guests=(guests or Guests.AUTO).value), k3s_request(os.environ, overrides))
     if guests and guests is not Guests.AUTO and info.kind != guests.value:
         raise HomelabError(
             f"the lab that runs has {info.kind} guests, not {guests.value} ones",
-            resolution="stop it first: `homelab-k8s lab stop`",
+            resolution=Advice("stop it first: `homelab-k8s lab stop`"),
         )
     user, _, name = info.token_id.partition("!")
     endpoint = PveEndpoint(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import PROGRAM
 from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
 from bootstrap.cli.running.command_session import Work, working
 from bootstrap.cli.text.documents import Document, Output
-from bootstrap.cli.text.invocation import PROGRAM
 from bootstrap.cli.text.tables import render_table
 from bootstrap.cli.views.choose import Progress
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.options import Cluster, InventoryFile, Lab, OutputForm, ProgressForm
 from bootstrap.cli.running.command_session import Work, working
@@ -203,8 +204,10 @@ def _check_ssh() -> None:
     if shutil.which("ssh") is None:
         raise HomelabError(
             "there is no ssh on this computer",
-            resolution="install OpenSSH's client (Debian: apt install openssh-client); "
-            "`homelab-k8s exec` and `logs` without --follow need none",
+            resolution=Advice(
+                "install OpenSSH's client (Debian: apt install openssh-client); "
+                "`homelab-k8s exec` and `logs` without --follow need none"
+            ),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.completing import machine_names, pool_names
 from bootstrap.cli.options import (
     DRAIN_TIMEOUT_S,
@@ -84,7 +85,9 @@ def replace(
         if bool(machines) == bool(pool):
             raise UsageError(
                 "name either machines or a pool",
-                resolution="such as: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`",
+                resolution=Advice(
+                    "such as: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`"
+                ),
             )
         from bootstrap.cli.asking.emptydir import Emptydir
         from bootstrap.model.ids import MachineName, PoolName

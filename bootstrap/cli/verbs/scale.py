@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.completing import pool_names
 from bootstrap.cli.options import (
@@ -111,7 +112,9 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
     if pool is None:
         return {}
     if count is None:
-        raise UsageError(f"how many machines is {pool} to have?", resolution=f"such as: `homelab-k8s scale {pool} 3`")
+        raise UsageError(
+            f"how many machines is {pool} to have?", resolution=Advice("such as: `homelab-k8s scale {} 3`", pool)
+        )
     return {PoolName(pool): count}
 
 

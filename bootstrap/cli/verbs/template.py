@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bootstrap.advice import Advice, joined
 from bootstrap.cli.asking.confirm import Question
 from bootstrap.cli.options import Cluster, DryRun, InventoryFile, Lab, OutputForm, ProgressForm, Timeout, Trace, Yes
 from bootstrap.cli.running.command_session import Acting, Ended, working
@@ -176,7 +177,7 @@ def prune(
 def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table."""
     if not found:
-        return advise("no template of ours: `homelab-k8s template build` makes one")
+        return advise(Advice("no template of ours: `homelab-k8s template build` makes one"))
     return tables.render_table(_HEADINGS, [_cells(one) for one in found], width=width, drop=_DROP)
 
 
@@ -214,12 +215,12 @@ def _built(ended: Ended) -> str:
 
     plan, report = ended.plan, ended.report
     if report is None:
-        return "nothing to do: " + "; ".join(plan.notes)
+        return Advice("nothing to do: {}", joined("; ", plan.notes))
     names = [f"{build.name} ({build.vmid} on {build.pve_node})" for build in builds_of(plan)]
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
     made = f"built {', '.join(names)}" if names else "tidied up"
-    closing = "\n`homelab-k8s up` takes it unless the inventory names another template" if names else ""
-    return f"{made} in {tables.seconds(report.took_s)}{phases}{closing}"
+    closing = Advice("\n`homelab-k8s up` takes it unless the inventory names another template") if names else ""
+    return Advice("{} in {}{}{}", made, tables.seconds(report.took_s), phases, closing)
 
 
 def _built_document(ended: Ended) -> Document:
@@ -246,7 +247,7 @@ def _question(plan: Plan) -> Question | None:
 def pruned_text(ended: Ended) -> str:
     """What was removed."""
     if ended.report is None:
-        return "nothing to remove" + "".join(f"\n{note}" for note in ended.plan.notes)
+        return joined("\n", ("nothing to remove", *ended.plan.notes))
     removed = _removed(ended.plan, ended.report)
     return f"removed {', '.join(removed) or 'nothing'} in {tables.seconds(ended.report.took_s)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.commands.snapshots import check_local, local_snapshots
 from bootstrap.errors import PreflightError
 from bootstrap.execution.handlers.cluster import REBUILD_NOTE
@@ -55,7 +56,7 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> Rebuild | 
     raise PreflightError(
         f"a rebuild of {spec.name} was cut off while its machines were removed; nothing was touched",
         details=f"too few servers are left to serve its data; still there: {', '.join(sorted(ours))}",
-        resolution="`homelab-k8s rebuild` continues it, with what it has saved; `homelab-k8s down` gives it up",
+        resolution=Advice("`homelab-k8s rebuild` continues it, with what it has saved; `homelab-k8s down` gives it up"),
     )
 
 
@@ -111,10 +112,11 @@ def check_data(path: Path, spec: ClusterSpec, *, version: str) -> None:
 
 def version_remedy(spec: ClusterSpec, version: str) -> str:
     """What to change for a rebuild to take a k3s version."""
-    flag = f"or pass `--k3s-version {version}` to `homelab-k8s rebuild`"
+    flag = Advice("or pass `--k3s-version {}` to `homelab-k8s rebuild`", version)
     if spec.k3s.artifacts is not None:
-        return f"put the files of {version} into {spec.k3s.artifacts / version} and name it as k3s.version, {flag}"
-    return f"write `k3s: {{version: {version}}}` (or a newer one) into the inventory, {flag}"
+        place = spec.k3s.artifacts / version
+        return Advice("put the files of {} into {} and name it as k3s.version, {}", version, place, flag)
+    return Advice("write `k3s: {{version: {}}}` (or a newer one) into the inventory, {}", version, flag)
 
 
 def _snapshot_path(rebuild: Rebuild) -> Path | None:
@@ -127,7 +129,9 @@ def _snapshot_path(rebuild: Rebuild) -> Path | None:
         raise PreflightError(
             "the snapshot that the cluster was to be rebuilt with is not there any more",
             details=str(rebuild.snapshot),
-            resolution="put it there again, or take another: `homelab-k8s rebuild --restore FILE`; to build the "
-            "cluster without that data, `homelab-k8s down`, then `homelab-k8s up`",
+            resolution=Advice(
+                "put it there again, or take another: `homelab-k8s rebuild --restore FILE`; to build the "
+                "cluster without that data, `homelab-k8s down`, then `homelab-k8s up`"
+            ),
         )
     return Path(newest_first(taken)[0].location)

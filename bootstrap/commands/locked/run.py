@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.locked.unfinished import begin
@@ -76,7 +77,7 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
         raise HomelabError(
             f"{plan.cluster} has changed since the plan was made: now others would go; nothing was removed",
             details=", ".join(new),
-            resolution=f"run `homelab-k8s {plan.command}` again to see and confirm that",
+            resolution=Advice("run `homelab-k8s {}` again to see and confirm that", plan.command),
         )
 
 

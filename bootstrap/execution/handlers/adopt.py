@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HypervisorError, NotOursError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.handlers.vms import record_key
@@ -28,7 +29,7 @@ def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
     if not same or not is_claim(vm, spec):
         raise NotOursError(
             f"vmid {vm.vmid} on {vm.pve_node} ({vm.name}) has changed since it was shown and was left alone",
-            resolution=f"`homelab-k8s adopt {spec.name}` shows it as it is now",
+            resolution=Advice("`homelab-k8s adopt {}` shows it as it is now", spec.name),
         )
     text = render_record(step.record, key=record_key(context), identity=identity_of(vm), into=vm.description)
     hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": text})
@@ -54,7 +55,7 @@ def adopt_template(step: AdoptTemplate, lane: str, context: RunContext) -> Done:
     if there is None or (there.name, there.smbios_uuid, there.record) != (step.name, step.smbios_uuid, step.record):
         raise NotOursError(
             f"vmid {step.vmid} on {step.pve_node} ({step.name}) has changed since it was shown and was left alone",
-            resolution=f"`homelab-k8s adopt {context.spec.name}` shows it as it is now",
+            resolution=Advice("`homelab-k8s adopt {}` shows it as it is now", context.spec.name),
         )
     if not there.doubt:
         return Done(changed=False)

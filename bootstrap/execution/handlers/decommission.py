@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
@@ -102,7 +103,9 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
         raise KubernetesError(
             f"{step.machine} is the only server of {context.spec.name} that is Ready: without it nothing is left",
             details=_servers_text(kube_nodes),
-            resolution="have another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`",
+            resolution=Advice(
+                "have another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`"
+            ),
         )
     with _api_beside(kube_node, others, access, context) as kube:
         # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while

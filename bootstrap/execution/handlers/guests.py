@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
+from bootstrap.advice import Advice
 from bootstrap.errors import (
     AgentNotRunningError,
     DeadlineError,
@@ -222,7 +223,7 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
         raise GuestError(
             f"{name}: its SSH host key cannot be read through the guest agent",
             details=str(error),
-            resolution=f"{error.resolution}; or set ssh.host_keys: accept-new to trust the first key seen",
+            resolution=Advice("{}; or set ssh.host_keys: accept-new to trust the first key seen", error.resolution),
         ) from error
 
 
@@ -289,8 +290,15 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
     return GuestSetupError(
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
-        resolution=f"the machine was made with another key: {back}\nwhere that one is lost, as root on {vm.pve_node}:\n"
-        f"{tool} sh -c {line}\nor make the machine anew: `homelab-k8s replace {name}`",
+        resolution=Advice(
+            "the machine was made with another key: {}\nwhere that one is lost, as root on {}:\n"
+            "{} sh -c {}\nor make the machine anew: `homelab-k8s replace {}`",
+            back,
+            vm.pve_node,
+            tool,
+            line,
+            name,
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, KubernetesError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
@@ -57,7 +58,7 @@ def rotate_token(step: RotateToken, _lane: str, context: RunContext) -> Done:
     if short_form(now) != wanted:
         raise HomelabError(
             f"{step.machine.name}: the server said that it took the new token, but still has another",
-            resolution="`homelab-k8s rotate token` again; the journal of k3s there tells more",
+            resolution=Advice("`homelab-k8s rotate token` again; the journal of k3s there tells more"),
         )
     state.write(cluster, TOKEN, now)
     return Done()

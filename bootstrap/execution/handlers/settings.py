@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice
 from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError, KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_guest_settings, parse_lines
@@ -63,10 +64,13 @@ def _say_which(step: ApplySettings, files: GuestSettings, error: HomelabError) -
         told += f", and with those of {', '.join(file.name for file in files.others)}"
     error.details = f"{error.details}\nit was restarted with {told}".strip()
     where = "in the inventory, or in that file," if files.others else "in the inventory"
-    also = f"; {error.resolution}" if error.resolution else ""
-    error.resolution = (
-        f"machines whose turn is later were not touched; put the setting right {where} and run `homelab-k8s up`, which "
-        f"begins with {step.machine.name}{also}"
+    also = Advice("; {}", error.resolution) if error.resolution else ""
+    error.resolution = Advice(
+        "machines whose turn is later were not touched; put the setting right {} and run `homelab-k8s up`, which "
+        "begins with {}{}",
+        where,
+        step.machine.name,
+        also,
     )
 
 
@@ -87,7 +91,7 @@ def _node(machine: MachineSpec, lane: str, context: RunContext) -> KubeNode:
     if not found:
         raise GuestError(
             f"{machine.name} has left the cluster while settings were rolled out",
-            resolution="`homelab-k8s up` brings it back, with its new settings",
+            resolution=Advice("`homelab-k8s up` brings it back, with its new settings"),
         )
     return found[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError, KubernetesError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
@@ -31,7 +32,9 @@ from bootstrap.records.snapshot_note import (
 COPY = "snapshot.out"
 """What snapshot.sh leaves for us to fetch."""
 
-MEND = "check the bucket's endpoint, keys and rights (backup.s3 in the inventory), then `homelab-k8s backup --to s3`"
+MEND = Advice(
+    "check the bucket's endpoint, keys and rights (backup.s3 in the inventory), then `homelab-k8s backup --to s3`"
+)
 
 Lines = dict[str, list[str]]
 
@@ -103,7 +106,7 @@ def _tell_trouble(step: TakeSnapshot, name: str, told: Lines, context: RunContex
             details=reason,
             resolution=MEND,
         )
-    context.warn(step.machine)(f"{name} is on this server, but not in {bucket}: {reason}; {MEND}")
+    context.warn(step.machine)(Advice("{} is on this server, but not in {}: {}; {}", name, bucket, reason, MEND))
 
 
 def _reason(name: str, context: RunContext) -> str:

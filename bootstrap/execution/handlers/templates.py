@@ -9,6 +9,7 @@ import uuid
 from dataclasses import replace
 from ipaddress import IPv4Interface
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, NotOursError, PermissionDeniedError, VmidTakenError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
@@ -231,11 +232,15 @@ def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
             removed += 1
         except PermissionDeniedError as error:
             refused.append(f"{volume} on {pve_node}")
-            why = f"{error.brief}. {error.resolution}"
+            why = Advice("{}. {}", error.brief, error.resolution)
     if refused and step.reports:
         context.warn(lane)(
-            f"{count(len(refused), 'ISO')} of template builds stay: {', '.join(refused)}. They hold a public key and "
-            f"no secret. {why}"
+            Advice(
+                "{} of template builds stay: {}. They hold a public key and no secret. {}",
+                count(len(refused), "ISO"),
+                ", ".join(refused),
+                why,
+            )
         )
     stay = f"{count(len(refused), 'ISO')} not removed: the token may not" if refused else ""
     return Done(changed=removed > 0, note=stay)
@@ -265,7 +270,7 @@ def _check_removable(there: TemplateVm, step: RemoveTemplate) -> None:
     if there.users:
         raise HomelabError(
             f"{there.name} ({there.vmid}) stays: {', '.join(there.users)} stand on it",
-            resolution="`homelab-k8s replace` makes machines anew from the template that is the newest",
+            resolution=Advice("`homelab-k8s replace` makes machines anew from the template that is the newest"),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
@@ -84,7 +85,7 @@ def _check_known(step: SpreadVip, context: RunContext) -> None:
     if unknown:
         raise GuestError(
             f"the servers' keepalived cannot be told of each other: the address of {', '.join(unknown)} is not known",
-            resolution="`homelab-k8s up` mends what is broken first",
+            resolution=Advice("`homelab-k8s up` mends what is broken first"),
         )
 
 

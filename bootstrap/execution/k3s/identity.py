@@ -6,6 +6,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 
+from bootstrap.advice import Advice
 from bootstrap.errors import ScriptError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.k3s.kube_retries import ANSWER_S
@@ -86,7 +87,7 @@ def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunConte
         what="the passwords to be saved in the cluster's data",
         poll=poll,
         every_s=0.5,
-        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+        resolution=Advice("`homelab-k8s status` tells how the servers are; then run the command again"),
     )
     wait_for(condition, context.wait_context(lane, ANSWER_S))
 

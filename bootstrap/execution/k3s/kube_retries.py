@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TypeVar
 
+from bootstrap.advice import Advice
 from bootstrap.errors import KubeUnreachableError
 from bootstrap.execution.context import RunContext
 from bootstrap.model.ids import MachineName
@@ -51,7 +52,7 @@ def once_it_answers(
         what=what,
         poll=poll,
         every_s=0.5,
-        resolution="`homelab-k8s status` tells how the servers are; then run the command again",
+        resolution=Advice("`homelab-k8s status` tells how the servers are; then run the command again"),
     )
     return wait_for(condition, context.wait_context(lane, timeout_s))
 

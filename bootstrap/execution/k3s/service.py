@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from bootstrap.advice import Advice
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.scripts import WITHIN_S, parse_lines
@@ -188,8 +189,7 @@ class Starting:
         found = self._blame.found
         error.details = "\n".join(filter(None, (error.details, self._blame.evidence)))
         if found is not None:
-            advice = found.cause.resolution.replace("NAME", self._machine.name)
-            error.resolution = f"{advice}; {error.resolution}"
+            error.resolution = Advice("{}; {}", found.cause.advice(self._machine.name), error.resolution)
 
     def _read_journal(self, unit: str, *, result: str) -> None:
         self._asked_s = self._clock.now_s()
@@ -208,5 +208,5 @@ def _unit_error(name: MachineName, unit: str, found: Diagnosis, evidence: str) -
     return GuestError(
         f"{name}: {unit} does not start: {found.cause.brief}",
         details=evidence,
-        resolution=f"{found.cause.resolution.replace('NAME', name)} (on {name}: journalctl -u {unit})",
+        resolution=Advice("{} (on {}: journalctl -u {})", found.cause.advice(name), name, unit),
     )

@@ -8,6 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError
 from bootstrap.records.snapshot_note import NOTE, TOKEN, SnapshotNote, is_file_name, parse_note
 
@@ -73,7 +74,9 @@ def put_in_place(part: Path, target: Path, note: SnapshotNote) -> None:
             raise GuestError(
                 f"{note.server}: {note.name} is not what the server says that it took; it was not kept",
                 details=f"sha256 {found}, not {note.sha256}",
-                resolution="`homelab-k8s backup` again; where that repeats, look at the server: its disk, or who is in",
+                resolution=Advice(
+                    "`homelab-k8s backup` again; where that repeats, look at the server: its disk, or who is in"
+                ),
             )
         part.replace(target)
     except OSError as error:

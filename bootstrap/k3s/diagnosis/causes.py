@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bootstrap.advice import Advice
+
 SAME_ENDS = 2
 """Runs in a row that end for one final cause until it is believed."""
 UNKNOWN_ENDS = 4
@@ -17,7 +19,7 @@ class Cause:
 
     Attributes:
         brief: In a few words.
-        resolution: What the user does.
+        resolution: What the user does; NAME stands for the machine.
         final: Waiting will not change it.
         ends: How many runs in a row that end so settle it; None where it may pass by itself.
     """
@@ -26,6 +28,11 @@ class Cause:
     resolution: str
     final: bool
     ends: int | None = None
+
+    def advice(self, machine: str) -> Advice:
+        """What the user does about a machine."""
+        prose = self.resolution.split("NAME")
+        return Advice("{}".join(prose), *[machine] * (len(prose) - 1))
 
     @classmethod
     def unknown(cls, said: str) -> Cause:

@@ -16,6 +16,7 @@ from typing import cast
 
 import yaml
 
+from bootstrap.advice import Advice
 from bootstrap.errors import KubernetesError
 from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
 
@@ -84,7 +85,7 @@ def _own(kubeconfig: str) -> _Read:
         raise KubernetesError(
             "the kubeconfig in the state directory cannot be used",
             details=str(error),
-            resolution="`homelab-k8s up` fetches it anew",
+            resolution=Advice("`homelab-k8s up` fetches it anew"),
         ) from None
     return read
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bootstrap.advice import Advice, joined
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
@@ -183,7 +184,7 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
         return warning(
             "template",
             f"there is none of {spec.template.image} on {', '.join(planned)}",
-            "`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand",
+            Advice("`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand"),
         )
     templates = {name: template for name, template in templates.items() if not template.planned}
     full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
@@ -192,7 +193,7 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
         f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
     )
     says = f"{named}: guest agent on, cloud-init drive there"
-    says += "".join(f"\n{note}" for note in taken_off_notes(by_vmid.values()))
+    says = joined("\n", (says, *taken_off_notes(by_vmid.values())))
     small = small_disk_notes(spec, by_vmid.values())
     if small:
         return warning(

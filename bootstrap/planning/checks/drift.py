@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import K3sVersion, parse_version
 from bootstrap.model.cluster import ClusterSpec
@@ -63,9 +64,9 @@ def _sizes(observed: Observed, all_standings: Sequence[MachineState]) -> Iterato
         text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
         if machine_state.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
             # A sqlite server cannot hand its data over, so `replace` refuses it.
-            yield f"{text}: `homelab-k8s rebuild --restore latest`"
+            yield Advice("{}: `homelab-k8s rebuild --restore latest`", text)
         else:
-            yield f"{text}: `homelab-k8s replace {name}`"
+            yield Advice("{}: `homelab-k8s replace {}`", text, name)
 
 
 def _kinds(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator[str]:
@@ -75,10 +76,12 @@ def _kinds(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator
     for machine_state in all_standings:
         machine = machine_state.machine
         if machine_state.vm is not None and machine_state.vm.kind is not wanted[machine.pool]:
-            yield (
-                f"{machine.name} is {words[machine_state.vm.kind]}, and the inventory says machine: "
-                f"{wanted[machine.pool]}: "
-                f"`homelab-k8s replace {machine.name}`"
+            yield Advice(
+                "{} is {}, and the inventory says machine: {}: `homelab-k8s replace {}`",
+                machine.name,
+                words[machine_state.vm.kind],
+                wanted[machine.pool],
+                machine.name,
             )
 
 
@@ -89,22 +92,31 @@ def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
         if vm.record is None:
             continue
         if (vm.record.machine, vm.vmid) in succeeded:
-            yield (
-                f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has a successor, and its Proxmox node is back: "
-                "`homelab-k8s up` removes it"
+            yield Advice(
+                "{} (vmid {} on {}) has a successor, and its Proxmox node is back: `homelab-k8s up` removes it",
+                vm.name,
+                vm.vmid,
+                vm.pve_node,
             )
             continue
         where = f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
         pool = vm.record.pool
         if pool not in pools:
-            yield (
-                f"{where} is ours, but its pool {pool} is not in the inventory, and `up` removes nothing: "
-                f"write `pools: {{{pool}: {{count: 0}}}}` there, then `homelab-k8s scale`"
+            yield Advice(
+                "{} is ours, but its pool {} is not in the inventory, and `up` removes nothing: "
+                "write `pools: {{{}: {{count: 0}}}}` there, then `homelab-k8s scale`",
+                where,
+                pool,
+                pool,
             )
         elif vm.record.state is RecordState.LEAVING:
-            yield f"{where} is on its way out; the `replace` that was cut off goes on with it, or: `homelab-k8s scale`"
+            yield Advice(
+                "{} is on its way out; the `replace` that was cut off goes on with it, or: `homelab-k8s scale`", where
+            )
         else:
-            yield f"{where} is ours but no longer in the inventory, and `up` removes nothing: `homelab-k8s scale`"
+            yield Advice(
+                "{} is ours but no longer in the inventory, and `up` removes nothing: `homelab-k8s scale`", where
+            )
 
 
 def _cordoned(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
@@ -127,13 +139,15 @@ def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     wanted = _parsed(spec.k3s.version)
     if wanted is None:
         if len(running) > 1:
-            yield f"the machines run several k3s releases, {told}: `homelab-k8s upgrade --to {running[-1]}`"
+            yield Advice("the machines run several k3s releases, {}: `homelab-k8s upgrade --to {}`", told, running[-1])
     elif wanted < running[-1]:
         yield from older_inventory_notes(spec, observed)
     elif running != (wanted,):
-        yield (
-            f"the cluster runs k3s {told}, the inventory says {wanted}, and `up` does not upgrade: "
-            f"`homelab-k8s upgrade --to {wanted}`"
+        yield Advice(
+            "the cluster runs k3s {}, the inventory says {}, and `up` does not upgrade: `homelab-k8s upgrade --to {}`",
+            told,
+            wanted,
+            wanted,
         )
 
 

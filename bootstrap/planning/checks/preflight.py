@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 
+from bootstrap.advice import joined
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.dual_stack import NODE_PREFIX, NODE_PREFIX6, cluster_networks
 from bootstrap.model.cluster import ClusterSpec
@@ -225,7 +226,7 @@ def check_bridges(
         raise PreflightError(
             _NETWORK_BRIEFS[found[0][1]],
             details="\n".join(dict.fromkeys(problem for problem, _ in found)),
-            resolution="; ".join(dict.fromkeys(remedy for _, remedy in found)),
+            resolution=joined("; ", dict.fromkeys(remedy for _, remedy in found)),
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import groupby
 
+from bootstrap.advice import Advice
 from bootstrap.errors import few_lines
 from bootstrap.k3s.worker_token import REMEDY, WorkerToken
 from bootstrap.model.ids import MachineName
@@ -126,11 +127,15 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
         return failed(
             "machines",
             few_lines([*twins, *problems]),
-            "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and "
-            "`homelab-k8s up`",
+            Advice(
+                "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and "
+                "`homelab-k8s up`"
+            ),
         )
     if problems:
-        return failed("machines", few_lines(problems), "`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+        return failed(
+            "machines", few_lines(problems), Advice("`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+        )
     lacking = [guest.selinux for guest in guests if guest.selinux]
     if lacking:
         return warning("machines", few_lines(lacking), "docs/templates.md tells how a template gets the packages")
@@ -153,7 +158,7 @@ def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
             facts=facts,
         )
     if problems:
-        return warning("etcd-disk", f"{says}, but\n{problems}", "run `homelab-k8s doctor` again", facts=facts)
+        return warning("etcd-disk", f"{says}, but\n{problems}", Advice("run `homelab-k8s doctor` again"), facts=facts)
     return ok("etcd-disk", says, facts=facts)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bootstrap.advice import Advice, joined
 from bootstrap.errors import few_lines
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.endpoint import ApiToken
@@ -17,10 +18,10 @@ ADMINISTRATORS = (
 """Privileges of Proxmox VE with which one gives oneself all others, has a shell on a Proxmox node, or switches it off.
 None of them is in a role that `init --pveum` prints."""
 ROOT_USER = "root@pam"
-_ROLE_REMEDY = (
+_ROLE_REMEDY = Advice(
     "`homelab-k8s init --pveum` prints the commands for a user, a role and a token that may do what is needed"
 )
-_NO_PASSWORDS = (
+_NO_PASSWORDS = Advice(
     "homelab-k8s exec -- \"printf 'PasswordAuthentication no\\nKbdInteractiveAuthentication no\\n' | "
     'sudo tee /etc/ssh/sshd_config.d/00-keys-only.conf; sudo systemctl reload ssh || sudo systemctl reload sshd"'
 )
@@ -38,15 +39,25 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
         return warning(
             "token",
             f"{token} is accepted, but is root's, without separated privileges: who has it has the Proxmox nodes",
-            f"{_ROLE_REMEDY}; then, as root on a Proxmox node:\npveum user token remove {token.user} {token.name}",
+            Advice(
+                "{}; then, as root on a Proxmox node:\npveum user token remove {} {}",
+                _ROLE_REMEDY,
+                token.user,
+                token.name,
+            ),
         )
     if reach:
         return warning(
             "token",
             f"{token} is accepted, but holds rights of an administrator, as a token without privilege separation has "
             f"all of its user's: {', '.join(reach)}",
-            f"{_ROLE_REMEDY}; or separate this one's privileges, and grant it those, as root on a Proxmox node:\n"
-            f"pveum user token modify {token.user} {token.name} --privsep 1",
+            Advice(
+                "{}; or separate this one's privileges, and grant it those, as root on a Proxmox node:\n"
+                "pveum user token modify {} {} --privsep 1",
+                _ROLE_REMEDY,
+                token.user,
+                token.name,
+            ),
         )
     return ok("token", f"{token} is accepted, and holds no right of an administrator")
 
@@ -62,11 +73,11 @@ def check_logins(policy: HostKeyPolicy, guests: Sequence[GuestSeen]) -> Check:
     weak = [(guest.machine, guest.passwords) for guest in guests if guest.passwords]
     if weak:
         found.append(few_lines([f"{name} lets {', '.join(users)} in by password" for name, users in weak]))
-        remedies.append(f"let SSH keys in alone, on all machines and in the template:\n{_NO_PASSWORDS}")
+        remedies.append(Advice("let SSH keys in alone, on all machines and in the template:\n{}", _NO_PASSWORDS))
     asked = [guest.machine for guest in guests if guest.passwords is not None]
     facts = tuple((name, " ".join(users)) for name, users in weak)
     if found:
-        return warning("logins", "\n".join(found), "\n".join(remedies), facts=facts)
+        return warning("logins", joined("\n", found), joined("\n", remedies), facts=facts)
     if not asked:
         return skipped("logins", "no machine could be asked whom it lets in")
     whose = ", ".join(asked) if len(asked) <= MOST_NAMED else f"{len(asked)} machines"

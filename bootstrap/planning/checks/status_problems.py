@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
@@ -74,7 +75,7 @@ def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]
     for machine_state in wanted:
         why = pending_reason(machine_state)
         if why and machine_state.vm and (asked or vm_state(machine_state.vm) != "running"):
-            yield f"{machine_state.machine.name}: {why}: `homelab-k8s up`"
+            yield Advice("{}: {}: `homelab-k8s up`", machine_state.machine.name, why)
 
 
 def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
@@ -82,22 +83,25 @@ def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineStat
     if all_foreign(spec, observed):
         return  # `adopt` comes first, as the notes on strangers say
     if missing and len(missing) == len(wanted):
-        yield "the cluster does not exist; `homelab-k8s up` builds it"
+        yield Advice("the cluster does not exist; `homelab-k8s up` builds it")
         return
     for machine in missing:
         if machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
             # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
-            yield f"{machine.name}: VM missing: `homelab-k8s scale {machine.pool} {spec.control_plane.count}`"
+            yield Advice(
+                "{}: VM missing: `homelab-k8s scale {} {}`", machine.name, machine.pool, spec.control_plane.count
+            )
         else:
-            yield f"{machine.name}: VM missing: `homelab-k8s up`"
+            yield Advice("{}: VM missing: `homelab-k8s up`", machine.name)
 
 
 def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     runs = any(vm_state(vm) == "running" and is_ours(vm, spec.name) for vm in observed.vms)
     if observed.kube_nodes is None and runs:
-        yield (
-            f"the Kubernetes API could not be asked: {observed.kube_problem}; "
-            "whether the machines are in the cluster is unknown: `homelab-k8s up`"
+        yield Advice(
+            "the Kubernetes API could not be asked: {}; "
+            "whether the machines are in the cluster is unknown: `homelab-k8s up`",
+            observed.kube_problem,
         )
 
 
@@ -105,9 +109,9 @@ def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
     other = with_other_router_id(spec, observed)
     if other:
-        yield f"keepalived of {', '.join(other)} has another router id than the inventory: `homelab-k8s up`"
+        yield Advice("keepalived of {} has another router id than the inventory: `homelab-k8s up`", ", ".join(other))
     if spec.vip and without_vip(spec, observed):
-        yield f"no server has the API's own address {spec.vip.address}: `homelab-k8s up`"
+        yield Advice("no server has the API's own address {}: `homelab-k8s up`", spec.vip.address)
 
 
 def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:

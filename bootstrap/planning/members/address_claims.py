@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice, joined
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.records.machine import is_ours
@@ -49,8 +50,11 @@ def _claims(spec: ClusterSpec, observed: Observed) -> Iterator[tuple[str, VmReco
 
 def _line(address: IPv4Address, claims: dict[str, tuple[VmRecord, str]]) -> str:
     names = [f"{name} (vmid {vm.vmid} on {vm.pve_node}, {how})" for name, (vm, how) in claims.items()]
-    either = " or ".join(f"`homelab-k8s replace {name}`" for name in claims)
-    return (
-        f"{' and '.join(names)} claim the address {address}: who connects there may reach the wrong one; find out "
-        f"which of them should not have it (a lease given twice, a copy, an intruder), and make that one anew: {either}"
+    either = joined(" or ", (Advice("`homelab-k8s replace {}`", name) for name in claims))
+    return Advice(
+        "{} claim the address {}: who connects there may reach the wrong one; find out "
+        "which of them should not have it (a lease given twice, a copy, an intruder), and make that one anew: {}",
+        " and ".join(names),
+        address,
+        either,
     )

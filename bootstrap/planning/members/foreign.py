@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, Vmid
@@ -69,15 +70,24 @@ def check_claims(spec: ClusterSpec, observed: Observed, *, missing_key: Path | N
         raise PreflightError(
             f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
             details=doubts,
-            resolution=f"where they are yours (made by an earlier release, restored, or with another SSH key): "
-            f"`homelab-k8s adopt {spec.name}`; {name}",
+            resolution=Advice(
+                "where they are yours (made by an earlier release, restored, or with another SSH key): "
+                "`homelab-k8s adopt {}`; {}",
+                spec.name,
+                name,
+            ),
         )
     raise PreflightError(
         f"{_they_say(len(found), spec)}, but the SSH key of {spec.name} is not on this computer; nothing was touched",
         details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
-        resolution=f"copy {missing_key} back from a backup or from the computer that made them, or name the key as "
-        f"ssh.private_key\nwhere it is lost: `homelab-k8s adopt {spec.name}` makes a new one and signs them with it; "
-        f"`homelab-k8s up` then shows how machines get it\n{name}",
+        resolution=Advice(
+            "copy {} back from a backup or from the computer that made them, or name the key as "
+            "ssh.private_key\nwhere it is lost: `homelab-k8s adopt {}` makes a new one and signs them with it; "
+            "`homelab-k8s up` then shows how machines get it\n{}",
+            missing_key,
+            spec.name,
+            name,
+        ),
     )
 
 
@@ -86,9 +96,13 @@ def claim_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     found = claims(spec, observed)
     if found:
         which = ", ".join(_where(vm) for vm in found)
-        yield (
-            f"{_they_say(len(found), spec)} and {'is' if len(found) == 1 else 'are'} foreign, not signed with its key: "
-            f"{which}; where they are yours, `homelab-k8s adopt {spec.name}` takes them over"
+        yield Advice(
+            "{} and {} foreign, not signed with its key: "
+            "{}; where they are yours, `homelab-k8s adopt {}` takes them over",
+            _they_say(len(found), spec),
+            "is" if len(found) == 1 else "are",
+            which,
+            spec.name,
         )
 
 
@@ -145,7 +159,7 @@ def plan_adopt(
                     for vmid in others
                 ]
             ),
-            resolution=f"`homelab-k8s adopt {spec.name} --dry-run` lists those that can be",
+            resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", spec.name),
         )
     chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
     names = Counter(vm.name for vm in chosen)

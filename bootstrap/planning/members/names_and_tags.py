@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
@@ -50,8 +51,13 @@ def mark_notes(all_standings: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each machine whose name or tags somebody has changed in Proxmox VE."""
     lost = _lost(all_standings)
     return tuple(
-        f"{each.machine.name} (vmid {each.vm.vmid} on {each.vm.pve_node}) {lost[each.machine.name]} in Proxmox: "
-        "`homelab-k8s up` puts that back"
+        Advice(
+            "{} (vmid {} on {}) {} in Proxmox: `homelab-k8s up` puts that back",
+            each.machine.name,
+            each.vm.vmid,
+            each.vm.pve_node,
+            lost[each.machine.name],
+        )
         for each in all_standings
         if each.vm and each.machine.name in lost
     )

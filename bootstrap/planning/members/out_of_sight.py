@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName
@@ -111,17 +112,25 @@ def _lines(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
     for vm in Sight.of(spec, observed).vms:
         who = vm.name or f"a machine of {spec.name}"
         name = vm.name or "NAME"
-        yield (
-            f"{who} is out of sight ({where(vm)}): it may run, so nothing is made in its place; bring {vm.pve_node} "
-            f"back, or, where it is lost, `homelab-k8s up --replace-unreachable {name}`"
+        yield Advice(
+            "{} is out of sight ({}): it may run, so nothing is made in its place; bring {} "
+            "back, or, where it is lost, `homelab-k8s up --replace-unreachable {}`",
+            who,
+            where(vm),
+            vm.pve_node,
+            name,
         )
 
 
 def left_behind(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     """What `down` cannot remove, a line each, those that have successors too."""
     return tuple(
-        f"{vm.name or f'a machine of {spec.name}'} ({where(vm)}) is left: `homelab-k8s down` again removes it once "
-        f"{vm.pve_node} is back"
+        Advice(
+            "{} ({}) is left: `homelab-k8s down` again removes it once {} is back",
+            vm.name or f"a machine of {spec.name}",
+            where(vm),
+            vm.pve_node,
+        )
         for vm in observed.out_of_sight
         if may_be_ours(vm, spec.name, spec.placement.vmids)
     )
@@ -147,7 +156,7 @@ def require_sight(spec: ClusterSpec, observed: Observed, *, what: str, of: Seque
     raise PreflightError(
         f"{what} while machines are out of sight; nothing was touched",
         details=few_lines([f"{vm.name or 'a machine whose name is not known'} ({where(vm)})" for vm in vms]),
-        resolution=f"bring {nodes} back; or, where they are lost, `homelab-k8s up {names}` makes successors",
+        resolution=Advice("bring {} back; or, where they are lost, `homelab-k8s up {}` makes successors", nodes, names),
     )
 
 
@@ -156,5 +165,5 @@ def incomplete(cluster: ClusterName, command: str, told: Sequence[str]) -> Homel
     return HomelabError(
         f"{command} of {cluster} is not complete: not all machines could be reached",
         details=few_lines(told),
-        resolution=f"once the Proxmox node is back: `homelab-k8s {command}` again",
+        resolution=Advice("once the Proxmox node is back: `homelab-k8s {}` again", command),
     )

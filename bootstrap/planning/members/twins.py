@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -49,9 +50,11 @@ def check_twins(spec: ClusterSpec, observed: Observed, names: frozenset[str] | N
         details=few_lines(
             [f"{name}: vmid {vm.vmid} on {vm.pve_node}" for name, vms in found.items() for vm in vms],
         ),
-        resolution="keep one, and stop and remove the other in Proxmox, or take the line "
-        "homelab-k8s-record out of its notes; "
-        "`homelab-k8s down` removes all of them",
+        resolution=Advice(
+            "keep one, and stop and remove the other in Proxmox, or take the line "
+            "homelab-k8s-record out of its notes; "
+            "`homelab-k8s down` removes all of them"
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -132,7 +133,7 @@ def check_quorum(spec: ClusterSpec, observed: Observed, *, going: Iterable[Machi
                 f"{spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
                 f"once {name} has left; nothing was touched",
                 details=f"not Ready now: {', '.join(down) or 'none'}; {voters // 2 + 1} of {voters} are needed",
-                resolution="bring the servers that are not Ready back first: `homelab-k8s up`",
+                resolution=Advice("bring the servers that are not Ready back first: `homelab-k8s up`"),
             )
 
 

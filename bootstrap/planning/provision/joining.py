@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.topology_labels import with_topology
@@ -303,7 +304,7 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
     if template is None:
         raise PreflightError(
             f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, where no usable template is left",
-            resolution="bring the template back, or remove the cluster's machines with `homelab-k8s down`",
+            resolution=Advice("bring the template back, or remove the cluster's machines with `homelab-k8s down`"),
         )
     full = clones_full(making.spec, template)
     storage = (machine.storage or making.spec.placement.storage) if full else None

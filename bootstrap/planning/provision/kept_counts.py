@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import NodePool
@@ -67,7 +68,12 @@ def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterat
             continue
         remedy = "removes the surplus" if number > pool.count else "creates the missing ones"
         verb = "scale" if number > pool.count else "up"
-        yield (
-            f"{pool.name} has {count(number, 'machine')}, the inventory says {pool.count}, and `{command}` keeps their "
-            f"number: `homelab-k8s {verb}` {remedy}"
+        yield Advice(
+            "{} has {}, the inventory says {}, and `{}` keeps their number: `homelab-k8s {}` {}",
+            pool.name,
+            count(number, "machine"),
+            pool.count,
+            command,
+            verb,
+            remedy,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -42,7 +43,9 @@ def _check(spec: ClusterSpec, observed: Observed, sight: Sight, names: Sequence[
             f"{', '.join(wrong or names)} is not out of sight; nothing was touched",
             details="\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in sight.vms)
             or f"no machine of {spec.name} is",
-            resolution="`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen",
+            resolution=Advice(
+                "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen"
+            ),
         )
     if names and len(names) != len(sight.unnamed):
         raise PreflightError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from bootstrap.advice import Advice
 from bootstrap.errors import UnreadableError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
@@ -121,11 +122,11 @@ def _has_sizes(intention: Intention, spec: ClusterSpec, observed: Observed) -> b
 def unfinished_line(intention: Intention) -> str:
     """What `status` and other commands say of it."""
     begun = f"a `{intention.command}` begun at {intention.since} did not finish"
-    line = f"{begun}: `homelab-k8s {intention.again}` continues it"
+    line = Advice("{}: `homelab-k8s {}` continues it", begun, intention.again)
     if intention.command == "down":
-        return f"{line}; `homelab-k8s up` builds the cluster again"
+        return Advice("{}; `homelab-k8s up` builds the cluster again", line)
     if intention.command in ("scale", "replace"):
-        return f"{line}; `homelab-k8s scale` gives every pool the inventory's size instead"
+        return Advice("{}; `homelab-k8s scale` gives every pool the inventory's size instead", line)
     return line
 
 
@@ -137,4 +138,4 @@ def notes_for_up(intention: Intention, spec: ClusterSpec, observed: Observed) ->
     gone = [name for name, _ in intention.machines if name not in there]
     what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
     begun = f"a `down` begun at {intention.since} did not finish"
-    return (f"{begun}: `up` {what}; `homelab-k8s {intention.again}` continues the removal",)
+    return (Advice("{}: `up` {}; `homelab-k8s {}` continues the removal", begun, what, intention.again),)

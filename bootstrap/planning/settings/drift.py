@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
+from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.model.cluster import ClusterSpec
@@ -131,10 +132,14 @@ def _drift(spec: ClusterSpec, observed: Observed, machine_state: MachineState, f
 
 def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str:
     name, unit = machine_state.machine.name, machine_state.machine.role.unit
-    return (
-        f"{name}: k3s runs with other settings than its files there say ({'; '.join(map(str, changes))}): "
-        f"`homelab-k8s ssh {name} -- sudo systemctl restart {unit}`; if that changes nothing, the unit's command line "
-        "sets them"
+    return Advice(
+        "{}: k3s runs with other settings than its files there say ({}): "
+        "`homelab-k8s ssh {} -- sudo systemctl restart {}`; if that changes nothing, the unit's command line "
+        "sets them",
+        name,
+        "; ".join(map(str, changes)),
+        name,
+        unit,
     )
 
 

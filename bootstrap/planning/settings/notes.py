@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.settings import parse_args
 from bootstrap.model.cluster import ClusterSpec
@@ -25,7 +26,9 @@ def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[M
         raise PreflightError(
             f"the inventory of {spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
             details="\n".join(lines),
-            resolution="put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`",
+            resolution=Advice(
+                "put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`"
+            ),
         )
 
 
@@ -54,11 +57,11 @@ def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequ
                 drift.machine_state.machine.name
             )
     lines = (
-        f"{what} ({', '.join(names)}): `homelab-k8s up` restarts k3s there, one machine at a time"
+        Advice("{} ({}): `homelab-k8s up` restarts k3s there, one machine at a time", what, ", ".join(names))
         for what, names in machines.items()
     )
-    undo = "put the old value back into the inventory, or: `homelab-k8s rebuild`"
-    fixed = (f"{line}; {undo}" for line in fixed_notes(found))
+    undo = Advice("put the old value back into the inventory, or: `homelab-k8s rebuild`")
+    fixed = (Advice("{}; {}", line, undo) for line in fixed_notes(found))
     return (*lines, *fixed, *left_notes(spec, observed, found))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
@@ -168,8 +169,15 @@ def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Pl
 def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
     """A line for each template that claims to be ours, in our range of vmids: others' are their own affair."""
     return [
-        f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be a template of homelab-k8s and is left alone: "
-        f"{one.doubt}; where it is yours, `homelab-k8s adopt {spec.name}` takes it over"
+        Advice(
+            "{} (vmid {} on {}) claims to be a template of homelab-k8s and is left alone: "
+            "{}; where it is yours, `homelab-k8s adopt {}` takes it over",
+            one.name,
+            one.vmid,
+            one.pve_node,
+            one.doubt,
+            spec.name,
+        )
         for one in seen.foreign
         if one.vmid in spec.placement.vmids
     ]

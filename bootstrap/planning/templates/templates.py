@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
@@ -140,7 +141,7 @@ def _described(template: TemplateFacts, spec: ClusterSpec) -> str:
     facts = [f"vmid {template.vmid} on {template.pve_node}"]
     facts += [f"tags {', '.join(sorted(template.tags))}"] if template.tags else []
     if template.claims:
-        facts.append(f"claims to be {template.claims} and is not signed: `homelab-k8s adopt {spec.name}`")
+        facts.append(Advice("claims to be {} and is not signed: `homelab-k8s adopt {}`", template.claims, spec.name))
     return f"{template.name} ({', '.join(facts)})"
 
 
@@ -159,9 +160,11 @@ def _no_template(
     return PreflightError(
         f"no template found by {spec.template}",
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
-        resolution=f"`homelab-k8s template build` makes one{', and so does `up`' if ours else ''}; "
-        "or set `template:` in the inventory to a name, {tag: ...} "
-        "or {vmid: ...} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
+        resolution=Advice(
+            "`homelab-k8s template build` makes one{}; or set `template:` in the inventory to a name, {{tag: ...}} or "
+            "{{vmid: ...}} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
+            ", and so does `up`" if ours else "",
+        ),
     )
 
 

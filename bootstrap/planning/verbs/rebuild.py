@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec, KeptMachine
 from bootstrap.model.ids import MACHINE_NAME_FORM, POOL_NAME_FORM, MachineName, PoolName
 from bootstrap.model.machine import MachineSpec, NodePool, RecordState
@@ -27,8 +28,10 @@ _MAC = "(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 _NOTE = Source(
     call="go on with the rebuild that was interrupted",
     who="its note in the state directory",
-    resolution="remove the file `rebuild` of the cluster's state directory; "
-    "then `homelab-k8s up` builds the cluster without what the note says",
+    resolution=Advice(
+        "remove the file `rebuild` of the cluster's state directory; "
+        "then `homelab-k8s up` builds the cluster without what the note says"
+    ),
 )
 
 
@@ -102,10 +105,11 @@ def address_notes(spec: ClusterSpec, rebuild: Rebuild, observed: Observed) -> It
     servers = [kept for kept in rebuild.kept if kept.pool == spec.control_plane.name and kept.address is None]
     for server in servers[:1]:
         address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
-        yield (
-            f"kubeconfigs name {address}, which comes from DHCP and may change: yours is rewritten then, copies stop "
+        yield Advice(
+            "kubeconfigs name {}, which comes from DHCP and may change: yours is rewritten then, copies stop "
             "working (`homelab-k8s kubeconfig` prints a new one); an address that stays: `control_plane.vip` in the "
-            "inventory"
+            "inventory",
+            address,
         )
 
 

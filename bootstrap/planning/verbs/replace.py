@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
@@ -224,7 +225,7 @@ def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Memb
     if servers and not any("etcd" in node.roles for node in servers):
         raise PreflightError(
             f"{spec.name} has one server with sqlite, which cannot hand its data over to another",
-            resolution="`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`",
+            resolution=Advice("`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`"),
         )
     check_quorum(spec, observed, going=[member.name for member in targets if not member.well])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -81,14 +82,16 @@ def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, w
     if not servers:
         raise PreflightError(
             f"{spec.name} has no server to restore to",
-            resolution="`homelab-k8s up` makes one; then restore, with the snapshot's file by its path",
+            resolution=Advice("`homelab-k8s up` makes one; then restore, with the snapshot's file by its path"),
         )
     # A snapshot on a server's own disk can be had nowhere else.
     has_it = snapshot.machine if not is_local(snapshot) and not in_bucket(snapshot) else None
     if wanted is not None and has_it is not None and wanted != has_it:
         raise PreflightError(
             f"{snapshot.name} is on {has_it}, not on {wanted}",
-            resolution="restore it there; or fetch it first: `homelab-k8s backup --to DIR` takes a new one here",
+            resolution=Advice(
+                "restore it there; or fetch it first: `homelab-k8s backup --to DIR` takes a new one here"
+            ),
         )
     name = wanted or has_it
     found = [each for each in servers if each.machine.name == name] if name else servers[:1]
@@ -160,5 +163,7 @@ def _notes(snapshot: Snapshot, chosen: Present, machines: Sequence[Present]) -> 
         f"the API is away until {chosen.machine.name} serves the restored data",
     ]
     off = [each for each in machines if not each.is_server and each.vm.idle]
-    notes += [f"{each.machine.name} is {each.vm.idle}: `homelab-k8s up` starts it afterwards" for each in off]
+    notes += [
+        Advice("{} is {}: `homelab-k8s up` starts it afterwards", each.machine.name, each.vm.idle) for each in off
+    ]
     return tuple(notes)

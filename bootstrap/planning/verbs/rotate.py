@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
@@ -90,7 +91,7 @@ def _notes(machines: tuple[Present, ...], *, unfinished: bool) -> tuple[str, ...
     # A server holds who joins to what it has read at its start (k3s: pkg/server/handlers/token.go writes files alone).
     notes.append("until all servers have restarted, the old token still joins machines, by those that have not")
     notes += [
-        f"{each.machine.name} is {each.vm.idle}: it gets the new token from `homelab-k8s up`"
+        Advice("{} is {}: it gets the new token from `homelab-k8s up`", each.machine.name, each.vm.idle)
         for each in machines
         if each.vm.idle
     ]

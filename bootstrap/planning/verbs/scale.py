@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
@@ -126,10 +127,14 @@ def what_etcd_means(plan: Plan) -> str:
     if not moved:
         return ""
     servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action != "destroy" for each in plan.machines)
-    return (
-        f"the datastore of {plan.cluster} moves from SQLite to etcd: k3s on {moved[0].machine.name} restarts, and the "
-        f"API is away meanwhile; {servers // 2 + 1} of the {servers} servers have to run from then on; there is no way "
-        "back to SQLite but restoring a backup into a new cluster (`homelab-k8s backup` first)"
+    return Advice(
+        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the "
+        "API is away meanwhile; {} of the {} servers have to run from then on; there is no way "
+        "back to SQLite but restoring a backup into a new cluster (`homelab-k8s backup` first)",
+        plan.cluster,
+        moved[0].machine.name,
+        servers // 2 + 1,
+        servers,
     )
 
 
@@ -169,7 +174,9 @@ def _check_joinable(
         raise PreflightError(
             f"{', '.join(dead)} of {spec.name} is not Ready: etcd takes no new member until it is; nothing was touched",
             details=f"{', '.join(new)} would have to wait for it",
-            resolution=f"`homelab-k8s up` brings it back, or `homelab-k8s replace {dead[0]}` puts another in its place",
+            resolution=Advice(
+                "`homelab-k8s up` brings it back, or `homelab-k8s replace {}` puts another in its place", dead[0]
+            ),
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.dual_stack import check_families
 from bootstrap.model.cluster import ClusterSpec
@@ -188,7 +189,9 @@ def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
         raise PreflightError(
             f"{spec.name} has one server with sqlite: further servers cannot join it",
             details=f"{spec.control_plane.count} servers wanted",
-            resolution=f"`homelab-k8s scale control-plane {spec.control_plane.count}` moves its data to etcd first",
+            resolution=Advice(
+                "`homelab-k8s scale control-plane {}` moves its data to etcd first", spec.control_plane.count
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.k3s.versions import (
     K3sVersion,
@@ -114,7 +115,7 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
         raise PreflightError(
             f"{count(len(problems), 'machine')} of {spec.name} must be repaired before an upgrade; nothing was changed",
             details=few_lines(problems),
-            resolution="run `homelab-k8s up` to repair them, then upgrade",
+            resolution=Advice("run `homelab-k8s up` to repair them, then upgrade"),
         )
     lowest = min(versions)  # the server that answers is one of them
     return Standpoint(

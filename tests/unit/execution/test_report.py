@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bootstrap.advice import Advice
 from bootstrap.errors import (
     ArtifactError,
     ArtifactUnreachableError,
@@ -74,7 +75,7 @@ def test_what_stays_as_it_is_is_to_be_changed_first(kind: type[HomelabError]) ->
 )
 def test_what_to_type_is_said_once(resolution: str) -> None:
     assert failed(HypervisorError("it failed", resolution=resolution)).resolution == resolution
-    other = failed(HypervisorError("it failed", resolution="first `homelab-k8s upgrade`"))
+    other = failed(HypervisorError("it failed", resolution=Advice("first `homelab-k8s upgrade`")))
     assert other.resolution == f"first `homelab-k8s upgrade`; then {AGAIN}"
 
 
