@@ -17,6 +17,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
 from bootstrap.planning.members.foreign import plan_adopt
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.lock import lock_vmid
 
@@ -34,7 +35,7 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     """
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
-    plan = plan_adopt(spec, observed, vmids=vmids, templates=ports.templates.templates())
+    plan = plan_adopt(ClusterView(spec, observed), vmids=vmids, templates=ports.templates.templates())
     lost = missing_key(spec, ports)
     if lost is not None and not plan.empty:
         note: str = Advice(

@@ -15,6 +15,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.backup import plan_backup
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 
@@ -42,7 +43,9 @@ def prepare_backup(spec: ClusterSpec, ports: Ports, verb_options: BackupOptions)
     observed = observe_cluster(spec, ports)
     check_sight(spec, ports, observed.vms)
     to = verb_options.to.expanduser().absolute() if verb_options.to is not None else None
-    return plan_backup(with_existing_sizes(spec, observed), observed, name=verb_options.name, to=to, s3=verb_options.s3)
+    return plan_backup(
+        ClusterView(with_existing_sizes(spec, observed), observed), name=verb_options.name, to=to, s3=verb_options.s3
+    )
 
 
 def run_backup(

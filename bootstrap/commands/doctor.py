@@ -39,6 +39,7 @@ from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_planned, with_planned
 from bootstrap.planning.templates.templates import matching_templates
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import EndpointFacts, Ports
 from bootstrap.records.lock import lock_vmid
 from bootstrap.records.machine import is_ours
@@ -92,10 +93,10 @@ class _Doctor:
             ("version", ("token",), self._version),
             *((("pool", ("token",), self._pool),) if self._inventory_spec.placement.resource_pool else ()),
             ("privileges", ("token", "pool"), self._privileges),
-            ("kvm", ("token",), lambda: checks.check_kvm(self._spec, self._observed)),
+            ("kvm", ("token",), lambda: checks.check_kvm(ClusterView(self._spec, self._observed))),
             ("template", ("token",), self._template),
-            ("storage", ("template",), lambda: checks.check_storages(self._spec, self._foreseen)),
-            ("bridges", ("template",), lambda: checks.check_bridges(self._spec, self._foreseen)),
+            ("storage", ("template",), lambda: checks.check_storages(ClusterView(self._spec, self._foreseen))),
+            ("bridges", ("template",), lambda: checks.check_bridges(ClusterView(self._spec, self._foreseen))),
             *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
             ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
@@ -147,11 +148,11 @@ class _Doctor:
     @cached_property
     def _foreseen(self) -> Observed:
         """With the templates that `up` would build."""
-        return with_planned(self._spec, self._observed)
+        return with_planned(ClusterView(self._spec, self._observed))
 
     @cached_property
     def _plan(self) -> Plan:
-        return plan_up(self._spec, self._foreseen, version="")
+        return plan_up(ClusterView(self._spec, self._foreseen), version="")
 
     @cached_property
     def _servers(self) -> tuple[str, ...]:
@@ -209,9 +210,9 @@ class _Doctor:
     def _privileges(self) -> Check:
         rights = rights_needed(
             self._spec,
-            matching_templates(self._spec, self._observed),
+            matching_templates(ClusterView(self._spec, self._observed)),
             self._observed,
-            tuple(all_bases(self._spec, self._observed)),
+            tuple(all_bases(ClusterView(self._spec, self._observed))),
         )
         missing = self._ports.hypervisor.missing_privileges(rights)
         self._blind = any(map(hides_vms, missing))
@@ -225,17 +226,17 @@ class _Doctor:
 
     def _template(self) -> Check:
         check_planned(self._spec, self._foreseen)
-        return checks.check_template(self._spec, self._foreseen)
+        return checks.check_template(ClusterView(self._spec, self._foreseen))
 
     @property
     def _wants_containers(self) -> bool:
         return any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools)
 
     def _containers(self) -> Check:
-        return checks.check_containers(self._spec, self._observed)
+        return checks.check_containers(ClusterView(self._spec, self._observed))
 
     def _capacity(self) -> Check:
-        return checks.check_capacity(self._spec, self._observed, self._plan)
+        return checks.check_capacity(ClusterView(self._spec, self._observed), self._plan)
 
     def _addresses(self) -> Check:
         check_vip(self._spec, self._ports, self._observed)
@@ -243,9 +244,9 @@ class _Doctor:
             return skipped("addresses", "machines get theirs by DHCP")
         observed = with_conflicts(self._spec, self._ports, self._foreseen)
         # As `up` would give them out: what somebody has is passed over.
-        planned = plan_up(self._spec, observed, version="").machines
+        planned = plan_up(ClusterView(self._spec, observed), version="").machines
         new = [machine.spec for machine in planned if machine.action == "create"]
-        found = checks_live.check_addresses(new, passed_over(new, self._spec, observed))
+        found = checks_live.check_addresses(new, passed_over(new, ClusterView(self._spec, observed)))
         lacking = gateway_note(self._spec)
         if lacking and found.verdict is Verdict.OK:
             return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless that is meant")
@@ -293,9 +294,9 @@ class _Doctor:
 
     def _cluster(self) -> Check:
         ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
-        unfinished = unfinished_notes(self._spec, self._observed)
-        if all_foreign(self._spec, self._observed):
-            found = few_lines(strangers_notes(self._spec, self._observed))
+        unfinished = unfinished_notes(ClusterView(self._spec, self._observed))
+        if all_foreign(ClusterView(self._spec, self._observed)):
+            found = few_lines(strangers_notes(ClusterView(self._spec, self._observed)))
             lost = missing_key(self._spec, self._ports)
             if lost is not None:
                 return failed(
@@ -304,7 +305,7 @@ class _Doctor:
             return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
-        if not ours and not Sight.of(self._spec, self._observed).vms:
+        if not ours and not Sight.of(ClusterView(self._spec, self._observed)).vms:
             return skipped("cluster", Advice("there is none yet; `homelab-k8s up` builds it"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:

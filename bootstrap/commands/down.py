@@ -16,6 +16,7 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import Intention, going
 from bootstrap.planning.steps import ForgetCluster
 from bootstrap.planning.verbs.down import plan_down
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 
@@ -27,7 +28,7 @@ def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
     """
     observed = observe_proxmox(spec, ports)
     check_sight(spec, ports, observed.vms)
-    return plan_down(spec, observed, has_traces=_has_traces(spec, ports))
+    return plan_down(ClusterView(spec, observed), has_traces=_has_traces(spec, ports))
 
 
 def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:

@@ -56,6 +56,7 @@ from bootstrap.planning.verbs.rebuild import (
     pool_sizes,
     without_machines,
 )
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.machine import is_ours
 from bootstrap.records.token_history import (
@@ -108,7 +109,7 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, verb_options: RebuildOption
     if noted is not None and noted.stage is Stage.BUILDING:
         return _prepare_building(spec, ports, noted, verb_options)
     observed = observe_cluster(spec, ports)
-    require_sight(spec, observed, what=f"{spec.name} cannot be rebuilt")
+    require_sight(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
     check_version(observed)
     check_keys(spec, ports, observed)
     check_privileges(spec, ports, observed)
@@ -121,12 +122,11 @@ def prepare_rebuild(spec: ClusterSpec, ports: Ports, verb_options: RebuildOption
     _check_vip(spec, ports, observed)
     # What was noted is here already: the note comes after it.
     saves = noted is None and (verb_options.keep_identity or verb_options.latest_to is not None)
-    through = needed_server(spec, observed) if saves else None
-    wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(spec, observed)
+    through = needed_server(ClusterView(spec, observed)) if saves else None
+    wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(ClusterView(spec, observed))
     up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
     down = plan_teardown(
-        spec,
-        observed,
+        ClusterView(spec, observed),
         rebuild,
         coming=up,
         through=through,
@@ -205,7 +205,7 @@ def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
         if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
     ]
     if observed.vip_holder is None and all(name in asked for name in servers):
-        check_vip(spec, ports, without_machines(spec, observed))
+        check_vip(spec, ports, without_machines(ClusterView(spec, observed)))
 
 
 def _saves(server: MachineName, verb_options: RebuildOptions) -> tuple[TakeSnapshot | SaveIdentity, ...]:
@@ -223,7 +223,7 @@ def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: Re
         stage=Stage.TEARING_DOWN,
         version=_version(spec, ports, observed, verb_options),
         pools=pool_sizes(with_existing_sizes(spec, observed)),
-        kept=kept_machines(spec, observed) if verb_options.keep_identity else (),
+        kept=kept_machines(ClusterView(spec, observed)) if verb_options.keep_identity else (),
         snapshot=verb_options.snapshot or verb_options.latest_to,
     )
 
@@ -251,7 +251,7 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tup
     notes = [f"the pool {name} is not in the inventory: its machines do not come back" for name in lost]
     if rebuild.kept:
         wanted = with_existing_sizes(spec, observed)
-        notes += address_notes(spec, rebuild, observed)
+        notes += address_notes(ClusterView(spec, observed), rebuild)
         notes += count_notes(wanted, with_existing_sizes(rebuild.apply(spec), observed), command="rebuild")
     return tuple(notes)
 

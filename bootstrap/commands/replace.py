@@ -26,6 +26,7 @@ from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import Intention, going
 from bootstrap.planning.verbs.replace import Replacing, plan_replace, seen_after
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 _ROUNDS = 3
@@ -46,7 +47,9 @@ def prepare_replace(spec: ClusterSpec, ports: Ports, verb_options: Replacing) ->
     check_privileges(spec, ports, observed)
     noted = unfinished(spec, ports, observed)
     verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
-    taken = with_conflicts(verb_options.kept(spec, observed), ports, seen_after(spec, observed, verb_options)).taken
+    taken = with_conflicts(
+        verb_options.kept(ClusterView(spec, observed)), ports, seen_after(spec, observed, verb_options)
+    ).taken
     observed = with_settings(spec, ports, replace(observed, taken=taken))
     version = choose_version(spec, ports, observed)
     plan = plan_replace(with_k3s(spec, version), observed, verb_options, version=version)
@@ -96,7 +99,7 @@ def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: Replac
     spec = with_existing_sizes(spec, observed)
     noted = unfinished(spec, ports, observed)
     verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
-    kept = verb_options.kept(spec, observed)
+    kept = verb_options.kept(ClusterView(spec, observed))
     typed = shlex.join(verb_options.machines) if verb_options.machines else f"--pool {verb_options.pool}"
     return Intention(
         command="replace",
@@ -120,7 +123,7 @@ def _continued(verb_options: Replacing, noted: Intention | None) -> Replacing:
 def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[MachineName, ...]:
     observed = observe_cluster(spec, ports)
     spec = with_existing_sizes(spec, observed)
-    there = (member for pool in spec.pools for member in members(spec, pool, observed))
+    there = (member for pool in spec.pools for member in members(ClusterView(spec, observed), pool))
     return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
@@ -130,7 +133,7 @@ def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, n
     Raises:
         PreflightError: There are no such machines.
     """
-    pools = {member.name: pool.name for pool in spec.pools for member in members(spec, pool, observed)}
+    pools = {member.name: pool.name for pool in spec.pools for member in members(ClusterView(spec, observed), pool)}
     if noted is not None and noted.command == "replace" and noted.counts:
         pools = {name: noted.counts[0][0] for name, _ in noted.machines} | pools
     unknown = [name for name in verb_options.machines if name not in pools]

@@ -27,6 +27,7 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.settings.snapshot_retention import location_in
 from bootstrap.planning.verbs.restore import plan_restore
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.snapshot_note import (
     SnapshotNote,
@@ -68,7 +69,9 @@ def prepare_restore(spec: ClusterSpec, ports: Ports, verb_options: RestoreOption
     if is_local(snapshot):
         note = check_local(Path(snapshot.location), spec)
         _check_versions(note, spec, ports, observed)
-    return plan_restore(with_existing_sizes(spec, observed), observed, snapshot, server=verb_options.server)
+    return plan_restore(
+        ClusterView(with_existing_sizes(spec, observed), observed), snapshot, server=verb_options.server
+    )
 
 
 def run_restore(

@@ -19,6 +19,7 @@ from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.verbs.rotate import plan_rotate
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.token_history import NEXT_AGENT_TOKEN, NEXT_TOKEN
 
@@ -34,7 +35,7 @@ def prepare_rotate(spec: ClusterSpec, ports: Ports) -> Plan:
     observed = observe_cluster(spec, ports)
     check_sight(spec, ports, observed.vms)
     unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
-    return plan_rotate(with_existing_sizes(spec, observed), observed, unfinished=unfinished)
+    return plan_rotate(ClusterView(with_existing_sizes(spec, observed), observed), unfinished=unfinished)
 
 
 def run_rotate(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
@@ -80,7 +81,7 @@ def secrets_encryption(spec: ClusterSpec, ports: Ports) -> SecretsEncryption:
         HomelabError: No server is Ready, or it cannot be asked.
     """
     observed = observe_cluster(spec, ports)
-    server = needed_server(with_existing_sizes(spec, observed), observed)
+    server = needed_server(ClusterView(with_existing_sizes(spec, observed), observed))
     address = dict(observed.addresses).get(server.name)
     vm = next((vm for vm in observed.vms if vm.record and vm.record.machine == server.name), None)
     if vm is None or address is None:

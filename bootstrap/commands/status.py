@@ -29,6 +29,7 @@ from bootstrap.planning.checks.status_problems import problems_of, standing_stat
 from bootstrap.planning.members.desired_machines import MachineState, machine_states, with_existing_sizes
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import MissingPrivileges, Ports
 from bootstrap.records.lock import LockRecord, marker_of
 from bootstrap.records.machine import is_ours
@@ -210,16 +211,16 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     """What an observation means."""
     spec = with_existing_sizes(spec, observed)
     try:
-        wanted = machine_states(spec, observed)
+        wanted = machine_states(ClusterView(spec, observed))
     except PreflightError:
         wanted = ()  # an address range used up hinders `up`, not looking
     return ClusterStatus(
         cluster=spec.name,
         machines=tuple(_rows(spec, observed, wanted)),
-        problems=problems_of(spec, observed, wanted),
+        problems=problems_of(ClusterView(spec, observed), wanted),
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
         datastore=_datastore(observed),
-        maintenance=tuple(sorted(in_maintenance(spec, observed).items())),
+        maintenance=tuple(sorted(in_maintenance(ClusterView(spec, observed)).items())),
         worker_token=worker_token(observed),
     )
 

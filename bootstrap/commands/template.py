@@ -28,6 +28,7 @@ from bootstrap.planning.templates.build import (
     removals,
 )
 from bootstrap.planning.templates.steps import TemplateBuild
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import BuildRights, Ports, RightsNeeded
 from bootstrap.records.lock import lock_vmid
 from bootstrap.records.template import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
@@ -59,10 +60,12 @@ def builds_for(
         PreflightError: It cannot be done.
         ArtifactError: The image's checksum cannot be had.
     """
-    arch = ARCHITECTURES.get(build_nodes(spec, observed, verb_options)[0].architecture, "amd64")
+    arch = ARCHITECTURES.get(build_nodes(ClusterView(spec, observed), verb_options)[0].architecture, "amd64")
     recipe = Recipe(image=_image(verb_options, arch, ports), k3s=version)
     seen = _see(spec, observed, ports)
-    plan = plan_build(spec, _with_hidden(spec, observed, ports, verb_options, seen), recipe, verb_options, seen)
+    plan = plan_build(
+        ClusterView(spec, _with_hidden(spec, observed, ports, verb_options, seen)), recipe, verb_options, seen
+    )
     builds = builds_of(plan)
     if builds:
         check_rights(ports, _rights_to_build(spec, builds, vnets=observed.vnets), what="building a template")
@@ -91,7 +94,7 @@ def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
     """See which templates nobody needs. Touches nothing."""
     observed = observe_proxmox(spec, ports, patient=False)
     check_pve_quorum(observed)
-    return plan_prune(spec, observed, _see(spec, observed, ports))
+    return plan_prune(ClusterView(spec, observed), _see(spec, observed, ports))
 
 
 def run_build(
@@ -150,7 +153,7 @@ def _with_hidden(
     """With the vmids as used that builds would take and that something has which the token may not see."""
     used, free = set(observed.used_vmids), set[Vmid]()
     templates = [one.vmid for one in seen.templates]
-    while len(free) < len(build_nodes(spec, observed, verb_options)):
+    while len(free) < len(build_nodes(ClusterView(spec, observed), verb_options)):
         vmid = template_vmid(spec.placement.vmids, used | free, templates)
         if vmid is None:
             break

@@ -48,6 +48,7 @@ from bootstrap.planning.templates.planned import check_wanted_builds, wanted_bui
 from bootstrap.planning.templates.templates import matching_templates
 from bootstrap.planning.verbs.rebuild import Rebuild, correction_notes
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.machine import is_ours
 
@@ -81,21 +82,21 @@ def prepare_up(
         rebuild = rebuild.corrected(spec)
         spec, resolved = rebuild.apply(spec), resolved or rebuild.version
     spec = with_existing_sizes(spec, observed)
-    observed = give_up(spec, observed, replace_unreachable)
+    observed = give_up(ClusterView(spec, observed), replace_unreachable)
     if not _has_work(spec, observed):
         observed = with_units(spec, ports, observed, every=True)
     observed = with_settings(spec, ports, observed)
     if not _has_work(spec, observed):
         check_vip(spec, ports, observed)
         # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
-        idle = with_notes(plan_up(spec, observed, version=""), said)
+        idle = with_notes(plan_up(ClusterView(spec, observed), version=""), said)
         return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
     check_privileges(spec, ports, observed)
     check_state_room(ports)
     check_vip(spec, ports, observed)
     observed = with_conflicts(spec, ports, observed)
     version = choose_version(spec, ports, observed, resolved=resolved)
-    begins = rebuild is not None and healthy_server(spec, observed) is None
+    begins = rebuild is not None and healthy_server(ClusterView(spec, observed)) is None
     restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
     # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
     migrates = rebuild is not None and rebuild.snapshot is not None
@@ -105,7 +106,7 @@ def prepare_up(
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
-    return any(pending_reason(machine_state) for machine_state in machine_states(spec, observed))
+    return any(pending_reason(machine_state) for machine_state in machine_states(ClusterView(spec, observed)))
 
 
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild | None) -> tuple[str, ...]:
@@ -115,7 +116,7 @@ def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild 
     if read_rebuild(spec.name, ports) is not None:
         return ("a rebuild was cut off while machines were removed: `up` abandons it and creates what is missing",)
     noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
-    return notes_for_up(noted, spec, observed) if noted is not None else ()
+    return notes_for_up(noted, ClusterView(spec, observed)) if noted is not None else ()
 
 
 def with_notes(plan: Plan, first: tuple[str, ...]) -> Plan:
@@ -138,12 +139,12 @@ def with_builds(
     migrates: bool = False,
 ) -> Plan:
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
-    foreseen = with_planned(spec, observed)
-    plan = plan_up(spec, foreseen, version=version, restore=restore, migrates=migrates)
+    foreseen = with_planned(ClusterView(spec, observed))
+    plan = plan_up(ClusterView(spec, foreseen), version=version, restore=restore, migrates=migrates)
     verb_options = wanted_builds(spec, plan)
     if verb_options is None:
         return plan
-    check_wanted_builds(spec, observed, verb_options)
+    check_wanted_builds(ClusterView(spec, observed), verb_options)
     builds = builds_for(spec, ports, observed, verb_options, version=version)
     if not builds_of(builds):
         raise PreflightError(
@@ -260,7 +261,7 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
             resolution="choose one that DHCP does not hand out",
         )
     unknown = observed.kube_nodes is None and not _servers_run(spec, observed)
-    if (unknown or not serves_vip(spec, observed)) and ports.probes.answers(spec.vip.address):
+    if (unknown or not serves_vip(ClusterView(spec, observed))) and ports.probes.answers(spec.vip.address):
         raise PreflightError(
             f"the VIP {spec.vip.address} is taken: somebody answers there",
             details="it must be an address that nobody has and that DHCP does not hand out",
@@ -281,5 +282,7 @@ def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> Non
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    rights = rights_needed(spec, matching_templates(spec, observed), observed, tuple(all_bases(spec, observed)))
+    rights = rights_needed(
+        spec, matching_templates(ClusterView(spec, observed)), observed, tuple(all_bases(ClusterView(spec, observed)))
+    )
     check_rights(ports, rights, what="`up`")

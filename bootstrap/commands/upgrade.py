@@ -25,6 +25,7 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 MACHINE_S = 900.0
@@ -60,11 +61,11 @@ def prepare_upgrade(spec: ClusterSpec, ports: Ports, verb_options: UpgradeOption
     spec = with_existing_sizes(spec, observed)
     check_version(observed)
     check_keys(spec, ports, observed)
-    start = standpoint(spec, observed)
+    start = standpoint(ClusterView(spec, observed))
     newest = {
         minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)
     }
-    plan = plan_upgrade(spec, observed, target=target, newest=newest, upgrading=verb_options.how)
+    plan = plan_upgrade(ClusterView(spec, observed), target=target, newest=newest, upgrading=verb_options.how)
     if plan.lanes:
         check_privileges(spec, ports, observed)
     check_artifacts(plan, spec, ports)

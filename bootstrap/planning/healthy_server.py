@@ -3,56 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
-from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.twins import twins
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def healthy_server(
-    spec: ClusterSpec, observed: Observed, *, besides: Collection[MachineName] = ()
-) -> MachineSpec | None:
+
+def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -> MachineSpec | None:
     """A server that is Ready and whose VM runs: others join through it. None where no API answers.
 
     One that is to stay goes before one that is on its way out.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         besides: Servers that will not do.
     """
     ready = {
         kube_node.name
-        for kube_node in observed.kube_nodes or ()
+        for kube_node in view.observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles and kube_node.name not in besides
     }
-    doubled = twins(spec, observed)
+    doubled = twins(view)
     candidates = sorted(
         (vm.record.state is RecordState.LEAVING, vm.record.machine, machine_of(vm, vm.record))
-        for vm in observed.vms
-        if vm.record and not vm.idle and vm.record.machine in ready and is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if vm.record and not vm.idle and vm.record.machine in ready and is_ours(vm, view.spec.name)
         if vm.record.machine not in doubled
     )
     return candidates[0][2] if candidates else None
 
 
-def needed_server(spec: ClusterSpec, observed: Observed, *, besides: Collection[MachineName] = ()) -> MachineSpec:
+def needed_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -> MachineSpec:
     """A healthy server, for what cannot be done without one.
 
     Raises:
         PreflightError: There is none.
     """
-    server = healthy_server(spec, observed, besides=besides)
+    server = healthy_server(view, besides=besides)
     if server is None:
         raise PreflightError(
-            f"no server of {spec.name} is Ready, so the cluster cannot be worked on; nothing was touched",
-            details=observed.kube_problem or "its API answers, but no control plane node is Ready on a VM that runs",
+            f"no server of {view.spec.name} is Ready, so the cluster cannot be worked on; nothing was touched",
+            details=view.observed.kube_problem
+            or "its API answers, but no control plane node is Ready on a VM that runs",
             resolution=Advice("`homelab-k8s status` tells how things are, `homelab-k8s up` brings servers back"),
         )
     return server

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.observed import Observed
+from typing import TYPE_CHECKING
+
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.members import out_of_sight
 from bootstrap.planning.members.twins import check_twins, twin_lines
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
 from bootstrap.records.lock import lock_vmid, marker_of
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 def bare_plan(
     command: str,
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     machines: tuple[PlannedMachine, ...] = (),
     lanes: tuple[Lane, ...] = (),
@@ -28,17 +30,17 @@ def bare_plan(
     Raises:
         PreflightError: Something would be done about a machine that has several VMs.
     """
-    check_twins(spec, observed, frozenset(lane.name for lane in lanes))
-    hidden, doubled = out_of_sight.lines(spec, observed), twin_lines(spec, observed)
+    check_twins(view, frozenset(lane.name for lane in lanes))
+    hidden, doubled = out_of_sight.lines(view), twin_lines(view)
     planned = {machine.place.vmid for machine in machines}
     return Plan(
         command=command,
-        cluster=spec.name,
+        cluster=view.spec.name,
         machines=machines,
         lanes=lanes,
-        notes=(*hidden, *doubled, *notes, *unfinished_notes(spec, observed)),
+        notes=(*hidden, *doubled, *notes, *unfinished_notes(view)),
         unreached=(*hidden, *doubled),
-        reserved_vmids=observed.used_vmids | {lock_vmid(spec.placement.vmids)} | planned,
-        vmids=spec.placement.vmids,
-        marked=marker_of(spec.name, observed.vms) is not None,
+        reserved_vmids=view.observed.used_vmids | {lock_vmid(view.spec.placement.vmids)} | planned,
+        vmids=view.spec.placement.vmids,
+        marked=marker_of(view.spec.name, view.observed.vms) is not None,
     )

@@ -6,6 +6,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.provision.unfinished import Intention, is_unfinished, parse_intention, render_intention
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.token_history import NEXT_TOKEN
 
@@ -29,7 +30,7 @@ def unfinished(spec: ClusterSpec, ports: Ports, observed: Observed) -> Intention
         return None
     if noted.command == "rotate":
         return noted if ports.state.read(spec.name, NEXT_TOKEN) else None
-    return noted if is_unfinished(noted, spec, observed) else None
+    return noted if is_unfinished(noted, ClusterView(spec, observed)) else None
 
 
 def begin(command: str, intention: Intention | None, cluster: ClusterName, ports: Ports) -> None:

@@ -11,6 +11,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed
 from bootstrap.planning.capacity.address_ranges import candidates
 from bootstrap.planning.members.desired_machines import wanted_machines
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 _SPARE = 16
@@ -28,14 +29,14 @@ def with_conflicts(spec: ClusterSpec, ports: Ports, observed: Observed) -> Obser
     Raises:
         PreflightError: A range is too small even if nobody else has any of it.
     """
-    machines = wanted_machines(spec, observed)
+    machines = wanted_machines(ClusterView(spec, observed))
     asked: set[IPv4Address] = set()
     for _ in range(_ROUNDS):
         # A first round asks spare ones too; a later one only what the first has not covered.
-        verb_options = candidates(machines, spec, observed, spare=0)
+        verb_options = candidates(machines, ClusterView(spec, observed), spare=0)
         if set(verb_options) <= asked:
             break
-        fresh = [each for each in candidates(machines, spec, observed, spare=_SPARE) if each not in asked]
+        fresh = [each for each in candidates(machines, ClusterView(spec, observed), spare=_SPARE) if each not in asked]
         asked.update(fresh)
         observed = replace(observed, taken=observed.taken | _answering(fresh, ports))
     return observed

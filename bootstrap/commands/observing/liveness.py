@@ -15,6 +15,7 @@ from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.machine import is_ours
 from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
@@ -163,7 +164,7 @@ def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Ca
         observed: What there is now.
         look: Observes again.
     """
-    if healthy_server(spec, observed) is not None:
+    if healthy_server(ClusterView(spec, observed)) is not None:
         return observed
     coming = _coming(spec, ports, observed)
     if not coming:
@@ -173,7 +174,7 @@ def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Ca
 
     def poll() -> Observed | NotYet:
         seen[:] = [look()]
-        if healthy_server(spec, seen[0]) is not None:
+        if healthy_server(ClusterView(spec, seen[0])) is not None:
             return seen[0]
         left = _coming(spec, ports, seen[0])
         return NotYet(left[0]) if left else seen[0]

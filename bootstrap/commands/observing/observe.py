@@ -28,6 +28,7 @@ from bootstrap.model.observed import GuestInterface, KubeNode, Observed, VmRecor
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.provision.successors import with_returned
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.records.machine import is_ours
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
@@ -79,8 +80,8 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
 def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
     """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
     if not patient:
-        return with_returned(spec, seen_by_proxmox(_facts(spec, ports)))
-    seen = with_returned(spec, seen_by_proxmox(_when_made(spec, ports)))
+        return with_returned(ClusterView(spec, seen_by_proxmox(_facts(spec, ports))))
+    seen = with_returned(ClusterView(spec, seen_by_proxmox(_when_made(spec, ports))))
     check_pve_quorum(seen)
     return seen
 

@@ -14,6 +14,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.settings.drift import to_look_into
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 
 _THREADS = 16
@@ -26,10 +27,10 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
     One that cannot be logged in to is told apart by what Kubernetes says alone; who acts on it meets the reason.
     """
     try:
-        everything = machine_states(spec, observed)
+        everything = machine_states(ClusterView(spec, observed))
     except PreflightError:
         return observed  # whoever plans meets it again, and says so
-    names = to_look_into(spec, observed, everything)
+    names = to_look_into(ClusterView(spec, observed), everything)
     if not names:
         return observed
     wanted = [machine_state for machine_state in everything if machine_state.machine.name in names]

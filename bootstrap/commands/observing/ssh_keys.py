@@ -7,6 +7,7 @@ from pathlib import Path
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.foreign import check_claims
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 OWN_KEY = "id_ed25519"
@@ -20,7 +21,7 @@ def check_keys(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
         PreflightError: All that says it is the cluster's is foreign (its key may be lost: no new one is made), or the
             key is no use; nothing was touched.
     """
-    check_claims(spec, observed, missing_key=missing_key(spec, ports))
+    check_claims(ClusterView(spec, observed), missing_key=missing_key(spec, ports))
     ports.shells.check()
 
 

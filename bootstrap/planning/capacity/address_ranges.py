@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
@@ -14,6 +15,9 @@ from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +33,17 @@ class _Book:
     used: frozenset[IPv4Address]
 
     @classmethod
-    def of(cls, spec: ClusterSpec, observed: Observed) -> _Book:
+    def of(cls, view: ClusterView) -> _Book:
         kept = {
             vm.record.machine: vm.record.address
-            for vm in observed.vms
-            if is_ours(vm, spec.name) and vm.record and vm.record.address is not None
+            for vm in view.observed.vms
+            if is_ours(vm, view.spec.name) and vm.record and vm.record.address is not None
         }
-        used = set(kept.values()) | {vm.address for vm in observed.vms if vm.address is not None}
-        for name, address in Sight.of(spec, observed).addresses.items():
+        used = set(kept.values()) | {vm.address for vm in view.observed.vms if vm.address is not None}
+        for name, address in Sight.of(view).addresses.items():
             kept.setdefault(name, address)
             used.add(address)
-        for known in spec.kept:
+        for known in view.spec.kept:
             if known.address is not None and known.address not in used:
                 kept.setdefault(known.name, known.address)
                 used.add(known.address)
@@ -54,39 +58,39 @@ class _Book:
 
 
 def with_addresses(
-    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
+    machines: tuple[MachineSpec, ...], view: ClusterView, addresses: StaticAddresses
 ) -> tuple[MachineSpec, ...]:
     """The machines with their fixed addresses: those they have, else the lowest free ones.
 
     Raises:
         PreflightError: The range is used up.
     """
-    book = _Book.of(spec, observed)
-    free = book.free(addresses, observed.taken)
-    held = _held(machines, spec, observed)
+    book = _Book.of(view)
+    free = book.free(addresses, view.observed.taken)
+    held = _held(machines, view)
     result = []
     for machine in machines:
         address = book.kept.get(machine.name)
         if address is None and machine.name not in held:
             address = next(free, None)
         if address is None and machine.name not in held:
-            raise _used_up(machine, len(machines), book, addresses, observed)
+            raise _used_up(machine, len(machines), book, addresses, view.observed)
         result.append(replace(machine, address=address))
     return tuple(result)
 
 
 def with_storage_addresses(
-    machines: tuple[MachineSpec, ...], spec: ClusterSpec, addresses: StaticAddresses, observed: Observed
+    machines: tuple[MachineSpec, ...], view: ClusterView, addresses: StaticAddresses
 ) -> tuple[MachineSpec, ...]:
     """The machines with their fixed addresses of the storage network; one made without such a network has none.
 
     Raises:
         PreflightError: The range is used up.
     """
-    made = _on_storage(spec, observed)
-    used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
-    free = _Book(kept={}, used=used).free(addresses, observed.taken)
-    kept = {*made, *_held(machines, spec, observed)}
+    made = _on_storage(view)
+    used = frozenset(vm.storage_address for vm in view.observed.vms if vm.storage_address is not None)
+    free = _Book(kept={}, used=used).free(addresses, view.observed.taken)
+    kept = {*made, *_held(machines, view)}
     result = []
     for machine in machines:
         address = made.get(machine.name) if machine.name in kept else next(free, None)
@@ -94,17 +98,18 @@ def with_storage_addresses(
             raise PreflightError(
                 f"the storage network's range {addresses.first}-{addresses.last} is used up: none is left for "
                 f"{machine.name}",
-                details=f"{len(machines)} machines wanted, {len(used)} addresses in use{_others(addresses, observed)}",
+                details=f"{len(machines)} machines wanted, {len(used)} addresses in use"
+                + _others(addresses, view.observed),
                 resolution="widen network.storage.addresses in the inventory, or ask for fewer machines",
             )
         result.append(replace(machine, storage_address=address))
     return tuple(result)
 
 
-def _held(machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed) -> set[MachineName]:
+def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName]:
     """Machines that get no address: they are out of sight, or may be, and none is made in their place."""
-    sight = Sight.of(spec, observed)
-    visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    sight = Sight.of(view)
+    visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
     hidden = {machine.name for machine in machines if sight.blind and machine.name not in visible}
     return hidden | set(sight.named)
 
@@ -125,39 +130,36 @@ def _others(addresses: StaticAddresses, observed: Observed) -> str:
     return f"\nsomebody else answers at {_listed(taken)}" if taken else ""
 
 
-def _on_storage(spec: ClusterSpec, observed: Observed) -> dict[MachineName, IPv4Address | None]:
+def _on_storage(view: ClusterView) -> dict[MachineName, IPv4Address | None]:
     """The machines that have been made, with their address of the storage network; one made without it has none."""
     return {
         vm.record.machine: vm.storage_address
-        for vm in observed.vms
-        if is_ours(vm, spec.name) and vm.record and vm.record.state is not RecordState.CLONING
+        for vm in view.observed.vms
+        if is_ours(vm, view.spec.name) and vm.record and vm.record.state is not RecordState.CLONING
     }
 
 
-def candidates(
-    machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed, *, spare: int
-) -> tuple[IPv4Address, ...]:
+def candidates(machines: Sequence[MachineSpec], view: ClusterView, *, spare: int) -> tuple[IPv4Address, ...]:
     """The addresses that machines without one would get, and `spare` further ones; none where all have theirs.
 
     Those of the storage network too; none of a loopback network, where this computer answers itself (the lab's
     simulated guests).
 
     Args:
+        view: The cluster, as wanted and as seen.
         machines: All that are wanted.
-        spec: The cluster.
-        observed: What there is.
         spare: How many more of each range, for those that somebody turns out to have.
     """
     found: list[IPv4Address] = []
-    own, storage = spec.network.addresses, _storage_range(spec)
+    own, storage = view.spec.network.addresses, _storage_range(view.spec)
     if own is not None:
-        book = _Book.of(spec, observed)
+        book = _Book.of(view)
         lacking = sum(machine.name not in book.kept for machine in machines)
-        found += islice(book.free(own, observed.taken), lacking + spare if lacking else 0)
+        found += islice(book.free(own, view.observed.taken), lacking + spare if lacking else 0)
     if storage is not None:
-        used = frozenset(vm.storage_address for vm in observed.vms if vm.storage_address is not None)
-        lacking = sum(machine.name not in _on_storage(spec, observed) for machine in machines)
-        free = _Book(kept={}, used=used).free(storage, observed.taken)
+        used = frozenset(vm.storage_address for vm in view.observed.vms if vm.storage_address is not None)
+        lacking = sum(machine.name not in _on_storage(view) for machine in machines)
+        free = _Book(kept={}, used=used).free(storage, view.observed.taken)
         found += islice(free, lacking + spare if lacking else 0)
     return tuple(address for address in found if not address.is_loopback)
 
@@ -171,17 +173,17 @@ def _storage_range(spec: ClusterSpec) -> StaticAddresses | None:
     return spec.network.storage.addresses if spec.network.storage is not None else None
 
 
-def passed_over(machines: Sequence[MachineSpec], spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def passed_over(machines: Sequence[MachineSpec], view: ClusterView) -> tuple[str, ...]:
     """A note on the addresses that new machines would have got, had nobody answered there."""
-    storage = _storage_range(spec)
+    storage = _storage_range(view.spec)
     ranges = (
-        ("network.addresses", spec.network.addresses, [machine.address for machine in machines]),
+        ("network.addresses", view.spec.network.addresses, [machine.address for machine in machines]),
         ("network.storage.addresses", storage, [machine.storage_address for machine in machines]),
     )
     notes = []
     for name, addresses, all_given in ranges:
         given = [address for address in all_given if address is not None]
-        taken = _within(addresses, observed.taken) if addresses is not None and given else ()
+        taken = _within(addresses, view.observed.taken) if addresses is not None and given else ()
         skipped = [address for address in taken if address < max(given)]
         if skipped:
             notes.append(f"somebody else answers at {_listed(skipped)} of {name}: no machine gets what is taken")

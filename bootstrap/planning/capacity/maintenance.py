@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 BY_INVENTORY = "proxmox.nodes"
 BY_HA = "Proxmox HA"
 
 
-def in_maintenance(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, str]:
+def in_maintenance(view: ClusterView) -> Mapping[PveNodeName, str]:
     """Proxmox nodes that get no new machine for now, each with who says so; only those that the inventory allows."""
-    allowed = spec.placement.pve_nodes
-    by_ha = [facts.name for facts in observed.pve_nodes if facts.maintenance and (not allowed or facts.name in allowed)]
-    return {**dict.fromkeys(by_ha, BY_HA), **dict.fromkeys(spec.placement.maintenance, BY_INVENTORY)}
+    allowed = view.spec.placement.pve_nodes
+    by_ha = [
+        facts.name for facts in view.observed.pve_nodes if facts.maintenance and (not allowed or facts.name in allowed)
+    ]
+    return {**dict.fromkeys(by_ha, BY_HA), **dict.fromkeys(view.spec.placement.maintenance, BY_INVENTORY)}
 
 
 def removal_reason(reason: str, vm: VmRecord) -> str:

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import CloneMode, ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, StorageName
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
-from bootstrap.model.observed import Observed, TemplateFacts, VmRecord
+from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.sizing import CPU_WARN_RATIO, LINKED_CLONE_GIB, Capacity, why_not
 from bootstrap.proxmox.disks_and_devices import data_storage
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 TEMPLATE_WAIT_MIB = 8192
 """How much more free memory a Proxmox node without the template must have than one that has it to be worth the minutes
@@ -91,8 +96,7 @@ def not_shared(template: TemplateFacts) -> str:
 
 
 def place(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     new: Sequence[MachineSpec],
     existing: Sequence[VmRecord],
@@ -101,8 +105,7 @@ def place(
     """Choose a Proxmox node for each new machine.
 
     Args:
-        spec: For sizing rules and clone mode.
-        observed: The Proxmox nodes.
+        view: The cluster, as wanted and as seen.
         new: Machines that have no VM yet, in order.
         existing: VMs of ours that are there.
         sources: What they can be made of on each Proxmox node that may be used.
@@ -110,32 +113,31 @@ def place(
     Raises:
         CapacityError: Not all fit; details tell per Proxmox node why not.
     """
-    start = rooms(spec, observed, existing, sources)
+    start = rooms(view, existing, sources)
     by_need = sorted(new, key=lambda machine: (-machine.memory_mib, -machine.cores))
     attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
     refusals = []
     for order, rank in attempts:
-        chosen, after, refused = _assign(spec, start, order, rank, sources, shared=observed.shared_storages)
+        chosen, after, refused = _assign(view.spec, start, order, rank, sources, shared=view.observed.shared_storages)
         if refused is None:
-            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(spec, observed, new, sources)))
+            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(view, new, sources)))
         refusals.append((refused, after))
-    raise _does_not_fit(spec, sources, len(new), *refusals[0], in_maintenance(spec, observed))
+    raise _does_not_fit(view.spec, sources, len(new), *refusals[0], in_maintenance(view))
 
 
 def rooms(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     existing: Sequence[VmRecord],
     sources: Sources,
 ) -> list[Capacity]:
     """The room of each Proxmox node that machines may go to, before any new one is put on it; see `place`."""
-    weights = dict(spec.placement.weights)
+    weights = dict(view.spec.placement.weights)
     return [
         replace(
-            _with_template(_with_existing(Capacity.of(facts, spec.sizing), existing), sources.templates),
+            _with_template(_with_existing(Capacity.of(facts, view.spec.sizing), existing), sources.templates),
             weight=weights.get(facts.name, 1),
         )
-        for facts in observed.pve_nodes
+        for facts in view.observed.pve_nodes
         if facts.name in sources.pve_nodes
     ]
 
@@ -265,32 +267,31 @@ def _notes(before: Sequence[Capacity], after: Mapping[PveNodeName, Capacity]) ->
     return tuple(notes)
 
 
-def _left_out(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], sources: Sources) -> tuple[str, ...]:
+def _left_out(view: ClusterView, new: Sequence[MachineSpec], sources: Sources) -> tuple[str, ...]:
     """One line for each Proxmox node that would count if it were up, not in maintenance and had the template."""
     if not new:
         return ()
-    resting = in_maintenance(spec, observed)
-    allowed = spec.placement.pve_nodes or [facts.name for facts in observed.pve_nodes]
-    offline = [facts.name for facts in observed.pve_nodes if not facts.online and facts.name in allowed]
+    resting = in_maintenance(view)
+    allowed = view.spec.placement.pve_nodes or [facts.name for facts in view.observed.pve_nodes]
+    offline = [facts.name for facts in view.observed.pve_nodes if not facts.online and facts.name in allowed]
     return (
         *(f"{name} is in maintenance ({by}): no new machine goes there" for name, by in resting.items()),
         *(f"{name} is offline: no new machine goes there" for name in offline),
-        *_without_template(spec, observed, new, sources),
+        *_without_template(view, new, sources),
     )
 
 
-def _without_template(
-    spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], sources: Sources
-) -> Iterator[str]:
+def _without_template(view: ClusterView, new: Sequence[MachineSpec], sources: Sources) -> Iterator[str]:
     """Where machines could go that is left empty since the template is elsewhere."""
     vms = [machine for machine in new if machine.kind is MachineKind.VM]
     homes = ", ".join(sorted({template.pve_node for template in sources.templates.values()}))
-    for facts in observed.pve_nodes:
-        allowed = facts.name in (spec.placement.pve_nodes or (facts.name,))
+    for facts in view.observed.pve_nodes:
+        allowed = facts.name in (view.spec.placement.pve_nodes or (facts.name,))
         wanted = any(not machine.pve_nodes or facts.name in machine.pve_nodes for machine in vms)
         if facts.online and allowed and wanted and facts.name not in sources.templates:
             yield (
-                f"{facts.name} has no template ({spec.template}), and the one of {homes} cannot be cloned to it: no "
+                f"{facts.name} has no template ({view.spec.template}), and the one of {homes} cannot be cloned to it: "
+                "no "
                 "new machine goes there; make it there too, or move its disks to shared storage"
             )
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind, MachineSpec
-from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import PveNodeFacts, TemplateFacts
 from bootstrap.planning.checks.preflight import mtu_notes
 from bootstrap.proxmox.cpu import LEVELS
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 CPU_REMEDY = (
     "name a CPU type that all these Proxmox nodes have (such as x86-64-v2-AES), or leave `cpu` out: the best that all "
@@ -18,20 +23,18 @@ CPU_REMEDY = (
 
 
 def clone_notes(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     templates: Mapping[PveNodeName, TemplateFacts],
     places: Iterable[tuple[MachineSpec, PveNodeName]],
 ) -> tuple[str, ...]:
     """Notes on machines that are to be cloned.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         templates: The template of each Proxmox node.
         places: New machines, and where each goes.
     """
-    there = {facts.name: facts for facts in observed.pve_nodes}
+    there = {facts.name: facts for facts in view.observed.pve_nodes}
     clones = [
         (machine, there[name])
         for machine, name in places
@@ -39,12 +42,12 @@ def clone_notes(
     ]
     used = [templates[facts.name] for _, facts in clones]
     cpus = (cpu_problem(machine.cpu_type, facts) for machine, facts in clones)
-    gateway = gateway_note(spec)
+    gateway = gateway_note(view.spec)
     return (
         *([gateway] if gateway and clones else []),
-        *small_disk_notes(spec, used),
+        *small_disk_notes(view.spec, used),
         *dict.fromkeys(f"{problem}: machines there do not start with KVM" for problem in cpus if problem),
-        *mtu_notes(spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
+        *mtu_notes(view.spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
     )
 
 
@@ -85,13 +88,13 @@ def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
     return f"the CPU of {facts.name} lacks what {cpu_type} takes ({', '.join(lacking)})" if lacking else ""
 
 
-def cpu_problems(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def cpu_problems(view: ClusterView) -> tuple[str, ...]:
     """The same for all pools, on each Proxmox node that they may go to."""
     found = (
         cpu_problem(pool.cpu_type, facts)
-        for pool in spec.pools
-        for facts in observed.pve_nodes
+        for pool in view.spec.pools
+        for facts in view.observed.pve_nodes
         if pool.count and pool.kind is MachineKind.VM and facts.online
-        if facts.name in (pool.pve_nodes or spec.placement.pve_nodes or (facts.name,))
+        if facts.name in (pool.pve_nodes or view.spec.placement.pve_nodes or (facts.name,))
     )
     return tuple(dict.fromkeys(problem for problem in found if problem))

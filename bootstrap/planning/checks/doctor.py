@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
 from bootstrap.errors import HomelabError
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
@@ -33,6 +33,10 @@ from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.proxmox.cpu import unknown_remedy, unknown_types
 from bootstrap.proxmox.inherited import taken_off_notes
 from bootstrap.proxmox.networks import bridges_of
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 OLDEST_MAJOR = 8
 """`ciupgrade` and the x86-64-v2 CPU types came with it."""
@@ -142,18 +146,20 @@ def check_quorum(observed: Observed) -> Check:
     return ok("quorum", "nothing tells that the Proxmox cluster lacks it")
 
 
-def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
+def check_kvm(view: ClusterView) -> Check:
     """Whether the CPUs of each Proxmox node have virtualisation and the CPU types of the pools.
 
     Without VT-x or AMD-V no VM with KVM starts.
 
     Other architectures than x86-64 have no such flag.
     """
-    unknown = unknown_types(spec, observed)
+    unknown = unknown_types(view.spec, view.observed)
     if unknown:
         return failed("kvm", "\n".join(unknown), unknown_remedy(next(iter(unknown.values()))))
     asked = [
-        facts for facts in observed.pve_nodes if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
+        facts
+        for facts in view.observed.pve_nodes
+        if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
     ]
     lacking = [facts.name for facts in asked if not facts.cpu_flags & {"vmx", "svm"}]
     if lacking:
@@ -162,7 +168,7 @@ def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
             f"the CPUs of {', '.join(lacking)} show no virtualisation (vmx, svm): VMs with KVM do not start there",
             KVM_REMEDY,
         )
-    too_new = cpu_problems(spec, observed)
+    too_new = cpu_problems(view)
     if too_new:
         return warning("kvm", "\n".join(too_new), CPU_REMEDY)
     if not asked:
@@ -172,29 +178,31 @@ def check_kvm(spec: ClusterSpec, observed: Observed) -> Check:
     return ok("kvm", f"{', '.join(facts.name for facts in asked)}: the CPUs have virtualisation")
 
 
-def check_template(spec: ClusterSpec, observed: Observed) -> Check:
+def check_template(view: ClusterView) -> Check:
     """Whether the template is there and complete; full clones are worth a word.
 
     Raises:
         PreflightError: It is not.
     """
-    templates = usable_templates(spec, observed)
+    templates = usable_templates(view)
     planned = sorted(name for name, template in templates.items() if template.planned)
     if len(planned) == len(templates):
         return warning(
             "template",
-            f"there is none of {spec.template.image} on {', '.join(planned)}",
+            f"there is none of {view.spec.template.image} on {', '.join(planned)}",
             Advice("`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand"),
         )
     templates = {name: template for name, template in templates.items() if not template.planned}
-    full = sorted(name for name, template in templates.items() if clones_full(spec, template) and not template.linkable)
+    full = sorted(
+        name for name, template in templates.items() if clones_full(view.spec, template) and not template.linkable
+    )
     by_vmid = {template.vmid: template for template in templates.values()}
     named = ", ".join(
         f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
     )
     says = f"{named}: guest agent on, cloud-init drive there"
     says = joined("\n", (says, *taken_off_notes(by_vmid.values())))
-    small = small_disk_notes(spec, by_vmid.values())
+    small = small_disk_notes(view.spec, by_vmid.values())
     if small:
         return warning(
             "template", "\n".join((says, *small)), "write a larger disk into the inventory, or take a smaller template"
@@ -210,7 +218,7 @@ def check_template(spec: ClusterSpec, observed: Observed) -> Check:
     return ok("template", f"{says}, disk can be cloned linked")
 
 
-def check_containers(spec: ClusterSpec, observed: Observed) -> Check:
+def check_containers(view: ClusterView) -> Check:
     """Whether what containers are made of is there, for each pool of them.
 
     Raises:
@@ -218,21 +226,21 @@ def check_containers(spec: ClusterSpec, observed: Observed) -> Check:
     """
     lines = [
         f"{pool.name}: {base.ostemplate} on {name}, root file systems on {base.storage}"
-        for pool in spec.pools
+        for pool in view.spec.pools
         if pool.kind is MachineKind.LXC
-        for name, base in container_bases(spec, observed, pool).items()
+        for name, base in container_bases(view, pool).items()
     ]
     return ok("containers", "\n".join(lines))
 
 
-def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
+def check_storages(view: ClusterView) -> Check:
     """Whether disks can be put where they are to go: active, for images, with room."""
     problems, fine = [], []
-    reserve_gib = spec.sizing.storage_reserve_gib
-    for facts, template in _in_use(spec, observed):
-        name = storage_of(spec, template)
+    reserve_gib = view.spec.sizing.storage_reserve_gib
+    for facts, template in _in_use(view):
+        name = storage_of(view.spec, template)
         storage = storage_on(facts, name)
-        problem = clone_storage_problem(spec, facts, template)
+        problem = clone_storage_problem(view.spec, facts, template)
         if not problem and storage is not None and storage.free_gib <= reserve_gib:
             problem = f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
         if problem:
@@ -244,16 +252,16 @@ def check_storages(spec: ClusterSpec, observed: Observed) -> Check:
     return ok("storage", "; ".join(fine))
 
 
-def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
+def check_bridges(view: ClusterView) -> Check:
     """Whether each bridge that machines are put on is on each Proxmox node that may get some."""
     in_use = [
         (facts, template, pool)
-        for facts, template in _in_use(spec, observed)
-        for pool in spec.pools
+        for facts, template in _in_use(view)
+        for pool in view.spec.pools
         if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
     ]
     wrong = dict(
-        problem for facts, template, pool in in_use for problem in network_problems(spec, facts, template, pool)
+        problem for facts, template, pool in in_use for problem in network_problems(view.spec, facts, template, pool)
     )
     if wrong:
         return failed("bridges", "\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
@@ -263,9 +271,9 @@ def check_bridges(spec: ClusterSpec, observed: Observed) -> Check:
     found = dict.fromkeys(
         f"{_kind(facts, bridge)}{bridge} on {facts.name}"
         for facts, template, pool in in_use
-        for bridge in bridges_of(spec, template, pool)
+        for bridge in bridges_of(view.spec, template, pool)
     )
-    notes = mtu_notes(spec, in_use)
+    notes = mtu_notes(view.spec, in_use)
     if notes:
         return warning("bridges", "\n".join((", ".join(found), *notes)), MTU_REMEDY)
     return ok("bridges", ", ".join(found))
@@ -275,7 +283,7 @@ def _kind(facts: PveNodeFacts, bridge: str) -> str:
     return "vnet " if any(vnet.name == bridge for vnet in facts.vnets) else ""
 
 
-def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
+def check_capacity(view: ClusterView, plan: Plan) -> Check:
     """The arithmetic of what fits; that it does is what `plan` shows."""
     new = [machine for machine in plan.machines if machine.action == "create"]
     mib = sum(machine.spec.memory_mib for machine in new)
@@ -283,10 +291,10 @@ def check_capacity(spec: ClusterSpec, observed: Observed, plan: Plan) -> Check:
     wanted = f"{len(new)} new machine{'' if len(new) == 1 else 's'} ({cores} vCPUs, {mib} MiB)"
     lines = [f"{wanted} fit" if new else "no new machine is wanted"]
     used = {machine.place.pve_node for machine in new}
-    for facts in observed.pve_nodes:
+    for facts in view.observed.pve_nodes:
         if facts.online and (facts.name in used or not used):
-            lines.append(f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, spec.sizing))}")
-    lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(spec, observed).items()]
+            lines.append(f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}")
+    lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(view).items()]
     return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
 
 
@@ -300,7 +308,7 @@ def _arithmetic(facts: PveNodeFacts, room: Capacity) -> str:
     )
 
 
-def _in_use(spec: ClusterSpec, observed: Observed) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:
+def _in_use(view: ClusterView) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:
     """Each Proxmox node that machines may go to, with its template."""
-    by_name: dict[PveNodeName, PveNodeFacts] = {facts.name: facts for facts in observed.pve_nodes}
-    return tuple((by_name[name], template) for name, template in sorted(usable_templates(spec, observed).items()))
+    by_name: dict[PveNodeName, PveNodeFacts] = {facts.name: facts for facts in view.observed.pve_nodes}
+    return tuple((by_name[name], template) for name, template in sorted(usable_templates(view).items()))

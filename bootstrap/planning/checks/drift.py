@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -15,17 +16,20 @@ from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def notes_on_drift(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[str, ...]:
+
+def notes_on_drift(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference that `up` does not touch."""
     return (
-        *_sizes(observed, all_standings),
-        *_kinds(spec, all_standings),
-        *_surplus(spec, observed),
-        *_cordoned(spec, observed),
-        *_versions(spec, observed),
-        *strangers_notes(spec, observed),
-        *unused_notes(spec, observed),
+        *_sizes(view.observed, all_states),
+        *_kinds(view.spec, all_states),
+        *_surplus(view),
+        *_cordoned(view),
+        *_versions(view),
+        *strangers_notes(view),
+        *unused_notes(view),
     )
 
 
@@ -56,8 +60,8 @@ def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
     return tuple(differs)
 
 
-def _sizes(observed: Observed, all_standings: Sequence[MachineState]) -> Iterator[str]:
-    for machine_state in all_standings:
+def _sizes(observed: Observed, all_states: Sequence[MachineState]) -> Iterator[str]:
+    for machine_state in all_states:
         name, differs = machine_state.machine.name, differing_sizes(machine_state)
         if not differs:
             continue
@@ -69,11 +73,11 @@ def _sizes(observed: Observed, all_standings: Sequence[MachineState]) -> Iterato
             yield Advice("{}: `homelab-k8s replace {}`", text, name)
 
 
-def _kinds(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator[str]:
+def _kinds(spec: ClusterSpec, all_states: Sequence[MachineState]) -> Iterator[str]:
     """Machines that are VMs where the inventory says containers, or the other way round."""
     wanted = {pool.name: pool.kind for pool in spec.pools}
     words = {MachineKind.VM: "a VM", MachineKind.LXC: "a container"}
-    for machine_state in all_standings:
+    for machine_state in all_states:
         machine = machine_state.machine
         if machine_state.vm is not None and machine_state.vm.kind is not wanted[machine.pool]:
             yield Advice(
@@ -85,10 +89,10 @@ def _kinds(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator
             )
 
 
-def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    pools = {pool.name for pool in spec.pools}
-    succeeded = {(old.machine, old.vmid) for old in stood_in_for(spec, observed)}
-    for vm in surplus(spec, observed):
+def _surplus(view: ClusterView) -> Iterator[str]:
+    pools = {pool.name for pool in view.spec.pools}
+    succeeded = {(old.machine, old.vmid) for old in stood_in_for(view)}
+    for vm in surplus(view):
         if vm.record is None:
             continue
         if (vm.record.machine, vm.vmid) in succeeded:
@@ -119,29 +123,29 @@ def _surplus(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
             )
 
 
-def _cordoned(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def _cordoned(view: ClusterView) -> Iterator[str]:
     leaving = {
         vm.record.machine
-        for vm in observed.vms
-        if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, view.spec.name)
     }
-    for node in _own_nodes(spec, observed):
+    for node in _own_nodes(view):
         if node.unschedulable and node.name not in leaving:
             yield f"{node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {node.name}`"
 
 
-def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def _versions(view: ClusterView) -> Iterator[str]:
     """Releases other than the inventory's, and several at once, as an upgrade that was cut off leaves them."""
-    running = _running(spec, observed)
+    running = _running(view)
     if not running:
         return
     told = ", ".join(str(version) for version in running)
-    wanted = _parsed(spec.k3s.version)
+    wanted = _parsed(view.spec.k3s.version)
     if wanted is None:
         if len(running) > 1:
             yield Advice("the machines run several k3s releases, {}: `homelab-k8s upgrade --to {}`", told, running[-1])
     elif wanted < running[-1]:
-        yield from older_inventory_notes(spec, observed)
+        yield from older_inventory_notes(view)
     elif running != (wanted,):
         yield Advice(
             "the cluster runs k3s {}, the inventory says {}, and `up` does not upgrade: `homelab-k8s upgrade --to {}`",
@@ -151,9 +155,9 @@ def _versions(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
         )
 
 
-def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def older_inventory_notes(view: ClusterView) -> Iterator[str]:
     """That the inventory states an older release than what runs, and what new machines get."""
-    running, wanted = _running(spec, observed), _parsed(spec.k3s.version)
+    running, wanted = _running(view), _parsed(view.spec.k3s.version)
     if running and wanted is not None and wanted < running[-1]:
         told = ", ".join(str(version) for version in running)
         yield (
@@ -162,16 +166,16 @@ def older_inventory_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str
         )
 
 
-def _own_nodes(spec: ClusterSpec, observed: Observed) -> tuple[KubeNode, ...]:
+def _own_nodes(view: ClusterView) -> tuple[KubeNode, ...]:
     """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
-    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    ours |= set(Sight.of(spec, observed).named)
-    return tuple(node for node in observed.kube_nodes or () if node.name in ours)
+    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    ours |= set(Sight.of(view).named)
+    return tuple(node for node in view.observed.kube_nodes or () if node.name in ours)
 
 
-def _running(spec: ClusterSpec, observed: Observed) -> tuple[K3sVersion, ...]:
+def _running(view: ClusterView) -> tuple[K3sVersion, ...]:
     """The releases that run, the oldest first."""
-    found = {_parsed(node.version) for node in _own_nodes(spec, observed)}
+    found = {_parsed(node.version) for node in _own_nodes(view)}
     return tuple(sorted(version for version in found if version is not None))
 
 
@@ -183,7 +187,7 @@ def _parsed(text: str | None) -> K3sVersion | None:
         return None
 
 
-def unfinished_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def unfinished_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each clone in our range without name and record: left alone, its vmid passed over.
 
     Who acts has waited for those that are being made; one that stays so has lost the task that made it.
@@ -191,17 +195,17 @@ def unfinished_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
     return tuple(
         f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no task "
         f"makes it any more, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
-        for vm in observed.vms
-        if vm.unfinished and vm.vmid in spec.placement.vmids
+        for vm in view.observed.vms
+        if vm.unfinished and vm.vmid in view.spec.placement.vmids
     )
 
 
-def unused_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def unused_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each machine with disks that it does not use."""
     return tuple(
         f"{vm.name} has disks that nothing uses ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); where "
         f"their data is not needed, as root on {vm.pve_node}: "
         f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
-        for vm in observed.vms
-        if vm.unused and is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if vm.unused and is_ours(vm, view.spec.name)
     )

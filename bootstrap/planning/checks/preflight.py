@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import joined
 from bootstrap.errors import PreflightError
@@ -15,6 +16,10 @@ from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, Templ
 from bootstrap.planning.capacity.placement import clones_full, needs_shared, not_shared
 from bootstrap.proxmox.disks_and_devices import check_disk_options, data_storage
 from bootstrap.proxmox.networks import bridge_of, vlan_of
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 STORAGE_REMEDY = (
     "look at it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can name "
@@ -87,21 +92,21 @@ def check_pve_quorum(observed: Observed) -> None:
         raise PreflightError(str(observed.lost_quorum), resolution=QUORUM_REMEDY)
 
 
-def check_hardware(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
+def check_hardware(view: ClusterView, templates: Templates) -> None:
     """Refuse disk options that the template's disk cannot have, and data disks that no Proxmox node has a storage for.
 
     Raises:
         PreflightError: Nothing was touched.
     """
-    check_disk_options(spec, templates)
-    for pool in spec.pools:
+    check_disk_options(view.spec, templates)
+    for pool in view.spec.pools:
         if pool.hardware.data_disk is None or not pool.count or not templates:
             continue
         problems = {}
-        for facts in _with(templates, observed):
+        for facts in _with(templates, view.observed):
             if pool.pve_nodes and facts.name not in pool.pve_nodes:
                 continue
-            name = data_storage(spec, pool, template=templates[facts.name].storage)
+            name = data_storage(view.spec, pool, template=templates[facts.name].storage)
             problem = storage_problem(storage_on(facts, name))
             problems[facts.name] = f"{name} of {facts.name} {problem}" if problem else ""
         if problems and all(problems.values()):
@@ -180,16 +185,16 @@ def network_problems(
     return tuple((problem, remedy) for problem, remedy in found if problem)
 
 
-def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) -> None:
+def check_storages(view: ClusterView, templates: Templates) -> None:
     """Refuse where no Proxmox node has a storage that takes disks; where some have, machines go there.
 
     Raises:
         PreflightError: With the reason for each Proxmox node.
     """
     problems = {
-        facts.name: f"{storage_of(spec, templates[facts.name])} of {facts.name} {problem}" if problem else ""
-        for facts in _with(templates, observed)
-        for problem in (clone_storage_problem(spec, facts, templates[facts.name]),)
+        facts.name: f"{storage_of(view.spec, templates[facts.name])} of {facts.name} {problem}" if problem else ""
+        for facts in _with(templates, view.observed)
+        for problem in (clone_storage_problem(view.spec, facts, templates[facts.name]),)
     }
     if problems and all(problems.values()):
         raise PreflightError(
@@ -199,28 +204,25 @@ def check_storages(spec: ClusterSpec, observed: Observed, templates: Templates) 
         )
 
 
-def check_bridges(
-    spec: ClusterSpec, observed: Observed, templates: Templates, places: Iterable[tuple[MachineSpec, PveNodeName]]
-) -> None:
+def check_bridges(view: ClusterView, templates: Templates, places: Iterable[tuple[MachineSpec, PveNodeName]]) -> None:
     """Refuse where a Proxmox node that gets a machine lacks its bridge, or has it as a vnet that takes no VLAN tag.
 
     A VM on a missing bridge is made all right, and then does not start (PVE 8.4, observed).
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         templates: The template of each Proxmox node.
         places: New machines, and where each goes.
 
     Raises:
         PreflightError: Names each such Proxmox node and what it has.
     """
-    there = {facts.name: facts for facts in observed.pve_nodes}
+    there = {facts.name: facts for facts in view.observed.pve_nodes}
     found = [
         problem
         for machine, pve_node in places
         if pve_node in there
-        for problem in network_problems(spec, there[pve_node], templates.get(pve_node), machine)
+        for problem in network_problems(view.spec, there[pve_node], templates.get(pve_node), machine)
     ]
     if found:
         raise PreflightError(

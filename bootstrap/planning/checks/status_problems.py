@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
@@ -22,29 +22,31 @@ from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def problems_of(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> tuple[str, ...]:
+
+def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str, ...]:
     """All that is wrong.
 
     Args:
-        spec: The cluster, sizes settled.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         wanted: The machines it is to have.
     """
     return (
-        *([str(observed.lost_quorum)] if observed.lost_quorum is not None else []),
-        *lines(spec, observed),
-        *twin_lines(spec, observed),
-        *claim_lines(spec, observed),
-        *_broken(observed, _without_settings(spec, observed, wanted)),
-        *_missing(spec, observed, wanted),
-        *_unasked(spec, observed),
-        *_vip(spec, observed),
-        *_orphans(spec, observed),
+        *([str(view.observed.lost_quorum)] if view.observed.lost_quorum is not None else []),
+        *lines(view),
+        *twin_lines(view),
+        *claim_lines(view),
+        *_broken(view.observed, _without_settings(view, wanted)),
+        *_missing(view, wanted),
+        *_unasked(view),
+        *_vip(view),
+        *_orphans(view),
         *mark_notes(wanted),
-        *notes_on_settings(spec, observed, wanted),
-        *notes_on_drift(spec, observed, wanted),
-        *unfinished_notes(spec, observed),
+        *notes_on_settings(view, wanted),
+        *notes_on_drift(view, wanted),
+        *unfinished_notes(view),
     )
 
 
@@ -64,9 +66,9 @@ def standing_state(machine_state: MachineState) -> str:
     return "out of sight" if machine_state.vm is None and machine_state.held else vm_state(machine_state.vm)
 
 
-def _without_settings(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> list[MachineState]:
+def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list[MachineState]:
     """Machines but those whose settings are told to differ: labels and taints are among them."""
-    told = {drift.machine_state.machine.name for drift in drifts(spec, observed, wanted) if drift.restarts}
+    told = {drift.machine_state.machine.name for drift in drifts(view, wanted) if drift.restarts}
     return [machine_state for machine_state in wanted if machine_state.machine.name not in told]
 
 
@@ -78,55 +80,55 @@ def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]
             yield Advice("{}: {}: `homelab-k8s up`", machine_state.machine.name, why)
 
 
-def _missing(spec: ClusterSpec, observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
+def _missing(view: ClusterView, wanted: Sequence[MachineState]) -> Iterator[str]:
     missing = [machine_state.machine for machine_state in wanted if machine_state.missing]
-    if all_foreign(spec, observed):
+    if all_foreign(view):
         return  # `adopt` comes first, as the notes on strangers say
     if missing and len(missing) == len(wanted):
         yield Advice("the cluster does not exist; `homelab-k8s up` builds it")
         return
     for machine in missing:
-        if machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+        if machine.role is Role.CONTROL_PLANE and has_sqlite(view.observed):
             # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
             yield Advice(
-                "{}: VM missing: `homelab-k8s scale {} {}`", machine.name, machine.pool, spec.control_plane.count
+                "{}: VM missing: `homelab-k8s scale {} {}`", machine.name, machine.pool, view.spec.control_plane.count
             )
         else:
             yield Advice("{}: VM missing: `homelab-k8s up`", machine.name)
 
 
-def _unasked(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    runs = any(vm_state(vm) == "running" and is_ours(vm, spec.name) for vm in observed.vms)
-    if observed.kube_nodes is None and runs:
+def _unasked(view: ClusterView) -> Iterator[str]:
+    runs = any(vm_state(vm) == "running" and is_ours(vm, view.spec.name) for vm in view.observed.vms)
+    if view.observed.kube_nodes is None and runs:
         yield Advice(
             "the Kubernetes API could not be asked: {}; "
             "whether the machines are in the cluster is unknown: `homelab-k8s up`",
-            observed.kube_problem,
+            view.observed.kube_problem,
         )
 
 
-def _vip(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def _vip(view: ClusterView) -> Iterator[str]:
     """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
-    other = with_other_router_id(spec, observed)
+    other = with_other_router_id(view)
     if other:
         yield Advice("keepalived of {} has another router id than the inventory: `homelab-k8s up`", ", ".join(other))
-    if spec.vip and without_vip(spec, observed):
-        yield Advice("no server has the API's own address {}: `homelab-k8s up`", spec.vip.address)
+    if view.spec.vip and without_vip(view):
+        yield Advice("no server has the API's own address {}: `homelab-k8s up`", view.spec.vip.address)
 
 
-def _orphans(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def _orphans(view: ClusterView) -> Iterator[str]:
     """Kubernetes nodes that machines of ours have left behind; none that may be one out of sight, or that `up` deletes.
 
     A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
     """
-    called = re.compile(rf"{re.escape(spec.name)}-.+-[1-9][0-9]*")
-    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    sight = Sight.of(spec, observed)
-    known = ours | set(sight.named) | {old.machine for old in stood_in_for(spec, observed)}
-    for node in observed.kube_nodes or ():
+    called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
+    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    sight = Sight.of(view)
+    known = ours | set(sight.named) | {old.machine for old in stood_in_for(view)}
+    for node in view.observed.kube_nodes or ():
         if node.ready or not called.fullmatch(node.name):
             continue
-        if node.name not in known and not (sight.unnamed and pool_of(spec, node.name)):
+        if node.name not in known and not (sight.unnamed and pool_of(view.spec, node.name)):
             yield (
                 f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "
                 f"`kubectl delete node {node.name}`"

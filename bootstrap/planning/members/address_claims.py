@@ -5,35 +5,39 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
-from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 _AGENT = "by its guest agent"
 _PROXMOX = "by its settings in Proxmox"
 _KUBERNETES = "by its Kubernetes node"
 
 
-def claim_lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def claim_lines(view: ClusterView) -> tuple[str, ...]:
     """A sentence on each address that several machines claim.
 
     A guest agent tells what whoever is root in the machine likes, and so does a kubelet of its own node. The API's own
     address belongs to nobody.
     """
     claims: defaultdict[IPv4Address, dict[str, tuple[VmRecord, str]]] = defaultdict(dict)
-    for name, vm, address, how in _claims(spec, observed):
-        if spec.vip is None or address != spec.vip.address:
+    for name, vm, address, how in _claims(view):
+        if view.spec.vip is None or address != view.spec.vip.address:
             claims[address].setdefault(name, (vm, how))
     return tuple(_line(address, by) for address, by in sorted(claims.items()) if len(by) > 1)
 
 
-def _claims(spec: ClusterSpec, observed: Observed) -> Iterator[tuple[str, VmRecord, IPv4Address, str]]:
-    told = dict(observed.addresses)
-    kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
-    for vm in sorted(observed.vms, key=lambda vm: vm.vmid):
-        if vm.record is None or not is_ours(vm, spec.name):
+def _claims(view: ClusterView) -> Iterator[tuple[str, VmRecord, IPv4Address, str]]:
+    told = dict(view.observed.addresses)
+    kube = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
+    for vm in sorted(view.observed.vms, key=lambda vm: vm.vmid):
+        if vm.record is None or not is_ours(vm, view.spec.name):
             continue
         name = vm.record.machine
         kube_node = kube.get(name)

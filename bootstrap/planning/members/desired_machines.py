@@ -14,6 +14,7 @@ from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.planning.members.pool_members import members, names, staying
 from bootstrap.planning.members.twins import twins
 from bootstrap.planning.provision.successors import pool_of, with_successors
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import wanted_mac
 from bootstrap.records.lock import is_marker, marker_name
 from bootstrap.records.machine import is_ours
@@ -32,7 +33,7 @@ def with_existing_sizes(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
 
 
 def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> NodePool:
-    there = members(spec, pool, observed)
+    there = members(ClusterView(spec, observed), pool)
     made = (member.vm for member in there if member.vm and member.vm.record)
     first = next((vm for vm in made if vm.record and vm.record.state is RecordState.MADE), None)
     if "count" not in pool.stated:
@@ -47,7 +48,7 @@ def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> Node
     )
 
 
-def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec, ...]:
+def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
     """All machines the inventory asks for, servers first, with addresses where the range gives them.
 
     A machine that exists keeps the address its record names; the others get the lowest free ones.
@@ -55,7 +56,7 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
     Raises:
         PreflightError: The range is used up.
     """
-    macs = _macs(spec, observed)
+    macs = _macs(view)
     machines = tuple(
         MachineSpec(
             name=name,
@@ -73,18 +74,18 @@ def wanted_machines(spec: ClusterSpec, observed: Observed) -> tuple[MachineSpec,
             network=pool.network,
             kind=pool.kind,
             ostemplate=pool.ostemplate,
-            mac=macs[name] if name in macs else wanted_mac(spec, name),
+            mac=macs[name] if name in macs else wanted_mac(view.spec, name),
         )
-        for pool in spec.pools
-        for name in names(spec, pool, observed)
+        for pool in view.spec.pools
+        for name in names(view, pool)
     )
-    machines = with_successors(spec, observed, machines)
-    storage = spec.network.storage
+    machines = with_successors(view, machines)
+    storage = view.spec.network.storage
     if storage is not None and storage.addresses is not None:
-        machines = with_storage_addresses(machines, spec, storage.addresses, observed)
-    if spec.network.addresses is None:
+        machines = with_storage_addresses(machines, view, storage.addresses)
+    if view.spec.network.addresses is None:
         return machines
-    return with_addresses(machines, spec, spec.network.addresses, observed)
+    return with_addresses(machines, view, view.spec.network.addresses)
 
 
 def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
@@ -94,11 +95,11 @@ def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(({MACHINE_LABEL: pool.kind.value} | dict(pool.labels)).items()))
 
 
-def _macs(spec: ClusterSpec, observed: Observed) -> dict[MachineName, str | None]:
+def _macs(view: ClusterView) -> dict[MachineName, str | None]:
     """The MAC addresses of machines that have been made, and of those that come back as they were."""
-    macs = {kept.name: kept.mac for kept in spec.kept if kept.mac is not None}
-    made = (vm for vm in observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
-    return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, spec.name) and vm.record}
+    macs = {kept.name: kept.mac for kept in view.spec.kept if kept.mac is not None}
+    made = (vm for vm in view.observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
+    return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, view.spec.name) and vm.record}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,22 +169,22 @@ def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
     return set(machine.labels) <= set(kube_node.labels) and set(machine.taints) <= set(kube_node.taints)
 
 
-def machine_states(spec: ClusterSpec, observed: Observed) -> tuple[MachineState, ...]:
+def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
-    vms = {vm.record.machine: vm for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
-    doubled = twins(spec, observed)
+    vms = {vm.record.machine: vm for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    kube_nodes = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
+    doubled = twins(view)
     bare = tuple(
         MachineState(
-            machine=as_it_is(with_topology(spec, machine, vm.pve_node if vm else None), vm),
+            machine=as_it_is(with_topology(view.spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=kube_nodes.get(machine.name),
             held="is there more than once" if machine.name in doubled else "",
         )
-        for machine in wanted_machines(spec, observed)
+        for machine in wanted_machines(view)
         for vm in (vms.get(machine.name),)
     )
-    return _with_unseen(bare, Sight.of(spec, observed))
+    return _with_unseen(bare, Sight.of(view))
 
 
 def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineState, ...]:
@@ -240,32 +241,34 @@ def login_user(spec: ClusterSpec, vm: VmRecord) -> str:
     return "root" if vm.kind is MachineKind.LXC else spec.ssh.user
 
 
-def surplus(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+def surplus(view: ClusterView) -> tuple[VmRecord, ...]:
     """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
-    wanted = {member.name for pool in spec.pools for member in staying(spec, pool, observed)}
-    return tuple(vm for vm in observed.vms if is_ours(vm, spec.name) and vm.record and vm.record.machine not in wanted)
+    wanted = {member.name for pool in view.spec.pools for member in staying(view, pool)}
+    return tuple(
+        vm for vm in view.observed.vms if is_ours(vm, view.spec.name) and vm.record and vm.record.machine not in wanted
+    )
 
 
-def foreign_lookalikes(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
     """VMs that say they are the cluster's, machines or its marker, and are not.
 
     Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.
     """
     return tuple(
         vm
-        for vm in observed.vms
-        if not is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if not is_ours(vm, view.spec.name)
         and not is_marker(vm)
-        and (vm.name == marker_name(spec.name) if vm.record is None else vm.record.cluster == spec.name)
+        and (vm.name == marker_name(view.spec.name) if vm.record is None else vm.record.cluster == view.spec.name)
     )
 
 
-def namesakes(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+def namesakes(view: ClusterView) -> tuple[VmRecord, ...]:
     """VMs without a record that are called as machines of the cluster's pools are: somebody's, and no trouble."""
     return tuple(
         vm
-        for vm in observed.vms
-        if vm.record is None and not vm.problem and pool_of(spec, MachineName(vm.name)) is not None
+        for vm in view.observed.vms
+        if vm.record is None and not vm.problem and pool_of(view.spec, MachineName(vm.name)) is not None
     )
 
 

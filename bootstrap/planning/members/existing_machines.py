@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bootstrap.k3s.topology_labels import with_topology
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineSpec, RecordState, Role
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wanted_machines
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.members.twins import twins
@@ -16,6 +16,9 @@ from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.records.lock import check_lock_place
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +34,22 @@ class Present:
         return self.machine.role is Role.CONTROL_PLANE
 
 
-def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ...]:
+def present_machines(view: ClusterView) -> tuple[Present, ...]:
     """Every machine of ours that is more than a half-made clone, servers first, in their numbers' order.
 
     One that has several VMs is left out: which of them it is nobody knows.
     """
-    doubled = twins(spec, observed)
-    wanted = {machine.name: machine for machine in wanted_machines(spec, observed)}
+    doubled = twins(view)
+    wanted = {machine.name: machine for machine in wanted_machines(view)}
     found = [
         Present(
             machine=with_topology(
-                spec, as_it_is(wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm), vm.pve_node
+                view.spec, as_it_is(wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm), vm.pve_node
             ),
             vm=vm,
         )
-        for vm in observed.vms
-        if vm.record and is_ours(vm, spec.name) and vm.record.state is not RecordState.CLONING
+        for vm in view.observed.vms
+        if vm.record and is_ours(vm, view.spec.name) and vm.record.state is not RecordState.CLONING
         if vm.record.machine not in doubled
     ]
     return tuple(sorted(found, key=lambda each: (not each.is_server, each.machine.pool, ordinal_of(each.machine.name))))
@@ -54,8 +57,7 @@ def present_machines(spec: ClusterSpec, observed: Observed) -> tuple[Present, ..
 
 def plan_on(
     command: str,
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     machines: Sequence[Present],
     *,
     lanes: tuple[Lane, ...],
@@ -65,9 +67,8 @@ def plan_on(
     """A plan that neither makes nor removes machines.
 
     Args:
+        view: The cluster, as wanted and as seen.
         command: Whose plan it is.
-        spec: The cluster.
-        observed: What there is.
         machines: All that are there.
         lanes: What is done.
         concerned: Why machines that have a lane are in the plan, for the user.
@@ -76,7 +77,7 @@ def plan_on(
     Raises:
         PreflightError: Something stands where the marker of who works on the cluster would.
     """
-    check_lock_place(spec, observed.vms)
+    check_lock_place(view.spec, view.observed.vms)
     named = {lane.name for lane in lanes}
     planned = tuple(
         PlannedMachine(
@@ -87,4 +88,4 @@ def plan_on(
         )
         for each in machines
     )
-    return bare_plan(command, spec, observed, machines=planned, lanes=lanes, notes=notes)
+    return bare_plan(command, view, machines=planned, lanes=lanes, notes=notes)

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.day2_steps import AdoptVm
 from bootstrap.planning.members.desired_machines import (
@@ -32,12 +33,16 @@ from bootstrap.records.machine import is_ours, lacks_only_a_signature
 from bootstrap.records.proof import NOT_IN_POOL
 from bootstrap.records.template import TemplateVm
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
+
 _HOUR_S, _DAY_S = 3600, 86400
 
 
-def claims(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, ...]:
+def claims(view: ClusterView) -> tuple[VmRecord, ...]:
     """The VMs that lack nothing but a signature to be machines of the cluster."""
-    return tuple(vm for vm in observed.vms if is_claim(vm, spec))
+    return tuple(vm for vm in view.observed.vms if is_claim(vm, view.spec))
 
 
 def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
@@ -45,79 +50,79 @@ def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
     return vm.doubt not in ("", NOT_IN_POOL) and lacks_only_a_signature(vm, spec.name)
 
 
-def all_foreign(spec: ClusterSpec, observed: Observed) -> bool:
+def all_foreign(view: ClusterView) -> bool:
     """Whether all that says it is the cluster's is foreign."""
-    return bool(claims(spec, observed)) and not any(is_ours(vm, spec.name) for vm in observed.vms)
+    return bool(claims(view)) and not any(is_ours(vm, view.spec.name) for vm in view.observed.vms)
 
 
-def check_claims(spec: ClusterSpec, observed: Observed, *, missing_key: Path | None = None) -> None:
+def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
     """Refuse to make a cluster anew beside VMs that may well be its machines.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         missing_key: Where the cluster's own SSH key belongs, if it is not there: it signs, and machines know no other.
 
     Raises:
         PreflightError: All that says it is this cluster's is foreign; nothing was touched.
     """
-    if not all_foreign(spec, observed):
+    if not all_foreign(view):
         return
-    found = claims(spec, observed)
+    found = claims(view)
     doubts = few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found])
     name = "where they are not yours: give this cluster another name"
     if missing_key is None:
         raise PreflightError(
-            f"{_they_say(len(found), spec)}, and none is signed with its key; nothing was touched",
+            f"{_they_say(len(found), view.spec)}, and none is signed with its key; nothing was touched",
             details=doubts,
             resolution=Advice(
                 "where they are yours (made by an earlier release, restored, or with another SSH key): "
                 "`homelab-k8s adopt {}`; {}",
-                spec.name,
+                view.spec.name,
                 name,
             ),
         )
     raise PreflightError(
-        f"{_they_say(len(found), spec)}, but the SSH key of {spec.name} is not on this computer; nothing was touched",
+        f"{_they_say(len(found), view.spec)}, but the SSH key of {view.spec.name} is not on this computer; "
+        "nothing was touched",
         details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
         resolution=Advice(
             "copy {} back from a backup or from the computer that made them, or name the key as "
             "ssh.private_key\nwhere it is lost: `homelab-k8s adopt {}` makes a new one and signs them with it; "
             "`homelab-k8s up` then shows how machines get it\n{}",
             missing_key,
-            spec.name,
+            view.spec.name,
             name,
         ),
     )
 
 
-def claim_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def claim_notes(view: ClusterView) -> Iterator[str]:
     """One line that says how many there are, and what takes them over."""
-    found = claims(spec, observed)
+    found = claims(view)
     if found:
         which = ", ".join(_where(vm) for vm in found)
         yield Advice(
             "{} and {} foreign, not signed with its key: "
             "{}; where they are yours, `homelab-k8s adopt {}` takes them over",
-            _they_say(len(found), spec),
+            _they_say(len(found), view.spec),
             "is" if len(found) == 1 else "are",
             which,
-            spec.name,
+            view.spec.name,
         )
 
 
-def strangers_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def strangers_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each VM that looks like ours and is not: it is left alone; and for what cannot be read at all.
 
     Those to adopt share one.
     """
-    looking = foreign_lookalikes(spec, observed)
-    odd = [vm for vm in observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, spec)]
+    looking = foreign_lookalikes(view)
+    odd = [vm for vm in view.observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, view.spec)]
     return (
-        *claim_notes(spec, observed),
-        *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, spec)),
+        *claim_notes(view),
+        *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, view.spec)),
         *map(passed_over, odd),
-        *(f"passed over: {line}" for line in observed.passed_over),
+        *(f"passed over: {line}" for line in view.observed.passed_over),
     )
 
 
@@ -127,30 +132,29 @@ def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
     return vm.vmid in spec.placement.vmids or spec.name in vm.tags or called
 
 
-def namesake_notes(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def namesake_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each VM that is somebody's and is called as a machine of ours would be."""
-    return tuple(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in namesakes(spec, observed))
+    return tuple(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in namesakes(view))
 
 
-def plan_adopt(
-    spec: ClusterSpec, observed: Observed, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()
-) -> Plan:
+def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()) -> Plan:
     """Plan the signing of what says it is the cluster's.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         vmids: Which; empty for all.
         templates: Those there are; foreign ones in the cluster's range of vmids are signed, too.
 
     Raises:
         PreflightError: One of `vmids` says no such thing.
     """
-    found = {vm.vmid: vm for vm in claims(spec, observed)}
-    built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in (vmids or spec.placement.vmids)]
+    found = {vm.vmid: vm for vm in claims(view)}
+    built = [
+        one for one in templates if one.doubt and one.smbios_uuid and one.vmid in (vmids or view.spec.placement.vmids)
+    ]
     others = [vmid for vmid in vmids if vmid not in found and all(one.vmid != vmid for one in built)]
     if others:
-        signed = {vm.vmid for vm in observed.vms if is_ours(vm, spec.name)}
+        signed = {vm.vmid for vm in view.observed.vms if is_ours(vm, view.spec.name)}
         raise PreflightError(
             f"vmid {', '.join(map(str, others))} cannot be adopted",
             details=few_lines(
@@ -159,14 +163,14 @@ def plan_adopt(
                     for vmid in others
                 ]
             ),
-            resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", spec.name),
+            resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", view.spec.name),
         )
     chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
     names = Counter(vm.name for vm in chosen)
     planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
     return Plan(
         command="adopt",
-        cluster=spec.name,
+        cluster=view.spec.name,
         machines=tuple(machine for machine, _ in planned),
         lanes=(
             *(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
@@ -180,13 +184,13 @@ def plan_adopt(
             ),
             *(
                 f"{_where(vm)} is left alone: {why_stranger(vm)}"
-                for vm in foreign_lookalikes(spec, observed)
-                if not is_claim(vm, spec)
+                for vm in foreign_lookalikes(view)
+                if not is_claim(vm, view.spec)
             ),
-            *namesake_notes(spec, observed),
+            *namesake_notes(view),
         ),
-        reserved_vmids=observed.used_vmids,
-        vmids=spec.placement.vmids,
+        reserved_vmids=view.observed.used_vmids,
+        vmids=view.spec.placement.vmids,
     )
 
 

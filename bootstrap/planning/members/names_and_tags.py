@@ -47,9 +47,9 @@ def _lost_tags(vm: VmRecord, record: MachineRecord) -> list[str]:
     return sorted(tag for tag in {OWNER_TAG, str(record.cluster)} if not has_tag(vm, tag))
 
 
-def mark_notes(all_standings: Sequence[MachineState]) -> tuple[str, ...]:
+def mark_notes(all_states: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each machine whose name or tags somebody has changed in Proxmox VE."""
-    lost = _lost(all_standings)
+    lost = _lost(all_states)
     return tuple(
         Advice(
             "{} (vmid {} on {}) {} in Proxmox: `homelab-k8s up` puts that back",
@@ -58,14 +58,14 @@ def mark_notes(all_standings: Sequence[MachineState]) -> tuple[str, ...]:
             each.vm.pve_node,
             lost[each.machine.name],
         )
-        for each in all_standings
+        for each in all_states
         if each.vm and each.machine.name in lost
     )
 
 
-def with_marks_restored(lanes: Sequence[Lane], all_standings: Sequence[MachineState]) -> tuple[Lane, ...]:
+def with_marks_restored(lanes: Sequence[Lane], all_states: Sequence[MachineState]) -> tuple[Lane, ...]:
     """The lanes, with the names and tags of machines put back before anything else is done to them."""
-    first = {str(name): (LaneStep(step=RestoreMarks(machine=name)),) for name in _lost(all_standings)}
+    first = {str(name): (LaneStep(step=RestoreMarks(machine=name)),) for name in _lost(all_states)}
     there = {lane.name for lane in lanes}
     return (
         *(replace(lane, steps=(*first.get(lane.name, ()), *lane.steps)) for lane in lanes),
@@ -74,10 +74,10 @@ def with_marks_restored(lanes: Sequence[Lane], all_standings: Sequence[MachineSt
 
 
 def shown_restored(
-    machines: Sequence[PlannedMachine], all_standings: Sequence[MachineState]
+    machines: Sequence[PlannedMachine], all_states: Sequence[MachineState]
 ) -> tuple[PlannedMachine, ...]:
     """The plan's machines; those that nothing else is done about show what is put back."""
-    lost = _lost(all_standings)
+    lost = _lost(all_states)
     return tuple(
         replace(each, action="repair", reason=f"{lost[each.spec.name]} in Proxmox")
         if each.action == "keep" and each.spec.name in lost
@@ -86,6 +86,6 @@ def shown_restored(
     )
 
 
-def _lost(all_standings: Sequence[MachineState]) -> dict[MachineName, str]:
-    found = ((each.machine.name, lost_marks(each.vm)) for each in all_standings if each.vm and not each.held)
+def _lost(all_states: Sequence[MachineState]) -> dict[MachineName, str]:
+    found = ((each.machine.name, lost_marks(each.vm)) for each in all_states if each.vm and not each.held)
     return {name: text for name, text in found if text}

@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, PreflightError, few_lines
-from bootstrap.model.cluster import ClusterSpec, VmidRange
+from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Replaced
-from bootstrap.model.observed import OWNER_TAG, Observed, UnseenVm
+from bootstrap.model.observed import OWNER_TAG, UnseenVm
 from bootstrap.records.lock import lock_vmid, marker_name
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 def may_be_ours(vm: UnseenVm, cluster: ClusterName, vmids: VmidRange) -> bool:
@@ -58,25 +62,25 @@ class Sight:
     blind: bool
 
     @classmethod
-    def of(cls, spec: ClusterSpec, observed: Observed) -> Sight:
+    def of(cls, view: ClusterView) -> Sight:
         """What is out of sight now."""
-        if not observed.out_of_sight:
+        if not view.observed.out_of_sight:
             return cls(vms=(), named={}, unnamed=(), addresses={}, blind=False)
-        succeeded = {*stood_in_for(spec, observed), *observed.given_up}
+        succeeded = {*stood_in_for(view), *view.observed.given_up}
         vms = tuple(
             # The name that somebody has given it tells nothing of which machine it is.
-            vm if vm.name.startswith(f"{spec.name}-") else replace(vm, name="")
-            for vm in observed.out_of_sight
-            if may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
+            vm if vm.name.startswith(f"{view.spec.name}-") else replace(vm, name="")
+            for vm in view.observed.out_of_sight
+            if may_be_ours(vm, view.spec.name, view.spec.placement.vmids) and not _is_one_of(vm, succeeded)
         )
-        visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+        visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
         named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in visible}
-        known = {node.name: node.address for node in observed.kube_nodes or ()}
-        known |= {kept.name: kept.address for kept in spec.kept if kept.address is not None}
+        known = {node.name: node.address for node in view.observed.kube_nodes or ()}
+        known |= {kept.name: kept.address for kept in view.spec.kept if kept.address is not None}
         addresses = {name: found for name in named if (found := known.get(name)) is not None}
         unnamed = tuple(vm for vm in vms if not vm.name)
-        storage = spec.network.storage
-        lacks_address = spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
+        storage = view.spec.network.storage
+        lacks_address = view.spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
         lacks_storage = storage is not None and storage.addresses is not None and bool(vms)
         return cls(
             vms=vms,
@@ -87,9 +91,9 @@ class Sight:
         )
 
 
-def stood_in_for(spec: ClusterSpec, observed: Observed) -> frozenset[Replaced]:
+def stood_in_for(view: ClusterView) -> frozenset[Replaced]:
     """The machines that have successors by the user's word, as the records of these tell."""
-    ours = (vm.record for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    ours = (vm.record for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name))
     return frozenset(old for record in ours for old in record.replaces)
 
 
@@ -103,14 +107,14 @@ def where(vm: UnseenVm) -> str:
     return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
 
 
-def lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def lines(view: ClusterView) -> tuple[str, ...]:
     """The one sentence on each machine that is out of sight: every command says it."""
-    return tuple(_lines(spec, observed))
+    return tuple(_lines(view))
 
 
-def _lines(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    for vm in Sight.of(spec, observed).vms:
-        who = vm.name or f"a machine of {spec.name}"
+def _lines(view: ClusterView) -> Iterator[str]:
+    for vm in Sight.of(view).vms:
+        who = vm.name or f"a machine of {view.spec.name}"
         name = vm.name or "NAME"
         yield Advice(
             "{} is out of sight ({}): it may run, so nothing is made in its place; bring {} "
@@ -122,33 +126,32 @@ def _lines(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
         )
 
 
-def left_behind(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def left_behind(view: ClusterView) -> tuple[str, ...]:
     """What `down` cannot remove, a line each, those that have successors too."""
     return tuple(
         Advice(
             "{} ({}) is left: `homelab-k8s down` again removes it once {} is back",
-            vm.name or f"a machine of {spec.name}",
+            vm.name or f"a machine of {view.spec.name}",
             where(vm),
             vm.pve_node,
         )
-        for vm in observed.out_of_sight
-        if may_be_ours(vm, spec.name, spec.placement.vmids)
+        for vm in view.observed.out_of_sight
+        if may_be_ours(vm, view.spec.name, view.spec.placement.vmids)
     )
 
 
-def require_sight(spec: ClusterSpec, observed: Observed, *, what: str, of: Sequence[UnseenVm] | None = None) -> None:
+def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None = None) -> None:
     """Refuse what cannot be done while machines are out of sight.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         what: What cannot be done, as in `demo cannot be rebuilt`.
         of: Those that matter; None: all.
 
     Raises:
         PreflightError: There are such machines; nothing was touched.
     """
-    vms = Sight.of(spec, observed).vms if of is None else tuple(of)
+    vms = Sight.of(view).vms if of is None else tuple(of)
     if not vms:
         return
     nodes = ", ".join(sorted({vm.pve_node for vm in vms}))

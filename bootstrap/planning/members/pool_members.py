@@ -12,13 +12,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed, UnseenVm, VmRecord
+from bootstrap.model.observed import KubeNode, UnseenVm, VmRecord
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 _MOST_DIGITS = 10
 """Of a machine's number."""
@@ -71,19 +75,19 @@ class Member:
         return self.vm.pve_node if self.vm is not None else None
 
 
-def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
-    kube = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    kube = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
     vms = {
         vm.record.machine: vm
-        for vm in observed.vms
-        if vm.record and vm.record.pool == pool.name and is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if vm.record and vm.record.pool == pool.name and is_ours(vm, view.spec.name)
     }
-    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    pattern = re.compile(re.escape(machine_name(spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
-    sight = Sight.of(spec, observed)
+    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    pattern = re.compile(re.escape(machine_name(view.spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
+    sight = Sight.of(view)
     unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
-    succeeded = {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
+    succeeded = {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
     # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours, unless it is out of sight.
     may_live = bool(sight.unnamed)
     lost = {
@@ -98,13 +102,13 @@ def members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Memb
     return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
 
 
-def staying(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+def staying(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     """The machines that count towards the pool's size, at most as many as that is, by number.
 
     Machines that are not whole are the first to be too many, then those with the highest numbers. Whether a machine
     runs, is Ready or cordoned does not count: it changes by the hour, and what `status` calls too many must not.
     """
-    candidates = [member for member in members(spec, pool, observed) if not member.leaving]
+    candidates = [member for member in members(view, pool) if not member.leaving]
     by_worth = sorted(candidates, key=lambda member: (not member.whole, ordinal_of(member.name)))
     stay = {member.name for member in by_worth[: pool.count]}
     return tuple(member for member in candidates if member.name in stay)
@@ -136,14 +140,14 @@ def _youth(member: Member) -> tuple[datetime, int]:
     return (created or _LONG_AGO, ordinal_of(member.name))
 
 
-def names(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:
+def names(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """The machines the pool is to have: those that stay, and new ones with the lowest free numbers."""
-    stay = [member.name for member in staying(spec, pool, observed)]
-    taken = {member.name for member in members(spec, pool, observed)}
-    taken |= {kube_node.name for kube_node in observed.kube_nodes or ()}
-    taken |= {old.machine for old in (*stood_in_for(spec, observed), *observed.given_up)}
-    known = (kept.name for kept in spec.kept if kept.pool == pool.name)
-    fresh = (machine_name(spec.name, pool, ordinal) for ordinal in itertools.count(1))
+    stay = [member.name for member in staying(view, pool)]
+    taken = {member.name for member in members(view, pool)}
+    taken |= {kube_node.name for kube_node in view.observed.kube_nodes or ()}
+    taken |= {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
+    known = (kept.name for kept in view.spec.kept if kept.pool == pool.name)
+    fresh = (machine_name(view.spec.name, pool, ordinal) for ordinal in itertools.count(1))
     for name in itertools.chain(known, fresh):
         if len(stay) >= pool.count:
             break

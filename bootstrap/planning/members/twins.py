@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def twins(spec: ClusterSpec, observed: Observed) -> dict[MachineName, tuple[VmRecord, ...]]:
+
+def twins(view: ClusterView) -> dict[MachineName, tuple[VmRecord, ...]]:
     """The machines that have several VMs, with these by vmid."""
     found: defaultdict[MachineName, list[VmRecord]] = defaultdict(list)
-    for vm in sorted(observed.vms, key=lambda vm: (vm.vmid, vm.pve_node)):
-        if vm.record and is_ours(vm, spec.name):
+    for vm in sorted(view.observed.vms, key=lambda vm: (vm.vmid, vm.pve_node)):
+        if vm.record and is_ours(vm, view.spec.name):
             found[vm.record.machine].append(vm)
     return {name: tuple(vms) for name, vms in found.items() if len(vms) > 1}
 
 
-def twin_lines(spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def twin_lines(view: ClusterView) -> tuple[str, ...]:
     """The one sentence on each machine that has several VMs: every command says it."""
     return tuple(
         f"{name} is there {_times(len(vms))}, as {' and '.join(f'vmid {vm.vmid} on {vm.pve_node}' for vm in vms)}: "
         "nothing is done about it; keep one, and stop and remove the other in Proxmox, or take the line "
         "homelab-k8s-record out of its notes"
-        for name, vms in twins(spec, observed).items()
+        for name, vms in twins(view).items()
     )
 
 
-def check_twins(spec: ClusterSpec, observed: Observed, names: frozenset[str] | None = None) -> None:
+def check_twins(view: ClusterView, names: frozenset[str] | None = None) -> None:
     """Refuse to act on a machine that has several VMs.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         names: The machines that something would be done about; None: all.
 
     Raises:
         PreflightError: One of them has; nothing was touched.
     """
-    found = {name: vms for name, vms in twins(spec, observed).items() if names is None or name in names}
+    found = {name: vms for name, vms in twins(view).items() if names is None or name in names}
     if not found:
         return
     raise PreflightError(
-        f"{', '.join(found)} of {spec.name} is there more than once; nothing was touched",
+        f"{', '.join(found)} of {view.spec.name} is there more than once; nothing was touched",
         details=few_lines(
             [f"{name}: vmid {vm.vmid} on {vm.pve_node}" for name, vms in found.items() for vm in vms],
         ),

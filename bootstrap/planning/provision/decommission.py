@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
@@ -19,6 +19,9 @@ from bootstrap.planning.members.pool_members import Member, members
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import DestroyVm, StopVm
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +116,13 @@ def why_goes(member: Member) -> str:
     return "works" if member.well else "not Ready"
 
 
-def check_quorum(spec: ClusterSpec, observed: Observed, *, going: Iterable[MachineName]) -> None:
+def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
     """Refuse where etcd would lose its majority on the way.
 
     Raises:
         PreflightError: With the arithmetic.
     """
-    servers = {node.name: node for node in observed.kube_nodes or () if "control-plane" in node.roles}
+    servers = {node.name: node for node in view.observed.kube_nodes or () if "control-plane" in node.roles}
     leave = [name for name in going if name in servers]
     if not leave or not any("etcd" in node.roles for node in servers.values()):
         return
@@ -130,7 +133,7 @@ def check_quorum(spec: ClusterSpec, observed: Observed, *, going: Iterable[Machi
         if alive < voters // 2 + 1:
             down = [name for name, node in sorted(servers.items()) if not node.ready]
             raise PreflightError(
-                f"{spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
+                f"{view.spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
                 f"once {name} has left; nothing was touched",
                 details=f"not Ready now: {', '.join(down) or 'none'}; {voters // 2 + 1} of {voters} are needed",
                 resolution=Advice("bring the servers that are not Ready back first: `homelab-k8s up`"),
@@ -148,9 +151,9 @@ def marked(observed: Observed, names: Collection[MachineName], state: RecordStat
     return replace(observed, vms=tuple(rewritten(vm) for vm in observed.vms))
 
 
-def leaving_members(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
+def leaving_members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     """Machines of a pool that an earlier command has marked to go."""
-    return tuple(member for member in members(spec, pool, observed) if member.leaving)
+    return tuple(member for member in members(view, pool) if member.leaving)
 
 
 def with_local_data(plan: Plan) -> Plan:

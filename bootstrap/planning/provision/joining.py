@@ -37,6 +37,7 @@ from bootstrap.planning.steps import (
 )
 from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.templates.templates import matching_templates
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import check_cpu_types, common_cpu_type
 from bootstrap.proxmox.inherited import taken_off_notes
 from bootstrap.proxmox.networks import bridge_of
@@ -75,9 +76,8 @@ class Making:
     @classmethod
     def of(
         cls,
-        spec: ClusterSpec,
-        observed: Observed,
-        all_standings: Sequence[MachineState],
+        view: ClusterView,
+        all_states: Sequence[MachineState],
         *,
         placement: Placement | None = None,
     ) -> Making:
@@ -86,36 +86,36 @@ class Making:
         Raises:
             PreflightError: It cannot be done: no template, no room, no vmid left.
         """
-        new = [machine_state.machine for machine_state in all_standings if machine_state.missing]
-        existing = [machine_state.vm for machine_state in all_standings if machine_state.vm is not None]
-        half_made = [machine for machine, _ in _half_made(all_standings)]
+        new = [machine_state.machine for machine_state in all_states if machine_state.missing]
+        existing = [machine_state.vm for machine_state in all_states if machine_state.vm is not None]
+        half_made = [machine for machine, _ in _half_made(all_states)]
         containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
-        sources = sources_for(spec, observed, [*new, *containers], clones=len(half_made) > len(containers))
+        sources = sources_for(view, [*new, *containers], clones=len(half_made) > len(containers))
         templates = sources.templates
-        check_families(spec, observed)
-        check_fixed(spec, observed, all_standings)
-        check_pod_ranges(spec, len(all_standings))
-        check_storages(spec, observed, templates)
-        check_hardware(spec, observed, templates)
-        placement = placement or place(spec, observed, new=new, existing=existing, sources=sources)
+        check_families(view.spec, view.observed)
+        check_fixed(view, all_states)
+        check_pod_ranges(view.spec, len(all_states))
+        check_storages(view, templates)
+        check_hardware(view, templates)
+        placement = placement or place(view, new=new, existing=existing, sources=sources)
         places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
-        check_bridges(spec, observed, templates, places)
-        check_cpu_types(observed, [*places, *_half_made(all_standings)])
+        check_bridges(view, templates, places)
+        check_cpu_types(view.observed, [*places, *_half_made(all_states)])
         used = sources.pve_nodes | {vm.pve_node for vm in existing}
-        facts = [pve_node for pve_node in observed.pve_nodes if pve_node.name in used]
+        facts = [pve_node for pve_node in view.observed.pve_nodes if pve_node.name in used]
         return cls(
-            spec=spec,
-            observed=observed,
+            spec=view.spec,
+            observed=view.observed,
             sources=sources,
             placement=placement,
-            vmids=_choose_vmids(spec, observed, new),
+            vmids=_choose_vmids(view, new),
             cpu_type=common_cpu_type(facts),
             notes=(
                 *placement.notes,
-                *passed_over(new, spec, observed),
-                *_full_clone_notes(spec, _clones_on(new, placement), templates),
+                *passed_over(new, view),
+                *_full_clone_notes(view.spec, _clones_on(new, placement), templates),
                 *_container_notes(new),
-                *clone_notes(spec, observed, templates, places),
+                *clone_notes(view, templates, places),
                 *taken_off_notes(
                     {templates[name].vmid: templates[name] for name in _clones_on(new, placement)}.values()
                 ),
@@ -156,11 +156,11 @@ class Making:
         return tuple(sorted({self.architecture(self.place(machine_state).pve_node) for machine_state in work}))
 
 
-def _half_made(all_standings: Sequence[MachineState]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
+def _half_made(all_states: Sequence[MachineState]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
     """Machines whose VM was not finished, with their Proxmox nodes."""
     return tuple(
         (machine_state.machine, machine_state.vm.pve_node)
-        for machine_state in all_standings
+        for machine_state in all_states
         if machine_state.vm and machine_state.vm.record and machine_state.vm.record.state is RecordState.CLONING
     )
 
@@ -198,9 +198,9 @@ def _container_notes(new: Sequence[MachineSpec]) -> tuple[str, ...]:
     return tuple(f"{pool}: not all that runs in VMs runs in containers (docs/lxc.md)" for pool in pools)
 
 
-def _choose_vmids(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
-    vmids = spec.placement.vmids
-    free = (Vmid(n) for n in machine_vmids(vmids) if n not in observed.used_vmids)
+def _choose_vmids(view: ClusterView, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
+    vmids = view.spec.placement.vmids
+    free = (Vmid(n) for n in machine_vmids(vmids) if n not in view.observed.used_vmids)
     chosen: dict[MachineName, Vmid] = {}
     for machine in new:
         vmid = next(free, None)
@@ -344,7 +344,11 @@ def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, bas
 
 def _template_on(making: Making, pve_node: PveNodeName) -> TemplateFacts | None:
     """The VM template on a Proxmox node: where no bridge is named, containers are on the same one as VMs."""
-    seen = [template for template in matching_templates(making.spec, making.observed) if template.pve_node == pve_node]
+    seen = [
+        template
+        for template in matching_templates(ClusterView(making.spec, making.observed))
+        if template.pve_node == pve_node
+    ]
     return max(seen, key=lambda template: template.vmid, default=None)
 
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.machine import NodePool
-from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.members.pool_members import members
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 NO_COUNTS: Mapping[PoolName, int] = {}
 
 
 def with_kept_counts(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     noted: Mapping[PoolName, int] = NO_COUNTS,
     asked: Mapping[PoolName, int] = NO_COUNTS,
@@ -30,21 +33,20 @@ def with_kept_counts(
     """The spec with every pool as large as it is.
 
     Args:
-        spec: The cluster, sizes settled.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         noted: The sizes that pools had when a replacement began that did not finish.
         asked: The sizes that a `scale` was to give them that did not finish; it counts instead of the inventory.
     """
 
     def kept(pool: NodePool) -> NodePool:
-        number = _kept_count(spec, pool, observed, noted.get(pool.name), asked.get(pool.name, pool.count))
+        number = _kept_count(view, pool, noted.get(pool.name), asked.get(pool.name, pool.count))
         return replace(pool, count=number, stated=pool.stated | {"count"})
 
-    return replace(spec, control_plane=kept(spec.control_plane), workers=tuple(map(kept, spec.workers)))
+    return replace(view.spec, control_plane=kept(view.spec.control_plane), workers=tuple(map(kept, view.spec.workers)))
 
 
-def _kept_count(spec: ClusterSpec, pool: NodePool, observed: Observed, noted: int | None, asked: int) -> int:
-    there = members(spec, pool, observed)
+def _kept_count(view: ClusterView, pool: NodePool, noted: int | None, asked: int) -> int:
+    there = members(view, pool)
     staying = sum(not member.leaving for member in there)
     if noted is not None:
         return max(noted, staying)

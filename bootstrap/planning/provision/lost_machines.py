@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Replaced, Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.planning.day2_steps import DeleteKubeNode, MarkLeaving
 from bootstrap.planning.healthy_server import healthy_server, needed_server
 from bootstrap.planning.members.out_of_sight import stood_in_for
@@ -17,6 +17,9 @@ from bootstrap.planning.provision.decommission import check_quorum, departing, o
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import DestroyVm, StopVm
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +35,16 @@ class Farewells:
     servers: tuple[Gate, ...]
 
 
-def plan_farewells(spec: ClusterSpec, observed: Observed) -> Farewells:
+def plan_farewells(view: ClusterView) -> Farewells:
     """What goes of machines that have successors, or get them by this plan.
 
     Raises:
         PreflightError: A machine was declared lost, and no server can take it out of the cluster.
     """
-    given_up = {old.machine for old in observed.given_up}
-    succeeded = stood_in_for(spec, observed)
-    kube_nodes = {node.name: node for node in observed.kube_nodes or ()}
-    back = [vm for vm in observed.vms if vm.record and is_ours(vm, spec.name) and _is_back(vm, succeeded)]
+    given_up = {old.machine for old in view.observed.given_up}
+    succeeded = stood_in_for(view)
+    kube_nodes = {node.name: node for node in view.observed.kube_nodes or ()}
+    back = [vm for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name) and _is_back(vm, succeeded)]
     there = {vm.record.machine for vm in back if vm.record}
     dead = [
         kube_nodes[name]
@@ -49,9 +52,9 @@ def plan_farewells(spec: ClusterSpec, observed: Observed) -> Farewells:
         if name in kube_nodes and (name in given_up or not kube_nodes[name].ready)
     ]
     if given_up:
-        needed_server(spec, observed, besides=given_up)
-        check_quorum(spec, observed, going=[node.name for node in dead if _is_server(node)])
-    serves = healthy_server(spec, observed, besides=[*given_up, *there]) is not None
+        needed_server(view, besides=given_up)
+        check_quorum(view, going=[node.name for node in dead if _is_server(node)])
+    serves = healthy_server(view, besides=[*given_up, *there]) is not None
     shown = (departing(_member(vm, kube_nodes), "has a successor, and its Proxmox node is back") for vm in back)
     return Farewells(
         machines=tuple(planned for planned in shown if planned is not None),

@@ -11,6 +11,7 @@ from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import MachineRecord, MachineSpec, RecordState
 from bootstrap.model.observed import Observed, PveNodeFacts, VmRecord
 from bootstrap.planning.capacity.placement import Sources, place
+from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,7 @@ class Turns:
 
 
 def plan_turns(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     new: Sequence[MachineSpec],
     old: Sequence[VmRecord | None],
@@ -40,8 +40,7 @@ def plan_turns(
     """Place each new machine as if those before it had been replaced already.
 
     Args:
-        spec: For sizing rules and clone mode.
-        observed: The Proxmox nodes.
+        view: The cluster, as wanted and as seen.
         new: Machines to come, in order.
         old: What each replaces; None where that has no VM, or where nothing goes for it.
         existing: VMs of ours that are there now.
@@ -54,7 +53,7 @@ def plan_turns(
     """
     for lead in (at_once, 0) if surge else (0,):
         try:
-            return Turns(of=_placed(spec, observed, new, old, existing, sources, behind=lead), surge=lead > 0)
+            return Turns(of=_placed(view.spec, view.observed, new, old, existing, sources, behind=lead), surge=lead > 0)
         except CapacityError:
             if lead == 0:
                 raise
@@ -79,7 +78,7 @@ def _placed(
             here.remove(vm)
             if vm.running or vm.onboot:  # those are in the Proxmox node's committed sums
                 observed = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
-        place_of = place(spec, observed, new=[machine], existing=here, sources=sources).of[machine.name]
+        place_of = place(ClusterView(spec, observed), new=[machine], existing=here, sources=sources).of[machine.name]
         chosen[machine.name] = place_of
         here.append(_placeholder(spec, machine, place_of))
         observed = with_commitment(observed, place_of, machine.cores, machine.memory_mib)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -15,34 +16,37 @@ from bootstrap.planning.members.out_of_sight import Sight, stood_in_for, where
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def give_up(spec: ClusterSpec, observed: Observed, names: Sequence[MachineName]) -> Observed:
+
+def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     """What is seen, with machines declared lost: they no longer count, and each gets a successor.
 
     Raises:
         PreflightError: One of them is not out of sight, or it cannot be told which VM it is.
     """
-    done = {old.machine for old in stood_in_for(spec, observed)}
+    done = {old.machine for old in stood_in_for(view)}
     wanted = [name for name in dict.fromkeys(names) if name not in done]
-    sight = Sight.of(spec, observed)
+    sight = Sight.of(view)
     known = [name for name in wanted if name in sight.named]
     others = [name for name in wanted if name not in sight.named]
-    _check(spec, observed, sight, others)
+    _check(view, sight, others)
     given = [Replaced(machine=name, vmid=sight.named[name].vmid) for name in known]
     # Which of the VMs without a name is which machine does not matter: all of them are lost.
     given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in sight.unnamed]
-    return replace(observed, given_up=tuple(given))
+    return replace(view.observed, given_up=tuple(given))
 
 
-def _check(spec: ClusterSpec, observed: Observed, sight: Sight, names: Sequence[MachineName]) -> None:
+def _check(view: ClusterView, sight: Sight, names: Sequence[MachineName]) -> None:
     """Refuse names that are no machine out of sight."""
-    visible = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    wrong = [name for name in names if name in visible or pool_of(spec, name) is None]
+    visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    wrong = [name for name in names if name in visible or pool_of(view.spec, name) is None]
     if wrong or (names and not sight.unnamed):
         raise PreflightError(
             f"{', '.join(wrong or names)} is not out of sight; nothing was touched",
             details="\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in sight.vms)
-            or f"no machine of {spec.name} is",
+            or f"no machine of {view.spec.name} is",
             resolution=Advice(
                 "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen"
             ),
@@ -62,9 +66,9 @@ def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
     return next((pool for pool in spec.pools if number and machine_name(spec.name, pool, number) == name), None)
 
 
-def with_returned(spec: ClusterSpec, observed: Observed) -> Observed:
+def with_returned(view: ClusterView) -> Observed:
     """What is seen, with machines that have successors and are back on their way out, as they would be marked."""
-    succeeded = {(old.machine, old.vmid) for old in stood_in_for(spec, observed)}
+    succeeded = {(old.machine, old.vmid) for old in stood_in_for(view)}
 
     def marked(vm: VmRecord) -> VmRecord:
         record = vm.record
@@ -72,30 +76,28 @@ def with_returned(spec: ClusterSpec, observed: Observed) -> Observed:
             return vm
         return replace(vm, record=replace(record, state=RecordState.LEAVING))
 
-    return replace(observed, vms=tuple(map(marked, observed.vms))) if succeeded else observed
+    return replace(view.observed, vms=tuple(map(marked, view.observed.vms))) if succeeded else view.observed
 
 
-def with_successors(
-    spec: ClusterSpec, observed: Observed, machines: tuple[MachineSpec, ...]
-) -> tuple[MachineSpec, ...]:
+def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tuple[MachineSpec, ...]:
     """The machines, with whom they stand in for: what their records say, and who has just been declared lost.
 
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
-    records = {vm.record.machine: vm.record for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
-    hidden = Sight.of(spec, observed).named
+    records = {vm.record.machine: vm.record for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    hidden = Sight.of(view).named
     chosen: dict[MachineName, tuple[Replaced, ...]] = {
         name: record.replaces for name, record in records.items() if record.replaces
     }
     free = [machine for machine in machines if machine.name not in records and machine.name not in hidden]
-    for name in dict.fromkeys(old.machine for old in observed.given_up):
-        pool = pool_of(spec, name)
+    for name in dict.fromkeys(old.machine for old in view.observed.given_up):
+        pool = pool_of(view.spec, name)
         heir = next((m for m in free if pool is not None and m.pool == pool.name and m.name not in chosen), None)
         if heir is None:
             raise PreflightError(
                 f"no machine would stand in for {name}: its pool needs no further one; nothing was touched",
                 resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
             )
-        chosen[heir.name] = tuple(old for old in observed.given_up if old.machine == name)
+        chosen[heir.name] = tuple(old for old in view.observed.given_up if old.machine == name)
     return tuple(replace(m, replaces=chosen[m.name]) if m.name in chosen else m for m in machines)

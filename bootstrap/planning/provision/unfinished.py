@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from bootstrap.advice import Advice
 from bootstrap.errors import UnreadableError
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.model.observed import Observed
 from bootstrap.model.reading import Source, read_json
 from bootstrap.planning.members.desired_machines import machine_states, pending_reason
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.machine import is_ours
 
 FORMAT = 1
@@ -84,39 +83,40 @@ def parse_intention(text: str | None) -> Intention | None:
         return None
 
 
-def is_unfinished(intention: Intention, spec: ClusterSpec, observed: Observed) -> bool:
+def is_unfinished(intention: Intention, view: ClusterView) -> bool:
     """Whether what is seen bears a note out.
 
     Args:
+        view: The cluster, as wanted and as seen.
         intention: The note.
-        spec: The cluster, sizes settled.
-        observed: What there is.
     """
-    ours = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
     match intention.command:
         case "down":
             return bool(ours)
         case "scale" | "replace":
-            return bool(ours) and not _has_sizes(intention, spec, observed)
+            return bool(ours) and not _has_sizes(intention, view)
         case "upgrade":
-            nodes = [node for node in observed.kube_nodes or () if node.name in ours]
+            nodes = [node for node in view.observed.kube_nodes or () if node.name in ours]
             return bool(ours) and not (nodes and all(node.version == intention.version for node in nodes))
         case _:  # a restore: until its end no server, or not every one, is Ready
-            nodes = [node for node in observed.kube_nodes or () if node.name in ours]
+            nodes = [node for node in view.observed.kube_nodes or () if node.name in ours]
             return bool(ours) and not (nodes and all(node.ready for node in nodes))
 
 
-def _has_sizes(intention: Intention, spec: ClusterSpec, observed: Observed) -> bool:
+def _has_sizes(intention: Intention, view: ClusterView) -> bool:
     """Whether each pool of a note has its size, and nothing is to be done about any of its machines."""
     counts = dict(intention.counts)
-    pools = [pool for pool in spec.pools if pool.name in counts]
-    there = {pool.name: members(spec, pool, observed) for pool in pools}
+    pools = [pool for pool in view.spec.pools if pool.name in counts]
+    there = {pool.name: members(view, pool) for pool in pools}
     if any(member.leaving for found in there.values() for member in found):
         return False
     if any(len(there[pool.name]) != counts[pool.name] for pool in pools):
         return False
-    kept = with_kept_counts(spec, observed, noted=counts)
-    return not any(pending_reason(each) for each in machine_states(kept, observed) if each.machine.pool in counts)
+    kept = with_kept_counts(view, noted=counts)
+    return not any(
+        pending_reason(each) for each in machine_states(ClusterView(kept, view.observed)) if each.machine.pool in counts
+    )
 
 
 def unfinished_line(intention: Intention) -> str:
@@ -130,11 +130,11 @@ def unfinished_line(intention: Intention) -> str:
     return line
 
 
-def notes_for_up(intention: Intention, spec: ClusterSpec, observed: Observed) -> tuple[str, ...]:
+def notes_for_up(intention: Intention, view: ClusterView) -> tuple[str, ...]:
     """What `up` says of it: above all that it makes again what a `down` has removed."""
     if intention.command != "down":
         return (unfinished_line(intention),)
-    there = {vm.record.machine for vm in observed.vms if vm.record and is_ours(vm, spec.name)}
+    there = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
     gone = [name for name, _ in intention.machines if name not in there]
     what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
     begun = f"a `down` begun at {intention.since} did not finish"

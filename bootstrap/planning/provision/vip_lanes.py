@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bootstrap.k3s.keepalived import router_id
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
-from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 VIP_UP = Gate("vip_up")
 
@@ -35,8 +38,7 @@ class VipPlan:
 
 
 def plan_vip(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     servers: Sequence[MachineState],
     through: MachineName,
@@ -47,15 +49,14 @@ def plan_vip(
     """Plan the address.
 
     Args:
-        spec: With or without a VIP.
-        observed: Who holds it.
+        view: The cluster, as wanted and as seen.
         servers: All servers that the cluster is to have.
         through: The one that others join through.
         arriving: Servers with lanes of their own, and the gate each opens when it is Ready.
         leaving: Whether servers go, so that the others are to forget them.
         changed: Whether keepalived of some has other settings than are wanted.
     """
-    if spec.vip is None or (observed.vip_holder is not None and not arriving and not leaving and not changed):
+    if view.spec.vip is None or (view.observed.vip_holder is not None and not arriving and not leaving and not changed):
         return VipPlan()
     names = tuple(machine_state.machine.name for machine_state in servers)
     own = {name for name, _ in arriving}
@@ -80,20 +81,22 @@ def plan_vip(
     return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 or changed else looks)
 
 
-def with_other_router_id(spec: ClusterSpec, observed: Observed) -> tuple[MachineName, ...]:
+def with_other_router_id(view: ClusterView) -> tuple[MachineName, ...]:
     """Servers whose keepalived has another router id than is wanted, of those that were looked into."""
-    if spec.vip is None:
+    if view.spec.vip is None:
         return ()
-    wanted = router_id(spec.vip, cluster=spec.name)
-    return tuple(each.machine for each in observed.settings if each.router_id not in (0, wanted))
+    wanted = router_id(view.spec.vip, cluster=view.spec.name)
+    return tuple(each.machine for each in view.observed.settings if each.router_id not in (0, wanted))
 
 
-def without_vip(spec: ClusterSpec, observed: Observed) -> bool:
+def without_vip(view: ClusterView) -> bool:
     """Whether nobody has the API's own address, where every server that runs could be asked."""
-    asked = dict(observed.addresses)
+    asked = dict(view.observed.addresses)
     running = [
         vm.record.machine
-        for vm in observed.vms
-        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+        for vm in view.observed.vms
+        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, view.spec.name)
     ]
-    return bool(spec.vip and observed.vip_holder is None and running and all(name in asked for name in running))
+    return bool(
+        view.spec.vip and view.observed.vip_holder is None and running and all(name in asked for name in running)
+    )

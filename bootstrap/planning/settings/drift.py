@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
@@ -19,9 +19,13 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.guest_settings import GuestSettings, Settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed
+from bootstrap.model.observed import KubeNode
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 _OURS: Final = frozenset(NAMES)
 _PLACE: Final = frozenset({"node-name", "node-ip", "cluster-init", "server"})
@@ -57,34 +61,32 @@ class Drift:
         return f"settings: {'; '.join(map(str, self.changes)) or 'written, and k3s was not restarted with them'}"
 
 
-def to_look_into(
-    spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]
-) -> tuple[MachineName, ...]:
+def to_look_into(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[MachineName, ...]:
     """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
-    found = (_drift(spec, observed, machine_state, None) for machine_state in _comparable(spec, all_standings))
-    router = spec.vip is not None and spec.vip.router_id is not None  # nobody else tells of keepalived's
+    found = (_drift(view, machine_state, None) for machine_state in _comparable(view.spec, all_states))
+    router = view.spec.vip is not None and view.spec.vip.router_id is not None  # nobody else tells of keepalived's
     return tuple(
         drift.machine_state.machine.name
         for drift in found
         if drift.changes
-        or SECRET & set(_wanted(spec, drift.machine_state.machine, _node(drift.machine_state)))
+        or SECRET & set(_wanted(view.spec, drift.machine_state.machine, _node(drift.machine_state)))
         or (router and drift.machine_state.machine.role is Role.CONTROL_PLANE)
     )
 
 
-def drifts(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[Drift, ...]:
+def drifts(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[Drift, ...]:
     """What differs, machine by machine; those that work must be done about first are left out."""
-    looked = {each.machine: each for each in observed.settings}
+    looked = {each.machine: each for each in view.observed.settings}
     found = (
-        _drift(spec, observed, machine_state, looked.get(machine_state.machine.name))
-        for machine_state in _comparable(spec, all_standings)
+        _drift(view, machine_state, looked.get(machine_state.machine.name))
+        for machine_state in _comparable(view.spec, all_states)
     )
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
 
 
-def _comparable(spec: ClusterSpec, all_standings: Sequence[MachineState]) -> Iterator[MachineState]:
+def _comparable(spec: ClusterSpec, all_states: Sequence[MachineState]) -> Iterator[MachineState]:
     """Machines in the cluster that nothing keeps from being told apart; others get their settings as they join."""
-    for machine_state in all_standings if spec.states_settings else ():
+    for machine_state in all_states if spec.states_settings else ():
         vm, kube_node = machine_state.vm, machine_state.kube_node
         if vm is None or vm.idle or machine_state.held or kube_node is None or not kube_node.ready:
             continue
@@ -100,12 +102,12 @@ def _node(machine_state: MachineState) -> KubeNode:
     return machine_state.kube_node
 
 
-def _drift(spec: ClusterSpec, observed: Observed, machine_state: MachineState, files: GuestSettings | None) -> Drift:
+def _drift(view: ClusterView, machine_state: MachineState, files: GuestSettings | None) -> Drift:
     kube_node = _node(machine_state)
-    running, wanted = parse_args(kube_node.args or ()), _wanted(spec, machine_state.machine, kube_node)
+    running, wanted = parse_args(kube_node.args or ()), _wanted(view.spec, machine_state.machine, kube_node)
     changes = [
         *_changes(kube_node, running, merged(wanted, files.others if files else ()), wanted),
-        *_joins_elsewhere(spec, observed, machine_state, running),
+        *_joins_elsewhere(view, machine_state, running),
     ]
     if files is None:
         return _with_stale(Drift(machine_state=machine_state, changes=tuple(changes)))
@@ -113,7 +115,7 @@ def _drift(spec: ClusterSpec, observed: Observed, machine_state: MachineState, f
     to_write = [
         *_secrets(files, wanted),
         *_changes(kube_node, files.ours, wanted, wanted),
-        *_joins_elsewhere(spec, observed, machine_state, files.ours),
+        *_joins_elsewhere(view, machine_state, files.ours),
     ]
     if changes and not to_write and not files.pending:
         # No restart by us would help: the user has changed a file of his since the start, or sets it another way.
@@ -225,9 +227,7 @@ def _pairs(change: Change) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, _, value in gone if key not in wanted)
 
 
-def _joins_elsewhere(
-    spec: ClusterSpec, observed: Observed, machine_state: MachineState, running: Settings
-) -> Iterator[Change]:
+def _joins_elsewhere(view: ClusterView, machine_state: MachineState, running: Settings) -> Iterator[Change]:
     """An agent that reaches the cluster by another address than its VIP, or by a VIP that is no more.
 
     A server's `server` counts for its first start alone (k3s: `shouldBootstrapLoad`). Without a VIP an agent may name
@@ -236,11 +236,11 @@ def _joins_elsewhere(
     url = next(iter(running.get("server", ())), "")
     if machine_state.machine.role is not Role.WORKER or not url:
         return
-    if spec.vip is not None:
-        wanted = f"https://{spec.vip.address}:6443"
+    if view.spec.vip is not None:
+        wanted = f"https://{view.spec.vip.address}:6443"
         if url != wanted:
             yield Change(key="server", have=(url,), want=(wanted,))
-    elif joins_by(url) in former_vips(spec, observed):
+    elif joins_by(url) in former_vips(view):
         yield Change(key="server", have=(url,), want=("a server's own",))
 
 
@@ -252,22 +252,24 @@ def joins_by(url: str) -> IPv4Address | None:
         return None
 
 
-def former_vips(spec: ClusterSpec, observed: Observed) -> frozenset[IPv4Address]:
+def former_vips(view: ClusterView) -> frozenset[IPv4Address]:
     """Addresses that servers' certificates are for, by their settings, and that are neither wanted nor a machine's."""
-    machines = {kube_node.address for kube_node in observed.kube_nodes or ()}
-    wanted = {*spec.k3s.tls_san, *((str(spec.vip.address),) if spec.vip else ())}
+    machines = {kube_node.address for kube_node in view.observed.kube_nodes or ()}
+    wanted = {*view.spec.k3s.tls_san, *((str(view.spec.vip.address),) if view.spec.vip else ())}
     found: set[IPv4Address] = set()
-    for kube_node in observed.kube_nodes or ():
+    for kube_node in view.observed.kube_nodes or ():
         if "control-plane" in kube_node.roles:
             texts = (each for each in parse_args(kube_node.args or ()).get("tls-san", ()) if each not in wanted)
             found |= {address for text in texts if (address := joins_by(f"https://{text}:6443")) is not None}
     return frozenset(found - machines)
 
 
-def serves_vip(spec: ClusterSpec, observed: Observed) -> bool:
+def serves_vip(view: ClusterView) -> bool:
     """Whether a server may have the VIP: one runs with it in its settings, or none tells."""
-    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles and node.args is not None]
-    vip = str(spec.vip.address) if spec.vip else ""
+    servers = [
+        node for node in view.observed.kube_nodes or () if "control-plane" in node.roles and node.args is not None
+    ]
+    vip = str(view.spec.vip.address) if view.spec.vip else ""
     return not servers or any(vip in parse_args(node.args or ()).get("tls-san", ()) for node in servers)
 
 

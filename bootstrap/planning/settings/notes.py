@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.settings import parse_args
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
 from bootstrap.planning.settings.drift import Drift, drifts, former_vips, joins_by
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def check_fixed(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> None:
+
+def check_fixed(view: ClusterView, all_states: Sequence[MachineState]) -> None:
     """Refuse to change what k3s cannot change in a cluster that is there.
 
     Raises:
         PreflightError: Nothing was touched.
     """
-    lines = fixed_notes(drifts(spec, observed, all_standings))
+    lines = fixed_notes(drifts(view, all_states))
     if lines:
         raise PreflightError(
-            f"the inventory of {spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
+            f"the inventory of {view.spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
             details="\n".join(lines),
             resolution=Advice(
                 "put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`"
@@ -44,9 +46,9 @@ def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
     return tuple(sorted(told))
 
 
-def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState]) -> tuple[str, ...]:
+def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference, with the machines that have it and what fixes it."""
-    found = drifts(spec, observed, all_standings)
+    found = drifts(view, all_states)
     machines: dict[str, list[MachineName]] = {}
     for drift in found:
         for change in drift.changes:
@@ -62,21 +64,21 @@ def notes_on_settings(spec: ClusterSpec, observed: Observed, all_standings: Sequ
     )
     undo = Advice("put the old value back into the inventory, or: `homelab-k8s rebuild`")
     fixed = (Advice("{}; {}", line, undo) for line in fixed_notes(found))
-    return (*lines, *fixed, *left_notes(spec, observed, found))
+    return (*lines, *fixed, *left_notes(view, found))
 
 
-def _vip_notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+def _vip_notes(view: ClusterView) -> Iterator[str]:
     """That keepalived is left where the VIP was taken out of the inventory: kubeconfigs may still name it."""
-    if spec.vip is not None:
+    if view.spec.vip is not None:
         return
-    urls = {url for node in observed.kube_nodes or () for url in parse_args(node.args or ()).get("server", ())}
-    for address in sorted(former_vips(spec, observed) & {joins_by(url) for url in urls}):
+    urls = {url for node in view.observed.kube_nodes or () for url in parse_args(node.args or ()).get("server", ())}
+    for address in sorted(former_vips(view) & {joins_by(url) for url in urls}):
         yield (
             f"the VIP {address} is no longer in the inventory, and keepalived on the servers goes on serving it; once "
             "nobody uses it, on each server: `sudo systemctl disable --now keepalived`"
         )
 
 
-def left_notes(spec: ClusterSpec, observed: Observed, found: Sequence[Drift]) -> tuple[str, ...]:
+def left_notes(view: ClusterView, found: Sequence[Drift]) -> tuple[str, ...]:
     """One line for each setting of ours that a file of the user's overrules, and for a VIP that is left: what stays."""
-    return (*(line for drift in found for line in drift.conflicts), *_vip_notes(spec, observed))
+    return (*(line for drift in found for line in drift.conflicts), *_vip_notes(view))

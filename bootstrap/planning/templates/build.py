@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -34,6 +35,10 @@ from bootstrap.planning.templates.steps import (
 )
 from bootstrap.planning.templates.templates import reaches
 from bootstrap.records.template import BuildState, Recipe, TemplateVm, template_vmid
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 TIDIED = Gate("leftovers_gone")
 _ISO = re.compile(r"[^:]+:iso/hk8s-[0-9a-f]{8}-([0-9]{1,9})\.iso")
@@ -81,61 +86,59 @@ def storage_wish(verb_options: BuildOptions, *, imports: bool) -> StorageOptions
     )
 
 
-def build_nodes(spec: ClusterSpec, observed: Observed, verb_options: BuildOptions) -> tuple[PveNodeFacts, ...]:
+def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeFacts, ...]:
     """The Proxmox nodes that are to have the template, all of one architecture.
 
     Raises:
         PreflightError: None of them is online.
     """
-    names = verb_options.pve_nodes or spec.placement.pve_nodes
+    names = verb_options.pve_nodes or view.spec.placement.pve_nodes
     # One that is named is meant, even if Proxmox HA has it in maintenance.
     online = [
         facts
-        for facts in observed.pve_nodes
+        for facts in view.observed.pve_nodes
         if facts.online and (facts.name in names or (not names and facts.takes_machines))
     ]
     missing = sorted(set(names) - {facts.name for facts in online})
     if not online or (verb_options.pve_nodes and missing):
         raise PreflightError(
             f"no Proxmox node {', '.join(missing)} is online" if missing else "no Proxmox node is online",
-            details=f"online: {', '.join(f.name for f in observed.pve_nodes if f.online) or 'none'}",
+            details=f"online: {', '.join(f.name for f in view.observed.pve_nodes if f.online) or 'none'}",
             resolution="bring it up, or name another with --pve-node",
         )
     return tuple(facts for facts in online if facts.architecture == online[0].architecture)
 
 
-def plan_build(
-    spec: ClusterSpec, observed: Observed, recipe: Recipe, verb_options: BuildOptions, seen: TemplatesSeen
-) -> Plan:
+def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, seen: TemplatesSeen) -> Plan:
     """Plan the builds that are missing, those that were begun, and the removal of what dead ones left.
 
     Raises:
         PreflightError: No storage fits, or no vmid is free.
     """
-    notes: list[str] = [*_foreign_notes(spec, seen)]
+    notes: list[str] = [*_foreign_notes(view.spec, seen)]
     builds: list[TemplateBuild] = []
-    used = set(observed.used_vmids)
-    for place, facts in enumerate(build_nodes(spec, observed, verb_options)):
-        there = None if verb_options.again else _that_serves(facts, observed, recipe, seen)
+    used = set(view.observed.used_vmids)
+    for place, facts in enumerate(build_nodes(view, verb_options)):
+        there = None if verb_options.again else _that_serves(facts, view.observed, recipe, seen)
         if there is not None:
             notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
             continue
-        if any(_serves(build, facts, observed) for build in builds):
+        if any(_serves(build, facts, view.observed) for build in builds):
             continue  # one for all that have its storage
         wish_for = storage_wish(verb_options, imports=not recipe.image.volume)
-        check_build_storages(spec, [facts], wish_for, version=observed.version)
+        check_build_storages(view.spec, [facts], wish_for, version=view.observed.version)
         build = replace(
-            _build(spec, recipe, verb_options, seen, facts, used), address=_free_address(spec, observed, place=place)
+            _build(view.spec, recipe, verb_options, seen, facts, used), address=_free_address(view, place=place)
         )
         used.add(build.vmid)
         builds.append(build)
-    lanes = [_tidy_lane(spec, seen, keep=builds, reports=False)]
+    lanes = [_tidy_lane(view.spec, seen, keep=builds, reports=False)]
     if builds:
         arch = builds[0].arch
         fetch = LaneStep(step=FetchK3s(version=recipe.k3s, arch=arch), opens=(fetched(recipe.k3s, arch),))
         needs = (TIDIED,) if lanes[0].steps else ()
         lanes += [Lane(name="k3s", steps=(fetch,)), *(_build_lane(build, needs=needs) for build in builds)]
-    return _plan("template build", spec, observed, [lane for lane in lanes if lane.steps], notes)
+    return _plan("template build", view, [lane for lane in lanes if lane.steps], notes)
 
 
 def _that_serves(facts: PveNodeFacts, observed: Observed, recipe: Recipe, seen: TemplatesSeen) -> TemplateVm | None:
@@ -152,7 +155,7 @@ def _serves(build: TemplateBuild, facts: PveNodeFacts, observed: Observed) -> bo
     return build.disk_storage in observed.shared_storages & active
 
 
-def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Plan:
+def plan_prune(view: ClusterView, seen: TemplatesSeen) -> Plan:
     """Plan the removal of templates that nobody uses and that a newer one of the same image stands in for."""
     newest: dict[tuple[PveNodeName, str], TemplateVm] = {}
     made = [one for one in seen.templates if one.template]
@@ -160,10 +163,10 @@ def plan_prune(spec: ClusterSpec, observed: Observed, seen: TemplatesSeen) -> Pl
         newest[one.pve_node, one.record.image] = one
     old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
     notes = [f"{one.name} ({one.vmid}) stays: {', '.join(one.users)} stand on it" for one in old if one.users]
-    notes += _foreign_notes(spec, seen)
+    notes += _foreign_notes(view.spec, seen)
     lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
-    tidy = _tidy_lane(spec, seen, keep=(), reports=True)
-    return _plan("template prune", spec, observed, [*lanes, *([tidy] if tidy.steps else [])], notes)
+    tidy = _tidy_lane(view.spec, seen, keep=(), reports=True)
+    return _plan("template prune", view, [*lanes, *([tidy] if tidy.steps else [])], notes)
 
 
 def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
@@ -193,15 +196,15 @@ def builds_of(plan: Plan) -> tuple[TemplateBuild, ...]:
     return tuple(step.step.build for lane in plan.lanes for step in lane.steps if isinstance(step.step, SealTemplate))
 
 
-def _plan(command: str, spec: ClusterSpec, observed: Observed, lanes: Iterable[Lane], notes: Sequence[str]) -> Plan:
+def _plan(command: str, view: ClusterView, lanes: Iterable[Lane], notes: Sequence[str]) -> Plan:
     return Plan(
         command=command,
-        cluster=spec.name,
+        cluster=view.spec.name,
         machines=(),
         lanes=tuple(lanes),
-        notes=(*notes, *unfinished_notes(spec, observed)),
-        reserved_vmids=observed.used_vmids,
-        vmids=spec.placement.vmids,
+        notes=(*notes, *unfinished_notes(view)),
+        reserved_vmids=view.observed.used_vmids,
+        vmids=view.spec.placement.vmids,
     )
 
 
@@ -247,15 +250,15 @@ def _goes_on(one: TemplateVm, spec: ClusterSpec, recipe: Recipe, seen: Templates
     return record.state is not BuildState.CLEANING
 
 
-def _free_address(spec: ClusterSpec, observed: Observed, *, place: int) -> IPv4Address | None:
+def _free_address(view: ClusterView, *, place: int) -> IPv4Address | None:
     """An address for a while: from the end of the range, where machines come last. None with DHCP.
 
     By the Proxmox node's place among those that build, so that a build that goes on has the one it began with.
     """
-    addresses = spec.network.addresses
+    addresses = view.spec.network.addresses
     if addresses is None:
         return None
-    used = {vm.address for vm in observed.vms} | {addresses.gateway}
+    used = {vm.address for vm in view.observed.vms} | {addresses.gateway}
     numbers = range(int(addresses.last), int(addresses.first) - 1, -1)
     free = [address for address in map(IPv4Address, numbers) if address not in used]
     if len(free) <= place:

@@ -12,6 +12,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
 from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, TemplateFacts
 from bootstrap.planning.checks.preflight import storage_on, storage_problem
 from bootstrap.planning.templates.templates import matching_templates, usable_templates
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.template import TEMPLATE_TAG
 
 BLOCK = 1000
@@ -99,20 +100,20 @@ def common_bridges(pve_nodes: Iterable[PveNodeFacts]) -> tuple[str, ...]:
     return tuple(sorted(common, key=lambda name: (name in vnets, name)))
 
 
-def with_stand_ins(spec: ClusterSpec, observed: Observed) -> Observed:
+def with_stand_ins(view: ClusterView) -> Observed:
     """What would be seen if each Proxmox node had the template, on its roomiest storage for disks."""
     stand_ins = []
-    for turn, facts in enumerate(each for each in observed.pve_nodes if each.takes_machines):
+    for turn, facts in enumerate(each for each in view.observed.pve_nodes if each.takes_machines):
         storages = common_storages([facts])
         if not storages:
             continue
         roomiest = max(storages, key=lambda storage: storage.free_gib)
         stand_ins.append(
             TemplateFacts(
-                vmid=spec.template.vmid or Vmid(_STAND_IN - turn),
-                name=spec.template.name or "",
+                vmid=view.spec.template.vmid or Vmid(_STAND_IN - turn),
+                name=view.spec.template.name or "",
                 pve_node=facts.name,
-                tags=frozenset({spec.template.tag.lower()} if spec.template.tag else ()),
+                tags=frozenset({view.spec.template.tag.lower()} if view.spec.template.tag else ()),
                 agent_enabled=True,
                 disk="scsi0",
                 disk_gib=1,
@@ -122,12 +123,12 @@ def with_stand_ins(spec: ClusterSpec, observed: Observed) -> Observed:
                 bridge=None,
             )
         )
-    return replace(observed, templates=tuple(stand_ins))
+    return replace(view.observed, templates=tuple(stand_ins))
 
 
 def _choice(observed: Observed, ref: TemplateRef) -> TemplateChoice:
     spec = ClusterSpec(name=ClusterName("any"), template=ref, control_plane=ANY_POOL)
-    matching = matching_templates(spec, observed)
+    matching = matching_templates(ClusterView(spec, observed))
     choice = TemplateChoice(
         ref=ref,
         pve_nodes=(),
@@ -135,7 +136,7 @@ def _choice(observed: Observed, ref: TemplateRef) -> TemplateChoice:
         ours=all(TEMPLATE_TAG in each.tags for each in matching),
     )
     try:
-        return replace(choice, pve_nodes=tuple(sorted(usable_templates(spec, observed))))
+        return replace(choice, pve_nodes=tuple(sorted(usable_templates(ClusterView(spec, observed)))))
     except PreflightError as error:
         return replace(choice, problem=error.brief, remedy=error.resolution)
 

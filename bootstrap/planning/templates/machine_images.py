@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -14,6 +15,10 @@ from bootstrap.planning.capacity.placement import Bases, ContainerBase, Sources
 from bootstrap.planning.checks.preflight import storage_on, storage_problem
 from bootstrap.planning.templates.templates import allowed_pve_nodes, usable_templates
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
+
 DEFAULT_OSTEMPLATE = "debian-13-standard"
 """Of Proxmox's own list (`pveam available`): with systemd and an SSH server, as k3s and we need them."""
 
@@ -21,12 +26,11 @@ _VERSION = re.compile(r"_([0-9]{1,9}(?:\.[0-9]{0,9}){0,9})-([0-9]{1,9})_")
 _ARCH = re.compile(r"[_-](amd64|arm64)\b")
 
 
-def sources_for(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec], *, clones: bool = False) -> Sources:
+def sources_for(view: ClusterView, new: Sequence[MachineSpec], *, clones: bool = False) -> Sources:
     """What these machines can be made of.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         new: Machines that are to be made.
         clones: Whether the template is needed even if none of them is a VM.
 
@@ -34,30 +38,28 @@ def sources_for(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec
         PreflightError: Something they need is on no Proxmox node; says what to do.
     """
     templates = any(machine.kind is MachineKind.VM for machine in new)
-    return Sources(
-        templates=usable_templates(spec, observed) if templates or clones else {}, bases=_bases(spec, observed, new)
-    )
+    return Sources(templates=usable_templates(view) if templates or clones else {}, bases=_bases(view, new))
 
 
-def _bases(spec: ClusterSpec, observed: Observed, new: Sequence[MachineSpec]) -> Bases:
+def _bases(view: ClusterView, new: Sequence[MachineSpec]) -> Bases:
     wanted = {machine.pool for machine in new if machine.kind is MachineKind.LXC}
-    return {pool.name: container_bases(spec, observed, pool) for pool in spec.pools if pool.name in wanted}
+    return {pool.name: container_bases(view, pool) for pool in view.spec.pools if pool.name in wanted}
 
 
-def container_bases(spec: ClusterSpec, observed: Observed, pool: NodePool) -> Mapping[PveNodeName, ContainerBase]:
+def container_bases(view: ClusterView, pool: NodePool) -> Mapping[PveNodeName, ContainerBase]:
     """What a pool's containers are made of, on each Proxmox node that has all of it.
 
     Raises:
         PreflightError: None has; with the reason for each.
     """
-    allowed = allowed_pve_nodes(spec, observed)
+    allowed = allowed_pve_nodes(view)
     found: dict[PveNodeName, ContainerBase] = {}
     lacks: dict[PveNodeName, str] = {}
-    for facts in observed.pve_nodes:
+    for facts in view.observed.pve_nodes:
         if facts.name not in allowed or (pool.pve_nodes and facts.name not in pool.pve_nodes):
             continue
-        template = _newest(_matching(pool, facts, observed))
-        storage, problem = _root_storage(spec, pool, facts)
+        template = _newest(_matching(pool, facts, view.observed))
+        storage, problem = _root_storage(view.spec, pool, facts)
         if template is None:
             lacks[facts.name] = f"{facts.name} has no container template {_wanted(pool)}"
         elif storage is None:
@@ -65,16 +67,16 @@ def container_bases(spec: ClusterSpec, observed: Observed, pool: NodePool) -> Ma
         else:
             found[facts.name] = ContainerBase(ostemplate=template.volume, storage=storage)
     if not found:
-        raise _nothing(pool, observed, lacks)
+        raise _nothing(pool, view.observed, lacks)
     return found
 
 
-def all_bases(spec: ClusterSpec, observed: Observed) -> Iterator[ContainerBase]:
+def all_bases(view: ClusterView) -> Iterator[ContainerBase]:
     """What containers of all pools would be made of; where there is nothing, the plan says so."""
-    for pool in spec.pools:
+    for pool in view.spec.pools:
         if pool.kind is MachineKind.LXC and pool.count:
             try:
-                yield from container_bases(spec, observed, pool).values()
+                yield from container_bases(view, pool).values()
             except PreflightError:
                 continue
 

@@ -20,6 +20,7 @@ from bootstrap.planning.templates.build import BuildOptions, storage_wish
 from bootstrap.planning.templates.build_storages import build_storage, check_build_storages
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.planning.templates.templates import is_asked_for, matching_templates, usable_templates
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.template import TEMPLATE_TAG, image_name, image_of_volume
 
 IMAGE_GIB = 3
@@ -28,39 +29,38 @@ _FIRST_PLANNED = Vmid(999_999_999)
 """Proxmox VE's highest vmid: no template has one of those that count down from here."""
 
 
-def may_build(spec: ClusterSpec, observed: Observed) -> bool:
+def may_build(view: ClusterView) -> bool:
     """Whether a template that is missing is ours to build.
 
     An inventory that names none takes what has our tag; only where all of that is of the image that we would build, or
     where there is nothing, is one added.
     """
-    ref = spec.template
+    ref = view.spec.template
     if ref.image is None or ref.build is BuildPolicy.NEVER:
         return False
     name = image_name(ref.image)
-    return ref.tag is None or all(template.image == name for template in matching_templates(spec, observed))
+    return ref.tag is None or all(template.image == name for template in matching_templates(view))
 
 
-def with_planned(spec: ClusterSpec, observed: Observed) -> Observed:
+def with_planned(view: ClusterView) -> Observed:
     """What would be seen once every Proxmox node that machines may go to had the template that is asked for.
 
     Args:
-        spec: What is wanted; `template.k3s` is the version that machines will get.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
     """
-    if not may_build(spec, observed):
-        return observed
-    served = _served(spec, observed)
-    allowed = spec.placement.pve_nodes
+    if not may_build(view):
+        return view.observed
+    served = _served(view)
+    allowed = view.spec.placement.pve_nodes
     lacking = [
         facts
-        for facts in observed.pve_nodes
+        for facts in view.observed.pve_nodes
         if facts.takes_machines and (not allowed or facts.name in allowed) and facts.name not in served
     ]
-    planned = [_planned(spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
-    begun = {vm.pve_node for vm in observed.vms if vm.vmid in spec.placement.vmids and _is_build(vm)}
+    planned = [_planned(view.spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
+    begun = {vm.pve_node for vm in view.observed.vms if vm.vmid in view.spec.placement.vmids and _is_build(vm)}
     future = tuple(replace(one, begun=one.pve_node in begun) for one in planned if one is not None)
-    return replace(observed, templates=(*observed.templates, *future))
+    return replace(view.observed, templates=(*view.observed.templates, *future))
 
 
 def _is_build(vm: VmRecord) -> bool:
@@ -77,11 +77,11 @@ def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildOptions | None:
     return BuildOptions(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
 
 
-def check_wanted_builds(spec: ClusterSpec, observed: Observed, verb_options: BuildOptions) -> None:
+def check_wanted_builds(view: ClusterView, verb_options: BuildOptions) -> None:
     """Refuse to build where a storage is missing, before anything is asked of publishers. Raises PreflightError."""
-    facts = [facts for facts in observed.pve_nodes if facts.name in verb_options.pve_nodes]
+    facts = [facts for facts in view.observed.pve_nodes if facts.name in verb_options.pve_nodes]
     imports = image_of_volume(verb_options.image) is None
-    check_build_storages(spec, facts, storage_wish(verb_options, imports=imports), version=observed.version)
+    check_build_storages(view.spec, facts, storage_wish(verb_options, imports=imports), version=view.observed.version)
 
 
 def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
@@ -89,16 +89,16 @@ def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
     names = {template.pve_node for template in foreseen.templates if template.planned}
     if names and spec.template.image is not None:
         verb_options = BuildOptions(image=spec.template.image, pve_nodes=tuple(sorted(names)))
-        check_wanted_builds(spec, foreseen, verb_options)
+        check_wanted_builds(ClusterView(spec, foreseen), verb_options)
 
 
-def _served(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+def _served(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
     """The Proxmox nodes that have what is asked for."""
     try:
-        templates = usable_templates(spec, observed)
+        templates = usable_templates(view)
     except PreflightError:
         return {}
-    return {name: template for name, template in templates.items() if is_asked_for(spec.template, template)}
+    return {name: template for name, template in templates.items() if is_asked_for(view.spec.template, template)}
 
 
 def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFacts | None:

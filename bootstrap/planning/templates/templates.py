@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
@@ -13,8 +14,11 @@ from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.proxmox.inherited import reasons, refused
 from bootstrap.records.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
+
+def usable_templates(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
     """The template to clone, for each allowed Proxmox node that is online and has it, or can clone another node's.
 
     A template whose drives are all on shared storage can be cloned to any Proxmox node (`target` of the clone call,
@@ -23,18 +27,18 @@ def usable_templates(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeNa
     Raises:
         PreflightError: There is none, or it cannot become a machine of ours; says what to do.
     """
-    allowed = allowed_pve_nodes(spec, observed)
-    matching = matching_templates(spec, observed)
+    allowed = allowed_pve_nodes(view)
+    matching = matching_templates(view)
     chosen: dict[PveNodeName, TemplateFacts] = {}
-    for facts in observed.pve_nodes:
+    for facts in view.observed.pve_nodes:
         within_reach = [
-            template for template in matching if facts.name in allowed and reaches(template, facts, observed)
+            template for template in matching if facts.name in allowed and reaches(template, facts, view.observed)
         ]
         if within_reach:
-            chosen[facts.name] = _best(spec, within_reach, facts)
+            chosen[facts.name] = _best(view.spec, within_reach, facts)
     if not chosen:
-        raise _no_template(spec, observed, matching, allowed)
-    architectures = {facts.name: facts.architecture for facts in observed.pve_nodes}
+        raise _no_template(view, matching, allowed)
+    architectures = {facts.name: facts.architecture for facts in view.observed.pve_nodes}
     for template in chosen.values():
         _check(template, arch=ARCHITECTURES.get(architectures.get(template.pve_node, ""), "amd64"))
     return chosen
@@ -77,9 +81,9 @@ def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) ->
     return template.storages <= shared & active
 
 
-def matching_templates(spec: ClusterSpec, observed: Observed) -> tuple[TemplateFacts, ...]:
+def matching_templates(view: ClusterView) -> tuple[TemplateFacts, ...]:
     """All templates the inventory may mean, usable or not, on any Proxmox node."""
-    return tuple(template for template in observed.templates if _matches(spec.template, template))
+    return tuple(template for template in view.observed.templates if _matches(view.spec.template, template))
 
 
 def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
@@ -97,28 +101,28 @@ def is_asked_for(ref: TemplateRef, template: TemplateFacts) -> bool:
     return template.k3s == ref.k3s and known_hash(ref.image, ref.checksum, ref.k3s) in (None, template.recipe)
 
 
-def allowed_pve_nodes(spec: ClusterSpec, observed: Observed) -> frozenset[PveNodeName]:
+def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
     """The Proxmox nodes that machines may go to: online, not in maintenance, and allowed by the inventory.
 
     Raises:
         PreflightError: There is none.
     """
-    online = {facts.name for facts in observed.pve_nodes if facts.takes_machines}
-    known = {facts.name for facts in observed.pve_nodes}
-    unknown = [name for name in spec.placement.pve_nodes if name not in known]
+    online = {facts.name for facts in view.observed.pve_nodes if facts.takes_machines}
+    known = {facts.name for facts in view.observed.pve_nodes}
+    unknown = [name for name in view.spec.placement.pve_nodes if name not in known]
     if unknown:
         raise PreflightError(
             f"there is no Proxmox node {', '.join(unknown)}",
             details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token may see'}",
             resolution="mend proxmox.nodes in the inventory",
         )
-    allowed = frozenset(spec.placement.pve_nodes or online) & online
+    allowed = frozenset(view.spec.placement.pve_nodes or online) & online
     if not allowed:
         raise PreflightError(
             "none of the allowed Proxmox nodes is online and not in maintenance",
             details=", ".join(
                 f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
-                for facts in observed.pve_nodes
+                for facts in view.observed.pve_nodes
                 if not facts.takes_machines
             ),
             resolution="bring one up, or allow others with proxmox.nodes in the inventory",
@@ -146,19 +150,19 @@ def _described(template: TemplateFacts, spec: ClusterSpec) -> str:
 
 
 def _no_template(
-    spec: ClusterSpec, observed: Observed, matching: tuple[TemplateFacts, ...], allowed: frozenset[PveNodeName]
+    view: ClusterView, matching: tuple[TemplateFacts, ...], allowed: frozenset[PveNodeName]
 ) -> PreflightError:
-    seen = "\n".join(_described(template, spec) for template in observed.templates)
+    seen = "\n".join(_described(template, view.spec) for template in view.observed.templates)
     if matching:
         where = ", ".join(sorted({template.pve_node for template in matching}))
         return PreflightError(
-            f"the template ({spec.template}) is on {where} only, which the inventory does not allow or is offline",
+            f"the template ({view.spec.template}) is on {where} only, which the inventory does not allow or is offline",
             details=f"allowed and online: {', '.join(sorted(allowed))}\ntemplates seen:\n{seen}",
             resolution="make the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
         )
-    ours = spec.template.image is not None and spec.template.build is BuildPolicy.AUTO
+    ours = view.spec.template.image is not None and view.spec.template.build is BuildPolicy.AUTO
     return PreflightError(
-        f"no template found by {spec.template}",
+        f"no template found by {view.spec.template}",
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
         resolution=Advice(
             "`homelab-k8s template build` makes one{}; or set `template:` in the inventory to a name, {{tag: ...}} or "

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_machines import plan_on, present_machines
@@ -14,13 +13,15 @@ from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.settings.snapshot_retention import kept_on_demand, upload_of
 from bootstrap.records.snapshot_note import check_prefix, needed_bucket
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def plan_backup(spec: ClusterSpec, observed: Observed, *, name: str, to: Path | None, s3: bool) -> Plan:
+
+def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> Plan:
     """Plan a snapshot.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         name: What the snapshot's name begins with.
         to: A directory here that it is fetched into as well, with its token.
         s3: Whether it must be in the inventory's bucket as well; else that is tried, where there is one.
@@ -30,16 +31,15 @@ def plan_backup(spec: ClusterSpec, observed: Observed, *, name: str, to: Path | 
     """
     check_prefix(name)
     if s3:
-        needed_bucket(spec)
-    server = needed_server(spec, observed)
-    upload, keep = upload_of(spec, asked=s3), kept_on_demand(spec)
+        needed_bucket(view.spec)
+    server = needed_server(view)
+    upload, keep = upload_of(view.spec, asked=s3), kept_on_demand(view.spec)
     take = LaneStep(step=TakeSnapshot(machine=server.name, name=name, to=to, upload=upload, keep=keep))
     return plan_on(
         "backup",
-        spec,
-        observed,
-        present_machines(spec, observed),
-        lanes=(access_lane(spec, server, further=(take,)),),
+        view,
+        present_machines(view),
+        lanes=(access_lane(view.spec, server, further=(take,)),),
         concerned="takes the snapshot",
         notes=_notes(to),
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.members.desired_machines import machine_of
@@ -21,46 +21,48 @@ from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 from bootstrap.records.lock import marker_of
 from bootstrap.records.machine import is_ours
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
-def plan_down(spec: ClusterSpec, observed: Observed, *, has_traces: bool) -> Plan:
+
+def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
     """Plan the removal of all that is ours.
 
     Args:
-        spec: For the cluster's name.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         has_traces: Whether the state directory or a kubeconfig holds something of the cluster.
     """
     ours = sorted(
-        ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name)),
+        ((vm, vm.record) for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)),
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
-    doubled = twins(spec, observed)
+    doubled = twins(view)
     names = [_key(vm, record, doubled) for vm, record in ours]
-    left = left_behind(spec, observed)
+    left = left_behind(view)
     lanes = [_lane(name) for name in names]
-    marked = marker_of(spec.name, observed.vms) is not None
+    marked = marker_of(view.spec.name, view.observed.vms) is not None
     # Token, keys and kubeconfig of machines that may run are kept for as long as there are any.
     # And of machines that only have to be adopted.
-    if not left and not all_foreign(spec, observed) and (ours or has_traces or marked):
+    if not left and not all_foreign(view) and (ours or has_traces or marked):
         gone = tuple(Gate("vm_gone", name) for name in names)
         lanes.append(
-            Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=spec.name), needs=gone),)),
+            Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=view.spec.name), needs=gone),)),
         )
     return Plan(
         command="down",
-        cluster=spec.name,
+        cluster=view.spec.name,
         machines=tuple(_planned(name, vm, record) for name, (vm, record) in zip(names, ours, strict=True)),
         lanes=tuple(lanes),
         notes=(
             *left,
-            *strangers_notes(spec, observed),
-            *namesake_notes(spec, observed),
-            *unfinished_notes(spec, observed),
+            *strangers_notes(view),
+            *namesake_notes(view),
+            *unfinished_notes(view),
         ),
         unreached=left,
-        foreign=len(claims(spec, observed)),
-        reserved_vmids=observed.used_vmids,
-        vmids=spec.placement.vmids,
+        foreign=len(claims(view)),
+        reserved_vmids=view.observed.used_vmids,
+        vmids=view.spec.placement.vmids,
         marked=marked,
     )
 

@@ -26,6 +26,7 @@ from bootstrap.planning.templates.discovery import (
 from bootstrap.planning.templates.planned import check_planned, with_planned
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.networks import bridge_of
 from bootstrap.records.machine import is_ours
 
@@ -85,7 +86,13 @@ def propose(observed: Observed, verb_options: Wishes) -> Proposal:
     linked, about_bridge = _with_bridge(placed, observed, here)
     # Sizes are tried as if each Proxmox node had the template, where it is ours to build or where none has one yet.
     builds = template.image is not None
-    stage = with_planned(linked, observed) if builds else observed if here else with_stand_ins(linked, observed)
+    stage = (
+        with_planned(ClusterView(linked, observed))
+        if builds
+        else observed
+        if here
+        else with_stand_ins(ClusterView(linked, observed))
+    )
     spec, about_sizes, problems = _sized(linked, stage, verb_options, disk_gib=_disk_gib(here.values()))
     remarks = {
         "nodes": _about_pve_nodes(observed, here, builds=builds),
@@ -112,7 +119,7 @@ def _unbuilt(spec: ClusterSpec, foreseen: Observed) -> tuple[str, ...]:
 
 def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, TemplateFacts]:
     try:
-        return usable_templates(spec, observed)
+        return usable_templates(ClusterView(spec, observed))
     except PreflightError:
         return {}
 
@@ -226,7 +233,7 @@ def _with_pools(spec: ClusterSpec, *, workers: int, memory: tuple[int, int], cor
 def _refusal(spec: ClusterSpec, stage: Observed) -> str:
     """Why `up` would not do it; empty where it would."""
     try:
-        plan_up(spec, stage, version="")
+        plan_up(ClusterView(spec, stage), version="")
     except CapacityError as error:
         return f"{error.brief}\n{error.details}"
     except PreflightError as error:

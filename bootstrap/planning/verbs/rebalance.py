@@ -23,6 +23,7 @@ from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import with_commitment
 from bootstrap.planning.templates.machine_images import sources_for
+from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +61,9 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     Raises:
         PreflightError: There is no template that machines could be made of.
     """
-    spec = with_kept_counts(spec, observed)  # `replace`, which makes the moves, keeps every machine too
-    there = [machine_state for machine_state in machine_states(spec, observed) if _is_made(machine_state)]
-    sources = sources_for(spec, observed, [machine_state.machine for machine_state in there], clones=True)
+    spec = with_kept_counts(ClusterView(spec, observed))  # `replace`, which makes the moves, keeps every machine too
+    there = [machine_state for machine_state in machine_states(ClusterView(spec, observed)) if _is_made(machine_state)]
+    sources = sources_for(ClusterView(spec, observed), [machine_state.machine for machine_state in there], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
     movable = [
         machine_state
@@ -78,7 +79,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
         for machine_state in sorted(movable, key=_order):
             if machine_state.machine.name in done or machine_state.vm is None:
                 continue
-            found = _move(spec, seen, machine_state.machine, machine_state.vm, existing, sources)
+            found = _move(ClusterView(spec, seen), machine_state.machine, machine_state.vm, existing, sources)
             if found is None:
                 continue
             gone = with_commitment(
@@ -89,8 +90,8 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
             moves.append(found)
             moved = True
             break
-    hidden = (*lines(spec, observed), *twin_lines(spec, observed))
-    return Respread(moves=tuple(moves), notes=(*hidden, *_notes(spec, observed, there, offline)))
+    hidden = (*lines(ClusterView(spec, observed)), *twin_lines(ClusterView(spec, observed)))
+    return Respread(moves=tuple(moves), notes=(*hidden, *_notes(ClusterView(spec, observed), there, offline)))
 
 
 def _is_made(machine_state: MachineState) -> bool:
@@ -104,8 +105,7 @@ def _order(machine_state: MachineState) -> tuple[bool, int]:
 
 
 def _move(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     machine: MachineSpec,
     vm: VmRecord,
     existing: Sequence[VmRecord],
@@ -113,14 +113,16 @@ def _move(
 ) -> Move | None:
     """Where a machine's successor would stand once it has gone; None: where it stands, or hardly better."""
     others = [each for each in existing if each is not vm and each.vmid != vm.vmid]
-    without = with_commitment(observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+    without = with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib)
     try:
-        target = place(spec, without, new=[machine], existing=others, sources=sources).of[machine.name]
+        target = place(ClusterView(view.spec, without), new=[machine], existing=others, sources=sources).of[
+            machine.name
+        ]
     except CapacityError:
         return None
     if target == vm.pve_node:
         return None
-    why = _why(spec, without, machine, vm, others, sources, target)
+    why = _why(view.spec, without, machine, vm, others, sources, target)
     if not why:
         return None
     return Move(machine=machine.name, pool=machine.pool, role=machine.role, origin=vm.pve_node, target=target, why=why)
@@ -136,9 +138,9 @@ def _why(
     target: PveNodeName,
 ) -> str:
     """What is better on the target; empty where it is too little for the trouble."""
-    if vm.pve_node in in_maintenance(spec, without):
+    if vm.pve_node in in_maintenance(ClusterView(spec, without)):
         return f"{vm.pve_node} is in maintenance"
-    by_name = {capacity.pve_node: capacity for capacity in rooms(spec, without, others, sources)}
+    by_name = {capacity.pve_node: capacity for capacity in rooms(ClusterView(spec, without), others, sources)}
     here, there = by_name.get(vm.pve_node), by_name[target]
     if here is None:
         return f"{vm.pve_node} is not among the Proxmox nodes that the inventory allows, or has no template"
@@ -158,18 +160,16 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f} GiB"
 
 
-def _notes(
-    spec: ClusterSpec, observed: Observed, there: Sequence[MachineState], offline: set[PveNodeName]
-) -> tuple[str, ...]:
+def _notes(view: ClusterView, there: Sequence[MachineState], offline: set[PveNodeName]) -> tuple[str, ...]:
     stuck = [
         f"{machine_state.machine.name} stays: {machine_state.vm.pve_node} is offline"
         for machine_state in there
         if machine_state.vm is not None and machine_state.vm.pve_node in offline
     ]
-    allowed = spec.placement.pve_nodes
+    allowed = view.spec.placement.pve_nodes
     empty = [name for name in sorted(offline) if not allowed or name in allowed]
     return (
         *stuck,
         *(f"{name} is offline: nothing is moved there" for name in empty),
-        *(f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(spec, observed)),
+        *(f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(view)),
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec, KeptMachine
@@ -21,6 +22,10 @@ from bootstrap.planning.provision.joining import access_lane, fetched
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 FORMAT = 1
 NOTED = Gate("noted")
@@ -97,12 +102,12 @@ def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
         yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
 
 
-def address_notes(spec: ClusterSpec, rebuild: Rebuild, observed: Observed) -> Iterator[str]:
+def address_notes(view: ClusterView, rebuild: Rebuild) -> Iterator[str]:
     """That kubeconfigs name an address which DHCP may give to nobody any more, though the identity is kept."""
-    if spec.vip is not None:
+    if view.spec.vip is not None:
         return
-    known = dict(observed.addresses)
-    servers = [kept for kept in rebuild.kept if kept.pool == spec.control_plane.name and kept.address is None]
+    known = dict(view.observed.addresses)
+    servers = [kept for kept in rebuild.kept if kept.pool == view.spec.control_plane.name and kept.address is None]
     for server in servers[:1]:
         address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
         yield Advice(
@@ -200,9 +205,9 @@ def _parse_kept(body: Reading) -> KeptMachine:
     )
 
 
-def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, ...]:
+def kept_machines(view: ClusterView) -> tuple[KeptMachine, ...]:
     """What of the machines there are can come back; those on their way out do not."""
-    ours = ((vm, vm.record) for vm in observed.vms if vm.record and is_ours(vm, spec.name))
+    ours = ((vm, vm.record) for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name))
     staying = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
     found = {record.machine: (vm, record) for vm, record in staying}  # of several VMs of one machine one comes back
     return tuple(
@@ -211,18 +216,18 @@ def kept_machines(spec: ClusterSpec, observed: Observed) -> tuple[KeptMachine, .
     )
 
 
-def without_machines(spec: ClusterSpec, observed: Observed) -> Observed:
+def without_machines(view: ClusterView) -> Observed:
     """What would be seen once all our machines are gone."""
-    ours = [vm for vm in observed.vms if is_ours(vm, spec.name)]
+    ours = [vm for vm in view.observed.vms if is_ours(vm, view.spec.name)]
     return replace(
-        observed,
-        vms=tuple(vm for vm in observed.vms if vm not in ours),
-        used_vmids=observed.used_vmids - {vm.vmid for vm in ours},
+        view.observed,
+        vms=tuple(vm for vm in view.observed.vms if vm not in ours),
+        used_vmids=view.observed.used_vmids - {vm.vmid for vm in ours},
         kube_nodes=None,
         kube_problem="the cluster is to be built again",
         addresses=(),
         vip_holder=None,
-        pve_nodes=tuple(_relieved(facts, ours) for facts in observed.pve_nodes),
+        pve_nodes=tuple(_relieved(facts, ours) for facts in view.observed.pve_nodes),
     )
 
 
@@ -236,8 +241,7 @@ def _relieved(facts: PveNodeFacts, ours: list[VmRecord]) -> PveNodeFacts:
 
 
 def plan_teardown(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     rebuild: Rebuild,
     *,
     coming: Plan,
@@ -247,21 +251,20 @@ def plan_teardown(
     """Plan how the old machines go; none goes before what is to be kept is here, and noted.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         rebuild: What is noted.
         coming: The plan of the machines that come afterwards.
         through: A healthy server; needed where anything is to be saved.
         saves: What is saved first.
     """
-    down = plan_down(spec, observed, has_traces=False)
+    down = plan_down(view, has_traces=False)
     # What the new machines need is here before the old ones go.
     fetches = tuple(
         LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps_of(coming, FetchK3s)
     )
     fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
     note = LaneStep(
-        step=NoteRebuild(cluster=spec.name, note=render_rebuild(rebuild)),
+        step=NoteRebuild(cluster=view.spec.name, note=render_rebuild(rebuild)),
         needs=tuple(gate for step in fetches for gate in step.opens),
         opens=(NOTED,),
     )
@@ -271,7 +274,7 @@ def plan_teardown(
     else:
         # One lane a machine: the server that all is saved from goes on in the lane in which it was asked.
         own = next((lane.steps for lane in going if lane.name == through.name), ())
-        save = access_lane(spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
+        save = access_lane(view.spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
         rest = (lane for lane in going if lane.name != through.name)
         lanes = (*fetching, save, *rest)
     return replace(down, command="rebuild", lanes=lanes)

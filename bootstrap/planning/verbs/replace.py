@@ -41,6 +41,7 @@ from bootstrap.planning.provision.kept_counts import count_notes, with_kept_coun
 from bootstrap.planning.provision.replacement_capacity import plan_turns
 from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.verbs.up import join_lanes
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
 
@@ -68,9 +69,9 @@ class Replacing:
     noted: Mapping[PoolName, int] = field(default_factory=dict)
     asked: Mapping[PoolName, int] = field(default_factory=dict)
 
-    def kept(self, spec: ClusterSpec, observed: Observed) -> ClusterSpec:
+    def kept(self, view: ClusterView) -> ClusterSpec:
         """The spec with the sizes that the pools keep."""
-        return with_kept_counts(spec, observed, noted=self.noted, asked=self.asked)
+        return with_kept_counts(view, noted=self.noted, asked=self.asked)
 
 
 def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing, *, version: str) -> Plan:
@@ -88,37 +89,38 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    stated, spec = spec, verb_options.kept(spec, observed)
+    stated, spec = spec, verb_options.kept(ClusterView(spec, observed))
     pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
-    targets, later = _targets(spec, pool, observed, verb_options)
+    targets, later = _targets(ClusterView(spec, observed), pool, verb_options)
     is_server = pool.role is Role.CONTROL_PLANE
     if is_server:
-        _check_servers(spec, observed, targets)
+        _check_servers(ClusterView(spec, observed), targets)
     gone = [member.name for member in targets]
-    check_twins(spec, observed, frozenset(member.name for member in (*targets, *later)))
+    check_twins(ClusterView(spec, observed), frozenset(member.name for member in (*targets, *later)))
     if targets or later:
-        needed_server(spec, observed, besides=gone)
+        needed_server(ClusterView(spec, observed), besides=gone)
     after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
-    all_standings = machine_states(spec, after)
-    arriving = [s for s in all_standings if s.machine.pool == pool.name and pending_reason(s)]
+    all_states = machine_states(ClusterView(spec, after))
+    arriving = [s for s in all_states if s.machine.pool == pool.name and pending_reason(s)]
     new = [machine_state for machine_state in arriving if machine_state.missing]
-    if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_standings):
-        require_sight(spec, observed, what=f"no machine can be made for the pool {pool.name} of {spec.name}")
+    if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
+        require_sight(
+            ClusterView(spec, observed), what=f"no machine can be made for the pool {pool.name} of {spec.name}"
+        )
     paired = _paired([*targets, *later], new)
     at_once = 1 if is_server else max(verb_options.at_once, 1)
-    existing = [machine_state.vm for machine_state in all_standings if machine_state.vm is not None]
+    existing = [machine_state.vm for machine_state in all_states if machine_state.vm is not None]
     turns = plan_turns(
-        spec,
-        observed,
+        ClusterView(spec, observed),
         new=[machine_state.machine for machine_state in new],
         old=[member.vm if member else None for _, member in paired],
         existing=[*existing, *(member.vm for member in (*targets, *later) if member.vm is not None)],
-        sources=sources_for(spec, observed, [machine_state.machine for machine_state in new]),
+        sources=sources_for(ClusterView(spec, observed), [machine_state.machine for machine_state in new]),
         at_once=at_once,
         surge=verb_options.surge,
     )
-    present = [machine_state for machine_state in all_standings if machine_state.shown or machine_state in new]
-    making = Making.of(spec, after, present, placement=Placement(of=turns.of))
+    present = [machine_state for machine_state in all_states if machine_state.shown or machine_state in new]
+    making = Making.of(ClusterView(spec, after), present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
     # etcd takes no new member while one of the old ones does not answer ("etcdserver: unhealthy cluster", k3s.md).
@@ -136,7 +138,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
             kubeconfig_lane(spec),
             *join_lanes(
                 making,
-                all_standings,
+                all_states,
                 arriving,
                 version,
                 begins=begins,
@@ -156,38 +158,37 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
         )
     return bare_plan(
         "replace",
-        spec,
-        observed,
+        ClusterView(spec, observed),
         machines=tuple(shown),
         lanes=lanes,
         notes=(
             *_notes(turns.surge, verb_options, new, later),
             *count_notes(stated, spec, command="replace"),
             *making.notes,
-            *older_inventory_notes(spec, observed),
-            *strangers_notes(spec, observed),
+            *older_inventory_notes(ClusterView(spec, observed)),
+            *strangers_notes(ClusterView(spec, observed)),
         ),
     )
 
 
 def seen_after(spec: ClusterSpec, observed: Observed, verb_options: Replacing) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    spec = verb_options.kept(spec, observed)
+    spec = verb_options.kept(ClusterView(spec, observed))
     pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
-    targets, later = _targets(spec, pool, observed, verb_options)
+    targets, later = _targets(ClusterView(spec, observed), pool, verb_options)
     return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)
 
 
 def _targets(
-    spec: ClusterSpec, pool: NodePool, observed: Observed, verb_options: Replacing
+    view: ClusterView, pool: NodePool, verb_options: Replacing
 ) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
     """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
-    there = members(spec, pool, observed)
+    there = members(view, pool)
     chosen = [
         member for member in there if member.name in verb_options.machines and not _is_successor(member, verb_options)
     ]
     hidden = [member.unseen for member in chosen if member.unseen is not None]
-    require_sight(spec, observed, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
+    require_sight(view, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
     if not verb_options.machines:
         # An earlier run's rest comes first: it was cut off, and this goes on with it.
         chosen = [member for member in there if member.leaving or _is_begun(member, verb_options)]
@@ -220,14 +221,14 @@ def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
     return half_made or sum(bool(member.vm or member.unseen) for member in there) < pool.count
 
 
-def _check_servers(spec: ClusterSpec, observed: Observed, targets: Sequence[Member]) -> None:
-    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles]
+def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:
+    servers = [node for node in view.observed.kube_nodes or () if "control-plane" in node.roles]
     if servers and not any("etcd" in node.roles for node in servers):
         raise PreflightError(
-            f"{spec.name} has one server with sqlite, which cannot hand its data over to another",
+            f"{view.spec.name} has one server with sqlite, which cannot hand its data over to another",
             resolution=Advice("`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`"),
         )
-    check_quorum(spec, observed, going=[member.name for member in targets if not member.well])
+    check_quorum(view, going=[member.name for member in targets if not member.well])
 
 
 def _paired(targets: Sequence[Member], new: Sequence[MachineState]) -> list[tuple[MachineState, Member | None]]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RejoinServer, RenewToken, RestoreSnapshot, StopK3s
 from bootstrap.planning.members.existing_machines import Present, plan_on, present_machines
@@ -25,18 +25,20 @@ from bootstrap.planning.settings.snapshot_retention import folder_of
 from bootstrap.planning.steps import AwaitGuest, AwaitReady, StartVm
 from bootstrap.records.snapshot_note import in_bucket, is_local, needed_bucket
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 def stopped(name: MachineName) -> Gate:
     """Open once k3s is stopped on a server."""
     return Gate("k3s_stopped", name)
 
 
-def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, server: MachineName | None) -> Plan:
+def plan_restore(view: ClusterView, snapshot: Snapshot, *, server: MachineName | None) -> Plan:
     """Plan a restore. It begins from anything, so that one that was killed is repeated whole.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         snapshot: What is restored.
         server: The server that gets it; None to choose: the one that has it on its disk, else the first.
 
@@ -44,14 +46,14 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
         PreflightError: There is no such server, or the bucket's keys are missing.
     """
     if in_bucket(snapshot):
-        needed_bucket(spec)
-    check_twins(spec, observed)
-    _check_servers_seen(spec, observed)
-    machines = present_machines(spec, observed)
+        needed_bucket(view.spec)
+    check_twins(view)
+    _check_servers_seen(view)
+    machines = present_machines(view)
     servers = [each for each in machines if each.is_server]
-    chosen = _chosen(spec, servers, snapshot, server)
+    chosen = _chosen(view.spec, servers, snapshot, server)
     agents = [each for each in machines if not each.is_server and not each.vm.idle]
-    lanes = [kubeconfig_lane(spec), _restoring_lane(chosen, servers, snapshot)]
+    lanes = [kubeconfig_lane(view.spec), _restoring_lane(chosen, servers, snapshot)]
     previous = ready(chosen.machine.name)
     for other in servers:
         if other is not chosen:
@@ -61,8 +63,7 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
     lanes += [_agent_lane(agent) for agent in agents]
     return plan_on(
         "restore",
-        spec,
-        observed,
+        view,
         machines,
         lanes=tuple(lanes),
         concerned=f"gets the data of {snapshot.name}",
@@ -70,12 +71,12 @@ def plan_restore(spec: ClusterSpec, observed: Observed, snapshot: Snapshot, *, s
     )
 
 
-def _check_servers_seen(spec: ClusterSpec, observed: Observed) -> None:
+def _check_servers_seen(view: ClusterView) -> None:
     """A server that comes back later has the data of before, and its own idea of who is in etcd."""
-    sight = Sight.of(spec, observed)
-    pool = spec.control_plane
-    hidden = [vm for name, vm in sight.named.items() if machine_name(spec.name, pool, ordinal_of(name)) == name]
-    require_sight(spec, observed, what=f"{spec.name} cannot be restored", of=[*hidden, *sight.unnamed])
+    sight = Sight.of(view)
+    pool = view.spec.control_plane
+    hidden = [vm for name, vm in sight.named.items() if machine_name(view.spec.name, pool, ordinal_of(name)) == name]
+    require_sight(view, what=f"{view.spec.name} cannot be restored", of=[*hidden, *sight.unnamed])
 
 
 def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, wanted: MachineName | None) -> Present:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bootstrap.advice import Advice
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import RenewToken, RotateToken, SavePasswords
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_machines import Present, plan_on, present_machines
@@ -13,6 +14,10 @@ from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.provision.joining import API_REACHABLE, init_step, ready
 from bootstrap.planning.steps import AwaitGuest, AwaitReady
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
 
 ROTATED = Gate("token_rotated")
 
@@ -22,25 +27,24 @@ def met(name: MachineName) -> Gate:
     return Gate("guest_met", name)
 
 
-def plan_rotate(spec: ClusterSpec, observed: Observed, *, unfinished: bool) -> Plan:
+def plan_rotate(view: ClusterView, *, unfinished: bool) -> Plan:
     """Plan the rotation.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         unfinished: Whether an earlier rotation was cut off; then that one is finished.
 
     Raises:
         PreflightError: No server is Ready.
     """
-    check_twins(spec, observed)
-    machines = present_machines(spec, observed)
-    first = needed_server(spec, observed)
+    check_twins(view)
+    machines = present_machines(view)
+    first = needed_server(view)
     running = [each for each in machines if not each.vm.idle]
     servers = [each for each in running if each.is_server]
     others = [each for each in servers if each.machine.name != first.name]
     leader = next(each for each in servers if each.machine.name == first.name)
-    lanes = [_leading_lane(spec, leader, others)]
+    lanes = [_leading_lane(view.spec, leader, others)]
     previous = ready(first.name)
     for other in others:
         lanes.append(_lane(other, after=previous))
@@ -48,8 +52,7 @@ def plan_rotate(spec: ClusterSpec, observed: Observed, *, unfinished: bool) -> P
     lanes += [_lane(agent, after=previous) for agent in running if not agent.is_server]
     return plan_on(
         "rotate",
-        spec,
-        observed,
+        view,
         machines,
         lanes=tuple(lanes),
         concerned="restarts k3s with the new token",

@@ -32,6 +32,7 @@ from bootstrap.planning.provision.decommission import (
 )
 from bootstrap.planning.provision.joining import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.verbs.up import join_lanes
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
 
@@ -79,44 +80,44 @@ def plan_scale(
         PreflightError: It cannot be done; nothing was touched.
     """
     chosen = [pool for pool in spec.pools if pool.name in pools]
-    reclaimed = tuple(name for pool in chosen for name in _to_reclaim(spec, pool, observed))
+    reclaimed = tuple(name for pool in chosen for name in _to_reclaim(ClusterView(spec, observed), pool))
     observed = marked(observed, reclaimed, RecordState.MADE)
-    all_standings = machine_states(spec, observed)
+    all_states = machine_states(ClusterView(spec, observed))
     work = [
         machine_state
-        for machine_state in all_standings
+        for machine_state in all_states
         if machine_state.machine.pool in pools
         and (machine_state.machine.name in reclaimed or pending_reason(machine_state))
     ]
-    going = tuple((pool, member) for pool in chosen for member in _to_go(spec, pool, observed))
-    _check_sight(spec, observed, all_standings, chosen, going)
-    also = (*older_inventory_notes(spec, observed), *strangers_notes(spec, observed))
+    going = tuple((pool, member) for pool in chosen for member in _to_go(ClusterView(spec, observed), pool))
+    _check_sight(ClusterView(spec, observed), all_states, chosen, going)
+    also = (*older_inventory_notes(ClusterView(spec, observed)), *strangers_notes(ClusterView(spec, observed)))
     if not work and not going:
-        return bare_plan("scale", spec, observed, machines=_shown(all_standings, (), ()), notes=also)
+        return bare_plan("scale", ClusterView(spec, observed), machines=_shown(all_states, (), ()), notes=also)
     servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
-    check_quorum(spec, observed, going=servers_going)
-    needed_server(spec, observed, besides=(*servers_going, *reclaimed))
-    _check_joinable(spec, observed, work, servers_going)
-    making = Making.of(spec, observed, [*(s for s in all_standings if s.shown), *_missing(work)])
+    check_quorum(ClusterView(spec, observed), going=servers_going)
+    needed_server(ClusterView(spec, observed), besides=(*servers_going, *reclaimed))
+    _check_joinable(ClusterView(spec, observed), work, servers_going)
+    making = Making.of(ClusterView(spec, observed), [*(s for s in all_states if s.shown), *_missing(work)])
     check_lock_place(spec, observed.vms)
-    planned = _shown(all_standings, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
+    planned = _shown(all_states, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
     arrivals = [machine_state for machine_state in work if machine_state.machine.name not in reclaimed]
     lanes = (
         *((fetch_lane(making, arrivals, version),) if arrivals else ()),
         kubeconfig_lane(spec),
         *join_lanes(
             making,
-            all_standings,
+            all_states,
             arrivals,
             version,
-            migrates=_migrates(spec, observed),
+            migrates=_migrates(ClusterView(spec, observed)),
             leaving=servers_going,
             besides=reclaimed,
         ),
         *(_reclaim_lane(name) for name in reclaimed),
         *_departures(going, rules),
     )
-    plan = bare_plan("scale", spec, observed, machines=planned, lanes=lanes, notes=(*making.notes, *also))
+    plan = bare_plan("scale", ClusterView(spec, observed), machines=planned, lanes=lanes, notes=(*making.notes, *also))
     moves = what_etcd_means(plan)
     return replace(plan, notes=(moves, *plan.notes)) if moves else plan
 
@@ -139,40 +140,38 @@ def what_etcd_means(plan: Plan) -> str:
 
 
 def _check_sight(
-    spec: ClusterSpec,
-    observed: Observed,
-    all_standings: Sequence[MachineState],
+    view: ClusterView,
+    all_states: Sequence[MachineState],
     chosen: Sequence[NodePool],
     going: Sequence[tuple[NodePool, Member]],
 ) -> None:
     """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
-    sight = Sight.of(spec, observed)
+    sight = Sight.of(view)
     pools = [pool.name for pool in chosen]
-    if any(s.machine.pool in pools and s.vm is None and s.held and not s.unseen_by_name for s in all_standings):
-        require_sight(spec, observed, what=f"no machine can be added to {spec.name}")
+    if any(s.machine.pool in pools and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
+        require_sight(view, what=f"no machine can be added to {view.spec.name}")
     shrinking = {pool.name for pool, member in going if not member.leaving}
-    of = [vm for pool in chosen for vm in _hidden(spec, pool, observed) if pool.name in shrinking]
+    of = [vm for pool in chosen for vm in _hidden(view, pool) if pool.name in shrinking]
     if shrinking:
-        require_sight(spec, observed, what=f"no machine of {spec.name} can be removed", of=[*of, *sight.unnamed])
+        require_sight(view, what=f"no machine of {view.spec.name} can be removed", of=[*of, *sight.unnamed])
 
 
-def _hidden(spec: ClusterSpec, pool: NodePool, observed: Observed) -> list[UnseenVm]:
-    return [member.unseen for member in members(spec, pool, observed) if member.unseen is not None]
+def _hidden(view: ClusterView, pool: NodePool) -> list[UnseenVm]:
+    return [member.unseen for member in members(view, pool) if member.unseen is not None]
 
 
-def _check_joinable(
-    spec: ClusterSpec, observed: Observed, work: Sequence[MachineState], going: Sequence[MachineName]
-) -> None:
+def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequence[MachineName]) -> None:
     """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
     new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
     dead = [
         node.name
-        for node in observed.kube_nodes or ()
+        for node in view.observed.kube_nodes or ()
         if "etcd" in node.roles and not node.ready and node.name not in going
     ]
     if new and dead:
         raise PreflightError(
-            f"{', '.join(dead)} of {spec.name} is not Ready: etcd takes no new member until it is; nothing was touched",
+            f"{', '.join(dead)} of {view.spec.name} is not Ready: etcd takes no new member until it is; "
+            "nothing was touched",
             details=f"{', '.join(new)} would have to wait for it",
             resolution=Advice(
                 "`homelab-k8s up` brings it back, or `homelab-k8s replace {}` puts another in its place", dead[0]
@@ -180,24 +179,24 @@ def _check_joinable(
         )
 
 
-def _to_reclaim(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[MachineName, ...]:
+def _to_reclaim(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """Machines on their way out that may as well stay, since the pool is to have more than are left."""
-    lacking = pool.count - len(staying(spec, pool, observed))
-    succeeded = {old.machine for old in stood_in_for(spec, observed)}
-    leaving = leaving_members(spec, pool, observed)
+    lacking = pool.count - len(staying(view, pool))
+    succeeded = {old.machine for old in stood_in_for(view)}
+    leaving = leaving_members(view, pool)
     fit = [member for member in leaving if member.well and member.name not in succeeded]
     return tuple(member.name for member in fit[: max(lacking, 0)])
 
 
-def _to_go(spec: ClusterSpec, pool: NodePool, observed: Observed) -> tuple[Member, ...]:
-    stay = {member.name for member in staying(spec, pool, observed)}
-    return tuple(member for member in members(spec, pool, observed) if member.name not in stay)
+def _to_go(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
+    stay = {member.name for member in staying(view, pool)}
+    return tuple(member for member in members(view, pool) if member.name not in stay)
 
 
-def _migrates(spec: ClusterSpec, observed: Observed) -> bool:
+def _migrates(view: ClusterView) -> bool:
     """Whether the one server there is has sqlite, and is to get company."""
-    servers = [node for node in observed.kube_nodes or () if "control-plane" in node.roles]
-    return spec.control_plane.count > 1 and bool(servers) and not any("etcd" in node.roles for node in servers)
+    servers = [node for node in view.observed.kube_nodes or () if "control-plane" in node.roles]
+    return view.spec.control_plane.count > 1 and bool(servers) and not any("etcd" in node.roles for node in servers)
 
 
 def _missing(work: Sequence[MachineState]) -> list[MachineState]:
@@ -211,13 +210,13 @@ def _reason(machine_state: MachineState, reclaimed: Sequence[MachineName]) -> st
 
 
 def _shown(
-    all_standings: Sequence[MachineState],
+    all_states: Sequence[MachineState],
     worked: tuple[PlannedMachine, ...],
     going: Sequence[tuple[NodePool, Member]],
 ) -> tuple[PlannedMachine, ...]:
     """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
     by_name = {planned.spec.name: planned for planned in worked}
-    rest = [by_name.get(s.machine.name) or (kept(s) if s.shown else None) for s in all_standings]
+    rest = [by_name.get(s.machine.name) or (kept(s) if s.shown else None) for s in all_states]
     gone = [departing(member, why_goes(member)) for _, member in going]
     return tuple(planned for planned in (*rest, *gone) if planned is not None)
 

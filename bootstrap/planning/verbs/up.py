@@ -43,18 +43,16 @@ from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout, shown
 from bootstrap.planning.steps import AwaitReady
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 from bootstrap.records.snapshot_note import check_bucket
 
 
-def plan_up(
-    spec: ClusterSpec, observed: Observed, *, version: str, restore: Path | None = None, migrates: bool = False
-) -> Plan:
+def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, migrates: bool = False) -> Plan:
     """Plan what it takes for the cluster to be as the inventory says.
 
     Args:
-        spec: What is wanted.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         version: The k3s version for machines that join now; unused when nothing is to be done.
         restore: A snapshot's file whose data the first server gets, as long as none serves.
         migrates: Whether an only server with sqlite, to which others are to come, is moved to etcd: a rebuild was cut
@@ -63,51 +61,47 @@ def plan_up(
     Raises:
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
-    check_families(spec, observed)
-    all_standings = machine_states(spec, observed)
-    check_fixed(spec, observed, all_standings)
-    differing = drifts(spec, observed, all_standings)
-    rollout = _rollout(spec, observed, differing)
+    check_families(view.spec, view.observed)
+    all_states = machine_states(view)
+    check_fixed(view, all_states)
+    differing = drifts(view, all_states)
+    rollout = _rollout(view, differing)
     # Labels and taints of those come with their settings.
     reasons = {
         machine_state.machine.name: ""
         if machine_state.machine.name in rollout.names
-        else _reason(machine_state, observed)
-        for machine_state in all_standings
+        else _reason(machine_state, view.observed)
+        for machine_state in all_states
     }
-    work = [machine_state for machine_state in all_standings if reasons[machine_state.machine.name]]
+    work = [machine_state for machine_state in all_states if reasons[machine_state.machine.name]]
     if rollout.servers:
-        check_bucket(spec)  # a server's settings have the bucket's keys
-    drift = (*notes_on_drift(spec, observed, all_standings), *left_notes(spec, observed, differing))
-    farewells = plan_farewells(spec, observed)
-    seen = [
-        machine_state for machine_state in all_standings if machine_state.shown or reasons[machine_state.machine.name]
-    ]
+        check_bucket(view.spec)  # a server's settings have the bucket's keys
+    drift = (*notes_on_drift(view, all_states), *left_notes(view, differing))
+    farewells = plan_farewells(view)
+    seen = [machine_state for machine_state in all_states if machine_state.shown or reasons[machine_state.machine.name]]
     if not work:
-        lanes = with_marks_restored(
-            _lanes_without_work(spec, observed, all_standings, rollout, farewells), all_standings
-        )
+        lanes = with_marks_restored(_lanes_without_work(view, all_states, rollout, farewells), all_states)
         if lanes:
-            check_lock_place(spec, observed.vms)
-        stay = shown_restored(shown([*map(kept, seen)], rollout), all_standings)
-        return bare_plan("up", spec, observed, machines=(*stay, *farewells.machines), lanes=lanes, notes=drift)
-    moves = migrates and lacks_etcd(spec, observed)
+            check_lock_place(view.spec, view.observed.vms)
+        stay = shown_restored(shown([*map(kept, seen)], rollout), all_states)
+        return bare_plan("up", view, machines=(*stay, *farewells.machines), lanes=lanes, notes=drift)
+    moves = migrates and lacks_etcd(view)
     if not moves:
-        check_datastore(spec, observed)
-    making = Making.of(spec, observed, all_standings)
-    check_lock_place(spec, observed.vms)
+        check_datastore(view)
+    making = Making.of(view, all_states)
+    check_lock_place(view.spec, view.observed.vms)
     planned = [
         making.planned(machine_state, reasons[machine_state.machine.name])
         if reasons[machine_state.machine.name]
         else kept(machine_state)
         for machine_state in seen
     ]
-    repaired = _repaired_servers(spec, observed, work)
+    repaired = _repaired_servers(view, work)
     # A server that comes must find the settings it has itself; one that is repaired comes before all that.
     first = () if repaired else rollout.servers
     arrivals = join_lanes(
         making,
-        all_standings,
+        all_states,
         work,
         version,
         migrates=moves,
@@ -117,23 +111,23 @@ def plan_up(
     rollout = replace(rollout, after=repaired, agents_after=_vip_gates(arrivals))
     lanes = (
         fetch_lane(making, work, version),
-        kubeconfig_lane(spec, after=rollout.agents_after),
+        kubeconfig_lane(view.spec, after=rollout.agents_after),
         *rollout.lanes(arrivals),
         *farewells.lanes,
     )
-    machines = (*shown_restored(shown(planned, rollout), all_standings), *farewells.machines)
-    lanes = with_marks_restored(lanes, all_standings)
-    return bare_plan("up", spec, observed, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
+    machines = (*shown_restored(shown(planned, rollout), all_states), *farewells.machines)
+    lanes = with_marks_restored(lanes, all_states)
+    return bare_plan("up", view, machines=machines, lanes=lanes, notes=(*making.notes, *drift))
 
 
-def _rollout(spec: ClusterSpec, observed: Observed, differing: Sequence[Drift]) -> Rollout:
-    server = healthy_server(spec, observed)
+def _rollout(view: ClusterView, differing: Sequence[Drift]) -> Rollout:
+    server = healthy_server(view)
     return Rollout.of(differing, access=server.name if server else None)
 
 
-def _repaired_servers(spec: ClusterSpec, observed: Observed, work: Sequence[MachineState]) -> tuple[Gate, ...]:
+def _repaired_servers(view: ClusterView, work: Sequence[MachineState]) -> tuple[Gate, ...]:
     """Open once the servers that are there and do not work are Ready again: until then no other may be restarted."""
-    healthy = healthy_server(spec, observed)
+    healthy = healthy_server(view)
     return tuple(
         ready(machine_state.machine.name)
         for machine_state in work
@@ -148,25 +142,25 @@ def _vip_gates(lanes: Sequence[Lane]) -> tuple[Gate, ...]:
 
 
 def _lanes_without_work(
-    spec: ClusterSpec, observed: Observed, all_standings: Sequence[MachineState], rollout: Rollout, farewells: Farewells
+    view: ClusterView, all_states: Sequence[MachineState], rollout: Rollout, farewells: Farewells
 ) -> tuple[Lane, ...]:
     """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
     going = [MachineName(lane.name) for lane in farewells.lanes]
-    server = healthy_server(spec, observed, besides=going)
+    server = healthy_server(view, besides=going)
     vip = VipPlan()
-    changed = bool(with_other_router_id(spec, observed))
-    if server is not None and (changed or without_vip(spec, observed)):
-        servers = [machine_state for machine_state in all_standings if machine_state.machine.role is Role.CONTROL_PLANE]
-        vip = plan_vip(spec, observed, servers=servers, through=server.name, arriving=(), changed=changed)
+    changed = bool(with_other_router_id(view))
+    if server is not None and (changed or without_vip(view)):
+        servers = [machine_state for machine_state in all_states if machine_state.machine.role is Role.CONTROL_PLANE]
+        vip = plan_vip(view, servers=servers, through=server.name, arriving=(), changed=changed)
     if server is None or not (going or rollout.turns or vip.first):
         return farewells.lanes
     restarts = bool(rollout.turns or vip.first)
     gates = (VIP_UP,) if vip.first else ()
-    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(spec, server), *vip.lanes))
+    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(view.spec, server), *vip.lanes))
     # Certificates come first: nobody may reach a server by an address that its certificate is not for.
     served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
     access = replace(access, steps=(*access.steps, *served))
-    kubeconfig = (kubeconfig_lane(spec, after=gates),) if restarts else ()
+    kubeconfig = (kubeconfig_lane(view.spec, after=gates),) if restarts else ()
     return (*kubeconfig, access, *rest, *farewells.lanes)
 
 
@@ -183,23 +177,23 @@ def _reason(machine_state: MachineState, observed: Observed) -> str:
     return "may not be joined to the cluster" if unknown and machine_state.vm and machine_state.vm.running else reason
 
 
-def check_datastore(spec: ClusterSpec, observed: Observed) -> None:
+def check_datastore(view: ClusterView) -> None:
     """Refuse to add servers to a sqlite cluster in passing: that is a migration, and `scale` does it."""
-    if lacks_etcd(spec, observed):
+    if lacks_etcd(view):
         raise PreflightError(
-            f"{spec.name} has one server with sqlite: further servers cannot join it",
-            details=f"{spec.control_plane.count} servers wanted",
+            f"{view.spec.name} has one server with sqlite: further servers cannot join it",
+            details=f"{view.spec.control_plane.count} servers wanted",
             resolution=Advice(
-                "`homelab-k8s scale control-plane {}` moves its data to etcd first", spec.control_plane.count
+                "`homelab-k8s scale control-plane {}` moves its data to etcd first", view.spec.control_plane.count
             ),
         )
 
 
-def lacks_etcd(spec: ClusterSpec, observed: Observed) -> bool:
+def lacks_etcd(view: ClusterView) -> bool:
     """Whether more servers are wanted than there are, and those there have no etcd that others could join."""
-    servers = [kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles]
+    servers = [kube_node for kube_node in view.observed.kube_nodes or () if "control-plane" in kube_node.roles]
     return (
-        spec.control_plane.count > len(servers)
+        view.spec.control_plane.count > len(servers)
         and bool(servers)
         and not any("etcd" in server.roles for server in servers)
     )
@@ -207,7 +201,7 @@ def lacks_etcd(spec: ClusterSpec, observed: Observed) -> bool:
 
 def join_lanes(
     making: Making,
-    all_standings: Sequence[MachineState],
+    all_states: Sequence[MachineState],
     work: Sequence[MachineState],
     version: str,
     *,
@@ -223,7 +217,7 @@ def join_lanes(
 
     Args:
         making: What they are made of.
-        all_standings: All machines that the cluster is to have.
+        all_states: All machines that the cluster is to have.
         work: Those that something is to be done about.
         version: The k3s version they get.
         migrates: Whether the only server's data is moved from sqlite to etcd first.
@@ -235,10 +229,10 @@ def join_lanes(
         restore: A snapshot's file that the first server gets its data from.
     """
     spec = making.spec
-    healthy = healthy_server(spec, making.observed, besides=(*leaving, *besides))
-    servers = [machine_state for machine_state in all_standings if machine_state.machine.role is Role.CONTROL_PLANE]
+    healthy = healthy_server(ClusterView(spec, making.observed), besides=(*leaving, *besides))
+    servers = [machine_state for machine_state in all_states if machine_state.machine.role is Role.CONTROL_PLANE]
     if healthy is None:
-        _check_founding(spec, making.observed, servers)
+        _check_founding(ClusterView(spec, making.observed), servers)
     primary = None if healthy else _primary_server(work)
     if any(machine_state in servers for machine_state in work):
         check_bucket(spec)  # a server's settings have the bucket's keys
@@ -248,8 +242,7 @@ def join_lanes(
     if through is not None:
         arriving = [s.machine.name for s in work if s in servers and s.machine.name != through]
         vip = plan_vip(
-            spec,
-            making.observed,
+            ClusterView(spec, making.observed),
             servers=servers,
             through=through,
             arriving=[(name, ready(name)) for name in arriving],
@@ -305,20 +298,20 @@ def _first_steps(spec: ClusterSpec, machine: MachineSpec, restore: Path | None) 
     )
 
 
-def _check_founding(spec: ClusterSpec, observed: Observed, servers: Sequence[MachineState]) -> None:
+def _check_founding(view: ClusterView, servers: Sequence[MachineState]) -> None:
     """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
 
     Most of the servers together cannot: what the others do has no majority.
     """
-    check_twins(spec, observed, frozenset(machine_state.machine.name for machine_state in servers))
+    check_twins(view, frozenset(machine_state.machine.name for machine_state in servers))
     hidden = [
         machine_state.unseen for machine_state in servers if machine_state.held and machine_state.unseen is not None
     ]
     held = sum(bool(machine_state.held) for machine_state in servers)
     made = sum(machine_state.made for machine_state in servers)
     if held and made <= len(servers) // 2:
-        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started", of=hidden)
-        require_sight(spec, observed, what=f"no server of {spec.name} answers, and none can be started")
+        require_sight(view, what=f"no server of {view.spec.name} answers, and none can be started", of=hidden)
+        require_sight(view, what=f"no server of {view.spec.name} answers, and none can be started")
 
 
 def _primary_server(work: Sequence[MachineState]) -> MachineState | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
@@ -36,6 +37,9 @@ from bootstrap.planning.provision.upgrade_rollout import Climber, Climbing, inte
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
 from bootstrap.records.lock import check_lock_place
 from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +79,20 @@ class Standpoint:
         return minors_between(self.lowest, target, etcd=self.etcd)
 
 
-def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
+def standpoint(view: ClusterView) -> Standpoint:
     """From where the cluster is upgraded.
 
     Raises:
         PreflightError: No server answers, or machines are not as they should be; nothing was touched.
     """
-    check_twins(spec, observed)
-    require_sight(spec, observed, what=f"{spec.name} cannot be upgraded")
-    needed_server(spec, observed)
-    kube_nodes = {kube_node.name: kube_node for kube_node in observed.kube_nodes or ()}
+    check_twins(view)
+    require_sight(view, what=f"{view.spec.name} cannot be upgraded")
+    needed_server(view)
+    kube_nodes = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
     problems: list[str] = []
     climbers: list[Climber] = []
-    for vm in observed.vms:
-        if vm.record is None or not is_ours(vm, spec.name):
+    for vm in view.observed.vms:
+        if vm.record is None or not is_ours(vm, view.spec.name):
             continue
         kube_node = kube_nodes.get(vm.record.machine)
         problem = _problem(vm, kube_node)
@@ -100,7 +104,7 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
             climbers.append(
                 Climber(
                     machine=machine_of(vm, vm.record),
-                    arch=_architecture(vm, observed),
+                    arch=_architecture(vm, view.observed),
                     kube_node=kube_node,
                     version=parse_version(kube_node.version),
                 )
@@ -113,7 +117,8 @@ def standpoint(spec: ClusterSpec, observed: Observed) -> Standpoint:
     ]
     if problems:
         raise PreflightError(
-            f"{count(len(problems), 'machine')} of {spec.name} must be repaired before an upgrade; nothing was changed",
+            f"{count(len(problems), 'machine')} of {view.spec.name} must be repaired before an upgrade; "
+            "nothing was changed",
             details=few_lines(problems),
             resolution=Advice("run `homelab-k8s up` to repair them, then upgrade"),
         )
@@ -148,8 +153,7 @@ def _architecture(vm: VmRecord, observed: Observed) -> str:
 
 
 def plan_upgrade(
-    spec: ClusterSpec,
-    observed: Observed,
+    view: ClusterView,
     *,
     target: K3sVersion,
     newest: Mapping[Minor, K3sVersion],
@@ -158,8 +162,7 @@ def plan_upgrade(
     """Plan what it takes for every machine to run the target.
 
     Args:
-        spec: The cluster.
-        observed: What there is.
+        view: The cluster, as wanted and as seen.
         target: Where to.
         newest: The newest release of each of `Standpoint.minors`.
         upgrading: How.
@@ -167,25 +170,25 @@ def plan_upgrade(
     Raises:
         PreflightError: It cannot be done, or would be a downgrade; nothing was touched.
     """
-    start = standpoint(spec, observed)
+    start = standpoint(view)
     check_direction(start.highest, target)
     rungs = ladder(start.lowest, target, newest=newest, etcd=start.etcd) or (Rung(version=target),)
     climbing = Climbing(
         climbers=start.climbers,
         rungs=rungs,
-        access=needed_server(spec, observed),
-        schedulable=_schedulable(observed, start),
+        access=needed_server(view),
+        schedulable=_schedulable(view.observed, start),
         max_unavailable=upgrading.max_unavailable,
         snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
-    machines = tuple(_planned(climber, climbing, spec.name, observed) for climber in start.climbers)
-    strange = _strange_notes(start, observed, target)
+    machines = tuple(_planned(climber, climbing, view.spec.name, view.observed) for climber in start.climbers)
+    strange = _strange_notes(start, view.observed, target)
     if not climbing.working:
-        return bare_plan("upgrade", spec, observed, machines=machines, notes=strange)
-    check_lock_place(spec, observed.vms)
-    notes = (_way(start.lowest, rungs), *climbing.notes, *strange, *_inventory_notes(spec, target))
-    return bare_plan("upgrade", spec, observed, machines=machines, lanes=climbing.lanes(spec), notes=notes)
+        return bare_plan("upgrade", view, machines=machines, notes=strange)
+    check_lock_place(view.spec, view.observed.vms)
+    notes = (_way(start.lowest, rungs), *climbing.notes, *strange, *_inventory_notes(view.spec, target))
+    return bare_plan("upgrade", view, machines=machines, lanes=climbing.lanes(view.spec), notes=notes)
 
 
 def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName]:

@@ -16,6 +16,7 @@ from bootstrap.model.ids import Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.planning.members.existing_machines import plan_on
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.machine import parse_record
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import sealed
@@ -110,7 +111,7 @@ def test_every_plan_names_it(plan: Callable[[World], Plan]) -> None:
 def test_so_does_a_plan_that_keeps_all_machines() -> None:
     there = seen()
     vm = orphan(World()).record()
-    notes = plan_on("rotate", SPEC, replace(there, vms=(*there.vms, vm)), (), lanes=()).notes
+    notes = plan_on("rotate", ClusterView(SPEC, replace(there, vms=(*there.vms, vm))), (), lanes=()).notes
     assert [note for note in notes if SAID in note]
 
 

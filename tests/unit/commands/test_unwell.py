@@ -14,6 +14,7 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import LostQuorum, PveNodeFacts
 from bootstrap.planning.capacity.sizing import Capacity, why_not
 from bootstrap.planning.checks.doctor import Verdict, check_capacity, check_kvm, check_quorum
+from bootstrap.planning.view import ClusterView
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 from tests.unit.commands.test_up_and_down import down, up
@@ -86,7 +87,9 @@ def test_doctors_arithmetic_has_no_zero_where_nothing_is_known() -> None:
     world = World()
     up(world)
     world.pve_nodes = [replace(world.pve_nodes[0], cores=0, memory_mib=0)]
-    found = check_capacity(cluster(), observe_proxmox(cluster(), world.ports), prepare_up(cluster(), world.ports))
+    found = check_capacity(
+        ClusterView(cluster(), observe_proxmox(cluster(), world.ports)), prepare_up(cluster(), world.ports)
+    )
     assert "pve1: its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/pve1" in found.says
     assert "0 cores" not in found.says
 
@@ -95,8 +98,8 @@ def test_doctor_tells_quorum_and_kvm_in_advance() -> None:
     bare = observe_proxmox(cluster(), World().ports)
     fine, lame = frozenset({"sse2", "svm"}), frozenset({"sse2"})
     nodes = [PveNodeFacts(name=PveNodeName("pve1"), online=True, cpu_flags=flags) for flags in (fine, lame)]
-    assert check_kvm(cluster(), replace(bare, pve_nodes=(nodes[0],))).verdict is Verdict.OK
-    lacking = check_kvm(cluster(), replace(bare, pve_nodes=(nodes[1],)))
+    assert check_kvm(ClusterView(cluster(), replace(bare, pve_nodes=(nodes[0],)))).verdict is Verdict.OK
+    lacking = check_kvm(ClusterView(cluster(), replace(bare, pve_nodes=(nodes[1],))))
     assert (lacking.verdict, "pve1" in lacking.says) == (Verdict.WARNING, True)
     assert check_quorum(replace(bare, lost_quorum=LOST)).verdict is Verdict.FAILED
     assert check_quorum(bare).verdict is Verdict.OK

@@ -20,6 +20,7 @@ from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.plan import LaneStep, Plan
 from bootstrap.planning.provision.joining import access_lane
 from bootstrap.planning.verbs.upgrade import Upgrading
+from bootstrap.planning.view import ClusterView
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 
@@ -153,7 +154,7 @@ def test_machines_that_join_later_get_what_the_servers_run(world: World) -> None
 def migrate(world: World, spec: ClusterSpec) -> list[StepFinished]:
     ports = world.ports
     observed = observe_cluster(spec, ports)
-    server = needed_server(spec, observed)
+    server = needed_server(ClusterView(spec, observed))
     lane = access_lane(spec, server, further=(LaneStep(step=MigrateToEtcd(machine=server)),))
     events: list[Event] = []
     plan: Plan = replace(prepare_up(spec, ports), lanes=(lane,))

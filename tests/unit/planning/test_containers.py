@@ -23,6 +23,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import CloneVm, CreateContainer
 from bootstrap.planning.templates.machine_images import container_bases
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.container_settings import container_settings
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, workers
@@ -62,7 +63,7 @@ def creations(plan: Plan) -> list[CreateContainer]:
 
 
 def test_containers_are_created_and_vms_cloned() -> None:
-    plan = plan_up(mixed(), observed(), version="v1.33.3+k3s1")
+    plan = plan_up(ClusterView(mixed(), observed()), version="v1.33.3+k3s1")
     (step,) = creations(plan)
     assert (step.machine.name, step.pve_node, step.bridge) == ("demo-light-1", PVE1, "vmbr0")
     assert (step.ostemplate, step.storage) == (f"local:vztmpl/{DEBIAN}", "tank")
@@ -72,7 +73,7 @@ def test_containers_are_created_and_vms_cloned() -> None:
 
 
 def test_a_lane_of_a_container_has_nothing_to_configure() -> None:
-    plan = plan_up(mixed(), observed(), version="v1.33.3+k3s1")
+    plan = plan_up(ClusterView(mixed(), observed()), version="v1.33.3+k3s1")
     lane = next(lane for lane in plan.lanes if lane.name == "demo-light-1")
     assert [step.step.phase for step in lane.steps] == ["create", "start", "boot", "install", "join", "ready"]
 
@@ -82,23 +83,23 @@ def test_a_pool_of_containers_needs_no_template_of_vms() -> None:
     spec = mixed()
     there = [vm(spec.control_plane, 1), vm(spec.workers[0], 1)]
     world = replace(seen(*there), pve_nodes=(node(),), ostemplates=(ostemplate(),), templates=())
-    (step,) = creations(plan_up(spec, world, version="v1.33.3+k3s1"))
+    (step,) = creations(plan_up(ClusterView(spec, world), version="v1.33.3+k3s1"))
     assert step.machine.name == "demo-light-1"
 
 
 def test_containers_go_to_proxmox_nodes_that_have_their_template() -> None:
     world = observed(node("pve1"), node("pve2"), ostemplates=(ostemplate(on="pve2"),))
-    steps = creations(plan_up(mixed(lights=3), world, version="v1.33.3+k3s1"))
+    steps = creations(plan_up(ClusterView(mixed(lights=3), world), version="v1.33.3+k3s1"))
     assert [step.pve_node for step in steps] == ["pve2"] * 3
 
 
 def test_a_root_file_system_counts_with_its_whole_size() -> None:
     """100 GiB, less a reserve of 5, take eleven of 8 GiB."""
     spec = replace(mixed(lights=11), sizing=replace(mixed().sizing, cpu_overcommit=99.0))
-    assert len(creations(plan_up(spec, observed(), version="v1.33.3+k3s1"))) == 11
+    assert len(creations(plan_up(ClusterView(spec, observed()), version="v1.33.3+k3s1"))) == 11
     more = replace(spec, workers=(*spec.workers[:-1], light(12)))
     with pytest.raises(CapacityError, match="demo-light-12") as raised:
-        plan_up(more, observed(), version="v1.33.3+k3s1")
+        plan_up(ClusterView(more, observed()), version="v1.33.3+k3s1")
     assert "8 GiB wanted on tank, 7 GiB left" in raised.value.details
 
 
@@ -114,20 +115,23 @@ def test_the_newest_version_is_taken_in_whatever_order_they_are_listed(
     listed = data.draw(st.permutations([*names, *others]))
     world = observed(ostemplates=tuple(map(ostemplate, listed)))
     minor, build = max(versions)
-    (base,) = container_bases(mixed(), world, light()).values()
+    (base,) = container_bases(ClusterView(mixed(), world), light()).values()
     assert base.ostemplate == f"local:vztmpl/debian-13-standard_13.{minor}-{build}_amd64.tar.zst"
 
 
 @pytest.mark.parametrize("name", ["my.tar.xz", "local:vztmpl/my.tar.xz"])
 def test_a_template_can_be_named(name: str) -> None:
     world = observed(ostemplates=(ostemplate(), ostemplate("my.tar.xz")))
-    (base,) = container_bases(mixed(), world, light(ostemplate=name)).values()
+    (base,) = container_bases(ClusterView(mixed(), world), light(ostemplate=name)).values()
     assert base.ostemplate == "local:vztmpl/my.tar.xz"
 
 
 def test_without_a_template_it_is_said_how_to_get_one() -> None:
     with pytest.raises(PreflightError, match="pool light can be made on no Proxmox node") as raised:
-        plan_up(mixed(), observed(ostemplates=(ostemplate("debian-12-standard_12.7-1_amd64.tar.zst"),)), version="")
+        plan_up(
+            ClusterView(mixed(), observed(ostemplates=(ostemplate("debian-12-standard_12.7-1_amd64.tar.zst"),))),
+            version="",
+        )
     assert "pve1 has no container template debian-13-standard" in raised.value.details
     assert "debian-12-standard_12.7-1" in raised.value.details
     assert "pveam download" in raised.value.resolution
@@ -135,7 +139,7 @@ def test_without_a_template_it_is_said_how_to_get_one() -> None:
 
 def test_without_a_storage_for_containers_it_is_said_which_content_one_needs() -> None:
     with pytest.raises(PreflightError) as raised:
-        plan_up(mixed(), observed(node(storages=())), version="")
+        plan_up(ClusterView(mixed(), observed(node(storages=()))), version="")
     assert "rootdir" in raised.value.details
     assert "light" in raised.value.resolution
 
@@ -144,12 +148,12 @@ def test_a_named_storage_has_to_take_containers() -> None:
     spec = mixed()
     spec = replace(spec, placement=replace(spec.placement, storage=StorageName("local")))
     with pytest.raises(PreflightError) as raised:
-        plan_up(spec, observed(), version="")
+        plan_up(ClusterView(spec, observed()), version="")
     assert "local of pve1 is not for containers (its content: images, iso)" in raised.value.details
 
 
 def test_containers_carry_a_label_and_vms_do_not() -> None:
-    labels = {str(machine.name): dict(machine.labels) for machine in wanted_machines(mixed(), observed())}
+    labels = {str(machine.name): dict(machine.labels) for machine in wanted_machines(ClusterView(mixed(), observed()))}
     assert labels["demo-light-1"] == {MACHINE_LABEL: "lxc"}
     assert MACHINE_LABEL not in labels["demo-workers-1"]
 
@@ -159,7 +163,7 @@ def test_only_a_container_tells_its_kubelet_where_it_is() -> None:
         machine.kind: yaml.safe_load(
             render_config(mixed(), machine, address=IPv4Address("192.0.2.9"), etcd=False, join=IPv4Address("192.0.2.8"))
         )
-        for machine in wanted_machines(mixed(), observed())[1:]
+        for machine in wanted_machines(ClusterView(mixed(), observed()))[1:]
     }
     assert texts[MachineKind.LXC]["kubelet-arg"] == ["feature-gates=KubeletInUserNamespace=true"]
     assert "kubelet-arg" not in texts[MachineKind.VM]
@@ -169,9 +173,9 @@ def test_a_machine_stays_what_it_is_when_its_pool_becomes_another_kind() -> None
     spec = mixed()
     there = [vm(spec.control_plane, 1), vm(spec.workers[0], 1), vm(spec.workers[1], 1)]
     world = replace(seen(*there), pve_nodes=(node(),), ostemplates=(ostemplate(),))
-    plan = plan_up(spec, world, version="v1.33.3+k3s1")
+    plan = plan_up(ClusterView(spec, world), version="v1.33.3+k3s1")
     assert plan.lanes == ()
-    (note,) = notes_on_drift(spec, world, machine_states(spec, world))
+    (note,) = notes_on_drift(ClusterView(spec, world), machine_states(ClusterView(spec, world)))
     assert note == ("demo-light-1 is a VM, and the inventory says machine: lxc: `homelab-k8s replace demo-light-1`")
 
 
@@ -184,14 +188,16 @@ def test_a_container_that_is_off_is_only_started() -> None:
         pve_nodes=(node(),),
         ostemplates=(),
     )
-    lane = next(lane for lane in plan_up(spec, world, version="v1.33.3+k3s1").lanes if lane.name == "demo-light-1")
+    lane = next(
+        lane for lane in plan_up(ClusterView(spec, world), version="v1.33.3+k3s1").lanes if lane.name == "demo-light-1"
+    )
     assert [step.step.phase for step in lane.steps][:2] == ["start", "boot"]
 
 
 def settings(network: NetworkSpec, *, stable: bool = False) -> dict[str, str | int]:
     network = replace(network, macs=MacPolicy.STABLE if stable else MacPolicy.PROXMOX)
     spec = replace(mixed(agents=0), network=network)
-    machine = wanted_machines(spec, observed())[1]
+    machine = wanted_machines(ClusterView(spec, observed()))[1]
     return container_settings(
         spec,
         machine,
@@ -239,7 +245,7 @@ def test_a_containers_network_is_what_a_vms_would_be() -> None:
 def test_a_container_has_its_pools_bridge_and_vlan_and_ipv6_as_vms_have() -> None:
     pool = replace(light(), network=PoolNetwork(bridge="vmbr5"))
     spec = replace(mixed(), workers=(pool,), network=NetworkSpec(bridge="vmbr0", vlan=12, ipv6=IPv6Spec()))
-    machine = wanted_machines(spec, observed())[1]
+    machine = wanted_machines(ClusterView(spec, observed()))[1]
     told = container_settings(
         spec, machine, ostemplate="x", storage=StorageName("tank"), bridge="vmbr5", public_key="ssh-ed25519 AAAA"
     )

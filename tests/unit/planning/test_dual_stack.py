@@ -25,6 +25,7 @@ from bootstrap.model.ipv6 import IPv6Method, IPv6Spec, StaticAddresses6
 from bootstrap.model.observed import GuestInterface
 from bootstrap.planning.checks.preflight import check_pod_ranges
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
 from tests.unit.planning.test_texts import AGENT, MAC, SERVER, VM, settings
@@ -202,8 +203,8 @@ def test_the_families_of_a_cluster_are_not_changed(
     spec = spec_of(network)
     there = seen(replace(vm(spec.control_plane, 1), ip6=made_with))
     with pytest.raises(PreflightError, match=words) as refused:
-        plan_up(spec, there, version="v1.33.3+k3s1")
+        plan_up(ClusterView(spec, there), version="v1.33.3+k3s1")
     assert undo in refused.value.resolution
     assert "homelab-k8s rebuild" in refused.value.resolution
     fits = replace(spec, network=AUTO if made_with else NetworkSpec())
-    assert plan_up(fits, there, version="v1.33.3+k3s1").machines
+    assert plan_up(ClusterView(fits, there), version="v1.33.3+k3s1").machines

@@ -14,6 +14,7 @@ from bootstrap.model.ids import StorageName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings, scsi_controller_wanted
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster, workers
@@ -39,7 +40,7 @@ def observed(*storages: tuple[str, int], template_disk: str = "scsi0", content: 
 
 
 def make(spec: ClusterSpec, there: Observed) -> Making:
-    return Making.of(spec, there, machine_states(spec, there))
+    return Making.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
 
 
 def test_options_are_added_to_those_of_the_template_and_win_over_them() -> None:

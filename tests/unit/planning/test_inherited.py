@@ -16,6 +16,7 @@ from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.doctor import check_template
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings
 from bootstrap.proxmox.inherited import Verdict, own_tags, rule_for
 from bootstrap.records.machine import parse_record
@@ -77,13 +78,16 @@ def test_what_the_inventory_says_otherwise_is_taken_off(key: str, value: str) ->
     assert f"machines are made without what template debian-12 (9000) has: {key}" in plan.notes
     run_up(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert not any(key in vm.settings for vm in world.vms.values())
-    assert key in check_template(cluster(), world_seen(world)).says
+    assert key in check_template(ClusterView(cluster(), world_seen(world))).says
 
 
 @pytest.mark.parametrize(("key", "value"), REFUSED.items())
 def test_what_no_token_can_take_off_is_refused_before_anything_is_cloned(key: str, value: str) -> None:
     world = World(templates=[replace(TEMPLATE, settings=((key, value),))])
-    for ask in (lambda: prepare_up(cluster(), world.ports), lambda: check_template(cluster(), world_seen(world))):
+    for ask in (
+        lambda: prepare_up(cluster(), world.ports),
+        lambda: check_template(ClusterView(cluster(), world_seen(world))),
+    ):
         with pytest.raises(PreflightError) as raised:
             ask()
         assert f"qm set 9000 --delete {key}" in raised.value.resolution

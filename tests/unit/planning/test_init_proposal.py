@@ -19,6 +19,7 @@ from bootstrap.planning.capacity.sizing import Capacity
 from bootstrap.planning.templates.discovery import common_bridges, common_storages, free_vmids, template_choices
 from bootstrap.planning.verbs.init import COMFORT, MEMORY_MIB, Wishes, propose
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import vm
 from tests.fakes.specs import DEMO, control_plane
 from tests.fakes.world import TEMPLATE, pve_node
@@ -76,13 +77,13 @@ def test_a_proposal_without_a_problem_is_one_that_up_would_carry_out(
     assert spec.control_plane.count == (servers or 1)
     assert workers is None or spec.workers[0].count == workers
     if has_template and not proposal.problems:
-        plan = plan_up(spec, seen, version="v1")
+        plan = plan_up(ClusterView(spec, seen), version="v1")
         assert len(plan.machines) == spec.control_plane.count + spec.workers[0].count
     if has_template and proposal.problems:
         smallest = replace(spec, workers=(replace(spec.workers[0], count=0),)) if workers is None else spec
         assert spec.control_plane.memory_mib == MEMORY_MIB[-1][0]
         with pytest.raises(PreflightError, match=r"fits on no Proxmox node|no storage"):
-            plan_up(smallest, seen, version="v1")
+            plan_up(ClusterView(smallest, seen), version="v1")
 
 
 def test_a_roomy_host_gets_the_best_sizes() -> None:

@@ -11,6 +11,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import NodePool, RecordState
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.planning.members.pool_members import members, names, ordinal_of, staying, worst_first
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, workers
 
@@ -40,11 +41,11 @@ def pools(draw: st.DrawFn) -> tuple[NodePool, Observed]:
 @given(pools())
 def test_a_pool_gets_exactly_its_size_with_names_nobody_else_has(case: tuple[NodePool, Observed]) -> None:
     pool, observed = case
-    wanted = names(SPEC, pool, observed)
+    wanted = names(ClusterView(SPEC, observed), pool)
     assert len(wanted) == len(set(wanted)) == pool.count
-    stay = {member.name for member in staying(SPEC, pool, observed)}
+    stay = {member.name for member in staying(ClusterView(SPEC, observed), pool)}
     foreign = {node.name for node in observed.kube_nodes or () if node.ready} - {each.name for each in observed.vms}
-    leaving = {each.name for each in members(SPEC, pool, observed) if each.leaving}
+    leaving = {each.name for each in members(ClusterView(SPEC, observed), pool) if each.leaving}
     assert stay <= set(wanted)
     assert not set(wanted) & foreign, "a node that lives somewhere is nobody's lost machine"
     assert not set(wanted) & leaving, "what leaves is no longer counted"
@@ -53,8 +54,8 @@ def test_a_pool_gets_exactly_its_size_with_names_nobody_else_has(case: tuple[Nod
 @given(pools())
 def test_nothing_goes_while_there_are_too_few(case: tuple[NodePool, Observed]) -> None:
     pool, observed = case
-    counted = [member for member in members(SPEC, pool, observed) if not member.leaving]
-    assert len(staying(SPEC, pool, observed)) == min(pool.count, len(counted))
+    counted = [member for member in members(ClusterView(SPEC, observed), pool) if not member.leaving]
+    assert len(staying(ClusterView(SPEC, observed), pool)) == min(pool.count, len(counted))
 
 
 @given(pools(), st.integers(0, 9))
@@ -62,7 +63,7 @@ def test_no_machine_that_is_well_is_replaced_before_one_that_is_not(
     case: tuple[NodePool, Observed], number: int
 ) -> None:
     pool, observed = case
-    there = members(SPEC, pool, observed)
+    there = members(ClusterView(SPEC, observed), pool)
     going = worst_first(there, number)
     assert len(going) == min(number, len(there))
     if any(member.well for member in going):
@@ -71,7 +72,7 @@ def test_no_machine_that_is_well_is_replaced_before_one_that_is_not(
 
 def test_of_machines_that_are_well_the_newest_on_the_fullest_proxmox_node_is_replaced_first() -> None:
     observed = seen(vm(POOL, 1), vm(POOL, 2), vm(POOL, 3, on="pve2"), pve_nodes=2)
-    going = worst_first(members(SPEC, POOL, observed), 2)
+    going = worst_first(members(ClusterView(SPEC, observed), POOL), 2)
     assert [member.name for member in going] == ["demo-workers-2", "demo-workers-3"]
 
 
@@ -92,15 +93,15 @@ def test_which_machines_are_too_many_does_not_depend_on_which_are_off_not_ready_
             for node in observed.kube_nodes or ()
         ),
     )
-    before = [member.name for member in staying(SPEC, pool, observed)]
-    assert [member.name for member in staying(SPEC, pool, other)] == before
+    before = [member.name for member in staying(ClusterView(SPEC, observed), pool)]
+    assert [member.name for member in staying(ClusterView(SPEC, other), pool)] == before
 
 
 @given(pools())
 def test_of_machines_that_are_whole_the_highest_numbers_are_too_many(case: tuple[NodePool, Observed]) -> None:
     pool, observed = case
-    stay = staying(SPEC, pool, observed)
-    going = [m for m in members(SPEC, pool, observed) if not m.leaving and m not in stay]
+    stay = staying(ClusterView(SPEC, observed), pool)
+    going = [m for m in members(ClusterView(SPEC, observed), pool) if not m.leaving and m not in stay]
     whole = [ordinal_of(member.name) for member in going if member.whole]
     assert not whole or all(member.whole and ordinal_of(member.name) < min(whole) for member in stay)
 
@@ -108,4 +109,4 @@ def test_of_machines_that_are_whole_the_highest_numbers_are_too_many(case: tuple
 def test_a_lost_machine_comes_back_under_its_name() -> None:
     nodes = (kube_node(MachineName("demo-workers-2"), ready=False),)
     observed = seen(vm(POOL, 4), nodes=(*nodes, kube_node(MachineName("demo-workers-4"))))
-    assert names(SPEC, replace(POOL, count=2), observed) == ("demo-workers-2", "demo-workers-4")
+    assert names(ClusterView(SPEC, observed), replace(POOL, count=2)) == ("demo-workers-2", "demo-workers-4")

@@ -15,6 +15,7 @@ from bootstrap.planning.members.desired_machines import machine_states, with_exi
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from bootstrap.records.proof import NO_KEY
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
@@ -77,7 +78,7 @@ def joined(draw: st.DrawFn) -> KubeNode:
 
 def problems(observed: Observed) -> tuple[str, ...]:
     spec = with_existing_sizes(SPEC, observed)
-    return problems_of(spec, observed, machine_states(spec, observed))
+    return problems_of(ClusterView(spec, observed), machine_states(ClusterView(spec, observed)))
 
 
 def touched(plan: Plan) -> set[int]:
@@ -91,17 +92,17 @@ def test_neighbours_are_no_trouble_and_are_not_touched(vms: list[VmRecord], node
     observed = replace(seen(*OURS, *vms), kube_nodes=(*(alone.kube_nodes or ()), *nodes))
     assert problems(alone) == ()
     assert problems(observed) == ()
-    up = plan_up(with_existing_sizes(SPEC, observed), observed, version="")
+    up = plan_up(ClusterView(with_existing_sizes(SPEC, observed), observed), version="")
     assert up.empty
     assert up.notes == ()
-    down = plan_down(SPEC, observed, has_traces=False)
+    down = plan_down(ClusterView(SPEC, observed), has_traces=False)
     assert touched(down) == {each.vmid for each in OURS}
     assert {str(lane.name) for lane in down.lanes} - {"traces"} == {each.name for each in OURS}
 
 
 def test_down_names_a_namesake_that_it_leaves() -> None:
     theirs = replace(FIRST, vmid=Vmid(7300), name="demo-workers-7", record=None)
-    plan = plan_down(SPEC, seen(*OURS, theirs), has_traces=False)
+    plan = plan_down(ClusterView(SPEC, seen(*OURS, theirs)), has_traces=False)
     assert plan.notes == ("demo-workers-7 (vmid 7300 on pve1) is left alone: it has no record of ours",)
 
 
@@ -116,9 +117,9 @@ def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None
     )
     nodes = (*(seen(SERVER, SECOND).kube_nodes or ()), kube_node(MachineName("demo-workers-1"), ready=False))
     observed = replace(seen(SERVER, SECOND, nodes=nodes), out_of_sight=(renamed,))
-    plan = plan_up(with_existing_sizes(SPEC, observed), observed, version="")
+    plan = plan_up(ClusterView(with_existing_sizes(SPEC, observed), observed), version="")
     assert not [machine for machine in plan.machines if machine.action == "create"]
     assert plan.unreached
     theirs = replace(observed, out_of_sight=(replace(renamed, tags=frozenset({"demo"})),))
-    plan = plan_up(with_existing_sizes(SPEC, theirs), theirs, version="v1.33.3+k3s1")
+    plan = plan_up(ClusterView(with_existing_sizes(SPEC, theirs), theirs), version="v1.33.3+k3s1")
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-1"]

@@ -15,6 +15,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.planning.verbs.rotate import plan_rotate
 from bootstrap.planning.verbs.upgrade import standpoint
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 
@@ -33,7 +34,7 @@ def steps(plan: Plan, name: str) -> list[str]:
 
 
 def test_restore_resumes_a_paused_server_and_leaves_a_paused_agent_to_up() -> None:
-    plan = plan_restore(SPEC, with_paused("demo-cp-2", "demo-workers-2"), SNAPSHOT, server=None)
+    plan = plan_restore(ClusterView(SPEC, with_paused("demo-cp-2", "demo-workers-2")), SNAPSHOT, server=None)
     assert steps(plan, "demo-cp-2")[0] == "StartVm"
     assert steps(plan, "demo-cp-3")[0] == "AwaitGuest"
     assert steps(plan, "demo-workers-1")
@@ -42,7 +43,7 @@ def test_restore_resumes_a_paused_server_and_leaves_a_paused_agent_to_up() -> No
 
 
 def test_rotate_goes_round_a_paused_machine_and_names_it() -> None:
-    plan = plan_rotate(SPEC, with_paused("demo-cp-1", "demo-workers-2", halted="paused"), unfinished=False)
+    plan = plan_rotate(ClusterView(SPEC, with_paused("demo-cp-1", "demo-workers-2", halted="paused")), unfinished=False)
     assert (steps(plan, "demo-cp-1"), steps(plan, "demo-workers-2")) == ([], [])
     assert steps(plan, "demo-cp-2")
     assert "demo-workers-2 is paused: it gets the new token from `homelab-k8s up`" in plan.notes
@@ -50,11 +51,11 @@ def test_rotate_goes_round_a_paused_machine_and_names_it() -> None:
 
 def test_upgrade_refuses_with_the_paused_machine_and_up() -> None:
     with pytest.raises(PreflightError, match="demo-workers-2: paused") as refused:
-        standpoint(SPEC, with_paused("demo-workers-2"))
+        standpoint(ClusterView(SPEC, with_paused("demo-workers-2")))
     assert "`homelab-k8s up`" in refused.value.resolution
 
 
 def test_no_command_goes_through_a_paused_server() -> None:
-    chosen = healthy_server(SPEC, with_paused("demo-cp-1"))
+    chosen = healthy_server(ClusterView(SPEC, with_paused("demo-cp-1")))
     assert chosen is not None
     assert chosen.name == "demo-cp-2"

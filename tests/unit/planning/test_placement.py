@@ -20,6 +20,7 @@ from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
 from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.planning.templates.templates import usable_templates
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS, common_cpu_type
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import TEMPLATE, pve_node
@@ -94,7 +95,9 @@ def try_to_place(
     spec: ClusterSpec, pve_nodes: tuple[PveNodeFacts, ...], machines: tuple[MachineSpec, ...]
 ) -> Placement | CapacityError:
     try:
-        return place(spec, observed_of(pve_nodes), new=machines, existing=(), sources=templates_on(pve_nodes))
+        return place(
+            ClusterView(spec, observed_of(pve_nodes)), new=machines, existing=(), sources=templates_on(pve_nodes)
+        )
     except CapacityError as error:
         return error
 
@@ -240,7 +243,12 @@ def test_existing_machines_that_are_off_count_as_committed() -> None:
         doubt="",
     )
     with pytest.raises(CapacityError, match="demo-workers-1"):
-        place(cluster(), observed_of((facts,)), new=(machine,), existing=(half_made,), sources=templates_on((facts,)))
+        place(
+            ClusterView(cluster(), observed_of((facts,))),
+            new=(machine,),
+            existing=(half_made,),
+            sources=templates_on((facts,)),
+        )
 
 
 def three_pve_nodes(*, offline: str = "") -> Observed:
@@ -250,7 +258,7 @@ def three_pve_nodes(*, offline: str = "") -> Observed:
 
 
 def planned(spec: ClusterSpec, observed: Observed) -> Making:
-    return Making.of(spec, observed, machine_states(spec, observed))
+    return Making.of(ClusterView(spec, observed), machine_states(ClusterView(spec, observed)))
 
 
 def placed(spec: ClusterSpec, **placement: Any) -> ClusterSpec:
@@ -312,19 +320,19 @@ def test_a_template_on_shared_storage_reaches_all_that_have_it_and_no_other() ->
     nodes = tuple(replace(pve_node(f"pve{n}"), storages=(shared,)) for n in (1, 2, 3))
     spec = replace(cluster(), template=TemplateRef(name=TEMPLATE.name))
     seen = replace(observed_of(nodes), templates=(TEMPLATE,))
-    assert set(usable_templates(spec, seen)) == {"pve1", "pve2", "pve3"}
+    assert set(usable_templates(ClusterView(spec, seen))) == {"pve1", "pve2", "pve3"}
     asleep = replace(seen, pve_nodes=(*nodes[:2], replace(nodes[2], storages=(replace(shared, active=False),))))
-    assert set(usable_templates(spec, asleep)) == {"pve1", "pve2"}
+    assert set(usable_templates(ClusterView(spec, asleep))) == {"pve1", "pve2"}
     local_seed = replace(TEMPLATE, storages=frozenset({LOCAL, StorageName("local-lvm")}))
-    assert set(usable_templates(spec, replace(seen, templates=(local_seed,)))) == {"pve1"}
+    assert set(usable_templates(ClusterView(spec, replace(seen, templates=(local_seed,))))) == {"pve1"}
     own = replace(TEMPLATE, vmid=Vmid(8999), pve_node=PveNodeName("pve2"))
     both = replace(seen, templates=(TEMPLATE, own))
     with pytest.raises(PreflightError, match="2 templates match debian-12"):  # pve3 has none of its own
-        usable_templates(spec, both)
-    assert usable_templates(spec, replace(both, pve_nodes=nodes[:2]))[PveNodeName("pve2")] is own
+        usable_templates(ClusterView(spec, both))
+    assert usable_templates(ClusterView(spec, replace(both, pve_nodes=nodes[:2])))[PveNodeName("pve2")] is own
     home_down = replace(seen, pve_nodes=(replace(nodes[0], online=False, storages=()), *nodes[1:]))
     with pytest.raises(PreflightError):
-        usable_templates(spec, home_down)
+        usable_templates(ClusterView(spec, home_down))
 
 
 def shared_template(*, own: bool = False) -> tuple[ClusterSpec, Observed]:

@@ -16,6 +16,7 @@ from bootstrap.planning.checks.doctor import Verdict, check_bridges
 from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.provision.joining import Making
 from bootstrap.planning.templates.discovery import common_bridges
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster, workers
 from tests.unit.planning.test_texts import MAC, SERVER, VM, settings
@@ -50,22 +51,22 @@ def test_only_the_proxmox_nodes_that_get_such_a_machine_need_its_bridge() -> Non
     spec = spec_of(PoolNetwork(bridge="vmbr1"))
     there = seen()
     with pytest.raises(PreflightError, match="bridge is missing") as refused:
-        Making.of(spec, there, machine_states(spec, there))
+        Making.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
     alone = replace(spec, workers=(replace(spec.workers[0], count=0),))
-    assert Making.of(alone, there, machine_states(alone, there)).placement.of
+    assert Making.of(ClusterView(alone, there), machine_states(ClusterView(alone, there))).placement.of
 
 
 def test_doctor_looks_at_the_bridges_of_all_pools() -> None:
     there = seen()
-    check = check_bridges(spec_of(PoolNetwork(bridge="vmbr1")), there)
+    check = check_bridges(ClusterView(spec_of(PoolNetwork(bridge="vmbr1")), there))
     assert (check.verdict, check.says) == (Verdict.FAILED, "pve1 has no bridge vmbr1; it has vmbr0")
     facts = replace(there.pve_nodes[0], bridges=frozenset({"vmbr0", "vmbr1"}))
-    check = check_bridges(spec_of(PoolNetwork(bridge="vmbr1")), replace(there, pve_nodes=(facts,)))
+    check = check_bridges(ClusterView(spec_of(PoolNetwork(bridge="vmbr1")), replace(there, pve_nodes=(facts,))))
     assert (check.verdict, check.says) == (Verdict.OK, "vmbr0 on pve1, vmbr1 on pve1")
     elsewhere = spec_of(PoolNetwork(bridge="vmbr1"))
     elsewhere = replace(elsewhere, workers=(replace(elsewhere.workers[0], pve_nodes=(PveNodeName("pve2"),)),))
-    assert check_bridges(elsewhere, there).verdict is Verdict.OK
+    assert check_bridges(ClusterView(elsewhere, there)).verdict is Verdict.OK
 
 
 def test_the_token_must_be_allowed_the_bridges_of_all_pools() -> None:
@@ -77,13 +78,13 @@ def test_a_vnet_takes_no_vlan_tag_unless_it_is_vlan_aware() -> None:
     facts = replace(seen().pve_nodes[0], bridges=frozenset({"vmbr0", "lan"}))
     plain = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=False),)),))
     with pytest.raises(PreflightError, match="VLAN cannot be") as refused:
-        Making.of(spec, plain, machine_states(spec, plain))
+        Making.of(ClusterView(spec, plain), machine_states(ClusterView(spec, plain)))
     assert refused.value.details == "lan on pve1 is an SDN vnet, which takes no VLAN tag of its machines (vlan: 40)"
     assert refused.value.resolution.startswith("leave vlan out: ")
-    assert check_bridges(spec, plain).says == refused.value.details
+    assert check_bridges(ClusterView(spec, plain)).says == refused.value.details
     aware = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=True),)),))
-    assert Making.of(spec, aware, machine_states(spec, aware)).placement.of
-    assert check_bridges(spec, aware).says == "vmbr0 on pve1, vnet lan on pve1"
+    assert Making.of(ClusterView(spec, aware), machine_states(ClusterView(spec, aware))).placement.of
+    assert check_bridges(ClusterView(spec, aware)).says == "vmbr0 on pve1, vnet lan on pve1"
 
 
 def test_plain_bridges_are_proposed_before_vnets() -> None:

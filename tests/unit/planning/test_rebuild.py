@@ -32,6 +32,7 @@ from bootstrap.planning.verbs.rebuild import (
     without_machines,
 )
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world.facts import VERSION
@@ -91,17 +92,17 @@ def noted(spec: ClusterSpec, observed: Observed) -> Rebuild:
         stage=Stage.TEARING_DOWN,
         version=VERSION,
         pools=pool_sizes(with_existing_sizes(spec, observed)),
-        kept=kept_machines(spec, observed),
+        kept=kept_machines(ClusterView(spec, observed)),
     )
 
 
 def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
     spec, observed = unsaid(), gaps()
-    through = needed_server(spec, observed)
+    through = needed_server(ClusterView(spec, observed))
     saves = (TakeSnapshot(machine=through.name, name="rebuild", to=Path("/saved")), SaveIdentity(machine=through.name))
     rebuild = noted(spec, observed)
-    coming = plan_up(rebuild.apply(spec), without_machines(spec, observed), version=VERSION)
-    steps = order(plan_teardown(spec, observed, rebuild, coming=coming, through=through, saves=saves))
+    coming = plan_up(ClusterView(rebuild.apply(spec), without_machines(ClusterView(spec, observed))), version=VERSION)
+    steps = order(plan_teardown(ClusterView(spec, observed), rebuild, coming=coming, through=through, saves=saves))
     kinds = [type(step) for step in steps]
     note = kinds.index(NoteRebuild)
     assert max(kinds.index(TakeSnapshot), kinds.index(SaveIdentity)) < note < kinds.index(StopVm)
@@ -111,9 +112,9 @@ def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
 
 def test_what_comes_has_the_old_names_and_numbers() -> None:
     spec, observed = unsaid(), gaps()
-    after = without_machines(spec, observed)
+    after = without_machines(ClusterView(spec, observed))
     coming = noted(spec, observed).apply(spec)
-    assert [machine.name for machine in wanted_machines(coming, after)] == [
+    assert [machine.name for machine in wanted_machines(ClusterView(coming, after))] == [
         "demo-cp-1",
         "demo-workers-2",
         "demo-workers-5",
@@ -126,30 +127,35 @@ def test_fixed_addresses_come_back_though_others_would_be_first() -> None:
     )
     kept = (KeptMachine(name=MachineName("demo-cp-1"), pool=CONTROL_PLANE_POOL, address=IPv4Address("192.0.2.17")),)
     spec = replace(cluster(agents=1), network=NetworkSpec(addresses=addresses), kept=kept)
-    found = {machine.name: str(machine.address) for machine in wanted_machines(spec, seen())}
+    found = {machine.name: str(machine.address) for machine in wanted_machines(ClusterView(spec, seen()))}
     assert found == {"demo-cp-1": "192.0.2.17", "demo-workers-1": "192.0.2.10"}
 
 
 def test_the_first_server_gets_the_snapshots_data_as_long_as_none_serves() -> None:
     spec = cluster(agents=1)
     saved = Path("/saved/rebuild-demo-cp-1-1")
-    steps = order(plan_up(spec, seen(), version=VERSION, restore=saved))
+    steps = order(plan_up(ClusterView(spec, seen()), version=VERSION, restore=saved))
     assert [step.source for step in steps if isinstance(step, RestoreSnapshot)] == [saved]
     serving = seen(vm(control_plane(), 1))
-    steps = order(plan_up(spec, serving, version=VERSION, restore=saved))
+    steps = order(plan_up(ClusterView(spec, serving), version=VERSION, restore=saved))
     assert not [step for step in steps if isinstance(step, RestoreSnapshot)]
 
 
 def test_machines_whose_identity_is_kept_all_come_back_whatever_the_inventory_says() -> None:
     spec, observed = cluster(agents=1), seen(*(vm(workers(), n) for n in (1, 2, 3)), vm(control_plane(), 1))
     coming = noted(spec, observed).apply(spec)
-    names = [machine.name for machine in wanted_machines(coming, without_machines(spec, observed))]
+    names = [
+        machine.name for machine in wanted_machines(ClusterView(coming, without_machines(ClusterView(spec, observed))))
+    ]
     assert names == ["demo-cp-1", "demo-workers-1", "demo-workers-2", "demo-workers-3"]
 
 
 def test_one_on_its_way_out_does_not_come_back() -> None:
     observed = seen(vm(control_plane(), 1), vm(workers(), 1, state=RecordState.LEAVING), vm(workers(), 2))
-    assert [machine.name for machine in kept_machines(cluster(agents=1), observed)] == ["demo-cp-1", "demo-workers-2"]
+    assert [machine.name for machine in kept_machines(ClusterView(cluster(agents=1), observed))] == [
+        "demo-cp-1",
+        "demo-workers-2",
+    ]
 
 
 def test_the_version_that_the_inventory_states_corrects_what_is_noted() -> None:

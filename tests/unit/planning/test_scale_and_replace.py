@@ -33,6 +33,7 @@ from bootstrap.planning.steps import AwaitReady, CloneVm, DestroyVm, JoinServer,
 from bootstrap.planning.verbs.replace import Replacing, plan_replace
 from bootstrap.planning.verbs.scale import plan_scale, with_counts
 from bootstrap.planning.verbs.up import plan_up
+from bootstrap.planning.view import ClusterView
 from tests.fakes.clock import SteppingClock
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
@@ -226,7 +227,7 @@ def test_without_the_keys_of_its_bucket_no_server_is_made_but_workers_are() -> N
     bucket = S3Spec(endpoint="s3.example", bucket="saved", access_key="", secret_key="")
     spec = replace(cluster(), backup=BackupSpec(s3=bucket))
     with pytest.raises(PreflightError, match="keys of the bucket saved"):
-        plan_up(spec, seen(), version=VERSION)
+        plan_up(ClusterView(spec, seen()), version=VERSION)
     assert not scaled(spec, small(), workers=4).empty
 
 

@@ -14,6 +14,7 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.checks.preflight import check_bridges
 from bootstrap.planning.members.desired_machines import wanted_machines
+from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import stable_mac
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster
@@ -32,7 +33,7 @@ def spec_of(storage: StorageNetwork | None, *, macs: MacPolicy = MacPolicy.PROXM
 
 
 def addresses(spec: ClusterSpec, *vms: VmRecord) -> list[IPv4Address | None]:
-    return [machine.storage_address for machine in wanted_machines(spec, seen(*vms))]
+    return [machine.storage_address for machine in wanted_machines(ClusterView(spec, seen(*vms)))]
 
 
 def test_without_addresses_it_is_dhcp_and_proxmox_makes_the_mac_up() -> None:
@@ -88,6 +89,6 @@ def test_a_range_that_is_used_up_is_told() -> None:
 def test_its_bridge_must_be_there_and_the_token_may_use_it() -> None:
     spec = spec_of(PLAIN)
     with pytest.raises(PreflightError) as refused:
-        check_bridges(spec, seen(), {PVE1: TEMPLATE}, [(SERVER, PVE1)])
+        check_bridges(ClusterView(spec, seen()), {PVE1: TEMPLATE}, [(SERVER, PVE1)])
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
     assert rights_needed(spec, (), seen()).bridges == ("vmbr1",)

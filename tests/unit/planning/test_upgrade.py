@@ -28,6 +28,7 @@ from bootstrap.planning.plan import Gate, Plan
 from bootstrap.planning.provision.upgrade_rollout import SNAPSHOT_TAKEN
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, InitServer
 from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
+from bootstrap.planning.view import ClusterView
 from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, pve_node
 
@@ -208,7 +209,7 @@ def node(
 def plan_to(target: str, observed: Observed, how: Upgrading | None = None) -> Plan:
     newest = {Minor(1, minor): V(f"v1.{minor}.14+k3s1") for minor in range(28, 39)}
     return plan_upgrade(
-        cluster(3, 2), observed, target=V(target), newest=newest, upgrading=how or Upgrading(snapshot=True)
+        ClusterView(cluster(3, 2), observed), target=V(target), newest=newest, upgrading=how or Upgrading(snapshot=True)
     )
 
 
@@ -363,7 +364,7 @@ def test_machines_that_a_killed_upgrade_left_come_first() -> None:
         server(3, "v1.34.1+k3s1", etcd=True, ready=False),
         agent(1, "v1.33.8+k3s1"),
     )
-    start = standpoint(cluster(3, 1), seen(*nodes))
+    start = standpoint(ClusterView(cluster(3, 1), seen(*nodes)))
     assert [climber.machine.name for climber in start.climbers] == [
         "demo-cp-3",
         "demo-cp-2",

@@ -15,6 +15,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.planning.members.desired_machines import machine_states, pending_reason
 from bootstrap.planning.plan import Plan
+from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world import TEMPLATE, World, pve_node
@@ -73,7 +74,7 @@ def test_a_machine_that_was_migrated_lacks_its_label_until_the_next_up() -> None
     moved = replace(observed.kube_nodes[0], labels=((REGION, "demo"), (ZONE, "pve1")))
     right = replace(moved, labels=((REGION, "demo"), (ZONE, "pve2")))
     for node, reason in ((moved, "labels or taints differ"), (right, "")):
-        (machine_state,) = machine_states(spec, replace(observed, kube_nodes=(node,)))
+        (machine_state,) = machine_states(ClusterView(spec, replace(observed, kube_nodes=(node,))))
         assert pending_reason(machine_state) == reason
 
 
