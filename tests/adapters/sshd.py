@@ -17,9 +17,9 @@ import asyncssh
 T = TypeVar("T")
 
 SUDO = """#!/bin/sh
-# Stands in for sudo: the caller must say -n; then it runs the rest, as whoever runs the tests.
-[ "$1" = -n ] || exit 99
-shift
+# Stands in for sudo: the caller must say -n and whom; then it runs the rest, as whoever runs the tests.
+[ "$1 $2 $3" = "-n -u root" ] || exit 99
+shift 3
 echo "$@" >>"$SUDO_LOG"
 exec "$@"
 """
@@ -41,6 +41,7 @@ class SshGuest:
         pads: Whether a file that is shorter than it claims goes on in zeros.
         asked: How many bytes SFTP was asked to read.
         login_shell: What commands and SFTP's program are started by.
+        locale: Variables of the machine's language.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class SshGuest:
         self.pads = False
         self.asked = 0
         self.login_shell = "sh"
+        self.locale = {"LANG": "de_DE.UTF-8"}
         for directory in (self.home, self.bin):
             directory.mkdir(parents=True)
         self.put_command("sudo", SUDO)
@@ -130,7 +132,7 @@ class SshGuest:
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "SUDO_LOG": str(self.sudo_log),
-            "LANG": "de_DE.UTF-8",
+            **self.locale,
         }
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:

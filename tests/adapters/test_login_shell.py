@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import subprocess
-from collections.abc import Iterator
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.local import guest_files
-from bootstrap.adapters.ssh.fabric import FabricShell, FabricShells
-from bootstrap.adapters.ssh.keys import make_key_pair, read_key
+from bootstrap.adapters.ssh.fabric import FabricShell
 from bootstrap.adapters.ssh.login_shell import in_sh
 from bootstrap.errors import GuestSetupError, ScriptError
-from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
+from tests.adapters.conftest import NASTY
 from tests.adapters.sshd import SshGuest
 
-MACHINE = MachineName("demo-cp-1")
 PRINTS = """#!/bin/sh
 # bash with a ~/.bashrc such as many have: it greets, warns, and goes elsewhere.
 echo "Welcome, $USER!"; echo "machine_id=of the greeting"; echo "disk usage: 93 %" >&2; cd /
@@ -39,38 +33,6 @@ cat "$0.says" >&2
 exit 1
 """
 SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "tcsh", "csh", "yash", "mksh")
-NASTY = 'it\'s; $(touch /tmp/x) "quoted" `id` ü! !! \\ \n second line'
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
-
-
-@pytest.fixture
-def guest(tmp_path: Path) -> Iterator[SshGuest]:
-    make_key_pair(tmp_path / "id")
-    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(tmp_path / "id").line)
-    yield guest
-    guest.stop()
-
-
-@pytest.fixture
-def shell(guest: SshGuest, tmp_path: Path) -> Iterator[FabricShell]:
-    shells = FabricShells(tmp_path / "id", port=guest.port)
-    shell = shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="debian", host_key=guest.host_key, timeout_s=60)
-    yield shell
-    shell.close()
-
-
-@pytest.fixture
-def echo(monkeypatch: pytest.MonkeyPatch) -> GuestScript:
-    """A script that tells its parameter, complains and fails."""
-    text = b'printf "%s|%s" "$VALUE" "$LC_ALL"; echo no >&2; exit "$STATUS"'
-    guest_files.files_for.cache_clear()
-    monkeypatch.setattr("bootstrap.adapters.local.guest_files.guest_file", lambda _name: text)
-    monkeypatch.setattr("bootstrap.adapters.ssh.fabric.guest_file", lambda _name: text)
-    return GuestScript(name="echo.sh", env=(("VALUE", NASTY), ("STATUS", "0")))
 
 
 def as_login_shell(guest: SshGuest, text: str) -> None:
@@ -131,6 +93,22 @@ def test_whatever_sudo_asks_for_is_told_as_sudos(says: str, hint: str, shell: Fa
         shell.run(GuestScript(name="facts.sh"), timeout_s=60)
     assert caught.value.details == says
     assert hint in caught.value.resolution
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_a_language_that_is_not_installed_is_nobodys_complaint(
+    shell_name: str, shell: FabricShell, guest: SshGuest, echo: GuestScript
+) -> None:
+    """bash warns that it cannot change locale, and perl at length, wherever ssh hands LC_ALL on."""
+    program = shutil.which(shell_name)
+    if program is None:
+        pytest.skip(f"there is no {shell_name} here")
+    guest.login_shell = program
+    guest.locale = {"LANG": "xx_XX.UTF-8", "LC_ALL": "xx_XX.UTF-8", "LANGUAGE": "xx"}
+    assert shell.run(echo, timeout_s=60) == f"{NASTY}|C"
+    with pytest.raises(ScriptError) as caught:
+        shell.run(GuestScript(name=echo.name, env=(("VALUE", ""), ("STATUS", "3"))), timeout_s=60)
+    assert (caught.value.status, caught.value.details) == (3, "no")
 
 
 @pytest.mark.parametrize("name", SHELLS)

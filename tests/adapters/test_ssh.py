@@ -10,73 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.local import guest_files
-from bootstrap.adapters.ssh.fabric import DIRECTORY, FabricShell, FabricShells
+from bootstrap.adapters.ssh.fabric import DIRECTORY, FabricShells
 from bootstrap.adapters.ssh.keys import make_key_pair, read_key
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, ScriptError, SshUnreachableError
-from bootstrap.model.ids import MachineName
 from bootstrap.ports import GuestScript
+from tests.adapters.conftest import LOOPBACK, MACHINE, Connect, Script
 from tests.adapters.sshd import SUDO_WITH_PASSWORD, SshGuest
-
-MACHINE = MachineName("demo-cp-1")
-LOOPBACK = IPv4Address("127.0.0.1")
-Connect = Callable[..., FabricShell]
-Script = Callable[[str, str], GuestScript]
-
-
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    path = tmp_path / "keys" / "id_ed25519"
-    make_key_pair(path)
-    return path
-
-
-@pytest.fixture
-def guest(tmp_path: Path, key: Path) -> Iterator[SshGuest]:
-    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(key).line)
-    yield guest
-    guest.stop()
-
-
-@pytest.fixture
-def connect(guest: SshGuest, key: Path) -> Iterator[Connect]:
-    shells: list[FabricShell] = []
-
-    def connect(*, host_key: str | None = guest.host_key, user: str = "debian") -> FabricShell:
-        fabric = FabricShells(key, port=guest.port)
-        shell = fabric.connect(MACHINE, LOOPBACK, user=user, host_key=host_key, timeout_s=60)
-        shells.append(shell)
-        return shell
-
-    yield connect
-    for shell in shells:
-        shell.close()
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Script:
-    """Adds scripts of the test's own to those of the package."""
-    texts: dict[str, str] = {}
-    original = guest_files.guest_file
-
-    def lookup(name: str) -> bytes:
-        return texts[name].encode() if name in texts else original(name)
-
-    def add(name: str, text: str) -> GuestScript:
-        texts[name] = text
-        return GuestScript(name=name)
-
-    guest_files.files_for.cache_clear()
-    monkeypatch.setattr("bootstrap.adapters.local.guest_files.guest_file", lookup)
-    monkeypatch.setattr("bootstrap.adapters.ssh.fabric.guest_file", lookup)
-    return add
 
 
 def test_a_packaged_script_runs_and_its_output_comes_back(connect: Connect) -> None:
@@ -403,11 +347,6 @@ def test_a_key_of_our_own_is_made_when_it_is_needed_and_once(tmp_path: Path) -> 
     with ThreadPoolExecutor(8) as pool:
         keys = set(pool.map(lambda shells: shells.public_key, several))
     assert keys == {read_key(path).line}
-
-
-@pytest.fixture(autouse=True)
-def quiet_asyncssh() -> None:
-    logging.getLogger("asyncssh").setLevel(logging.CRITICAL)
 
 
 def test_logins_scripts_and_commands_are_told_as_calls(

@@ -6,58 +6,25 @@ import socket
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from bootstrap.adapters.local import guest_files
 from bootstrap.adapters.local.download_target import LocalFile
 from bootstrap.adapters.ssh.command import MOST_BYTES
 from bootstrap.adapters.ssh.fabric import DIRECTORY, FabricShell, FabricShells
-from bootstrap.adapters.ssh.keys import make_key_pair, read_key
+from bootstrap.adapters.ssh.keys import make_key_pair
 from bootstrap.errors import GuestError, HomelabError, ScriptError, SshUnreachableError
-from bootstrap.model.ids import MachineName
-from bootstrap.ports import GuestScript
+from tests.adapters.conftest import LOOPBACK, MACHINE, Connect, Script
 from tests.adapters.sshd import SshGuest
 
-MACHINE = MachineName("demo-workers-1")
 LOUD = "yes 0123456789012345678901234567890123456789012345678901234567890123456789"
 
 
 @pytest.fixture
-def guest(tmp_path: Path) -> Iterator[SshGuest]:
-    make_key_pair(tmp_path / "id_ed25519")
-    guest = SshGuest(tmp_path / "guest", authorized_key=read_key(tmp_path / "id_ed25519").line)
-    yield guest
-    guest.stop()
-
-
-@pytest.fixture
-def shell(guest: SshGuest, tmp_path: Path) -> Iterator[FabricShell]:
-    shells = FabricShells(tmp_path / "id_ed25519", port=guest.port)
-    shell = shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="root", host_key=guest.host_key, timeout_s=60)
-    yield shell
-    shell.close()
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], GuestScript]:
-    """A script of the test's own: what a compromised machine makes of ours."""
-
-    def make(text: str) -> GuestScript:
-        original = guest_files.guest_file
-        for module in ("guest_files", "ssh"):
-            monkeypatch.setattr(
-                f"bootstrap.adapters.{module}.guest_file",
-                lambda name: text.encode() if name == "odd.sh" else original(name),
-            )
-        guest_files.files_for.cache_clear()
-        return GuestScript(name="odd.sh")
-
-    return make
+def shell(connect: Connect) -> FabricShell:
+    return connect(user="root")
 
 
 def _stopped(guest: SshGuest) -> bool:
@@ -68,27 +35,27 @@ def _stopped(guest: SshGuest) -> bool:
 
 @pytest.mark.parametrize("where", ["", " >&2"])
 def test_a_script_that_prints_without_end_is_stopped_and_little_of_it_kept(
-    shell: FabricShell, guest: SshGuest, script: Callable[[str], GuestScript], where: str
+    shell: FabricShell, guest: SshGuest, script: Script, where: str
 ) -> None:
     """826 MB were kept in 8 s, and put into an error."""
     tracemalloc.start()
     try:
         with pytest.raises(GuestError) as caught:
-            shell.run(script(f"echo first; {LOUD}{where}"), timeout_s=30)
+            shell.run(script("odd.sh", f"echo first; {LOUD}{where}"), timeout_s=30)
         most_mib = tracemalloc.get_traced_memory()[1] >> 20
     finally:
         tracemalloc.stop()
     error = caught.value
-    assert error.brief == "demo-workers-1: odd.sh printed more than 16 MiB and was stopped"
+    assert error.brief == "demo-cp-1: odd.sh printed more than 16 MiB and was stopped"
     assert len(error.details) < 8000
     assert "characters left out" in error.details
-    assert "homelab-k8s ssh demo-workers-1" in error.resolution
+    assert "homelab-k8s ssh demo-cp-1" in error.resolution
     assert most_mib < 100
     assert _stopped(guest)
 
 
 def test_a_user_s_command_that_prints_without_end_is_stopped(shell: FabricShell, guest: SshGuest) -> None:
-    with pytest.raises(GuestError, match="demo-workers-1: the command printed more than 16 MiB"):
+    with pytest.raises(GuestError, match="demo-cp-1: the command printed more than 16 MiB"):
         shell.command(LOUD, timeout_s=30)
     assert _stopped(guest)
 
@@ -99,11 +66,9 @@ def test_output_up_to_the_limit_comes_whole(shell: FabricShell) -> None:
     assert outcome.stdout.endswith("xfine\n")
 
 
-def test_a_failure_shows_the_head_and_the_tail_of_what_was_said(
-    shell: FabricShell, script: Callable[[str], GuestScript]
-) -> None:
+def test_a_failure_shows_the_head_and_the_tail_of_what_was_said(shell: FabricShell, script: Script) -> None:
     with pytest.raises(ScriptError) as caught:
-        shell.run(script("seq 1 100000; printf '%01000000d' 7; echo; echo the end; exit 3"), timeout_s=30)
+        shell.run(script("odd.sh", "seq 1 100000; printf '%01000000d' 7; echo; echo the end; exit 3"), timeout_s=30)
     lines = caught.value.details.splitlines()
     assert lines[:2] == ["1", "2"]
     assert lines[-1] == "the end"
@@ -116,7 +81,7 @@ def test_a_file_that_claims_to_be_huge_is_refused_unread(shell: FabricShell, gue
     (guest.home / DIRECTORY).mkdir()
     (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"small")
     guest.lies["snapshot.out"] = 1 << 50
-    with pytest.raises(GuestError, match=r"demo-workers-1: snapshot.out is too large to be fetched"):
+    with pytest.raises(GuestError, match=r"demo-cp-1: snapshot.out is too large to be fetched"):
         shell.download("snapshot.out", target=tmp_path / "here")
     assert (guest.asked, list(tmp_path.glob("*here*"))) == (0, [])
 
@@ -179,7 +144,7 @@ def test_a_packet_that_is_announced_as_huge_is_not_waited_for(tmp_path: Path, an
     tracemalloc.start()
     try:
         with pytest.raises(SshUnreachableError, match=r"announces a packet of [0-9]+ bytes"):
-            shells.connect(MACHINE, IPv4Address("127.0.0.1"), user="root", host_key=None, timeout_s=20)
+            shells.connect(MACHINE, LOOPBACK, user="root", host_key=None, timeout_s=20)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()

@@ -43,7 +43,7 @@ def script_line(directory: str, script: str, values: Sequence[tuple[str, str]], 
     env = " ".join(f"{name}={shlex.quote(value)}" for name, value in values)
     marked = f'sh -c "echo {MARK}; echo {MARK} >&2; exec sh ./{script}"'
     # sudo tells in the machine's own language otherwise, and whatever cd prints (CDPATH) comes before the mark.
-    root = "sudo -n " if sudo else ""
+    root = "sudo -n -u root " if sudo else ""  # sudoers may have another user as its default
     return in_sh(f'LC_ALL=C; export LC_ALL; cd "$HOME/{directory}" && exec {root}env {env} {marked}')
 
 
@@ -66,7 +66,7 @@ def ours(ended: Ended) -> Ended | None:
 def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupError:
     """The error for a command that ended before our script began: sudo refused, or the login shell went elsewhere."""
     said = head_and_tail(ended.stderr.strip() or ended.stdout.strip())
-    if "sudo" not in said:
+    if "sudo" not in said and not _is_noexec(said):
         return GuestSetupError(
             f"{machine}: the login shell of {user} does not run our commands",
             details=said or f"it ended with status {ended.status} and without a word",
@@ -76,11 +76,18 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
                 user,
             ),
         )
-    if "tty" in said:
+    if _is_noexec(said):
+        hint = f"take `Defaults noexec` out of sudoers there, or put `Defaults:{user} !noexec` beside it"
+    elif "tty" in said:
         hint = f"take `Defaults requiretty` out of sudoers there, or put `Defaults:{user} !requiretty` beside it"
     else:
         hint = "use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d"
     return GuestSetupError(f"{machine}: the login user cannot become root", details=said, resolution=hint)
+
+
+def _is_noexec(said: str) -> bool:
+    """Whether sudo lets what it starts start nothing else: env, which it started, says so."""
+    return said.startswith("env:") and "Permission denied" in said
 
 
 def open_sftp(transport: paramiko.Transport, machine: MachineName, user: str) -> paramiko.SFTPClient:

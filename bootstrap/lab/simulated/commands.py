@@ -17,7 +17,8 @@ _PLAIN = re.compile(r"exec /bin/sh -c '(?P<text>[^'\\!\n]*)'")
 """What every login shell reads alike, be it bash, fish or csh; anything else a guest may be without."""
 _ENCODED = re.compile(r'eval "\$\(echo (?P<base64>[A-Za-z0-9+/=]+) \| base64 -d\)"')
 _FORM = re.compile(
-    r'LC_ALL=C; export LC_ALL; cd "\$HOME/(?P<directory>[\w./-]+)" && exec (?P<sudo>sudo -n )?env (?P<env>.*?) ?'
+    r'LC_ALL=C; export LC_ALL; cd "\$HOME/(?P<directory>[\w./-]+)" && exec (?P<sudo>sudo -n -u root )?'
+    r"env (?P<env>.*?) ?"
     r'sh -c "echo (?P<mark>\S+); echo (?P=mark) >&2; exec sh \./(?P<script>[\w.-]+)"',
     re.DOTALL,
 )
