@@ -12,10 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.interrupts import EXIT_CODE
+from bootstrap.cli.running.usage import FittingGroup
 from bootstrap.cli.verbs import (
     adopt,
     backup,
@@ -48,7 +48,7 @@ PROGRAM = "homelab-k8s"
 _VERBOSE = ("--verbose", "-v")
 
 
-class Program(TyperGroup):
+class Program(FittingGroup):
     """The commands; `-v` counts wherever it stands, up to two dashes."""
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:

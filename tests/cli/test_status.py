@@ -64,15 +64,15 @@ def test_status_tells_what_the_cluster_runs_on(run: Run, world: World) -> None:
         Snapshot(name="bad", machine=MachineName("demo-cp-3"), location="file:///bad", problem="no space left"),
     )
     lines = run("status", "--cluster", "demo").stdout.splitlines()
-    assert "datastore    etcd: 3 members, 3 Ready, quorum 2" in lines
-    assert "certificate  good for 364 days (demo-cp-1)" in lines
-    assert "snapshots    3, the newest new, 2 h old" in lines
+    assert "datastore     etcd: 3 members, 3 Ready, quorum 2" in lines
+    assert "certificate   good for 364 days (demo-cp-1)" in lines
+    assert "snapshots     3, the newest new, 2 h old" in lines
 
 
 def test_status_of_a_small_cluster_says_sqlite_and_no_more(run: Run) -> None:
     run(*UP)
     lines = run(*STATUS).stdout.splitlines()
-    assert "datastore    sqlite on one server" in lines
+    assert "datastore     sqlite on one server" in lines
     assert not [line for line in lines if line.startswith(("snapshots", "API address", "at work"))]
 
 

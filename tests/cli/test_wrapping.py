@@ -30,13 +30,23 @@ def test_a_line_that_is_too_long_goes_on_below_its_own_text(words: list[str], st
 @pytest.mark.parametrize(
     "line",
     [
-        "next: kubectl --kubeconfig /home/somebody/of/a/long/name/kubeconfig --context demo get nodes",
         "pveum role modify homelab-k8s -privs VM.Clone,VM.Config.Disk,VM.Config.CPU,VM.Allocate,VM.Audit",
         "→ kubectl drain demo-workers-1 --ignore-daemonsets --delete-emptydir-data --timeout=300s",
     ],
 )
 def test_a_line_to_be_copied_is_left_whole(line: str) -> None:
     assert fitted(line, 40) == line
+
+
+def test_a_command_that_does_not_fit_behind_its_label_has_a_line_of_its_own() -> None:
+    command = "kubectl --kubeconfig /home/somebody/kubeconfig --context demo get nodes"
+    assert fitted(f"next: {command}", 40) == f"next:\n  {command}"
+    assert fitted(f"next: {command}", 200) == f"next: {command}"
+
+
+def test_prose_hangs_and_a_comment_stays_one() -> None:
+    assert fitted("demo: nothing can be removed right now", 30) == "demo: nothing can be removed\n  right now"
+    assert fitted("# as root on a Proxmox node, please, all", 30) == "# as root on a Proxmox node,\n# please, all"
 
 
 def test_what_stands_in_backticks_is_on_one_line() -> None:
@@ -69,12 +79,6 @@ def test_a_table_leaves_out_what_matters_least_and_goes_on_below_in_its_last_col
     assert max(map(len, lines)) <= 79
     assert " ".join(line[41:].strip() for line in lines[1:3]) == ROW[3]
     assert render_table(HEADINGS, [ROW], width=200, drop=("ROLE",)) == render_table(HEADINGS, [ROW])
-
-
-def test_a_table_that_fits_with_nothing_left_out_any_more_is_shortened() -> None:
-    lines = render_table(HEADINGS, [ROW], width=60).split("\n")
-    assert max(map(len, lines)) <= 60
-    assert "…" in lines[1]
 
 
 DRAWN = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")

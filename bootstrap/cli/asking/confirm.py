@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from bootstrap.cli.text import tables
 from bootstrap.cli.text.wrapping import columns_of, fitted
+from bootstrap.cli.views.failures import DETAILS_INDENT
 from bootstrap.errors import HomelabError, InterruptedRunError, UsageError, few_lines
 from bootstrap.model.visible import visible
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
+_ANSWER = 4
+"""Columns that stay free for what is typed."""
 YES = ("y", "yes")
 
 
@@ -40,26 +43,33 @@ def confirm(plan: Plan, question: Question) -> None:
         InterruptedRunError: Nothing was typed.
         HomelabError: Something else was typed.
     """
-    table = tables.plan_table(plan, width=columns_of(sys.stderr)) if plan.machines else ""
+    asks, width = sys.stdin.isatty(), columns_of(sys.stderr)
+    table_width = width if asks else max(0, width - len(DETAILS_INDENT))
+    table = tables.plan_table(plan, width=table_width) if plan.machines else ""
     asked = f"Type the cluster's name ({plan.cluster}) to go on: " if question.by_name else "Go on? [y/N] "
-    if not sys.stdin.isatty():
+    if not asks:
         raise UsageError(
             f"{plan.command} of {plan.cluster} asks first, and stdin is no terminal",
             details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
             resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
         )
     sys.stderr.write(f"{table}\n\n" if table else "")
-    answer = typed_after(fitted(f"{question.consequence} {asked}".rstrip(), columns_of(sys.stderr)) + " ")
+    answer = typed_after(f"{question.consequence} {asked}")
     if question.by_name and answer != plan.cluster:
         raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
     if not question.by_name and answer.lower() not in YES:
         raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)
 
 
+def fitted_question(question: str, *, width: int) -> str:
+    """A question in so many columns, with room behind it for the answer."""
+    return fitted(question.rstrip(" "), max(0, width - _ANSWER)) + " " if width else question
+
+
 def typed_after(question: str) -> str:
     """What somebody types after a question on a terminal. Raises InterruptedRunError where that is nothing."""
     try:
-        sys.stderr.write(visible(question))
+        sys.stderr.write(fitted_question(visible(question), width=columns_of(sys.stderr)))
         sys.stderr.flush()
         typed = sys.stdin.readline()
     except KeyboardInterrupt:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from getpass import getpass
 from typing import TextIO, TypeVar
 
-from bootstrap.cli.asking.confirm import YES
+from bootstrap.cli.asking.confirm import YES, fitted_question
+from bootstrap.cli.text.wrapping import columns_of, fitted
 from bootstrap.errors import InterruptedRunError, UsageError
 from bootstrap.model.visible import visible_line
 
@@ -97,9 +98,9 @@ class Prompts:
     def _read(self, text: str, *, hidden: bool = False) -> str:
         try:
             if hidden:
-                typed = getpass(visible_line(text), stream=self.stderr) + "\n"
+                typed = getpass(self._asked(text), stream=self.stderr) + "\n"
             else:
-                self.stderr.write(visible_line(text))
+                self.stderr.write(self._asked(text))
                 self.stderr.flush()
                 typed = self.stdin.readline()
         except (KeyboardInterrupt, EOFError):
@@ -109,9 +110,13 @@ class Prompts:
             raise InterruptedRunError("nothing was typed: nothing was written")
         return typed.strip()
 
+    def _asked(self, text: str) -> str:
+        return fitted_question(visible_line(text), width=columns_of(self.stderr))
+
     def _say(self, error: UsageError) -> None:
         parts = filter(None, (error.brief, error.details, error.resolution and f"→ {error.resolution}"))
-        self.stderr.write("".join(f"  {visible_line(line)}\n" for part in parts for line in part.splitlines()))
+        lines = [f"  {visible_line(line)}" for part in parts for line in part.splitlines()]
+        self.stderr.write(fitted("\n".join(lines), columns_of(self.stderr)) + "\n")
 
 
 def _unanswered(flag: str) -> UsageError:

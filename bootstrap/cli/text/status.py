@@ -27,17 +27,18 @@ def status_text(
     Args:
         status: What was found.
         wide: Whether sizes are shown, beside those wanted where these differ.
-        width: Columns for the table; 0, as with `wide`, for as many as it takes.
+        width: Columns for the table; 0 for as many as it takes. With `wide` none is left out: where they have no room,
+            machines are paragraphs.
         advise: Completes the commands in texts of ours.
     """
     headings = (*_HEADINGS, *_WIDE) if wide else _HEADINGS
     table = render_table(
         headings,
         [(*_cells(machine), *(_wide_cells(machine) if wide else ())) for machine in status.machines],
-        width=0 if wide else width,
-        drop=_DROP,
+        width=width,
+        drop=() if wide else _DROP,
     )
-    facts = "\n".join(f"{name:<12} {says}" for name, says in _facts(status, advise))
+    facts = "\n".join(f"{name:<12}  {says}" for name, says in _facts(status, advise))
     return "\n\n".join(filter(None, (table, facts, _verdict(status, advise))))
 
 

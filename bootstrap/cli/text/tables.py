@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bootstrap.cli.text.wrapping import chosen_columns, table_text
+from bootstrap.cli.text.wrapping import chosen_columns, has_room, paragraphs_text, table_text
 from bootstrap.model.visible import visible_line
 from bootstrap.reporting.texts import counted as counted
 from bootstrap.reporting.texts import seconds as seconds
@@ -25,6 +25,8 @@ def render_table(
 ) -> str:
     """Columns as wide as their widest cell, two spaces apart, no line with trailing spaces.
 
+    Where even those that must stay have no room, each row is a paragraph with all its cells.
+
     Args:
         headings: One for each column.
         rows: Their cells.
@@ -32,7 +34,10 @@ def render_table(
         drop: Headings of columns that are left out where there is no room for them, the least important first.
     """
     lines = [tuple(headings), *(tuple(map(visible_line, row)) for row in rows)]
-    return table_text(chosen_columns(lines, width=width, drop=drop), width=width)
+    kept = chosen_columns(lines, width=width, drop=drop)
+    if width and not has_room(kept, kept[0], width):
+        return paragraphs_text(lines, width=width)
+    return table_text(kept, width=width)
 
 
 def memory(mib: int) -> str:

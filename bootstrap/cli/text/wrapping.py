@@ -21,14 +21,13 @@ COMMANDS: Final = (
     "qm ",
     "kubectl ",
     "homelab-k8s ",
-    "next: ",
-    "then: ",
-    "log: ",
 )
 """A line that starts so is to be copied: it is never broken."""
+_BEFORE_ONE = re.compile(r"( *(?:next|then|log):) (.*)")
+"""What is to be copied has a line of its own where it does not fit behind that."""
 _LAST_COLUMN: Final = 24
 """Columns that a table's last one gets before another is left out; it goes on in the next line."""
-_SHORTEST: Final = 8
+_HANG: Final = 2
 _SPAN = re.compile(r"`[^`\n]+`")
 _START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -82,9 +81,15 @@ def _fitted(line: str, width: int) -> str:
     width += len(line) - len(_COLOUR.sub("", line))
     if len(line) <= width or line.lstrip(" →").startswith(COMMANDS):
         return line
+    ahead = _BEFORE_ONE.fullmatch(line)
+    if ahead is not None:
+        return f"{ahead[1]}\n  {ahead[2]}"
+    if line.startswith("# "):  # a comment among commands stays one
+        return wrapped(line[2:], width=width, first="# ", rest="# ")
     start = _START.match(line)
     indent = start.end() if start is not None and start.end() <= width // 2 else len(line) - len(line.lstrip(" "))
-    return wrapped(line[indent:], width=width, first=line[:indent], rest=" " * indent)
+    hang = 0 if line[:indent].strip() else _HANG
+    return wrapped(line[indent:], width=width, first=line[:indent], rest=" " * (indent + hang))
 
 
 def chosen_columns(lines: Sequence[Sequence[str]], *, width: int, drop: Sequence[str]) -> list[tuple[str, ...]]:
@@ -97,7 +102,7 @@ def chosen_columns(lines: Sequence[Sequence[str]], *, width: int, drop: Sequence
     """
     headings = list(lines[0])
     order = iter(drop)
-    while width and not _has_room(lines, headings, width):
+    while width and not has_room(lines, headings, width):
         least = next(order, None)
         if least is None:
             break
@@ -107,8 +112,8 @@ def chosen_columns(lines: Sequence[Sequence[str]], *, width: int, drop: Sequence
     return [tuple(line[index] for index in kept) for line in lines]
 
 
-def _has_room(lines: Sequence[Sequence[str]], headings: Sequence[str], width: int) -> bool:
-    """Whether columns fit, the last one in several lines if need be."""
+def has_room(lines: Sequence[Sequence[str]], headings: Sequence[str], width: int) -> bool:
+    """Whether the columns with these headings fit, the last one in several lines if need be."""
     kept = [index for index, heading in enumerate(lines[0]) if heading in headings]
     widths = [max(len(line[index]) for line in lines) for index in kept]
     word = max(len(word) for line in lines for word in (line[kept[-1]].split() or [""]))
@@ -121,32 +126,24 @@ def table_text(lines: Sequence[Sequence[str]], *, width: int = 0) -> str:
 
     Args:
         lines: Of equal length.
-        width: Columns; 0 for as many as it takes. What does not fit goes on in the next line in the last column, and
-            is shortened in others.
+        width: Columns; 0 for as many as it takes. The last column goes on in the next line, between words.
     """
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    gaps = 2 * (len(widths) - 1)
-    while width and sum(widths[:-1]) + gaps + min(widths[-1], _LAST_COLUMN) > width and max(widths) > _SHORTEST:
-        widest = max(range(len(widths) - 1), key=widths.__getitem__, default=0)
-        if widths[widest] <= _SHORTEST:
-            break
-        widths[widest] -= 1
     told = []
     for line in lines:
-        cells = [_cut(cell, most) for cell, most in zip(line[:-1], widths, strict=False)]
-        start = "".join(f"{cell:<{most}}  " for cell, most in zip(cells, widths, strict=False))
-        told.append(_with_last(start, line[-1], width))
+        start = "".join(f"{cell:<{most}}  " for cell, most in zip(line[:-1], widths, strict=False))
+        told.append(wrapped(line[-1], width=width, first=start, rest=" " * len(start)).rstrip())
     return "\n".join(told)
 
 
-def _with_last(start: str, cell: str, width: int) -> str:
-    whole = f"{start}{cell}".rstrip()
-    if not width or len(whole) <= width:
-        return whole
-    room = max(width - len(start), _SHORTEST)
-    words = " ".join(_cut(word, room) for word in cell.split())
-    return wrapped(words, width=width, first=start, rest=" " * len(start))
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def paragraphs_text(lines: Sequence[Sequence[str]], *, width: int) -> str:
+    """A table for which there is no room: each row's first cell, and the others below it with their headings."""
+    headings, *rows = lines
+    margin = max(map(len, headings[1:]), default=0)
+    told = []
+    for first, *cells in rows:
+        told.append(first)
+        for heading, cell in zip(headings[1:], cells, strict=True):
+            start = f"  {heading:<{margin}}  "
+            told.append(wrapped(cell, width=width, first=start, rest=" " * len(start)))
+    return "\n".join(told)

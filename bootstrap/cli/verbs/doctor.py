@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bootstrap.planning.checks.doctor import Check
 
 FAILED = 4
-WIDTH = 80
 
 
 def doctor(
@@ -45,7 +44,7 @@ def doctor(
         "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
     ) as work:
         found = _advising(work.look(work.homelab.doctor), work.session.invocation)
-        work.result(lambda: diagnosis_text(found), lambda: documents.doctor_document(found))
+        work.result(lambda: diagnosis_text(found, width=work.width), lambda: documents.doctor_document(found))
         if found.verdict is Verdict.FAILED:
             raise typer.Exit(FAILED)
 
@@ -65,25 +64,25 @@ def _advising(diagnosis: Diagnosis, invocation: Invocation) -> Diagnosis:
     )
 
 
-def diagnosis_text(diagnosis: Diagnosis) -> str:
-    """One paragraph per check, 80 columns wide but for commands to be copied, and the sum of it."""
+def diagnosis_text(diagnosis: Diagnosis, *, width: int = 0) -> str:
+    """One paragraph per check, of so many columns (0: any number) but for commands to be copied, and the sum of it."""
     margin = max(len(check.name) for check in diagnosis.checks) + 2
-    lines = [line for check in diagnosis.checks for line in _lines(check, margin)]
+    lines = [line for check in diagnosis.checks for line in _lines(check, margin, width)]
     counts = Counter(str(check.verdict) for check in diagnosis.checks)
     summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "warning", "failed", "skipped"))
     return "\n".join([*lines, "", f"{diagnosis.cluster}: {summary}"])
 
 
-def _lines(check: Check, margin: int) -> Iterator[str]:
+def _lines(check: Check, margin: int, width: int) -> Iterator[str]:
     verdict = f"{check.verdict:<9}"
     start, indent = f"{verdict}{check.name:<{margin}}", " " * (len(verdict) + margin)
     for line in check.says.splitlines():
-        yield wrapped(line, width=WIDTH, first=start, rest=indent)
+        yield wrapped(line, width=width, first=start, rest=indent)
         start = indent
     arrow = "→ "
     for line in check.remedy.splitlines():
         if line.startswith(COMMANDS):
             yield f"{' ' * len(verdict)}{line}"
         else:
-            yield wrapped(line, width=WIDTH, first=indent + arrow, rest=indent + "  ")
+            yield wrapped(line, width=width, first=indent + arrow, rest=indent + "  ")
         arrow = "  "

@@ -101,11 +101,11 @@ def init(
     with Session("init", ports=ports_of(context), verbose=bool(context.meta.get(VERBOSE))) as session:
         prompts = Prompts(stdin=sys.stdin, stderr=sys.stderr, asks=sys.stdin.isatty() and not yes)
         if pveum:
-            session.result(_role_text(session, prompts, flags, pve_version))
+            session.result(_role_text(session, prompts, flags, pve_version), fit=True)
             return
         check_flags(flags)
         overwrite = _may_write(file, prompts)
-        session.result(_make(session, prompts, flags, file, overwrite=overwrite))
+        session.result(_make(session, prompts, flags, file, overwrite=overwrite), fit=True)
 
 
 def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overwrite: bool) -> str:

@@ -87,7 +87,8 @@ def start_command(
             vnet=vnet,
         )
         info = _start(session, options, k3s_request(os.environ))
-        session.result(_text(info) if output is Output.TEXT else render(_document(info), output))
+        text = _text(info) if output is Output.TEXT else render(_document(info), output)
+        session.result(text, fit=output is Output.TEXT)
 
 
 @app.command("status")
@@ -98,7 +99,8 @@ def status_command(output: OutputForm = Output.TEXT) -> None:
         if output is not Output.TEXT:
             session.result(render(_document(info), output))
         else:
-            session.result(_text(info) if info else Advice("no lab runs; `homelab-k8s lab start` starts one"))
+            none = Advice("no lab runs; `homelab-k8s lab start` starts one")
+            session.result(_text(info) if info else none, fit=True)
         if info is None:
             raise typer.Exit(1)
 

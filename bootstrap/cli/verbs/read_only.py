@@ -38,7 +38,7 @@ def kubeconfig(
             work.session.result(text)
             return
         lines = [*merged.notes, f"current-context is {merged.context}, in {merged.path}"]
-        work.session.result("".join(f"{line}\n" for line in lines))
+        work.session.result("".join(f"{line}\n" for line in lines), fit=True)
 
 
 def schema() -> None:
@@ -63,4 +63,4 @@ def explain(
     with Session("explain", progress=Progress.QUIET) as session:
         from bootstrap.inventory.explain import explain as explained
 
-        session.result(explained(key))
+        session.result(explained(key), fit=True)

@@ -38,6 +38,9 @@ class StatusOutput(StrEnum):
     YAML = "yaml"
 
 
+_FOR_PEOPLE = (StatusOutput.TEXT, StatusOutput.WIDE)
+
+
 def status(
     context: typer.Context,
     *,
@@ -70,13 +73,13 @@ def status(
         if watch:
             _watch(work, found, output)
         else:
-            work.session.result(_rendered(work, found, output), fit=output is StatusOutput.TEXT)
+            work.session.result(_rendered(work, found, output), fit=output in _FOR_PEOPLE)
             if not found.healthy:
                 raise typer.Exit(UNHEALTHY)
 
 
 def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
-    if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+    if output in _FOR_PEOPLE:
         return status_text(found, wide=output is StatusOutput.WIDE, width=work.width, advise=work.session.advise)
     return documents.render(_status_document(work, found), Output(output.value))
 
@@ -89,14 +92,14 @@ def _status_document(work: Work, found: ClusterStatus) -> Document:
 def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
     """Show the status until Ctrl-C. What cannot be read for a while is said, and looked for again."""
     shown = ""
-    redraws = sys.stdout.isatty() and output in (StatusOutput.TEXT, StatusOutput.WIDE)
+    redraws = sys.stdout.isatty() and output in _FOR_PEOPLE
     text = _watched(work, found, output)
     try:
         while True:
             if redraws:
                 work.session.result(_screen(text, first=not shown), drawn=True)
             elif text != shown:
-                work.session.result(_appended(text, output))
+                work.session.result(_appended(text, output), fit=output in _FOR_PEOPLE)
             shown = text
             work.session.stop.wait(WATCH_EVERY_S)
             text = _next(work, output)
@@ -111,13 +114,13 @@ def _next(work: Work, output: StatusOutput) -> str:
     except InventoryError:
         raise
     except HomelabError as error:
-        if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+        if output in _FOR_PEOPLE:
             return f"cannot look: {error}"
         return _document({"error": str(error)}, output)
 
 
 def _watched(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
-    if output in (StatusOutput.TEXT, StatusOutput.WIDE):
+    if output in _FOR_PEOPLE:
         return _rendered(work, found, output)
     return _document(_status_document(work, found), output)
 

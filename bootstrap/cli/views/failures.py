@@ -7,6 +7,7 @@ import textwrap
 from bootstrap.errors import HomelabError
 from bootstrap.model.visible import visible, visible_line
 
+DETAILS_INDENT = "  "
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
@@ -15,7 +16,7 @@ def render_error(error: HomelabError, *, log: str | None, colour: bool = False) 
     start = f"{BOLD}{RED}error:{PLAIN}" if colour else "error:"
     lines = [f"{start} {visible_line(error.brief)}"]
     if error.details:
-        lines.append(textwrap.indent(visible(error.details), "  "))
+        lines.append(textwrap.indent(visible(error.details), DETAILS_INDENT))
     if error.resolution:
         first, *others = visible(error.resolution).splitlines()
         lines += [f"→ {first}", *(f"  {line}" for line in others)]

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bootstrap.cli.text.tables import seconds, step_text
-from bootstrap.cli.text.wrapping import columns_of, fitted
+from bootstrap.cli.text.wrapping import columns_of, fitted, wrapped
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
 from bootstrap.cli.views.lanes import Board, LaneState
@@ -32,6 +32,7 @@ SIGNS = {
 STYLES = {"done": "green", "failed": "bold red", "skipped": "yellow"}
 REFRESH_HZ = 8
 NAME_WIDTH = 28
+_HANG = 2
 
 
 class TtyView:
@@ -69,21 +70,21 @@ class TtyView:
             case RunFinished():
                 self._stop()
                 if event.failed or event.skipped:
-                    self._print(Text(f"{event.command} of {event.cluster}: {ends(event)}", style="yellow"))
+                    self._put(Text(), f"{event.command} of {event.cluster}: {ends(event)}", style="yellow")
             case Warned():
-                self._print(Text.assemble((f"{self._sign('warn')} {event.subject}: ", "yellow"), event.message))
+                self._put(Text(f"{self._sign('warn')} {event.subject}: ", style="yellow"), event.message)
             case Told():
-                self._print(Text(event.message, style="dim"))
+                self._put(Text(), event.message, style="dim")
             case _ if ended is not None:
-                self._print(self._ended(ended, event))
+                self._put_end(ended, event)
 
     def text(self, text: str) -> None:
         """Show text, whose lines end between words."""
-        self._console.print(Text(fitted(visible(text), columns_of(self._stream))), soft_wrap=True)
+        self._print(Text(fitted(visible(text), columns_of(self._stream))))
 
     def call(self, line: str) -> None:
         """Show a call above the live display; Rich keeps threads apart."""
-        self._print(Text(visible_line(line), style="dim"))
+        self._put(Text(), visible_line(line), style="dim")
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
@@ -178,28 +179,35 @@ class TtyView:
         elapsed = seconds(self._now_s() - self._began_s)
         return Text(f"  {board.command} {board.cluster}  {elapsed}  {', '.join(parts)}", style="bold")
 
-    def _ended(self, lane: LaneState, event: Event) -> Text:
+    def _put_end(self, lane: LaneState, event: Event) -> None:
         width = min(NAME_WIDTH, max(len(name) for name in self._board.lanes))
-        text = Text.assemble(
+        start = Text.assemble(
             (f"{self._sign(lane.ended)} ", STYLES[lane.ended]),
             f"{lane.name:<{width}}  ",
             f"{seconds(lane.busy_s):>7}  ",
         )
         match event:
             case StepFailed():
-                text.append(
-                    f"{step_text(event.phase, event.title)}: {event.error.brief.removeprefix(f'{lane.name}: ')}",
-                    style="red",
-                )
+                brief = event.error.brief.removeprefix(f"{lane.name}: ")
+                self._put(start, f"{step_text(event.phase, event.title)}: {brief}", style="red")
             case LaneSkipped():
-                text.append(f"skipped before “{event.title}”: {event.cause}", style="yellow")
+                self._put(start, f"skipped before “{event.title}”: {event.cause}", style="yellow")
             case _:
-                text.append(lane.fact, style="dim")
+                self._put(start, lane.fact, style="dim")
+
+    def _put(self, start: Text, body: str, *, style: str = "") -> None:
+        """Print a text behind a start; it goes on below itself, or further left where there is little room."""
+        width = self._console.width
+        hang = len(start) if 0 < len(start) <= width // 2 else _HANG
+        told = wrapped(body, width=width, first=start.plain, rest=" " * hang)
+        text = start.copy()
+        text.append(told[len(start.plain) :], style=style)
         text.rstrip()
-        return text
+        self._print(text)
 
     def _print(self, text: Text) -> None:
-        self._console.print(text)
+        """Print lines that fit already, or are to be copied and hence whole."""
+        self._console.print(text, soft_wrap=True)
 
     def _start(self) -> None:
         self._began_s = self._now_s()
