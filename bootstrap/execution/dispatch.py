@@ -31,6 +31,7 @@ from bootstrap.planning.day2_steps import (
     NoteRebuild,
     Reclaim,
     RejoinServer,
+    RemoveVip,
     RenewToken,
     RestoreMarks,
     RestoreSnapshot,
@@ -147,6 +148,8 @@ def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> D
             return vip_steps.configure_vip(step, lane, context)
         case SpreadVip():
             return vip_steps.spread_vip(step, lane, context)
+        case RemoveVip():
+            return vip_steps.remove_vip(step, lane, context)
         case TakeSnapshot():
             return snapshot_steps.take_snapshot(step, lane, context)
         case StopK3s():

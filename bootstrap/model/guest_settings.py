@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from bootstrap.model.ids import MachineName
 
@@ -32,7 +33,8 @@ class GuestSettings:
         ours: Of `/etc/rancher/k3s/config.yaml`.
         others: The files of config.yaml.d, in k3s's order.
         pending: Whether settings or a token were written that k3s has not been restarted with.
-        router_id: The one that keepalived serves the VIP with; 0 where it is not set up.
+        router_id: The one that our keepalived serves a VIP with; 0 where it is not set up.
+        vip: That VIP; None where it is not set up.
     """
 
     machine: MachineName
@@ -40,3 +42,4 @@ class GuestSettings:
     others: tuple[SettingsFile, ...] = ()
     pending: bool = False
     router_id: int = 0
+    vip: IPv4Address | None = None

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, Replaced, Taint
+from bootstrap.model.quorum import LostQuorum
 
 OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
@@ -30,25 +31,6 @@ class PveVersion:
     major: int
     minor: int
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LostQuorum:
-    """A Proxmox cluster without quorum: pmxcfs lets nobody write below /etc/pve, so nothing can be changed.
-
-    Attributes:
-        total: Proxmox nodes of the cluster.
-        away: Those that are off, as far as the node asked sees them.
-    """
-
-    total: int
-    away: tuple[PveNodeName, ...]
-
-    def __str__(self) -> str:
-        """As in `the Proxmox cluster has no quorum (1 of 3 nodes online: pve2, pve3 are off): nothing ...`."""
-        off = f": {', '.join(self.away)} {'is' if len(self.away) == 1 else 'are'} off" if self.away else ""
-        online = self.total - len(self.away)
-        return f"the Proxmox cluster has no quorum ({online} of {self.total} nodes online{off}): nothing can be changed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,11 +285,15 @@ class UnseenVm:
 
 @dataclass(frozen=True, kw_only=True)
 class GuestInterface:
-    """A network interface as the guest agent tells it; `mac` is upper case."""
+    """A network interface as the guest agent tells it; `mac` is upper case.
+
+    `lone` are those of `addresses` that are a network of their own (/32), as keepalived gives a VIP.
+    """
 
     name: str
     mac: str
     addresses: tuple[IPv4Address, ...]
+    lone: frozenset[IPv4Address] = frozenset()
     addresses6: tuple[IPv6Address, ...] = ()
 
 
@@ -362,6 +348,7 @@ class Observed:
         kube_nodes: The cluster's nodes, or None where its API could not be asked.
         kube_problem: Why not, in one line.
         vip_holder: The running machine that has the API's own address; None where none was seen to.
+        other_vips: Running machines with another address of that kind (/32), such as a VIP of before.
         addresses: Address of each running machine the guest agent told now.
         taken: Addresses of the machines' range that somebody who is not ours was found at.
         lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
@@ -381,6 +368,7 @@ class Observed:
     kube_problem: str = ""
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
+    other_vips: tuple[MachineName, ...] = ()
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
     out_of_sight: tuple[UnseenVm, ...] = ()

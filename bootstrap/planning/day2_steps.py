@@ -176,6 +176,15 @@ class SpreadVip:
     servers: tuple[MachineName, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class RemoveVip:
+    """Have the servers' keepalived serve no VIP any more: the inventory has none."""
+
+    phase: ClassVar[str] = "vip"
+    title: ClassVar[str] = "remove the VIP"
+    servers: tuple[MachineName, ...]
+
+
 class Upload(StrEnum):
     """Whether a snapshot goes to the inventory's bucket too."""
 
@@ -318,6 +327,7 @@ KeepingStep = (
     | MigrateToEtcd
     | ConfigureVip
     | SpreadVip
+    | RemoveVip
     | TakeSnapshot
     | StopK3s
     | RestoreSnapshot

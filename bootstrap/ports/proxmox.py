@@ -10,7 +10,6 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import (
     GuestInterface,
-    LostQuorum,
     OsTemplate,
     PveNodeFacts,
     PveVersion,
@@ -18,6 +17,7 @@ from bootstrap.model.observed import (
     UnseenVm,
     VmRecord,
 )
+from bootstrap.model.quorum import LostQuorum
 
 Warn = Callable[[str], None]
 """Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""

@@ -46,6 +46,7 @@ def _interface(row: Reading) -> GuestInterface:
         name=row.at("name").text(""),
         mac=row.at("hardware-address").text("").upper(),
         addresses=tuple(address for part in parts for address in _ipv4(part)),
+        lone=frozenset(address for part in parts if part.at("prefix").value == 32 for address in _ipv4(part)),
         addresses6=tuple(address for part in parts for address in _ipv6(part)),
     )
 

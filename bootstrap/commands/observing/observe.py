@@ -68,6 +68,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         kube_problem=problem,
         addresses=tuple(sorted(addresses.items())),
         vip_holder=_vip_holder(spec, interfaces),
+        other_vips=_other_vips(spec, running, interfaces, addresses),
         ostemplates=ostemplates,
         passed_over=(*seen.passed_over, *odd),
     )
@@ -200,6 +201,22 @@ def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestI
         if spec.vip is not None and any(spec.vip.address in interface.addresses for interface in seen):
             return name
     return None
+
+
+def _other_vips(
+    spec: ClusterSpec,
+    running: list[VmRecord],
+    interfaces: Mapping[MachineName, tuple[GuestInterface, ...]],
+    addresses: Mapping[MachineName, IPv4Address],
+) -> tuple[MachineName, ...]:
+    """Who has a further address on its net0 that is a network of its own, and not the VIP."""
+    found: list[MachineName] = []
+    for vm in running:
+        name = vm.record.machine if vm.record else MachineName("")
+        lone = {each for told in interfaces.get(name, ()) if told.mac == (vm.mac or "").upper() for each in told.lone}
+        if lone - {*_shared_addresses(spec), addresses.get(name)}:
+            found.append(name)
+    return tuple(sorted(found))
 
 
 def server_addresses(spec: ClusterSpec, observed: Observed) -> tuple[tuple[MachineName, IPv4Address], ...]:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Tells k3s's settings files of this machine: file=PATH BASE64, one a line, and pending=1 where something was written
-# that k3s has not been restarted with, else pending=0; and vrid=NUMBER, keepalived's, where it is set up. They hold
-# secrets: to standard output only, which is the SSH connection.
+# that k3s has not been restarted with, else pending=0; and where keepalived has settings of ours, vrid=NUMBER and
+# vip=ADDRESS. They hold secrets: to standard output only, which is the SSH connection.
 set -eu
 
 CONFIG=/etc/rancher/k3s/config.yaml
@@ -17,8 +17,8 @@ tell "$CONFIG"
 for file in "$CONFIG.d"/*.yaml "$CONFIG.d"/*.yml "$CONFIG.d"/*.YAML "$CONFIG.d"/*.YML; do
     tell "$file"
 done
-if [ -f "$KEEPALIVED" ]; then
-    sed -n 's/^ *virtual_router_id \([0-9]\{1,3\}\)$/vrid=\1/p' "$KEEPALIVED"
+if [ -f "$KEEPALIVED" ] && head -n 1 "$KEEPALIVED" | grep -q '^# Written by homelab-k8s'; then
+    sed -n -e 's/^ *virtual_router_id \([0-9]\{1,3\}\)$/vrid=\1/p' -e 's/^ *\([0-9.]\{7,15\}\)\/32$/vip=\1/p' "$KEEPALIVED"
 fi
 if [ -e /etc/rancher/k3s/.homelab-k8s-restart ]; then
     echo pending=1

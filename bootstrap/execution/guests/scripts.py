@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
@@ -77,4 +77,9 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
             resolution=f"look at the files in /etc/rancher/k3s on {machine}",
         ) from error
     found = guest_settings(machine, files, pending=lines.get("pending") == ["1"])
-    return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0))
+    vip = told(lines, "vip", machine=machine).word(r"[0-9.]{7,15}|", "an IPv4 address", default="")
+    try:
+        address = IPv4Address(vip) if vip else None
+    except AddressValueError:
+        address = None
+    return replace(found, router_id=told(lines, "vrid", machine=machine).integer(0, 999, default=0), vip=address)

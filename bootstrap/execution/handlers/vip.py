@@ -12,7 +12,7 @@ from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.k3s.keepalived import choose_peers, render_keepalived
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
+from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
 from bootstrap.ports import GuestScript
 from bootstrap.waiting import Condition, NotYet, wait_for
 
@@ -77,6 +77,14 @@ def spread_vip(step: SpreadVip, lane: str, context: RunContext) -> Done:
     if changed:
         _await_vip(vip, lane, context)
     return Done(changed=changed, note=str(vip.address))
+
+
+def remove_vip(step: RemoveVip, _lane: str, context: RunContext) -> Done:
+    """Have every server's keepalived ended, where its settings are ours."""
+    timeout_s = context.timeouts.script_s
+    shells = [context.findings.shells.need(name) for name in step.servers]
+    told = [shell.run(GuestScript(name="remove-vip.sh"), timeout_s=timeout_s) for shell in shells]
+    return Done(changed=any(parse_lines(text).get("changed") == ["1"] for text in told))
 
 
 def _check_known(step: SpreadVip, context: RunContext) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NAME = "keepalived"
 SETTINGS = "/etc/keepalived/keepalived.conf"
+MARK = "# Written by homelab-k8s"
+"""What the first line of settings of the client's begins with."""
 CHECK_S = 0.2
 """Real seconds between two looks at the API, however fast the lab's clock runs."""
 

@@ -172,11 +172,10 @@ async def install_vip(call: Call) -> Outcome:
     unit = keepalived.unit_of(call.guest)
     if sent.is_file():
         before = disk.read(keepalived.SETTINGS) or ""
-        mark = "# Written by homelab-k8s"
-        if before and not before.startswith(mark):
+        if before and not before.startswith(keepalived.MARK):
             sent.unlink()
             there = keepalived.SETTINGS
-            return Outcome(1, err=f"{there} is somebody else's: it does not begin with '{mark}'\n")
+            return Outcome(1, err=f"{there} is somebody else's: it does not begin with '{keepalived.MARK}'\n")
         changed = disk.put(sent, keepalived.SETTINGS) or not unit.enabled or changed
         if keepalived.vip_in(before) not in (None, keepalived.vip_in(sent.read_text(encoding="utf-8"))):
             await unit.stop()
@@ -184,6 +183,18 @@ async def install_vip(call: Call) -> Outcome:
         unit.enabled = True
         unit.start()
     return Outcome(out=f"changed={int(changed)}\n")
+
+
+async def remove_vip(call: Call) -> Outcome:
+    """remove-vip.sh."""
+    disk, unit = call.guest.disk, keepalived.unit_of(call.guest)
+    if not (disk.read(keepalived.SETTINGS) or "").startswith(keepalived.MARK):
+        return Outcome(out="changed=0\n")
+    unit.enabled = False
+    await unit.stop()
+    for path in ("/etc/keepalived/check-k3s-api", keepalived.SETTINGS):
+        disk.path(path).unlink(missing_ok=True)
+    return Outcome(out="changed=1\n")
 
 
 async def accept_ra(_call: Call) -> Outcome:
@@ -213,6 +224,7 @@ EFFECTS: dict[str, Effect] = {
     "read-kubeconfig.sh": read_kubeconfig,
     "read-token.sh": read_token,
     "readyz.sh": readyz,
+    "remove-vip.sh": remove_vip,
     "start-k3s.sh": start_k3s,
     "unit-state.sh": unit_state,
     "vip-state.sh": vip_state,

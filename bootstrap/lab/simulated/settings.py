@@ -20,8 +20,11 @@ async def read_settings(call: Call) -> Outcome:
     names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
-    router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", disk.read(keepalived.SETTINGS) or "", re.MULTILINE)
-    lines += [f"vrid={router[1]}\n"] if router else []
+    served = disk.read(keepalived.SETTINGS) or ""
+    if served.startswith(keepalived.MARK):
+        router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", served, re.MULTILINE)
+        lines += [f"vrid={router[1]}\n"] if router else []
+        lines += [f"vip={keepalived.vip_in(served)}\n"]
     return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
 
 

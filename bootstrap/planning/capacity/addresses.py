@@ -19,7 +19,8 @@ def choose_address(
 
     Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
     link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given.
-    Never one of `besides`: the API's own address wanders from server to server.
+    Never one of `besides`: the API's own address wanders from server to server. An address that is a network of its own
+    (/32) comes last: keepalived gives a VIP so, and the inventory may have another one by now, or none.
     """
     seen = tuple(interfaces)
     own = [interface for interface in seen if mac is None or interface.mac.upper() == mac.upper()]
@@ -39,4 +40,5 @@ def choose_address(
     fitting = [address for address in usable if subnet is None or address in subnet]
     if not fitting:
         return f"{own[0].name} has {', '.join(map(str, usable))}, none of which is in {subnet}"
-    return fitting[0]
+    lone = {address for interface in own for address in interface.lone}
+    return next((address for address in fitting if address not in lone), fitting[0])

@@ -17,7 +17,7 @@ from bootstrap.planning.members.names_and_tags import mark_notes
 from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.successors import pool_of
-from bootstrap.planning.provision.vip_lanes import with_other_router_id, without_vip
+from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
 from bootstrap.records.machine import is_ours
@@ -109,9 +109,13 @@ def _unasked(view: ClusterView) -> Iterator[str]:
 
 def _vip(view: ClusterView) -> Iterator[str]:
     """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
-    other = with_other_router_id(view)
+    other, left = with_other_settings(view), left_over(view)
     if other:
-        yield Advice("keepalived of {} has another router id than the inventory: `homelab-k8s up`", ", ".join(other))
+        words = "keepalived of {} has another VIP or router id than the inventory: `homelab-k8s up`"
+        yield Advice(words, ", ".join(other))
+    if left:
+        words = "keepalived of {} serves a VIP that the inventory has no more: `homelab-k8s up` ends it"
+        yield Advice(words, ", ".join(left))
     if view.spec.vip and without_vip(view):
         yield Advice("no server has the API's own address {}: `homelab-k8s up`", view.spec.vip.address)
 

@@ -44,6 +44,7 @@ from bootstrap.proxmox.networks import bridge_of
 from bootstrap.records.lock import machine_vmids
 
 API_REACHABLE = Gate("api_reachable")
+KUBECONFIG = Gate("kubeconfig_written")
 
 
 def fetched(version: str, arch: str) -> Gate:
@@ -226,7 +227,7 @@ def fetch_lane(making: Making, work: Sequence[MachineState], version: str) -> La
 
 def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:
     """Have the kubeconfig written once there is access, and whatever else it needs, such as the VIP."""
-    step = LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE, *after))
+    step = LaneStep(step=WriteKubeconfig(cluster=spec.name), needs=(API_REACHABLE, *after), opens=(KUBECONFIG,))
     return Lane(name="kubeconfig", steps=(step,))
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bootstrap.k3s.keepalived import router_id
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
-from bootstrap.planning.day2_steps import ConfigureVip, SpreadVip
+from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Gate, Lane, LaneStep
+from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.records.machine import is_ours
 
@@ -81,12 +82,49 @@ def plan_vip(
     return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 or changed else looks)
 
 
-def with_other_router_id(view: ClusterView) -> tuple[MachineName, ...]:
-    """Servers whose keepalived has another router id than is wanted, of those that were looked into."""
+def with_other_settings(view: ClusterView) -> tuple[MachineName, ...]:
+    """Servers whose keepalived has another router id or VIP than is wanted, of those that were looked into."""
     if view.spec.vip is None:
         return ()
-    wanted = router_id(view.spec.vip, cluster=view.spec.name)
-    return tuple(each.machine for each in view.observed.settings if each.router_id not in (0, wanted))
+    wanted, address = router_id(view.spec.vip, cluster=view.spec.name), view.spec.vip.address
+    return tuple(
+        each.machine
+        for each in view.observed.settings
+        if each.router_id not in (0, wanted) or each.vip not in (None, address)
+    )
+
+
+def left_over(view: ClusterView) -> tuple[MachineName, ...]:
+    """Servers whose keepalived serves a VIP that the inventory has no more, of those that were looked into."""
+    if view.spec.vip is not None:
+        return ()
+    return tuple(sorted(each.machine for each in view.observed.settings if each.vip is not None))
+
+
+def removal_lanes(
+    view: ClusterView,
+    *,
+    through: MachineName,
+    working: Collection[MachineName],
+    after: tuple[Gate, ...],
+) -> tuple[Lane, ...]:
+    """The lanes that end keepalived: last of all, since kubeconfig and agents have to go another way before.
+
+    Args:
+        view: The cluster, as wanted and as seen.
+        through: The server that the run goes through, which has a lane of its own.
+        working: Machines that are made or repaired. Where servers are among those, the next run does it.
+        after: Gates before it: machines that restart with new settings, and the kubeconfig.
+    """
+    names = left_over(view)
+    if not names or set(names) & set(working):
+        return ()
+    known = tuple((name, Gate("guest_known", name)) for name in names if name != through)
+    looks = tuple(
+        Lane(name=name, steps=(LaneStep(step=AwaitGuest(machine=name), opens=(gate,)),)) for name, gate in known
+    )
+    needs = (API_REACHABLE, *(gate for _, gate in known), *after)
+    return (*looks, Lane(name="vip", steps=(LaneStep(step=RemoveVip(servers=names), needs=needs),)))
 
 
 def without_vip(view: ClusterView) -> bool:

@@ -64,13 +64,14 @@ class Drift:
 def to_look_into(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[MachineName, ...]:
     """Machines whose settings files are needed: those that differ, and those with secrets, which nobody tells of."""
     found = (_drift(view, machine_state, None) for machine_state in _comparable(view.spec, all_states))
-    router = view.spec.vip is not None and view.spec.vip.router_id is not None  # nobody else tells of keepalived's
+    # Nobody else tells of keepalived's settings.
+    keepalived = bool(view.observed.other_vips or (view.spec.vip is not None and view.spec.vip.router_id is not None))
     return tuple(
         drift.machine_state.machine.name
         for drift in found
         if drift.changes
         or SECRET & set(_wanted(view.spec, drift.machine_state.machine, _node(drift.machine_state)))
-        or (router and drift.machine_state.machine.role is Role.CONTROL_PLANE)
+        or (keepalived and drift.machine_state.machine.role is Role.CONTROL_PLANE)
     )
 
 
@@ -253,10 +254,13 @@ def joins_by(url: str) -> IPv4Address | None:
 
 
 def former_vips(view: ClusterView) -> frozenset[IPv4Address]:
-    """Addresses that servers' certificates are for, by their settings, and that are neither wanted nor a machine's."""
+    """VIPs of before: addresses that servers' certificates are for, by their settings, or that keepalived serves.
+
+    None that is wanted, or a machine's.
+    """
     machines = {kube_node.address for kube_node in view.observed.kube_nodes or ()}
     wanted = {*view.spec.k3s.tls_san, *((str(view.spec.vip.address),) if view.spec.vip else ())}
-    found: set[IPv4Address] = set()
+    found = {each.vip for each in view.observed.settings if each.vip is not None and str(each.vip) not in wanted}
     for kube_node in view.observed.kube_nodes or ():
         if "control-plane" in kube_node.roles:
             texts = (each for each in parse_args(kube_node.args or ()).get("tls-san", ()) if each not in wanted)

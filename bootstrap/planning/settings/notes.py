@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
-from bootstrap.k3s.settings import parse_args
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import FIXED, shown_values
-from bootstrap.planning.settings.drift import Drift, drifts, former_vips, joins_by
+from bootstrap.planning.settings.drift import Drift, drifts
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -64,21 +63,9 @@ def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> 
     )
     undo = Advice("put the old value back into the inventory, or: `homelab-k8s rebuild`")
     fixed = (Advice("{}; {}", line, undo) for line in fixed_notes(found))
-    return (*lines, *fixed, *left_notes(view, found))
+    return (*lines, *fixed, *left_notes(found))
 
 
-def _vip_notes(view: ClusterView) -> Iterator[str]:
-    """That keepalived is left where the VIP was taken out of the inventory: kubeconfigs may still name it."""
-    if view.spec.vip is not None:
-        return
-    urls = {url for node in view.observed.kube_nodes or () for url in parse_args(node.args or ()).get("server", ())}
-    for address in sorted(former_vips(view) & {joins_by(url) for url in urls}):
-        yield (
-            f"the VIP {address} is no longer in the inventory, and keepalived on the servers goes on serving it; once "
-            "nobody uses it, on each server: `sudo systemctl disable --now keepalived`"
-        )
-
-
-def left_notes(view: ClusterView, found: Sequence[Drift]) -> tuple[str, ...]:
-    """One line for each setting of ours that a file of the user's overrules, and for a VIP that is left: what stays."""
-    return (*(line for drift in found for line in drift.conflicts), *_vip_notes(view))
+def left_notes(found: Sequence[Drift]) -> tuple[str, ...]:
+    """One line for each setting of ours that a file of the user's overrules."""
+    return tuple(line for drift in found for line in drift.conflicts)

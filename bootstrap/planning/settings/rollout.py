@@ -70,6 +70,11 @@ class Rollout:
         return frozenset(drift.machine_state.machine.name for drift in self.turns)
 
     @property
+    def all(self) -> tuple[Gate, ...]:
+        """Open once all machines run with the new settings."""
+        return tuple(with_existing_sizes(drift.machine_state.machine.name) for drift in self.turns)
+
+    @property
     def servers(self) -> tuple[Gate, ...]:
         """Open once all servers run with the new settings."""
         machines = (drift.machine_state.machine for drift in self.turns)

@@ -27,6 +27,7 @@ from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.joining import (
     API_REACHABLE,
+    KUBECONFIG,
     Making,
     access_lane,
     fetch_lane,
@@ -38,7 +39,14 @@ from bootstrap.planning.provision.joining import (
     ready,
 )
 from bootstrap.planning.provision.lost_machines import Farewells, plan_farewells
-from bootstrap.planning.provision.vip_lanes import VIP_UP, VipPlan, plan_vip, with_other_router_id, without_vip
+from bootstrap.planning.provision.vip_lanes import (
+    VIP_UP,
+    VipPlan,
+    plan_vip,
+    removal_lanes,
+    with_other_settings,
+    without_vip,
+)
 from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout, shown
@@ -76,7 +84,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     work = [machine_state for machine_state in all_states if reasons[machine_state.machine.name]]
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
-    drift = (*notes_on_drift(view, all_states), *left_notes(view, differing))
+    drift = (*notes_on_drift(view, all_states), *left_notes(differing))
     farewells = plan_farewells(view)
     seen = [machine_state for machine_state in all_states if machine_state.shown or reasons[machine_state.machine.name]]
     if not work:
@@ -112,7 +120,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     lanes = (
         fetch_lane(making, work, version),
         kubeconfig_lane(view.spec, after=rollout.agents_after),
-        *rollout.lanes(arrivals),
+        *rollout.lanes((*arrivals, *_removal(view, rollout, work))),
         *farewells.lanes,
     )
     machines = (*shown_restored(shown(planned, rollout), all_states), *farewells.machines)
@@ -148,20 +156,31 @@ def _lanes_without_work(
     going = [MachineName(lane.name) for lane in farewells.lanes]
     server = healthy_server(view, besides=going)
     vip = VipPlan()
-    changed = bool(with_other_router_id(view))
+    changed = bool(with_other_settings(view))
     if server is not None and (changed or without_vip(view)):
         servers = [machine_state for machine_state in all_states if machine_state.machine.role is Role.CONTROL_PLANE]
         vip = plan_vip(view, servers=servers, through=server.name, arriving=(), changed=changed)
-    if server is None or not (going or rollout.turns or vip.first):
+    gone = _removal(view, rollout, ())
+    if server is None or not (going or rollout.turns or vip.first or gone):
         return farewells.lanes
-    restarts = bool(rollout.turns or vip.first)
+    restarts = bool(rollout.turns or vip.first or gone)
     gates = (VIP_UP,) if vip.first else ()
-    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(view.spec, server), *vip.lanes))
+    access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(view.spec, server), *vip.lanes, *gone))
     # Certificates come first: nobody may reach a server by an address that its certificate is not for.
     served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
     access = replace(access, steps=(*access.steps, *served))
     kubeconfig = (kubeconfig_lane(view.spec, after=gates),) if restarts else ()
     return (*kubeconfig, access, *rest, *farewells.lanes)
+
+
+def _removal(view: ClusterView, rollout: Rollout, work: Sequence[MachineState]) -> tuple[Lane, ...]:
+    """The lanes that end a VIP which the inventory has no more."""
+    server = healthy_server(view)
+    if server is None:
+        return ()
+    working = [machine_state.machine.name for machine_state in work]
+    after = (KUBECONFIG, *rollout.all)
+    return removal_lanes(view, through=server.name, working=working, after=after)
 
 
 def _reason(machine_state: MachineState, observed: Observed) -> str:

@@ -271,8 +271,9 @@ class FakeHypervisor:
             raise AgentNotRunningError(f"{vm.name}: no answer", details="QEMU guest agent is not running")
         loopback = GuestInterface(name="lo", mac="00:00:00:00:00:00", addresses=(IPv4Address("127.0.0.1"),))
         pods = GuestInterface(name="cni0", mac="0A:00:00:00:00:01", addresses=(IPv4Address("10.42.0.1"),))
-        shared = (self.world.vip,) if vm.holds_vip and self.world.vip is not None else ()
-        eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=(*shared, vm.address), addresses6=vm.addresses6)
+        shared = (*vm.further, *((self.world.vip,) if vm.holds_vip and self.world.vip is not None else ()))
+        own, lone = (*shared, vm.address), frozenset(shared)
+        eth0 = GuestInterface(name="eth0", mac=vm.mac, addresses=own, lone=lone, addresses6=vm.addresses6)
         return (loopback, pods, eth0)
 
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:

@@ -179,8 +179,9 @@ class FakeShell(DataScripts):
             for name, text in self.vm.files.items()
             if name == "config.yaml" or name.startswith(DROP_INS)
         )
-        router = re.search(r"virtual_router_id ([0-9]+)", self.vm.files.get("keepalived.conf", ""))
-        vrid = f"vrid={router[1]}\n" if router else ""
+        keepalived = self.vm.files.get("keepalived.conf", "")
+        found = re.search(r"virtual_router_id ([0-9]+).*^ *([0-9.]+)/32$", keepalived, re.DOTALL | re.MULTILINE)
+        vrid = f"vrid={found[1]}\nvip={found[2]}\n" if found else ""
         return f"{''.join(told)}{vrid}pending={int('pending' in self.vm.files)}\n"
 
     def _put_settings(self, env: dict[str, str], files: dict[str, str]) -> str:
@@ -289,6 +290,11 @@ class FakeShell(DataScripts):
             if files and not any(vm.holds_vip and vm.running for vm in self.world.vms.values()):
                 self.vm.holds_vip = True
         return f"changed={int(changed)}\n"
+
+    def _remove_vip(self, _env: dict[str, str], _files: dict[str, str]) -> str:
+        self.world.log(f"remove-vip {self.vm.name}")
+        self.vm.holds_vip = False
+        return f"changed={int(self.vm.files.pop('keepalived.conf', None) is not None)}\n"
 
     def _environment_token(self) -> str:
         return environment(self.vm.files["service.env"])["K3S_TOKEN"].rpartition(":")[2]

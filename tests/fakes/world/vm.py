@@ -51,6 +51,7 @@ class FakeVm:
     files: dict[str, str] = field(default_factory=dict)
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False
+    further: tuple[IPv4Address, ...] = ()
     clone_runs: bool | None = None
     disk: str | None = "scsi0"
     ha_managed: bool = False

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
+from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
+from bootstrap.model.quorum import LostQuorum
 from bootstrap.model.workloads import Snapshot
 from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
 from bootstrap.records.template import parse_template

@@ -37,7 +37,8 @@ def test_who_serves_the_api_has_the_vip(guests: Guests, k3s: Path) -> None:
     text = render_keepalived(vip, cluster=ClusterName("lab"), interface="eth0", address=own, place=0, peers=())
     settings = {"keepalived.conf": text}
     assert server.run("install-vip.sh", secret_files=settings, LOCK_S="1") == {"changed": "1"}
-    assert server.run("read-settings.sh")["vrid"] == str(router_id(vip, cluster=ClusterName("lab")))
+    read = server.run("read-settings.sh")
+    assert (read["vrid"], read["vip"]) == (str(router_id(vip, cluster=ClusterName("lab"))), str(vip.address))
     told = {"interface": "eth0", "active_state": "active", "configured": "1", "holder": "0"}
     assert state(server, vip) == told, "no API, no VIP"
 
@@ -50,3 +51,8 @@ def test_who_serves_the_api_has_the_vip(guests: Guests, k3s: Path) -> None:
     changed = {"keepalived.conf": text.replace("priority 250", "priority 100")}
     assert server.run("install-vip.sh", secret_files=changed, LOCK_S="1") == {"changed": "1"}
     assert answer(vip) == b"pong"
+
+    assert server.run("remove-vip.sh") == {"changed": "1"}
+    assert state(server, vip) == {"interface": "eth0", "active_state": "inactive", "configured": "0", "holder": "0"}
+    assert "vip" not in server.run("read-settings.sh")
+    assert server.run("remove-vip.sh") == {"changed": "0"}

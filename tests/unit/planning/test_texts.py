@@ -148,6 +148,14 @@ def test_only_net0s_addresses_count() -> None:
     assert choose_address(seen, mac=MAC, subnet=None) == IPv4Address("192.0.2.50")
 
 
+def test_an_address_that_is_a_network_of_its_own_is_a_machines_only_where_it_has_no_other() -> None:
+    """A VIP that the inventory no longer has: keepalived gives it as a /32, and it was told first."""
+    vip, own = IPv4Address("192.0.2.5"), IPv4Address("192.0.2.50")
+    told = GuestInterface(name="eth0", mac=MAC, addresses=(vip, own), lone=frozenset({vip}))
+    assert choose_address((told,), mac=MAC, subnet=None) == own
+    assert choose_address((replace(told, addresses=(vip,)),), mac=MAC, subnet=None) == vip
+
+
 def test_loopback_addresses_count_only_where_the_inventory_says_so() -> None:
     seen = (interface("eth0", MAC, "127.64.0.5"),)
     assert isinstance(choose_address(seen, mac=MAC, subnet=None), str)
