@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address
@@ -21,6 +23,7 @@ from bootstrap.ports import CertificateFacts, EndpointFacts
 
 _HERE_TIMEOUT_S = 0.7
 """For an address on this network; one that nobody has would take seconds to be refused."""
+_RESOLVE_TIMEOUT_S = 3.0
 _DAY_S = 86400.0
 _ARP = Path("/proc/net/arp")
 _ARP_FLAGS_FIELD = 2
@@ -56,6 +59,20 @@ class NetworkProbes:
                 return _facts(tls.getpeercert(binary_form=True) or b"")
         except (OSError, ValueError) as error:
             raise HomelabError(f"{address}:{port} shows no certificate", details=str(error)) from error
+
+    def resolve(self, name: str) -> tuple[IPv4Address, ...]:
+        """See `Probes.resolve`. The system's resolver takes no timeout: it is left behind where it takes too long."""
+        found: list[IPv4Address] = []
+
+        def ask() -> None:
+            with suppress(OSError, UnicodeError):
+                told = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+                found.extend(IPv4Address(str(entry[4][0])) for entry in told)
+
+        asking = threading.Thread(target=ask, name="resolve", daemon=True)
+        asking.start()
+        asking.join(_RESOLVE_TIMEOUT_S)
+        return tuple(sorted(set(found)))
 
     def answers(self, address: IPv4Address) -> bool:
         """See `Probes.answers`. Who refuses the port is there; who drops it still has to answer ARP, if near.

@@ -16,7 +16,7 @@ from bootstrap.commands.observing.privileges import hides_vms, missing_pool, poo
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.commands.status import status_of
-from bootstrap.commands.up import check_vip, choose_version
+from bootstrap.commands.up import api_name_notes, check_vip, choose_version
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
@@ -100,6 +100,7 @@ class _Doctor:
             *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
             ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
+            *((("api-name", ("token",), self._api_name),) if self._inventory_spec.api_name else ()),
             ("ssh-key", (), self._ssh_key),
             ("k3s", (), self._k3s),
             ("state", (), self._state),
@@ -251,6 +252,13 @@ class _Doctor:
         if lacking and found.verdict is Verdict.OK:
             return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless that is meant")
         return found
+
+    def _api_name(self) -> Check:
+        name = self._spec.api_name
+        elsewhere = api_name_notes(self._spec, self._ports, self._observed)
+        if elsewhere:
+            return warning("api-name", elsewhere[0], "put it right in your DNS, or in /etc/hosts here")
+        return ok("api-name", f"{name} leads to the API")
 
     def _k3s(self) -> Check:
         known = self._token_accepted

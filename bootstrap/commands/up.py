@@ -34,6 +34,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
+from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.desired_machines import machine_states, pending_reason, with_existing_sizes
@@ -77,7 +78,7 @@ def prepare_up(
     check_version(observed)
     check_keys(spec, ports, observed)
     rebuild = rebuild or under_way(spec, ports, observed)
-    said = _said(spec, ports, observed, rebuild)
+    said = (*_said(spec, ports, observed, rebuild), *api_name_notes(spec, ports, observed))
     if rebuild is not None:
         rebuild = rebuild.corrected(spec)
         spec, resolved = rebuild.apply(spec), resolved or rebuild.version
@@ -267,6 +268,14 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
             details="it must be an address that nobody has and that DHCP does not hand out",
             resolution="choose another one as control_plane.vip",
         )
+
+
+def api_name_notes(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[str, ...]:
+    """That the API's name leads elsewhere, in the user's DNS: a warning, since it can be mended at any time."""
+    if spec.api_name is None:
+        return ()
+    elsewhere = leads_elsewhere(ClusterView(spec, observed), ports.probes.resolve(spec.api_name))
+    return (elsewhere,) if elsewhere else ()
 
 
 def _servers_run(spec: ClusterSpec, observed: Observed) -> bool:

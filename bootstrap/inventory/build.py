@@ -54,6 +54,7 @@ def build_spec(root: Values, places: Places) -> ClusterSpec:
         sizing=_sizing(root.sure(table.SIZING)),
         placement=_placement(root.sure(table.PROXMOX)),
         vip=_vip(root.sure(table.CONTROL_PLANE)),
+        api_name=root.sure(table.CONTROL_PLANE).get(table_pools.API_NAME),
         backup=_backup(root.sure(table_backup.BACKUP), places, root.sure(table.CLUSTER)),
     )
 

@@ -101,7 +101,7 @@ def _server_settings(spec: ClusterSpec, own: Sequence[str], *, first_with_etcd: 
     """Settings that k3s wants to be the same on all servers, but for cluster-init."""
     k3s = spec.k3s
     settings: dict[str, object] = {
-        "tls-san": [*own, *((str(spec.vip.address),) if spec.vip else ()), *k3s.tls_san],
+        "tls-san": [*own, *spec.api_sans],
         "secrets-encryption": True,
     }
     if first_with_etcd:

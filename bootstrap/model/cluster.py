@@ -321,6 +321,7 @@ class ClusterSpec:
         workers: The agents' pools, in the inventory's order.
         onboot: Whether VMs start with their Proxmox node.
         vip: The API's own address, or None: then it is the first server's.
+        api_name: A DNS name of the user's for the API, or None.
         labels_from_proxmox: Whether Kubernetes nodes get zone and region labels: their Proxmox node, and the cluster.
         kept: Machines that are to come back as they were called and reached; empty unless the cluster is rebuilt.
         states_settings: Whether there is a file that says how k3s is to run. Where there is none, a cluster that runs
@@ -339,10 +340,22 @@ class ClusterSpec:
     sizing: SizingSpec = field(default_factory=SizingSpec)
     placement: PlacementSpec = field(default_factory=PlacementSpec)
     vip: VipSpec | None = None
+    api_name: str | None = None
     backup: BackupSpec = field(default_factory=BackupSpec)
     labels_from_proxmox: bool = True
     kept: tuple[KeptMachine, ...] = ()
     states_settings: bool = True
+
+    @property
+    def api_host(self) -> str | None:
+        """What kubeconfigs call the API: its name, else its own address; None for a server's."""
+        return self.api_name or (str(self.vip.address) if self.vip is not None else None)
+
+    @property
+    def api_sans(self) -> tuple[str, ...]:
+        """What the API's certificate is for besides the servers' own addresses, each once."""
+        own = (str(self.vip.address) if self.vip is not None else None, self.api_name)
+        return tuple(dict.fromkeys(each for each in (*own, *self.k3s.tls_san) if each))
 
     @property
     def pools(self) -> tuple[NodePool, ...]:

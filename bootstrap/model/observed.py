@@ -349,6 +349,7 @@ class Observed:
         kube_problem: Why not, in one line.
         vip_holder: The running machine that has the API's own address; None where none was seen to.
         other_vips: Running machines with another address of that kind (/32), such as a VIP of before.
+        kubeconfig_server: The server that our entries in the user's kubeconfig name; None where that is not known.
         addresses: Address of each running machine the guest agent told now.
         taken: Addresses of the machines' range that somebody who is not ours was found at.
         lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
@@ -369,6 +370,7 @@ class Observed:
     addresses: tuple[tuple[MachineName, IPv4Address], ...] = field(default=())
     vip_holder: MachineName | None = None
     other_vips: tuple[MachineName, ...] = ()
+    kubeconfig_server: str | None = None
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
     out_of_sight: tuple[UnseenVm, ...] = ()

@@ -221,6 +221,10 @@ class Probes(Protocol):
         """The certificate shown there, its trust not judged. Raises HomelabError where none is."""
         ...
 
+    def resolve(self, name: str) -> tuple[IPv4Address, ...]:
+        """The IPv4 addresses that a name leads to from here, in order; none where it leads nowhere."""
+        ...
+
     def answers(self, address: IPv4Address) -> bool:
         """Whether somebody has an address, as far as can be told without root: by TCP port 22 and by ARP."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,28 @@ from bootstrap.lab.server import LabServer
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 
 LOOPBACK = IPv4Address("127.0.0.1")
+
+
+def test_a_name_is_looked_up_as_the_system_does_it() -> None:
+    probes = NetworkProbes()
+    assert probes.resolve("localhost") == (LOOPBACK,)
+    for nowhere in ("k8s.invalid", "a" * 70 + ".invalid"):
+        assert probes.resolve(nowhere) == ()
+
+
+def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, release = threading.Event(), threading.Event()
+
+    def hang(*_args: object, **_options: object) -> list[object]:
+        asked.set()
+        release.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    monkeypatch.setattr("bootstrap.adapters.probes._RESOLVE_TIMEOUT_S", 0.05)
+    assert NetworkProbes().resolve("k8s.home.arpa") == ()
+    assert asked.is_set()
+    release.set()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from bootstrap.errors import (
     TransientError,
     UnreadableError,
 )
-from bootstrap.k3s.kubeconfig.build import with_server
+from bootstrap.execution.handlers.cluster import KUBECONFIG_PATH, KUBECONFIG_SERVER
+from bootstrap.k3s.kubeconfig.build import server_of, with_server
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, Role
@@ -68,6 +69,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         kube_problem=problem,
         addresses=tuple(sorted(addresses.items())),
         vip_holder=_vip_holder(spec, interfaces),
+        kubeconfig_server=_kubeconfig_server(spec, ports),
         other_vips=_other_vips(spec, running, interfaces, addresses),
         ostemplates=ostemplates,
         passed_over=(*seen.passed_over, *odd),
@@ -85,6 +87,18 @@ def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     seen = with_returned(ClusterView(spec, seen_by_proxmox(_when_made(spec, ports))))
     check_pve_quorum(seen)
     return seen
+
+
+def _kubeconfig_server(spec: ClusterSpec, ports: Ports) -> str | None:
+    """The server in the user's kubeconfig; where an earlier release wrote that, the one in the state directory's."""
+    told = ports.state.read(spec.name, KUBECONFIG_SERVER)
+    ours = ports.state.read(spec.name, "kubeconfig") if ports.state.read(spec.name, KUBECONFIG_PATH) else None
+    if told or not ours:
+        return told
+    try:
+        return server_of(ours)
+    except KubernetesError:
+        return None
 
 
 def _with_cpu_types(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:

@@ -9,6 +9,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.events import Told
 from bootstrap.execution.context import Done, KubeconfigTarget, RunContext
 from bootstrap.execution.handlers.k3s import CLUSTER
+from bootstrap.k3s.kubeconfig.build import server_of
 from bootstrap.k3s.kubeconfig.entries import marks_of, parse_marks, render_marks
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.day2_steps import NoteRebuild
@@ -17,6 +18,9 @@ from bootstrap.ports import MergedKubeconfig, Ports
 
 KUBECONFIG_PATH = "kubeconfig-path"
 """State item: the files our entries were merged into, a line each, so that `down` finds them there again."""
+
+KUBECONFIG_SERVER = "kubeconfig-server"
+"""State item: the server that our entries were last written with."""
 
 KUBECONFIG_MARKS = "kubeconfig-marks"
 """State item: what our entries are known by, also those of before the cluster got other CAs."""
@@ -47,6 +51,7 @@ def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, target
     further = [path for path in _noted_paths(cluster, ports) if path != here]
     ports.state.write(cluster, KUBECONFIG_PATH, "\n".join(map(str, (here, *further))))
     notes = [note for path in further for note in _renewed(kubeconfig, cluster, ports, path=path, known=known)]
+    ports.state.write(cluster, KUBECONFIG_SERVER, server_of(kubeconfig))
     return replace(merged, notes=(*merged.notes, *notes))
 
 

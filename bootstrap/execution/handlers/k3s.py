@@ -78,7 +78,7 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
     kubeconfig = build_kubeconfig(
         run_script(shell, "read-kubeconfig.sh", context),
         name=context.spec.name,
-        server_url=f"https://{context.spec.vip.address if context.spec.vip else guest.address}:6443",
+        server_url=f"https://{context.spec.api_host or guest.address}:6443",
         source=machine.name,
     )
     # The run itself talks to this server: the cluster's own address may not be there yet, or move.

@@ -134,5 +134,12 @@ VIP: Final = Field(
     example="192.168.1.40",
     doc="An address of the API's own, which follows a living server; a plain address will do.",
 )
-CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE, VIP))
+API_NAME: Final = Field(
+    name="api_name",
+    kind=forms.API_NAME,
+    default_doc="none: the kubeconfig names an address",
+    example="k8s.home.arpa",
+    doc="A DNS name of yours for the API, which leads to the VIP or to servers; kubeconfig and certificates have it.",
+)
+CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE, VIP, API_NAME))
 POOL: Final = Section(doc="A pool of k3s agents.", fields=(COUNT, *_MACHINE))

@@ -28,11 +28,13 @@ from bootstrap.model.ids import (
 )
 from bootstrap.model.machine import CONTROL_PLANE_POOL, Taint
 
+_DNS_MOST: Final = 253
 MAX_VMID: Final = 999_999_999
 _IP: Final = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
 _LABEL_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL_KEY: Final = rf"(?:[a-z0-9](?:[a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL_NAME}"
-_DNS_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+_DNS_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DNS_NAME: Final = rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*"
 _HOST: Final = rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])"
 
 FULL_TOKEN_ID: Final = r"[^\s:/!=]+@[A-Za-z][A-Za-z0-9._-]*![A-Za-z][A-Za-z0-9._-]*"  # noqa: S105 - how its id looks
@@ -59,6 +61,13 @@ class AddressRange:
 
     def __contains__(self, address: object) -> bool:
         return isinstance(address, IPv4Address) and self.first <= address <= self.last
+
+
+def _dns_name(text: str) -> str:
+    """In lower case: DNS makes no difference."""
+    if len(text) > _DNS_MOST:
+        raise RefusedError(f"has {len(text)} characters, and DNS allows {_DNS_MOST}")
+    return text.lower()
 
 
 def _same(text: str) -> str:
@@ -305,6 +314,12 @@ MAPPING: Final = Text(
     pattern=r"[A-Za-z][A-Za-z0-9_-]+",
     parse=_same,
     explain=_mapping_hint,
+)
+API_NAME: Final = Text(
+    label="a DNS name such as k8s.home.arpa",
+    pattern=rf"(?:{_DNS_LABEL}\.)*[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?",
+    parse=_dns_name,
+    explain=lambda text: "an address of the API's own is `vip`" if re.fullmatch(_IP, text) else "",
 )
 DOMAIN: Final = Text(label="a DNS domain", pattern=_DNS_NAME, parse=_same)
 SAN: Final = Text(

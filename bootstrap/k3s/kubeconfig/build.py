@@ -23,7 +23,7 @@ from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
 K3S_YAML = "/etc/rancher/k3s/k3s.yaml"
 
 _MOST_CHARS = 1 << 18
-_SERVER = re.compile(r"https://[0-9.]{7,15}:[0-9]{1,5}")
+_SERVER = re.compile(r"https://[a-z0-9.-]{1,253}:[0-9]{1,5}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
 _TOP = ("apiVersion", "kind", "preferences", "clusters", "users", "contexts", "current-context")
 
@@ -41,7 +41,7 @@ def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) 
     Args:
         k3s_yaml: /etc/rancher/k3s/k3s.yaml as a server has it: one cluster, one user.
         name: The cluster's name.
-        server_url: `https://address:6443`.
+        server_url: `https://address:6443`, or with a name.
         source: The machine that it was read from.
 
     Raises:
@@ -72,6 +72,11 @@ def with_server(kubeconfig: str, address: IPv4Address) -> str:
     """A kubeconfig of ours that talks to this server instead. Raises KubernetesError as `check_own` does."""
     read = _own(kubeconfig)
     return _render(read.pems, name=read.name, server_url=f"https://{address}:6443")
+
+
+def server_of(kubeconfig: str) -> str:
+    """The server that a kubeconfig of ours names. Raises KubernetesError as `check_own` does."""
+    return _own(kubeconfig).server
 
 
 def _own(kubeconfig: str) -> _Read:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.desired_machines import MachineState, pending_reason
@@ -42,6 +43,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *_missing(view, wanted),
         *_unasked(view),
         *_vip(view),
+        *_kubeconfig(view),
         *_orphans(view),
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
@@ -118,6 +120,13 @@ def _vip(view: ClusterView) -> Iterator[str]:
         yield Advice(words, ", ".join(left))
     if view.spec.vip and without_vip(view):
         yield Advice("no server has the API's own address {}: `homelab-k8s up`", view.spec.vip.address)
+
+
+def _kubeconfig(view: ClusterView) -> Iterator[str]:
+    """That the kubeconfig names the API otherwise than the inventory does."""
+    other = other_server(view)
+    if other:
+        yield Advice("{}: `homelab-k8s up`", other)
 
 
 def _orphans(view: ClusterView) -> Iterator[str]:

@@ -259,7 +259,7 @@ def former_vips(view: ClusterView) -> frozenset[IPv4Address]:
     None that is wanted, or a machine's.
     """
     machines = {kube_node.address for kube_node in view.observed.kube_nodes or ()}
-    wanted = {*view.spec.k3s.tls_san, *((str(view.spec.vip.address),) if view.spec.vip else ())}
+    wanted = set(view.spec.api_sans)
     found = {each.vip for each in view.observed.settings if each.vip is not None and str(each.vip) not in wanted}
     for kube_node in view.observed.kube_nodes or ():
         if "control-plane" in kube_node.roles:

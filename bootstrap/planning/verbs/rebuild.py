@@ -107,13 +107,16 @@ def address_notes(view: ClusterView, rebuild: Rebuild) -> Iterator[str]:
     if view.spec.vip is not None:
         return
     known = dict(view.observed.addresses)
+    if view.spec.api_name is not None:
+        yield f"the servers' addresses come from DHCP and may change: let {view.spec.api_name} lead to the new ones then"
+        return
     servers = [kept for kept in rebuild.kept if kept.pool == view.spec.control_plane.name and kept.address is None]
     for server in servers[:1]:
         address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
         yield Advice(
             "kubeconfigs name {}, which comes from DHCP and may change: yours is rewritten then, copies stop "
-            "working (`homelab-k8s kubeconfig` prints a new one); an address that stays: `control_plane.vip` in the "
-            "inventory",
+            "working (`homelab-k8s kubeconfig` prints a new one); what stays is an address or a name of the API's own: "
+            "`control_plane.vip` or `control_plane.api_name` in the inventory",
             address,
         )
 

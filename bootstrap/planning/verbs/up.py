@@ -16,6 +16,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed
+from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
@@ -119,7 +120,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     rollout = replace(rollout, after=repaired, agents_after=_vip_gates(arrivals))
     lanes = (
         fetch_lane(making, work, version),
-        kubeconfig_lane(view.spec, after=rollout.agents_after),
+        kubeconfig_lane(view.spec, after=(*rollout.agents_after, *_named(view.spec, rollout))),
         *rollout.lanes((*arrivals, *_removal(view, rollout, work))),
         *farewells.lanes,
     )
@@ -161,16 +162,21 @@ def _lanes_without_work(
         servers = [machine_state for machine_state in all_states if machine_state.machine.role is Role.CONTROL_PLANE]
         vip = plan_vip(view, servers=servers, through=server.name, arriving=(), changed=changed)
     gone = _removal(view, rollout, ())
-    if server is None or not (going or rollout.turns or vip.first or gone):
+    restarts = bool(rollout.turns or vip.first or gone or other_server(view))
+    if server is None or not (going or restarts):
         return farewells.lanes
-    restarts = bool(rollout.turns or vip.first or gone)
     gates = (VIP_UP,) if vip.first else ()
     access, *rest = replace(rollout, agents_after=gates).lanes((access_lane(view.spec, server), *vip.lanes, *gone))
     # Certificates come first: nobody may reach a server by an address that its certificate is not for.
     served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
     access = replace(access, steps=(*access.steps, *served))
-    kubeconfig = (kubeconfig_lane(view.spec, after=gates),) if restarts else ()
+    kubeconfig = (kubeconfig_lane(view.spec, after=(*gates, *_named(view.spec, rollout))),) if restarts else ()
     return (*kubeconfig, access, *rest, *farewells.lanes)
+
+
+def _named(spec: ClusterSpec, rollout: Rollout) -> tuple[Gate, ...]:
+    """Gates before a kubeconfig that has a name for the API: the servers' certificates are for it."""
+    return rollout.servers if spec.api_name is not None else ()
 
 
 def _removal(view: ClusterView, rollout: Rollout, work: Sequence[MachineState]) -> tuple[Lane, ...]:

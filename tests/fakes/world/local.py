@@ -135,5 +135,8 @@ class FakeProbes:
             raise HomelabError(f"{address}:{port} shows no certificate", details="Connection refused")
         return CertificateFacts(fingerprint=FINGERPRINT, days_left=self.world.api_days)
 
+    def resolve(self, name: str) -> tuple[IPv4Address, ...]:
+        return self.world.dns.get(name, ())
+
     def answers(self, address: IPv4Address) -> bool:
         return address in self.world.answering

@@ -64,6 +64,7 @@ class World:
         who, pid: Who acts; a host's processes are recognised by `<host>/<pid>`, other hosts' are not.
         endpoint, api_days, answering: What the network's probes see: Proxmox VE (None: nothing), the days that the
             API's certificate has left, addresses that somebody has.
+        dns: The addresses that names lead to.
         guest_clocks_s: Machine name to how far its clock is ahead.
         moves: By how much the addresses differ that DHCP gives to machines that are made from now on.
         write_s: What a synced write takes on every guest.
@@ -152,6 +153,7 @@ class World:
     endpoint: EndpointFacts | None = ENDPOINT
     api_days: float | None = 364.0
     state_room: int = 1 << 40
+    dns: dict[str, tuple[IPv4Address, ...]] = field(default_factory=dict)
     answering: set[IPv4Address] = field(default_factory=set)
     guest_clocks_s: dict[str, float] = field(default_factory=dict)
     moves: int = 0

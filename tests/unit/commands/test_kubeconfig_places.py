@@ -141,6 +141,6 @@ def test_a_rebuild_that_keeps_the_identity_says_that_dhcp_may_not(world: World) 
 
     (note,) = notes(RebuildOptions(keep_identity=True))
     assert note.startswith("kubeconfigs name https://192.0.2.10:6443, which comes from DHCP and may change")
-    assert "control_plane.vip" in note
+    assert "`control_plane.vip` or `control_plane.api_name`" in note
     assert notes(RebuildOptions()) == []
     assert notes(RebuildOptions(keep_identity=True), vip=True) == []

@@ -173,7 +173,7 @@ def test_a_vip_that_nobody_holds_is_a_problem_where_all_servers_were_asked() -> 
     assert status.vip.holder is None
     assert "no server has the API's own address 192.0.2.250: `homelab-k8s up`" in status.problems
     world.silent.add("demo-cp-1")
-    assert not [problem for problem in seen(world, spec).problems if "192.0.2.250" in problem]
+    assert not [problem for problem in seen(world, spec).problems if "own address 192.0.2.250" in problem]
 
 
 @pytest.mark.parametrize(("days", "said"), [(89.0, "ends in 89 days"), (-2.0, "ended 2 days ago")])

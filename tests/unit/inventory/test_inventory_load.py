@@ -66,7 +66,7 @@ k3s:
   disable: [traefik, servicelb]
   cluster_cidr: 10.52.0.0/16
   service_cidr: 10.53.0.0/16
-control_plane: {count: 3, cores: 4, memory: 4096MiB, disk: 1TiB, cpu: host}
+control_plane: {count: 3, cores: 4, memory: 4096MiB, disk: 1TiB, cpu: host, api_name: API.home.arpa}
 workers:
   count: 2
   labels: {b.example.com/zone: "2", a: ""}
@@ -194,6 +194,7 @@ def test_every_key_reaches_the_specification(load: Load, tmp_path: Path) -> None
         template=TemplateRef(tag="k3s"),
         clone=CloneMode.FULL,
         onboot=False,
+        api_name="api.home.arpa",
         labels_from_proxmox=False,
         control_plane=NodePool(
             name=CONTROL_PLANE_POOL,

@@ -58,6 +58,10 @@ FINGERPRINT = ":".join(["AB"] * 32)
         ("netwrok: {}", "netwrok", "is not a known key", "did you mean network?"),
         ("bridge: vmbr0", "bridge", "is not a known key", "it belongs under network"),
         ("zzz: 1", "zzz", "is not a known key", "known: cluster, proxmox"),
+        ("control_plane: {api_name: 192.0.2.1}", "control_plane.api_name", "must be a DNS name", "is `vip`"),
+        ("control_plane: {api_name: '*.home.arpa'}", "control_plane.api_name", "must be a DNS name", ""),
+        ("control_plane: {api_name: 'https://k8s.home'}", "control_plane.api_name", "must be a DNS name", ""),
+        (f"control_plane: {{api_name: {'a.' * 130}b}}", "control_plane.api_name", "DNS allows 253", ""),
         # sizes
         ("workers: {memory: 4G}", "workers.memory", "must be a size", "write 4GiB"),
         ("workers: {memory: 4Gi}", "workers.memory", "must be a size", "write 4GiB"),

@@ -1,0 +1,65 @@
+"""What the API is called: in the user's kubeconfig, and in the user's DNS. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from bootstrap.model.machine import Role
+from bootstrap.records.machine import is_ours
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
+
+def other_server(view: ClusterView) -> str:
+    """That the kubeconfig names the API otherwise than the inventory does; empty where it does not.
+
+    Of servers' own addresses any will do. Without an inventory file nothing is wanted of it.
+    """
+    told = urlsplit(view.observed.kubeconfig_server or "").hostname
+    if told is None or not view.spec.states_settings or told == view.spec.api_host:
+        return ""
+    if view.spec.api_host is not None:
+        return f"the kubeconfig calls the API {told}, and the inventory {view.spec.api_host}"
+    return "" if _is_address(told) else f"the kubeconfig calls the API {told}, which is not in the inventory any more"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def leads_elsewhere(view: ClusterView, resolved: Sequence[IPv4Address]) -> str:
+    """That the API's name leads to something else from here than to it; empty where it does not.
+
+    Args:
+        view: The cluster, as wanted and as seen.
+        resolved: What the name leads to.
+    """
+    right = _api_addresses(view)
+    there = ", ".join(map(str, right)) or "the first server, once that has its address"
+    if not resolved:
+        return f"{view.spec.api_name} leads nowhere from here, and kubectl will need it: let it lead to {there}"
+    wrong = [address for address in resolved if address not in right]
+    if not right or not wrong:
+        return ""
+    return (
+        f"{view.spec.api_name} leads to {', '.join(map(str, wrong))} from here, where the API is not: it is at {there}"
+    )
+
+
+def _api_addresses(view: ClusterView) -> tuple[IPv4Address, ...]:
+    """The VIP, and the servers' own addresses."""
+    servers = {
+        vm.record.machine
+        for vm in view.observed.vms
+        if vm.record and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, view.spec.name)
+    }
+    own = sorted(address for name, address in view.observed.addresses if name in servers)
+    return (*((view.spec.vip.address,) if view.spec.vip is not None else ()), *own)
