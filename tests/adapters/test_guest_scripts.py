@@ -418,6 +418,45 @@ class TestKillall:
 
 
 @needs_root
+class TestRemovingTheVip:
+    """In network and mount namespaces of its own, with an /etc/keepalived whether the machine has one or not."""
+
+    ADDRESS = "192.0.2.5"
+
+    def removed(self, machine: Machine, first_line: str) -> list[str]:
+        """What the script prints, what is left in /etc/keepalived, and the addresses of lo."""
+        shutil.copy(DATA / "guest" / "remove-vip.sh", machine.beside)
+        layers = machine.system / "layers"
+        settings = f"{first_line}\nvirtual_ipaddress {{\n        {self.ADDRESS}/32\n    }}\n"
+        for name in ("upper/keepalived", "work"):
+            (layers / name).mkdir(parents=True)
+        (layers / "upper/keepalived/keepalived.conf").write_text(settings)
+        (layers / "upper/keepalived/check-k3s-api").write_text("")
+        told = machine.run_command(
+            f"unshare -n sh -ec 'mount -t tmpfs none /mnt; mkdir /mnt/work; cp -r {layers}/upper /mnt/upper; "
+            "mount -t overlay none -o lowerdir=/etc,upperdir=/mnt/upper,workdir=/mnt/work /etc; "
+            "ip link set lo up; ip address add 192.0.2.11/24 dev lo; "
+            f"ip address add {self.ADDRESS}/32 dev lo; sh {machine.beside}/remove-vip.sh; "
+            f"sh {machine.beside}/remove-vip.sh; ls /etc/keepalived; "
+            "ip -4 -oneline address show dev lo'"
+        )
+        return [line.split(" scope")[0] for line in told.stdout.splitlines()]
+
+    def test_ours_is_ended_with_the_address_that_a_killed_one_has_left(self, machine: Machine) -> None:
+        said, again, *rest = self.removed(machine, "# Written by homelab-k8s; changes are overwritten.")
+        assert (said, again) == ("changed=1", "changed=0")
+        assert [line.split()[-1] for line in rest] == ["127.0.0.1/8", "192.0.2.11/24"]
+        assert machine.calls.read_text() == "disable --quiet --now keepalived.service\n"
+
+    def test_somebody_elses_is_left_alone(self, machine: Machine) -> None:
+        said, again, *rest = self.removed(machine, "# mine")
+        assert (said, again) == ("changed=0", "changed=0")
+        assert rest[:2] == ["check-k3s-api", "keepalived.conf"]
+        assert self.ADDRESS in " ".join(rest)
+        assert not machine.calls.exists()
+
+
+@needs_root
 class TestSettings:
     CONFIG = "/etc/rancher/k3s/config.yaml"
 
