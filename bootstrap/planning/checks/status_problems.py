@@ -113,11 +113,13 @@ def _vip(view: ClusterView) -> Iterator[str]:
     """That nobody has the API's own address, where every server that runs could be asked, or has it otherwise."""
     other, left = with_other_settings(view), left_over(view)
     if other:
-        words = "keepalived of {} has another VIP or router id than the inventory: `homelab-k8s up`"
-        yield Advice(words, ", ".join(other))
+        yield Advice(
+            "keepalived of {} has another VIP or router id than the inventory: `homelab-k8s up`", ", ".join(other)
+        )
     if left:
-        words = "keepalived of {} serves a VIP that the inventory has no more: `homelab-k8s up` ends it"
-        yield Advice(words, ", ".join(left))
+        yield Advice(
+            "keepalived of {} serves a VIP that the inventory has no more: `homelab-k8s up` ends it", ", ".join(left)
+        )
     if view.spec.vip and without_vip(view):
         yield Advice("no server has the API's own address {}: `homelab-k8s up`", view.spec.vip.address)
 

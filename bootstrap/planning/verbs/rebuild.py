@@ -108,7 +108,8 @@ def address_notes(view: ClusterView, rebuild: Rebuild) -> Iterator[str]:
         return
     known = dict(view.observed.addresses)
     if view.spec.api_name is not None:
-        yield f"the servers' addresses come from DHCP and may change: let {view.spec.api_name} lead to the new ones then"
+        name = view.spec.api_name
+        yield f"the servers' addresses come from DHCP and may change: let {name} lead to the new ones then"
         return
     servers = [kept for kept in rebuild.kept if kept.pool == view.spec.control_plane.name and kept.address is None]
     for server in servers[:1]:
