@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ from tests.fakes.specs import cluster, workers
 TIMEOUTS = Timeouts(first_ask_s=0.05, run_s=120.0)
 PATIENCE_S = 60.0
 WORKERS = workers().name
+IMPORTED_LATE = (
+    *("fabric", "kubernetes.client.api_client", "kubernetes.client.exceptions"),
+    *("bootstrap.adapters.ssh.transport", "bootstrap.adapters.ssh.trust", "bootstrap.adapters.kube.api"),
+    *("bootstrap.commands.up", "bootstrap.commands.down"),
+)
+"""What the program imports where it is used; children have it from the parent."""
 
 Until = Callable[[int], bool]
 """Told how many step boundaries have passed (and called again every few ms); True: kill now."""
@@ -60,6 +67,8 @@ class KillableCluster:
     def __init__(
         self, info: LabInfo, directory: Path, *, servers: int, agents: int, kind: MachineKind = MachineKind.VM
     ) -> None:
+        for name in IMPORTED_LATE:
+            import_module(name)
         self._info = info
         self._kubeconfig = directory / "kubeconfig"
         self._certificate = str(directory / "lab" / "lab.crt")
