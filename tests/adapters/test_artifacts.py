@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -212,6 +213,22 @@ class TestCheck:
         said = source.check(k3s, version=VERSION, arch="amd64")
         assert said == f"{place / 'k3s'} has the right checksum"
         (place / "k3s").write_bytes(b"another")
+        with pytest.raises(ArtifactError, match="wrong checksum"):
+            source.check(k3s, version=VERSION, arch="amd64")
+
+    def test_what_did_not_change_is_read_once_by_plan_lock_and_run(
+        self, source: ReleaseSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(layout, "TICK_NS", 0)
+        place = write_artifacts(tmp_path / "files")
+        k3s = K3sSpec(artifacts=place)
+        before = layout._known_sha256.cache_info().misses
+        for _ in range(3):
+            source.check(k3s, version=VERSION, arch="amd64")
+        source.fetch(k3s, version=VERSION, arch="amd64")
+        assert layout._known_sha256.cache_info().misses == before + 1
+        (place / "k3s").write_bytes((place / "k3s").read_bytes()[::-1])
+        os.utime(place / "k3s", (1, 1))
         with pytest.raises(ArtifactError, match="wrong checksum"):
             source.check(k3s, version=VERSION, arch="amd64")
 

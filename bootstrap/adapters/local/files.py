@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shlex
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -86,11 +87,30 @@ def write_private(path: Path, text: str) -> None:
     Raises:
         OSError: The directory is missing, not writable or full; the old file is as it was.
     """
+    replace_file(path, text.encode())
+
+
+def replace_file(path: Path, content: bytes, *, like: os.stat_result | None = None) -> None:
+    """Replace a file's content atomically.
+
+    Args:
+        path: The file itself, no symbolic link to it.
+        content: What is in it afterwards.
+        like: What it was, to keep its owner, mode and attributes; None for the user's own, mode 0600.
+
+    Raises:
+        OSError: It cannot be written, or the owner not be given; the old file is as it was.
+    """
     # mkstemp makes the file 0600 before anything is in it.
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            if like is not None:
+                made = os.fstat(file.fileno())
+                if (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+                    os.fchown(file.fileno(), like.st_uid, like.st_gid)
+                shutil.copystat(path, temporary)  # the mode and, where there are such, ACLs and SELinux's label
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

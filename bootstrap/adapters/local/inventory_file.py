@@ -10,12 +10,11 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.adapters.local.files import locked
+from bootstrap.adapters.local.files import locked, replace_file
 from bootstrap.errors import HomelabError
 from bootstrap.inventory.regular import read_regular
 
@@ -147,17 +146,4 @@ def _replace(target: Path, raw: bytes) -> None:
     there = target.stat()
     if not there.st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) or not os.access(target, os.W_OK):
         raise PermissionError(13, "it is read-only")
-    descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            own = os.fstat(descriptor)
-            if (own.st_uid, own.st_gid) != (there.st_uid, there.st_gid):
-                os.fchown(descriptor, there.st_uid, there.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(there.st_mode))
-            file.write(raw)
-            file.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(target, raw, like=there)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from bootstrap.adapters.local.files import PRIVATE_DIRECTORY, write_private
+from bootstrap.adapters.local.files import PRIVATE_DIRECTORY, replace_file, write_private
 
 _NOT_REPLACED: Final = (errno.EBUSY, errno.EPERM, errno.EACCES)
 """Of a file that is a mount point, of an owner that cannot be given, of a directory that is not writable."""
@@ -38,7 +36,7 @@ def write_keeping(path: Path, text: str) -> None:
         _overwrite(path, text, there)
         return
     try:
-        _replace(path, text, there)
+        replace_file(path, text.encode(), like=there)
     except OSError as error:
         if error.errno not in _NOT_REPLACED:
             raise
@@ -57,23 +55,6 @@ def give_to_neighbours(path: Path) -> None:
     if os.geteuid() == 0:
         around = path.parent.stat()
         os.chown(path, around.st_uid, around.st_gid, follow_symlinks=False)
-
-
-def _replace(path: Path, text: str, there: os.stat_result) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            made = os.fstat(file.fileno())
-            if (made.st_uid, made.st_gid) != (there.st_uid, there.st_gid):
-                os.fchown(file.fileno(), there.st_uid, there.st_gid)
-            shutil.copystat(path, temporary)  # the mode and, where there are such, ACLs and SELinux's label
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _overwrite(path: Path, text: str, there: os.stat_result) -> None:
