@@ -10,9 +10,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import HomelabError
-from bootstrap.execution.guests.host_keys import log_in
+from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, log_in
 from bootstrap.execution.guests.scripts import parse_lines, told
-from bootstrap.execution.handlers.guests import HOST_KEY_FILE
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import MachineName

@@ -11,15 +11,31 @@ import shlex
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from bootstrap.errors import HostKeyError
+from bootstrap.errors import AgentNotRunningError, HostKeyError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName
+from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import GuestShell, Ports, Warn
+from bootstrap.waiting import NotYet
 
 LOGIN_TIMEOUT_S = 10.0
+HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+
+
+def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | NotYet:
+    """A VM's SSH host key, type and key, as its guest agent tells it.
+
+    Raises:
+        PermissionDeniedError: The token may not read files in guests.
+    """
+    try:
+        text = ports.hypervisor.read_guest_file(vmid, pve_node=pve_node, path=HOST_KEY_FILE)
+    except AgentNotRunningError as error:
+        return NotYet(error.details or error.brief)
+    fields = text.split()
+    return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
 
 
 def known_hosts_item(vm: VmRecord) -> str:

@@ -6,10 +6,9 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, SshUnreachableError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.host_keys import log_in
+from bootstrap.execution.guests.host_keys import log_in, read_host_key
 from bootstrap.execution.guests.reconnecting_shell import LastingShell
 from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
-from bootstrap.execution.handlers.guests import HOST_KEY_FILE
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import HostKeyPolicy
@@ -81,16 +80,10 @@ def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | Non
     if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
         return None
 
-    def poll() -> str | NotYet:
-        try:
-            text = context.ports.hypervisor.read_guest_file(build.vmid, pve_node=build.pve_node, path=HOST_KEY_FILE)
-        except AgentNotRunningError as error:
-            return NotYet(error.details or error.brief)
-        fields = text.split()
-        return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
-
     condition = Condition(
-        what=f"the SSH host key of {build.name}, read through its guest agent", poll=poll, every_s=_ASK_EVERY_S
+        what=f"the SSH host key of {build.name}, read through its guest agent",
+        poll=lambda: read_host_key(build.vmid, pve_node=build.pve_node, ports=context.ports),
+        every_s=_ASK_EVERY_S,
     )
     return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
 

@@ -19,7 +19,7 @@ from bootstrap.errors import (
     SshUnreachableError,
 )
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.guests.host_keys import log_in
+from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, log_in, read_host_key
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
 from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
@@ -39,8 +39,6 @@ from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.ports import Artifact, GuestScript, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
-
-HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
@@ -203,17 +201,9 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
     if vm.kind is MachineKind.LXC:
         return context.ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
 
-    def poll() -> str | NotYet:
-        try:
-            text = context.ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
-        except AgentNotRunningError as error:
-            return NotYet(error.details or error.brief)
-        fields = text.split()
-        return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
-
     condition = Condition(
         what=f"the SSH host key of {name}, read through its guest agent",
-        poll=poll,
+        poll=lambda: read_host_key(vm.vmid, pve_node=vm.pve_node, ports=context.ports),
         every_s=0.5,
         resolution=f"does cloud-init in the template make {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
     )

@@ -6,13 +6,13 @@ from datetime import datetime
 from ipaddress import IPv4Address
 
 from bootstrap.advice import Advice
-from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError, KubeUnreachableError
+from bootstrap.errors import GuestError, HomelabError, InterruptedRunError, KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_guest_settings, parse_lines
 from bootstrap.execution.handlers.k3s import CLUSTER
 from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.kube_retries import once_it_answers
-from bootstrap.execution.k3s.service import begin_start, run_script, serves
+from bootstrap.execution.k3s.service import await_served, begin_start, run_script
 from bootstrap.k3s.config import render_config
 from bootstrap.k3s.settings import parse_args
 from bootstrap.model.guest_settings import GuestSettings
@@ -164,26 +164,15 @@ def _restart_server(
 ) -> None:
     starting = begin_start(machine, shell, context, restart=True)
     own = Own(address=context.findings.guests.need(machine.name).address, since=starting.began)
-
-    def poll() -> bool | NotYet:
-        active = starting.poll()
-        if isinstance(active, NotYet):
-            return active
-        if not serves(shell, context):  # etcd's health is part of it
-            return NotYet("/readyz is not ok")
-        return _settled(machine, files, own, context)
-
-    condition = Condition(
-        what=f"{machine.role.unit} on {machine.name} to serve with its new settings",
-        poll=poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
+    await_served(
+        starting,
+        shell,
+        lane,
+        context,
+        what="to serve with its new settings",
+        machine=machine,
+        settled=lambda: _settled(machine, files, own, context),
     )
-    try:
-        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
 
 
 def _settled(machine: MachineSpec, files: GuestSettings, own: Own, context: RunContext) -> bool | NotYet:

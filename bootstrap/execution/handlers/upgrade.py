@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bootstrap.errors import DeadlineError, KubeUnreachableError
+from bootstrap.errors import KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.scripts import parse_facts
 from bootstrap.execution.handlers.guests import fetched, send_k3s
 from bootstrap.execution.handlers.k3s import CLUSTER, install, token_there
 from bootstrap.execution.k3s.agent_start import Own, start_agent
-from bootstrap.execution.k3s.service import await_api, begin_start, check_stays_up, run_script, serves, start_unit
+from bootstrap.execution.k3s.service import await_api, await_served, begin_start, check_stays_up, run_script, start_unit
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
@@ -81,27 +81,15 @@ def _restart(machine: MachineSpec, version: str, shell: GuestShell, lane: str, c
         )
         return
     starting = begin_start(machine, shell, context, restart=True)
-
-    def poll() -> bool | NotYet:
-        active = starting.poll()
-        if isinstance(active, NotYet):
-            return active
-        if not serves(shell, context):
-            return NotYet("/readyz is not ok")
-        return _seen(machine, version, context)
-
-    unit = machine.role.unit
-    condition = Condition(
-        what=f"{unit} on {machine.name} to run {version}",
-        poll=poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {unit}",
+    await_served(
+        starting,
+        shell,
+        lane,
+        context,
+        what=f"to run {version}",
+        machine=machine,
+        settled=lambda: _seen(machine, version, context),
     )
-    try:
-        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
 
 
 def _seen(machine: MachineSpec, version: str, context: RunContext) -> bool | NotYet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bootstrap.advice import Advice
@@ -85,8 +86,45 @@ def check_stays_up(name: MachineName, context: RunContext) -> None:
         starting.look(within_s="0")
 
 
+def await_served(
+    starting: Starting,
+    shell: GuestShell,
+    lane: str,
+    context: RunContext,
+    *,
+    what: str,
+    machine: MachineSpec,
+    settled: Callable[[], bool | NotYet],
+) -> None:
+    """Wait until a server that was restarted serves again, and what it was restarted for has come about.
+
+    Raises:
+        GuestError: Its journal names a cause that no waiting changes.
+        DeadlineError: It took too long; with what the journal says.
+    """
+
+    def poll() -> bool | NotYet:
+        active = starting.poll()
+        if isinstance(active, NotYet):
+            return active
+        return settled() if serves(shell, context) else NotYet("/readyz is not ok")
+
+    unit = machine.role.unit
+    condition = Condition(
+        what=f"{unit} on {machine.name} {what}",
+        poll=poll,
+        every_s=0.3,
+        resolution=f"on {machine.name}: journalctl -u {unit}",
+    )
+    try:
+        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
+    except DeadlineError as error:
+        starting.explain(error)
+        raise
+
+
 def serves(shell: GuestShell, context: RunContext) -> bool:
-    """Whether this machine's own API is ready now."""
+    """Whether this machine's own API is ready now; etcd's health is part of it."""
     try:
         return run_script(shell, "readyz.sh", context).strip().endswith("ok")
     except ScriptError:
