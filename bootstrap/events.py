@@ -27,6 +27,16 @@ class RunStarted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LanesAdded:
+    """A run goes on with further lanes, which nobody could name when it began; as in `RunStarted`.
+
+    A name that was there already is that of a lane which begins again: a machine that is built where it was removed.
+    """
+
+    lanes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepStarted:
     """A lane begins a step; `phase` groups steps over lanes (`clone`, `boot`, `install`, `join`, ...).
 
@@ -149,7 +159,17 @@ class RunFinished:
 
 
 Event = (
-    RunStarted | StepStarted | StepFinished | StepFailed | LaneSkipped | Waiting | Waited | Warned | Told | RunFinished
+    RunStarted
+    | LanesAdded
+    | StepStarted
+    | StepFinished
+    | StepFailed
+    | LaneSkipped
+    | Waiting
+    | Waited
+    | Warned
+    | Told
+    | RunFinished
 )
 EventSink = Callable[[Event], None]
 

@@ -33,6 +33,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.handlers.cluster import note_marks
 from bootstrap.execution.k3s.identity import IDENTITY, new_token
+from bootstrap.execution.one_run import OneRun
 from bootstrap.execution.report import Report
 from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.versions import check_not_older, is_newer, is_release, parse_version
@@ -262,7 +263,7 @@ def run_rebuild(
     """Carry a plan of `prepare_rebuild` out: down, then up.
 
     Returns:
-        The report of the second half.
+        The report of both halves.
 
     Raises:
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
@@ -270,17 +271,22 @@ def run_rebuild(
     """
     noted = read_rebuild(spec.name, ports)
     if noted is None or noted.stage is Stage.TEARING_DOWN:
-        _tear_down(plan, spec, ports, verb_options, sink=sink, options=options)
-        sink(Told(message=f"all machines of {spec.name} are gone; now it is built again"))
-        return run_up(prepare_up(spec, ports), spec, ports, sink=sink, options=options)
+        with OneRun(sink, ports.clock) as one_sink:
+            torn = _tear_down(plan, spec, ports, verb_options, sink=one_sink, options=options)
+            one_sink(Told(message=f"all machines of {spec.name} are gone; now it is built again"))
+            built = run_up(prepare_up(spec, ports), spec, ports, sink=one_sink, options=options)
+            return built.after(torn, at_s=one_sink.offset_s)
     rebuild = _corrected(noted, spec, verb_options)
     return run_up(plan, spec, ports, sink=sink, options=options, rebuild=rebuild)
 
 
 def _tear_down(
     plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions, *, sink: EventSink, options: RunOptions
-) -> None:
-    run_locked(plan, spec, ports, again=lambda: prepare_rebuild(spec, ports, verb_options), sink=sink, options=options)
+) -> Report:
+    def again() -> Plan:
+        return prepare_rebuild(spec, ports, verb_options)
+
+    report = run_locked(plan, spec, ports, again=again, sink=sink, options=options)
     rebuild = read_rebuild(spec.name, ports)
     if rebuild is None:  # cannot be: the plan's first step writes it
         raise AssertionError(plan)
@@ -295,6 +301,7 @@ def _tear_down(
         # No machine is left that has the servers' token only because it had to.
         ports.state.write(spec.name, AGENT_TOKEN, new_token())
     write_rebuild(spec.name, replace(rebuild, stage=Stage.BUILDING), ports)
+    return report
 
 
 def _keep_token(spec: ClusterSpec, ports: Ports) -> None:

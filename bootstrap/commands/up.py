@@ -28,6 +28,7 @@ from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.template import builds_for
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
+from bootstrap.execution.one_run import OneRun
 from bootstrap.execution.report import Report
 from bootstrap.k3s.versions import parse_version
 from bootstrap.model.cluster import ClusterSpec
@@ -191,19 +192,19 @@ def run_up(
             write_rebuild(spec.name, rebuild, ports)
         return prepare_up(spec, ports, resolved=resolved, rebuild=rebuild, replace_unreachable=replace_unreachable)
 
-    report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options)
-    if plan.follows:
-        plan = again()
-        if builds_of(plan):
-            raise HomelabError(
-                "the template was built and is missing again",
-                resolution="look into Proxmox's task log for who removes it",
-            )
-        if not plan.empty:
-            sink(Told(message="the templates are there; now the machines"))
-            report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=sink, options=options).after(
-                report
-            )
+    with OneRun(sink, ports.clock) as one_sink:
+        report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+        if plan.follows:
+            plan = again()
+            if builds_of(plan):
+                raise HomelabError(
+                    "the template was built and is missing again",
+                    resolution="look into Proxmox's task log for who removes it",
+                )
+            if not plan.empty:
+                one_sink(Told(message="the templates are there; now the machines"))
+                then = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+                report = then.after(report, at_s=one_sink.offset_s)
     finish_rebuild(spec.name, ports)
     return report
 

@@ -63,17 +63,20 @@ class Report:
     took_s: float
     interrupted: bool
 
-    def after(self, earlier: Report) -> Report:
-        """This run with one that went well before it, as one."""
-        later = tuple(
-            replace(step, began_s=step.began_s + earlier.took_s, ended_s=step.ended_s + earlier.took_s)
-            for step in self.steps
-        )
+    def after(self, earlier: Report, *, at_s: float) -> Report:
+        """This run with one that went well before it, as one.
+
+        Args:
+            earlier: How that one went.
+            at_s: When this one began, in seconds since that one did.
+        """
+        later = tuple(replace(step, began_s=step.began_s + at_s, ended_s=step.ended_s + at_s) for step in self.steps)
         return replace(
             self,
+            command=earlier.command,
             outcomes=(*earlier.outcomes, *self.outcomes),
             steps=(*earlier.steps, *later),
-            took_s=earlier.took_s + self.took_s,
+            took_s=at_s + self.took_s,
         )
 
     def of(self, status: LaneStatus) -> tuple[LaneOutcome, ...]:

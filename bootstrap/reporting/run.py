@@ -143,6 +143,9 @@ class _Reading:
         self.command, self.cluster = str(document["command"]), str(document["cluster"])
         self.lanes = dict.fromkeys(str(lane["name"]) for lane in document["lanes"])
 
+    def lanes_added(self, document: Document, _at_s: float) -> None:
+        self.lanes |= dict.fromkeys(str(lane["name"]) for lane in document["lanes"])
+
     def step_started(self, document: Document, at_s: float) -> None:
         lane = str(document["lane"])
         self.lanes.setdefault(lane)
@@ -230,6 +233,7 @@ class _Reading:
 _READERS = {
     "recorded": _Reading.recorded,
     "run_started": _Reading.run_started,
+    "lanes_added": _Reading.lanes_added,
     "step_started": _Reading.step_started,
     "step_finished": _Reading.step_finished,
     "step_failed": _Reading.step_failed,

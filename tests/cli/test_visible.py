@@ -23,6 +23,7 @@ from bootstrap.cli.views.tty import TtyView
 from bootstrap.errors import HomelabError, UsageError
 from bootstrap.events import (
     Event,
+    LanesAdded,
     LaneSkipped,
     RunFinished,
     RunStarted,
@@ -164,6 +165,7 @@ def test_a_failure_in_views_log_recording_trace_and_page(
 
 EVENTS: tuple[Event, ...] = (
     RunStarted(command=EVIL, cluster=EVIL, lanes=((EVIL, 3), ("b", 1))),
+    LanesAdded(lanes=((EVIL, 3), ("b", 1))),
     StepStarted(lane=EVIL, phase=EVIL, title=EVIL, at_s=0.0, needs=(EVIL,)),
     Waiting(lane=EVIL, what=EVIL, problem=EVIL, waited_s=20.0),
     Waited(lane=EVIL, what=EVIL, problem=EVIL, at_s=1.0, waited_s=20.0),

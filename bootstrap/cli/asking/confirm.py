@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.text import tables
-from bootstrap.cli.text.wrapping import columns_of, fitted
-from bootstrap.cli.views.failures import DETAILS_INDENT
+from bootstrap.cli.text.wrapping import DETAILS_INDENT, columns_of, fitted
 from bootstrap.errors import HomelabError, InterruptedRunError, UsageError, few_lines
 from bootstrap.model.visible import visible
 

@@ -33,6 +33,7 @@ from bootstrap.cli.views.choose import Progress, make_view
 from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, is_full
 from bootstrap.events import (
     Event,
+    LanesAdded,
     LaneSkipped,
     RunFinished,
     RunStarted,
@@ -258,7 +259,7 @@ class Session:
                 return replace(event, note=self.masker.shown(event.note))
             case LaneSkipped():
                 return replace(event, cause=self.masker.shown(event.cause))
-            case RunStarted() | StepStarted() | RunFinished():
+            case RunStarted() | LanesAdded() | StepStarted() | RunFinished():
                 pass
             case _:
                 assert_never(event)

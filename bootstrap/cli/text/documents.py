@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.errors import HomelabError
-from bootstrap.events import Event, RunFinished, RunStarted
+from bootstrap.events import Event, LanesAdded, RunFinished, RunStarted
 from bootstrap.model.visible import visible, visible_json, visible_yaml
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def event_document(event: Event) -> Document:
     name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(event).__name__)
     document = {"event": name.lstrip("_"), **_fields(event)}
     match event:
-        case RunStarted():
+        case RunStarted() | LanesAdded():
             document["lanes"] = [{"name": lane, "steps": steps} for lane, steps in event.lanes]
         case RunFinished():
             document["phases"] = {phase: round(took_s, 3) for phase, took_s in event.phases}

@@ -28,6 +28,8 @@ _BEFORE_ONE = re.compile(r"( *(?:next|then|log):) (.*)")
 _LAST_COLUMN: Final = 24
 """Columns that a table's last one gets before another is left out; it goes on in the next line."""
 _HANG: Final = 2
+DETAILS_INDENT: Final = "  "
+"""What stands before each line of an error's details."""
 _SPAN = re.compile(r"`[^`\n]+`")
 _START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

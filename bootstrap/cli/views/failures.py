@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
+from bootstrap.cli.text.wrapping import DETAILS_INDENT
 from bootstrap.errors import HomelabError
 from bootstrap.model.visible import visible, visible_line
 
-DETAILS_INDENT = "  "
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 

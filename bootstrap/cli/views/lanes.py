@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bootstrap.cli.text.tables import step_text
-from bootstrap.events import Event, LaneSkipped, RunStarted, StepFailed, StepFinished, StepStarted, Waited, Waiting
+from bootstrap.events import (
+    Event,
+    LanesAdded,
+    LaneSkipped,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepStarted,
+    Waited,
+    Waiting,
+)
 
 
 @dataclass
@@ -64,6 +74,8 @@ class Board:
             case RunStarted():
                 self.command, self.cluster = event.command, event.cluster
                 self.lanes = {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
+            case LanesAdded():
+                self.lanes |= {name: LaneState(name=name, left=steps) for name, steps in event.lanes}
             case StepStarted():
                 lane = self._lane(event.lane)
                 lane.step, lane.since_s, lane.waiting = step_text(event.phase, event.title), event.at_s, None

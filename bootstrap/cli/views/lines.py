@@ -20,6 +20,7 @@ from bootstrap.cli.views.shown import shown_event
 from bootstrap.errors import HomelabError
 from bootstrap.events import (
     Event,
+    LanesAdded,
     LaneSkipped,
     RunFinished,
     RunStarted,
@@ -114,10 +115,8 @@ class PlainView(QuietView):
         """Show an event as a line."""
         event = shown_event(event)
         match event:
-            case RunStarted():
-                self._began_s = self._now_s()
-                self._width = min(LANE_WIDTH, max((len(name) for name, _ in event.lanes), default=0))
-                self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'lane')}")
+            case RunStarted() | LanesAdded():
+                self._lanes(event)
             case StepStarted():
                 self._at(event.at_s, event.lane, f"{step_text(event.phase, event.title)} …")
             case StepFinished():
@@ -142,6 +141,14 @@ class PlainView(QuietView):
     def call(self, line: str) -> None:
         """Show a call as a line."""
         self._at(None, "", visible_line(line))
+
+    def _lanes(self, event: RunStarted | LanesAdded) -> None:
+        """A run starts, or goes on with further lanes, of which their steps tell."""
+        longest = max((len(name) for name, _ in event.lanes), default=0)
+        self._width = min(LANE_WIDTH, max(self._width, longest))
+        if isinstance(event, RunStarted):
+            self._began_s = self._now_s()
+            self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'lane')}")
 
     def _at(self, at_s: float | None, subject: str, text: str) -> None:
         at_s = self._now_s() - self._began_s if at_s is None else at_s
