@@ -207,6 +207,28 @@ def test_somebody_elses_settings_are_left_alone(home: Home) -> None:
     on(home, address, f"sudo sed -i '1s/.*/# mine/' {SETTINGS}")
     assert f"{SETTINGS} is somebody else's" in install(home, address, "# Written by homelab-k8s")
     assert on(home, address, f"sudo head -n 1 {SETTINGS}") == "# mine\n"
+    on(home, address, f"sudo sed -i '1s/.*/# Written by homelab-k8s/' {SETTINGS}")
+
+
+def test_a_vip_that_is_taken_out_of_the_inventory_is_served_no_more(home: Home) -> None:
+    machines = addresses(home)
+    (home.directory / "vip.yaml").write_text(INVENTORY.replace(f", vip: {VIP}", ""))
+    assert "serves a VIP that the inventory has no more" in home.run("status", "--lab", "-i", "vip.yaml", expect=1).out
+    run(home, "up")
+    assert VIP not in home.kubeconfig.read_text()
+    assert kubectl(home, "get", "--raw", "/readyz") == "ok"
+    assert not Probe().ask()
+    assert holders(home, machines) == []
+    for address in machines.values():
+        told = on(
+            home,
+            address,
+            f"sudo ls {SETTINGS} 2>&1; systemctl is-enabled keepalived; systemctl is-active keepalived; :",
+        )
+        assert told.splitlines()[1:] == ["disabled", "inactive"]
+        assert "No such file" in told
+    assert home.run("status", "--lab", "-i", "vip.yaml", "-o", "json").json["problems"] == []
+    assert "nothing to do" in run(home, "up")
 
 
 def test_down_leaves_nothing(home: Home) -> None:
