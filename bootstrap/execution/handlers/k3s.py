@@ -27,6 +27,9 @@ from bootstrap.waiting import Condition, NotYet, wait_for
 CLUSTER = "cluster"
 """The one key of `Findings.access`."""
 
+API_NAME = "api-name"
+"""State item: what the kubeconfig of the state directory calls the API, where that is a name."""
+
 _REGISTERS_IN_S = 5.0
 """How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
 _STARTS_IN_S = 15.0
@@ -93,7 +96,12 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
     state, cluster = context.ports.state, context.spec.name
     state.write(cluster, AGENT_TOKEN, tokens.agent)
     state.write(cluster, TOKEN, tokens.server)
+    name = context.spec.api_name or ""
+    if name:  # before the kubeconfig that has it; one of before goes once none does
+        state.write(cluster, API_NAME, name)
     state.write(cluster, "kubeconfig", kubeconfig)
+    if not name:
+        state.remove(cluster, API_NAME)
     return context.findings.access.put(CLUSTER, access)
 
 

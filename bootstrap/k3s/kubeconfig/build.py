@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import cast
+from typing import Final, cast
 
 import yaml
 
@@ -22,8 +22,11 @@ from bootstrap.k3s.kubeconfig.pem import AdminPems, read_pems
 
 K3S_YAML = "/etc/rancher/k3s/k3s.yaml"
 
+_ANY: Final = "*"
+"""In place of a name: the server is passed over."""
 _MOST_CHARS = 1 << 18
-_SERVER = re.compile(r"https://[a-z0-9.-]{1,253}:[0-9]{1,5}")
+_SERVER = re.compile(r"https://(?P<host>[a-z0-9.-]{1,253}):[0-9]{1,5}")
+_ADDRESS = re.compile(r"[0-9.]{7,15}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62})")
 _TOP = ("apiVersion", "kind", "preferences", "clusters", "users", "contexts", "current-context")
 
@@ -58,32 +61,43 @@ def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) 
         ) from None
 
 
-def check_own(kubeconfig: str) -> str:
+def check_own(kubeconfig: str, *, api_name: str | None = None) -> str:
     """A kubeconfig of the state directory, built anew: an earlier release kept what the server told as it was.
+
+    Args:
+        kubeconfig: Its text.
+        api_name: What the inventory called the API when it was written: the only name that may stand in it.
 
     Raises:
         KubernetesError: It is none of ours, or holds more.
     """
-    read = _own(kubeconfig)
+    read = _own(kubeconfig, api_name=api_name)
     return _render(read.pems, name=read.name, server_url=read.server)
 
 
 def with_server(kubeconfig: str, address: IPv4Address) -> str:
-    """A kubeconfig of ours that talks to this server instead. Raises KubernetesError as `check_own` does."""
+    """A kubeconfig of ours that talks to this server instead, whatever it names.
+
+    Raises:
+        KubernetesError: As of `check_own`.
+    """
     read = _own(kubeconfig)
     return _render(read.pems, name=read.name, server_url=f"https://{address}:6443")
 
 
 def server_of(kubeconfig: str) -> str:
-    """The server that a kubeconfig of ours names. Raises KubernetesError as `check_own` does."""
+    """The server that a kubeconfig of ours names, for texts. Raises KubernetesError as `check_own` does."""
     return _own(kubeconfig).server
 
 
-def _own(kubeconfig: str) -> _Read:
+def _own(kubeconfig: str, *, api_name: str | None = _ANY) -> _Read:
     try:
         read = _read(kubeconfig)
-        if not _SERVER.fullmatch(read.server):
+        server = _SERVER.fullmatch(read.server)
+        if server is None:
             raise ValueError("its server is not of the form https://address:port")
+        if api_name != _ANY and server["host"] != api_name and not _ADDRESS.fullmatch(server["host"]):
+            raise ValueError("its server has a name that is not the API's")
         if not _NAME.fullmatch(read.name):
             raise ValueError("its cluster has an odd name")
     except ValueError as error:

