@@ -33,6 +33,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.ssh.fabric import FabricShells
+    from bootstrap.adapters.ssh_config import UserSshConfig
     from bootstrap.ports import Ports
 
     spec = inventory.spec
@@ -46,7 +47,12 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     )
     return Ports(
         hypervisor=hypervisor,
-        shells=FabricShells(spec.ssh.private_key or own_key, make=spec.ssh.private_key is None, port=spec.ssh.port),
+        shells=FabricShells(
+            spec.ssh.private_key or own_key,
+            make=spec.ssh.private_key is None,
+            port=spec.ssh.port,
+            config=UserSshConfig(),
+        ),
         kube=KubernetesApis(),
         artifacts=ReleaseSource(default_cache_root()),
         kubeconfigs=FileKubeconfigStore(environ=environ, home=Path(environ.get("HOME", "~")).expanduser()),

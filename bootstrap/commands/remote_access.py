@@ -55,6 +55,7 @@ class Login:
         private_key: A file.
         known_hosts: A file with the machine's host key, under the machine's name.
         trusted: The warning about a key that was taken on trust just now; empty where it was known.
+        way: Arguments of OpenSSH's client that lead there, over jump hosts of the user's.
     """
 
     machine: MachineName
@@ -64,6 +65,7 @@ class Login:
     private_key: Path
     known_hosts: Path
     trusted: str = ""
+    way: tuple[str, ...] = ()
 
     def ssh(self, command: str = "", *, forward_agent: bool = False) -> tuple[str, ...]:
         """The command line of OpenSSH's client; without a command it opens a shell.
@@ -83,6 +85,7 @@ class Login:
             "StrictHostKeyChecking=yes",
             # The name that the key is filed under, whatever the address and the port.
             f"HostKeyAlias={self.machine}",
+            f"HostName={self.address}",
             "CheckHostIP=no",
             "UpdateHostKeys=no",
             # No connection that is open already, which was made without these options.
@@ -96,7 +99,7 @@ class Login:
         target = f"{self.user}@{self.address}"
         # ssh looks for options behind the address, too, up to the two dashes.
         ending = (target, "--", command) if command else (target,)
-        return ("ssh", "-p", str(self.port), *settings, *ending)
+        return ("ssh", *self.way, "-p", str(self.port), *settings, *ending)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +178,7 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
         private_key=private_key,
         known_hosts=ports.state.path(spec.name, known_hosts_item(vm)),
         trusted="".join(warnings),
+        way=ports.shells.way(record.machine, address),
     )
 
 

@@ -89,6 +89,10 @@ class GuestShells(Protocol):
         """
         ...
 
+    def way(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
+        """Arguments with which OpenSSH's client takes the same way to a machine: over the user's jump hosts, if any."""
+        ...
+
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> GuestShell:

@@ -36,6 +36,7 @@ class SshGuest:
         admits_anybody: It asks for no authentication, as who wants to be told secrets does.
 
     Attributes:
+        forwarded: Where it was asked to connect to.
         hung_up_on: How many commands were ended since the client closed their channel.
         lies: Sizes that SFTP's `stat` tells instead of the files' own, by file name.
         pads: Whether a file that is shorter than it claims goes on in zeros.
@@ -47,6 +48,7 @@ class SshGuest:
     def __init__(
         self, root: Path, *, authorized_key: str, host_key_type: str = "ssh-ed25519", admits_anybody: bool = False
     ) -> None:
+        self.forwarded: list[tuple[str, int]] = []
         self._admits_anybody = admits_anybody
         self.home = root / "home"
         self.bin = root / "bin"
@@ -115,7 +117,7 @@ class SshGuest:
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.create_server(
-            lambda: _Door(self._connections, admits_anybody=self._admits_anybody),
+            lambda: _Door(self._connections, self.forwarded, admits_anybody=self._admits_anybody),
             "127.0.0.1",
             0,
             server_host_keys=[self._host_key],
@@ -196,7 +198,14 @@ class _Files(asyncssh.SFTPServer):
 
 
 class _Door(asyncssh.SSHServer):
-    def __init__(self, connections: set[asyncssh.SSHServerConnection], *, admits_anybody: bool) -> None:
+    def __init__(
+        self,
+        connections: set[asyncssh.SSHServerConnection],
+        forwarded: list[tuple[str, int]],
+        *,
+        admits_anybody: bool,
+    ) -> None:
+        self._forwarded = forwarded
         self._connections = connections
         self._admits_anybody = admits_anybody
         self._connection: asyncssh.SSHServerConnection | None = None
@@ -208,6 +217,11 @@ class _Door(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._connection is not None:
             self._connections.discard(self._connection)
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """As a jump host: goes there."""
+        self._forwarded.append((dest_host, dest_port))
+        return True
 
     def begin_auth(self, username: str) -> bool:
         """Whether whoever comes has to authenticate."""

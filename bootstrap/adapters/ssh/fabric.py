@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -34,6 +34,8 @@ from bootstrap.ports import CommandOutcome, GuestScript
 if TYPE_CHECKING:
     import paramiko
 
+    from bootstrap.adapters.ssh_config import UserSshConfig
+
 DIRECTORY = ".homelab-k8s"
 """Where scripts and uploads go, in the login user's home directory, mode 0700."""
 
@@ -41,7 +43,6 @@ _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _REMOTE_NAME = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._+-]*/)?[A-Za-z0-9][A-Za-z0-9._+-]*")
 _TIMED_OUT = 124
 """The status timeout(1) gives a command that took too long."""
-_DEAD_AFTER_MS = 20_000
 _KEEPALIVE_S = 5
 _WAKE_S = 1.0
 """How often paramiko's thread looks after an idle connection; its own 0.1 s cost 500 connections a fifth of a core."""
@@ -63,16 +64,20 @@ def _fabric() -> Any:  # noqa: ANN401 - Fabric has no types
 class FabricShells:
     """Logs in to guests with one private key; implements `bootstrap.ports.GuestShells`.
 
-    No SSH configuration file and no other key of the user plays a part. The user's SSH agent is asked to sign with that
-    key where its file is not enough (a passphrase, a security key), and for nothing else.
+    Of the user's SSH configuration only the way counts (ProxyJump), and no other key of theirs but on that. Their SSH
+    agent is asked to sign with that key where its file is not enough (a passphrase, a security key); else for nothing.
 
     Args:
         private_key: File of an ed25519, rsa or ecdsa key.
         make: Make that key (ed25519) where it is not there, once it is needed: a key of our own.
         port: Where guests' SSH listens.
+        config: Tells the jump hosts on the way; None: there are none.
     """
 
-    def __init__(self, private_key: Path, *, make: bool = False, port: int = 22) -> None:
+    def __init__(
+        self, private_key: Path, *, make: bool = False, port: int = 22, config: UserSshConfig | None = None
+    ) -> None:
+        self._config = config
         self._private_key = private_key.expanduser()
         self._make = make
         self._port = port
@@ -130,6 +135,10 @@ class FabricShells:
         with signer(key) as held:
             yield held
 
+    def way(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
+        """See `bootstrap.ports.GuestShells.way`."""
+        return self._config.options(machine, address) if self._config else ()
+
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FabricShell:
@@ -138,13 +147,15 @@ class FabricShells:
             fabric = _fabric()
         from paramiko import SSHConfig
 
+        from bootstrap.adapters import ssh_jump
         from bootstrap.adapters.ssh import trust as ssh_trust
         from bootstrap.adapters.ssh.transport import bounded_transport
 
         deadline_s = time.monotonic() + timeout_s
         doing = f"log in to {user}@{address}"
         with self._signer() as key, converted(machine, doing), calling("ssh", f"{machine}: {doing}"):
-            sock = _dial(address, self._port, timeout_s)
+            hops = self._config.hops(machine, address) if self._config else ()
+            sock, hang_up = ssh_jump.road(machine, address, self._port, hops, timeout_s=timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
             connection = fabric.Connection(
                 str(address),
@@ -169,27 +180,27 @@ class FabricShells:
                 connection.open()
             except BaseException:
                 connection.client.close()
-                sock.close()
+                hang_up()
                 raise
         sock.settimeout(_WAKE_S)
         connection.transport.set_keepalive(_KEEPALIVE_S)
         host_key = ssh_trust.shown(connection.transport)
-        return FabricShell(machine, connection, host_key=host_key, user=user)
-
-
-def _dial(address: IPv4Address, port: int, timeout_s: float) -> socket.socket:
-    sock = socket.create_connection((str(address), port), timeout=timeout_s)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # With SSH's keepalives, a machine that vanished is noticed in seconds, not after the kernel's 15 minutes.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
-    return sock
+        return FabricShell(machine, connection, host_key=host_key, user=user, hang_up=hang_up)
 
 
 class FabricShell:
     """One SSH connection; implements `bootstrap.ports.GuestShell`. Made by `FabricShells.connect`."""
 
-    def __init__(self, machine: MachineName, connection: Any, *, host_key: str, user: str) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        machine: MachineName,
+        connection: Any,  # noqa: ANN401 - Fabric has no types
+        *,
+        host_key: str,
+        user: str,
+        hang_up: Callable[[], None],
+    ) -> None:
+        self._hang_up = hang_up
         self.host_key = host_key
         self._machine = machine
         self._connection = connection
@@ -295,6 +306,7 @@ class FabricShell:
         with contextlib.suppress(OSError):
             self._connection.transport.sock.shutdown(socket.SHUT_RDWR)  # paramiko's thread sees it at once
         self._connection.client.close()
+        self._hang_up()
 
     def _check_alive(self, doing: str) -> None:
         transport = self._connection.transport

@@ -44,6 +44,9 @@ class FakeShells:
             raise self.world.key_problem
         return "/home/me/.ssh/id_ed25519 (ssh-ed25519)"
 
+    def way(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
+        return self.world.way
+
     def connect(
         self, machine: MachineName, address: IPv4Address, *, user: str, host_key: str | None, timeout_s: float
     ) -> FakeShell:

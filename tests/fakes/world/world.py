@@ -50,6 +50,7 @@ class World:
         taken_while_cloning: Vmids that somebody takes between look and clone.
         hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to what its k3s says again and again, or ends with each time.
+        way: What OpenSSH's client needs to get to machines.
         no_ssh: Machines on which nothing listens on port 22.
         host_keys: Machine name to another host key than its own: somebody else answers there.
         made_with: Vmid to the host key that Proxmox VE made with the container.
@@ -137,6 +138,7 @@ class World:
     hidden: set[Vmid] = field(default_factory=set)
     broken_units: dict[str, str] = field(default_factory=dict)
     no_ssh: set[str] = field(default_factory=set)
+    way: tuple[str, ...] = ()
     host_keys: dict[str, str] = field(default_factory=dict)
     made_with: dict[Vmid, str] = field(default_factory=dict)
     tells_made_keys: bool = True

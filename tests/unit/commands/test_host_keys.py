@@ -155,6 +155,7 @@ def test_of_two_commands_that_meet_a_machine_at_once_one_key_counts(world: World
     class Slow:
         public_key = ports.shells.public_key
         check = ports.shells.check
+        way = ports.shells.way
 
         def connect(self, *args: object, **named: object) -> GuestShell:
             shell = ports.shells.connect(*args, **named)  # type: ignore[arg-type]

@@ -84,7 +84,7 @@ def test_nothing_of_the_users_configuration_keeps_a_command_from_being_run(world
     users.write_text(
         "Host *\n  RemoteCommand tmux new -A\n  RequestTTY force\n  SessionType none\n  StdinNull yes\n"
         "  ForkAfterAuthentication yes\n  PubkeyAuthentication no\n  PreferredAuthentications password\n"
-        "  PermitLocalCommand yes\n  LocalCommand echo hello\n  ProxyJump bastion\n"
+        "  PermitLocalCommand yes\n  LocalCommand echo hello\n  ProxyJump bastion\n  HostName 192.0.2.250\n"
     )
     program, *arguments = login_to("cp-1", SPEC, world.ports).ssh("uptime")
     told = subprocess.run([program, "-G", "-F", str(users), *arguments], capture_output=True, text=True, check=True)
@@ -95,6 +95,12 @@ def test_nothing_of_the_users_configuration_keeps_a_command_from_being_run(world
     assert settings["pubkeyauthentication"] in ("yes", "true")
     assert settings["preferredauthentications"] == "publickey"
     assert settings["proxyjump"] == "bastion", "the way there is the user's to say"
+    assert settings["hostname"] == "192.0.2.10"
+
+
+def test_ssh_takes_the_way_of_all_other_connections(world: World) -> None:
+    world.way = ("-o", "ProxyJump=bastion")
+    assert login_to("cp-1", SPEC, world.ports).ssh()[:3] == ("ssh", "-o", "ProxyJump=bastion")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("demo-worker-1", "demo-workers-1"), ("cp1", "cp-1")])

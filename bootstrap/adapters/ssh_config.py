@@ -1,0 +1,193 @@
+"""The way to machines by the user's `~/.ssh/config`: ProxyJump, and nothing else of it.
+
+OpenSSH itself is asked what its configuration comes to (`ssh -G`), since it alone knows Include, Match and tokens as it
+reads them. Where it cannot read the file, or is not there, the way is direct.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import subprocess
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from bootstrap.errors import GuestSetupError
+from bootstrap.model.ids import MachineName
+
+logger = logging.getLogger(__name__)
+
+_ANSWERS_WITHIN_S = 10.0
+"""`Match exec` runs what the user has written there."""
+_ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "SSH_AUTH_SOCK")
+"""What those programs get of ours: no token of Proxmox VE is among it."""
+_MOST_HOPS = 8
+_DIRECT = "none"
+_NEEDED = ("proxyjump", "include")
+"""A file with neither word names no way."""
+
+Settings = dict[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hop:
+    """A jump host, as OpenSSH would log in to it.
+
+    Attributes:
+        name: As the user's configuration calls it: `ssh NAME` goes there.
+        known_hosts: Files with its host key.
+        known_as: The name that it is filed under there; empty for `host`.
+    """
+
+    name: str
+    host: str
+    port: int
+    user: str
+    identities: tuple[Path, ...]
+    known_hosts: tuple[Path, ...]
+    known_as: str = ""
+
+    def __str__(self) -> str:
+        """`bastion (admin@192.0.2.9:2222)`."""
+        return f"{self.name} ({self.user}@{self.host}:{self.port})"
+
+
+class UserSshConfig:
+    """What OpenSSH's client would do.
+
+    Args:
+        path: The file, read alone; None for the user's, with the system's behind it.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._file = path or Path(pwd.getpwuid(os.getuid()).pw_dir, ".ssh", "config")
+        self._named = () if path is None else ("-F", str(path))
+        self._lock = threading.Lock()
+        self._asked: dict[tuple[str, ...], Settings | None] = {}
+
+    def hops(self, machine: MachineName, address: IPv4Address) -> tuple[Hop, ...]:
+        """The jump hosts on the way to a machine, by its address or else its name; none where it is direct.
+
+        Raises:
+            GuestSetupError: They lead to one another.
+        """
+        jump = self._jump(machine, address) if self._may_name_a_way() else ""
+        hops = self._chain(jump, machine) if jump else []
+        # One that is itself a machine behind the pattern: nobody gets to it by way of itself.
+        return () if any(hop.host == str(address) for hop in hops) else tuple(hops)
+
+    def options(self, machine: MachineName, address: IPv4Address) -> tuple[str, ...]:
+        """Arguments for OpenSSH's client, so that it takes the same way, and runs although it cannot read its file.
+
+        A way that is named, `none` too, has it pass over any ProxyCommand (readconf.c: oProxyCommand).
+        """
+        if not self._file.exists():
+            return ()
+        if self._ask(str(address)) is None:
+            return ("-F", "none")
+        jump = self._jump(machine, address)
+        way = jump if jump and self.hops(machine, address) else _DIRECT
+        return ("-o", f"ProxyJump={way}")
+
+    def _may_name_a_way(self) -> bool:
+        try:
+            text = self._file.read_text(errors="replace").lower()
+        except OSError:
+            return False
+        return any(word in text for word in _NEEDED)
+
+    def _jump(self, machine: MachineName, address: IPv4Address) -> str:
+        for target in (str(address), machine):
+            jump = _first(self._ask(target) or {}, "proxyjump")
+            if jump and jump != _DIRECT:
+                return jump
+        return ""
+
+    def _chain(self, jump: str, machine: MachineName, depth: int = 0) -> list[Hop]:
+        """The hops of a `ProxyJump`; of the first its own come before it, as OpenSSH does."""
+        if depth == _MOST_HOPS:
+            raise GuestSetupError(
+                f"{machine}: the jump hosts on the way there lead to one another",
+                details=f"{self._file} has a ProxyJump for {jump}, and so on",
+                resolution="put `ProxyJump none` into the Host of the first jump host",
+            )
+        first, *others = jump.split(",")
+        hop, own = self._hop(first)
+        before = self._chain(own, machine, depth + 1) if own not in ("", _DIRECT, first) else []
+        return [*before, hop, *(self._hop(each)[0] for each in others)]
+
+    def _hop(self, text: str) -> tuple[Hop, str]:
+        """A jump host, and the `ProxyJump` that it has itself."""
+        user, _, place = text.rpartition("@")
+        host, port = _split(place)
+        wanted = [*(("-l", user) if user else ()), *(("-p", port) if port else ())]
+        told = self._ask(host, *wanted) or {}
+        hop = Hop(
+            name=host,
+            host=_first(told, "hostname") or host,
+            port=int(_first(told, "port") or port or 22),
+            user=_first(told, "user") or user,
+            identities=_paths(told.get("identityfile", [])),
+            known_hosts=_paths(
+                word for key in ("userknownhostsfile", "globalknownhostsfile") for word in _first(told, key).split()
+            ),
+            known_as=_first(told, "hostkeyalias"),
+        )
+        return hop, _first(told, "proxyjump")
+
+    def _ask(self, target: str, *options: str) -> Settings | None:
+        """What `ssh -G` tells of a target; None where it cannot."""
+        asked = (target, *options)
+        with self._lock:
+            if asked not in self._asked:
+                self._asked[asked] = self._told(target, options)
+            return self._asked[asked]
+
+    def _told(self, target: str, options: tuple[str, ...]) -> Settings | None:
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        try:
+            done = subprocess.run(
+                ["ssh", *self._named, "-T", "-G", *options, "--", target],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                timeout=_ANSWERS_WITHIN_S,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            logger.warning("OpenSSH does not tell the way to %s: %s", target, error)
+            return None
+        if done.returncode != 0:
+            logger.warning("OpenSSH does not tell the way to %s: %s", target, done.stderr.strip())
+            return None
+        settings: Settings = {}
+        for line in done.stdout.splitlines():
+            key, _, value = line.partition(" ")
+            settings.setdefault(key, []).append(value.strip())
+        return settings
+
+
+def _first(settings: Settings, key: str) -> str:
+    return next(iter(settings.get(key, [])), "")
+
+
+def _split(place: str) -> tuple[str, str]:
+    """Host and port of `host`, `host:port`, `[2001:db8::1]:port`."""
+    if place.startswith("["):
+        host, _, rest = place[1:].partition("]")
+        return host, rest.removeprefix(":")
+    host, colon, port = place.rpartition(":")
+    return (host, port) if colon and ":" not in host else (place, "")
+
+
+def _paths(words: Iterable[str]) -> tuple[Path, ...]:
+    """Those of the files that are there; `~` is the home that OpenSSH takes, whatever $HOME says."""
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    found = (Path(f"{home}/{word.removeprefix('~/')}" if word.startswith("~/") else word) for word in words)
+    return tuple(path for path in found if path.is_file())
