@@ -11,7 +11,6 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.twins import twins
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -33,10 +32,9 @@ def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) 
     }
     doubled = twins(view)
     candidates = sorted(
-        (vm.record.state is RecordState.LEAVING, vm.record.machine, machine_of(vm, vm.record))
-        for vm in view.observed.vms
-        if vm.record and not vm.idle and vm.record.machine in ready and is_ours(vm, view.spec.name)
-        if vm.record.machine not in doubled
+        (record.state is RecordState.LEAVING, record.machine, machine_of(vm, record))
+        for vm, record in view.machines
+        if not vm.idle and record.machine in ready and record.machine not in doubled
     )
     return candidates[0][2] if candidates else None
 

@@ -14,7 +14,6 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.out_of_sight import Sight
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -34,11 +33,7 @@ class _Book:
 
     @classmethod
     def of(cls, view: ClusterView) -> _Book:
-        kept = {
-            vm.record.machine: vm.record.address
-            for vm in view.observed.vms
-            if is_ours(vm, view.spec.name) and vm.record and vm.record.address is not None
-        }
+        kept = {record.machine: record.address for _, record in view.machines if record.address is not None}
         used = set(kept.values()) | {vm.address for vm in view.observed.vms if vm.address is not None}
         for name, address in Sight.of(view).addresses.items():
             kept.setdefault(name, address)
@@ -109,8 +104,7 @@ def with_storage_addresses(
 def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName]:
     """Machines that get no address: they are out of sight, or may be, and none is made in their place."""
     sight = Sight.of(view)
-    visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-    hidden = {machine.name for machine in machines if sight.blind and machine.name not in visible}
+    hidden = {machine.name for machine in machines if sight.blind and machine.name not in view.vm_of}
     return hidden | set(sight.named)
 
 
@@ -133,9 +127,7 @@ def _others(addresses: StaticAddresses, observed: Observed) -> str:
 def _on_storage(view: ClusterView) -> dict[MachineName, IPv4Address | None]:
     """The machines that have been made, with their address of the storage network; one made without it has none."""
     return {
-        vm.record.machine: vm.storage_address
-        for vm in view.observed.vms
-        if is_ours(vm, view.spec.name) and vm.record and vm.record.state is not RecordState.CLONING
+        record.machine: vm.storage_address for vm, record in view.machines if record.state is not RecordState.CLONING
     }
 
 

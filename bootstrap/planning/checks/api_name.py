@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from bootstrap.model.machine import Role
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -56,10 +55,6 @@ def leads_elsewhere(view: ClusterView, resolved: Sequence[IPv4Address]) -> str:
 
 def _api_addresses(view: ClusterView) -> tuple[IPv4Address, ...]:
     """The VIP, and the servers' own addresses."""
-    servers = {
-        vm.record.machine
-        for vm in view.observed.vms
-        if vm.record and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, view.spec.name)
-    }
+    servers = {record.machine for _, record in view.machines if record.role is Role.CONTROL_PLANE}
     own = sorted(address for name, address in view.observed.addresses if name in servers)
     return (*((view.spec.vip.address,) if view.spec.vip is not None else ()), *own)

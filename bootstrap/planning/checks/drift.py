@@ -14,7 +14,6 @@ from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.planning.members.desired_machines import MachineState, surplus
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -41,7 +40,7 @@ def has_sqlite(observed: Observed) -> bool:
 
 def servers_of(observed: Observed) -> tuple[KubeNode, ...]:
     """The Kubernetes nodes of the control plane; none where the API could not be asked."""
-    return tuple(node for node in observed.kube_nodes or () if "control-plane" in node.roles)
+    return tuple(kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles)
 
 
 def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
@@ -124,14 +123,10 @@ def _surplus(view: ClusterView) -> Iterator[str]:
 
 
 def _cordoned(view: ClusterView) -> Iterator[str]:
-    leaving = {
-        vm.record.machine
-        for vm in view.observed.vms
-        if vm.record and vm.record.state is RecordState.LEAVING and is_ours(vm, view.spec.name)
-    }
-    for node in _own_nodes(view):
-        if node.unschedulable and node.name not in leaving:
-            yield f"{node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {node.name}`"
+    leaving = {record.machine for _, record in view.machines if record.state is RecordState.LEAVING}
+    for kube_node in _own_nodes(view):
+        if kube_node.unschedulable and kube_node.name not in leaving:
+            yield f"{kube_node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {kube_node.name}`"
 
 
 def _versions(view: ClusterView) -> Iterator[str]:
@@ -168,14 +163,13 @@ def older_inventory_notes(view: ClusterView) -> Iterator[str]:
 
 def _own_nodes(view: ClusterView) -> tuple[KubeNode, ...]:
     """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
-    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-    ours |= set(Sight.of(view).named)
-    return tuple(node for node in view.observed.kube_nodes or () if node.name in ours)
+    ours = {*view.vm_of, *Sight.of(view).named}
+    return tuple(kube_node for kube_node in view.observed.kube_nodes or () if kube_node.name in ours)
 
 
 def _running(view: ClusterView) -> tuple[K3sVersion, ...]:
     """The releases that run, the oldest first."""
-    found = {_parsed(node.version) for node in _own_nodes(view)}
+    found = {_parsed(kube_node.version) for kube_node in _own_nodes(view)}
     return tuple(sorted(version for version in found if version is not None))
 
 
@@ -206,6 +200,6 @@ def unused_notes(view: ClusterView) -> tuple[str, ...]:
         f"{vm.name} has disks that nothing uses ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); where "
         f"their data is not needed, as root on {vm.pve_node}: "
         f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
-        for vm in view.observed.vms
-        if vm.unused and is_ours(vm, view.spec.name)
+        for vm in view.vms
+        if vm.unused
     )

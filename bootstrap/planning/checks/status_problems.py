@@ -21,7 +21,6 @@ from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
 from bootstrap.planning.settings.notes import notes_on_settings
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -100,7 +99,7 @@ def _missing(view: ClusterView, wanted: Sequence[MachineState]) -> Iterator[str]
 
 
 def _unasked(view: ClusterView) -> Iterator[str]:
-    runs = any(vm_state(vm) == "running" and is_ours(vm, view.spec.name) for vm in view.observed.vms)
+    runs = any(vm_state(vm) == "running" for vm in view.vms)
     if view.observed.kube_nodes is None and runs:
         yield Advice(
             "the Kubernetes API could not be asked: {}; "
@@ -137,14 +136,13 @@ def _orphans(view: ClusterView) -> Iterator[str]:
     A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
     """
     called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
-    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
     sight = Sight.of(view)
-    known = ours | set(sight.named) | {old.machine for old in stood_in_for(view)}
-    for node in view.observed.kube_nodes or ():
-        if node.ready or not called.fullmatch(node.name):
+    known = {*view.vm_of, *sight.named} | {old.machine for old in stood_in_for(view)}
+    for kube_node in view.observed.kube_nodes or ():
+        if kube_node.ready or not called.fullmatch(kube_node.name):
             continue
-        if node.name not in known and not (sight.unnamed and pool_of(view.spec, node.name)):
+        if kube_node.name not in known and not (sight.unnamed and pool_of(view.spec, kube_node.name)):
             yield (
-                f"Kubernetes node {node.name} has no machine of ours; if it is not somebody else's: "
-                f"`kubectl delete node {node.name}`"
+                f"Kubernetes node {kube_node.name} has no machine of ours; if it is not somebody else's: "
+                f"`kubectl delete node {kube_node.name}`"
             )

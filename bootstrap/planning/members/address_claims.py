@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
 from bootstrap.model.observed import VmRecord
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -35,12 +34,9 @@ def claim_lines(view: ClusterView) -> tuple[str, ...]:
 
 def _claims(view: ClusterView) -> Iterator[tuple[str, VmRecord, IPv4Address, str]]:
     told = dict(view.observed.addresses)
-    kube = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
-    for vm in sorted(view.observed.vms, key=lambda vm: vm.vmid):
-        if vm.record is None or not is_ours(vm, view.spec.name):
-            continue
-        name = vm.record.machine
-        kube_node = kube.get(name)
+    for vm, record in sorted(view.machines, key=lambda pair: pair[0].vmid):
+        name = record.machine
+        kube_node = view.kube_nodes.get(name)
         # A node that is not Ready tells what was; the address may have gone to another one rightly.
         of_node = kube_node.address if kube_node is not None and kube_node.ready and vm.running else None
         found = (

@@ -17,7 +17,6 @@ from bootstrap.planning.provision.successors import pool_of, with_successors
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import wanted_mac
 from bootstrap.records.lock import is_marker, marker_name
-from bootstrap.records.machine import is_ours
 
 MACHINE_LABEL = "homelab-k8s/machine"
 """The Kubernetes label of machines that are no VMs."""
@@ -98,8 +97,7 @@ def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
 def _macs(view: ClusterView) -> dict[MachineName, str | None]:
     """The MAC addresses of machines that have been made, and of those that come back as they were."""
     macs = {kept.name: kept.mac for kept in view.spec.kept if kept.mac is not None}
-    made = (vm for vm in view.observed.vms if vm.record and vm.record.state is not RecordState.CLONING)
-    return macs | {vm.record.machine: vm.mac for vm in made if is_ours(vm, view.spec.name) and vm.record}
+    return macs | {record.machine: vm.mac for vm, record in view.machines if record.state is not RecordState.CLONING}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,18 +169,16 @@ def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
 
 def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
-    vms = {vm.record.machine: vm for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-    kube_nodes = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
     doubled = twins(view)
     bare = tuple(
         MachineState(
             machine=as_it_is(with_topology(view.spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
-            kube_node=kube_nodes.get(machine.name),
+            kube_node=view.kube_nodes.get(machine.name),
             held="is there more than once" if machine.name in doubled else "",
         )
         for machine in wanted_machines(view)
-        for vm in (vms.get(machine.name),)
+        for vm in (view.vm_of.get(machine.name),)
     )
     return _with_unseen(bare, Sight.of(view))
 
@@ -244,9 +240,7 @@ def login_user(spec: ClusterSpec, vm: VmRecord) -> str:
 def surplus(view: ClusterView) -> tuple[VmRecord, ...]:
     """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
     wanted = {member.name for pool in view.spec.pools for member in staying(view, pool)}
-    return tuple(
-        vm for vm in view.observed.vms if is_ours(vm, view.spec.name) and vm.record and vm.record.machine not in wanted
-    )
+    return tuple(vm for vm, record in view.machines if record.machine not in wanted)
 
 
 def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
@@ -257,7 +251,7 @@ def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
     return tuple(
         vm
         for vm in view.observed.vms
-        if not is_ours(vm, view.spec.name)
+        if vm not in view.vms
         and not is_marker(vm)
         and (vm.name == marker_name(view.spec.name) if vm.record is None else vm.record.cluster == view.spec.name)
     )

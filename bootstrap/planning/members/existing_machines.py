@@ -15,7 +15,6 @@ from bootstrap.planning.members.twins import twins
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.records.lock import check_lock_place
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -44,13 +43,12 @@ def present_machines(view: ClusterView) -> tuple[Present, ...]:
     found = [
         Present(
             machine=with_topology(
-                view.spec, as_it_is(wanted.get(vm.record.machine) or machine_of(vm, vm.record), vm), vm.pve_node
+                view.spec, as_it_is(wanted.get(record.machine) or machine_of(vm, record), vm), vm.pve_node
             ),
             vm=vm,
         )
-        for vm in view.observed.vms
-        if vm.record and is_ours(vm, view.spec.name) and vm.record.state is not RecordState.CLONING
-        if vm.record.machine not in doubled
+        for vm, record in view.machines
+        if record.state is not RecordState.CLONING and record.machine not in doubled
     ]
     return tuple(sorted(found, key=lambda each: (not each.is_server, each.machine.pool, ordinal_of(each.machine.name))))
 

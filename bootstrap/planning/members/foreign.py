@@ -29,7 +29,7 @@ from bootstrap.planning.members.desired_machines import (
 from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.templates.steps import AdoptTemplate
-from bootstrap.records.machine import is_ours, lacks_only_a_signature
+from bootstrap.records.machine import lacks_only_a_signature
 from bootstrap.records.proof import NOT_IN_POOL
 from bootstrap.records.template import TemplateVm
 
@@ -52,7 +52,7 @@ def is_claim(vm: VmRecord, spec: ClusterSpec) -> bool:
 
 def all_foreign(view: ClusterView) -> bool:
     """Whether all that says it is the cluster's is foreign."""
-    return bool(claims(view)) and not any(is_ours(vm, view.spec.name) for vm in view.observed.vms)
+    return bool(claims(view)) and not view.vms
 
 
 def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
@@ -154,7 +154,7 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
     ]
     others = [vmid for vmid in vmids if vmid not in found and all(one.vmid != vmid for one in built)]
     if others:
-        signed = {vm.vmid for vm in view.observed.vms if is_ours(vm, view.spec.name)}
+        signed = {vm.vmid for vm in view.vms}
         raise PreflightError(
             f"vmid {', '.join(map(str, others))} cannot be adopted",
             details=few_lines(

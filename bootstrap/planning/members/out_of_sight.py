@@ -19,7 +19,6 @@ from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Replaced
 from bootstrap.model.observed import OWNER_TAG, UnseenVm
 from bootstrap.records.lock import lock_vmid, marker_name
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -73,9 +72,8 @@ class Sight:
             for vm in view.observed.out_of_sight
             if may_be_ours(vm, view.spec.name, view.spec.placement.vmids) and not _is_one_of(vm, succeeded)
         )
-        visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-        named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in visible}
-        known = {node.name: node.address for node in view.observed.kube_nodes or ()}
+        named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in view.vm_of}
+        known = {kube_node.name: kube_node.address for kube_node in view.observed.kube_nodes or ()}
         known |= {kept.name: kept.address for kept in view.spec.kept if kept.address is not None}
         addresses = {name: found for name in named if (found := known.get(name)) is not None}
         unnamed = tuple(vm for vm in vms if not vm.name)
@@ -93,8 +91,7 @@ class Sight:
 
 def stood_in_for(view: ClusterView) -> frozenset[Replaced]:
     """The machines that have successors by the user's word, as the records of these tell."""
-    ours = (vm.record for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name))
-    return frozenset(old for record in ours for old in record.replaces)
+    return frozenset(old for _, record in view.machines for old in record.replaces)
 
 
 def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:

@@ -18,7 +18,6 @@ from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, UnseenVm, VmRecord
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -77,13 +76,7 @@ class Member:
 
 def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
-    kube = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
-    vms = {
-        vm.record.machine: vm
-        for vm in view.observed.vms
-        if vm.record and vm.record.pool == pool.name and is_ours(vm, view.spec.name)
-    }
-    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    vms = {record.machine: vm for vm, record in view.machines if record.pool == pool.name}
     pattern = re.compile(re.escape(machine_name(view.spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
     sight = Sight.of(view)
     unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
@@ -92,11 +85,11 @@ def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     may_live = bool(sight.unnamed)
     lost = {
         name
-        for name, node in kube.items()
-        if pattern.fullmatch(name) and name not in ours and (may_live or not node.ready)
+        for name, kube_node in view.kube_nodes.items()
+        if pattern.fullmatch(name) and name not in view.vm_of and (may_live or not kube_node.ready)
     }
     found = (
-        Member(name=name, vm=vms.get(name), kube_node=kube.get(name), unseen=unseen.get(name))
+        Member(name=name, vm=vms.get(name), kube_node=view.kube_nodes.get(name), unseen=unseen.get(name))
         for name in vms.keys() | unseen.keys() | (lost - succeeded)
     )
     return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
@@ -144,7 +137,7 @@ def names(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """The machines the pool is to have: those that stay, and new ones with the lowest free numbers."""
     stay = [member.name for member in staying(view, pool)]
     taken = {member.name for member in members(view, pool)}
-    taken |= {kube_node.name for kube_node in view.observed.kube_nodes or ()}
+    taken |= set(view.kube_nodes)
     taken |= {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
     known = (kept.name for kept in view.spec.kept if kept.pool == pool.name)
     fresh = (machine_name(view.spec.name, pool, ordinal) for ordinal in itertools.count(1))

@@ -9,7 +9,6 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import VmRecord
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -18,9 +17,8 @@ if TYPE_CHECKING:
 def twins(view: ClusterView) -> dict[MachineName, tuple[VmRecord, ...]]:
     """The machines that have several VMs, with these by vmid."""
     found: defaultdict[MachineName, list[VmRecord]] = defaultdict(list)
-    for vm in sorted(view.observed.vms, key=lambda vm: (vm.vmid, vm.pve_node)):
-        if vm.record and is_ours(vm, view.spec.name):
-            found[vm.record.machine].append(vm)
+    for vm, record in sorted(view.machines, key=lambda pair: (pair[0].vmid, pair[0].pve_node)):
+        found[record.machine].append(vm)
     return {name: tuple(vms) for name, vms in found.items() if len(vms) > 1}
 
 

@@ -122,16 +122,16 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
     Raises:
         PreflightError: With the arithmetic.
     """
-    servers = {node.name: node for node in view.observed.kube_nodes or () if "control-plane" in node.roles}
+    servers = {kube_node.name: kube_node for kube_node in view.kube_servers}
     leave = [name for name in going if name in servers]
-    if not leave or not any("etcd" in node.roles for node in servers.values()):
+    if not leave or not any("etcd" in kube_node.roles for kube_node in servers.values()):
         return
-    voters, alive = len(servers), sum(node.ready for node in servers.values())
+    voters, alive = len(servers), sum(kube_node.ready for kube_node in servers.values())
     # The dead first: each that goes makes the majority smaller and costs nobody.
     for name in sorted(leave, key=lambda name: servers[name].ready):
         voters, alive = voters - 1, alive - servers[name].ready
         if alive < voters // 2 + 1:
-            down = [name for name, node in sorted(servers.items()) if not node.ready]
+            down = [name for name, kube_node in sorted(servers.items()) if not kube_node.ready]
             raise PreflightError(
                 f"{view.spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
                 f"once {name} has left; nothing was touched",

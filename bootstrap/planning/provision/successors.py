@@ -14,7 +14,6 @@ from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Replaced
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for, where
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -40,8 +39,7 @@ def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
 
 def _check(view: ClusterView, sight: Sight, names: Sequence[MachineName]) -> None:
     """Refuse names that are no machine out of sight."""
-    visible = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-    wrong = [name for name in names if name in visible or pool_of(view.spec, name) is None]
+    wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
     if wrong or (names and not sight.unnamed):
         raise PreflightError(
             f"{', '.join(wrong or names)} is not out of sight; nothing was touched",
@@ -85,12 +83,11 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
-    records = {vm.record.machine: vm.record for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
     hidden = Sight.of(view).named
     chosen: dict[MachineName, tuple[Replaced, ...]] = {
-        name: record.replaces for name, record in records.items() if record.replaces
+        record.machine: record.replaces for _, record in view.machines if record.replaces
     }
-    free = [machine for machine in machines if machine.name not in records and machine.name not in hidden]
+    free = [machine for machine in machines if machine.name not in view.vm_of and machine.name not in hidden]
     for name in dict.fromkeys(old.machine for old in view.observed.given_up):
         pool = pool_of(view.spec, name)
         heir = next((m for m in free if pool is not None and m.pool == pool.name and m.name not in chosen), None)

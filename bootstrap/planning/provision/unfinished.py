@@ -18,7 +18,6 @@ from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.machine import is_ours
 
 FORMAT = 1
 
@@ -90,18 +89,18 @@ def is_unfinished(intention: Intention, view: ClusterView) -> bool:
         view: The cluster, as wanted and as seen.
         intention: The note.
     """
-    ours = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
+    if not view.vms:
+        return False
+    joined = [kube_node for kube_node in view.kube_nodes.values() if kube_node.name in view.vm_of]
     match intention.command:
         case "down":
-            return bool(ours)
+            return True
         case "scale" | "replace":
-            return bool(ours) and not _has_sizes(intention, view)
+            return not _has_sizes(intention, view)
         case "upgrade":
-            nodes = [node for node in view.observed.kube_nodes or () if node.name in ours]
-            return bool(ours) and not (nodes and all(node.version == intention.version for node in nodes))
+            return not joined or any(kube_node.version != intention.version for kube_node in joined)
         case _:  # a restore: until its end no server, or not every one, is Ready
-            nodes = [node for node in view.observed.kube_nodes or () if node.name in ours]
-            return bool(ours) and not (nodes and all(node.ready for node in nodes))
+            return not joined or not all(kube_node.ready for kube_node in joined)
 
 
 def _has_sizes(intention: Intention, view: ClusterView) -> bool:
@@ -134,8 +133,7 @@ def notes_for_up(intention: Intention, view: ClusterView) -> tuple[str, ...]:
     """What `up` says of it: above all that it makes again what a `down` has removed."""
     if intention.command != "down":
         return (unfinished_line(intention),)
-    there = {vm.record.machine for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)}
-    gone = [name for name, _ in intention.machines if name not in there]
+    gone = [name for name, _ in intention.machines if name not in view.vm_of]
     what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
     begun = f"a `down` begun at {intention.since} did not finish"
     return (Advice("{}: `up` {}; `homelab-k8s {}` continues the removal", begun, what, intention.again),)

@@ -14,7 +14,6 @@ from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import AwaitGuest
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -130,11 +129,7 @@ def removal_lanes(
 def without_vip(view: ClusterView) -> bool:
     """Whether nobody has the API's own address, where every server that runs could be asked."""
     asked = dict(view.observed.addresses)
-    running = [
-        vm.record.machine
-        for vm in view.observed.vms
-        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, view.spec.name)
-    ]
+    running = [record.machine for vm, record in view.machines if vm in view.running_servers]
     return bool(
         view.spec.vip and view.observed.vip_holder is None and running and all(name in asked for name in running)
     )

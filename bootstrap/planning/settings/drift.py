@@ -261,20 +261,17 @@ def former_vips(view: ClusterView) -> frozenset[IPv4Address]:
     machines = {kube_node.address for kube_node in view.observed.kube_nodes or ()}
     wanted = set(view.spec.api_sans)
     found = {each.vip for each in view.observed.settings if each.vip is not None and str(each.vip) not in wanted}
-    for kube_node in view.observed.kube_nodes or ():
-        if "control-plane" in kube_node.roles:
-            texts = (each for each in parse_args(kube_node.args or ()).get("tls-san", ()) if each not in wanted)
-            found |= {address for text in texts if (address := joins_by(f"https://{text}:6443")) is not None}
+    for server in view.kube_servers:
+        texts = (each for each in parse_args(server.args or ()).get("tls-san", ()) if each not in wanted)
+        found |= {address for text in texts if (address := joins_by(f"https://{text}:6443")) is not None}
     return frozenset(found - machines)
 
 
 def serves_vip(view: ClusterView) -> bool:
     """Whether a server may have the VIP: one runs with it in its settings, or none tells."""
-    servers = [
-        node for node in view.observed.kube_nodes or () if "control-plane" in node.roles and node.args is not None
-    ]
+    servers = [server for server in view.kube_servers if server.args is not None]
     vip = str(view.spec.vip.address) if view.spec.vip else ""
-    return not servers or any(vip in parse_args(node.args or ()).get("tls-san", ()) for node in servers)
+    return not servers or any(vip in parse_args(server.args or ()).get("tls-san", ()) for server in servers)
 
 
 def _conflicts(machine_state: MachineState, files: GuestSettings, wanted: Settings) -> Iterator[str]:

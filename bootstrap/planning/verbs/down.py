@@ -19,7 +19,6 @@ from bootstrap.planning.members.twins import twins
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 from bootstrap.records.lock import marker_of
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -33,7 +32,7 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
         has_traces: Whether the state directory or a kubeconfig holds something of the cluster.
     """
     ours = sorted(
-        ((vm, vm.record) for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name)),
+        view.machines,
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
     doubled = twins(view)

@@ -21,7 +21,6 @@ from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
 from bootstrap.planning.provision.joining import access_lane, fetched
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.down import plan_down
-from bootstrap.records.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -211,8 +210,7 @@ def _parse_kept(body: Reading) -> KeptMachine:
 
 def kept_machines(view: ClusterView) -> tuple[KeptMachine, ...]:
     """What of the machines there are can come back; those on their way out do not."""
-    ours = ((vm, vm.record) for vm in view.observed.vms if vm.record and is_ours(vm, view.spec.name))
-    staying = ((vm, record) for vm, record in ours if record.state is not RecordState.LEAVING)
+    staying = ((vm, record) for vm, record in view.machines if record.state is not RecordState.LEAVING)
     found = {record.machine: (vm, record) for vm, record in staying}  # of several VMs of one machine one comes back
     return tuple(
         KeptMachine(name=record.machine, pool=record.pool, mac=vm.mac, address=record.address)
@@ -222,20 +220,19 @@ def kept_machines(view: ClusterView) -> tuple[KeptMachine, ...]:
 
 def without_machines(view: ClusterView) -> Observed:
     """What would be seen once all our machines are gone."""
-    ours = [vm for vm in view.observed.vms if is_ours(vm, view.spec.name)]
     return replace(
         view.observed,
-        vms=tuple(vm for vm in view.observed.vms if vm not in ours),
-        used_vmids=view.observed.used_vmids - {vm.vmid for vm in ours},
+        vms=tuple(vm for vm in view.observed.vms if vm not in view.vms),
+        used_vmids=view.observed.used_vmids - {vm.vmid for vm in view.vms},
         kube_nodes=None,
         kube_problem="the cluster is to be built again",
         addresses=(),
         vip_holder=None,
-        pve_nodes=tuple(_relieved(facts, ours) for facts in view.observed.pve_nodes),
+        pve_nodes=tuple(_relieved(facts, view.vms) for facts in view.observed.pve_nodes),
     )
 
 
-def _relieved(facts: PveNodeFacts, ours: list[VmRecord]) -> PveNodeFacts:
+def _relieved(facts: PveNodeFacts, ours: tuple[VmRecord, ...]) -> PveNodeFacts:
     counted = [vm for vm in ours if vm.pve_node == facts.name and (vm.running or vm.onboot)]
     return replace(
         facts,

@@ -222,8 +222,7 @@ def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
 
 
 def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:
-    servers = [node for node in view.observed.kube_nodes or () if "control-plane" in node.roles]
-    if servers and not any("etcd" in node.roles for node in servers):
+    if view.on_sqlite:
         raise PreflightError(
             f"{view.spec.name} has one server with sqlite, which cannot hand its data over to another",
             resolution=Advice("`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`"),

@@ -164,9 +164,9 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
     """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
     new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
     dead = [
-        node.name
-        for node in view.observed.kube_nodes or ()
-        if "etcd" in node.roles and not node.ready and node.name not in going
+        kube_node.name
+        for kube_node in view.observed.kube_nodes or ()
+        if "etcd" in kube_node.roles and not kube_node.ready and kube_node.name not in going
     ]
     if new and dead:
         raise PreflightError(
@@ -195,8 +195,7 @@ def _to_go(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
 
 def _migrates(view: ClusterView) -> bool:
     """Whether the one server there is has sqlite, and is to get company."""
-    servers = [node for node in view.observed.kube_nodes or () if "control-plane" in node.roles]
-    return view.spec.control_plane.count > 1 and bool(servers) and not any("etcd" in node.roles for node in servers)
+    return view.spec.control_plane.count > 1 and view.on_sqlite
 
 
 def _missing(work: Sequence[MachineState]) -> list[MachineState]:

@@ -216,12 +216,7 @@ def check_datastore(view: ClusterView) -> None:
 
 def lacks_etcd(view: ClusterView) -> bool:
     """Whether more servers are wanted than there are, and those there have no etcd that others could join."""
-    servers = [kube_node for kube_node in view.observed.kube_nodes or () if "control-plane" in kube_node.roles]
-    return (
-        view.spec.control_plane.count > len(servers)
-        and bool(servers)
-        and not any("etcd" in server.roles for server in servers)
-    )
+    return view.on_sqlite and view.spec.control_plane.count > len(view.kube_servers)
 
 
 def join_lanes(

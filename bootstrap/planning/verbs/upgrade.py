@@ -88,22 +88,19 @@ def standpoint(view: ClusterView) -> Standpoint:
     check_twins(view)
     require_sight(view, what=f"{view.spec.name} cannot be upgraded")
     needed_server(view)
-    kube_nodes = {kube_node.name: kube_node for kube_node in view.observed.kube_nodes or ()}
     problems: list[str] = []
     climbers: list[Climber] = []
-    for vm in view.observed.vms:
-        if vm.record is None or not is_ours(vm, view.spec.name):
-            continue
-        kube_node = kube_nodes.get(vm.record.machine)
+    for vm, record in view.machines:
+        kube_node = view.kube_nodes.get(record.machine)
         problem = _problem(vm, kube_node)
         if problem:
-            problems.append(f"{vm.record.machine}: {problem}")
+            problems.append(f"{record.machine}: {problem}")
         elif kube_node is not None and not is_release(kube_node.version):
-            problems.append(f"{vm.record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is no release")
+            problems.append(f"{record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is no release")
         elif kube_node is not None:
             climbers.append(
                 Climber(
-                    machine=machine_of(vm, vm.record),
+                    machine=machine_of(vm, record),
                     arch=_architecture(vm, view.observed),
                     kube_node=kube_node,
                     version=parse_version(kube_node.version),
@@ -195,13 +192,14 @@ def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName
     """Nodes that pods may come to: Ready, not tainted; what is cordoned now is not counted on."""
     climbers = {climber.machine.name for climber in start.climbers}
     return frozenset(
-        node.name
-        for node in observed.kube_nodes or ()
-        if node.ready
+        kube_node.name
+        for kube_node in observed.kube_nodes or ()
+        if kube_node.ready
         and not any(
-            taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key for taint in node.taints
+            taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key
+            for taint in kube_node.taints
         )
-        and (node.name in climbers or not node.unschedulable)
+        and (kube_node.name in climbers or not kube_node.unschedulable)
     )
 
 
@@ -227,9 +225,9 @@ def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
 def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
     ours = {climber.machine.name for climber in start.climbers}
     return tuple(
-        f"the Kubernetes node {node.name} ({node.version}) is no machine of ours: it is left as it is"
-        for node in observed.kube_nodes or ()
-        if node.name not in ours and node.version != str(target)
+        f"the Kubernetes node {kube_node.name} ({kube_node.version}) is no machine of ours: it is left as it is"
+        for kube_node in observed.kube_nodes or ()
+        if kube_node.name not in ours and kube_node.version != str(target)
     )
 
 

@@ -73,7 +73,7 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "told", "there"),
+    ("verb_options", "told", "there"),
     [
         (replace(WISHES, storage=StorageName("nope")), "--storage: there is no storage nope", "there is: local"),
         (replace(WISHES, bridge="vmbr7"), "--bridge: there is no bridge vmbr7", "there is: vmbr0"),

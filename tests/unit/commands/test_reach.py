@@ -166,7 +166,7 @@ def test_who_failed_is_named_and_the_others_answers_count(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "wish", "command"),
+    ("name", "verb_options", "command"),
     [
         ("cp-1", LogsOptions(), "sudo -n journalctl --no-pager --unit k3s --lines 100"),
         (
