@@ -48,6 +48,7 @@ class MachineStatus:
         vm: `running`, `paused`, `stopped`, `half-made`, `missing`, or `out of sight` on a Proxmox node that cannot be
             asked.
         ready: Whether its Kubernetes node is Ready; None where the API could not be asked.
+        stale: Whether Kubernetes still says Ready of it although its VM, k3s or kubelet does not work any more.
         cores, memory_mib, disk_gib: As the VM has them; 0 without VM.
         cpu_type: As the VM has it.
         differs: In what its VM is not as the inventory says, such as `2 cores instead of 4`.
@@ -76,6 +77,7 @@ class MachineStatus:
     wanted: MachineSpec | None = None
     cordoned: bool = False
     leaving: bool = False
+    stale: bool = False
     holds_vip: bool = False
     kind: MachineKind = MachineKind.VM
     os_image: str = ""
@@ -271,6 +273,7 @@ def _row(
         memory_mib=0,
         cordoned=kube_node is not None and kube_node.unschedulable,
         holds_vip=observed.vip_holder == name,
+        stale=kube_node is not None and kube_node.stale,
         os_image=kube_node.os_image if kube_node else "",
     )
     if vm is None:

@@ -310,7 +310,8 @@ class KubeNode:
         uid: Changes when the node is deleted and registers again.
         heartbeat: When its kubelet last reported its status, by the machine's own clock; one that starts reports
             within seconds, and then every 5 minutes while nothing changes.
-        stale: It says Ready, but its kubelet has not been heard of for too long.
+        stale: It says Ready, but its kubelet has not been heard of for too long, or, where it was looked at with its
+            machine, the VM or k3s there does not run.
         lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
         renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
         args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it

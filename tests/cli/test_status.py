@@ -109,6 +109,7 @@ def test_status_as_json_keeps_its_form(run: Run) -> None:
         "address": "192.0.2.10",
         "vm": "running",
         "ready": True,
+        "stale": False,
         "k3s_version": "v1.33.3+k3s1",
         "cores": 2,
         "memory_mib": 2048,

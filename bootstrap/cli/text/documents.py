@@ -147,6 +147,7 @@ def machine_document(machine: MachineStatus) -> Document:
         "address": str(machine.address) if machine.address else None,
         "vm": machine.vm,
         "ready": machine.ready,
+        "stale": machine.stale,
         "k3s_version": machine.k3s_version or None,
         "cores": machine.cores or None,
         "memory_mib": machine.memory_mib or None,

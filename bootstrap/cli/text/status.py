@@ -54,7 +54,7 @@ def _cells(machine: MachineStatus) -> tuple[str, ...]:
             filter(
                 None,
                 (
-                    _READY[machine.ready],
+                    "no (stale)" if machine.stale else _READY[machine.ready],
                     "cordoned" if machine.cordoned else "",
                     "leaving" if machine.leaving else "",
                 ),

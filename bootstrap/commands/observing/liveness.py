@@ -73,7 +73,7 @@ def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
     def joined(kube_node: KubeNode) -> KubeNode:
         if kube_node.name not in idle or not kube_node.ready:
             return kube_node
-        return replace(kube_node, ready=False, problem=f"its VM is {idle[kube_node.name]}")
+        return replace(kube_node, ready=False, stale=True, problem=f"its VM is {idle[kube_node.name]}")
 
     return _with_nodes(observed, joined)
 
@@ -96,7 +96,7 @@ def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bo
             return kube_node
         since = f"its kubelet was last heard of {kube_node.lease_age_s:.0f} s ago" if kube_node.lease_age_s else ""
         problem = "; ".join(filter(None, (str(state), since if kube_node.ready else kube_node.problem)))
-        return replace(kube_node, ready=False, problem=problem)
+        return replace(kube_node, ready=False, stale=kube_node.ready or kube_node.stale, problem=problem)
 
     return _with_nodes(observed, joined) if states else observed
 

@@ -3,8 +3,11 @@ for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bootstrap.cli.text.status import status_text
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import Datastore, cluster_status
@@ -12,7 +15,7 @@ from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import PoolName
+from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.waiting import telling
 from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
@@ -46,6 +49,36 @@ def test_a_stopped_vm_is_not_ready_whatever_its_node_says() -> None:
     assert not ready(world, spec, "demo-cp-3")
     assert status.datastore == Datastore(kind="etcd", members=3, ready=2)
     assert any("demo-cp-3: powered off" in problem for problem in status.problems)
+
+
+def test_a_ready_that_does_not_hold_any_more_is_stale() -> None:
+    """`kubectl get nodes` says Ready of all three: for 40 s, and for as long as no API server is there to mark them."""
+    spec = cluster(agents=3)
+    world = built(spec)
+    world.lease_ages_s[AGENT] = 5.0
+    vm(world, AGENT).running = False
+    world.lease_ages_s["demo-workers-2"] = 75.0
+    vm(world, "demo-workers-3").unit = ""
+    world.lease_ages_s["demo-workers-3"] = 15.0
+    status = cluster_status(spec, world.ports)
+    assert [(row.name, row.ready, row.stale) for row in status.machines] == [
+        (SERVER, True, False),
+        (AGENT, False, True),
+        ("demo-workers-2", False, True),
+        ("demo-workers-3", False, True),
+    ]
+    lines = status_text(status).splitlines()
+    assert [" no (stale) " in line for line in lines[1:5]] == [False, True, True, True]
+
+
+def test_what_kubernetes_itself_calls_not_ready_is_not_stale() -> None:
+    spec = cluster(agents=1)
+    world = built(spec)
+    name = MachineName(AGENT)
+    gone = "NodeStatusUnknown: Kubelet stopped posting node status."
+    world.kube_nodes[name] = replace(world.kube_nodes[name], ready=False, problem=gone)
+    (row,) = (row for row in cluster_status(spec, world.ports).machines if row.name == AGENT)
+    assert (row.ready, row.stale) == (False, False)
 
 
 def test_a_stopped_unit_is_not_ready_as_soon_as_its_lease_has_missed_a_renewal() -> None:
