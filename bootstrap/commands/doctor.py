@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from bootstrap.advice import Advice
+from bootstrap.advice import Advice, joined
 from bootstrap.commands.locked.lock import read_lock, why_no_lock
 from bootstrap.commands.observing.guests import visit_all
 from bootstrap.commands.observing.ip_conflicts import with_conflicts
@@ -24,6 +24,7 @@ from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed
+from bootstrap.model.words import count
 from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
 from bootstrap.planning.checks import doctor as checks
 from bootstrap.planning.checks import runtime as checks_live
@@ -320,7 +321,8 @@ class _Doctor:
             return failed(
                 "cluster", few_lines(status.problems), Advice("`homelab-k8s up` makes and repairs what it can")
             )
-        return ok("cluster", f"{len(status.machines)} machine{'' if len(status.machines) == 1 else 's'}, all Ready")
+        said = f"{count(len(status.machines), 'machine')}, all Ready"
+        return ok("cluster", joined("\n", (said, *status.notices)))
 
     def _machines(self) -> Check:
         if not self._guests:

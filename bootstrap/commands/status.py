@@ -27,6 +27,7 @@ from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of, standing_state, vm_state
 from bootstrap.planning.members.desired_machines import MachineState, machine_states, with_existing_sizes
+from bootstrap.planning.members.foreign import strangers_notices
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
@@ -147,6 +148,7 @@ class ClusterStatus:
     """All machines, wanted or there, and the problems in one line each.
 
     Attributes:
+        notices: What is no trouble of the cluster's, in one line each: VMs that claim to be its machines and are not.
         vip: Where the cluster is to have an address of its own.
         datastore: None where the API could not be asked.
         certificate: None where no server shows one.
@@ -159,6 +161,7 @@ class ClusterStatus:
     cluster: ClusterName
     machines: tuple[MachineStatus, ...]
     problems: tuple[str, ...]
+    notices: tuple[str, ...] = ()
     vip: Vip | None = None
     datastore: Datastore | None = None
     certificate: ApiCertificate | None = None
@@ -180,7 +183,7 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
     found = status_of(spec, observed)
     unseen = unseen_vms(spec, ports, observed.vms)
     if unseen is not None:
-        return replace(found, machines=(), problems=(*_rebuild_problems(spec, ports), _unseen(unseen)))
+        return replace(found, machines=(), notices=(), problems=(*_rebuild_problems(spec, ports), _unseen(unseen)))
     servers = server_addresses(spec, observed)
     holder = _at_work(spec, observed, ports)
     certificate = _certificate(servers, ports)
@@ -220,6 +223,7 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
         cluster=spec.name,
         machines=tuple(_rows(spec, observed, wanted)),
         problems=problems_of(ClusterView(spec, observed), wanted),
+        notices=strangers_notices(ClusterView(spec, observed)),
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
         datastore=_datastore(observed),
         maintenance=tuple(sorted(in_maintenance(ClusterView(spec, observed)).items())),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from bootstrap.model.ids import Vmid
 from tests.cli.conftest import Run
 from tests.fakes.keys import unsealed
 from tests.fakes.world import World
@@ -39,6 +41,42 @@ def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: 
     assert row == ["demo", "0", "0", "-,", "2", "foreign", "-", "-", "here"]
     assert foreign.journal == []
     assert len(foreign.vms) == 2
+
+
+def test_a_neighbours_forgery_turns_no_status_red(run: Run, world: World) -> None:
+    """Whoever may write into the notes of any VM that our token sees ended everybody's `status` with 1."""
+    assert run(*UP).exit_code == 0
+    real = world.vm_named("demo-workers-1")
+    assert real is not None
+    forged = replace(real, vmid=Vmid(7300), name="demo-workers-9", smbios_uuid="forged", our_clone=False)
+    forged.description = unsealed(real.description).replace('"vmid":7001', '"vmid":7300')
+    forged.description = forged.description.replace("demo-workers-1", "demo-workers-9")
+    world.vms[forged.vmid] = forged
+    status = run("status", *DEMO)
+    assert status.exit_code == 0, status.stdout
+    told = " ".join(status.stdout.split())
+    assert "note: 1 VM claims to be a machine of demo and is foreign, not signed with its key: demo-workers-9" in told
+    assert "demo: 2 machines, all Ready" in told
+    document = json.loads(run("status", *DEMO, "-o", "json").stdout)
+    assert (document["problems"], len(document["notices"])) == ([], 1)
+    assert "`homelab-k8s adopt demo`" in document["notices"][0]
+    doctor = json.loads(run("doctor", *DEMO, "-o", "json").stdout)
+    (check,) = [check for check in doctor["checks"] if check["name"] == "cluster"]
+    assert check["verdict"] == "ok"
+    assert "demo-workers-9" in check["says"]
+
+
+def test_a_machine_of_ours_that_has_lost_its_signature_is_a_problem_still(run: Run, world: World) -> None:
+    """A machine is missing; what claims to be one is told beside."""
+    assert run(*UP).exit_code == 0
+    worker = world.vm_named("demo-workers-1")
+    assert worker is not None
+    worker.description = unsealed(worker.description)
+    status = run("status", *DEMO)
+    assert status.exit_code == 1
+    told = " ".join(status.stdout.split())
+    assert "VM missing: `homelab-k8s up" in told
+    assert "takes them over" in told
 
 
 def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World) -> None:

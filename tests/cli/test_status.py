@@ -93,7 +93,7 @@ def test_status_as_json_keeps_its_form(run: Run) -> None:
     status = json.loads(run(*STATUS, "-o", "json").stdout)
     assert list(status) == [
         *("format", "cluster", "machines", "problems"),
-        *("datastore", "vip", "certificate", "snapshots", "worker_token", "at_work", "maintenance"),
+        *("notices", "datastore", "vip", "certificate", "snapshots", "worker_token", "at_work", "maintenance"),
     ]
     assert (status["format"], status["cluster"], status["problems"]) == (1, "demo", [])
     assert status["datastore"] == {"kind": "sqlite", "members": 1, "ready": 1, "quorum": 1}

@@ -101,6 +101,7 @@ def status_document(status: ClusterStatus) -> Document:
         "cluster": status.cluster,
         "machines": [machine_document(machine) for machine in status.machines],
         "problems": list(status.problems),
+        "notices": list(status.notices),
         **_cluster_facts(status),
     }
 

@@ -39,7 +39,7 @@ def status_text(
         drop=() if wide else _DROP,
     )
     facts = "\n".join(f"{name:<12}  {says}" for name, says in _facts(status, advise))
-    return "\n\n".join(filter(None, (table, facts, _verdict(status, advise))))
+    return "\n\n".join(filter(None, (table, facts, _notices(status, advise), _verdict(status, advise))))
 
 
 def _cells(machine: MachineStatus) -> tuple[str, ...]:
@@ -119,6 +119,11 @@ def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
         return advise(Advice("none: `homelab-k8s backup` takes one"))
     age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
     return f"{told.count}, the newest {told.newest.name}{age}"
+
+
+def _notices(status: ClusterStatus, advise: Callable[[str], str]) -> str:
+    """What is no trouble of the cluster's, and no reason for another exit code."""
+    return "\n".join(f"note: {advise(notice)}" for notice in status.notices)
 
 
 def _verdict(status: ClusterStatus, advise: Callable[[str], str]) -> str:

@@ -86,7 +86,8 @@ def _rendered(work: Work, found: ClusterStatus, output: StatusOutput) -> str:
 
 def _status_document(work: Work, found: ClusterStatus) -> Document:
     document = documents.status_document(found)
-    return {**document, "problems": list(map(work.session.advise, found.problems))}
+    told = {"problems": found.problems, "notices": found.notices}
+    return {**document, **{key: list(map(work.session.advise, lines)) for key, lines in told.items()}}
 
 
 def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:

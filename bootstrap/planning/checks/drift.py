@@ -12,7 +12,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.planning.members.desired_machines import MachineState, surplus
-from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ def notes_on_drift(view: ClusterView, all_states: Sequence[MachineState]) -> tup
         *_surplus(view),
         *_cordoned(view),
         *_versions(view),
-        *strangers_notes(view),
         *unused_notes(view),
     )
 

@@ -13,7 +13,7 @@ from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.desired_machines import MachineState, pending_reason
-from bootstrap.planning.members.foreign import all_foreign
+from bootstrap.planning.members.foreign import all_foreign, strangers_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
 from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
 from bootstrap.planning.members.twins import twin_lines
@@ -47,6 +47,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *mark_notes(wanted),
         *notes_on_settings(view, wanted),
         *notes_on_drift(view, wanted),
+        *strangers_problems(view),
         *unfinished_notes(view),
     )
 

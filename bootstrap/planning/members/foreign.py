@@ -116,14 +116,28 @@ def strangers_notes(view: ClusterView) -> tuple[str, ...]:
 
     Those to adopt share one.
     """
+    return (*claim_notes(view), *_left_alone(view), *_unreadable(view))
+
+
+def strangers_problems(view: ClusterView) -> tuple[str, ...]:
+    """What of it is trouble: that all which says it is the cluster's is foreign, and what cannot be read."""
+    return (*(claim_notes(view) if all_foreign(view) else ()), *_unreadable(view))
+
+
+def strangers_notices(view: ClusterView) -> tuple[str, ...]:
+    """What of it is none: whoever may write into any VM's notes could turn everybody's status red."""
+    return (*(() if all_foreign(view) else claim_notes(view)), *_left_alone(view))
+
+
+def _left_alone(view: ClusterView) -> Iterator[str]:
     looking = foreign_lookalikes(view)
     odd = [vm for vm in view.observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, view.spec)]
-    return (
-        *claim_notes(view),
-        *(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, view.spec)),
-        *map(passed_over, odd),
-        *(f"passed over: {line}" for line in view.observed.passed_over),
-    )
+    yield from (f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, view.spec))
+    yield from map(passed_over, odd)
+
+
+def _unreadable(view: ClusterView) -> Iterator[str]:
+    yield from (f"passed over: {line}" for line in view.observed.passed_over)
 
 
 def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:

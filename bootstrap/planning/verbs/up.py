@@ -21,6 +21,7 @@ from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
+from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.twins import check_twins
@@ -85,7 +86,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     work = [machine_state for machine_state in all_states if reasons[machine_state.machine.name]]
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
-    drift = (*notes_on_drift(view, all_states), *left_notes(differing))
+    drift = (*notes_on_drift(view, all_states), *strangers_notes(view), *left_notes(differing))
     farewells = plan_farewells(view)
     seen = [machine_state for machine_state in all_states if machine_state.shown or reasons[machine_state.machine.name]]
     if not work:

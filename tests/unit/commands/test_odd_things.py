@@ -73,8 +73,9 @@ def hostile(request: pytest.FixtureRequest, world: World) -> FakeVm:
 def test_a_hostile_vm_is_named_by_status_and_all_else_is_as_it_was(world: World, hostile: FakeVm) -> None:
     status = cluster_status(SPEC, world.ports)
     assert [machine.name for machine in status.machines] == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
-    (problem,) = status.problems
-    assert problem.startswith(f"x (vmid {hostile.vmid} on pve1) is passed over: its record cannot be read: ")
+    assert status.healthy, "a neighbour writes whatever into a VM of theirs"
+    (notice,) = status.notices
+    assert notice.startswith(f"x (vmid {hostile.vmid} on pve1) is passed over: its record cannot be read: ")
 
 
 def test_a_hostile_vm_stops_neither_clusters_nor_doctor(world: World, hostile: FakeVm) -> None:
