@@ -84,7 +84,7 @@ async def run_lab(options: LabOptions, *, k3s: K3sRequest, places: LabPlaces, re
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     kind, reason = _kind_of(options)
-    faults = Faults()
+    faults = Faults(kind)
     places.write_process(LabProcess(pid=os.getpid(), pid_start=process_start(os.getpid()) or 0, kind=kind))
     driver = await _make_driver(kind, places.directory, options=options, faults=faults)
     logger.info("guests: %s (%s)", kind, reason)

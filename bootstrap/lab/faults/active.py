@@ -65,9 +65,14 @@ class Fault:
 
 
 class Faults:
-    """The faults of one lab. Safe to use from all threads."""
+    """The faults of one lab. Safe to use from all threads.
 
-    def __init__(self) -> None:
+    Args:
+        guests: The kind of its guests: those that are real Linux cannot be told what goes wrong in them.
+    """
+
+    def __init__(self, guests: str = "simulated") -> None:
+        self._guests = guests
         self._faults: dict[int, Fault] = {}
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
@@ -85,6 +90,8 @@ class Faults:
         kind = KINDS.get(word)
         if kind is None:
             raise FaultError(f"there is no fault {word!r}; known: {', '.join(KINDS)}")
+        if kind.where != "proxmox" and self._guests in ("container", "qemu"):
+            raise FaultError(f"{word} strikes simulated guests alone, and these are {self._guests} guests")
         unknown = given.keys() - kind.values.keys() - SELECTORS.keys()
         if unknown:
             known = ", ".join((*kind.values, *SELECTORS))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from bootstrap.lab.faults.active import FaultError, Faults
 from bootstrap.lab.faults.kinds import KINDS
 from tests.lab.front.running import Lab
 
@@ -92,6 +93,17 @@ def test_what_cannot_be_asked_for_is_refused_with_the_reason(lab: Lab, body: Any
     reply = faults(lab, "POST", body)
     assert reply.status_code == 400
     assert words in reply.json()["error"]
+
+
+@pytest.mark.parametrize("guests", ["container", "qemu"])
+def test_faults_of_simulated_guests_are_refused_where_guests_are_real(guests: str) -> None:
+    """They were taken, and struck nobody: a test of them would have passed."""
+    for word, kind in KINDS.items():
+        if kind.where == "proxmox":
+            Faults(guests).add(word)
+        else:
+            with pytest.raises(FaultError, match=f"{word} strikes simulated guests alone, and these are {guests}"):
+                Faults(guests).add(word)
 
 
 def test_only_root_may_ask_for_faults(lab: Lab) -> None:
