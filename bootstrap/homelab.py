@@ -330,7 +330,7 @@ class Homelab:
     def snapshot_directory(self) -> Path:
         """Where snapshots that are fetched go unless the user says otherwise; `down` leaves it alone."""
         from bootstrap.adapters.local.state import default_state_root
-        from bootstrap.commands.snapshots import snapshot_directory
+        from bootstrap.commands.observing.local_snapshots import snapshot_directory
 
         return snapshot_directory(default_state_root(), self._inventory.spec.name)
 

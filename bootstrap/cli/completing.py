@@ -1,54 +1,64 @@
 """What the shell completes names by: this computer's state and the inventory file; no network is asked.
 
+Nothing is said of what cannot be read: the shell would show it in the middle of the line that is typed.
 The modules that read them are imported when names are wanted, which `--help` does not.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from bootstrap.errors import HomelabError
 
 if TYPE_CHECKING:
     from bootstrap.inventory.names import Named
     from bootstrap.model.ids import ClusterName
 
 LATEST = "latest"
+_WORD = re.compile(r"[\w.@\[\]-]+", re.ASCII)
+"""zsh evaluates what it is told: a file's name or a kept key must not be more than a word."""
 
 
 def cluster_names(context: typer.Context, incomplete: str) -> list[str]:
     """Clusters that the state directory has, and the inventory's."""
-    return _beginning({*_known_clusters(), *_named(context).clusters}, incomplete)
+    return _beginning(lambda: {*_known_clusters(), *_named(context).clusters}, incomplete)
 
 
 def pool_names(context: typer.Context, incomplete: str) -> list[str]:
     """The inventory's pools."""
-    return _beginning(_named(context).pools, incomplete)
+    return _beginning(lambda: _named(context).pools, incomplete)
 
 
 def machine_names(context: typer.Context, incomplete: str) -> list[str]:
     """Machines that the inventory counts, and those whose host keys are kept."""
-    named = _named(context)
-    found = set()
-    for cluster in _clusters(context, named):
-        found |= {*named.machines(cluster), *_met(cluster)}
+
+    def found() -> Iterator[str]:
+        named = _named(context)
+        for cluster in _clusters(context, named):
+            yield from named.machines(cluster)
+            yield from _met(cluster)
+
     return _beginning(found, incomplete)
 
 
 def snapshot_names(context: typer.Context, incomplete: str) -> list[str]:
     """Snapshots that were fetched to this computer; those on servers take a network."""
     from bootstrap.adapters.local.state import default_state_root
-    from bootstrap.commands.snapshots import local_snapshots, snapshot_directory
+    from bootstrap.commands.observing.local_snapshots import local_snapshots, snapshot_directory
     from bootstrap.model.ids import ClusterName
 
-    found = {LATEST}
-    for cluster in _clusters(context, _named(context)):
-        directory = snapshot_directory(default_state_root(), ClusterName(cluster))
-        try:
-            found |= {snapshot.name for snapshot in local_snapshots(directory)}
-        except OSError:
-            continue
+    def found() -> Iterator[str]:
+        yield LATEST
+        for cluster in _clusters(context, _named(context)):
+            directory = snapshot_directory(default_state_root(), ClusterName(cluster))
+            yield from (snapshot.name for snapshot in local_snapshots(directory))
+
     return _beginning(found, incomplete)
 
 
@@ -56,7 +66,7 @@ def key_names(incomplete: str) -> list[str]:
     """Keys of the inventory."""
     from bootstrap.inventory.explain import all_keys
 
-    return _beginning(all_keys(), incomplete)
+    return _beginning(all_keys, incomplete)
 
 
 def _clusters(context: typer.Context, named: Named) -> tuple[str, ...]:
@@ -67,27 +77,19 @@ def _clusters(context: typer.Context, named: Named) -> tuple[str, ...]:
 
 def _known_clusters() -> tuple[ClusterName, ...]:
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
-    from bootstrap.errors import HomelabError
 
-    try:
-        return DirectoryStateStore(default_state_root()).clusters()
-    except HomelabError:
-        return ()
+    return DirectoryStateStore(default_state_root()).clusters()
 
 
-def _met(cluster: str) -> set[str]:
+def _met(cluster: str) -> Iterator[str]:
     """The machines whose host keys are kept; such a file begins with the machine's name."""
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
-    from bootstrap.errors import HomelabError
     from bootstrap.inventory.regular import read_regular_text
     from bootstrap.model.ids import ClusterName
 
-    try:
-        directory = DirectoryStateStore(default_state_root()).directory(ClusterName(cluster))
-        texts = [read_regular_text(path) for path in directory.glob("known_hosts.*")]
-    except (HomelabError, OSError, UnicodeDecodeError):
-        return set()
-    return {text.split()[0] for text in texts if text.split()}
+    directory = DirectoryStateStore(default_state_root()).directory(ClusterName(cluster))
+    for path in directory.glob("known_hosts.*"):
+        yield from read_regular_text(path).split()[:1]
 
 
 def _named(context: typer.Context) -> Named:
@@ -97,5 +99,10 @@ def _named(context: typer.Context) -> Named:
     return names_in(Path(str(said)) if said else None)
 
 
-def _beginning(names: set[str] | tuple[str, ...], incomplete: str) -> list[str]:
-    return sorted(name for name in names if name.startswith(incomplete))
+def _beginning(find: Callable[[], Iterable[str]], incomplete: str) -> list[str]:
+    """The names that begin so, and are words for every shell; of what cannot be read, those found before it."""
+    found = set[str]()
+    with suppress(HomelabError, OSError, ValueError):
+        for name in find():
+            found.add(name)
+    return sorted(name for name in found if name.startswith(incomplete) and _WORD.fullmatch(name))

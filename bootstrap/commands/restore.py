@@ -10,9 +10,10 @@ from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.locked.unfinished import finish
+from bootstrap.commands.observing.local_snapshots import local_snapshot
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.snapshots import check_local, local_snapshot, server_versions, snapshots_of
+from bootstrap.commands.snapshots import check_local, server_versions, snapshots_of
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink
 from bootstrap.execution.report import Report

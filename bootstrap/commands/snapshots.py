@@ -13,6 +13,7 @@ from pathlib import Path
 from bootstrap.advice import Advice
 from bootstrap.commands.observing.bucket import bucket_of, ready_server
 from bootstrap.commands.observing.guests import logged_in
+from bootstrap.commands.observing.local_snapshots import local_snapshots
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.execution.guests.scripts import parse_lines
@@ -20,7 +21,6 @@ from bootstrap.inventory.regular import read_regular_text
 from bootstrap.k3s.kubeconfig.build import with_server
 from bootstrap.k3s.versions import is_release
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
@@ -30,15 +30,12 @@ from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.machine import is_ours
 from bootstrap.records.snapshot_note import (
     NOTE,
-    TOKEN,
     SnapshotNote,
     in_bucket,
     is_file_name,
-    made_at,
     newest_first,
     parse_note,
     parse_on_disk,
-    snapshot_at,
 )
 
 _THREADS = 8
@@ -52,11 +49,6 @@ class SnapshotList:
     snapshots: tuple[Snapshot, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
-
-
-def snapshot_directory(state_root: Path, cluster: ClusterName) -> Path:
-    """Where fetched snapshots go unless the user says otherwise. Not among the state that `down` removes."""
-    return state_root / "snapshots" / cluster
 
 
 def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> SnapshotList:
@@ -105,33 +97,6 @@ def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str,
     old = f"{count(len(names), 'snapshot')} at the top of the bucket {s3.bucket}, from before the folder {s3.folder}"
     stay = "`restore` takes them by name; k3s removes none there any more, and lists none"
     return (f"{old}: {stay} (`folder: /` under backup.s3 goes on with the top)",)
-
-
-def local_snapshots(directory: Path) -> tuple[Snapshot, ...]:
-    """The snapshots in a directory here; one without a note is listed too, if its name tells when it was taken."""
-    if not directory.is_dir():
-        return ()
-    files = [path for path in directory.iterdir() if path.is_file() and not path.name.startswith(".")]
-    return tuple(
-        local_snapshot(path)
-        for path in files
-        if not path.name.endswith((NOTE, TOKEN)) and (path.with_name(path.name + NOTE).is_file() or made_at(path.name))
-    )
-
-
-def local_snapshot(path: Path) -> Snapshot:
-    """A file here, with what its note tells."""
-    beside = path.with_name(path.name + NOTE)
-    note = parse_note(_note_text(beside)) if beside.is_file() else None
-    return snapshot_at(path, size=path.stat().st_size, note=note)
-
-
-def _note_text(path: Path) -> str:
-    """A note's text, empty where it cannot be read: the snapshot is listed all the same."""
-    try:
-        return read_regular_text(path)
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 @dataclass(frozen=True, kw_only=True)

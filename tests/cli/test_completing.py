@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,16 @@ import pytest
 
 INVENTORY = "cluster: demo\nworkers: 2\ncontrol_plane: {count: 3}\npools: {gpu: {count: 1, cores: 8}}\n"
 ROOT = Path(__file__).parents[2]
+SNAPSHOT = "on-demand-demo-cp-1-1740787200"
+ATTACKS = (
+    "g$(touch ran)",
+    "g`touch ran`",
+    "g;touch ran;",
+    "g' ; touch ran ; '",
+    'g" ; touch ran ; "',
+    "g)) ; touch ran ; ((",
+)
+"""Names of pools that begin with g, as whoever writes an inventory may have them."""
 
 
 def completed(line: str) -> list[str]:
@@ -30,7 +42,7 @@ def completed(line: str) -> list[str]:
         timeout=60,
         check=False,
     )
-    assert "Traceback" not in done.stderr
+    assert done.stderr == ""
     return done.stdout.split()
 
 
@@ -43,7 +55,7 @@ def file(state: Path, tmp_path: Path) -> Path:
         directory.chmod(0o700)
     (state / "clusters" / "demo" / "known_hosts.1").write_text("demo-workers-7 ssh-ed25519 AAAA\n")
     (state / "snapshots" / "demo").mkdir(parents=True)
-    (state / "snapshots" / "demo" / "on-demand-demo-cp-1-1740787200").write_text("")
+    (state / "snapshots" / "demo" / SNAPSHOT).write_text("")
     path = tmp_path / "homelab-k8s.yaml"
     path.write_text(INVENTORY)
     return path
@@ -59,7 +71,7 @@ def file(state: Path, tmp_path: Path) -> Path:
         ("homelab-k8s replace demo-gpu", ["demo-gpu-1"]),
         ("homelab-k8s scale ", ["control-plane", "gpu", "workers"]),
         ("homelab-k8s exec --pool g", ["gpu"]),
-        ("homelab-k8s restore ", ["latest", "on-demand-demo-cp-1-1740787200"]),
+        ("homelab-k8s restore ", ["latest", SNAPSHOT]),
         ("homelab-k8s ssh --cluster demo-2 demo-2-g", ["demo-2-gpu-1"]),
         ("homelab-k8s explain network.d", ["network.dns"]),
     ],
@@ -80,3 +92,68 @@ def test_a_file_that_is_wrong_completes_nothing_and_breaks_nothing(file: Path, t
     file.unlink()
     os.mkfifo(file)
     assert "gpu" not in completed("homelab-k8s scale ")
+
+
+BASH = """
+eval "$(_HOMELAB_K8S_COMPLETE=source_bash homelab-k8s)"
+COMP_WORDS=({line}) COMP_CWORD=2
+_homelab_k8s_completion homelab-k8s
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+FISH = """
+_HOMELAB_K8S_COMPLETE=source_fish homelab-k8s | source
+complete -C '{line}'
+"""
+ZSH = """
+zmodload zsh/zpty
+zpty shell 'zsh -f -i'
+zpty -w shell 'PS1=; autoload -U compinit; compinit -u -D'
+zpty -w shell 'eval "$(_HOMELAB_K8S_COMPLETE=source_zsh homelab-k8s)"; echo re""ady'
+zpty -r shell said $'*ready\\r\\n*'
+zpty -w -n shell $'{line}\\t'
+zpty -w shell $' # end'
+zpty -r shell said $'*# end*'
+print -r -- "$said"
+zpty -d shell
+"""
+
+
+def in_a_shell(program: str, script: str, here: Path) -> str:
+    """What a shell says that has our completion, without a word on stderr."""
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program} here")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [program, "-c", script],
+        env={**os.environ, "PATH": path, "HOME": str(here), "TERM": "dumb"},
+        cwd=here,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize(("program", "script"), [("bash", BASH), ("fish", FISH), ("zsh", ZSH)])
+def test_real_shells_complete_names(file: Path, program: str, script: str) -> None:
+    file.write_text("cluster: demo\nworkers: 0\n")
+    assert "demo-workers-7" in in_a_shell(program, script.format(line="homelab-k8s logs demo-work"), file.parent)
+
+
+@pytest.mark.parametrize(("program", "script"), [("bash", BASH), ("fish", FISH), ("zsh", ZSH)])
+def test_a_hostile_file_runs_nothing_when_tab_is_pressed(file: Path, program: str, script: str) -> None:
+    """zsh evaluates what it is told, and an inventory may come with a directory that somebody unpacked."""
+    file.write_text("cluster: demo\npools: {" + ", ".join(f"{json.dumps(each)}: 1" for each in ATTACKS) + "}\n")
+    in_a_shell(program, script.format(line="homelab-k8s scale g"), file.parent)
+    assert not (file.parent / "ran").exists()
+
+
+def test_what_cannot_be_read_is_not_a_word_on_the_terminal(file: Path, state: Path) -> None:
+    (state / "clusters" / "demo" / "known_hosts.2").write_bytes(b"\xff\xfe")
+    (state / "clusters" / "demo" / "known_hosts.3").write_text("x" * 2_000_000)
+    (state / "snapshots" / "demo" / f"{SNAPSHOT}.json").mkdir()
+    state.chmod(0o777)
+    for line in ("homelab-k8s ssh d", "homelab-k8s restore ", "homelab-k8s status --cluster "):
+        completed(line)

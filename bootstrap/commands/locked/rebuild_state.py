@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from bootstrap.advice import Advice
-from bootstrap.commands.snapshots import check_local, local_snapshots
+from bootstrap.commands.observing.local_snapshots import local_snapshots
+from bootstrap.commands.snapshots import check_local
 from bootstrap.errors import PreflightError
 from bootstrap.execution.handlers.cluster import REBUILD_NOTE
 from bootstrap.execution.k3s.identity import IDENTITY

@@ -10,8 +10,9 @@ import pytest
 
 from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
 from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.observing.local_snapshots import snapshot_directory
 from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
-from bootstrap.commands.snapshots import list_snapshots, snapshot_directory
+from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.report import Report
