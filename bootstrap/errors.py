@@ -170,9 +170,7 @@ class InventoryError(HomelabError):
         super().__init__(
             f"{source}: {count}",
             details="\n".join(str(problem) for problem in problems),
-            resolution=Advice(
-                "mend the inventory and run the command again; `homelab-k8s schema` prints all that it may hold"
-            ),
+            resolution=Advice("fix the inventory and run the command again; `homelab-k8s schema` prints all keys"),
         )
         self.source = source
         self.problems = problems
@@ -376,7 +374,7 @@ def _causes(failures: Sequence[tuple[str, HomelabError]]) -> str:
         lines += [f"  {line}" for line in error.details.splitlines()[:1]]
     if len(groups) > MOST_CAUSES:
         rest = sum(len(same) for same in list(groups.values())[MOST_CAUSES:])
-        lines.append(f"... and {rest} more lane{'s' * (rest != 1)}, which the log has")
+        lines.append(f"... and {rest} more, see the log")
     return "\n".join(lines)
 
 

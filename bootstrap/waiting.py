@@ -81,7 +81,7 @@ def patience_to_look(clock: Clock, timeout_s: float) -> WaitContext:
     sink = _sink.get() or ignore
 
     def say(what: str, problem: str, waited_s: float) -> None:
-        sink(Told(message=f"has waited {waited_s:.0f} s for {what}: {problem}"))
+        sink(Told(message=f"waiting for {what} for {waited_s:.0f} s: {problem}"))
 
     return WaitContext(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
 
@@ -197,7 +197,7 @@ def _poll(condition: Condition[T], wait_context: WaitContext, began_s: float, pr
             raise InterruptedRunError(f"interrupted while waiting for {condition.what}", details=result.problem)
         if now_s >= wait_context.deadline_s:
             raise DeadlineError(
-                f"gave up waiting for {condition.what} after {now_s - began_s:.0f} s",
+                f"timed out waiting for {condition.what} after {now_s - began_s:.0f} s",
                 details=result.problem,
                 resolution=condition.resolution,
             )

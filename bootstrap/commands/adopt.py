@@ -39,7 +39,9 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     lost = missing_key(spec, ports)
     if lost is not None and not plan.empty:
         note: str = Advice(
-            "there is no {}: a new SSH key is made, which machines do not know: `homelab-k8s up` shows the way", lost
+            "there is no {}: a new SSH key is created, which the machines do not accept yet: `homelab-k8s up` prints "
+            "how to install it",
+            lost,
         )
         plan = replace(plan, notes=(note, *plan.notes))
     marker = ports.markers.find(lock_vmid(spec.placement.vmids))

@@ -49,7 +49,7 @@ SEES_VMS = frozenset(
     {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
 )
 """Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
-LOST_KEY = Advice("`homelab-k8s up --dry-run` shows the ways back")
+LOST_KEY = Advice("`homelab-k8s up --dry-run` shows how to restore it")
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
 API_PORT = 6443
@@ -243,7 +243,7 @@ class _Doctor:
     def _addresses(self) -> Check:
         check_vip(self._spec, self._ports, self._observed)
         if not has_ranges(self._spec):
-            return skipped("addresses", "machines get theirs by DHCP")
+            return skipped("addresses", "machines get their addresses by DHCP")
         observed = with_conflicts(self._spec, self._ports, self._foreseen)
         # As `up` would give them out: what somebody has is passed over.
         planned = plan_up(ClusterView(self._spec, observed), version="").machines
@@ -251,7 +251,7 @@ class _Doctor:
         found = checks_live.check_addresses(new, passed_over(new, ClusterView(self._spec, observed)))
         lacking = gateway_note(self._spec)
         if lacking and found.verdict is Verdict.OK:
-            return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless that is meant")
+            return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless this is intended")
         return found
 
     def _api_name(self) -> Check:
@@ -279,24 +279,24 @@ class _Doctor:
         vmid = lock_vmid(self._spec.placement.vmids)
         marker = self._ports.markers.find(vmid)
         if marker is None:
-            return ok("lock", "nobody works on the cluster")
+            return ok("lock", "no run is in progress")
         doubt = why_no_lock(marker, self._ports)
         if doubt:
             told = f"VM {vmid} ({marker.name}) on {marker.pve_node}: {doubt}"
-            return warning(
-                "lock", told, Advice("`homelab-k8s adopt {}`, where nobody works on the cluster", self._spec.name)
-            )
+            return warning("lock", told, Advice("`homelab-k8s adopt {}`, where no run is in progress", self._spec.name))
         record = read_lock(marker, self._ports)
         if record is None:
             self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
             return warning(
-                "lock", f"VM {vmid} ({marker.name}) has the marker's vmid", Advice("run `homelab-k8s doctor` again")
+                "lock",
+                f"VM {vmid} ({marker.name}) uses the VMID of the marker VM",
+                Advice("run `homelab-k8s doctor` again"),
             )
         if self._ports.processes.state(record.process) is False:
             return warning(
-                "lock", f"left over by {record}: that process has ended", "the next `up` or `down` removes it"
+                "lock", f"left behind by {record}; that process has ended", "the next `up` or `down` removes it"
             )
-        return warning("lock", f"held by {record}", "wait for it; if it is dead, the next `up` or `down` takes over")
+        return warning("lock", f"held by {record}", "wait for it; if it crashed, the next `up` or `down` takes over")
 
     def _ssh_key(self) -> Check:
         return ok("ssh-key", self._ports.shells.check())
@@ -313,14 +313,12 @@ class _Doctor:
                 )
             return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
-            return warning("cluster", few_lines(unfinished), "remove what nobody makes any more, as told")
+            return warning("cluster", few_lines(unfinished), "remove the interrupted clones as described")
         if not ours and not Sight.of(ClusterView(self._spec, self._observed)).vms:
-            return skipped("cluster", Advice("there is none yet; `homelab-k8s up` builds it"))
+            return skipped("cluster", Advice("it does not exist yet; create it with `homelab-k8s up`"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:
-            return failed(
-                "cluster", few_lines(status.problems), Advice("`homelab-k8s up` makes and repairs what it can")
-            )
+            return failed("cluster", few_lines(status.problems), Advice("`homelab-k8s up` repairs what it can"))
         said = f"{count(len(status.machines), 'machine')}, all Ready"
         return ok("cluster", joined("\n", (said, *status.notices)))
 

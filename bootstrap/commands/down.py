@@ -68,7 +68,7 @@ def _check_sight(plan: Plan, fresh: Plan) -> None:
     """Refuse a plan that forgets the state of machines that have gone out of sight since it was made."""
     if fresh.unreached and not plan.unreached:
         raise HomelabError(
-            f"machines of {plan.cluster} have gone out of sight since the plan was made; nothing was removed",
+            f"machines of {plan.cluster} became unreachable since the plan was made; nothing was removed",
             details=few_lines(fresh.unreached),
             resolution=Advice(
                 "run `homelab-k8s down` again: it removes what can be reached, and keeps the state for the rest"
@@ -82,7 +82,7 @@ def _check_complete(plan: Plan, fresh: Plan) -> None:
     new = [machine.spec.name for machine in fresh.machines if machine.spec.name not in planned]
     if new:
         raise HomelabError(
-            f"{plan.cluster} has got machines since the plan was made; nothing was removed",
+            f"{plan.cluster} has new machines since the plan was made; nothing was removed",
             details=", ".join(new),
-            resolution=Advice("run `homelab-k8s down` again to see and remove them too"),
+            resolution=Advice("run `homelab-k8s down` again to see and remove them, too"),
         )

@@ -100,10 +100,9 @@ def refuse_blind(seen: Survey) -> None:
     """
     if seen.blind:
         raise PreflightError(
-            "this token may not see VMs and templates (VM.Audit): there is nothing to propose from",
+            "this token may not list VMs and templates (VM.Audit), so nothing can be proposed",
             resolution=Advice(
-                "give it the rights it lacks, or have role and token made anew: "
-                "`homelab-k8s init --pveum --pve-version {}`",
+                "grant the missing rights, or create role and token again: `homelab-k8s init --pveum --pve-version {}`",
                 seen.observed.version.major,
             ),
         )
@@ -128,7 +127,7 @@ def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
             or (wanted.tag or "").lower() in each.tags
             for each in observed.templates
         )
-        _refuse(known, f"--template: there is no template found by {wanted}", names)
+        _refuse(known, f"--template: no template matches {wanted}", names)
     if verb_options.storage is not None:
         storages = {storage.name for facts in observed.pve_nodes for storage in facts.storages}
         _refuse(verb_options.storage in storages, f"--storage: there is no storage {verb_options.storage}", storages)
@@ -140,7 +139,7 @@ def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
 def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
     if not known:
         names = ", ".join(sorted(there))
-        raise UsageError(brief, resolution=f"there is: {names}" if names else "this token sees none")
+        raise UsageError(brief, resolution=f"available: {names}" if names else "none that this token can see")
 
 
 def draft(seen: Survey, verb_options: Wishes, connection: Connection) -> Draft:
@@ -155,13 +154,13 @@ def draft(seen: Survey, verb_options: Wishes, connection: Connection) -> Draft:
     proposal = propose(seen.observed, verb_options)
     pinned = connection.tls.fingerprint is not None
     about_tls = (
-        "The certificate's SHA-256, as `pvenode cert info` prints it; no other certificate is taken."
+        "The certificate's SHA-256, as `pvenode cert info` prints it; any other certificate is refused."
         if pinned
-        else "The system's CAs vouch for the certificate; tls: {fingerprint: ...} would pin it."
+        else "The system's CAs have signed the certificate; tls: {fingerprint: ...} would pin it."
     )
     about_file = Advice(
-        "Made by `homelab-k8s init` for Proxmox VE {}, and yours to edit: docs/inventory.md "
-        "has every key, `homelab-k8s doctor` checks the result. {} is for editors only.",
+        "Made by `homelab-k8s init` for Proxmox VE {}, edit it as you like. docs/inventory.md describes every key; "
+        "`homelab-k8s doctor` checks the result. {} is for editors only.",
         seen.observed.version.text,
         SCHEMA_FILE,
     )

@@ -26,7 +26,7 @@ def needed_kubeconfig(cluster: ClusterName, ports: Ports) -> str:
     if text is None:
         raise HomelabError(
             f"there is no kubeconfig of the cluster {cluster} on this machine",
-            resolution=Advice("`homelab-k8s up` builds the cluster, or fetches the kubeconfig of one that is there"),
+            resolution=Advice("`homelab-k8s up` creates the cluster, or fetches the kubeconfig of an existing one"),
         )
     return text
 

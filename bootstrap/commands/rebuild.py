@@ -153,14 +153,14 @@ def _corrected(noted: Rebuild, spec: ClusterSpec, verb_options: RebuildOptions) 
     """
     if verb_options.keep_identity and not noted.kept:
         raise PreflightError(
-            "the rebuild that is under way was begun without --keep-identity: what was not saved cannot be kept",
-            resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` gives it up"),
+            "the interrupted rebuild was started without --keep-identity, so there is no saved identity",
+            resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` aborts it"),
         )
     if verb_options.latest_to is not None and noted.snapshot is None:
         raise PreflightError(
-            "the rebuild that is under way was begun without --restore: no snapshot was taken first",
+            "the interrupted rebuild was started without --restore, so no snapshot was taken",
             resolution=Advice(
-                "name a snapshot's file, --restore FILE; or `homelab-k8s rebuild` continues it without data"
+                "pass a snapshot file (--restore FILE); or `homelab-k8s rebuild` continues without the data"
             ),
         )
     return replace(noted.corrected(spec), snapshot=verb_options.snapshot or noted.snapshot)
@@ -249,7 +249,7 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tup
     """What of the machines that there are does not come back as it is, or comes though the inventory wants fewer."""
     pools = {pool.name for pool in spec.pools}
     lost = sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools})
-    notes = [f"the pool {name} is not in the inventory: its machines do not come back" for name in lost]
+    notes = [f"the pool {name} is not in the inventory: its machines are not recreated" for name in lost]
     if rebuild.kept:
         wanted = with_existing_sizes(spec, observed)
         notes += address_notes(ClusterView(spec, observed), rebuild)
@@ -273,7 +273,7 @@ def run_rebuild(
     if noted is None or noted.stage is Stage.TEARING_DOWN:
         with OneRun(sink, ports.clock) as one_sink:
             torn = _tear_down(plan, spec, ports, verb_options, sink=one_sink, options=options)
-            one_sink(Told(message=f"all machines of {spec.name} are gone; now it is built again"))
+            one_sink(Told(message=f"all machines of {spec.name} are removed; creating it again"))
             built = run_up(prepare_up(spec, ports), spec, ports, sink=one_sink, options=options)
             return built.after(torn, at_s=one_sink.offset_s)
     rebuild = _corrected(noted, spec, verb_options)

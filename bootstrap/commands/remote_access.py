@@ -160,8 +160,8 @@ def login_to(name: str, spec: ClusterSpec, ports: Ports) -> Login:
         raise HomelabError(
             f"the SSH key of {spec.name} is not on this computer",
             details=f"there is no file {private_key}",
-            resolution="machines were given the key of the computer that made them: name one key for both computers "
-            "as ssh.private_key in the inventory",
+            resolution="machines accept only the key of the computer that created them: set the same key on both "
+            "computers as ssh.private_key in the inventory",
         )
     address = _address(vm, record, spec, ports)
     told, warnings = host_key(vm, spec, ports), list[str]()
@@ -306,7 +306,7 @@ def _chosen(
             resolution=_meant(pool, pools) or Advice("`homelab-k8s status -o wide` lists them"),
         )
     if not chosen:
-        raise UsageError(f"{spec.name} has no machines", resolution=Advice("`homelab-k8s up` makes them"))
+        raise UsageError(f"{spec.name} has no machines", resolution=Advice("`homelab-k8s up` creates them"))
     return chosen
 
 

@@ -85,7 +85,7 @@ def run_replace(
         rest = _leaving(spec, ports, destroyed)
         if not rest:
             break
-        sink(Told(message=f"{', '.join(rest)} has its successor and leaves now"))
+        sink(Told(message=f"{', '.join(rest)} has been replaced and is removed now"))
         # Everybody else of the pool has been replaced: what is marked is all that is left.
         verb_options = replace(verb_options, machines=rest)
         plan = prepare_replace(spec, ports, verb_options)
@@ -147,7 +147,7 @@ def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, n
     if len(found) > 1:
         raise PreflightError(
             f"{', '.join(verb_options.machines)} are of several pools: {', '.join(sorted(found))}",
-            resolution="replace the machines of one pool at a time",
+            resolution="pass machines of one pool only",
         )
     pool = next(iter(found), verb_options.pool)
     if pool not in {each.name for each in spec.pools}:

@@ -141,7 +141,7 @@ def _in_bucket(spec: ClusterSpec, wanted: str) -> Snapshot:
     if not place.startswith(f"s3://{bucket.bucket}/"):
         raise PreflightError(
             f"{wanted} is not in the bucket {bucket.bucket}, which the inventory names",
-            resolution="servers read from that bucket alone: name the other one under backup.s3",
+            resolution="servers read from that bucket only: set the other one as backup.s3",
         )
     return Snapshot(name=name, machine=None, location=place)
 

@@ -85,7 +85,7 @@ def secrets_encryption(spec: ClusterSpec, ports: Ports) -> SecretsEncryption:
     address = dict(observed.addresses).get(server.name)
     vm = next((vm for vm in observed.vms if vm.record and vm.record.machine == server.name), None)
     if vm is None or address is None:
-        raise PreflightError(f"the guest agent of {server.name} does not tell an address")
+        raise PreflightError(f"the guest agent of {server.name} does not report an address")
     with logged_in(vm, address, spec, ports) as shell:
         text = shell.run(GuestScript(name="secrets-status.sh"), timeout_s=_SCRIPT_TIMEOUT_S)
     return SecretsEncryption(enabled=_enabled(text), text=text.strip())

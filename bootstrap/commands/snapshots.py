@@ -95,8 +95,8 @@ def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str,
     if not names or s3 is None:
         return ()
     old = f"{count(len(names), 'snapshot')} at the top of the bucket {s3.bucket}, from before the folder {s3.folder}"
-    stay = "`restore` takes them by name; k3s removes none there any more, and lists none"
-    return (f"{old}: {stay} (`folder: /` under backup.s3 goes on with the top)",)
+    stay = "`restore` accepts their names; k3s no longer lists or removes them"
+    return (f"{old}: {stay} (`folder: /` under backup.s3 keeps using the top)",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Por
     told = [parse_on_disk(line, name) for line in lines.get("snapshot", [])]
     snapshots = tuple(each for each in told if each is not None)
     odd = len(told) - len(snapshots)
-    note = f"{count(odd, 'file')} among the snapshots of {name} passed over: no snapshot has such a name" if odd else ""
+    note = f"{count(odd, 'file')} among the snapshots of {name} ignored: not the name of a snapshot" if odd else ""
     return _OnDisk(snapshots=snapshots, note=note)
 
 
@@ -157,11 +157,11 @@ def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
     if note.cluster != spec.name:
         raise PreflightError(
             f"{path.name} is a snapshot of the cluster {note.cluster}, not of {spec.name}",
-            resolution=f"if that is meant, remove {beside}",
+            resolution=f"if this is intended, remove {beside}",
         )
     if found != note.sha256:
         raise PreflightError(
-            f"{path} is damaged: it is not the file that was fetched",
+            f"{path} is damaged: it differs from the file that was downloaded",
             details=f"sha256 {found}, not {note.sha256}",
             resolution=Advice("restore another snapshot: `homelab-k8s backups` lists them"),
         )

@@ -207,8 +207,8 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
 def _unseen(lack: MissingPrivileges) -> str:
     """Proxmox VE shows a token without VM.Audit empty lists, which are no sign that there is nothing."""
     return (
-        f"this token may not see VMs (no VM.Audit on {lack.path}), so whether the cluster exists is unknown; as root "
-        f"on a Proxmox node: {lack.remedy}"
+        f"this token may not see VMs (no VM.Audit on {lack.path}), so it is unknown whether the cluster exists; as "
+        f"root on a Proxmox node: {lack.remedy}"
     )
 
 
@@ -312,7 +312,7 @@ def _rebuild_problems(spec: ClusterSpec, ports: Ports) -> Iterator[str]:
         yield str(error)
         return
     if under_way is not None:
-        yield Advice("the cluster is being built again; where that was cut off: `homelab-k8s rebuild`")
+        yield Advice("a rebuild of the cluster is in progress; if it was interrupted: `homelab-k8s rebuild`")
 
 
 def _certificate(servers: tuple[tuple[MachineName, IPv4Address], ...], ports: Ports) -> ApiCertificate | None:
@@ -338,8 +338,8 @@ def _certificate_problems(certificate: ApiCertificate | None) -> Iterator[str]:
     name, days = certificate.machine, certificate.days_left
     when = f"ends in {days:.0f} days" if days > 0 else f"ended {-days:.0f} days ago"
     yield Advice(
-        "the API's certificate of {} {}; k3s renews it when it starts: "
-        "`homelab-k8s ssh {} -- sudo systemctl restart k3s`",
+        "the API's certificate of {} {}; k3s renews it at a restart: `homelab-k8s ssh {} -- sudo systemctl restart "
+        "k3s`",
         name,
         when,
         name,

@@ -127,7 +127,7 @@ def _run(
         fresh = again()
         _check_losses(plan, fresh)
         if fresh.lanes != plan.lanes:
-            sink(Told(message="the templates have changed since the plan was made: it was made anew"))
+            sink(Told(message="the templates changed since the plan was made: it was replanned"))
         for note in fresh.notes:
             sink(Warned(subject="templates", message=note))
         report = run_plan(fresh, spec, ports, token="", sink=sink, options=options)
@@ -141,9 +141,10 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
     new = [step.name for step in removals(fresh) if step not in removals(plan)]
     if new:
         raise HomelabError(
-            "the templates have changed since the plan was made: now others would go; nothing was removed",
+            "the templates changed: the plan is out of date, and it would now remove other templates; nothing was "
+            "removed",
             details=", ".join(new),
-            resolution=Advice("run `homelab-k8s {}` again to see and confirm that", plan.command),
+            resolution=Advice("run `homelab-k8s {}` again to see and confirm the new plan", plan.command),
         )
 
 

@@ -116,7 +116,8 @@ def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild 
     if rebuild is not None:
         return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
     if read_rebuild(spec.name, ports) is not None:
-        return ("a rebuild was cut off while machines were removed: `up` abandons it and creates what is missing",)
+        note = "a rebuild was interrupted while machines were removed: `up` abandons it and creates the missing ones"
+        return (note,)
     noted = unfinished(with_existing_sizes(spec, observed), ports, observed)
     return notes_for_up(noted, ClusterView(spec, observed)) if noted is not None else ()
 
@@ -150,9 +151,9 @@ def with_builds(
     builds = builds_for(spec, ports, observed, verb_options, version=version)
     if not builds_of(builds):
         raise PreflightError(
-            f"the template of {verb_options.image} with k3s {version} is there, but no machine can be made of it",
+            f"the template of {verb_options.image} with k3s {version} exists, but no machine can be cloned from it",
             details="\n".join(builds.notes),
-            resolution=Advice("look at it in Proxmox, or build another: `homelab-k8s template build --again`"),
+            resolution=Advice("check it in Proxmox, or build another: `homelab-k8s template build --again`"),
         )
     notes = dict.fromkeys((*builds.notes, *plan.notes))
     return replace(
@@ -198,11 +199,11 @@ def run_up(
             plan = again()
             if builds_of(plan):
                 raise HomelabError(
-                    "the template was built and is missing again",
-                    resolution="look into Proxmox's task log for who removes it",
+                    "the template was built, but has disappeared",
+                    resolution="check Proxmox's task log to see who removed it",
                 )
             if not plan.empty:
-                one_sink(Told(message="the templates are there; now the machines"))
+                one_sink(Told(message="the templates are ready; creating the machines"))
                 then = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
                 report = then.after(report, at_s=one_sink.offset_s)
     finish_rebuild(spec.name, ports)
@@ -236,8 +237,8 @@ def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resol
         raise PreflightError(
             f"{spec.name} runs k3s {oldest}, which the artifact directory does not hold",
             details=str(error),
-            resolution=f"put the files of {oldest} into {spec.k3s.artifacts / oldest}: machines that join must not be "
-            "newer",
+            resolution=f"put the files of {oldest} into {spec.k3s.artifacts / oldest}: joining machines "
+            "must not be newer",
         ) from error
 
 
@@ -260,13 +261,13 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
     if any(address == spec.vip.address for _, address in observed.addresses):
         raise PreflightError(
             f"the VIP {spec.vip.address} is a machine's own address",
-            resolution="choose one that DHCP does not hand out",
+            resolution="choose one outside the DHCP range",
         )
     unknown = observed.kube_nodes is None and not _servers_run(spec, observed)
     if (unknown or not serves_vip(ClusterView(spec, observed))) and ports.probes.answers(spec.vip.address):
         raise PreflightError(
-            f"the VIP {spec.vip.address} is taken: somebody answers there",
-            details="it must be an address that nobody has and that DHCP does not hand out",
+            f"the VIP {spec.vip.address} is in use: another machine answers at it",
+            details="it must be a free address outside the DHCP range",
             resolution="choose another one as control_plane.vip",
         )
 

@@ -106,7 +106,7 @@ def _intention(ports: Ports, verb_options: UpgradeOptions) -> Intention | None:
 
 def _target(spec: ClusterSpec, ports: Ports, verb_options: UpgradeOptions) -> K3sVersion:
     if verb_options.to is not None and verb_options.channel is not None:
-        raise UsageError("a version and a channel were given; only one can be meant")
+        raise UsageError("pass either a version or a channel")
     k3s = spec.k3s
     if verb_options.to is not None:
         return parse_version(verb_options.to)

@@ -131,7 +131,7 @@ class CloneTurns:
         line = self._enter(storage, full=full, urgent=urgent, clock=clock)
         try:
             if stop.is_set():
-                raise InterruptedRunError(f"interrupted before the turn to clone on {storage}")
+                raise InterruptedRunError(f"interrupted while waiting to clone on {storage}")
             began_s, beside = clock.now_s(), line.in_flight
             turn = Turn()
             try:
@@ -165,6 +165,6 @@ class CloneTurns:
             heapq.heappush(line.waiters, waiter)
             line.admit()
         if not waiter.go.is_set():
-            with waiting(f"its turn to clone on {storage}", clock):
+            with waiting(f"a clone slot on {storage}", clock):
                 waiter.go.wait()
         return line

@@ -109,7 +109,7 @@ class Report:
         if outcome.error is not None:
             return f"{outcome.lane}: failed at `{outcome.step}`: {outcome.error.brief}"
         passed = [step.title for step in self.steps if step.lane == outcome.lane and step.title != outcome.step]
-        return f"{outcome.lane}: " + (f"up to `{passed[-1]}`" if passed else "not begun") + f", next `{outcome.step}`"
+        return f"{outcome.lane}: " + (f"up to `{passed[-1]}`" if passed else "not started") + f", next `{outcome.step}`"
 
     def raise_failures(self) -> None:
         """Raise what went wrong, as one error.
@@ -134,7 +134,7 @@ class Report:
             more = f" and {len(real) - MOST_NAMES} more" if len(real) > MOST_NAMES else ""
             names = ", ".join(lane for lane, _ in real[:MOST_NAMES]) + more
             raise RunFailedError(
-                f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} lanes: {names}",
+                f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} tasks: {names}",
                 real,
                 resolution=joined(
                     "\n", [*_distinct(error.resolution for _, error in real), _way_on(self.command, real)]
@@ -159,10 +159,10 @@ def _way_on(command: str, failures: Sequence[tuple[str, HomelabError]]) -> str:
     if not stuck:
         return again
     if len(stuck) == len(failures):
-        return Advice("once that is changed: `homelab-k8s {}` again", command)
+        return Advice("after fixing that: `homelab-k8s {}` again", command)
     more = f" and {len(stuck) - MOST_NAMES} more" if len(stuck) > MOST_NAMES else ""
     on = ", ".join(stuck[:MOST_NAMES]) + more
-    return Advice("{}, but not on {} until the cause there is removed", again, on)
+    return Advice("{}, but {} fails again until its cause is fixed", again, on)
 
 
 def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
@@ -177,6 +177,6 @@ def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:
         way_on = _way_on(command, [(lane, error)])
         error.resolution = Advice("{}; then {}", error.resolution, way_on) if error.resolution else way_on
     else:
-        first = error.resolution or "change what is said there first: as it is, the same fails again"
+        first = error.resolution or "fix this first, or it fails again"
         error.resolution = Advice("{}; then `homelab-k8s {}` again", first, command)
     return error

@@ -81,7 +81,7 @@ class Runner:
         self._inbox: queue.SimpleQueue[Event | _Ended] = queue.SimpleQueue()
         self._lanes = {lane.name: _LaneState(lane=lane) for lane in plan.lanes}
         if len(self._lanes) != len(plan.lanes):
-            raise ValueError(f"two lanes of one name in {[lane.name for lane in plan.lanes]}")
+            raise ValueError(f"two lanes with the same name in {[lane.name for lane in plan.lanes]}")
         self._open: set[Gate] = set()
         self._failed: dict[Gate, str] = {}
         self._records: list[StepRecord] = []
@@ -134,7 +134,7 @@ class Runner:
         for state in self._lanes.values():  # nothing runs: what is left waits for gates nobody opens
             if state.outcome is None:
                 missing = ", ".join(str(gate) for gate in state.next.needs if gate not in self._open)
-                self._skip(state, f"nothing in the plan opens {missing}")
+                self._skip(state, f"no step of the plan opens {missing}")
         return False
 
     def _advance(self, state: _LaneState, pool: ThreadPoolExecutor) -> bool:

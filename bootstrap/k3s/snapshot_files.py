@@ -34,7 +34,7 @@ def _snapshot(thing: Reading) -> Snapshot | None:
     try:
         return _parsed(thing)
     except UnreadableError as error:
-        logger.warning("passed over: %s", error)
+        logger.warning("ignored: %s", error)
         name = thing.value.get("spec") if isinstance(thing.value, dict) else None
         told = name.get("snapshotName") if isinstance(name, dict) else None
         if not isinstance(told, str) or not told:

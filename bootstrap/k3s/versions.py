@@ -166,7 +166,7 @@ def check_direction(highest: K3sVersion, target: K3sVersion) -> None:
         return
     raise PreflightError(
         f"{target} is older than {highest}, which runs already: k3s is never downgraded",
-        details="a newer k3s may have changed the cluster's data; nothing was touched",
+        details="a newer k3s may have changed the cluster's data; nothing was changed",
         resolution=Advice("to go back, `homelab-k8s restore` a snapshot taken with the older version"),
     )
 
@@ -186,7 +186,7 @@ def check_not_older(version: str, floor: str | None, *, what: str, remedy: str) 
     if floor is None or not is_release(version) or not is_newer(floor, version):
         return
     raise PreflightError(
-        f"k3s {version} is older than {floor}, {what}; nothing was touched",
+        f"k3s {version} is older than {floor}, {what}; nothing was changed",
         details="an older k3s may not read what a newer one has written, and nothing would tell",
         resolution=remedy,
     )

@@ -65,7 +65,7 @@ def start(
             if running.options != options:
                 other = _differences(running.options, options)
                 raise LabError(
-                    f"a lab runs already at {running.endpoint} with other options ({other}); "
+                    f"a lab is already running at {running.endpoint} with other options ({other}); "
                     "stop it first (homelab-k8s lab stop)"
                 )
             progress(f"the lab is already running at {running.endpoint}")

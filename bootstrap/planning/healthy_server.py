@@ -48,9 +48,9 @@ def needed_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -
     server = healthy_server(view, besides=besides)
     if server is None:
         raise PreflightError(
-            f"no server of {view.spec.name} is Ready, so the cluster cannot be worked on; nothing was touched",
+            f"no server of {view.spec.name} is Ready, so the cluster cannot be worked on; nothing was changed",
             details=view.observed.kube_problem
             or "its API answers, but no control plane node is Ready on a VM that runs",
-            resolution=Advice("`homelab-k8s status` tells how things are, `homelab-k8s up` brings servers back"),
+            resolution=Advice("check with `homelab-k8s status`; `homelab-k8s up` repairs servers"),
         )
     return server

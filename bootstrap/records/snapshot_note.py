@@ -242,7 +242,7 @@ def check_bucket(spec: ClusterSpec) -> None:
     if s3 is not None and not has_keys(spec):
         raise PreflightError(
             f"the keys of the bucket {s3.bucket} are not in the environment",
-            details="nothing was touched",
+            details="nothing was changed",
             resolution="set the variables that backup.s3.access_key_env and secret_key_env name "
             "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY unless the inventory says otherwise)",
         )

@@ -157,7 +157,7 @@ def test_what_would_be_lost_stays_until_it_is_given_up(
     eventually(lambda: placed(cluster, space) == there, "all pods are Ready")
     with pytest.raises(DrainError, match="1 pod has local data and 1 pod has no controller") as caught:
         drain(api, A1)
-    assert f"{space}/bare: nothing would make it again" in caught.value.details
+    assert f"{space}/bare: no controller recreates it" in caught.value.details
     assert placed(cluster, space) == there
     assert drain(api, A1, delete_local_data=True, delete_bare=True) == Drained(evicted=2)
     assert placed(cluster, space) == {}

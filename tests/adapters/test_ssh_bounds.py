@@ -117,7 +117,7 @@ def test_a_file_that_is_shorter_than_it_claims_is_told(shell: FabricShell, guest
     (guest.home / DIRECTORY).mkdir()
     (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"x" * 1_000_000)
     guest.lies["snapshot.out"] = 3_000_000
-    with pytest.raises(GuestError, match="did not arrive whole"):
+    with pytest.raises(GuestError, match="was not transferred completely"):
         shell.download("snapshot.out", target=tmp_path / "here")
     assert not (tmp_path / "here").exists()
 

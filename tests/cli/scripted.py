@@ -94,7 +94,7 @@ def play(count: int, speed: float) -> None:
     import os
 
     view = make_view(Progress.AUTO, stream=sys.stderr, environ=os.environ)
-    with view.busy("looking at https://192.0.2.1:8006"):
+    with view.busy("reading https://192.0.2.1:8006"):
         time.sleep(1.5 / speed)
     view.text("the plan")
     began_s = time.monotonic()

@@ -28,13 +28,13 @@ def foreign(run: Run, world: World) -> World:
 
 def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: World) -> None:
     assert (refused := run(*UP)).exit_code == 4
-    assert "2 VMs claim to be machines of demo, and none is signed with its key; nothing was touched" in refused.stderr
+    assert "2 VMs claim to be machines of demo, and none is signed with its key; nothing was changed" in refused.stderr
     assert "`homelab-k8s adopt demo`" in refused.stderr
     assert (status := run("status", *DEMO)).exit_code == 1
     assert "where they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
     down = run("down", *DEMO, "--yes")
     assert down.exit_code == 0
-    left = "demo: nothing was removed; 2 foreign VMs left: where they are yours, `homelab-k8s adopt demo`"
+    left = "demo: nothing was removed; 2 foreign VMs left: if they are yours: `homelab-k8s adopt demo`"
     assert down.stdout.startswith(left)
     assert "where they are yours, `homelab-k8s adopt demo` takes them over" in down.stderr
     row = next(line.split() for line in run("clusters").stdout.splitlines() if line.startswith("demo"))
@@ -93,7 +93,7 @@ def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World)
     assert (told["cluster"], told["changed"], told["adopted"]) == ("demo", True, ["demo-cp-1", "demo-workers-1"])
     assert run("status", *DEMO).exit_code == 0
     again = run("adopt", "demo", "--yes")
-    assert (again.exit_code, again.stdout) == (0, "demo: nothing is there to adopt\n")
+    assert (again.exit_code, again.stdout) == (0, "demo: nothing to adopt\n")
 
 
 def test_one_that_is_named_is_adopted_alone(run: Run, foreign: World) -> None:

@@ -30,7 +30,7 @@ def test_up_shows_the_plan_on_stderr_and_what_to_type_next_on_stdout(run: Run, w
     lines = result.stdout.splitlines()
     assert lines[0].startswith("demo: 3 machines, all Ready, in ")
     assert lines[1].startswith("phases: fetch ")
-    assert lines[2].startswith("longest lane: demo-")
+    assert lines[2].startswith("slowest: demo-")
     assert lines[3] == "next: kubectl --context demo get nodes"
     rows = [line.split() for line in result.stderr.splitlines()]
     assert ["demo-workers-1", "worker", "2", "2", "GiB", "20", "GiB", "pve1", "7001", "create"] in rows
@@ -70,7 +70,7 @@ def test_a_dry_run_prints_the_plan_and_touches_nothing(run: Run, world: World) -
     assert result.exit_code == 0
     assert "   6. join: start the first server (sqlite)" in result.stdout.splitlines()
     assert "   6. join as agent" in result.stdout.splitlines()
-    assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
+    assert result.stdout.splitlines()[-1] == "dry run: nothing was changed"
     assert (world.journal, world.vms, world.state, world.kubeconfigs) == ([], {}, {}, {})
 
 
@@ -175,7 +175,7 @@ def test_down_removes_all_and_then_finds_nothing(run: Run, world: World) -> None
     assert result.stdout.startswith("demo: 3 machines removed in ")
     assert (world.vms, world.state, world.kubeconfigs) == ({}, {}, {})
     result = run("down", "--cluster", "demo", "--yes")
-    assert (result.exit_code, result.stdout) == (0, "demo: nothing is there; nothing to do\n")
+    assert (result.exit_code, result.stdout) == (0, "demo: no machines; nothing to do\n")
 
 
 def test_down_as_json_and_its_dry_run(run: Run, world: World) -> None:

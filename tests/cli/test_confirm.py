@@ -37,18 +37,18 @@ def typed(text: str, monkeypatch: pytest.MonkeyPatch, question: Question = QUEST
 @pytest.mark.parametrize("answer", ["y\n", "Yes\n", " y \n"])
 def test_yes_goes_on(answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     typed(answer, monkeypatch)
-    assert capsys.readouterr().err == "This removes 2 machines for good. Go on? [y/N] "
+    assert capsys.readouterr().err == "This removes 2 machines for good. Continue? [y/N] "
 
 
 @pytest.mark.parametrize("answer", ["\n", "n\n", "demo\n"])
 def test_all_else_does_not(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HomelabError, match="nothing was touched"):
+    with pytest.raises(HomelabError, match="nothing was changed"):
         typed(answer, monkeypatch)
 
 
 def test_where_data_is_lost_yes_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     question = Question("This removes it all.", by_name=True)
-    with pytest.raises(HomelabError, match="'yes' is not demo: nothing was touched"):
+    with pytest.raises(HomelabError, match="'yes' is not demo: nothing was changed"):
         typed("yes\n", monkeypatch, question)
     typed("demo\n", monkeypatch, question)
 
@@ -60,7 +60,7 @@ def test_nothing_typed_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_pipe_is_not_asked_and_told_what_it_would_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(UsageError, match="scale of demo asks first, and stdin is no terminal") as refused:
+    with pytest.raises(UsageError, match="scale of demo needs confirmation, but there is no terminal") as refused:
         confirm(PLAN, QUESTION)
     assert refused.value.details == "This removes 2 machines for good."
     assert "--yes" in refused.value.resolution

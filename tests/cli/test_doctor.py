@@ -32,7 +32,7 @@ def test_all_well_is_exit_code_0(run: Run, world: World) -> None:
     result = run(*DOCTOR)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == "demo: 22 ok, 0 warning, 0 failed, 2 skipped"
-    assert "looking at https://192.0.2.1:8006 …" in result.stderr
+    assert "reading https://192.0.2.1:8006 …" in result.stderr
 
 
 def test_a_command_to_be_copied_is_on_a_line_of_its_own_however_long(run: Run, world: World) -> None:

@@ -67,7 +67,7 @@ def test_the_log_has_all_that_is_known_of_each_lane_at_its_end(
     fail_two(world)
     run("up", "--cluster", "demo", "--workers", "2", "--progress", progress)
     text = next((state / "logs").glob("*.log")).read_text()
-    end = text[text.index("the failed lanes:") :]
+    end = text[text.index("what failed:") :]
     for name, cause in CAUSES.items():
         assert cause in end
         assert f"line {REST - 1} of the log of {name}" in end

@@ -83,22 +83,22 @@ def test_a_dialogue_ends_in_an_inventory_and_the_next_commands(here: Path, lab: 
         here,
         [],
         [
-            ("Address of the Proxmox VE API", "http://127.0.0.1\n"),
+            ("URL of the Proxmox VE API", "http://127.0.0.1\n"),
             ("Proxmox speaks https only", ""),
-            ("Address of the Proxmox VE API", f"{lab.endpoint.removeprefix('https://')}\n"),
-            ("Is it the same there? [y/n] ", "\n"),
-            ("Is it the same there? [y/n] ", "y\n"),
-            ("Id of the API token [homelab@pve!k8s]: ", f"{lab.token_id}\n"),
-            ("Its secret (it does not show", "\n"),
+            ("URL of the Proxmox VE API", f"{lab.endpoint.removeprefix('https://')}\n"),
+            ("Is the fingerprint the same there? [y/n] ", "\n"),
+            ("Is the fingerprint the same there? [y/n] ", "y\n"),
+            ("ID of the API token [homelab@pve!k8s]: ", f"{lab.token_id}\n"),
+            ("Its secret (hidden", "\n"),
             ("Where is its secret?", "NOT_THERE\n"),
             ("the environment variable NOT_THERE is not set", ""),
             ("Where is its secret?", "LAB_SECRET\n"),
             ("Name of the cluster [homelab]: ", "Demo\n"),
             ("(write demo)", ""),
             ("Name of the cluster [homelab]: ", "demo\n"),
-            ("Servers (an odd number) [1]: ", "2\n"),
+            ("Control-plane nodes (an odd number) [1]: ", "2\n"),
             ("must be an odd number", ""),
-            ("Servers (an odd number) [1]: ", "3\n"),
+            ("Control-plane nodes (an odd number) [1]: ", "3\n"),
             ("Workers [", "1\n"),
             ("Write this to homelab-k8s.yaml? [Y/n] ", "\n"),
         ],
@@ -128,12 +128,12 @@ def test_a_secret_is_typed_unseen_tried_and_kept_in_a_file_of_its_own(
         here,
         [*flags, "--control-planes", "1"],
         [
-            ("Id of the API token", f"{lab.token_id}\n"),
-            ("Its secret (it does not show", "two words\n"),
+            ("ID of the API token", f"{lab.token_id}\n"),
+            ("Its secret (hidden", "two words\n"),
             ("what was typed does not hold a token's secret", ""),
-            ("Its secret (it does not show", "00000000-0000-0000-0000-000000000000\n"),
+            ("Its secret (hidden", "00000000-0000-0000-0000-000000000000\n"),
             ("refuses the API token", ""),
-            ("Its secret (it does not show", f' "PVEAPIToken={lab.token_id}={lab.token_secret}" \n'),
+            ("Its secret (hidden", f' "PVEAPIToken={lab.token_id}={lab.token_secret}" \n'),
             ("Write this to homelab-k8s.yaml? [Y/n] ", "\n"),
         ],
     )
@@ -218,9 +218,9 @@ def test_a_file_that_is_there_is_overwritten_only_when_that_was_said(here: Path,
 @pytest.mark.parametrize("typed", ["\x03", "\x04"])
 def test_ctrl_c_and_ctrl_d_end_it_with_nothing_written(here: Path, lab: LabInfo, typed: str) -> None:
     flags = ["--endpoint", lab.endpoint, "--token-env", "LAB_TOKEN", "--accept-fingerprint", "--cluster", "demo"]
-    told, code = on_a_terminal(here, flags, [("Servers (an odd number) [1]: ", typed)])
+    told, code = on_a_terminal(here, flags, [("Control-plane nodes (an odd number) [1]: ", typed)])
     assert code == 130
-    assert "nothing was typed: nothing was written" in told
+    assert "no input: nothing was written" in told
     assert "Traceback" not in told
     assert list(here.iterdir()) == []
 

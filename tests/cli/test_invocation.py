@@ -152,7 +152,7 @@ def test_a_dry_run_completes_its_notes(run: Run, world: World) -> None:
 
 def test_doctor_completes_what_it_advises(run: Run, world: World) -> None:
     says = " ".join(run("doctor", "--cluster", "demo").stdout.split())
-    assert "`homelab-k8s up --cluster demo` builds it" in says
+    assert "create it with `homelab-k8s up --cluster demo`" in says
 
 
 def test_a_machine_s_words_are_no_advice(run: Run, world: World) -> None:

@@ -33,14 +33,14 @@ def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, machine_state: Wo
     assert f"  - the way: {OLD} -> {NEXT} -> {NEW}" in result.stdout.splitlines()
     rows = [line.split() for line in result.stdout.splitlines()]
     assert any(row[:1] == ["demo-workers-1"] and "upgrade" in row for row in rows)
-    assert result.stdout.splitlines()[-1] == "dry run: nothing was touched"
+    assert result.stdout.splitlines()[-1] == "dry run: nothing was changed"
     assert machine_state.journal == []
 
 
 def test_an_upgrade_ends_with_what_runs_now(run: Run, machine_state: World) -> None:
     refused = run("upgrade", *DEMO, "--channel", "stable")
     assert refused.exit_code == 2
-    assert "This upgrades 2 machines, drained one after another; only a snapshot leads back." in refused.stderr
+    assert "This upgrades 2 machines, drained one by one; the only way back is a snapshot." in refused.stderr
     assert f"The way: {OLD} -> {NEXT} -> {NEW}." in refused.stderr
     assert machine_state.journal == []
     result = run("upgrade", *DEMO, "--channel", "stable", "--yes")
@@ -48,7 +48,7 @@ def test_an_upgrade_ends_with_what_runs_now(run: Run, machine_state: World) -> N
     assert result.stdout.startswith(f"demo: 2 machines upgraded to k3s {NEW}, in ")
     assert {node.version for node in machine_state.kube_nodes.values()} == {NEW}
     again = run("upgrade", *DEMO, "--to", NEW, "--yes")
-    assert (again.exit_code, again.stdout) == (0, "demo: 2 machines, none to upgrade; nothing to do\n")
+    assert (again.exit_code, again.stdout) == (0, "demo: 2 machines, all up to date; nothing to do\n")
 
 
 def test_an_upgrade_as_json(run: Run, machine_state: World) -> None:
@@ -62,7 +62,7 @@ def test_an_upgrade_as_json(run: Run, machine_state: World) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (("upgrade", "--to", NEW, "--channel", "stable"), 2, "only one can be meant"),
+        (("upgrade", "--to", NEW, "--channel", "stable"), 2, "either a version or a channel"),
         (("upgrade", "--channel", "stabel"), 2, "--channel: must be stable, latest, testing or vX.Y, not 'stabel'"),
         (("upgrade", "--channel", "stabel"), 2, "did you mean stable?"),
         (("upgrade", "--channel", "1.34"), 2, "write v1.34"),
@@ -95,7 +95,7 @@ def test_a_backup_is_named_listed_and_restored_from(run: Run, machine_state: Wor
     assert (told["name"], told["machine"], told["problem"]) == (fetched.name, "demo-cp-1", None)
     refused = run("restore", "latest", *DEMO)
     assert refused.exit_code == 2
-    assert f"This puts the cluster's data back to {fetched.name}: what Kubernetes has learnt" in refused.stderr
+    assert f"This restores the cluster's data from {fetched.name}: all later changes" in refused.stderr
     restored = run("restore", "latest", *DEMO, "--yes", "-o", "json")
     assert restored.exit_code == 0, restored.stderr
     assert json.loads(restored.stdout)["snapshot"] == fetched.name
@@ -105,14 +105,14 @@ def test_a_backup_is_named_listed_and_restored_from(run: Run, machine_state: Wor
 
 
 def test_without_snapshots_it_is_said(run: Run, machine_state: World) -> None:
-    assert run("backups", *DEMO).stdout == "no snapshot: `homelab-k8s backup --cluster demo` takes one\n"
+    assert run("backups", *DEMO).stdout == "no snapshot; take one with `homelab-k8s backup --cluster demo`\n"
 
 
 def test_a_server_that_cannot_be_asked_for_snapshots_is_told(run: Run, machine_state: World) -> None:
     machine_state.refuses_key.add("demo-cp-1")
     result = run("backups", *DEMO)
     assert result.exit_code == 1
-    assert "not asked: demo-cp-1" in result.stdout
+    assert "not reachable: demo-cp-1" in result.stdout
 
 
 def test_a_token_is_rotated_when_that_was_agreed_to(run: Run, machine_state: World) -> None:
@@ -132,7 +132,7 @@ def test_a_restore_asks_for_the_clusters_name(state: Path, tmp_path: Path) -> No
     file.write_text("data")
     told, code = on_a_terminal(["built", "restore", str(file), *DEMO], answer="dome\n")
     assert code == 1
-    assert "'dome' is not demo: nothing was touched" in COLOURS.sub("", told)
+    assert "'dome' is not demo: nothing was changed" in COLOURS.sub("", told)
 
 
 def with_cache(world: World) -> None:
@@ -154,7 +154,7 @@ def test_pods_that_lose_an_emptydir_are_named_before_the_run_and_yes_is_not_enou
     with_cache(machine_state)
     refused = run("upgrade", *DEMO, "--to", NEXT, "--yes")
     assert refused.exit_code != 0
-    assert "1 pod with emptyDir volumes would lose what is in them: nothing was touched" in refused.stderr
+    assert "1 pod would lose the data in their emptyDir volumes: nothing was changed" in refused.stderr
     assert "default/cache-1: emptyDir volume" in refused.stderr
     assert "metrics-server" not in refused.stderr
     assert "--delete-emptydir-data" in refused.stderr

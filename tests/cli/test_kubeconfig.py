@@ -71,4 +71,4 @@ def test_kubeconfig_switches_and_prints_no_secret(run: Run, ports: Ports, config
 def test_nothing_is_switched_to_where_nothing_is_merged(run: Run, world: World) -> None:
     result = run(*UP, "--kubeconfig", "-", "--switch")
     assert (result.exit_code, world.journal) == (2, [])
-    assert "error: --kubeconfig - merges nothing that --switch could switch to" in result.stderr
+    assert "error: --kubeconfig - merges nothing, so --switch has no effect" in result.stderr

@@ -29,12 +29,12 @@ def lab(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 def test_without_a_lab_there_is_nothing_to_use_or_stop(lab: None) -> None:
     result = typed("lab", "status")
-    assert (result.exit_code, result.stdout) == (1, "no lab runs; `homelab-k8s lab start` starts one\n")
+    assert (result.exit_code, result.stdout) == (1, "no lab is running; start one with `homelab-k8s lab start`\n")
     assert json.loads(typed("lab", "status", "-o", "json").stdout) == {"running": False}
-    assert typed("lab", "stop").stdout == "no lab runs; nothing to do\n"
+    assert typed("lab", "stop").stdout == "no lab is running; nothing to do\n"
     result = typed("status", "--lab")
     assert result.exit_code == 1
-    assert "error: no lab runs" in result.stderr
+    assert "error: no lab is running" in result.stderr
 
 
 def test_a_lab_gets_no_secret_of_the_environment(lab: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_a_lab_that_cannot_be_is_refused(lab: None, args: tuple[str, ...], code:
 def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> None:
     result = typed("lab", "start", "--guests", "none", "--pve-nodes", "2")
     assert result.exit_code == 0, result.output
-    assert "the lab runs at https://127.0.0.1:" in result.stdout
+    assert "the lab is running at https://127.0.0.1:" in result.stdout
     info = json.loads(typed("lab", "status", "-o", "json").stdout)
     assert (info["running"], info["guests"], info["pve_nodes"]) == (True, "none", ["pve1", "pve2"])
 
@@ -100,7 +100,7 @@ def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> N
     secret = json.loads((tmp_path / "lab" / "lab.json").read_text())["token_secret"]
     for log in (tmp_path / "state").rglob("*.log"):
         assert secret not in log.read_text()
-    assert typed("lab", "stop").stdout == "the lab is stopped, nothing of it is left\n"
+    assert typed("lab", "stop").stdout == "the lab is stopped and removed\n"
     assert not (tmp_path / "lab").exists()
 
 

@@ -119,4 +119,4 @@ def test_a_directory_that_cannot_be_written_to_stops_nothing(run: Run, state: Pa
     state.write_text("a file where the directory should be")
     result = run("up", "--cluster", "demo", "--workers", "0", "--dry-run")
     assert result.exit_code == 0
-    assert "no debug log is written: " in result.stderr
+    assert "cannot write a debug log: " in result.stderr

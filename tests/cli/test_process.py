@@ -50,7 +50,7 @@ def test_the_first_ctrl_c_lets_running_steps_end_and_starts_nothing_new(state: P
         process.send_signal(number)
         out, told = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "stopping: running steps end, nothing new starts" in told
+    assert "stopping: waiting for running steps to finish, nothing new starts" in told
     assert "demo-cp-1       start: power on … done" in told
     assert "boot: wait for the guest …" not in told
     assert "error: up of demo was interrupted" in told
@@ -87,8 +87,8 @@ def test_a_bug_is_one_line_and_a_log_with_the_traceback(state: Path) -> None:
     assert (process.returncode, out) == (1, "")
     log = next((state / "logs").glob("*-up.log"))
     assert told.splitlines()[-3:] == [
-        "error: up stopped on an error of its own: KeyError: 'maxcpu of demo'",
-        "→ please report it with the log, which holds the details",
+        "error: up stopped on an internal error: KeyError: 'maxcpu of demo'",
+        "→ please report it together with the log",
         f"log: {log}",
     ]
     assert "Traceback" not in told
@@ -103,16 +103,16 @@ def test_a_reader_that_goes_away_gets_no_traceback(state: Path) -> None:
         command, stdin=subprocess.DEVNULL, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (1, "looking at https://192.0.2.1:8006 …\n")
+    assert (done.returncode, done.stderr) == (1, "reading https://192.0.2.1:8006 …\n")
 
 
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
         ("demo\n", 0, "demo: 2 machines removed in"),
-        ("dome\n", 1, "error: 'dome' is not demo: nothing was touched"),
-        ("\x04", 130, "error: nothing was typed: nothing was touched"),
-        ("\x03", 130, "error: nothing was typed: nothing was touched"),
+        ("dome\n", 1, "error: 'dome' is not demo: nothing was changed"),
+        ("\x04", 130, "error: no input: nothing was changed"),
+        ("\x03", 130, "error: no input: nothing was changed"),
     ],
 )
 def test_down_asks_for_the_clusters_name(state: Path, typed: str, code: int, said: str) -> None:

@@ -66,7 +66,7 @@ def test_without_ssh_on_this_computer_it_is_said(run: Run, monkeypatch: pytest.M
     run(*UP)
     result = run("ssh", "cp-1", "--cluster", "demo")
     assert result.exit_code == 1
-    assert "error: there is no ssh on this computer" in result.stderr
+    assert "error: ssh is not installed on this computer" in result.stderr
     assert "apt install openssh-client" in result.stderr
 
 
@@ -108,10 +108,10 @@ def test_exec_fails_where_one_does_and_names_it(run: Run, world: World) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("exec", "--pool", "workers", "--machine", "cp-1", "true"), "name either a pool or machines"),
+        (("exec", "--pool", "workers", "--machine", "cp-1", "true"), "pass either a pool or machines"),
         (("exec", "--machine", "cp-9", "true"), "demo has no machine cp-9"),
         (("logs", "worker-1"), "did you mean workers-1?"),
-        (("replace",), "name either machines or a pool"),
+        (("replace",), "pass either machines or a pool"),
     ],
 )
 def test_what_cannot_be_meant_exits_with_2(run: Run, args: tuple[str, ...], said: str) -> None:

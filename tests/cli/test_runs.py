@@ -79,7 +79,7 @@ def test_a_run_goes_on_where_nothing_can_be_recorded(run: Run, state: Path) -> N
     (state / "runs").write_text("a file where the directory should be")
     result = run(*UP)
     assert result.exit_code == 0
-    assert "the run is not recorded (any more): " in result.stderr
+    assert "the run is not recorded: " in result.stderr
 
 
 def test_a_recording_is_whole_up_to_a_kill(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_report_without_a_run_says_how_to_get_one(run: Run) -> None:
     result = run("report")
     assert result.exit_code == 1
     assert "no run is recorded in " in result.stderr
-    assert "`homelab-k8s up` records one" in result.stderr
+    assert "`homelab-k8s up` records a run" in result.stderr
 
 
 def test_a_run_is_found_by_how_its_name_begins(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def second(world: World) -> World:
 def test_what_is_spread_needs_no_rebalance(run: Run, second: World) -> None:
     assert run("up", *DEMO, "--workers", "3").exit_code == 0
     result = run("rebalance", *DEMO, "--dry-run")
-    assert (result.exit_code, result.stdout) == (0, "the machines are spread as well as they can be\n")
+    assert (result.exit_code, result.stdout) == (0, "the machines are spread evenly; nothing to move\n")
 
 
 def test_moves_are_shown_with_the_commands_that_make_them(run: Run, world: World) -> None:
@@ -54,7 +54,7 @@ def test_up_asks_before_it_builds_a_template(run: Run, world: World) -> None:
     world.pve_nodes = [replace(pve_node(), storages=(EVERYTHING,))]
     refused = run("up", *DEMO, "--workers", "1")
     assert refused.exit_code == 2
-    assert "First a template is built on pve1, of debian-13 with k3s v1.33.3+k3s1" in refused.stderr
+    assert "First a template is built on pve1 from debian-13 with k3s v1.33.3+k3s1" in refused.stderr
     assert "--template-build never" in refused.stderr
     assert world.journal == []
     never = run("up", *DEMO, "--workers", "1", "--template-build", "never")

@@ -33,7 +33,7 @@ def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> 
     result = run(*STATUS)
     assert result.exit_code == 1
     assert "  - demo-cp-1: powered off: `homelab-k8s up --cluster demo --workers 2`" in result.stdout.splitlines()
-    assert result.stderr == "looking at https://192.0.2.1:8006 …\n"
+    assert result.stderr == "reading https://192.0.2.1:8006 …\n"
 
 
 def test_a_worker_that_claims_the_server_s_address_is_a_problem(run: Run, world: World) -> None:
@@ -173,7 +173,7 @@ def test_watching_on_a_terminal_redraws_in_place(state: Path) -> None:
 
 
 def test_clusters_lists_them_as_text_and_as_data(run: Run, world: World) -> None:
-    assert run("clusters").stdout == "no cluster: `homelab-k8s up` builds one\n"
+    assert run("clusters").stdout == "no cluster found; create one with `homelab-k8s up`\n"
     run(*UP)
     result = run("clusters")
     assert (result.exit_code, [line.split() for line in result.stdout.splitlines()[1:]]) == (

@@ -42,12 +42,12 @@ def test_plain_has_one_line_per_event() -> None:
     told = [event for _, event in events(4)]
     lines = shown(PlainView, told).splitlines()
     assert len(lines) == len(told)
-    assert lines[0] == "[   0.0s] demo            up starts: 4 lanes"
+    assert lines[0] == "[   0.0s] demo            up starts: 4 tasks"
     assert "[   2.1s] demo-cp-1       boot: wait for the guest …" in lines
     assert "[  11.1s] demo-cp-1       boot: wait for the guest … done (9.0 s) 198.18.100.3" in lines
     assert any(line.endswith("demo-workers-3  boot: wait for the guest … FAILED (9.0 s) demo-workers-3: the guest "
                              "agent went away: QEMU guest agent is not running") for line in lines)  # fmt: skip
-    assert lines[-1].endswith("demo            up ended: 2 lanes done, 1 failed, 1 skipped")
+    assert lines[-1].endswith("demo            up ended: 2 done, 1 failed, 1 skipped")
 
 
 def test_plain_gives_a_wait_the_time_it_was_told_at() -> None:
@@ -58,7 +58,7 @@ def test_plain_gives_a_wait_the_time_it_was_told_at() -> None:
     view.event(Waiting(lane="demo-cp-1", what="its guest agent", problem="not running", waited_s=15.0))
     view.event(Warned(subject="demo-cp-1", message="a full clone"))
     assert stream.getvalue().splitlines()[1:] == [
-        "[  17.0s] demo-cp-1  has waited 15 s for its guest agent: not running",
+        "[  17.0s] demo-cp-1  waiting for its guest agent for 15 s: not running",
         "[  17.0s] demo-cp-1  warning: a full clone",
     ]
 
@@ -113,7 +113,7 @@ def test_tty_has_one_line_per_lane_at_work_and_a_summary() -> None:
     assert [line[2:] for line in lines] == [
         "demo-cp-1          4s  boot: wait for the guest",
         "k3s                3s  fetch k3s",
-        "up demo  4.0 s  0/3 lanes done, 2 at work, 1 waiting",
+        "up demo  4.0 s  0/3 done, 2 running, 1 waiting",
     ]
 
 
@@ -145,7 +145,7 @@ def test_tty_fits_any_terminal_with_100_lanes(width: int, height: int) -> None:
     assert len(stopping) <= height
     assert all(len(line) <= max(1, width - 1) for line in lines + stopping)
     if width >= 80:
-        assert "more at work" in lines[-2]
+        assert "more running" in lines[-2]
         assert lines[1].startswith("  ↳"), "a lane that waits for long is shown first"
 
 
@@ -160,7 +160,7 @@ def test_tty_keeps_one_line_of_each_lane_that_ended() -> None:
     assert kept == [
         "! demo-cp-1: Proxmox VE: WARNINGS: 1 (a volume has no discard)",
         "✗ demo-workers-3     11 s  boot: wait for the guest: the guest agent went away",
-        "○ demo-workers-2     12 s  skipped before “join as agent”: demo-cp-1: the API",
+        "○ demo-workers-2     12 s  skipped “join as agent”: demo-cp-1: the API does not",
         "✓ demo-cp-1          17 s  198.18.100.3",
         "✓ demo-workers-1     17 s  198.18.100.3",
     ]

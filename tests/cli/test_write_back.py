@@ -71,7 +71,7 @@ def test_what_cannot_be_written_is_said_with_what_to_edit(run: Run, file: Path) 
 def test_without_a_file_it_is_said_as_before(run: Run, world: World) -> None:
     assert run("up", "--cluster", "demo", "--workers", "1").exit_code == 0
     result = run("scale", "workers", "0", "--cluster", "demo", "--yes")
-    assert "the inventory means 1 for workers: write 0 there, since `up` goes by it" in result.stdout
+    assert "the inventory means 1 for workers: change it to 0, since `up` uses it" in result.stdout
 
 
 @pytest.mark.parametrize("form", ["workers: 1", "workers:\n  count: 1"])
@@ -142,7 +142,7 @@ def test_a_channel_is_left_and_told_where_it_is_behind(run: Run, world: World, f
     file.write_text(INVENTORY.replace(f"version: {OLD}  # pinned", "channel: stable"))
     world.channels["stable"] = OLD
     result = run("upgrade", "--to", NEW, "--yes")
-    assert "channel stable, which is at v1.33.3+k3s1, older than what runs" in result.stdout
+    assert "channel stable, is at v1.33.3+k3s1, which is older than the cluster" in result.stdout
     assert "channel: stable" in file.read_text()
     world.channels["stable"] = NEW
     assert "channel" not in run("upgrade", "--to", NEW, "--yes").stdout

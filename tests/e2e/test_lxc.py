@@ -33,7 +33,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def test_a_cluster_with_a_container_lives_and_leaves(home: Home) -> None:
     told = home.run("up", *THERE, "--yes")
     assert "demo: 3 machines, all Ready" in told.out
-    assert "taken on trust" not in told.err  # Proxmox VE told the host key when it made the container
+    assert "trusted on first use" not in told.err  # Proxmox VE told the host key when it made the container
     assert "nothing to do" in home.run("up", *THERE, "--yes").out
     status = home.run("status", *THERE, "-o", "json").json
     assert {machine["name"]: machine["ready"] for machine in status["machines"]} == {

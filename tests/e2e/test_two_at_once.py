@@ -50,7 +50,7 @@ def test_the_second_up_names_the_first_and_touches_nothing(home: Home) -> None:
         second = home.run(*UP, expect=1)
         _, told = first.communicate(timeout=120)
     assert first.returncode == 0, told
-    assert "somebody else works on lab; nothing was touched" in second.err
+    assert "another run is in progress on lab; nothing was changed" in second.err
     assert f"(process {first.pid}), at `up` since " in second.err
     assert Api(home).vms() == {7000: "lab-cp-1", 7001: "lab-workers-1", 7002: "lab-workers-2"}
 
@@ -65,7 +65,7 @@ def test_up_that_was_killed_is_known_to_be_dead_at_once_and_continued(home: Home
     again = home.run(*UP)
     assert f"(process {first.pid}), at `up` since " in again.err
     assert "its lock was taken over" in again.err
-    assert "watching whether it lives" not in again.err
+    assert "checking whether it is alive" not in again.err
     assert Api(home).vms() == {7000: "lab-cp-1", 7001: "lab-workers-1", 7002: "lab-workers-2"}
     status = json.loads(home.run("status", "--lab", "-o", "json").out)
     assert status["problems"] == []

@@ -43,12 +43,12 @@ def test_lanes_that_failed_of_different_causes_tell_each_and_a_handful_at_most()
     )
     lines = RunFailedError("up of demo failed", failures).details.splitlines()
     assert lines[:4] == ["lane-a: a", "  a why", "lane-b: b", "  b why"]
-    assert lines[10:] == ["... and 2 more lanes, which the log has"]
+    assert lines[10:] == ["... and 2 more, see the log"]
 
 
 def test_an_interrupted_run_of_hundreds_of_lanes_is_ten_lines_of_text() -> None:
-    error = InterruptedRunError("interrupted", details="\n".join(f"demo-workers-{n}: not begun" for n in range(300)))
-    assert error.details.splitlines()[9:] == ["demo-workers-9: not begun", "... and 290 more"]
+    error = InterruptedRunError("interrupted", details="\n".join(f"demo-workers-{n}: not started" for n in range(300)))
+    assert error.details.splitlines()[9:] == ["demo-workers-9: not started", "... and 290 more"]
 
 
 class TestHeadAndTail:

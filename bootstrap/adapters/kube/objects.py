@@ -17,4 +17,4 @@ def kube_object(value: object, *, what: str) -> Reading:
 
 def note(error: UnreadableError) -> None:
     """Note what is passed over in the log."""
-    logger.warning("passed over: %s", error)
+    logger.warning("ignored: %s", error)

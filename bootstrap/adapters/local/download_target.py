@@ -55,5 +55,5 @@ def _refused(path: Path, error: OSError) -> HomelabError:
     return HomelabError(
         f"cannot write {path}",
         details=str(error),
-        resolution="is there room, and is the directory writable?",
+        resolution="check the free disk space and the directory's permissions",
     )

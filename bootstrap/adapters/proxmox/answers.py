@@ -62,7 +62,7 @@ def named_row(row: Reading) -> tuple[PveNodeName, bool]:
 
 def note(error: UnreadableError) -> None:
     """Note what is passed over in the log."""
-    logger.warning("passed over: %s", error)
+    logger.warning("ignored: %s", error)
 
 
 def rows(

@@ -264,7 +264,9 @@ class FabricShell:
                 self._ensure_directories(name)
                 arrived, size = self._fetch(name, file)
             if arrived != size:
-                raise GuestError(f"{self._machine}: {name} did not arrive whole", details=f"{arrived} of {size} bytes")
+                raise GuestError(
+                    f"{self._machine}: {name} was not transferred completely", details=f"{arrived} of {size} bytes"
+                )
             file.finish(target)
 
     def _fetch(self, name: str, file: LocalFile) -> tuple[int, int]:
@@ -389,7 +391,7 @@ class FabricShell:
         if arrived != sent:
             sftp.remove(temporary)
             raise GuestError(
-                f"{self._machine}: {name} did not arrive whole",
+                f"{self._machine}: {name} was not transferred completely",
                 details=f"{arrived} of {sent} bytes are there",
                 resolution="is its disk full? Give the pool a larger disk in the inventory and make the machine anew",
             )

@@ -45,19 +45,19 @@ def confirm(plan: Plan, question: Question) -> None:
     asks, width = sys.stdin.isatty(), columns_of(sys.stderr)
     table_width = width if asks else max(0, width - len(DETAILS_INDENT))
     table = tables.plan_table(plan, width=table_width) if plan.machines else ""
-    asked = f"Type the cluster's name ({plan.cluster}) to go on: " if question.by_name else "Go on? [y/N] "
+    asked = f"Type the cluster's name ({plan.cluster}) to continue: " if question.by_name else "Continue? [y/N] "
     if not asks:
         raise UsageError(
-            f"{plan.command} of {plan.cluster} asks first, and stdin is no terminal",
+            f"{plan.command} of {plan.cluster} needs confirmation, but there is no terminal",
             details="\n".join(filter(None, (question.consequence, few_lines(table.splitlines())))),
-            resolution="; ".join(filter(None, ("give --yes to have it done without being asked", question.otherwise))),
+            resolution="; ".join(filter(None, ("pass --yes to confirm", question.otherwise))),
         )
     sys.stderr.write(f"{table}\n\n" if table else "")
     answer = typed_after(f"{question.consequence} {asked}")
     if question.by_name and answer != plan.cluster:
-        raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was touched")
+        raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was changed")
     if not question.by_name and answer.lower() not in YES:
-        raise HomelabError("you did not say yes: nothing was touched", resolution=question.otherwise)
+        raise HomelabError("not confirmed: nothing was changed", resolution=question.otherwise)
 
 
 def fitted_question(question: str, *, width: int) -> str:
@@ -75,5 +75,5 @@ def typed_after(question: str) -> str:
         typed = ""
     if not typed:  # Ctrl-C or Ctrl-D: the terminal's cursor still stands behind the question
         sys.stderr.write("\n")
-        raise InterruptedRunError("nothing was typed: nothing was touched")
+        raise InterruptedRunError("no input: nothing was changed")
     return typed.strip()

@@ -38,19 +38,19 @@ class Emptydir:
         """Ask where pods of the user's own would lose their data; `--yes` does not answer that.
 
         Raises:
-            DrainError: Nobody is there to ask, or the answer was no; nothing was touched.
+            DrainError: Nobody is there to ask, or the answer was no; nothing was changed.
             InterruptedRunError: Nothing was typed.
         """
         pods = self._work.look(lambda: self._work.homelab.pods_losing_data(plan))
         if not pods:
             return
         named = few_lines([f"{pod}: emptyDir volume" for pod in pods])
-        has = f"{tables.counted(len(pods), 'pod')} with emptyDir volumes would lose what is in them"
-        if not on_a_terminal() or typed_after(f"{named}\n{has}. Go on? [y/N] ").lower() not in YES:
+        has = f"{tables.counted(len(pods), 'pod')} would lose the data in their emptyDir volumes"
+        if not on_a_terminal() or typed_after(f"{named}\n{has}. Continue? [y/N] ").lower() not in YES:
             raise DrainError(
-                f"{has}: nothing was touched",
+                f"{has}: nothing was changed",
                 details=named,
-                resolution="move or delete these pods, or give --delete-emptydir-data (--yes does not include it)",
+                resolution="move or delete these pods, or pass --delete-emptydir-data (--yes does not include it)",
             )
         self.rules = replace(self.rules, delete_local_data=True)
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_TOKEN_ID = "homelab@pve!k8s"  # noqa: S105 - its name; the secret is Proxmox VE's to make
 """What `init --pveum` makes."""
 COMPARE = (
-    "`pvenode cert info` on the Proxmox node prints it too, for pveproxy-ssl.pem if that is there, else for pve-ssl.pem"
+    "`pvenode cert info` on the Proxmox node prints it, too: under pveproxy-ssl.pem if that exists, else under "
+    "pve-ssl.pem"
 )
 
 
@@ -107,7 +108,7 @@ class Steps:
         from bootstrap.commands.init import DEFAULT_CLUSTER, survey
         from bootstrap.model.ids import ClusterName
 
-        with self._session.view.busy("looking at what Proxmox VE has"):
+        with self._session.view.busy("reading the resources of Proxmox VE"):
             name = ClusterName(cluster) if cluster else DEFAULT_CLUSTER
             return survey(ports, cluster=name, resource_pool=self._flags.pool)
 
@@ -153,7 +154,7 @@ class Steps:
         if given:
             return check(given)
         return self._prompts.ask(
-            "Address of the Proxmox VE API, such as https://192.168.1.10:8006", flag="--endpoint", check=check
+            "URL of the Proxmox VE API, for example https://192.168.1.10:8006", flag="--endpoint", check=check
         )
 
     def _check_endpoint(self, text: str) -> str:
@@ -169,7 +170,7 @@ class Steps:
         nobody = ApiToken(user="nobody@pve", name="none", secret="")
         pinned = self._flags.fingerprint or os.environ.get(ENV_FINGERPRINT) or None
         look = PveEndpoint(url=url, token=nobody, tls=TlsSpec())
-        with self._session.view.busy(f"looking at {url}"):
+        with self._session.view.busy(f"connecting to {url}"):
             found = self._ports(look).probes.endpoint(look).certificate
         self._session.view.text(f"The certificate of {url} has the SHA-256 fingerprint\n  {found.fingerprint}")
         if pinned is not None:
@@ -177,15 +178,15 @@ class Steps:
                 raise AuthenticationError(
                     f"the certificate of {url} is not the one of --fingerprint",
                     details=f"expected {pinned}\nfound    {found.fingerprint}",
-                    resolution=f"somebody else may answer there; {COMPARE}",
+                    resolution=f"another server may answer at this address; {COMPARE}",
                 )
             return TlsSpec(fingerprint=found.fingerprint)
         if found.trust and not found.problem:
-            self._session.view.text(f"It is {found.trust}, so it is not pinned: it will be renewed.")
+            self._session.view.text(f"It is {found.trust}, so it is not pinned (it will be renewed).")
             return TlsSpec()
-        self._session.view.text(f"No CA vouches for it. Compare: {COMPARE}.")
+        self._session.view.text(f"No known CA has signed it. Compare it: {COMPARE}.")
         if not self._flags.accept_fingerprint and not self._prompts.agree(
-            "Is it the same there?", proposal=None, flag="--fingerprint (or --accept-fingerprint)"
+            "Is the fingerprint the same there?", proposal=None, flag="--fingerprint (or --accept-fingerprint)"
         ):
             raise HomelabError("the certificate was not accepted: nothing was written", resolution=COMPARE)
         return TlsSpec(fingerprint=found.fingerprint)
@@ -207,17 +208,19 @@ class Steps:
                 raise UsageError(
                     "--token-env or --token-file is missing",
                     details=f"{ENV_TOKEN} is not set either",
-                    resolution=Advice("say where the API token is; `homelab-k8s init --pveum` prints how to make one"),
+                    resolution=Advice(
+                        "say where the API token is; `homelab-k8s init --pveum` prints the commands that create one"
+                    ),
                 )
             self._read(given)
             return given
 
         token_id = flags.token_id or self._prompts.ask(
-            "Id of the API token", flag="--token-id", check=parse_token_id, proposal=DEFAULT_TOKEN_ID
+            "ID of the API token", flag="--token-id", check=parse_token_id, proposal=DEFAULT_TOKEN_ID
         )
 
         typed = self._prompts.ask_hidden(
-            "Its secret (it does not show; leave it empty to name a file or a variable instead)",
+            "Its secret (hidden; leave it empty to name a file or a variable instead)",
             check=lambda text: self.typed.tried(replace(given, token_id=token_id), text),
         )
         if typed is not None:
@@ -279,7 +282,10 @@ class Steps:
 
         if said.control_planes is None:
             servers = self._count(
-                "Servers (an odd number)", "--control-planes", lambda number: Overrides(control_planes=number), 1
+                "Control-plane nodes (an odd number)",
+                "--control-planes",
+                lambda number: Overrides(control_planes=number),
+                1,
             )
             said = replace(said, control_planes=servers)
         if said.workers is None:

@@ -50,7 +50,7 @@ class TypedSecret:
             raise UsageError(f"what was typed {error.brief.partition(': ')[2]}") from error
         self._session.masker.add(endpoint.token.secret)
         try:
-            with self._session.view.busy(f"trying it at {endpoint.url}"):
+            with self._session.view.busy(f"checking it at {endpoint.url}"):
                 self._ports_of(endpoint).hypervisor.held_privileges()
         except AuthenticationError as error:
             raise UsageError(error.brief, details=error.details, resolution=error.resolution) from error

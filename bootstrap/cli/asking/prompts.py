@@ -107,7 +107,7 @@ class Prompts:
             typed = ""
         if not typed:  # the terminal's cursor still stands behind the question
             self.stderr.write("\n")
-            raise InterruptedRunError("nothing was typed: nothing was written")
+            raise InterruptedRunError("no input: nothing was written")
         return typed.strip()
 
     def _asked(self, text: str) -> str:
@@ -122,5 +122,5 @@ class Prompts:
 def _unanswered(flag: str) -> UsageError:
     return UsageError(
         f"{flag} is missing",
-        resolution=f"give {flag}: with --yes, and where stdin is no terminal, nothing is asked",
+        resolution=f"pass {flag}: nothing is asked with --yes or without a terminal",
     )

@@ -139,7 +139,7 @@ class Work:
 
     def look(self, find: Callable[[], T]) -> T:
         """Do what only reads, and show meanwhile that something goes on."""
-        with telling(self.session.sink), self.session.view.busy(f"looking at {self.homelab.inventory.endpoint.url}"):
+        with telling(self.session.sink), self.session.view.busy(f"reading {self.homelab.inventory.endpoint.url}"):
             return find()
 
     def result(self, text: Callable[[], str], document: Callable[[], Document]) -> None:

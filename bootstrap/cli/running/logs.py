@@ -62,7 +62,7 @@ class RunLog:
             self.path, descriptor = _create(directory, command)
             _prune(directory, command)
         except (OSError, HomelabError) as error:
-            self.problem = f"no debug log is written: {error}"
+            self.problem = f"cannot write a debug log: {error}"
         else:
             self._handler = _LogHandler(os.fdopen(descriptor, "w", encoding="utf-8", errors="replace"), self._on_lost)
         self._handler.setFormatter(MaskingFormatter(masker))
@@ -92,7 +92,7 @@ class RunLog:
                 self._handler.stream.close()
 
     def _on_lost(self, error: BaseException | None) -> None:
-        self.lost = f"the debug log is not complete: {error}"
+        self.lost = f"the debug log is incomplete: {error}"
 
 
 def log_directory() -> Path:

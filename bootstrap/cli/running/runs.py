@@ -59,7 +59,7 @@ class Recorder:
                 self._write({"at_s": round(time.monotonic() - self._began_s, 3), **event_document(event)})
         except (OSError, HomelabError) as error:
             # A full disk here must not stop the run.
-            self.problem = f"the run is not recorded (any more): {error}"
+            self.problem = f"the run is not recorded: {error}"
             self.close()
 
     def close(self) -> None:
@@ -125,12 +125,12 @@ def find_recording(name: str | None, directory: Path) -> Path:
     known = recordings(directory)
     found = [path for path in known if name is None or path.stem.startswith(name)]
     if not known:
-        raise HomelabError(f"no run is recorded in {directory}", resolution=Advice("`homelab-k8s up` records one"))
+        raise HomelabError(f"no run is recorded in {directory}", resolution=Advice("`homelab-k8s up` records a run"))
     if not found or (len(found) > 1 and name is not None and name not in [path.stem for path in found]):
         raise UsageError(
             f"{'several runs are' if found else 'no run is'} called {name}",
             details="\n".join(path.stem for path in found or known),
-            resolution="give one of these names, or none for the newest",
+            resolution="pass one of these names, or none for the newest",
         )
     return next((path for path in found if path.stem == name), found[0])
 

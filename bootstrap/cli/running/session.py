@@ -198,22 +198,20 @@ class Session:
                 full = HomelabError(
                     f"{self.command} stopped: a file on this computer could not be written",
                     details=str(error),
-                    resolution="make room (`df -h` shows where there is none), then run the command again",
+                    resolution="free some disk space (see `df -h`), then run the command again",
                 )
                 return self._failed(full, error)
             case typer.Exit() | typer.Abort() | typer.BadParameter() | SystemExit() | GeneratorExit():
                 return None
             case _:
-                brief = f"{self.command} stopped on an error of its own: {type(error).__name__}: {error}"
-                unexpected = HomelabError(
-                    brief.splitlines()[0], resolution="please report it with the log, which holds the details"
-                )
+                brief = f"{self.command} stopped on an internal error: {type(error).__name__}: {error}"
+                unexpected = HomelabError(brief.splitlines()[0], resolution="please report it together with the log")
                 return self._failed(unexpected, error)
 
     def _failed(self, error: HomelabError, cause: BaseException) -> int:
         logger.error("exit code %d: %s", error.exit_code, error.brief, exc_info=cause)
         if isinstance(error, RunFailedError):
-            logger.error("the failed lanes:\n%s", error.full_details)
+            logger.error("what failed:\n%s", error.full_details)
         if error.details or error.resolution:
             logger.error("details: %s\nresolution: %s", error.details, error.resolution)
         self.view.error(self._masked(self._advising_error(error)), log=self.log_path)

@@ -57,7 +57,9 @@ def write_back(facts: list[Fact], *, file: Path | None, write: bool) -> list[str
         elif found.text == fact.value:
             continue
         elif not write:
-            lines.append(f"{file} says {'.'.join(found.keys)}: {found.text}; --no-write: write {fact.value} there")
+            lines.append(
+                f"{file} says {'.'.join(found.keys)}: {found.text}; --no-write: change it to {fact.value} yourself"
+            )
         else:
             lines += _written(fact, found, file)
     return lines
@@ -79,8 +81,8 @@ def _written(fact: Fact, found: Stated, file: Path) -> list[str]:
     try:
         diff = change(file, found, fact.value)
     except HomelabError as error:
-        return [f"{error}: write {where}: {fact.value} there, it says {found.text}"]
-    return [f"{file}: {where} was {found.text} and is {fact.value} now:", *diff.splitlines()]
+        return [f"{error}: set {where}: {fact.value} there, it says {found.text}"]
+    return [f"{file}: {where} changed from {found.text} to {fact.value}:", *diff.splitlines()]
 
 
 def tell(work: Work, lines: list[str]) -> list[str]:

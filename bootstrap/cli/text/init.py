@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from bootstrap.planning.verbs.init import Proposal
 
 MAKE_ONE = Advice("""\
-There is no template yet: `homelab-k8s up` builds one of Debian's cloud image, with k3s baked in,
-and asks first. docs/templates.md has how to make one by hand.""")
+There is no template yet: `homelab-k8s up` builds one from Debian's cloud image, with k3s preinstalled,
+and asks first. To make one by hand, see docs/templates.md.""")
 
 
 def survey_text(seen: Survey, *, width: int = 0) -> str:
@@ -77,7 +77,7 @@ def _pve_node(facts: PveNodeFacts) -> tuple[str, ...]:
         sizes = (str(facts.cores), _gib(facts.memory_mib), _gib(max(0, room.free_memory_mib)))
     vnets = {vnet.name for vnet in facts.vnets}
     bridges = ", ".join(f"{name} (vnet)" if name in vnets else name for name in sorted(facts.bridges))
-    return facts.name, *sizes, bridges or "not to be seen"
+    return facts.name, *sizes, bridges or "not visible"
 
 
 def _storages(pve_nodes: tuple[PveNodeFacts, ...]) -> Iterator[tuple[str, ...]]:

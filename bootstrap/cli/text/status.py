@@ -91,7 +91,7 @@ def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[st
     if status.datastore is not None:
         found.append(("datastore", str(status.datastore)))
     if status.vip is not None:
-        holder = f"held by {status.vip.holder}" if status.vip.holder else "held by nobody that was asked"
+        holder = f"held by {status.vip.holder}" if status.vip.holder else "not held by any server that answered"
         found.append(("API address", f"{status.vip.address}, {holder}"))
     if status.certificate is not None:
         days = status.certificate.days_left
@@ -116,7 +116,7 @@ def worker_token_text(token: WorkerToken) -> str:
 def _snapshots(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     told = status.snapshots
     if told is None or told.newest is None:
-        return advise(Advice("none: `homelab-k8s backup` takes one"))
+        return advise(Advice("none; take one with `homelab-k8s backup`"))
     age = f", {age_text(told.age_s)} old" if told.age_s is not None else ""
     return f"{told.count}, the newest {told.newest.name}{age}"
 

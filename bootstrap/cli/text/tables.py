@@ -79,7 +79,7 @@ def plan_text(plan: Plan, *, width: int = 0, gates: bool = False) -> str:
         parts += ["", "and then", *others, *_lanes(following, gates=gates)]
     if plan.notes:
         parts += ["", "notes", *(f"  - {note}" for note in plan.notes)]
-    parts += ["", "nothing to do" if plan.empty else "dry run: nothing was touched"]
+    parts += ["", "nothing to do" if plan.empty else "dry run: nothing was changed"]
     return "\n".join(parts)
 
 
@@ -107,7 +107,7 @@ def times_lines(report: Report) -> list[str]:
     lines = [f"phases: {phases_text(report.phases)}"] if report.phases else []
     if report.longest_lane is not None:
         name, busy_s = report.longest_lane
-        lines.append(f"longest lane: {name}, {seconds(busy_s)}")
+        lines.append(f"slowest: {name}, {seconds(busy_s)}")
     return lines
 
 

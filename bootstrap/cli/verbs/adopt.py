@@ -84,7 +84,7 @@ def _question(plan: Plan) -> Question:
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
-        return f"{plan.cluster}: nothing is there to adopt"
+        return f"{plan.cluster}: nothing to adopt"
     machines = tables.counted(len(plan.lanes), "record")
     return Advice(
         "{}: {} signed in {}; next: `homelab-k8s status`", plan.cluster, machines, tables.seconds(report.took_s)

@@ -122,11 +122,13 @@ def _wish(name: str, to: list[str]) -> BackupOptions:
     for target in to:
         if target.startswith("s3:"):
             raise UsageError(
-                f"--to {target}: the bucket is the one that the inventory names",
-                resolution=f"write it there as backup.s3, and say --to {S3}",
+                f"--to {target}: only the inventory's bucket can be used",
+                resolution=f"set it as backup.s3 in the inventory, and pass --to {S3}",
             )
         if target != S3 and verb_options.to is not None:
-            raise UsageError("--to names two directories", resolution="name one; a copy of it is your own to make")
+            raise UsageError(
+                "--to names two directories", resolution="name one of them; copy the snapshot to the other one yourself"
+            )
         verb_options = replace(verb_options, s3=True) if target == S3 else replace(verb_options, to=Path(target))
     return verb_options
 
@@ -163,8 +165,8 @@ def snapshots_text(found: SnapshotList, advise: Callable[[str], str] = str, *, w
         for each in found.snapshots
     ]
     table = tables.render_table(_HEADINGS, rows, width=width, drop=("SIZE", "MADE (UTC)"))
-    text = table if rows else advise(Advice("no snapshot: `homelab-k8s backup` takes one"))
-    told = [*(f"not asked: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
+    text = table if rows else advise(Advice("no snapshot; take one with `homelab-k8s backup`"))
+    told = [*(f"not reachable: {problem}" for problem in found.problems), *(f"note: {note}" for note in found.notes)]
     return "\n\n".join([text, *told])
 
 

@@ -44,7 +44,7 @@ def clusters(
 def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table; what has no machines or is out of sight says so."""
     if not found:
-        return advise(Advice("no cluster: `homelab-k8s up` builds one"))
+        return advise(Advice("no cluster found; create one with `homelab-k8s up`"))
     return render_table(_HEADINGS, [_cells(cluster) for cluster in found], width=width, drop=_DROP)
 
 

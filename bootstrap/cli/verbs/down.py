@@ -67,13 +67,12 @@ def _closing(ended: Ended) -> str:
             return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
         if plan.foreign:
             return Advice(
-                "{}: nothing was removed; {} left: "
-                "where they are yours, `homelab-k8s adopt {}`, then `homelab-k8s down`",
+                "{}: nothing was removed; {} left: if they are yours: `homelab-k8s adopt {}`, then `homelab-k8s down`",
                 plan.cluster,
                 tables.counted(plan.foreign, "foreign VM"),
                 plan.cluster,
             )
-        return f"{plan.cluster}: nothing is there; nothing to do"
+        return f"{plan.cluster}: no machines; nothing to do"
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
     left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
     if plan.foreign:

@@ -127,7 +127,7 @@ def _make(session: Session, prompts: Prompts, flags: Flags, file: Path, *, overw
     if prompts.asks:
         session.view.text("\n".join(["", drafted.text, *(f"not yet: {each}" for each in drafted.proposal.problems)]))
     if not prompts.agree(f"Write this to {file}?", proposal=True, flag="--yes"):
-        raise HomelabError("you did not say yes: nothing was written")
+        raise HomelabError("not confirmed: nothing was written")
     steps.typed.keep(connection)
     _write(file, drafted.text, overwrite=overwrite)
     return written_text(drafted.proposal, file, default=DEFAULT_FILE)
@@ -145,11 +145,11 @@ def _may_write(file: Path, prompts: Prompts) -> bool:
         return False
     if not prompts.asks:
         raise UsageError(
-            f"{file} is there already",
-            resolution="name another with --file, or move it away; it is never overwritten unasked",
+            f"{file} exists already",
+            resolution="choose another file with --file, or move this one away; it is never overwritten without asking",
         )
-    if not prompts.agree(f"{file} is there already. Overwrite it?", proposal=False, flag="--file"):
-        raise HomelabError(f"{file} stays as it is", resolution="--file writes another one")
+    if not prompts.agree(f"{file} exists. Overwrite it?", proposal=False, flag="--file"):
+        raise HomelabError(f"{file} is unchanged", resolution="use --file to write to another one")
     return True
 
 
@@ -185,7 +185,7 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
         version = f"{seen.major}.{seen.minor}"
     if version is None:
         version = prompts.ask(
-            "Which Proxmox VE? `pveversion` on a Proxmox node tells (8, 9, 8.1, ...)",
+            "Which Proxmox VE? `pveversion` on a Proxmox node prints it (8, 9, 8.1, ...)",
             flag="--pve-version",
             check=_checked_version,
         )
@@ -196,7 +196,7 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
         *role_commands(major=major, minor=minor, user=user, token=name, narrow=narrow),
     ]
     if narrow is not None and narrow.bridge is None:
-        lines.append("# With --bridge, --storage and --template the rights are narrower still.")
+        lines.append("# --bridge, --storage and --template limit the rights further.")
     options = f" --pool {narrow.pool}" if narrow is not None else ""
     lines.append(f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init{options}")
     return "\n".join(lines)
@@ -215,7 +215,7 @@ def _narrow(flags: Flags) -> Narrow | None:
     if template is not None and template.vmid is None and template.image is None:
         raise UsageError(
             f"--template {flags.template}: rights are granted by vmid",
-            resolution="give the template's vmid; without --template the token may build templates in the pool",
+            resolution="pass the template's VMID; without --template the token may build templates in the pool",
         )
     return Narrow(
         pool=flags.pool,

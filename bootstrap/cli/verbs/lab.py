@@ -99,7 +99,7 @@ def status_command(output: OutputForm = Output.TEXT) -> None:
         if output is not Output.TEXT:
             session.result(render(_document(info), output))
         else:
-            none = Advice("no lab runs; `homelab-k8s lab start` starts one")
+            none = Advice("no lab is running; start one with `homelab-k8s lab start`")
             session.result(_text(info) if info else none, fit=True)
         if info is None:
             raise typer.Exit(1)
@@ -113,7 +113,7 @@ def stop_command(progress: ProgressForm = Progress.AUTO) -> None:
 
         with _converted(), session.view.busy("stopping the lab"):
             stopped = control.stop()
-        session.result("the lab is stopped, nothing of it is left" if stopped else "no lab runs; nothing to do")
+        session.result("the lab is stopped and removed" if stopped else "no lab is running; nothing to do")
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,13 @@ def lab_overrides(
     info = _running(session)
     if info is None and not start:
         raise HomelabError(
-            "no lab runs", resolution=Advice("start one with `homelab-k8s lab start`, or leave out --lab")
+            "no lab is running", resolution=Advice("start one with `homelab-k8s lab start`, or omit --lab")
         )
     if info is None:
         info = _start(session, _options()(guests=(guests or Guests.AUTO).value), k3s_request(os.environ, overrides))
     if guests and guests is not Guests.AUTO and info.kind != guests.value:
         raise HomelabError(
-            f"the lab that runs has {info.kind} guests, not {guests.value} ones",
+            f"the running lab has {info.kind} guests, not {guests.value}",
             resolution=Advice("stop it first: `homelab-k8s lab stop`"),
         )
     user, _, name = info.token_id.partition("!")
@@ -296,7 +296,7 @@ def _document(info: LabInfo | None) -> Document:
 def _text(info: LabInfo) -> str:
     nodes = ", ".join(info.pve_nodes)
     lines = [
-        f"the lab runs at {info.endpoint} (Proxmox VE {info.pve_version}; {nodes}; process {info.pid})",
+        f"the lab is running at {info.endpoint} (Proxmox VE {info.pve_version}; {nodes}; process {info.pid})",
         f"  guests    {info.kind}: {info.reason}",
         f"  k3s       {info.k3s}",
         f"  template  {LAB_TEMPLATE}",

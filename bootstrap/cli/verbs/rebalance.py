@@ -57,7 +57,7 @@ def rebalance(
 def _text(found: Respread, work: Work) -> str:
     notes = [f"- {work.session.advise(note)}" for note in found.notes]
     if not found.moves:
-        return "\n".join(["the machines are spread as well as they can be", *notes])
+        return "\n".join(["the machines are spread evenly; nothing to move", *notes])
     rows = [(move.machine, move.role.value, move.origin, move.target, move.why) for move in found.moves]
     commands = list(_commands(found, work))
     return "\n".join(

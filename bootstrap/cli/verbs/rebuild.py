@@ -91,7 +91,7 @@ def _wish(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebu
         return RebuildOptions(keep_identity=keep_identity, latest_to=latest_to)
     file = Path(restore).expanduser().absolute()
     if not file.is_file():
-        raise UsageError(f"there is no snapshot {file}", resolution=f"name a file, or {LATEST}")
+        raise UsageError(f"there is no snapshot {file}", resolution=f"pass a file, or {LATEST}")
     return RebuildOptions(keep_identity=keep_identity, snapshot=file)
 
 
@@ -100,7 +100,7 @@ def _question(plan: Plan, verb_options: RebuildOptions) -> Question | None:
     if not going:
         return None
     keeps = verb_options.snapshot is not None or verb_options.latest_to is not None
-    loses = "what Kubernetes knows comes back, volumes do not" if keeps else "with all that is in the cluster"
+    loses = "the Kubernetes data is restored, volumes are not" if keeps else "with everything in the cluster"
     return Question(f"This removes {tables.counted(going, 'machine')} for good, {loses}.", by_name=True)
 
 
@@ -109,6 +109,6 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: nothing to do"
     machines = plan.follows[0].machines if plan.follows else plan.machines
-    built = f"{tables.counted(len(machines), 'machine')} built again"
+    built = f"{tables.counted(len(machines), 'machine')} rebuilt"
     text = f"{plan.cluster}: {built}, all Ready, in {tables.seconds(report.took_s)}"
     return "\n".join([text, *tables.times_lines(report)])

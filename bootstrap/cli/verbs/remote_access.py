@@ -106,7 +106,7 @@ def execute(
         output=output,
     ) as work:
         if pool is not None and machine:
-            raise UsageError("name either a pool or machines")
+            raise UsageError("pass either a pool or machines")
         from bootstrap.commands.remote_access import check_answers
         from bootstrap.model.ids import PoolName
 
@@ -203,10 +203,10 @@ def _answers_document(line: str, answers: Sequence[Answer]) -> Document:
 def _check_ssh() -> None:
     if shutil.which("ssh") is None:
         raise HomelabError(
-            "there is no ssh on this computer",
+            "ssh is not installed on this computer",
             resolution=Advice(
                 "install OpenSSH's client (Debian: apt install openssh-client); "
-                "`homelab-k8s exec` and `logs` without --follow need none"
+                "`homelab-k8s exec` and `logs` without --follow work without it"
             ),
         )
 

@@ -84,9 +84,9 @@ def replace(
     ) as work:
         if bool(machines) == bool(pool):
             raise UsageError(
-                "name either machines or a pool",
+                "pass either machines or a pool",
                 resolution=Advice(
-                    "such as: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`"
+                    "for example: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`"
                 ),
             )
         from bootstrap.cli.asking.emptydir import Emptydir

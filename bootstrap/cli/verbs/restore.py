@@ -86,7 +86,7 @@ def restore(
             lambda plan, *, sink, options: homelab.restore(plan, _seen(verb_options, plan), sink=sink, options=options),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=lambda plan: Question(
-                f"This puts the cluster's data back to {_name(plan)}: what Kubernetes has learnt since is lost.",
+                f"This restores the cluster's data from {_name(plan)}: all later changes in Kubernetes are lost.",
                 by_name=True,
             ),
         )

@@ -87,4 +87,4 @@ def _closing(ended: Ended) -> str:
         return f"{plan.cluster}: nothing to do"
     machines = tables.counted(len(_concerned(plan)), "machine")
     took = tables.seconds(report.took_s)
-    return f"{plan.cluster}: {machines} with a new token, in {took}; the old one joins nothing any more"
+    return f"{plan.cluster}: {machines} with a new token, in {took}; the old token is no longer accepted"

@@ -113,7 +113,8 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
         return {}
     if count is None:
         raise UsageError(
-            f"how many machines is {pool} to have?", resolution=Advice("such as: `homelab-k8s scale {} 3`", pool)
+            f"the number of machines for {pool} is missing",
+            resolution=Advice("for example: `homelab-k8s scale {} 3`", pool),
         )
     return {PoolName(pool): count}
 
@@ -151,7 +152,7 @@ def _facts(work: Work, counts: Mapping[PoolName, int]) -> list[Fact]:
         if wanted is None or wanted == pool.count or ("count" not in pool.stated and wanted > pool.count):
             continue
         says = "says" if "count" in pool.stated else "means"
-        advice = f"the inventory {says} {pool.count} for {pool.name}: write {wanted} there, since `up` goes by it"
+        advice = f"the inventory {says} {pool.count} for {pool.name}: change it to {wanted}, since `up` uses it"
         facts.append(Fact(places=_places(pool.name), value=str(wanted), advice=advice))
     return facts
 

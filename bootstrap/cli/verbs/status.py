@@ -116,7 +116,7 @@ def _next(work: Work, output: StatusOutput) -> str:
         raise
     except HomelabError as error:
         if output in _FOR_PEOPLE:
-            return f"cannot look: {error}"
+            return f"cannot read the state: {error}"
         return _document({"error": str(error)}, output)
 
 

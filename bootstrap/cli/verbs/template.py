@@ -177,7 +177,7 @@ def prune(
 def templates_text(found: Sequence[TemplateVm], advise: Callable[[str], str] = str, *, width: int = 0) -> str:
     """A table."""
     if not found:
-        return advise(Advice("no template of ours: `homelab-k8s template build` makes one"))
+        return advise(Advice("no template of this tool; build one with `homelab-k8s template build`"))
     return tables.render_table(_HEADINGS, [_cells(one) for one in found], width=width, drop=_DROP)
 
 
@@ -218,8 +218,8 @@ def _built(ended: Ended) -> str:
         return Advice("nothing to do: {}", joined("; ", plan.notes))
     names = [f"{build.name} ({build.vmid} on {build.pve_node})" for build in builds_of(plan)]
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
-    made = f"built {', '.join(names)}" if names else "tidied up"
-    closing = Advice("\n`homelab-k8s up` takes it unless the inventory names another template") if names else ""
+    made = f"built {', '.join(names)}" if names else "cleaned up"
+    closing = Advice("\n`homelab-k8s up` uses it unless the inventory names another template") if names else ""
     return Advice("{} in {}{}{}", made, tables.seconds(report.took_s), phases, closing)
 
 

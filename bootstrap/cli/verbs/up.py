@@ -171,8 +171,9 @@ def _question(plan: Plan) -> Question | None:
     where = ", ".join(build.pve_node for build in builds)
     recipe = builds[0].recipe
     return Question(
-        f"First a template is built on {where}, of {recipe.image.name} with k3s {recipe.k3s}; that takes some minutes.",
-        otherwise="`--template-build never` takes templates that are there; `template:` in the inventory names one",
+        f"First a template is built on {where} from {recipe.image.name} with k3s {recipe.k3s}; this takes a few "
+        "minutes.",
+        otherwise="`--template-build never` uses existing templates only; `template:` in the inventory names one",
     )
 
 
@@ -181,9 +182,9 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
     to_stdout = kubeconfig == STDOUT
     if to_stdout and output is not Output.TEXT:
-        raise UsageError("--kubeconfig - and --output both print to stdout", resolution="leave one of them out")
+        raise UsageError("--kubeconfig - and --output both print to stdout", resolution="use only one of them")
     if to_stdout and switch:
-        raise UsageError("--kubeconfig - merges nothing that --switch could switch to", resolution="omit one of them")
+        raise UsageError("--kubeconfig - merges nothing, so --switch has no effect", resolution="use only one of them")
     path = Path(kubeconfig) if kubeconfig and not to_stdout else None
     return KubeconfigTarget(path=path, merge=not to_stdout, switch=switch)
 

@@ -126,11 +126,11 @@ def _facts(work: Work, ended: Ended, verb_options: UpgradeOptions) -> list[Fact]
         return []
     advice = ""
     if k3s.version is not None:
-        advice = f"the inventory says k3s.version: {k3s.version}: write {target} there, else `rebuild` refuses"
+        advice = f"the inventory says k3s.version: {k3s.version}: change it to {target}, or `rebuild` is refused"
     elif (pointed := behind_channel(k3s, work.homelab.ports, target)) is not None:
         advice = (
-            f"the inventory goes by the channel {k3s.channel}, which is at {pointed}, older than what runs: `rebuild` "
-            f"keeps {target}; to state it, write `k3s: {{version: {target}}}`"
+            f"the inventory's channel {k3s.channel} is at {pointed}, which is older than the cluster; `rebuild` keeps "
+            f"{target}; to pin it, set `k3s: {{version: {target}}}`"
         )
     return [Fact(places=(("k3s", "version"),), value=target, advice=advice)]
 
@@ -152,15 +152,15 @@ def _target(plan: Plan) -> str | None:
 def _question(plan: Plan) -> Question:
     way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("the way: ")), "")
     return Question(
-        f"This upgrades {tables.counted(len(_upgraded(plan)), 'machine')}, drained one after another; "
-        f"only a snapshot leads back.{way}"
+        f"This upgrades {tables.counted(len(_upgraded(plan)), 'machine')}, drained one by one; the only way back is a "
+        f"snapshot.{way}"
     )
 
 
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
-        return f"{plan.cluster}: {tables.counted(len(plan.machines), 'machine')}, none to upgrade; nothing to do"
+        return f"{plan.cluster}: {tables.counted(len(plan.machines), 'machine')}, all up to date; nothing to do"
     upgraded = tables.counted(len(_upgraded(plan)), "machine")
     first = f"{plan.cluster}: {upgraded} upgraded to k3s {_target(plan)}, in {tables.seconds(report.took_s)}"
     return "\n".join([first, *tables.times_lines(report)])

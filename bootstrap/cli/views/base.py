@@ -41,4 +41,4 @@ class View(Protocol):
         ...
 
 
-STOPPING = "stopping: running steps end, nothing new starts (Ctrl-C again to quit at once)"
+STOPPING = "stopping: waiting for running steps to finish, nothing new starts (press Ctrl-C again to quit at once)"

@@ -127,9 +127,9 @@ class PlainView(QuietView):
                 took = f"{step_text(event.phase, event.title)} … FAILED ({seconds(event.took_s)})"
                 self._at(event.at_s, event.lane, f"{took} {event.error}")
             case LaneSkipped():
-                self._at(None, event.lane, f"skipped before “{event.title}”: {event.cause}")
+                self._at(None, event.lane, f"skipped “{event.title}”: {event.cause}")
             case Waiting():
-                waited = f"has waited {seconds(event.waited_s)} for {event.what}"
+                waited = f"waiting for {event.what} for {seconds(event.waited_s)}"
                 self._at(None, event.lane, f"{waited}: {event.problem}" if event.problem else waited)
             case Warned():
                 self._at(None, event.subject, f"warning: {event.message}")
@@ -148,7 +148,7 @@ class PlainView(QuietView):
         self._width = min(LANE_WIDTH, max(self._width, longest))
         if isinstance(event, RunStarted):
             self._began_s = self._now_s()
-            self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'lane')}")
+            self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'task')}")
 
     def _at(self, at_s: float | None, subject: str, text: str) -> None:
         at_s = self._now_s() - self._began_s if at_s is None else at_s
@@ -181,7 +181,7 @@ class JsonView(QuietView):
 
 
 def ends(event: RunFinished) -> str:
-    """`3 lanes done, 1 failed, 2 skipped`."""
-    parts = [f"{counted(event.done, 'lane')} done"]
+    """`3 done, 1 failed, 2 skipped`."""
+    parts = [f"{event.done} done"]
     parts += [f"{count} {word}" for count, word in ((event.failed, "failed"), (event.skipped, "skipped")) if count]
     return ", ".join(parts)

@@ -151,7 +151,7 @@ class TtyView:
                 break
             rows += block
             shown += 1
-        rows.append(Text(f"  … and {len(blocks) - shown} more at work", style="dim"))
+        rows.append(Text(f"  … and {len(blocks) - shown} more running", style="dim"))
         return [self._cut(row, width) for row in rows]
 
     def _lane_block(self, lane: LaneState, name_width: int, width: int) -> list[Text]:
@@ -171,8 +171,8 @@ class TtyView:
         total, running = len(board.lanes), len(board.running())
         ended = sum(bool(lane.ended) for lane in board.lanes.values())
         parts = [
-            f"{board.count('done')}/{total} lanes done",
-            f"{running} at work",
+            f"{board.count('done')}/{total} done",
+            f"{running} running",
             f"{total - running - ended} waiting",
         ]
         parts += [f"{count} {word}" for word in ("failed", "skipped") if (count := board.count(word))]
@@ -191,7 +191,7 @@ class TtyView:
                 brief = event.error.brief.removeprefix(f"{lane.name}: ")
                 self._put(start, f"{step_text(event.phase, event.title)}: {brief}", style="red")
             case LaneSkipped():
-                self._put(start, f"skipped before “{event.title}”: {event.cause}", style="yellow")
+                self._put(start, f"skipped “{event.title}”: {event.cause}", style="yellow")
             case _:
                 self._put(start, lane.fact, style="dim")
 

@@ -201,7 +201,7 @@ class ClusterLock:
                 self._sink(
                     Warned(
                         subject=self._spec.name,
-                        message=f"{record} died or lost its connection: its lock was taken over",
+                        message=f"{record} crashed or lost its connection; its lock was taken over",
                     )
                 )
                 return
@@ -233,7 +233,7 @@ class ClusterLock:
             what=f"the marker VM {self._vmid}",
             poll=look,
             every_s=_LOOK_EVERY_S,
-            resolution=f"if no task works on it any more, on its Proxmox node: "
+            resolution=f"if no task uses it any more, run on its Proxmox node: "
             f"qm unlock {self._vmid} && qm destroy {self._vmid}",
         )
         return wait_for(condition, self._patience(self._times.settle_s))
@@ -249,7 +249,7 @@ class ClusterLock:
             if lives:
                 raise self._busy(seen)
             return True
-        self._sink(Told(message=f"{seen.cluster} is held by {seen}: watching whether it lives"))
+        self._sink(Told(message=f"{seen.cluster} is held by {seen}: checking whether it is alive"))
         clock = self._ports.clock
         began_s = clock.now_s()
 
@@ -268,13 +268,16 @@ class ClusterLock:
 
     def _busy(self, holder: LockRecord) -> ClusterBusyError:
         if holder.cluster == self._spec.name:
-            brief = f"somebody else works on {self._spec.name}; nothing was touched"
-            resolution = "wait until that has ended, then run the command again"
+            brief = f"another run is in progress on {self._spec.name}; nothing was changed"
+            resolution = "wait until it has ended, then run the command again"
         else:
             vmids = self._spec.placement.vmids
-            brief = f"somebody works on {holder.cluster}, which shares the vmids {vmids.first}-{vmids.last} with "
-            brief += f"{self._spec.name}; nothing was touched"
-            resolution = "wait until that has ended, or give each cluster a range of its own (proxmox.vmids)"
+            brief = (
+                f"another run is in progress on {holder.cluster}, which shares the VMIDs "
+                f"{vmids.first}-{vmids.last} with "
+            )
+            brief += f"{self._spec.name}; nothing was changed"
+            resolution = "wait until it has ended, or give each cluster a range of its own (proxmox.vmids)"
         return ClusterBusyError(brief, details=f"held by {holder}", resolution=resolution)
 
     def _keep(self) -> None:
@@ -304,9 +307,10 @@ class ClusterLock:
             now = read_lock(marker, self._ports)
             if now is None or now.run != self._record.run:
                 self._lost = HomelabError(
-                    f"the lock of {self._spec.name} was taken over while this ran: it ended early",
+                    f"another run took over the lock of {self._spec.name}: this run was stopped",
                     details=f"held now by {now}" if now else f"VM {self._vmid} is {marker.name}",
-                    resolution="whoever sleeps or is cut off loses it; once the other has ended, run the command again",
+                    resolution="a computer that sleeps or loses its connection loses the lock; run the command again "
+                    "once the other run has ended",
                 )
                 return
             self._record = replace(now, beat=now.beat + 1)
@@ -352,7 +356,7 @@ class ClusterLock:
             self._sink(
                 Warned(
                     subject=self._spec.name,
-                    message=f"the marker VM {self._vmid} could not be removed ({error}); the next command does it",
+                    message=f"the marker VM {self._vmid} could not be removed ({error}); the next command removes it",
                 )
             )
         finally:
@@ -365,6 +369,6 @@ class ClusterLock:
             deadline_s=clock.now_s() + timeout_s,
             stop=self._stop,
             say=lambda what, problem, waited_s: self._sink(
-                Told(message=f"has waited {waited_s:.0f} s for {what}: {problem}")
+                Told(message=f"waiting for {what} for {waited_s:.0f} s: {problem}")
             ),
         )

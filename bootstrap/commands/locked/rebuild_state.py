@@ -55,9 +55,9 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> Rebuild | 
     if _can_serve(noted, spec, observed):
         return None
     raise PreflightError(
-        f"a rebuild of {spec.name} was cut off while its machines were removed; nothing was touched",
-        details=f"too few servers are left to serve its data; still there: {', '.join(sorted(ours))}",
-        resolution=Advice("`homelab-k8s rebuild` continues it, with what it has saved; `homelab-k8s down` gives it up"),
+        f"a rebuild of {spec.name} was interrupted while its machines were being removed; nothing was changed",
+        details=f"too few servers are left to serve its data; remaining: {', '.join(sorted(ours))}",
+        resolution=Advice("`homelab-k8s rebuild` continues it with the saved data; `homelab-k8s down` aborts it"),
     )
 
 
@@ -128,11 +128,11 @@ def _snapshot_path(rebuild: Rebuild) -> Path | None:
     taken = [each for each in local_snapshots(rebuild.snapshot) if each.name.startswith(f"{SNAPSHOT_NAME}-")]
     if not taken:
         raise PreflightError(
-            "the snapshot that the cluster was to be rebuilt with is not there any more",
+            "the snapshot for the rebuild no longer exists",
             details=str(rebuild.snapshot),
             resolution=Advice(
-                "put it there again, or take another: `homelab-k8s rebuild --restore FILE`; to build the "
-                "cluster without that data, `homelab-k8s down`, then `homelab-k8s up`"
+                "put it back, or use another one: `homelab-k8s rebuild --restore FILE`; to create the cluster "
+                "without that data: `homelab-k8s down`, then `homelab-k8s up`"
             ),
         )
     return Path(newest_first(taken)[0].location)

@@ -57,7 +57,7 @@ def run_locked(
             fresh = again()
         _check_losses(plan, fresh)
         if fresh.lanes != plan.lanes:
-            sink(Told(message=f"{spec.name} has changed since the plan was made: it was made anew"))
+            sink(Told(message=f"{spec.name} changed since the plan was made: it was replanned"))
         for note in fresh.notes:
             sink(Warned(subject=spec.name, message=note))
         if fresh.lanes:
@@ -75,9 +75,10 @@ def _check_losses(plan: Plan, fresh: Plan) -> None:
     new = [m.spec.name for m in fresh.machines if m.action == "destroy" and m.spec.name not in seen]
     if new:
         raise HomelabError(
-            f"{plan.cluster} has changed since the plan was made: now others would go; nothing was removed",
+            f"{plan.cluster} changed: the plan is out of date, and it would now remove other machines; nothing was "
+            "removed",
             details=", ".join(new),
-            resolution=Advice("run `homelab-k8s {}` again to see and confirm that", plan.command),
+            resolution=Advice("run `homelab-k8s {}` again to see and confirm the new plan", plan.command),
         )
 
 

@@ -58,7 +58,7 @@ def bucket_of(spec: ClusterSpec, ports: Ports, observed: Observed) -> BucketList
     if s3 is None or server is None or not _has_etcd(observed, server[0]):
         return BucketList()
     if not has_keys(spec):
-        note = "was not looked into, since its keys are not in the environment: shown is what k3s has in its records"
+        note = "was not read, since its keys are not in the environment; the list comes from k3s's own records"
         return BucketList(notes=(f"the bucket {s3.bucket} {note}",))
     vm, address = server
     machine = vm.record.machine if vm.record else MachineName(vm.name)

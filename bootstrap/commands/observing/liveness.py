@@ -169,7 +169,7 @@ def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Ca
     coming = _coming(spec, ports, observed)
     if not coming:
         return observed
-    tell(f"no server of {spec.name} is Ready yet: {coming[0]}; waiting for it, {STARTS_WITHIN_S:.0f} s at the most")
+    tell(f"no server of {spec.name} is Ready yet: {coming[0]}; waiting up to {STARTS_WITHIN_S:.0f} s")
     seen = [observed]
 
     def poll() -> Observed | NotYet:
@@ -207,7 +207,7 @@ def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str
         elif (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:
             said.append(f"the VM of {name} was started {vm.uptime_s} s ago")
         elif state is not None and state.active == "active" and _claims_ready(observed, MachineName(name)):
-            said.append(f"{state.unit} on {name} has started, and its kubelet has not reported yet")
+            said.append(f"{state.unit} on {name} has started, but its kubelet has not reported yet")
         elif state is not None and _was_up_since(state, observed):
             said.append(f"{state.unit} on {name} has started {state.age_s:.0f} s ago")
     return said

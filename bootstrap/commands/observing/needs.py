@@ -22,8 +22,8 @@ def check_state_room(ports: Ports) -> None:
     free = ports.state.room_bytes()
     if free < LEAST_ROOM_BYTES:
         raise PreflightError(
-            "there is no room where the state directory is",
-            details=f"{free // 1024} KiB are free: keys and the kubeconfig of the cluster are kept there",
+            "the disk with the state directory is full",
+            details=f"{free // 1024} KiB are free; the cluster's keys and kubeconfig are stored there",
             resolution=f"{ROOM_REMEDY}, then run the command again",
         )
 

@@ -280,5 +280,5 @@ def _kube_nodes(
     except KubernetesError as error:
         up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
         if up and not servers and ports.state.read(spec.name, "kubeconfig"):
-            return None, f"the guest agent of {', '.join(up)} does not tell an address"
+            return None, f"the guest agent of {', '.join(up)} does not report an address"
         return None, str(error)

@@ -58,7 +58,7 @@ def check_sight(spec: ClusterSpec, ports: Ports, vms: Iterable[VmRecord]) -> Non
     lack = unseen_vms(spec, ports, vms)
     if lack is not None:
         raise PreflightError(
-            f"this token may not see VMs, so whether {spec.name} exists is unknown; nothing was touched",
+            f"this token may not see VMs, so it is unknown whether {spec.name} exists; nothing was changed",
             details=str(lack),
             resolution=f"as root on a Proxmox node:\n{lack.remedy}",
         )

@@ -64,7 +64,7 @@ class AgentPacing:
                 return ""
             up_s = now_s - host.started_s[name]
             if up_s < self._first_ask_s:
-                return "it was powered on just now"
+                return "it has just been powered on"
             if now_s < host.not_before_s.get(name, 0.0):
                 return "its guest agent did not answer a moment ago"
             if host.boot_s is None:

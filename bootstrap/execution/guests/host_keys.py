@@ -35,7 +35,7 @@ def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | N
     except AgentNotRunningError as error:
         return NotYet(error.details or error.brief)
     fields = text.split()
-    return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is empty yet")
+    return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is still empty")
 
 
 def known_hosts_item(vm: VmRecord) -> str:
@@ -85,7 +85,7 @@ def log_in(
     try:
         shell = connect(told)
     except HostKeyError as error:
-        error.resolution += "; if you have given the container new host keys, `ssh: {host_keys: accept-new}`"
+        error.resolution += "; if you have replaced the container's host keys: `ssh: {host_keys: accept-new}`"
         raise
     # For when Proxmox VE does not know it any more, and for OpenSSH.
     if not is_kept(vm, spec, ports, told=told):
@@ -124,7 +124,7 @@ def _by_the_first(
         shell = connect(kept)
     except HostKeyError as error:
         if kept is not None:
-            error.resolution += f"; if you have given the machine new host keys: rm {_file(item, spec, ports)}"
+            error.resolution += f"; if you have replaced the machine's host keys: rm {_file(item, spec, ports)}"
         raise
     if kept is not None:
         return shell
@@ -134,8 +134,8 @@ def _by_the_first(
         shell.close()
         raise
     warn(
-        f"the SSH host key of {name} is taken on trust, since nobody tells it: {fingerprint(shell.host_key)}; "
-        "it is kept, and no other one is taken from now on"
+        f"the SSH host key of {name} is trusted on first use, since no source confirms it: "
+        f"{fingerprint(shell.host_key)}; any other key is refused from now on"
     )
     return shell
 

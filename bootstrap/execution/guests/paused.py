@@ -42,7 +42,7 @@ class PauseWatch:
         self._found = ""
         if vm.kind is MachineKind.VM and vm.halted:
             self._found = (
-                f"VM {vm.vmid} on {vm.pve_node} is paused (QEMU says {vm.halted}); `up` again resumes it, as does "
+                f"VM {vm.vmid} on {vm.pve_node} is paused (QEMU says {vm.halted}); to resume it, run `up` again, or "
                 f"`qm resume {vm.vmid}` there"
             )
         return self._found

@@ -117,10 +117,10 @@ class LastingShell:
         rebooted = boot not in ("", self._boot)
         if rebooted:
             self._boot = boot
-            self._warn("it has rebooted; going on from where it was")
+            self._warn("it has rebooted; continuing")
             self._settle(self._shell)
         else:
-            self._warn(f"{why}; once more over a new connection")
+            self._warn(f"{why}; reconnecting")
         if resend:
             for name, source in self._sent.items():
                 self._shell.upload(source, name=name)

@@ -34,7 +34,7 @@ def parse_lines(text: str) -> dict[str, list[str]]:
 
 def told(lines: Mapping[str, Sequence[str]], key: str, *, machine: str) -> Reading:
     """The first value that a machine printed under a key, not checked yet; nothing where it printed none."""
-    source = Source(call=f"read what {machine} tells of itself", who="it", error=UnreadableGuestError)
+    source = Source(call=f"read the facts of {machine}", who="it", error=UnreadableGuestError)
     return Reading(next(iter(lines.get(key, ())), None), source, key)
 
 

@@ -40,7 +40,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
         what=f"SSH on {build.name} ({context.spec.ssh.user}@{address})",
         poll=poll,
         every_s=0.5,
-        resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
+        resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
     )
     shell = wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
     try:
@@ -67,11 +67,11 @@ def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext)
         return NotYet(chosen) if isinstance(chosen, str) else chosen
 
     condition = Condition(
-        what=f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
+        what=f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
         poll=poll,
         every_s=_ASK_EVERY_S,
-        resolution="look at its console in Proxmox: does it boot, does it get an address, and could it install "
-        "qemu-guest-agent from its distribution's mirror? cloud-init tells that in /var/log/cloud-init-output.log",
+        resolution="check its console in Proxmox: does it boot, does it get an address, and could it install "
+        "qemu-guest-agent from its distribution's mirror (see /var/log/cloud-init-output.log)?",
     )
     return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
 
@@ -91,13 +91,13 @@ def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | Non
 def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, context: RunContext) -> None:
     def poll() -> dict[str, list[str]] | NotYet:
         lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
-        return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
+        return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
 
     condition = Condition(what=f"cloud-init on {build.name}", poll=poll, every_s=0.3)
     lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
     if lines.get("status") == ["error"]:
         raise GuestError(
-            f"{build.name}: cloud-init ended in an error",
+            f"{build.name}: cloud-init failed",
             details="\n".join(lines.get("error", [])),
             resolution="read /var/log/cloud-init-output.log there; is this a cloud image?",
         )

@@ -28,17 +28,17 @@ def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
         return Done(changed=False)
     if not same or not is_claim(vm, spec):
         raise NotOursError(
-            f"vmid {vm.vmid} on {vm.pve_node} ({vm.name}) has changed since it was shown and was left alone",
-            resolution=Advice("`homelab-k8s adopt {}` shows it as it is now", spec.name),
+            f"vmid {vm.vmid} on {vm.pve_node} ({vm.name}) changed since it was shown and was not adopted",
+            resolution=Advice("`homelab-k8s adopt {}` shows its current state", spec.name),
         )
     text = render_record(step.record, key=record_key(context), identity=identity_of(vm), into=vm.description)
     hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"description": text})
     after = hypervisor.read_vm(vm.vmid, pve_node=vm.pve_node)
     if not is_ours(after, spec.name):
         raise HypervisorError(
-            f"VM {vm.vmid} ({vm.name}) on {vm.pve_node} was signed and is foreign all the same",
+            f"VM {vm.vmid} ({vm.name}) on {vm.pve_node} was signed but is still reported as foreign",
             details=after.doubt,
-            resolution="see whether somebody else changes that VM; then run the command again",
+            resolution="check whether something else changes that VM, then run the command again",
         )
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
 
@@ -54,8 +54,8 @@ def adopt_template(step: AdoptTemplate, lane: str, context: RunContext) -> Done:
     there = next((one for one in maker.templates() if one.vmid == step.vmid), None)
     if there is None or (there.name, there.smbios_uuid, there.record) != (step.name, step.smbios_uuid, step.record):
         raise NotOursError(
-            f"vmid {step.vmid} on {step.pve_node} ({step.name}) has changed since it was shown and was left alone",
-            resolution=Advice("`homelab-k8s adopt {}` shows it as it is now", context.spec.name),
+            f"vmid {step.vmid} on {step.pve_node} ({step.name}) changed since it was shown and was not adopted",
+            resolution=Advice("`homelab-k8s adopt {}` shows its current state", context.spec.name),
         )
     if not there.doubt:
         return Done(changed=False)

@@ -116,9 +116,9 @@ def _token_of(source: Path | None, name: str, note: SnapshotNote | None, context
     token = token_at(note.made_s if note else made_s(name), now=now, before=before)
     if not token:
         raise HomelabError(
-            f"the token that {name} was taken with is not known here",
+            f"the token for the snapshot {name} is not on this computer",
             details="it encrypts the cluster's certificates and keys in the snapshot",
-            resolution=f"put it into {name}{TOKEN} beside the snapshot, on one line",
+            resolution=f"put it into {name}{TOKEN} next to the snapshot, on one line",
         )
     return check_token(token, source="the state directory")
 
@@ -156,7 +156,7 @@ def _forget_passwords(names: Sequence[str], shell: GuestShell, lane: str, contex
         except ScriptError as error:  # kubectl on the server says no more than whether it could
             raise KubeUnreachableError(error.brief, details=error.details) from error
 
-    once_it_answers(act, what="Kubernetes to forget the nodes' passwords", lane=lane, context=context)
+    once_it_answers(act, what="Kubernetes to delete the nodes' passwords", lane=lane, context=context)
 
 
 def rejoin_server(step: RejoinServer, lane: str, context: RunContext) -> Done:

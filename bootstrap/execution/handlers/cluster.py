@@ -77,7 +77,7 @@ def _renewed(
     try:
         ports.kubeconfigs.merge(kubeconfig, name=cluster, path=path, known=known, create=False)
     except HomelabError as error:
-        return (f"our entries there were not renewed: {error.brief}",)
+        return (f"its entries of this cluster were not updated: {error.brief}",)
     return ()
 
 

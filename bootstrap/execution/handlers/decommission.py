@@ -36,7 +36,7 @@ def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
-        return Done(changed=False, note="gone already")
+        return Done(changed=False, note="already removed")
     if vm.record is not None and vm.record.state is RecordState.CLONING:
         return Done(changed=False)
     return Done(changed=_write_state(vm, RecordState.LEAVING, step.machine, context))
@@ -82,7 +82,7 @@ def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Do
     # etcd may be electing a leader: the member that has just gone can have been it. Each time all is looked at anew.
     return once_it_answers(
         lambda: _delete(step, context),
-        what=f"Kubernetes to take its node {step.machine} back",
+        what=f"Kubernetes to delete its node {step.machine}",
         lane=lane,
         context=context,
         timeout_s=context.timeouts.ready_s,
@@ -94,17 +94,17 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
     kube_nodes = access.kube.kube_nodes()
     kube_node = next((kube_node for kube_node in kube_nodes if kube_node.name == step.machine), None)
     if kube_node is None:
-        return Done(changed=False, note="gone already")
+        return Done(changed=False, note="already removed")
     if not step.server:
         access.kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
         return Done()
     others = tuple(other for other in kube_nodes if other.name != step.machine and _is_server(other))
     if not others:
         raise KubernetesError(
-            f"{step.machine} is the only server of {context.spec.name} that is Ready: without it nothing is left",
+            f"{step.machine} is the only Ready server of {context.spec.name}: without it the cluster is lost",
             details=_servers_text(kube_nodes),
             resolution=Advice(
-                "have another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`"
+                "get another server Ready first, with `homelab-k8s scale control-plane 3` or `homelab-k8s up`"
             ),
         )
     with _api_beside(kube_node, others, access, context) as kube:
@@ -129,7 +129,7 @@ def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
     except InterruptedRunError:
         raise
     except HomelabError as error:
-        context.warn(lane)(f"k3s on {name} was not stopped, since the machine cannot be reached: {error}")
+        context.warn(lane)(f"k3s on {name} was not stopped, since the machine is unreachable: {error}")
         return Done(changed=False, note="not reached")
     return Done(changed=lines.get("changed") == ["1"])
 
@@ -183,7 +183,7 @@ def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:
     try:
         writes(lane, context).set_unschedulable(name, unschedulable=False)
     except HomelabError as error:
-        context.warn(lane)(f"{name} stays cordoned ({error}); lift it with: kubectl uncordon {name}")
+        context.warn(lane)(f"{name} stays cordoned ({error}); uncordon it with: kubectl uncordon {name}")
 
 
 def _is_leaving(name: MachineName, context: RunContext) -> bool:
@@ -209,7 +209,7 @@ def _write_state(vm: VmRecord, state: RecordState, name: MachineName, context: R
     if after is None or after.state is not state:
         raise HypervisorError(
             f"{name}: Proxmox VE did not keep the record that says {state.value}",
-            details=f"the description of VM {vm.vmid} says {after.state.value if after else 'nothing of us'}",
-            resolution="see whether somebody else changes that VM; then run the command again",
+            details=f"the description of VM {vm.vmid} says {after.state.value if after else 'nothing of this tool'}",
+            resolution="check whether something else changes that VM, then run the command again",
         )
     return True

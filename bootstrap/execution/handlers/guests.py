@@ -46,7 +46,7 @@ KEY_REFUSALS = 10
 OFF_LOOKS = 3
 """How often in a row a machine that was started is seen powered off before that is believed."""
 
-_ADVERTISED = " (of IPv6 too: does the network's router advertise a prefix)"
+_ADVERTISED = " (IPv6, too: does the network's router advertise a prefix?)"
 
 CLOCK_OFF_S = 60.0
 """Certificates that k3s makes are valid from now on: to a machine whose clock is behind they are not valid yet."""
@@ -61,7 +61,7 @@ def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
         try:
             return _meet(step, lane, context)
         except SshUnreachableError as error:
-            context.warn(lane)(f"{error}; looking for the machine anew")
+            context.warn(lane)(f"{error}; looking up the machine's address again")
     return _meet(step, lane, context)
 
 
@@ -132,10 +132,10 @@ def _await_addresses(
         return NotYet(chosen6) if isinstance(chosen6, str) else (chosen, chosen6)
 
     condition = Condition(
-        what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to tell its address",
+        what=f"the guest agent of {name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
         poll=poll,
         every_s=0.25,
-        resolution=f"look at its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
+        resolution=f"check its console in Proxmox: does it boot, is qemu-guest-agent installed in the template, "
         f"does it get an address{_ADVERTISED if vm.ip6 == 'auto' else ''}? "
         f"On {vm.pve_node}: qm agent {vm.vmid} network-get-interfaces",
     )
@@ -176,7 +176,7 @@ def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: lis
     off.clear()
     now = _own_address(interfaces, vm, context)
     if isinstance(now, IPv4Address) and now != address:
-        raise SshUnreachableError(f"{name} has the address {now} now, no longer {address}")
+        raise SshUnreachableError(f"the address of {name} changed from {address} to {now}")
 
 
 def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, off: list[str]) -> None:
@@ -187,10 +187,10 @@ def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, o
     off.append(error.details)
     if len(off) >= OFF_LOOKS:
         raise GuestError(
-            f"{name} (vmid {vm.vmid} on {vm.pve_node}) was started and is powered off again",
+            f"{name} (vmid {vm.vmid} on {vm.pve_node}) was started, but is powered off again",
             details=error.details,
-            resolution=f"did somebody stop it, did it run out of memory, did it panic? On {vm.pve_node}: "
-            f"journalctl | grep {vm.vmid}, and its console from the start on",
+            resolution=f"was it stopped by hand, out of memory, or did the kernel panic? On {vm.pve_node}: "
+            f"journalctl | grep {vm.vmid}, and its console",
         ) from error
 
 
@@ -205,7 +205,7 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
         what=f"the SSH host key of {name}, read through its guest agent",
         poll=lambda: read_host_key(vm.vmid, pve_node=vm.pve_node, ports=context.ports),
         every_s=0.5,
-        resolution=f"does cloud-init in the template make {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
+        resolution=f"does cloud-init in the template create {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
     )
     try:
         return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
@@ -213,7 +213,9 @@ def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunCont
         raise GuestError(
             f"{name}: its SSH host key cannot be read through the guest agent",
             details=str(error),
-            resolution=Advice("{}; or set ssh.host_keys: accept-new to trust the first key seen", error.resolution),
+            resolution=Advice(
+                "{}; or set ssh.host_keys: accept-new to trust the first key that is seen", error.resolution
+            ),
         ) from error
 
 
@@ -249,7 +251,7 @@ def _await_login(
         what=f"SSH on {name} ({user}@{address})",
         poll=poll,
         every_s=0.2,
-        resolution=f"can this machine reach {address}? Is it in the right network, and is port 22 open on it?",
+        resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
     )
     try:
         return wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
@@ -273,16 +275,16 @@ def _login(
 def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
     """A machine that has long booted and refuses our key was made with another one: waiting is in vain."""
     own = context.spec.ssh.private_key is None
-    where = "the cluster's state directory on the computer that made it (id_ed25519)"
-    back = f"bring {where} here, or name it as ssh.private_key" if own else "name that one as ssh.private_key"
+    where = "the cluster's state directory on the computer that created it (id_ed25519)"
+    back = f"copy {where} here, or set it as ssh.private_key" if own else "set that key as ssh.private_key"
     line = shlex.quote(f"echo {shlex.quote(context.ports.shells.public_key)} >>~{user}/.ssh/authorized_keys")
     tool = f"pct exec {vm.vmid} --" if vm.kind is MachineKind.LXC else f"qm guest exec {vm.vmid} --"
     return GuestSetupError(
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
         resolution=Advice(
-            "the machine was made with another key: {}\nwhere that one is lost, as root on {}:\n"
-            "{} sh -c {}\nor make the machine anew: `homelab-k8s replace {}`",
+            "the machine was created with another key: {}\nif that key is lost, as root on {}:\n"
+            "{} sh -c {}\nor replace the machine: `homelab-k8s replace {}`",
             back,
             vm.pve_node,
             tool,
@@ -295,7 +297,7 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
 def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
     def poll() -> dict[str, list[str]] | NotYet:
         lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
-        return lines if lines.get("done") == ["1"] else NotYet("cloud-init still runs")
+        return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
 
     condition = Condition(
         what=f"cloud-init on {name}",
@@ -306,7 +308,7 @@ def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: 
     lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
     if lines.get("status") == ["error"]:
         raise GuestSetupError(
-            f"{name}: cloud-init ended in an error",
+            f"{name}: cloud-init failed",
             details="\n".join(lines.get("error", [])),
             resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
         )
@@ -335,8 +337,8 @@ def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -
     if abs(ahead_s) >= CLOCK_OFF_S:
         side = "ahead of" if ahead_s > 0 else "behind"
         context.warn(lane)(
-            f"the clock of {name} is {abs(ahead_s):.0f} s {side} this machine's: TLS may fail there; "
-            "does systemd-timesyncd or chrony run in the template, and is the Proxmox node's own clock right?"
+            f"the clock of {name} is {abs(ahead_s):.0f} s {side} this computer's: TLS may fail there; check that "
+            "systemd-timesyncd or chrony runs in the template, and the clock of the Proxmox node"
         )
 
 
@@ -368,7 +370,7 @@ def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
     if facts.active_state and is_newer(facts.k3s_version, step.version):
         context.warn(lane)(
             f"{step.machine} keeps k3s {facts.k3s_version}: its data is of that version, and {step.version} is older; "
-            f"write `k3s: {{version: {facts.k3s_version}}}` into the inventory"
+            f"set `k3s: {{version: {facts.k3s_version}}}` into the inventory"
         )
         return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
     artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))

@@ -46,7 +46,7 @@ def rotate_token(step: RotateToken, _lane: str, context: RunContext) -> Done:
     taken = _with_token(wanted, context)
     if taken is not None:
         state.write(cluster, TOKEN, taken)
-        return Done(changed=False, note="the cluster has it already")
+        return Done(changed=False, note="the cluster already has it")
     shell = context.findings.shells.need(step.machine.name)
     old = short_form(_tokens_on(step.machine.name, shell, context).server)
     before = parse_old_tokens(state.read(cluster, OLD_TOKENS) or "")
@@ -57,8 +57,8 @@ def rotate_token(step: RotateToken, _lane: str, context: RunContext) -> Done:
     now = _tokens_on(step.machine.name, shell, context).server
     if short_form(now) != wanted:
         raise HomelabError(
-            f"{step.machine.name}: the server said that it took the new token, but still has another",
-            resolution=Advice("`homelab-k8s rotate token` again; the journal of k3s there tells more"),
+            f"{step.machine.name}: the server accepted the new token, but still uses another",
+            resolution=Advice("`homelab-k8s rotate token` again; see the k3s journal there"),
         )
     state.write(cluster, TOKEN, now)
     return Done()
@@ -146,7 +146,7 @@ def save_passwords(step: SavePasswords, lane: str, context: RunContext) -> Done:
     def poll() -> bool | NotYet:
         if short_form(_tokens_on(step.machine, shell, context).agent) == short_form(tokens.agent):
             return True
-        return NotYet("it tells another one")
+        return NotYet("it reports another one")
 
     condition = Condition(
         what=f"the token for agents on {step.machine}",

@@ -211,7 +211,7 @@ def await_ready(step: AwaitReady, lane: str, context: RunContext) -> Done:
         what=f"the Kubernetes node {machine.name} to be Ready",
         poll=poll,
         every_s=readiness.every_s,
-        resolution=f"kubectl describe node {machine.name} tells what is missing",
+        resolution=f"kubectl describe node {machine.name} shows what is missing",
     )
     kube_node = wait_for(condition, wait_context)
     changed = writes(lane, context).set_node_metadata(machine.name, labels=dict(machine.labels), taints=machine.taints)

@@ -66,7 +66,7 @@ def _say_which(step: ApplySettings, files: GuestSettings, error: HomelabError) -
     where = "in the inventory, or in that file," if files.others else "in the inventory"
     also = Advice("; {}", error.resolution) if error.resolution else ""
     error.resolution = Advice(
-        "machines whose turn is later were not touched; put the setting right {} and run `homelab-k8s up`, which "
+        "the remaining machines were not changed; put the setting right {} and run `homelab-k8s up`, which "
         "begins with {}{}",
         where,
         step.machine.name,
@@ -84,14 +84,14 @@ def _node(machine: MachineSpec, lane: str, context: RunContext) -> KubeNode:
     kube = context.findings.access.need(CLUSTER).kube
     found = once_it_answers(
         lambda: [node for node in kube.kube_nodes() if node.name == machine.name],
-        what=f"Kubernetes to tell of {machine.name}",
+        what=f"Kubernetes to report {machine.name}",
         lane=lane,
         context=context,
     )
     if not found:
         raise GuestError(
-            f"{machine.name} has left the cluster while settings were rolled out",
-            resolution=Advice("`homelab-k8s up` brings it back, with its new settings"),
+            f"{machine.name} left the cluster while settings were rolled out",
+            resolution=Advice("`homelab-k8s up` joins it again with the new settings"),
         )
     return found[0]
 
@@ -128,9 +128,7 @@ def _joins(named: IPv4Address | None, machine: MachineSpec, lane: str, context: 
     if context.spec.vip is not None:
         return context.spec.vip.address
     access = context.findings.access.need(CLUSTER)
-    nodes = once_it_answers(
-        access.kube.kube_nodes, what="Kubernetes to tell of its servers", lane=lane, context=context
-    )
+    nodes = once_it_answers(access.kube.kube_nodes, what="Kubernetes to list its servers", lane=lane, context=context)
     servers = [node.address for node in nodes if "control-plane" in node.roles and node.name != machine.name]
     there = [address for address in (named, access.address, *servers) if address in servers]
     return next((address for address in there if address is not None), named or access.address)
@@ -151,7 +149,7 @@ def _restart(machine: MachineSpec, shell: GuestShell, files: GuestSettings, lane
 
     start_agent(machine, shell, lane, context, kube=kube, restart=True, own=own)
     condition = Condition(
-        what=f"k3s on {machine.name} to tell of its new settings",
+        what=f"k3s on {machine.name} to report its new settings",
         poll=lambda: _settled(machine, files, own(began[0]), context),
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",

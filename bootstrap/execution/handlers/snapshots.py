@@ -75,7 +75,7 @@ def _note(told: Lines, step: TakeSnapshot, context: RunContext) -> SnapshotNote:
     try:
         return parse_taken(one, prefix=step.name, server=step.machine, cluster=context.spec.name)
     except ValueError as error:
-        raise GuestError(f"{step.machine}: snapshot.sh did not tell what it took", details=str(error)) from error
+        raise GuestError(f"{step.machine}: snapshot.sh did not report its snapshot", details=str(error)) from error
 
 
 def _fetch(shell: GuestShell, directory: Path, note: SnapshotNote, context: RunContext) -> Path:

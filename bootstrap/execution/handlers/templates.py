@@ -64,18 +64,18 @@ def fetch_image(step: FetchImage, lane: str, context: RunContext) -> Done:
             return Done(changed=False, note=build.image)
         raise HomelabError(
             f"there is no {build.image} on {build.pve_node}",
-            resolution=f"bring it there, or name an image that is; on {build.pve_node}: pvesm list {storage}",
+            resolution=f"copy it there, or name an existing image; on {build.pve_node}: pvesm list {storage}",
         )
     if there and not image.checksum:
         raise HomelabError(
-            f"{build.image} is on {build.pve_node} already, and nobody told its checksum: it may hold anything",
-            resolution="name its checksum (--checksum sha256:...), or, where you have put it there, name it: "
+            f"{build.image} exists on {build.pve_node} already, and its checksum is unknown: it may contain anything",
+            resolution="pass its checksum (--checksum sha256:...), or, if you put it there, use it as it is: "
             f"--image {build.image}; or remove it, on {build.pve_node}: pvesm free {build.image}",
         )
     # One that is there by its name is compared with the checksum by Proxmox VE, and fetched only where it differs.
     maker.download(image, pve_node=build.pve_node, storage=build.image_storage, warn=context.warn(lane))
     if not image.checksum:
-        context.warn(lane)(f"{image.url}: nobody told its checksum, so it was not checked (--checksum)")
+        context.warn(lane)(f"{image.url}: no checksum is known, so it was not verified (--checksum)")
     return Done(note=build.image)
 
 
@@ -110,7 +110,7 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
         if not context.ports.hypervisor.read_vm(build.vmid, pve_node=build.pve_node).tags:
             # That run ended before the VM was in its resource pool, where tags come second.
             context.ports.templates.tag(build.vmid, pve_node=build.pve_node, tags=build.recipe.tags)
-        return Done(changed=False, note=f"vmid {build.vmid}, made by an earlier run")
+        return Done(changed=False, note=f"vmid {build.vmid}, created by an earlier run")
     record = TemplateRecord(
         recipe=build.recipe.hash,
         image=build.recipe.image.name,
@@ -236,13 +236,13 @@ def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
     if refused and step.reports:
         context.warn(lane)(
             Advice(
-                "{} of template builds stay: {}. They hold a public key and no secret. {}",
+                "{} of template builds remain: {}. They contain a public key and no secret. {}",
                 count(len(refused), "ISO"),
                 ", ".join(refused),
                 why,
             )
         )
-    stay = f"{count(len(refused), 'ISO')} not removed: the token may not" if refused else ""
+    stay = f"{count(len(refused), 'ISO')} not removed: the token lacks the right" if refused else ""
     return Done(changed=removed > 0, note=stay)
 
 
@@ -251,9 +251,9 @@ def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Don
     hypervisor = context.ports.hypervisor
     there = next((one for one in context.ports.templates.templates() if one.vmid == step.vmid), None)
     if there is None:
-        return Done(changed=False, note="gone already, or no template of ours any more")
+        return Done(changed=False, note="already removed, or no longer a template of this tool")
     if there.doubt:
-        return Done(changed=False, note=f"it is no template of ours and was left alone: {there.doubt}")
+        return Done(changed=False, note=f"it is not a template of this tool and was not changed: {there.doubt}")
     _check_removable(there, step)
     if there.running:
         hypervisor.stop(step.vmid, pve_node=step.pve_node, warn=context.warn(lane))
@@ -264,13 +264,13 @@ def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Don
 def _check_removable(there: TemplateVm, step: RemoveTemplate) -> None:
     if (there.name, there.pve_node, there.record.recipe) != (step.name, step.pve_node, step.recipe):
         raise NotOursError(
-            f"vmid {step.vmid} is {there.name} on {there.pve_node} now and was left alone",
+            f"vmid {step.vmid} is {there.name} on {there.pve_node} now and was not changed",
             resolution="run the command again",
         )
     if there.users:
         raise HomelabError(
-            f"{there.name} ({there.vmid}) stays: {', '.join(there.users)} stand on it",
-            resolution=Advice("`homelab-k8s replace` makes machines anew from the template that is the newest"),
+            f"{there.name} ({there.vmid}) is kept: {', '.join(there.users)} are linked clones of it",
+            resolution=Advice("`homelab-k8s replace` replaces machines with clones of the newest template"),
         )
 
 
@@ -292,7 +292,7 @@ def _state(build: TemplateBuild, context: RunContext) -> BuildState | None:
 def _need(build: TemplateBuild, context: RunContext) -> TemplateRecord:
     record = _record(build, context)
     if record is None:
-        raise HomelabError(f"VM {build.vmid} ({build.name}) is gone", resolution="run the command again")
+        raise HomelabError(f"VM {build.vmid} ({build.name}) no longer exists", resolution="run the command again")
     return record
 
 
@@ -305,8 +305,8 @@ def _record(build: TemplateBuild, context: RunContext) -> TemplateRecord | None:
     doubt = doubt_about_template(marker.description, bearer=bearer, keys=context.ports.keys.templates())
     if record is None or doubt or record.recipe != build.recipe.hash:
         raise NotOursError(
-            f"vmid {build.vmid} is {marker.name or 'something else'} on {marker.pve_node} now and was left alone",
-            resolution="run the command again: it takes another vmid",
+            f"vmid {build.vmid} is {marker.name or 'something else'} on {marker.pve_node} now and was not changed",
+            resolution="run the command again: it uses another VMID",
         )
     return record
 
@@ -320,6 +320,6 @@ def _rendered(build: TemplateBuild, record: TemplateRecord, context: RunContext)
     """The VM's description with a record in it, signed for it; what users wrote stays."""
     marker = context.ports.markers.find(build.vmid)
     if marker is None:
-        raise HomelabError(f"VM {build.vmid} ({build.name}) is gone", resolution="run the command again")
+        raise HomelabError(f"VM {build.vmid} ({build.name}) no longer exists", resolution="run the command again")
     key = context.ports.keys.for_templates()
     return render_template(record, key=key, name=marker.name, identity=marker.smbios_uuid, into=marker.description)

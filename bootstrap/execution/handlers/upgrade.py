@@ -131,16 +131,16 @@ def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
         if not paused:
             check_stays_up(step.machine, context)
         if kube_node is None:
-            return NotYet(paused or "it has not registered")
+            return NotYet(paused or "it has not registered yet")
         if kube_node.version != step.version:
-            return NotYet(f"its kubelet is {kube_node.version or 'of no version yet'}")
+            return NotYet(f"its kubelet is {kube_node.version or 'of unknown version'}")
         return NotYet(paused or kube_node.problem or "not Ready")
 
     condition = Condition(
         what=f"the Kubernetes node {step.machine} to be Ready with {step.version}",
         poll=poll,
         every_s=0.05,
-        resolution=f"kubectl describe node {step.machine} tells what is missing",
+        resolution=f"kubectl describe node {step.machine} shows what is missing",
     )
     return wait_for(condition, context.wait_context(lane, context.timeouts.ready_s))
 

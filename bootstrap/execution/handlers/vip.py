@@ -92,8 +92,8 @@ def _check_known(step: SpreadVip, context: RunContext) -> None:
     unknown = [name for name in step.servers if context.findings.guests.get(name) is None]
     if unknown:
         raise GuestError(
-            f"the servers' keepalived cannot be told of each other: the address of {', '.join(unknown)} is not known",
-            resolution=Advice("`homelab-k8s up` mends what is broken first"),
+            f"keepalived cannot be configured: the address of {', '.join(unknown)} is unknown",
+            resolution=Advice("run `homelab-k8s up` to repair the machines first"),
         )
 
 

@@ -40,7 +40,7 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
         try:
             there = _look_or_make(step, vmid, lane, context)
         except VmidTakenError as taken:
-            context.warn(lane)(f"vmid {vmid} was taken meanwhile; trying the next ({taken})")
+            context.warn(lane)(f"vmid {vmid} is in use; trying the next one ({taken})")
             vmid = context.findings.next_vmid()
             continue
         if there is None:
@@ -52,8 +52,8 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
         if is_ours(there, context.spec.name) and there.record and there.record.machine == step.machine.name:
             vm = _settle(step, vmid, lane, context)
             _finish(step, vm, context)
-            return Done(changed=False, note=f"vmid {vmid} on {vm.pve_node}, made by an earlier run")
-        context.warn(lane)(f"vmid {vmid} was taken meanwhile by {there.name}; trying the next")
+            return Done(changed=False, note=f"vmid {vmid} on {vm.pve_node}, created by an earlier run")
+        context.warn(lane)(f"vmid {vmid} is in use by {there.name}; trying the next one")
         vmid = context.findings.next_vmid()
     vmids = context.spec.placement.vmids
     raise HomelabError(
@@ -195,7 +195,8 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: Run
         what=f"{what} {name} (vmid {vmid} on {step.pve_node})",
         poll=unlocked,
         every_s=0.5,
-        resolution=f"if no task makes it any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy {vmid}",
+        resolution=f"if no clone task is running any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy "
+        f"{vmid}",
     )
     vm = wait_for(condition, context.wait_context(lane, context.timeouts.lock_s))
     place = VmPlace(machine=name, pve_node=vm.pve_node, vmid=vmid, identity=vm.identity)
@@ -211,7 +212,8 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
         return Done(changed=False)
     if step.disk and vm.disk is None:
         raise HomelabError(
-            f"{step.machine.name}: its clone was cut off before its disk was there (vmid {vm.vmid} on {vm.pve_node})",
+            f"{step.machine.name}: its clone was interrupted before its disk was created (vmid {vm.vmid} on "
+            f"{vm.pve_node})",
             resolution=f"as root on {vm.pve_node}: qm destroy {vm.vmid}; then run the command again",
         )
     if step.disk and step.machine.disk_gib > vm.disk_gib:
@@ -259,7 +261,7 @@ def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
         # It can fail on what comes after QEMU's start, such as a timeout of its monitor: what counts is that it runs.
         if not owned_vm(step.machine, context).running:
             raise
-        context.warn(lane)(f"{error}; but the VM runs")
+        context.warn(lane)(f"{error}; but the VM is running")
     started_s = context.ports.clock.now_s()
     context.findings.started_s.put_first(step.machine, started_s)
     if vm.kind is MachineKind.VM:
@@ -275,9 +277,10 @@ def _resume(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> 
         return Done(note=f"it was paused ({vm.halted})" if vm.halted != "paused" else "it was paused")
     storages = ", ".join(sorted({drive.partition(":")[0] for _, drive in after.drives if ":" in drive}))
     raise HypervisorError(
-        f"VM {vm.vmid} ({name}) on {vm.pve_node} is paused and does not go on",
+        f"VM {vm.vmid} ({name}) on {vm.pve_node} is paused and does not resume",
         details=f"QEMU's status is {after.halted}" + (f"; its disks are on {storages}" if storages else ""),
-        resolution=f"look whether {storages or 'its storage'} is full (`pvesm status` on {vm.pve_node}) and make room",
+        resolution=f"check whether {storages or 'its storage'} is full (`pvesm status` on {vm.pve_node}) and free some "
+        "space",
     )
 
 
@@ -286,7 +289,7 @@ def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
-        return Done(changed=False, note="gone already")
+        return Done(changed=False, note="already removed")
     if not vm.running and not vm.ha_managed:  # HA may be about to start it: it is told not to
         return Done(changed=False)
     context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
@@ -298,7 +301,7 @@ def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
     try:
         vm = owned_vm(step.machine, context)
     except VmNotFoundError:
-        return Done(changed=False, note="gone already")
+        return Done(changed=False, note="already removed")
     if vm.record is not None and vm.record.state is RecordState.CLONING and ("protection", "1") in vm.settings:
         # Nobody has protected it: it is as its template is until it is configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
@@ -325,11 +328,11 @@ def owned_vm(name: MachineName, context: RunContext) -> VmRecord:
         why = f"it is {vm.record.machine} now"
     elif vm.identity != place.identity:
         what = "SMBIOS UUID" if vm.kind is MachineKind.VM else "identity"
-        why = f"its {what} is {vm.identity}, not {place.identity}: another one took the vmid"
+        why = f"its {what} is {vm.identity}, not {place.identity}: another VM has the VMID"
     if why:
         raise NotOursError(
-            f"{name}: vmid {vm.vmid} on {vm.pve_node} is not ours (any more) and was left alone",
+            f"{name}: vmid {vm.vmid} on {vm.pve_node} is not a machine of this cluster (any more) and was not changed",
             details=why,
-            resolution=f"look at VM {vm.vmid} in Proxmox; run the command again once it is clear whose it is",
+            resolution=f"check VM {vm.vmid} in Proxmox; run the command again once it is clear who owns it",
         )
     return vm

@@ -38,11 +38,11 @@ class Own:
     def lacks(self, kube_node: KubeNode | None) -> str:
         """What is missing, empty where the node is the machine's own and fresh. Ready is not asked for here."""
         if kube_node is None or (self.stale_uid and kube_node.uid == self.stale_uid):
-            return "it has not registered with Kubernetes"
+            return "it has not registered with Kubernetes yet yet"
         if kube_node.address != self.address:
             return f"its Kubernetes node has the address {kube_node.address}, not {self.address}"
         if self.version and kube_node.version != self.version:
-            return f"its kubelet is {kube_node.version or 'of no version yet'}, not {self.version}"
+            return f"its kubelet is {kube_node.version or 'of unknown version'}, not {self.version}"
         # Whole seconds both: one second for two is the same start.
         if self.since is not None and (kube_node.heartbeat is None or kube_node.heartbeat < self.since):
             return "its kubelet has not reported since its start"

@@ -43,9 +43,9 @@ class Drained:
         """In a few words."""
         parts = [_count(self.evicted, "pod") + " evicted"]
         if self.left:
-            parts.append(f"the node is not Ready: {_count(self.left, 'pod')} left to be removed with it")
+            parts.append(f"the node is not Ready: {_count(self.left, 'pod')} are removed with it")
         if self.returning:
-            parts.append(f"{_count(self.returning, 'pod')} came back although it is cordoned")
+            parts.append(f"{_count(self.returning, 'pod')} came back although the node is cordoned")
         return "; ".join(parts)
 
 
@@ -86,14 +86,14 @@ def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
     briefs, ways = [], []
     if local:
         briefs.append(f"{_count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
-        ways.append("--delete-emptydir-data gives up what is in emptyDir volumes")
+        ways.append("--delete-emptydir-data deletes the data in emptyDir volumes")
     if bare:
         briefs.append(f"{_count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
-        ways.append("--force gives up pods that no controller brings back")
+        ways.append("--force deletes pods that no controller recreates")
     raise DrainError(
         f"{step.machine} cannot be drained: {' and '.join(briefs)}",
         details=few_lines(
-            [f"{pod}: emptyDir volume" for pod in local] + [f"{pod}: nothing would make it again" for pod in bare]
+            [f"{pod}: emptyDir volume" for pod in local] + [f"{pod}: no controller recreates it" for pod in bare]
         ),
         resolution=f"move or delete these pods; or {'; '.join(ways)}",
     )
@@ -120,7 +120,7 @@ class _Wave:
     def run(self) -> int:
         """Have them gone; how many stay since the node's kubelet is dead."""
         condition = Condition(
-            what=f"the pods of {self.step.machine} to leave",
+            what=f"the pods of {self.step.machine} to be evicted",
             poll=self.poll,
             every_s=LOOK_EVERY_S,
         )
@@ -173,7 +173,7 @@ class _Wave:
     def _problem(self) -> str:
         refused = self._refused()
         if not refused:
-            return f"{_names(self.left)} {'is' if len(self.left) == 1 else 'are'} still ending"
+            return f"{_names(self.left)} {'is' if len(self.left) == 1 else 'are'} still terminating"
         return _blocking(refused)
 
     def _failure(self, error: DeadlineError) -> DrainError:
@@ -181,19 +181,19 @@ class _Wave:
         name, refused = self.step.machine, self._refused()
         ending = [pod for pod in self.left if pod.uid not in self.refusals]
         lines = [f"{pod}: {_reason(refusal)}" for pod, refusal in refused]
-        lines += [f"{pod}: did not end" for pod in ending]
+        lines += [f"{pod}: did not terminate" for pod in ending]
         if self.unreachable:
-            brief, lines, ways = error.brief, [self.unreachable], "see that the Kubernetes API answers"
+            brief, lines, ways = error.brief, [self.unreachable], "check that the Kubernetes API answers"
         elif refused:
             brief = _blocking(refused)
-            ways = "scale the workload up so that the budget allows an eviction, or lift the budget"
+            ways = "scale the workload up so that the PodDisruptionBudget allows an eviction, or remove the budget"
         else:
-            brief = f"{_count(len(ending), 'pod')} did not end within {self.step.timeout_s:.0f} s"
-            ways = "see with `kubectl describe pod` what keeps it: a finalizer, a long grace period"
+            brief = f"{_count(len(ending), 'pod')} did not terminate within {self.step.timeout_s:.0f} s"
+            ways = "check with `kubectl describe pod` what blocks it: a finalizer, or a long grace period"
         return DrainError(
             f"{name} cannot be drained: {brief}",
             details=few_lines(lines),
-            resolution=f"{ways}; or allow more time with --drain-timeout; then run the command again",
+            resolution=f"{ways}; or allow more time with --drain-timeout, then run the command again",
         )
 
 

@@ -27,7 +27,7 @@ _SOURCE = Source(
     call="read the cluster's identity in the state directory",
     who="it",
     secret=True,
-    resolution=f"remove the item `{IDENTITY}` there to begin with new CAs",
+    resolution=f"remove the file `{IDENTITY}` there to start with new CAs",
 )
 
 
@@ -87,7 +87,7 @@ def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunConte
         what="the passwords to be saved in the cluster's data",
         poll=poll,
         every_s=0.5,
-        resolution=Advice("`homelab-k8s status` tells how the servers are; then run the command again"),
+        resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
     )
     wait_for(condition, context.wait_context(lane, ANSWER_S))
 

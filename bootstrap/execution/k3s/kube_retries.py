@@ -52,7 +52,7 @@ def once_it_answers(
         what=what,
         poll=poll,
         every_s=0.5,
-        resolution=Advice("`homelab-k8s status` tells how the servers are; then run the command again"),
+        resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
     )
     return wait_for(condition, context.wait_context(lane, timeout_s))
 
@@ -77,7 +77,7 @@ class KubeWrites:
 
     def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
         """Have a node, if there is one, tell this address, unless it tells one of `own`; whether anything changed."""
-        what = f"Kubernetes to note the address of {name}"
+        what = f"Kubernetes to record the address of {name}"
         return self._again(lambda: self.kube.set_node_address(name, address, own=own), what)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:

@@ -101,13 +101,13 @@ class Readiness:
     def _moved(self, kube_node: KubeNode | None) -> str:
         """The same but for the report."""
         if kube_node is None:
-            return "it has not registered"
+            return "it has not registered yet"
         if not kube_node.ready:
             return kube_node.problem or "not Ready"
         # An address that the machine has counts, and not one alone: somebody may have set another as `node-ip`.
         if self._shell is None or kube_node.address in (self._address, *self._addresses):
             return ""
-        return f"its Kubernetes node has the address {kube_node.address}, which the machine has not"
+        return f"its Kubernetes node has the address {kube_node.address}, which the machine does not have"
 
     def lives(self, kube_node: KubeNode | None) -> bool:
         """Whether a node, as it is listed, is Ready by a k3s that was not started a moment ago.

@@ -28,8 +28,8 @@ def place_for(directory: Path, note: SnapshotNote) -> Path:
         mode = _mode(path)
         if mode is not None and not (stat.S_ISREG(mode) and _is_ours(target, note)):
             raise HomelabError(
-                f"{path} is in the way of the snapshot {note.name}, and none of ours: it was left alone",
-                resolution="move it away, or fetch into another directory (--to DIR)",
+                f"{path} has the name of the snapshot {note.name} but is another file; it was not overwritten",
+                resolution="move it away, or download to another directory (--to DIR)",
             )
     return target
 
@@ -67,15 +67,17 @@ def put_in_place(part: Path, target: Path, note: SnapshotNote) -> None:
     try:
         size = part.stat().st_size
         if size != note.size:
-            raise GuestError(f"{note.server}: {note.name} did not arrive whole", details=f"{size} of {note.size} bytes")
+            raise GuestError(
+                f"{note.server}: {note.name} was not transferred completely", details=f"{size} of {note.size} bytes"
+            )
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != note.sha256:
             raise GuestError(
-                f"{note.server}: {note.name} is not what the server says that it took; it was not kept",
+                f"{note.server}: {note.name} differs from what the server took; it was not kept",
                 details=f"sha256 {found}, not {note.sha256}",
                 resolution=Advice(
-                    "`homelab-k8s backup` again; where that repeats, look at the server: its disk, or who is in"
+                    "run `homelab-k8s backup` again; if that repeats, check the server's disk, and who has access to it"
                 ),
             )
         part.replace(target)
@@ -104,5 +106,7 @@ def write_beside(snapshot: Path, ending: str, text: str) -> None:
         if part is not None:
             part.unlink(missing_ok=True)
         raise HomelabError(
-            f"cannot write {path}", details=str(error), resolution="is there room, and is the directory writable?"
+            f"cannot write {path}",
+            details=str(error),
+            resolution="check the free disk space and the directory's permissions",
         ) from error

@@ -12,7 +12,7 @@ RECURS = 2
 used again, and k3s's next try succeeds."""
 
 _OUT_OF_MEMORY = Cause(
-    brief="the kernel ended k3s: the machine's memory is used up",
+    brief="the kernel killed k3s: the machine is out of memory",
     resolution="give the pool more memory in the inventory, then `homelab-k8s replace NAME`",
     final=True,
     ends=SAME_ENDS,
@@ -99,4 +99,4 @@ def _wordless(result: str) -> Diagnosis:
     if result == "oom-kill":
         return Diagnosis(cause=_OUT_OF_MEMORY, evidence=())
     word = f" (systemd says: {result})" if result not in ("", "unknown", "success") else ""
-    return Diagnosis(cause=Cause.unknown(f"no word of why{word}"), evidence=())
+    return Diagnosis(cause=Cause.unknown(f"no reason in the journal{word}"), evidence=())

@@ -72,7 +72,7 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
     name = "where they are not yours: give this cluster another name"
     if missing_key is None:
         raise PreflightError(
-            f"{_they_say(len(found), view.spec)}, and none is signed with its key; nothing was touched",
+            f"{_they_say(len(found), view.spec)}, and none is signed with its key; nothing was changed",
             details=doubts,
             resolution=Advice(
                 "where they are yours (made by an earlier release, restored, or with another SSH key): "
@@ -83,7 +83,7 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
         )
     raise PreflightError(
         f"{_they_say(len(found), view.spec)}, but the SSH key of {view.spec.name} is not on this computer; "
-        "nothing was touched",
+        "nothing was changed",
         details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
         resolution=Advice(
             "copy {} back from a backup or from the computer that made them, or name the key as "
@@ -137,7 +137,7 @@ def _left_alone(view: ClusterView) -> Iterator[str]:
 
 
 def _unreadable(view: ClusterView) -> Iterator[str]:
-    yield from (f"passed over: {line}" for line in view.observed.passed_over)
+    yield from (f"ignored: {line}" for line in view.observed.passed_over)
 
 
 def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:

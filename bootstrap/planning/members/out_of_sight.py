@@ -154,7 +154,7 @@ def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None
     nodes = ", ".join(sorted({vm.pve_node for vm in vms}))
     names = " ".join(f"--replace-unreachable {vm.name or 'NAME'}" for vm in vms)
     raise PreflightError(
-        f"{what} while machines are out of sight; nothing was touched",
+        f"{what} while machines are out of sight; nothing was changed",
         details=few_lines([f"{vm.name or 'a machine whose name is not known'} ({where(vm)})" for vm in vms]),
         resolution=Advice("bring {} back; or, where they are lost, `homelab-k8s up {}` makes successors", nodes, names),
     )

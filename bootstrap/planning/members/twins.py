@@ -46,7 +46,7 @@ def check_twins(view: ClusterView, names: frozenset[str] | None = None) -> None:
     if not found:
         return
     raise PreflightError(
-        f"{', '.join(found)} of {view.spec.name} is there more than once; nothing was touched",
+        f"{', '.join(found)} of {view.spec.name} is there more than once; nothing was changed",
         details=few_lines(
             [f"{name}: vmid {vm.vmid} on {vm.pve_node}" for name, vms in found.items() for vm in vms],
         ),

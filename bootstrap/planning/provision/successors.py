@@ -42,7 +42,7 @@ def _check(view: ClusterView, sight: Sight, names: Sequence[MachineName]) -> Non
     wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
     if wrong or (names and not sight.unnamed):
         raise PreflightError(
-            f"{', '.join(wrong or names)} is not out of sight; nothing was touched",
+            f"{', '.join(wrong or names)} is not out of sight; nothing was changed",
             details="\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in sight.vms)
             or f"no machine of {view.spec.name} is",
             resolution=Advice(
@@ -51,7 +51,7 @@ def _check(view: ClusterView, sight: Sight, names: Sequence[MachineName]) -> Non
         )
     if names and len(names) != len(sight.unnamed):
         raise PreflightError(
-            f"which VM is {', '.join(names)} cannot be told; nothing was touched",
+            f"which VM is {', '.join(names)} cannot be told; nothing was changed",
             details="\n".join(f"name not known ({where(vm)})" for vm in sight.unnamed),
             resolution=f"give all {len(sight.unnamed)} machines that are out of sight as --replace-unreachable, "
             "or bring the Proxmox node back",
@@ -93,7 +93,7 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
         heir = next((m for m in free if pool is not None and m.pool == pool.name and m.name not in chosen), None)
         if heir is None:
             raise PreflightError(
-                f"no machine would stand in for {name}: its pool needs no further one; nothing was touched",
+                f"no machine would stand in for {name}: its pool needs no further one; nothing was changed",
                 resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
             )
         chosen[heir.name] = tuple(old for old in view.observed.given_up if old.machine == name)

@@ -25,7 +25,7 @@ def check_fixed(view: ClusterView, all_states: Sequence[MachineState]) -> None:
     lines = fixed_notes(drifts(view, all_states))
     if lines:
         raise PreflightError(
-            f"the inventory of {view.spec.name} has settings that k3s cannot change in a cluster; nothing was touched",
+            f"the inventory of {view.spec.name} has settings that k3s cannot change in a cluster; nothing was changed",
             details="\n".join(lines),
             resolution=Advice(
                 "put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`"

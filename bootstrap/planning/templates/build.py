@@ -162,7 +162,9 @@ def plan_prune(view: ClusterView, seen: TemplatesSeen) -> Plan:
     for one in sorted(made, key=lambda one: (one.record.made, one.vmid)):
         newest[one.pve_node, one.record.image] = one
     old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
-    notes = [f"{one.name} ({one.vmid}) stays: {', '.join(one.users)} stand on it" for one in old if one.users]
+    notes = [
+        f"{one.name} ({one.vmid}) is kept: {', '.join(one.users)} are linked clones of it" for one in old if one.users
+    ]
     notes += _foreign_notes(view.spec, seen)
     lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
     tidy = _tidy_lane(view.spec, seen, keep=(), reports=True)

@@ -171,7 +171,7 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
     if new and dead:
         raise PreflightError(
             f"{', '.join(dead)} of {view.spec.name} is not Ready: etcd takes no new member until it is; "
-            "nothing was touched",
+            "nothing was changed",
             details=f"{', '.join(new)} would have to wait for it",
             resolution=Advice(
                 "`homelab-k8s up` brings it back, or `homelab-k8s replace {}` puts another in its place", dead[0]

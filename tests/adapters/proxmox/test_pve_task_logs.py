@@ -38,7 +38,7 @@ NO_KVM = "KVM virtualisation configured, but not available. Either disable in VM
         (
             CONVERT,
             ["qemu-img: /b: error while converting raw: Could not resize file: Disk quota exceeded",
-             "unable to remove /b - it is gone"],
+             "unable to remove /b - it no longer exists"],
             "qemu-img: /b: error while converting raw: Could not resize file: Disk quota exceeded",
         ),
         (QEMU, ["generating cloud-init ISO", f"TASK ERROR: {QEMU}"], QEMU),

@@ -81,7 +81,7 @@ def test_node_password_of_a_node_that_never_registered_stays_until_its_secret_is
     cluster = Cluster(server)
     orphan = server.root / "orphan.json"
     metadata = {"name": f"a1{SECRET}", "namespace": "kube-system"}
-    stored = {"hash": node_password_hash("0a1b", "of a machine that is gone")}
+    stored = {"hash": node_password_hash("0a1b", "of a machine that no longer exists")}
     orphan.write_text(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": stored}))
     cluster.kubectl("create", "--validate=false", "--filename", str(orphan))
     agent = machines.agent("a1", server)

@@ -140,7 +140,7 @@ def test_a_full_disk_takes_no_files(simulated: Guests, faults: Faults, k3s: Path
     assert guest.run("facts.sh")["disk_free_mib"] == "0"
     with pytest.raises(GuestError) as refused:
         guest.shell.upload(k3s, name="k3s.bin")
-    assert refused.value.brief == "guest201: k3s.bin did not arrive whole"
+    assert refused.value.brief == "guest201: k3s.bin was not transferred completely"
     assert "is its disk full?" in refused.value.resolution
 
 

@@ -288,7 +288,7 @@ CASES = [
     Case("bridges", Verdict.FAILED, "vmbr0 on pve1 has an MTU of 1500, and its machines are", "lower the mtu",
          lambda: with_node(mtus=(("vmbr0", 1500),)), JUMBO),
     Case("bridges", Verdict.WARNING, "vmbr0 on pve1 states no MTU", "lower the mtu", spec=JUMBO),
-    Case("addresses", Verdict.FAILED, "the VIP 192.0.2.9 is taken: somebody answers there", "control_plane.vip",
+    Case("addresses", Verdict.FAILED, "the VIP 192.0.2.9 is in use: another machine answers at it", "control_plane.vip",
          lambda: World(answering={IPv4Address("192.0.2.9")}), replace(cluster(), vip=VipSpec(address=VIP))),
     Case("capacity", Verdict.FAILED, "2048 MiB wanted, 1024 MiB left", "ask for fewer or smaller machines",
          lambda: World(pve_nodes=[pve_node(memory_gib=2)]), skips=("addresses",)),
@@ -306,7 +306,7 @@ CASES = [
                                                 resolution="put the release's own file there"))),
     Case("state", Verdict.WARNING, "5 MiB are free where the state directory is", "make room there",
          lambda: World(state_room=5 << 20)),
-    Case("state", Verdict.FAILED, "no room where the state directory is\n12 KiB are free", "make room there",
+    Case("state", Verdict.FAILED, "the disk with the state directory is full\n12 KiB are free", "make room there",
          lambda: World(state_room=12 << 10)),
     Case("addresses", Verdict.WARNING, "network.gateway is not given: machines reach nothing beyond 192.0.2.0/24",
          "add network.gateway", spec=STATIC),
@@ -370,7 +370,7 @@ def test_a_token_that_sees_nothing_is_not_taken_for_an_empty_host() -> None:
 def test_a_marker_whose_process_has_ended_is_told_as_left_over() -> None:
     world = held(process="here/7")
     world.dead.add("here/7")
-    assert check(look(world), "lock").says.startswith("left over by you@laptop (process 7)")
+    assert check(look(world), "lock").says.startswith("left behind by you@laptop (process 7)")
 
 
 def test_a_disk_that_cannot_be_measured_is_no_broken_machine() -> None:

@@ -39,7 +39,7 @@ def with_a_key_of_ones_own(record: MachineRecord, identity: str | None) -> str:
 def copied_from_another_vm(record: MachineRecord, identity: str | None) -> str:
     """As it was written for a VM of this vmid and name that is gone."""
     del identity
-    return sealed(record, "that of a machine that is gone")
+    return sealed(record, "that of a machine that no longer exists")
 
 
 forged = pytest.mark.parametrize("forge", [by_hand, with_a_key_of_ones_own, copied_from_another_vm])
@@ -191,7 +191,7 @@ def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> N
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     assert (world.vms, world.keys.lacks) == (before, {DEMO})
     (told, *_) = prepare_adopt(cluster(1, 1), world.ports).notes
-    assert "a new SSH key is made, which machines do not know" in told
+    assert "a new SSH key is created, which the machines do not accept yet" in told
     assert world.keys.lacks == {DEMO}
 
 

@@ -138,7 +138,7 @@ def test_an_image_that_nobody_told_a_checksum_of_is_not_taken_from_a_storage_by_
     unchecked = replace(one, recipe=replace(one.recipe, image=bare))
     world.volumes.add((PVE1, unchecked.image))
     world.no_checksums = True
-    with pytest.raises(HomelabError, match="nobody told its checksum: it may hold anything"):
+    with pytest.raises(HomelabError, match="its checksum is unknown: it may contain anything"):
         build(world)
 
 

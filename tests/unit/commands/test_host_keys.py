@@ -70,7 +70,8 @@ def forget_all(world: World) -> None:
 def test_the_first_key_is_told_once_and_kept(world: World, spec: ClusterSpec) -> None:
     warnings = up(world, spec)
     assert any(
-        "demo-workers-1 is taken on trust, since nobody tells it: ssh-ed25519 SHA256:" in one for one in warnings
+        "demo-workers-1 is trusted on first use, since no source confirms it: ssh-ed25519 SHA256:" in one
+        for one in warnings
     )
     assert "demo-workers-1 ssh-ed25519 AAAA7001\n" in kept(world).values()
     assert up(world, spec) == []
@@ -111,7 +112,7 @@ def test_a_command_that_meets_a_machine_first_says_so(world: World, spec: Cluste
     forget_all(world)
     for trusts in (True, False):
         (answer,) = run_everywhere("id", spec, world.ports, names=["workers-1"], timeout_s=5.0, tell=lambda _one: None)
-        assert ("taken on trust" in answer.trusted) is trusts
+        assert ("trusted on first use" in answer.trusted) is trusts
 
 
 def test_ssh_is_never_left_to_take_a_key_by_itself(world: World, spec: ClusterSpec) -> None:
@@ -120,7 +121,7 @@ def test_ssh_is_never_left_to_take_a_key_by_itself(world: World, spec: ClusterSp
         world.state[key] = ""  # as earlier releases left it for OpenSSH to fill
     login = login_to("workers-1", spec, world.ports)
     assert "StrictHostKeyChecking=yes" in login.ssh()
-    assert "taken on trust" in login.trusted
+    assert "trusted on first use" in login.trusted
     assert login.known_hosts.read_text() == "demo-workers-1 ssh-ed25519 AAAA7001\n"
     assert login_to("workers-1", spec, world.ports).trusted == ""
 
@@ -218,4 +219,4 @@ def test_a_container_whose_keys_the_user_has_changed_can_be_trusted_anew(world: 
     world.host_keys["demo-workers-1"] = OTHER
     forget_all(world)
     trusting = replace(LIGHT, ssh=replace(LIGHT.ssh, host_keys=HostKeyPolicy.ACCEPT_NEW))
-    assert "taken on trust" in login_to("workers-1", trusting, world.ports).trusted
+    assert "trusted on first use" in login_to("workers-1", trusting, world.ports).trusted

@@ -91,7 +91,7 @@ def test_a_name_that_a_server_tells_replaces_no_file_here(name: str, tmp_path: P
     world.lies["snapshot.sh"] = telling("name", name.format(home=home))
     with pytest.raises(HomelabError) as raised:
         backup(world, home / "snapshots")
-    assert "did not tell what it took" in str(raised.value)
+    assert "did not report its snapshot" in str(raised.value)
     assert [path.name for path in home.iterdir()] == [".bashrc"]
     assert (home / ".bashrc").read_text() == "mine"
 
@@ -112,7 +112,7 @@ def test_what_is_in_a_snapshots_way_is_left_alone(kind: str, ending: str, tmp_pa
     up(world)
     with pytest.raises(HomelabError) as raised:
         backup(world, to)
-    assert f"{path} is in the way" in str(raised.value)
+    assert f"{path} has the name of the snapshot" in str(raised.value)
     assert victim.read_text() == "mine"
     assert list(to.iterdir()) == [path]
     assert kind != "file" or path.read_text() == "mine"
@@ -134,7 +134,7 @@ def test_a_snapshot_that_is_not_what_the_server_told_is_not_kept(tmp_path: Path)
     world.lies["snapshot.sh"] = telling("sha256", "0" * 64)
     with pytest.raises(HomelabError) as raised:
         backup(world, tmp_path)
-    assert "is not what the server says that it took" in str(raised.value)
+    assert "differs from what the server took" in str(raised.value)
     assert not (tmp_path / NAME).exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
@@ -160,7 +160,7 @@ def test_odd_names_on_a_servers_disk_are_passed_over_and_told(tmp_path: Path) ->
     listed = list_snapshots(cluster(), world.ports, directory=tmp_path)
     assert [each.name for each in listed.snapshots] == ["good"]
     assert listed.problems == ()
-    assert "7 files among the snapshots of demo-cp-1 passed over" in listed.notes[0]
+    assert "7 files among the snapshots of demo-cp-1 ignored" in listed.notes[0]
 
 
 EVIL = "x'\nLD_PRELOAD='/tmp/evil.so"

@@ -114,7 +114,7 @@ def test_what_is_there_is_taken() -> None:
 def test_a_certificate_that_a_ca_vouches_for_is_not_pinned() -> None:
     text = draft(survey(World().ports), WISHES, replace(PINNED, tls=TlsSpec())).text
     assert "\n  tls:" not in text
-    assert "The system's CAs vouch for the certificate" in text
+    assert "The system's CAs have signed the certificate" in text
 
 
 def test_a_resource_pool_goes_into_the_inventory() -> None:

@@ -85,7 +85,7 @@ def test_a_file_that_ours_were_merged_into_before_is_renewed_with_the_next_one(p
     assert servers(once) == servers(usual) == ["https://192.0.2.11:6443"]
     once.write_text("a: [")
     (note,) = merge_entries(ours("192.0.2.12"), DEMO, ports, target=KubeconfigTarget()).notes
-    assert note == f"our entries there were not renewed: {once} is not a kubeconfig"
+    assert note == f"its entries of this cluster were not updated: {once} is not a kubeconfig"
     once.unlink()
     assert merge_entries(ours("192.0.2.13"), DEMO, ports, target=KubeconfigTarget()).notes == ()
     assert not once.exists()

@@ -99,7 +99,7 @@ def test_while_up_runs_the_marker_says_who_since_when_and_doing_what() -> None:
 def test_a_holder_whose_heart_beats_is_named_and_nothing_is_touched() -> None:
     world = World()
     beating(world, hold(world))
-    with pytest.raises(ClusterBusyError, match="somebody else works on demo; nothing was touched") as busy:
+    with pytest.raises(ClusterBusyError, match="another run is in progress on demo; nothing was changed") as busy:
         up(world)
     assert busy.value.details == "held by you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock"
     assert busy.value.exit_code == 1
@@ -119,8 +119,8 @@ def test_a_holder_on_this_machine_that_is_dead_is_taken_over_at_once() -> None:
     world = World(dead={"here/42"})
     hold(world, replace(HELD, process="here/42"))
     events = up(world)
-    assert "you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock died" in messages(events)
-    assert "watching" not in messages(events)
+    assert "you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock crashed" in messages(events)
+    assert "checking whether" not in messages(events)
     assert sorted(world.vms) == [7000, 7001]
 
 
@@ -186,7 +186,7 @@ def test_up_that_had_to_wait_plans_anew() -> None:
     events: list[Event] = []
     run_up(stale, spec, ports, sink=events.append, options=RunOptions())
     assert [call for call in world.journal if call.startswith("clone")] == []
-    assert "has changed since the plan was made" in messages(events)
+    assert "demo changed since the plan was made" in messages(events)
     assert sorted(world.vms) == [7000, 7001]
 
 
@@ -196,7 +196,7 @@ def test_down_refuses_machines_that_nobody_has_confirmed() -> None:
     up(world, spec=cluster(agents=0))
     stale = prepare_down(spec, ports)
     up(world)
-    with pytest.raises(HomelabError, match="has got machines") as refusal:
+    with pytest.raises(HomelabError, match="has new machines") as refusal:
         run_down(stale, spec, ports, sink=lambda _event: None, options=RunOptions())
     assert refusal.value.details == "demo-workers-1"
     assert sorted(world.vms) == [7000, 7001]
@@ -292,7 +292,9 @@ def test_a_vmid_that_vanished_from_sight_is_told_as_such() -> None:
 def test_another_cluster_of_the_same_range_is_named_as_such() -> None:
     world = World()
     hold(world, replace(HELD, cluster=ClusterName("prod"), process="here/42"))
-    with pytest.raises(ClusterBusyError, match="somebody works on prod, which shares the vmids 7000-7999 with demo"):
+    with pytest.raises(
+        ClusterBusyError, match="another run is in progress on prod, which shares the VMIDs 7000-7999 with demo"
+    ):
         up(world)
 
 
@@ -323,7 +325,7 @@ def test_a_holder_whose_marker_changes_hands_stops_and_one_whose_marker_vanishes
         world.on_look = look
         assert (stop if is_lost else looked).wait(10)
     if is_lost:
-        with pytest.raises(HomelabError, match="was taken over while this ran") as lost:
+        with pytest.raises(HomelabError, match="took over the lock of") as lost:
             lock.check()
         assert "you@laptop" in lost.value.details
         assert LAST in world.vms, "the new holder's marker stays"
@@ -351,7 +353,7 @@ def test_a_marker_that_is_never_finished_is_named_with_the_way_out() -> None:
     world = World()
     hold(world).lock = "create"
     world.vms[LAST].name = world.vms[LAST].description = ""
-    with pytest.raises(HomelabError, match="gave up waiting for the marker VM 7999") as stuck:
+    with pytest.raises(HomelabError, match="timed out waiting for the marker VM 7999") as stuck:
         up(world)
     assert "qm unlock 7999 && qm destroy 7999" in stuck.value.resolution
     assert world.journal == []

@@ -197,7 +197,7 @@ def test_down_does_not_forget_what_has_gone_out_of_sight_since_it_was_planned(wo
     world.unasked.clear()
     plan = prepare_down(spec, world.ports)
     world.unasked[PVE2] = ""
-    with pytest.raises(HomelabError, match="gone out of sight since"):
+    with pytest.raises(HomelabError, match="became unreachable since"):
         run_down(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert len(world.vms) == 4
     assert world.state[DEMO, "token"]
@@ -215,7 +215,7 @@ PREPARES: dict[str, Callable[[ClusterSpec, World], object]] = {
 
 @pytest.mark.parametrize("what", PREPARES)
 def test_what_needs_it_is_refused_with_one_and_the_same_way_out(world: World, spec: ClusterSpec, what: str) -> None:
-    with pytest.raises(PreflightError, match="out of sight; nothing was touched") as refusal:
+    with pytest.raises(PreflightError, match="out of sight; nothing was changed") as refusal:
         PREPARES[what](spec, world)
     assert refusal.value.details == "demo-workers-1 (vmid 7001 on pve2, which is offline)"
     assert "`homelab-k8s up --replace-unreachable demo-workers-1`" in refusal.value.resolution

@@ -273,7 +273,7 @@ def test_a_server_that_does_not_come_back_stops_the_roll_out_there() -> None:
     error = str(failed.value) + failed.value.details
     assert "demo-cp-2" in error
     assert "backup.schedule: none -> 99 * * * *" in error
-    assert "not touched" in failed.value.resolution + failed.value.details + str(failed.value)
+    assert "not changed" in failed.value.resolution + failed.value.details + str(failed.value)
     assert restarts(world) == ["demo-cp-2"]
     assert not any("schedule" in (world.vms[vmid].files["config.yaml"]) for vmid in world.vms if vmid != 7001)
     world.broken_units.clear()
@@ -371,7 +371,7 @@ def test_a_vip_that_is_taken_out_is_left_by_all_one_after_another() -> None:
 def test_an_address_that_somebody_has_is_not_taken_as_vip() -> None:
     world, vip = built(), IPv4Address("192.0.2.5")
     world.answering.add(vip)
-    with pytest.raises(PreflightError, match="is taken"):
+    with pytest.raises(PreflightError, match="is in use"):
         prepare_up(replace(THREE, vip=VipSpec(address=vip)), world.ports)
     assert world.journal == []
 

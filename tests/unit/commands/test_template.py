@@ -302,7 +302,7 @@ def test_isos_that_the_token_may_not_remove_are_told_once_and_by_prune() -> None
     plan = prepare_prune(SPEC, world.ports)
     report = run_prune(plan, SPEC, world.ports, sink=said.append, options=RunOptions())
     (warning,) = [event.message for event in said if isinstance(event, Warned) and "ISO" in event.message]
-    assert warning.startswith("3 ISOs of template builds stay: ")
+    assert warning.startswith("3 ISOs of template builds remain: ")
     assert "no secret" in warning
     assert not [step.title for step in report.steps if step.changed and "iso/" in step.title]
     gone = [f"{one.name} ({one.vmid})" for one in before if one.vmid not in world.vms]
@@ -334,7 +334,7 @@ def test_prune_keeps_the_newest_and_those_in_use() -> None:
     world.users[vmids[0]] = ("7001 (demo-cp-1)",)
     plan = prune(world)
     assert sorted(world.vms) == [vmids[0], vmids[2]]
-    assert plan.notes == (f"{world.vms[vmids[0]].name} ({vmids[0]}) stays: 7001 (demo-cp-1) stand on it",)
+    assert plan.notes == (f"{world.vms[vmids[0]].name} ({vmids[0]}) is kept: 7001 (demo-cp-1) are linked clones of it",)
     assert prepare_prune(SPEC, world.ports).empty
 
 

@@ -53,7 +53,7 @@ def test_status_does_not_take_a_cluster_for_missing_where_no_vm_can_be_seen() ->
     assert told.machines == ()
     (problem,) = told.problems
     assert problem == (
-        "this token may not see VMs (no VM.Audit on /vms), so whether the cluster exists is unknown; as root on a "
+        "this token may not see VMs (no VM.Audit on /vms), so it is unknown whether the cluster exists; as root on a "
         f"Proxmox node: {REMEDY}"
     )
     assert "does not exist" in cluster_status(cluster(agents=1), World().ports).problems[0]
@@ -69,7 +69,9 @@ def test_status_does_not_take_a_cluster_for_missing_where_no_vm_can_be_seen() ->
     ],
 )
 def test_other_commands_do_not_either(act: Callable[[ClusterSpec, Ports], object]) -> None:
-    with pytest.raises(PreflightError, match="this token may not see VMs, so whether demo exists is unknown") as caught:
+    with pytest.raises(
+        PreflightError, match="this token may not see VMs, so it is unknown whether demo exists"
+    ) as caught:
         act(cluster(agents=1), World(missing=(NO_AUDIT,)).ports)
     assert REMEDY in caught.value.resolution
 

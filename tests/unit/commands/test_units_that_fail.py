@@ -99,7 +99,7 @@ def test_a_remedy_is_said_once() -> None:
 def test_what_an_earlier_machine_of_the_name_has_left_is_deleted_after_a_killed_run_too() -> None:
     world = World()
     run_up(prepare_up(cluster(agents=0), world.ports), cluster(agents=0), world.ports, sink=print, options=RunOptions())
-    world.node_passwords[AGENT] = "of a machine that is gone"  # it never registered: there is no node
+    world.node_passwords[AGENT] = "of a machine that no longer exists"  # it never registered: there is no node
     spec, options = cluster(agents=1), RunOptions()
     world.on_call = lambda call: options.stop.set() if call == f"upload {AGENT}" else None
     with pytest.raises(InterruptedRunError):

@@ -61,7 +61,7 @@ def test_a_machine_that_is_paused_again_names_its_storage() -> None:
     up(world)
     vm = next(vm for vm in world.vms.values() if vm.name == "demo-workers-1")
     vm.halted, vm.resumes = "io-error", False
-    with pytest.raises(HypervisorError, match="is paused and does not go on") as failed:
+    with pytest.raises(HypervisorError, match="is paused and does not resume") as failed:
         up(world)
     assert "io-error" in failed.value.details
     assert "pvesm status" in failed.value.resolution

@@ -112,9 +112,9 @@ class TestDraining:
         stuck = pod("web-1")
         stuck.stuck = True
         stage.put(stuck, pod("api-1"))
-        with pytest.raises(DrainError, match="1 pod did not end within 30 s") as caught:
+        with pytest.raises(DrainError, match="1 pod did not terminate within 30 s") as caught:
             stage.perform(Drain(machine=W1, timeout_s=30))
-        assert caught.value.details == "default/web-1: did not end"
+        assert caught.value.details == "default/web-1: did not terminate"
         assert stage.schedulable()
 
     def test_a_pod_that_was_bound_just_before_the_cordon_goes_too(self, stage: Stage) -> None:
@@ -133,7 +133,7 @@ class TestDraining:
         everywhere.tolerates = True
         stage.put(everywhere)
         done = stage.perform(Drain(machine=W1))
-        assert done.note == "2 pods evicted; 1 pod came back although it is cordoned"
+        assert done.note == "2 pods evicted; 1 pod came back although the node is cordoned"
 
     def test_an_interruption_uncordons(self, stage: Stage) -> None:
         stage.put(pod("web-1"))
@@ -164,7 +164,7 @@ class TestDraining:
         with pytest.raises(DrainError):
             stage.perform(Drain(machine=W1))
         assert not stage.schedulable()
-        assert stage.perform(Drain(machine=W1, delete_bare=True)).note.endswith("1 pod left to be removed with it")
+        assert stage.perform(Drain(machine=W1, delete_bare=True)).note.endswith("1 pod are removed with it")
 
     def test_all_budgets_that_block_are_named(self, stage: Stage) -> None:
         stage.put(pod("web-1"), pod("db-1"))
@@ -180,7 +180,7 @@ class TestDraining:
         stage.world.workloads.budgets.append(FakeBudget("default", "web", "web", min_available=1))
         stage.vm(W1).running = False
         done = stage.perform(Drain(machine=W1))
-        assert done.note == "0 pods evicted; the node is not Ready: 2 pods left to be removed with it"
+        assert done.note == "0 pods evicted; the node is not Ready: 2 pods are removed with it"
         assert stage.evicted() == ["default/api-1"]
         assert DEAD_AFTER_S <= stage.world.clock.now_s() < DEAD_AFTER_S + 5
         assert not stage.schedulable()

@@ -31,6 +31,6 @@ def test_facts_are_read() -> None:
     ],
 )
 def test_facts_of_odd_form_are_an_error_with_machine_field_and_value(line: str) -> None:
-    with pytest.raises(UnreadableGuestError, match="cannot read what demo-cp-1 tells of itself") as raised:
+    with pytest.raises(UnreadableGuestError, match="cannot read the facts of demo-cp-1") as raised:
         parse_facts(line, machine="demo-cp-1", address=ADDRESS)
     assert raised.value.details.startswith(line.partition("=")[0] + " is ")

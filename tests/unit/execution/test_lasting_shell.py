@@ -152,7 +152,7 @@ class TestAReboot:
             *("upload k3s.bin", "install-k3s.sh"),
             *("settle", "upload k3s.bin", "install-k3s.sh"),
         ]
-        assert warnings == ["it has rebooted; going on from where it was"]
+        assert warnings == ["it has rebooted; continuing"]
 
     @pytest.mark.parametrize("name", sorted(REPEATED - {"install-k3s.sh"}))
     def test_each_script_that_looks_first_is_run_again(self, name: str) -> None:

@@ -50,7 +50,7 @@ class TestRecord:
         assert not stage.perform(MarkLeaving(machine=W1)).changed
         assert stage.state(W1) is RecordState.CLONING
         del stage.world.vms[stage.vm(W2).vmid]
-        assert stage.perform(MarkLeaving(machine=W2)) == Done(changed=False, note="gone already")
+        assert stage.perform(MarkLeaving(machine=W2)) == Done(changed=False, note="already removed")
 
     def test_what_users_wrote_stays_through_every_state(self, stage: Stage) -> None:
         vm = stage.vm(W1)
@@ -97,7 +97,7 @@ class TestLeavingKubernetes:
     def test_an_agent_leaves(self, stage: Stage) -> None:
         assert stage.perform(DeleteKubeNode(machine=W1, server=False)).changed
         assert W1 not in stage.world.kube_nodes
-        assert stage.perform(DeleteKubeNode(machine=W1, server=False)) == Done(changed=False, note="gone already")
+        assert stage.perform(DeleteKubeNode(machine=W1, server=False)) == Done(changed=False, note="already removed")
 
     def test_a_server_that_a_finalizer_holds_is_not_waited_for_past_the_deadline(self, stage: Stage) -> None:
         stage.world.held_nodes.add(CP2)
@@ -118,7 +118,7 @@ class TestLeavingKubernetes:
             stage.vm(CP2).running = False
         else:
             del stage.world.kube_nodes[CP2]
-        with pytest.raises(KubernetesError, match="demo-cp-1 is the only server of demo"):
+        with pytest.raises(KubernetesError, match="demo-cp-1 is the only Ready server of demo"):
             stage.perform(DeleteKubeNode(machine=CP1, server=True))
         assert CP1 in stage.world.kube_nodes
 

@@ -93,8 +93,8 @@ def test_of_several_lanes_each_counts() -> None:
     assert both.resolution.splitlines() == [
         "grant it",
         "look at the version",
-        "once that is changed: `homelab-k8s up` again",
+        "after fixing that: `homelab-k8s up` again",
     ]
     assert not both.again_helps
     mixed = failed(passing, lasting)
-    assert mixed.resolution.splitlines() == ["grant it", f"{AGAIN}, but not on b until the cause there is removed"]
+    assert mixed.resolution.splitlines() == ["grant it", f"{AGAIN}, but b fails again until its cause is fixed"]

@@ -113,7 +113,7 @@ def test_a_failed_lane_skips_those_that_need_it_with_its_cause_and_no_other() ->
 
 def test_a_gate_that_nobody_opens_ends_the_run_and_is_named() -> None:
     report, _ = run(plan(lane("a", LaneStep(step=step("a"), needs=(Gate("never"),)))), ok)
-    assert [outcome.cause for outcome in report.outcomes] == ["nothing in the plan opens never"]
+    assert [outcome.cause for outcome in report.outcomes] == ["no step of the plan opens never"]
 
 
 def test_after_an_interruption_nothing_new_starts_and_running_steps_end() -> None:

@@ -134,7 +134,9 @@ def test_tags_of_the_template_go_in_any_case_and_those_of_users_stay() -> None:
 def test_a_clone_that_was_cut_off_before_its_disk_says_so() -> None:
     world, spec = World(), cluster()
     world.on_call = lambda call: setattr(world.vms[Vmid(7000)], "disk", None) if call == "cloned demo-cp-1" else None
-    with pytest.raises(HomelabError, match="demo-cp-1: its clone was cut off before its disk was there") as raised:
+    with pytest.raises(
+        HomelabError, match="demo-cp-1: its clone was interrupted before its disk was created"
+    ) as raised:
         run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert "as root on pve1: qm destroy 7000" in raised.value.resolution
 
