@@ -49,6 +49,18 @@ def test_the_apis_own_address_is_never_taken_for_a_machines() -> None:
     assert f"node-ip: {server.address}" in server.files["config.yaml"]
 
 
+@pytest.mark.parametrize("machine", ["demo-cp-1", "demo-workers-1"])
+def test_a_machines_own_address_is_refused_as_vip(machine: str) -> None:
+    world, spec = World(), cluster(agents=1)
+    up(world, spec)
+    vm = world.vm_named(machine)
+    assert vm is not None
+    world.journal.clear()
+    with pytest.raises(PreflightError, match=f"the VIP {vm.address} is a machine's own address"):
+        prepare_up(replace(spec, vip=VipSpec(address=vm.address)), world.ports)
+    assert world.journal == []
+
+
 def test_the_node_of_a_lost_machine_goes_before_its_fresh_clone_joins() -> None:
     """Kubernetes keeps the node password of the old machine, and would reject the new one's (k3s#802)."""
     world, spec = World(), cluster(agents=2)

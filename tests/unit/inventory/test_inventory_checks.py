@@ -66,6 +66,32 @@ NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
         ),
         ("network: {gateway: 192.168.1.1}", "network.gateway", "has no effect without addresses", "DHCP"),
         (
+            "network: {subnet: 192.168.1.0/24}\ncontrol_plane: {vip: 192.168.2.9}",
+            "control_plane.vip.address",
+            "192.168.2.9 is not in the machines' subnet 192.168.1.0/24",
+            "192.168.1.1 to",
+        ),
+        (
+            "network: {subnet: 192.168.1.0/24}\ncontrol_plane: {vip: 192.168.1.255}",
+            "control_plane.vip.address",
+            "192.168.1.255 is not in the machines' subnet",
+            "192.168.1.1 to",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.5-192.168.1.9", more="") + "control_plane: {vip: 192.168.1.9}",
+            "control_plane.vip.address",
+            "192.168.1.9 lies among the machines' addresses",
+            "beside that range",
+        ),
+        (
+            NETWORK.format(addresses="192.168.1.5-192.168.1.9", more=", gateway: 192.168.1.1")
+            + "control_plane: {vip: 192.168.1.1}",
+            "control_plane.vip.address",
+            "192.168.1.1 is the gateway",
+            "nobody has",
+        ),
+        ("control_plane: {vip: {router_id: 7}}", "control_plane.vip", "needs its address", "such as vip:"),
+        (
             "network: {subnet: 10.42.7.0/24}",
             "network.subnet",
             "subnet 10.42.7.0/24 overlaps cluster_cidr 10.42.0.0/16",
