@@ -123,6 +123,25 @@ def test_every_command_that_the_source_advises_exists_with_its_options() -> None
         assert said <= known, f"{file}: {line}"
 
 
+WRITTEN = re.compile(r"`homelab-k8s ([^`]+)`|^(?: {4}|\$ )(?:\$ )?homelab-k8s ([^\n#|&;]+)", re.MULTILINE)
+
+
+def test_every_command_in_the_docs_exists_with_its_options() -> None:
+    root = Path(bootstrap.__file__).parents[1]
+    pages = [root / "README.md", root / "SECURITY.md", *(root / "docs").glob("*.md")]
+    found = [(page.name, (each[1] or each[2]).split()) for page in pages for each in WRITTEN.finditer(page.read_text())]
+    assert len(found) > 150
+    for page, words in found:
+        if words[0] in ("COMMAND", "--install-completion"):
+            continue
+        verb = next((each for size in (2, 1) if (each := " ".join(words[:size])) in VERBS), None)
+        assert verb is not None, f"{page}: {words}"
+        known = {spelling for spellings in VERBS[verb].values() for spelling in spellings}
+        ours = words[: words.index("--") if "--" in words else None]
+        said = {word.partition("=")[0] for word in ours if word.startswith("-") and word != "-"}
+        assert said <= known | {"-v", "-h", "--help"}, f"{page}: {words}"
+
+
 def test_status_advises_commands_for_the_cluster_it_was_asked_for(run: Run, world: World, tmp_path: Path) -> None:
     file = tmp_path / "my lab.yaml"
     file.write_text("cluster: demo\nworkers: {count: 1}\n")
