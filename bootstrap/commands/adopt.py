@@ -15,6 +15,8 @@ from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
+from bootstrap.model.machine import MachineKind
+from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.foreign import plan_adopt
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.view import ClusterView
@@ -39,8 +41,8 @@ def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()
     lost = missing_key(spec, ports)
     if lost is not None and not plan.empty:
         note: str = Advice(
-            "there is no {}: a new SSH key is created, which the machines do not accept yet: `homelab-k8s up` prints "
-            "how to install it",
+            "there is no {}: a new SSH key is created, which the machines do not accept yet: how to install it is "
+            "printed at the end",
             lost,
         )
         plan = replace(plan, notes=(note, *plan.notes))
@@ -58,6 +60,7 @@ def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, o
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: One of them has changed since it was shown.
     """
+    lost = missing_key(spec, ports)
     if plan.marked:
         adopt_lock(spec, ports)  # else nobody could take it
     with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
@@ -67,4 +70,17 @@ def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, o
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
     lock.check()
     report.raise_failures()
+    if lost is not None:
+        _tell_the_way(plan, spec, ports, sink)
     return report
+
+
+def _tell_the_way(plan: Plan, spec: ClusterSpec, ports: Ports, sink: EventSink) -> None:
+    """For each machine the command that has it accept the new key."""
+    for machine in plan.machines:
+        kind = machine.spec.kind
+        user = "root" if kind is MachineKind.LXC else spec.ssh.user
+        key = ports.shells.public_key
+        command = authorizing_command(machine.place.vmid, kind=kind, user=user, public_key=key)
+        message = f"does not accept the new SSH key yet: as root on {machine.place.pve_node}: `{command}`"
+        sink(Warned(subject=machine.spec.name, message=message))

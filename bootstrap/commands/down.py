@@ -42,7 +42,6 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
         ClusterBusyError: Somebody else works on the cluster; nothing was touched.
         HomelabError: Something could not be removed; `down` again continues.
     """
-    keyless = ports.keys.find(spec.name) is None  # then one is made for the lock, and for that alone
     with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
         fresh = prepare_down(spec, ports)
         _check_complete(plan, fresh)
@@ -53,7 +52,7 @@ def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, op
             begin("down", _intention(plan, ports), spec.name, ports)  # it goes with the rest of the state at the end
         report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
         ended_well = not report.interrupted and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
-        if (steps_of(plan, ForgetCluster) and ended_well) or (keyless and not _has_traces(spec, ports)):
+        if steps_of(plan, ForgetCluster) and ended_well:
             lock.forget_at_the_end(lambda: ports.state.forget(spec.name))
     lock.check()
     report.raise_failures()

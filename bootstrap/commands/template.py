@@ -10,6 +10,7 @@ from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_rights, with_tag
+from bootstrap.commands.observing.ssh_keys import check_no_new_key
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
@@ -48,6 +49,7 @@ def prepare_build(spec: ClusterSpec, ports: Ports, verb_options: BuildOptions) -
     """
     observed = observe_proxmox(spec, ports, patient=False)
     check_pve_quorum(observed)
+    check_no_new_key(spec, ports, observed)
     return builds_for(spec, ports, observed, verb_options, version=ports.artifacts.resolve(spec.k3s))
 
 

@@ -328,7 +328,10 @@ class ClusterLock:
     def _render(self, record: LockRecord, smbios_uuid: str) -> str:
         """The record, signed for the marker VM that has this UUID."""
         bearer = Bearer(vmid=self._vmid, name=marker_name(self._spec.name), identity=smbios_uuid)
-        return render_lock(record, key=self._key or self._ports.keys.need(self._spec.name), bearer=bearer)
+        keys = self._ports.keys
+        # None is made for it: a new SSH key of the cluster is what machines refuse.
+        key = self._key or keys.find(self._spec.name) or keys.for_templates()
+        return render_lock(record, key=key, bearer=bearer)
 
     def _release(self) -> None:
         """Remove the marker if it is ours.

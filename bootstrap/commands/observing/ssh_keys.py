@@ -25,6 +25,18 @@ def check_keys(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
     ports.shells.check()
 
 
+def check_no_new_key(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
+    """See that no SSH key would be made beside machines that know another one, and that the one there is can be used.
+
+    Raises:
+        PreflightError: The cluster's is lost, or no use; nothing was touched.
+    """
+    lost = missing_key(spec, ports)
+    if lost is not None:
+        check_claims(ClusterView(spec, observed), missing_key=lost)
+    ports.shells.check()
+
+
 def missing_key(spec: ClusterSpec, ports: Ports) -> Path | None:
     """Where the cluster's own SSH key belongs, if it is not there; None where it is, or the inventory names another."""
     if spec.ssh.private_key is not None or ports.keys.find(spec.name) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
@@ -35,6 +34,7 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.capacity.addresses import choose_address
+from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
 from bootstrap.ports import Artifact, GuestScript, GuestShell
@@ -277,18 +277,16 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
     own = context.spec.ssh.private_key is None
     where = "the cluster's state directory on the computer that created it (id_ed25519)"
     back = f"copy {where} here, or set it as ssh.private_key" if own else "set that key as ssh.private_key"
-    line = shlex.quote(f"echo {shlex.quote(context.ports.shells.public_key)} >>~{user}/.ssh/authorized_keys")
-    tool = f"pct exec {vm.vmid} --" if vm.kind is MachineKind.LXC else f"qm guest exec {vm.vmid} --"
+    public_key = context.ports.shells.public_key
     return GuestSetupError(
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
         resolution=Advice(
             "the machine was created with another key: {}\nif that key is lost, as root on {}:\n"
-            "{} sh -c {}\nor replace the machine: `homelab-k8s replace {}`",
+            "{}\nor replace the machine: `homelab-k8s replace {}`",
             back,
             vm.pve_node,
-            tool,
-            line,
+            authorizing_command(vm.vmid, kind=vm.kind, user=user, public_key=public_key),
             name,
         ),
     )

@@ -87,8 +87,8 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
         details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
         resolution=Advice(
             "copy {} back from a backup or from the computer that made them, or name the key as "
-            "ssh.private_key\nwhere it is lost: `homelab-k8s adopt {}` makes a new one and signs them with it; "
-            "`homelab-k8s up` then shows how machines get it\n{}",
+            "ssh.private_key\nwhere it is lost: `homelab-k8s adopt {}` makes a new one, signs them with it, and shows "
+            "how each machine gets it\n{}",
             missing_key,
             view.spec.name,
             name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -13,12 +14,15 @@ from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.down import prepare_down, run_down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
+from bootstrap.commands.template import prepare_build, prepare_prune, run_prune
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.events import Event, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, CloneAsked, MachineRecord, RecordState, Role
+from bootstrap.planning.templates.build import BuildOptions
 from bootstrap.records.machine import parse_record
 from tests.fakes.keys import FakeKeys, sealed, unsealed
 from tests.fakes.specs import DEMO, cluster
@@ -192,6 +196,35 @@ def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> N
     assert (world.vms, world.keys.lacks) == (before, {DEMO})
     (told, *_) = prepare_adopt(cluster(1, 1), world.ports).notes
     assert "a new SSH key is created, which the machines do not accept yet" in told
+    assert world.keys.lacks == {DEMO}
+
+
+def test_adopting_with_a_new_ssh_key_tells_how_each_machine_gets_it() -> None:
+    """It named `up` for that, which found nothing to do and said nothing."""
+    world, spec, told = built(cluster(1, 1)), cluster(1, 1), list[Event]()
+    world.keys.lose(DEMO)
+    plan = prepare_adopt(spec, world.ports)
+    run_adopt(plan, spec, world.ports, sink=told.append, options=RunOptions())
+    ways = {one.subject: one.message for one in told if isinstance(one, Warned) and "as root on" in one.message}
+    assert sorted(ways) == ["demo-cp-1", "demo-workers-1"]
+    written = shlex.split(ways["demo-cp-1"].split("`")[1])
+    assert written[:6] == ["qm", "guest", "exec", "7000", "--", "sh"]
+    assert shlex.split(written[-1].partition(">>")[0]) == ["echo", world.ports.shells.public_key]
+    assert written[-1].endswith(">>~debian/.ssh/authorized_keys")
+    told.clear()
+    assert prepare_adopt(spec, world.ports).empty
+
+
+def test_no_verb_makes_a_new_ssh_key_beside_machines_that_know_another_one() -> None:
+    """`down` made one for its lock, and `template build` one for the build: `up` then said nothing of a lost key."""
+    world, spec = built(cluster(1, 1)), cluster(1, 1)
+    before = set(world.vms)
+    world.keys.lacks.add(DEMO)
+    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert (set(world.vms), world.keys.lacks) == (before, {DEMO})
+    with pytest.raises(PreflightError, match="but the SSH key of demo is not on this computer"):
+        prepare_build(spec, world.ports, BuildOptions())
+    run_prune(prepare_prune(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.keys.lacks == {DEMO}
 
 
