@@ -43,10 +43,10 @@ def ask(peer: TlsPeer) -> None:
     hypervisor.observe(cluster=ClusterName("demo"), vmids=VmidRange(first=Vmid(7000), last=Vmid(7099)))
 
 
-def kube(peer: TlsPeer) -> KubeHttp:
+def ask_kubernetes(peer: TlsPeer) -> None:
     authority = base64.b64encode(peer.cert_file.read_bytes()).decode()
     cluster = {"server": peer.url, "certificate-authority-data": authority}
-    return KubeHttp(
+    http = KubeHttp(
         parse_kubeconfig(
             yaml.safe_dump(
                 {
@@ -58,6 +58,7 @@ def kube(peer: TlsPeer) -> KubeHttp:
             )
         )
     )
+    http.ask(http.client.get, "/readyz")
 
 
 def both_clocks(ahead: timedelta) -> str:
@@ -83,7 +84,7 @@ def test_kubernetes_with_a_wrong_clock_is_not_another_cluster(tmp_path: Path, ti
         tls_peer(tmp_path, times=times) as peer,
         pytest.raises(KubernetesError, match=both_clocks(times.clock_ahead)) as refused,
     ):
-        kube(peer).request("GET", "/readyz")
+        ask_kubernetes(peer)
     assert "not the API of this cluster" not in refused.value.brief
     assert "timedatectl" in refused.value.resolution
 
@@ -101,7 +102,7 @@ def test_a_certificate_that_has_ended_is_not_the_clocks_fault(tmp_path: Path) ->
         with pytest.raises(AuthenticationError, match="cannot be trusted") as refused:
             ask(peer)
         with pytest.raises(KubernetesError, match="is not valid now") as kube_refused:
-            kube(peer).request("GET", "/readyz")
+            ask_kubernetes(peer)
         certificate = NetworkProbes().endpoint(endpoint(peer)).certificate
     assert "it was valid until" in refused.value.details
     assert "pin it" in refused.value.resolution

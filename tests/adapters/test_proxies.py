@@ -88,7 +88,7 @@ def test_kubernetes_is_never_asked_through_a_proxy(
     set_proxy(monkeypatch, url or proxy.url)
     http = KubeHttp(parse_kubeconfig(kube.kubeconfig))
     try:
-        assert http.request("GET", "/readyz").status == 200
+        assert http.ask(http.client.get, "/readyz").status == 200
     finally:
         http.close()
     assert proxy.count == 0

@@ -135,7 +135,7 @@ def test_a_redirect_of_kubernetes_is_told_and_not_followed(
 def test_an_answer_of_kubernetes_without_end_is_not_read_to_its_end(
     kube: KubernetesApi, pinned: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bootstrap.adapters.kube.http.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("bootstrap.adapters.kube.answers.MOST_BYTES", 1 << 20)
     pinned.piece, pinned.pieces = b" " * (1 << 16), 16 << 10
     with pytest.raises(KubernetesError, match="more than 1 MiB"):
         kube.kube_nodes()

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import cache
+from io import BytesIO
 from ipaddress import IPv4Address
 from typing import Any
+from urllib.parse import urlsplit
 
+from kubernetes.client.rest import RESTResponse
+from urllib3 import HTTPResponse
+
+from bootstrap.adapters.kube.answers import Object
 from bootstrap.adapters.kube.api import KubernetesApi
+from bootstrap.adapters.kube.client import BoundedClient
 from bootstrap.adapters.kube.credentials import Credentials
-from bootstrap.adapters.kube.http import Answer, KubeHttp, Object
+from bootstrap.adapters.kube.http import KubeHttp
 from bootstrap.adapters.kube.watch import Leases, NodeWatch
 from bootstrap.k3s.snapshot_files import parse_listing
 from bootstrap.model.ids import MachineName
@@ -20,6 +26,7 @@ from bootstrap.model.workloads import Pod
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 
+CREDENTIALS = Credentials(server="https://192.0.2.1:6443")
 NAME = MachineName("demo-workers-1")
 NODE: Object = {
     "kind": "Node",
@@ -81,30 +88,36 @@ ANSWERS: Mapping[str, tuple[int, Any]] = {
 }
 
 
-class CannedHttp(KubeHttp):
-    """Answers from a table."""
+class CannedRest:
+    """What the client sends its requests with; answers from a table."""
 
     def __init__(self, answers: Mapping[str, tuple[int, Any]]) -> None:
-        super().__init__(Credentials(server="https://192.0.2.1:6443"))
         self.answers = answers
         self.asked: set[str] = set()
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Object | None = None,
-        content_type: str = "application/json",
-        accepted: frozenset[int] = frozenset(),
-    ) -> Answer:
-        key = f"{method} {path.partition('?')[0]}"
+    def request(self, method: str, url: str, **_request: object) -> RESTResponse:
+        key = f"{method} {urlsplit(url).path}"
         self.asked.add(key)
         status, value = self.answers[key]
-        text = value if isinstance(value, str) else json.dumps(value)
-        answer = Answer(status=status, text=text, at=datetime(2026, 11, 28, 19, 24, 20, tzinfo=UTC))
-        self.check(answer, accepted)
-        return answer
+        body = (value if isinstance(value, str) else json.dumps(value)).encode(errors="surrogatepass")
+        headers = {"Date": "Sat, 28 Nov 2026 19:24:20 GMT"}
+        return RESTResponse(HTTPResponse(body=BytesIO(body), status=status, headers=headers, preload_content=False))
+
+
+class CannedHttp(KubeHttp):
+    """A client that answers from a table."""
+
+    def __init__(self, answers: Mapping[str, tuple[int, Any]]) -> None:
+        super().__init__(CREDENTIALS)
+        self.rest = CannedRest(answers)
+        self._client = _client()
+        self._client.rest_client = self.rest  # type: ignore[assignment]  # all of it that the client uses
+
+
+@cache
+def _client() -> BoundedClient:
+    """One for all: making one reads this machine's certificates, which takes long."""
+    return BoundedClient(CREDENTIALS)
 
 
 ACTS: Mapping[str, Callable[[KubernetesApi], object]] = {
@@ -134,7 +147,7 @@ ACTS: Mapping[str, Callable[[KubernetesApi], object]] = {
 def _asked_by(name: str) -> tuple[str, ...]:
     http = CannedHttp(ANSWERS)
     ACTS[name](KubernetesApi(http))
-    return tuple(sorted(http.asked))
+    return tuple(sorted(http.rest.asked))
 
 
 def _area(name: str) -> Area:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import IPv4Address
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
+from bootstrap.adapters.kube.answers import Answer, check
 from bootstrap.adapters.kube.credentials import parse_kubeconfig
-from bootstrap.adapters.kube.http import Answer, KubeHttp
+from bootstrap.adapters.kube.http import KubeHttp
 from bootstrap.adapters.kube.nodes import SeenNode, missing_metadata, moved, parse_node
 from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.adapters.kube.pods import (
-    PODS,
     SNAPSHOTS,
     budgets_of,
-    budgets_path,
     eviction,
     has_cause,
     next_page,
     parse_pod,
-    pod_path,
     refusal_text,
 )
-from bootstrap.adapters.kube.watch import NODES, Leases, NodeWatch
+from bootstrap.adapters.kube.watch import Leases, NodeWatch, list_nodes
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.k3s.snapshot_files import parse_snapshots
 from bootstrap.model.ids import MachineName
@@ -30,6 +28,9 @@ from bootstrap.model.machine import Taint
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import Reading, each
 from bootstrap.model.workloads import Pod, Refusal, Snapshot
+
+if TYPE_CHECKING:
+    from bootstrap.adapters.kube.client import BoundedClient
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
@@ -40,8 +41,8 @@ _INTERNAL = 500
 _ATTEMPTS = 10
 _PAGE = 500
 _MOST_PAGES = 100
-SYSTEM_SECRETS = "/api/v1/namespaces/kube-system/secrets"
 _MERGE = "application/merge-patch+json"
+"""The client would send strategic merge patches: a taint list would be merged by key, and a stale one stay."""
 
 
 class KubernetesApis:
@@ -60,16 +61,20 @@ class KubernetesApi:
         self._leases = Leases(http)
         self._watch = NodeWatch(http, self._leases)
 
+    @property
+    def _client(self) -> BoundedClient:
+        return self._http.client
+
     def ready(self) -> bool:
         """Whether `/readyz` answers `ok`; False where nothing answers. Raises KubernetesError where it refuses us."""
         try:
-            return self._http.request("GET", "/readyz").text.strip() == "ok"
+            return self._http.ask(self._client.get, "/readyz").text.strip() == "ok"
         except KubeUnreachableError:
             return False
 
     def kube_nodes(self) -> tuple[KubeNode, ...]:
         """List the nodes, sorted by name. Raises KubeUnreachableError, KubernetesError."""
-        listing = kube_object(self._http.request("GET", NODES).object, what="list the Kubernetes nodes")
+        listing = list_nodes(self._http)
         self._leases.refresh()
         found = each(listing.at("items").items(optional=True), self._listed, note)
         return tuple(sorted(found, key=lambda kube_node: kube_node.name))
@@ -103,19 +108,13 @@ class KubernetesApi:
         """
         wanted, gone = tuple(taints), tuple(stale_taints)
         stale = tuple(stale_labels)
-        path = f"{NODES}/{name}"
+        core = self._client.core
         for _ in range(_ATTEMPTS):
-            node = self._http.request("GET", path).object
+            node = self._http.ask(core.read_node, name).object
             patch = missing_metadata(node, labels=labels, taints=wanted, stale_labels=stale, stale_taints=gone)
             if patch is None:
                 return False
-            answer = self._http.request(
-                "PATCH",
-                path,
-                body=patch,
-                content_type=_MERGE,
-                accepted=frozenset({_CONFLICT}),
-            )
+            answer = self._http.ask(core.patch_node, name, patch, _content_type=_MERGE, accepted=frozenset({_CONFLICT}))
             if answer.status != _CONFLICT:
                 return True
         raise KubernetesError(f"the node {name} changes too often to set its labels and taints", details=answer.text)
@@ -127,15 +126,15 @@ class KubernetesApi:
             KubernetesError: Refused.
             KubeUnreachableError: No answer.
         """
-        path = f"{NODES}/{name}"
-        found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
+        core = self._client.core
+        found = self._http.ask(core.read_node, name, accepted=frozenset({_NOT_FOUND}))
         patches = None if found.status == _NOT_FOUND else moved(found.object, address, own=own)
         if patches is None:
             return False
         node, status = patches
         # The annotation first: the cloud controller would put the address of before back by it.
-        self._http.request("PATCH", path, body=node, content_type=_MERGE)
-        self._http.request("PATCH", f"{path}/status", body=status, content_type=_MERGE)
+        self._http.ask(core.patch_node, name, node, _content_type=_MERGE)
+        self._http.ask(core.patch_node_status, name, status, _content_type=_MERGE)
         return True
 
     def delete_kube_node(self, name: MachineName, *, timeout_s: float) -> None:
@@ -146,15 +145,16 @@ class KubernetesApi:
         that name would be rejected (k3s v1.36.3, observed).
         """
         self._delete_node(name, timeout_s=timeout_s)
-        self._http.request("DELETE", f"{SYSTEM_SECRETS}/{name}.node-password.k3s", accepted=frozenset({_NOT_FOUND}))
+        delete, password = self._client.core.delete_namespaced_secret, f"{name}.node-password.k3s"
+        self._http.ask(delete, password, "kube-system", accepted=frozenset({_NOT_FOUND}))
 
     def _delete_node(self, name: MachineName, *, timeout_s: float) -> None:
-        path = f"{NODES}/{name}"
-        found = self._http.request("GET", path, accepted=frozenset({_NOT_FOUND}))
+        core = self._client.core
+        found = self._http.ask(core.read_node, name, accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND:
             return
         uid = kube_object(found.object, what=f"delete the node {name}").at("metadata").at("uid").text("")
-        self._http.request("DELETE", path, accepted=frozenset({_NOT_FOUND}))
+        self._http.ask(core.delete_node, name, accepted=frozenset({_NOT_FOUND}))
 
         def gone(seen: SeenNode | None) -> bool:
             return seen is None or seen.uid != uid
@@ -169,41 +169,45 @@ class KubernetesApi:
             KubernetesError: There is no such node.
             KubeUnreachableError: No answer.
         """
-        path = f"{NODES}/{name}"
-        spec = kube_object(self._http.request("GET", path).object, what=f"read the node {name}").at("spec")
+        core = self._client.core
+        spec = kube_object(self._http.ask(core.read_node, name).object, what=f"read the node {name}").at("spec")
         if spec.at("unschedulable").flag() == unschedulable:
             return False
         # Without a version: whatever else changes meanwhile, this one key is ours to set.
-        self._http.request("PATCH", path, body={"spec": {"unschedulable": unschedulable}}, content_type=_MERGE)
+        patch = {"spec": {"unschedulable": unschedulable}}
+        self._http.ask(core.patch_node, name, patch, _content_type=_MERGE)
         return True
 
     def pods(self, *, on: MachineName) -> tuple[Pod, ...]:
         """All pods of a node, sorted by namespace and name. Raises KubeUnreachableError, KubernetesError."""
         for _ in range(_ATTEMPTS):
-            items = self._pages(PODS, {"fieldSelector": f"spec.nodeName={on}", "limit": str(_PAGE)})
+            items = self._pods(f"spec.nodeName={on}")
             if items is not None:
                 return tuple(sorted(map(parse_pod, items), key=lambda pod: (pod.namespace, pod.name)))
         raise KubernetesError(f"the pods of {on} cannot be listed", details="each listing expired before its end")
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> list[object] | None:
-        """A list's objects, part by part; None where it expired (410) and is to be begun anew.
+    def _pods(self, field_selector: str) -> list[object] | None:
+        """Pods, page by page; None where the list expired (410) and must be read again from its start.
 
         Raises:
             KubernetesError: It has no end.
         """
         items: list[object] = []
-        token = ""
+        page: dict[str, str] = {}
+        list_pods = self._client.core.list_pod_for_all_namespaces
         for _ in range(_MOST_PAGES):
-            part = {**query, "continue": token} if token else dict(query)
-            answer = self._http.request("GET", f"{path}?{urlencode(part)}", accepted=frozenset({_GONE}))
+            answer = self._http.ask(
+                list_pods, field_selector=field_selector, limit=_PAGE, accepted=frozenset({_GONE}), **page
+            )
             if answer.status == _GONE:
                 return None
-            listing = kube_object(answer.object, what="list objects")
+            listing = kube_object(answer.object, what="list the pods")
             items.extend(item.value for item in listing.at("items").items(optional=True))
             token = next_page(listing.value)
             if not token:
                 return items
-        raise KubernetesError(f"the list at {path} has no end", details=f"{len(items)} objects were told")
+            page = {"_continue": token}
+        raise KubernetesError("the list of pods has no end", details=f"{len(items)} pods were listed")
 
     def evict(self, pod: Pod) -> Refusal | None:
         """Ask for an eviction, see `bootstrap.ports.KubeApi.evict`. Of a pod of another uid nothing is asked.
@@ -212,10 +216,11 @@ class KubernetesApi:
             KubernetesError: It was refused for good.
             KubeUnreachableError: No answer.
         """
-        answer = self._http.request(
-            "POST",
-            f"{pod_path(pod)}/eviction",
-            body=eviction(pod),
+        answer = self._http.ask(
+            self._client.core.create_namespaced_pod_eviction,
+            pod.name,
+            pod.namespace,
+            eviction(pod),
             accepted=frozenset({_FORBIDDEN, _NOT_FOUND, _CONFLICT, _TOO_MANY, _INTERNAL}),
         )
         # A conflict is a uid that is not the one asked for: that pod is gone.
@@ -230,20 +235,22 @@ class KubernetesApi:
             refusal = self._refusal(pod, answer)
             if refusal is not None and len(refusal.budgets) > 1:
                 return refusal  # The API evicts no pod that two budgets select, and says so with a 500.
-        self._http.check(answer)
+        check(answer, server=self._http.server)
         return None
 
     def _refusal(self, pod: Pod, answer: Answer) -> Refusal | None:
         """A refusal with the budgets that select the pod; None where the pod is gone meanwhile."""
-        found = self._http.request("GET", pod_path(pod), accepted=frozenset({_NOT_FOUND}))
+        read_pod = self._client.core.read_namespaced_pod
+        found = self._http.ask(read_pod, pod.name, pod.namespace, accepted=frozenset({_NOT_FOUND}))
         if found.status == _NOT_FOUND or parse_pod(found.object).uid != pod.uid:
             return None
-        budgets = self._http.request("GET", budgets_path(pod.namespace)).object
-        return Refusal(budgets=budgets_of(found.object, budgets), message=refusal_text(answer.object))
+        budgets = self._http.ask(self._client.policy.list_namespaced_pod_disruption_budget, pod.namespace)
+        return Refusal(budgets=budgets_of(found.object, budgets.object), message=refusal_text(answer.object))
 
     def snapshots(self) -> tuple[Snapshot, ...]:
         """What k3s tells of its snapshots, oldest first; empty where it tells none (sqlite, k3s before 1.29)."""
-        answer = self._http.request("GET", SNAPSHOTS, accepted=frozenset({_NOT_FOUND}))
+        list_objects = self._client.custom_objects.list_cluster_custom_object
+        answer = self._http.ask(list_objects, *SNAPSHOTS, accepted=frozenset({_NOT_FOUND}))
         if answer.status == _NOT_FOUND:
             return ()
         found = parse_snapshots(answer.object)

@@ -1,4 +1,4 @@
-"""Pods and PodDisruptionBudgets as values, and where the API has what. Pure."""
+"""Pods and PodDisruptionBudgets as values. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ from bootstrap.adapters.kube.objects import kube_object, note
 from bootstrap.model.reading import Reading, each
 from bootstrap.model.workloads import Pod
 
-PODS = "/api/v1/pods"
-SNAPSHOTS = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
+SNAPSHOTS = ("k3s.cattle.io", "v1", "etcdsnapshotfiles")
+"""Group, version and plural of what k3s tells of its snapshots."""
 
 _NAMESPACE = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"
 """As the API itself has them (DNS labels and subdomains): they become parts of paths."""
 _MIRROR = "kubernetes.io/config.mirror"
-
-
-def pod_path(pod: Pod) -> str:
-    """Where the API has a pod."""
-    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
-
-
-def budgets_path(namespace: str) -> str:
-    """Where the API has a namespace's PodDisruptionBudgets."""
-    return f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
 
 
 def parse_pod(pod: object) -> Pod:

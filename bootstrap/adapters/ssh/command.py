@@ -1,7 +1,7 @@
 """One command over an SSH connection that is open.
 
-Not with Fabric's `run`: it starts threads for each command and asks a hundred times a second whether it has ended, so
-that a command costs 3 ms of CPU, and one that waits costs more the longer it does (Fabric 3.2, invoke 2.2).
+Not with Fabric's `run`: it takes three threads for each command, asks 100 times a second whether it has ended, and
+reads all that was printed again for each piece that comes (ADR 0035).
 """
 
 from __future__ import annotations
