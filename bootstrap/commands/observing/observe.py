@@ -199,20 +199,22 @@ def _addresses(
         if vm.record is None or vm.record.machine not in interfaces:
             continue
         seen = interfaces[vm.record.machine]
-        chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=_shared_addresses(spec))
+        chosen = choose_address(seen, mac=vm.mac, subnet=spec.network.subnet, besides=_shared_addresses(spec, seen))
         if isinstance(chosen, IPv4Address):
             found[vm.record.machine] = chosen
     return found
 
 
-def _shared_addresses(spec: ClusterSpec) -> tuple[IPv4Address, ...]:
-    return (spec.vip.address,) if spec.vip else ()
+def _shared_addresses(spec: ClusterSpec, seen: Iterable[GuestInterface]) -> tuple[IPv4Address, ...]:
+    """The VIP, where a machine has it as keepalived gives it (/32); one that has it otherwise has it as its own."""
+    given = {address for interface in seen for address in interface.lone}
+    return (spec.vip.address,) if spec.vip and spec.vip.address in given else ()
 
 
 def _vip_holder(spec: ClusterSpec, interfaces: Mapping[MachineName, tuple[GuestInterface, ...]]) -> MachineName | None:
     """Who has the API's own address now."""
     for name, seen in interfaces.items():
-        if spec.vip is not None and any(spec.vip.address in interface.addresses for interface in seen):
+        if _shared_addresses(spec, seen):
             return name
     return None
 
@@ -227,8 +229,9 @@ def _other_vips(
     found: list[MachineName] = []
     for vm in running:
         name = vm.record.machine if vm.record else MachineName("")
-        lone = {each for told in interfaces.get(name, ()) if told.mac == (vm.mac or "").upper() for each in told.lone}
-        if lone - {*_shared_addresses(spec), addresses.get(name)}:
+        seen = interfaces.get(name, ())
+        lone = {each for told in seen if told.mac == (vm.mac or "").upper() for each in told.lone}
+        if lone - {*_shared_addresses(spec, seen), addresses.get(name)}:
             found.append(name)
     return tuple(sorted(found))
 
