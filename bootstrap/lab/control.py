@@ -65,8 +65,8 @@ def start(
             if running.options != options:
                 other = _differences(running.options, options)
                 raise LabError(
-                    f"a lab is already running at {running.endpoint} with other options ({other}); "
-                    "stop it first (homelab-k8s lab stop)"
+                    f"a lab is already running at {running.endpoint} with other options; stop it first: "
+                    f"`homelab-k8s lab stop`\n{other}"
                 )
             progress(f"the lab is already running at {running.endpoint}")
             return running
@@ -186,7 +186,7 @@ def _sweep(places: LabPlaces, kind: str) -> None:
 
 def _differences(running: LabOptions, wanted: LabOptions) -> str:
     old, new = running.to_dict(), wanted.to_dict()
-    return ", ".join(f"{key}: {old[key]} there, {new[key]} asked for" for key in old if old[key] != new[key])
+    return "\n".join(f"{key}: {old[key]} there, {new[key]} asked for" for key in old if old[key] != new[key])
 
 
 def _tail(log: Path) -> str:

@@ -13,6 +13,9 @@ import pytest
 
 from bootstrap.cli.main import app
 from bootstrap.cli.text.tables import render_table
+from bootstrap.cli.text.wrapping import fitted, wrapped
+from bootstrap.cli.views.failures import render_error
+from bootstrap.errors import HomelabError
 from bootstrap.model.ids import PveNodeName, Vmid
 from tests.fakes.world import TEMPLATE, World, pve_node
 
@@ -109,8 +112,8 @@ def test_no_line_runs_over_and_no_word_is_broken(typed: Typed, crowded: World, m
 
 
 def _words(text: str) -> list[str]:
-    """Each word; the name of the log is another one each time."""
-    return [word for word in text.split() if ".log" not in word and not word.startswith("/")]
+    """Each word; the name of the log is another one each time, and halves of fingerprints may stand alone."""
+    return [word for word in text.split() if ".log" not in word and not word.startswith(("/", "AB:"))]
 
 
 HELP = (
@@ -144,6 +147,38 @@ class _Answers(Terminal):
 
     def __init__(self) -> None:
         super().__init__("n\n")
+
+
+def test_a_red_error_is_as_wide_as_a_plain_one() -> None:
+    """What colours it takes no columns: neither of its own line nor of those it goes on in."""
+    error = HomelabError("a brief that is long: " + "and on it goes " * 12)
+    plain, red = (render_error(error, log=None, width=60, colour=colour) for colour in (False, True))
+    assert COLOURS.sub("", red) == plain
+    assert max(map(len, plain.splitlines())) <= 60
+
+
+def test_a_fingerprint_goes_on_after_half_of_it() -> None:
+    """Somebody compares it, byte by byte."""
+    fingerprint = ":".join(["AB"] * 32)
+    assert wrapped(f"it is {fingerprint}.", width=60, first="tls  ", rest="     ").split("\n") == [
+        "tls  it is " + "AB:" * 16,
+        "     " + ":".join(["AB"] * 16) + ".",
+    ]
+    assert wrapped(fingerprint, width=100) == fingerprint
+    halves = [len(line) - len(line.lstrip()) for line in fitted(f"  {fingerprint}", 80).split("\n")]
+    assert halves == [2, 2], "the halves stand below each other"
+
+
+def test_the_log_s_path_is_short_where_it_would_run_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    home = "/home/somebody-with-a-long-name"
+    monkeypatch.setenv("HOME", home)
+    log = f"{home}/.local/state/homelab-k8s/logs/20261129-101233-template-build.log"
+    last = {
+        width: render_error(HomelabError("no"), log=log, width=width).split("\n", 1)[1] for width in (0, 80, 60, 200)
+    }
+    assert last[0] == last[200] == f"log: {log}"
+    assert last[80] == "log: ~/.local/state/homelab-k8s/logs/20261129-101233-template-build.log"
+    assert last[60] == "log:\n  ~/.local/state/homelab-k8s/logs/20261129-101233-template-build.log"
 
 
 ROWS = (("homelab-workers-1", "running", "pve1", "it is what it is"), ("homelab-cp-1", "stopped", "pve2", "-"))

@@ -49,6 +49,12 @@ def test_prose_hangs_and_a_comment_stays_one() -> None:
     assert fitted("# as root on a Proxmox node, please, all", 30) == "# as root on a Proxmox node,\n# please, all"
 
 
+def test_a_number_keeps_its_unit() -> None:
+    told = fitted("phases: " + ", ".join(f"phase{n} 0.{n} s" for n in range(9)), 32).split("\n")
+    assert len(told) > 3
+    assert not [line for line in told if re.match(r" *s\b", line) or re.search(r"\.\d$", line)]
+
+
 def test_what_stands_in_backticks_is_on_one_line() -> None:
     command = "`homelab-k8s up -i lab.yaml --cluster demo`"
     text = f"  - demo-workers-1 (vmid 7003 on pve1) is powered off: {command}"

@@ -14,6 +14,7 @@ from bootstrap.model.visible import visible
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
+_NEW_LINE = "\n"
 _ANSWER = 4
 """Columns that stay free for what is typed."""
 YES = ("y", "yes")
@@ -53,7 +54,8 @@ def confirm(plan: Plan, question: Question) -> None:
             resolution="; ".join(filter(None, ("pass --yes to confirm", question.otherwise))),
         )
     sys.stderr.write(f"{table}\n\n" if table else "")
-    answer = typed_after(f"{question.consequence} {asked}")
+    fits = not width or len(f"{question.consequence} {asked}") <= width - _ANSWER
+    answer = typed_after(f"{question.consequence}{' ' if fits else _NEW_LINE}{asked}")
     if question.by_name and answer != plan.cluster:
         raise HomelabError(f"{answer!r} is not {plan.cluster}: nothing was changed")
     if not question.by_name and answer.lower() not in YES:

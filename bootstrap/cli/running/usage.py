@@ -15,6 +15,8 @@ from bootstrap.cli.text.wrapping import columns_of, fitted
 _USAGE_ERROR: Final[Any] = typer.BadParameter.__mro__[1]
 """The base of all that is wrong usage, which Typer does not export: Click's own in its older releases."""
 _START = "Error: "
+_OF_PYDANTIC = "Value error, "
+"""Stands before the message of a choice that there is not."""
 
 
 class FittingGroup(TyperGroup):
@@ -36,5 +38,6 @@ def _fitting() -> Iterator[None]:
     try:
         yield
     except _USAGE_ERROR as error:
-        text = fitted(f"{_START}{error.format_message()}", columns_of(sys.stderr))
+        message = error.format_message().replace(_OF_PYDANTIC, "")
+        text = fitted(f"{_START}{message}", columns_of(sys.stderr))
         raise _USAGE_ERROR(text.removeprefix(_START), ctx=error.ctx) from error

@@ -28,11 +28,15 @@ _BEFORE_ONE = re.compile(r"( *(?:next|then|log):) (.*)")
 _LAST_COLUMN: Final = 24
 """Columns that a table's last one gets before another is left out; it goes on in the next line."""
 _HANG: Final = 2
+_FINGERPRINT_COLUMNS: Final = 95
 DETAILS_INDENT: Final = "  "
 """What stands before each line of an error's details."""
 _SPAN = re.compile(r"`[^`\n]+`")
 _START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|days?|[KMGT]iB)\b)")
+"""Between a number and its unit."""
+_FINGERPRINT = re.compile(r"((?:[0-9A-F]{2}:){16})((?:[0-9A-F]{2}:){15}[0-9A-F]{2})")
+"""A SHA-256 one, which takes 95 columns: its halves are compared line by line."""
 _HELD = "\0"
 
 
@@ -62,7 +66,10 @@ def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
         return first + text
     import textwrap  # `--help` wraps nothing
 
+    if width < len(rest) + _FINGERPRINT_COLUMNS:
+        text = _FINGERPRINT.sub(r"\1 \2", text)
     held = _SPAN.sub(lambda found: found[0].replace(" ", _HELD), text)
+    held = _UNIT.sub(_HELD, held)
     lines = textwrap.fill(
         held,
         width=max(width, NARROWEST),
@@ -80,7 +87,6 @@ def fitted(text: str, width: int) -> str:
 
 
 def _fitted(line: str, width: int) -> str:
-    width += len(line) - len(_COLOUR.sub("", line))
     if len(line) <= width or line.lstrip(" →").startswith(COMMANDS):
         return line
     ahead = _BEFORE_ONE.fullmatch(line)
@@ -90,7 +96,7 @@ def _fitted(line: str, width: int) -> str:
         return wrapped(line[2:], width=width, first="# ", rest="# ")
     start = _START.match(line)
     indent = start.end() if start is not None and start.end() <= width // 2 else len(line) - len(line.lstrip(" "))
-    hang = 0 if line[:indent].strip() else _HANG
+    hang = 0 if line[:indent].strip() or _FINGERPRINT.fullmatch(line.strip()) else _HANG
     return wrapped(line[indent:], width=width, first=line[:indent], rest=" " * (indent + hang))
 
 

@@ -198,7 +198,11 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
     if narrow is not None and narrow.bridge is None:
         lines.append("# --bridge, --storage and --template limit the rights further.")
     options = f" --pool {narrow.pool}" if narrow is not None else ""
-    lines.append(f"# Then, here: export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET' and homelab-k8s init{options}")
+    lines += [
+        "# Then, here:",
+        f"#   export PROXMOX_VE_API_TOKEN='{user}!{name}=THE-SECRET'",
+        f"#   homelab-k8s init{options}",
+    ]
     return "\n".join(lines)
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
-from bootstrap.cli.text.wrapping import DETAILS_INDENT
+from bootstrap.cli.text.wrapping import DETAILS_INDENT, fitted
 from bootstrap.errors import HomelabError
 from bootstrap.model.visible import visible, visible_line
 
+START = "error:"
 RED, BOLD, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[0m"
 
 
-def render_error(error: HomelabError, *, log: str | None, colour: bool = False) -> str:
-    """The error as text, without the last line's end."""
-    start = f"{BOLD}{RED}error:{PLAIN}" if colour else "error:"
-    lines = [f"{start} {visible_line(error.brief)}"]
+def render_error(error: HomelabError, *, log: str | None, width: int = 0, colour: bool = False) -> str:
+    """The error as text in so many columns (0: any number), without the last line's end."""
+    lines = [f"{START} {visible_line(error.brief)}"]
     if error.details:
         lines.append(textwrap.indent(visible(error.details), DETAILS_INDENT))
     if error.resolution:
         first, *others = visible(error.resolution).splitlines()
         lines += [f"→ {first}", *(f"  {line}" for line in others)]
     if log:
-        lines.append(f"log: {visible_line(log)}")
-    return "\n".join(lines)
+        lines.append(_log_line(visible_line(log), width))
+    text = fitted("\n".join(lines), width)
+    return text.replace(START, f"{BOLD}{RED}{START}{PLAIN}", 1) if colour else text
+
+
+def _log_line(log: str, width: int) -> str:
+    """Where the log is; a path that would run over begins as a shell takes it, too."""
+    line, home = f"log: {log}", f"{Path.home()}/"
+    return f"log: ~/{log.removeprefix(home)}" if width and len(line) > width and log.startswith(home) else line

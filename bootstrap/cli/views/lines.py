@@ -67,7 +67,7 @@ class QuietView:
 
     def error(self, error: HomelabError, *, log: str | None) -> None:
         """Show the error."""
-        self._line(render_error(error, log=log, colour=self._colour))
+        self._whole(render_error(error, log=log, width=columns_of(self._stream), colour=self._colour))
 
     def stopping(self) -> None:
         """Say so, past the stream's buffer: its lock may be held."""

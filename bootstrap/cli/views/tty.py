@@ -102,8 +102,8 @@ class TtyView:
     def error(self, error: HomelabError, *, log: str | None) -> None:
         """Show the error."""
         self.close()
-        text = render_error(error, log=log, colour=self._colour)
-        self._stream.write(fitted(text, columns_of(self._stream)) + "\n")
+        text = render_error(error, log=log, width=columns_of(self._stream), colour=self._colour)
+        self._stream.write(text + "\n")
         self._stream.flush()
 
     def stopping(self) -> None:
