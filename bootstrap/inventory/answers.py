@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bootstrap.errors import UsageError
-from bootstrap.inventory.build import build_endpoint
 from bootstrap.inventory.document import Mapping, Node, Scalar
 from bootstrap.inventory.env_and_flags import Overrides, apply_overrides
 from bootstrap.inventory.files import Places
-from bootstrap.inventory.keys import all as table
+from bootstrap.inventory.keys.k3s import K3sKeys
+from bootstrap.inventory.keys.proxmox import ProxmoxKeys
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.secret import read_token
-from bootstrap.inventory.values.containers import Values
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import PveEndpoint, TlsSpec
 from bootstrap.model.ids import Vmid
@@ -56,27 +56,27 @@ def read_connection(connection: Connection, *, base: Path, environ: Map[str, str
     said = _given({"endpoint": ("--endpoint", connection.endpoint), "token_id": ("--token-id", connection.token_id)})
     sections: dict[str, Node] = {name: node for name, node in (("token", token), ("tls", tls)) if node.entries}
     places = Places(base=base, environ=environ)
-    values = table.PROXMOX.kind.read(Mapping(entries={**said.entries, **sections}), Where(path="proxmox"), problems)
+    values = ProxmoxKeys.read(Mapping(entries={**said.entries, **sections}), Where(path="proxmox"), problems)
     found = read_token(values, places, problems) if values is not None else None
     _refuse(problems)
     if values is None or found is None:
         raise UsageError("there is no API token")
-    return build_endpoint(values, found, places)
+    return values.make_endpoint(found, places)
 
 
 def parse_endpoint(text: str) -> str:
     """An endpoint with its port. Raises UsageError."""
     problems = Problems()
     tree = _given({"endpoint": ("--endpoint", text)})
-    values = table.PROXMOX.kind.read(tree, Where(path="proxmox"), problems)
+    values = ProxmoxKeys.read(tree, Where(path="proxmox"), problems)
     _refuse(problems)
-    return values.sure(table.ENDPOINT) if values is not None else text
+    return values.sure(ProxmoxKeys.endpoint) if values is not None else text
 
 
 def parse_token_id(text: str) -> str:
     """A token's id, `user@realm!name`. Raises UsageError."""
     problems = Problems()
-    table.PROXMOX.kind.read(_given({"token_id": ("--token-id", text)}), Where(path="proxmox"), problems)
+    ProxmoxKeys.read(_given({"token_id": ("--token-id", text)}), Where(path="proxmox"), problems)
     _refuse(problems)
     return text
 
@@ -84,19 +84,19 @@ def parse_token_id(text: str) -> str:
 def parse_channel(text: str, *, flag: str) -> str:
     """A k3s release channel. Raises UsageError, which names those that there are."""
     problems = Problems()
-    table.K3S.kind.read(_given({"channel": (flag, text)}), Where(path="k3s"), problems)
+    K3sKeys.read(_given({"channel": (flag, text)}), Where(path="k3s"), problems)
     _refuse(problems)
     return text
 
 
-def check_answers(answers: Overrides) -> Values:
+def check_answers(answers: Overrides) -> Root:
     """The answers as an inventory's values.
 
     Raises:
         UsageError: With every problem, each under its flag.
     """
     problems = Problems()
-    values = table.ROOT.read(apply_overrides(Mapping(), answers, problems), Where(path="", line=1), problems)
+    values = Root.read(apply_overrides(Mapping(), answers, problems), Where(path="", line=1), problems)
     _refuse(problems)
     if values is None:
         raise UsageError("these answers make no inventory")
@@ -105,13 +105,13 @@ def check_answers(answers: Overrides) -> Values:
 
 def parse_template(text: str) -> TemplateRef:
     """What `--template` means: a name, a vmid in digits, `tag:NAME` or `image:NAME`. Raises UsageError."""
-    values = check_answers(Overrides(template=text)).sure(table.TEMPLATE)
-    vmid = values.get(table.TEMPLATE_VMID)
+    values = check_answers(Overrides(template=text)).sure(Root.template)
+    vmid = values.vmid
     return TemplateRef(
-        name=values.get(table.TEMPLATE_NAME),
-        tag=values.get(table.TEMPLATE_TAG),
+        name=values.name,
+        tag=values.tag,
         vmid=Vmid(vmid) if vmid is not None else None,
-        image=values.get(table.TEMPLATE_IMAGE),
+        image=values.image,
     )
 
 

@@ -67,6 +67,11 @@ class Broken:
 Node: TypeAlias = Scalar | Sequence | Mapping | Broken
 
 
+def is_null(node: Node) -> bool:
+    """Whether nothing is written there, or YAML's word for it."""
+    return isinstance(node, Scalar) and node.plain and node.tag == "null"
+
+
 def compose(text: str, problems: Problems) -> Node:
     """The tree of the only document in a text.
 
@@ -201,13 +206,19 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
         return "this is not YAML", None
     lines = text.splitlines()
-    written = lines[mark.line] if mark.line < len(lines) else ""
-    if "\t" in written[: len(written) - len(written.lstrip())] or written[mark.column : mark.column + 1] == "\t":
-        return "a tab where YAML wants spaces", mark.line + 1
+    line = mark.line + 1
+    if _has_tab(lines[mark.line] if mark.line < len(lines) else "", mark.column):
+        return "a tab where YAML wants spaces", line
     said = error.problem or "this is not YAML"
     if isinstance(error, _TooDeepError):
-        return said, mark.line + 1
+        return said, line
     if said.startswith("mapping values are not allowed"):
-        return "a colon where no key can be: quote the value, or mend the indentation", mark.line + 1
+        return "a colon where no key can be: quote the value, or mend the indentation", line
     context = f" ({error.context})" if error.context else ""
-    return f"not YAML: {said}{context}", min(mark.line + 1, max(len(lines), 1))
+    return f"not YAML: {said}{context}", min(line, max(len(lines), 1))
+
+
+def _has_tab(written: str, column: int) -> bool:
+    """Whether a line is indented with tabs, or has one at a column."""
+    indentation = written[: len(written) - len(written.lstrip())]
+    return "\t" in indentation or written[column : column + 1] == "\t"

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bootstrap.inventory.document import Mapping, Node, Scalar
-from bootstrap.inventory.keys.all import TEMPLATE, TEMPLATE_KIND, WORKERS, WORKERS_KIND
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.values.section import Short
 from bootstrap.model.endpoint import PveEndpoint
 
 ENV_ENDPOINT: Final = "PROXMOX_VE_ENDPOINT"
@@ -96,7 +97,7 @@ _GIVES_WAY: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
 """What the file says that a flag makes void, since both together would contradict each other."""
 
 
-_SHORT: Final = {WORKERS.name: WORKERS_KIND, TEMPLATE.name: TEMPLATE_KIND}
+_SHORT: Final = {key.name: key.kind for key in Root.keys.values() if isinstance(key.kind, Short)}
 """Sections that may be written as one value."""
 
 
@@ -134,8 +135,11 @@ def apply_environment(root: Mapping, environ: Map[str, str], *, with_endpoint: b
     if artifacts and not _has(root, ("k3s", "artifacts")):
         text = str(Path(environ[artifacts]).absolute())
         root = _put(root, ("k3s", "artifacts"), Scalar(text=text, origin=artifacts))
-    if not with_endpoint:
-        return root
+    return _with_endpoint(root, environ) if with_endpoint else root
+
+
+def _with_endpoint(root: Mapping, environ: Map[str, str]) -> Mapping:
+    """The tree with its gaps about the Proxmox VE API filled."""
     if environ.get(ENV_ENDPOINT) and not _has(root, ("proxmox", "endpoint")):
         root = _put(root, ("proxmox", "endpoint"), Scalar(text=unquoted(environ[ENV_ENDPOINT]), origin=ENV_ENDPOINT))
     if _has(root, _TLS):

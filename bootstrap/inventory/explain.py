@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bootstrap.errors import UsageError
-from bootstrap.inventory.keys.all import ROOT
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.reference import on_one_line
-from bootstrap.inventory.values.containers import Field, ListOf, MapOf, Section, section_of
+from bootstrap.inventory.values.containers import ListOf, MapOf
+from bootstrap.inventory.values.section import Key, Section, section_of
 
 _WORD = re.compile(r"[^.\[\]]+")
 
@@ -24,9 +25,9 @@ def explain(key: str) -> str:
     Raises:
         UsageError: There is no such key; `resolution` has what is near.
     """
-    section: Section | None = ROOT
-    field: Field[Any] | None = None
-    kind: object = ROOT
+    section: type[Section] | None = Root
+    field: Key[Any] | None = None
+    kind: object = Root
     path = ""
     for word in _WORD.findall(key):
         if isinstance(kind, MapOf):
@@ -42,11 +43,11 @@ def explain(key: str) -> str:
 
 def all_keys() -> tuple[str, ...]:
     """Every key with a name of its own, with its path."""
-    return tuple(_below("", ROOT))
+    return tuple(_below("", Root))
 
 
-def _below(path: str, section: Section) -> Iterator[str]:
-    for each in section.fields:
+def _below(path: str, section: type[Section]) -> Iterator[str]:
+    for each in section.keys.values():
         name = f"{path}.{each.name}" if path else each.name
         yield name
         inner = section_of(each.kind)
@@ -54,36 +55,45 @@ def _below(path: str, section: Section) -> Iterator[str]:
             yield from _below(name, inner)
 
 
-def _field(section: Section | None, word: str, path: str) -> Field[Any]:
-    fields = {each.name: each for each in section.fields} if section is not None else {}
-    if word in fields:
-        return fields[word]
-    where = f"{path}.{word}" if path else word
-    keys = all_keys()
-    near = [each for each in keys if each.rpartition(".")[2] == word] or difflib.get_close_matches(where, keys, n=3)
-    known = f"known: {', '.join(fields)}" if fields else f"{path} has no keys below it"
-    meant = f"did you mean {' or '.join(near[:3])}?" if near and fields else known
-    raise UsageError(f"the inventory has no key {where}", resolution=meant)
+def _field(section: type[Section] | None, word: str, path: str) -> Key[Any]:
+    keys = section.keys if section is not None else {}
+    if word not in keys:
+        raise _unknown(f"{path}.{word}" if path else word, word, keys, path)
+    return keys[word]
 
 
-def _lines(path: str, field: Field[Any] | None, kind: object) -> Iterator[str]:
+def _unknown(where: str, word: str, keys: Iterable[str], path: str) -> UsageError:
+    known, everything = list(keys), all_keys()
+    near = [each for each in everything if each.rpartition(".")[2] == word]
+    near = near or difflib.get_close_matches(where, everything, n=3)
+    if near and known:
+        meant = f"did you mean {' or '.join(near[:3])}?"
+    else:
+        meant = f"known: {', '.join(known)}" if known else f"{path} has no keys below it"
+    return UsageError(f"the inventory has no key {where}", resolution=meant)
+
+
+def _lines(path: str, key: Key[Any] | None, kind: object) -> Iterator[str]:
     section = section_of(kind.item if isinstance(kind, ListOf) else kind)
     yield path or "the inventory"
-    yield f"  {field.doc if field is not None else ROOT.doc}"
-    if field is not None and kind is field.kind:
-        yield from _facts(field)
-    if section is None:
-        return
+    yield f"  {key.doc if key is not None else Root.doc()}"
+    if key is not None and kind is key.kind:
+        yield from _facts(key)
+    if section is not None:
+        yield from _keys_of(section)
+
+
+def _keys_of(section: type[Section]) -> Iterator[str]:
     if section.exclusive:
         names = ", ".join(section.exclusive)
         yield f"  {'exactly' if section.needs_one else 'at most'} one of: {names}"
     yield ""
-    margin = max(len(each.name) for each in section.fields)
-    for each in section.fields:
-        yield f"  {each.name:<{margin}}  {each.doc}"
+    margin = max(map(len, section.keys))
+    for name, each in section.keys.items():
+        yield f"  {name:<{margin}}  {each.doc}"
 
 
-def _facts(field: Field[Any]) -> Iterator[str]:
+def _facts(field: Key[Any]) -> Iterator[str]:
     if section_of(field.kind) is None:
         yield f"  value:    {field.kind.words()}"
     default = on_one_line(field.default) if field.default is not None else field.default_doc

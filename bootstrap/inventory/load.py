@@ -10,7 +10,6 @@ from typing import Final
 
 from bootstrap.advice import Advice
 from bootstrap.errors import InventoryError
-from bootstrap.inventory.build import build_endpoint, build_spec
 from bootstrap.inventory.checks.all import check
 from bootstrap.inventory.document import Broken, Mapping, Node, compose
 from bootstrap.inventory.env_and_flags import (
@@ -21,11 +20,11 @@ from bootstrap.inventory.env_and_flags import (
     apply_overrides,
 )
 from bootstrap.inventory.files import Places, read_found
-from bootstrap.inventory.keys import all as table
+from bootstrap.inventory.keys.proxmox import ProxmoxKeys
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.regular import MAX_BYTES, read_regular
 from bootstrap.inventory.secret import read_token
-from bootstrap.inventory.values.containers import Values
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
@@ -70,56 +69,58 @@ def load_inventory(path: Path | None, *, environ: Map[str, str], overrides: Over
             is somebody else's, who would choose where the token goes.
     """
     found = path is None and DEFAULT_FILE.exists()
-    if found:
-        path = DEFAULT_FILE
+    path = DEFAULT_FILE if found else path
     source = str(path) if path is not None else _NO_FILE
     problems = Problems()
     read = read_found if found else read_regular
     tree: Node = _read(path, read, problems) if path is not None else Mapping()
-    if isinstance(tree, Broken):
-        raise InventoryError(source, problems.in_order())
     if isinstance(tree, Mapping):
         # Flags first: what the environment fills in is then only what neither flag nor file says.
         tree = apply_overrides(tree, overrides, problems)
         tree = apply_environment(tree, environ, with_endpoint=overrides.endpoint is None)
     places = Places(base=path.absolute().parent if path is not None else Path.cwd(), environ=environ)
-    root = table.ROOT.read(tree, Where(path="", line=1), problems)
+    root = Root.read(tree, Where(path="", line=1), problems)
     inventory = _finish(root, source, places, overrides, problems) if root is not None else None
     if inventory is None:
-        error = InventoryError(source, problems.in_order())
-        if any(problem.path == str(DEFAULT_FILE) for problem in error.problems):
-            error.brief = "there is no inventory"
-            error.resolution = _INIT_FIRST
-        raise error
+        raise _refused(source, problems)
     return inventory
 
 
-def _finish(root: Values, source: str, places: Places, overrides: Overrides, problems: Problems) -> Inventory | None:
+def _refused(source: str, problems: Problems) -> InventoryError:
+    error = InventoryError(source, problems.in_order())
+    if any(problem.path == str(DEFAULT_FILE) for problem in error.problems):
+        error.brief = "there is no inventory"
+        error.resolution = _INIT_FIRST
+    return error
+
+
+def _finish(root: Root, source: str, places: Places, overrides: Overrides, problems: Problems) -> Inventory | None:
     """The inventory, or None where there are problems."""
     check(root, places, problems)
-    proxmox = root.get(table.PROXMOX)
-    token = None
-    if overrides.endpoint is None and source == _NO_FILE and (proxmox is None or not proxmox.given(table.ENDPOINT)):
+    endpoint = overrides.endpoint or _endpoint(root.proxmox, source, places, problems)
+    if endpoint is None or len(problems):
+        return None
+    spec = replace(root.make(places), states_settings=source != _NO_FILE)
+    return Inventory(spec=spec, endpoint=endpoint, source=source)
+
+
+def _endpoint(proxmox: ProxmoxKeys | None, source: str, places: Places, problems: Problems) -> PveEndpoint | None:
+    """How the API is reached, or None where there are problems."""
+    known = proxmox is not None and proxmox.given(ProxmoxKeys.endpoint)
+    if source == _NO_FILE and not known:
         problems.add(
             Where(path=str(DEFAULT_FILE)),
             f"there is none in {Path.cwd()}, and nothing else says where Proxmox VE is ({ENV_ENDPOINT})",
             Advice("`homelab-k8s init` writes one"),
         )
-    elif overrides.endpoint is None and proxmox is not None:
-        token = read_token(proxmox, places, problems)
-        if not proxmox.given(table.ENDPOINT):
-            hint = f"such as https://192.168.1.10:8006, or set {ENV_ENDPOINT}"
-            problems.add(proxmox.at(table.ENDPOINT), "the address of the Proxmox VE API is missing", hint)
-    if len(problems):
         return None
-    if overrides.endpoint is not None:
-        endpoint = overrides.endpoint
-    elif proxmox is not None and token is not None:
-        endpoint = build_endpoint(proxmox, token, places)
-    else:
+    if proxmox is None:
         return None
-    spec = replace(build_spec(root, places), states_settings=source != _NO_FILE)
-    return Inventory(spec=spec, endpoint=endpoint, source=source)
+    token = read_token(proxmox, places, problems)
+    if not known:
+        hint = f"such as https://192.168.1.10:8006, or set {ENV_ENDPOINT}"
+        problems.add(proxmox.at(ProxmoxKeys.endpoint), "the address of the Proxmox VE API is missing", hint)
+    return proxmox.make_endpoint(token, places) if token is not None and not len(problems) else None
 
 
 def _read(path: Path, read: Callable[[Path], bytes], problems: Problems) -> Node:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from bootstrap.inventory.keys.all import POOLS, ROOT
-from bootstrap.inventory.values.containers import Field, ListOf, MapOf, Section, section_of
+from bootstrap.inventory.keys.root import Root
+from bootstrap.inventory.values.containers import ListOf, MapOf
+from bootstrap.inventory.values.section import Key, Section, section_of
 
 BEGIN: Final = "<!-- keys: begin (python -m bootstrap.inventory.reference docs/inventory.md) -->"
 END: Final = "<!-- keys: end -->"
@@ -20,7 +21,7 @@ END: Final = "<!-- keys: end -->"
 
 def render_reference() -> str:
     """A table per section, the top level first, with each key's value, default, example and meaning."""
-    return "\n".join(["", *_tables("", ROOT), ""])
+    return "\n".join(["", *_tables("", Root), ""])
 
 
 def renewed(page: str) -> str:
@@ -32,10 +33,10 @@ def renewed(page: str) -> str:
     return f"{head}{BEGIN}\n{render_reference()}\n{END}{tail}"
 
 
-def _tables(path: str, section: Section) -> Iterator[str]:
+def _tables(path: str, section: type[Section]) -> Iterator[str]:
     yield f"### {f'`{path}`' if path else 'Top level'}"
     yield ""
-    yield section.doc
+    yield section.doc()
     if section.exclusive:
         names = ", ".join(f"`{name}`" for name in section.exclusive)
         yield ""
@@ -43,10 +44,10 @@ def _tables(path: str, section: Section) -> Iterator[str]:
     yield ""
     yield "| key | value | default | example | |"
     yield "|---|---|---|---|---|"
-    for each in section.fields:
+    for each in section.keys.values():
         yield f"| `{each.name}` | {_value(each, path)} | {_default(each)} | {_example(each)} | {_cell(each.doc)} |"
     yield ""
-    for each in section.fields:
+    for each in section.keys.values():
         inner = section_of(each.kind)
         if inner is not None:
             yield from _tables(_join(path, each.name), inner)
@@ -54,8 +55,8 @@ def _tables(path: str, section: Section) -> Iterator[str]:
             yield from _tables(f"{_join(path, each.name)}[]", item)
 
 
-def _value(each: Field[Any], path: str) -> str:
-    if each is POOLS:
+def _value(each: Key[Any], path: str) -> str:
+    if each is Root.pools:
         return "a mapping of names to what `workers` holds"
     inner = section_of(each.kind)
     if inner is None:
@@ -73,13 +74,13 @@ def _value(each: Field[Any], path: str) -> str:
     return link if inner is each.kind else f"a single value, or {link}"
 
 
-def _default(each: Field[Any]) -> str:
+def _default(each: Key[Any]) -> str:
     if each.default is None:
         return _cell(each.default_doc) or ("" if section_of(each.kind) is not None else "none")
     return f"`{on_one_line(each.default)}`"
 
 
-def _example(each: Field[Any]) -> str:
+def _example(each: Key[Any]) -> str:
     return "" if each.example is None else f"`{on_one_line(each.example)}`"
 
 

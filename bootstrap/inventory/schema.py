@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from bootstrap.inventory.keys.all import ROOT
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.values.scalars import Json
 
 
@@ -20,7 +20,7 @@ def schema() -> Json:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "homelab-k8s inventory",
-        **ROOT.schema(),
+        **Root.schema(),
     }
 
 

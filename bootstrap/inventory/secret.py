@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 from bootstrap.inventory.env_and_flags import ENV_TOKEN
 from bootstrap.inventory.files import Places, read_text
-from bootstrap.inventory.keys import all as table
+from bootstrap.inventory.keys.proxmox import ProxmoxKeys, TokenKeys
 from bootstrap.inventory.problems import Problems, Where
-from bootstrap.inventory.values.containers import Field, Values
 from bootstrap.inventory.values.pasted_tokens import pasted_token
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.model.endpoint import ApiToken
 
-T = TypeVar("T")
 
-
-def read_token(proxmox: Values, places: Places, problems: Problems) -> ApiToken | None:
+def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:
     """The token to log in with, or None with a problem noted."""
-    if proxmox.given(table.TOKEN):
-        source = proxmox.get(table.TOKEN)
+    if proxmox.given(ProxmoxKeys.token):
+        source = proxmox.token
         return _from_source(source, proxmox, places, problems) if source is not None else None
     where = Where(path=ENV_TOKEN)
     text = places.environ.get(ENV_TOKEN, "")
     if not text:
         hint = f"set {ENV_TOKEN} to user@realm!name=secret, or say in the file where the token is"
-        problems.add(proxmox.at(table.TOKEN), "there is no API token", hint)
+        problems.add(proxmox.at(ProxmoxKeys.token), "there is no API token", hint)
         return None
     return _assemble(text, where, proxmox, problems)
 
 
-def _from_source(source: Values, proxmox: Values, places: Places, problems: Problems) -> ApiToken | None:
-    name, path, entry = (
-        _only(source, table.TOKEN_ENV),
-        _only(source, table.TOKEN_FILE),
-        _only(source, table.TOKEN_KEYRING),
-    )
+def _from_source(source: TokenKeys, proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiToken | None:
+    name, path, entry = source.env, source.file, source.keyring
     if len([each for each in (name, path, entry) if each is not None]) != 1:
         return None  # told already by the section, or by the one value that is wrong
     where = next(iter(source.places.values()))
@@ -52,10 +43,6 @@ def _from_source(source: Values, proxmox: Values, places: Places, problems: Prob
         problems.add(where, refused.message, refused.hint)
         return None
     return _assemble(text, where, proxmox, problems)
-
-
-def _only(source: Values, key: Field[T]) -> T | None:
-    return source.get(key) if source.given(key) else None
 
 
 def _from_keyring(entry: str) -> str:
@@ -77,16 +64,16 @@ def _from_keyring(entry: str) -> str:
     return secret
 
 
-def _assemble(text: str, where: Where, proxmox: Values, problems: Problems) -> ApiToken | None:
+def _assemble(text: str, where: Where, proxmox: ProxmoxKeys, problems: Problems) -> ApiToken | None:
     """Join the secret and the token's id. Messages never repeat any part of the text."""
     told, secret = pasted_token(text)
-    if not proxmox.given(table.TOKEN_ID):
+    if not proxmox.given(ProxmoxKeys.token_id):
         if told is None or not secret:
             hint = "with the secret alone, give token_id: user@realm!name in the file"
             problems.add(where, "does not hold user@realm!name=secret", hint)
             return None
         return ApiToken(user=told[0], name=told[1], secret=secret)
-    identity = proxmox.get(table.TOKEN_ID)
+    identity = proxmox.token_id
     if identity is None:
         return None
     if told is not None and told != identity:

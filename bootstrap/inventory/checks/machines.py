@@ -4,38 +4,36 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bootstrap.inventory.keys import hardware as table_hardware
-from bootstrap.inventory.keys import pools as table_pools
+from bootstrap.inventory.keys.pools import PoolKeys
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
-from bootstrap.inventory.values.containers import Field, Values
+from bootstrap.inventory.values.section import Key
 from bootstrap.model.machine import MachineKind
 
-_VMS_ONLY: Final[tuple[tuple[Field[Any], str], ...]] = (
-    (table_pools.CPU, "a container sees its Proxmox node's own CPU"),
-    (table_hardware.DISK_OPTIONS, "a container has no virtual disk to set them on"),
-    (table_hardware.DATA_DISK, "Proxmox formats and mounts what it gives to a container, it has no raw disks"),
-    (table_hardware.DEVICES, "only root@pam may pass devices through to a container, no API token"),
+_VMS_ONLY: Final[tuple[tuple[Key[Any], str], ...]] = (
+    (PoolKeys.cpu, "a container sees its Proxmox node's own CPU"),
+    (PoolKeys.disk_options, "a container has no virtual disk to set them on"),
+    (PoolKeys.data_disk, "Proxmox formats and mounts what it gives to a container, it has no raw disks"),
+    (PoolKeys.devices, "only root@pam may pass devices through to a container, no API token"),
 )
 
 
-def check_machines(control_plane: Values | None, pools: tuple[Values, ...], problems: Problems) -> None:
+def check_machines(root: Root, problems: Problems) -> None:
     """Note servers that were to be containers, and keys that their pool's kind of machine cannot have."""
-    if control_plane is not None and _kind(control_plane) is MachineKind.LXC:
+    servers = root.control_plane
+    if servers is not None and servers.machine is MachineKind.LXC:
         message = "servers are always VMs: etcd and the API want a kernel of their own"
-        problems.add(control_plane.at(table_pools.MACHINE), message, "machine: lxc is for pools of workers")
-    for values in (control_plane, *pools):
-        if values is not None and _kind(values) is MachineKind.VM and values.given(table_pools.OSTEMPLATE):
-            where = values.at(table_pools.OSTEMPLATE)
+        problems.add(servers.at(PoolKeys.machine), message, "machine: lxc is for pools of workers")
+    for pool in root.all_pools:
+        if pool.machine is MachineKind.VM and pool.given(PoolKeys.ostemplate):
+            where = pool.at(PoolKeys.ostemplate)
             problems.add(where, "has no effect on VMs, which are cloned from `template`", "add machine: lxc")
-    for values in pools:
-        if _kind(values) is not MachineKind.LXC:
-            continue
-        for key, why in _VMS_ONLY:
-            if values.given(key):
-                problems.add(values.at(key), f"does not go with machine: lxc: {why}", "take it out, or machine: vm")
+    for _name, pool in root.worker_pools or ():
+        if pool.machine is MachineKind.LXC:
+            _check_container(pool, problems)
 
 
-def _kind(values: Values) -> MachineKind | None:
-    """What the machines are; None where the value is wrong by itself."""
-    word = values.get(table_pools.MACHINE)
-    return MachineKind(word) if word is not None else None
+def _check_container(pool: PoolKeys, problems: Problems) -> None:
+    for key, why in _VMS_ONLY:
+        if pool.given(key):
+            problems.add(pool.at(key), f"does not go with machine: lxc: {why}", "take it out, or machine: vm")

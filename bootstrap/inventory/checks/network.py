@@ -1,98 +1,204 @@
-"""Whether a storage network, pools' own networks and the MTUs of the inventory make sense."""
+"""Whether the addresses, networks and MTUs of the inventory go together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Final
+from urllib.parse import urlsplit
 
-from bootstrap.inventory.keys import all as table
-from bootstrap.inventory.keys import network as table_network
-from bootstrap.inventory.problems import Problems
-from bootstrap.inventory.values.containers import Field, Values
+from bootstrap.inventory.keys.k3s import K3sKeys
+from bootstrap.inventory.keys.network import NetworkKeys, PoolNetworkKeys, StorageNetworkKeys
+from bootstrap.inventory.keys.pools import VipKeys
+from bootstrap.inventory.keys.proxmox import ProxmoxKeys
+from bootstrap.inventory.keys.root import Root
+from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.ipv6_formats import Cidrs
+from bootstrap.inventory.values.section import Key, Section
 
-_SMALLEST_MTU = 576
+_SMALLEST_MTU: Final = 576
 """What every IPv4 host must take (RFC 791); 1 is Proxmox's word for the bridge's own."""
 
-Usable = Callable[[IPv4Address, IPv4Network], bool]
+_K3S_OWN: Final[tuple[tuple[Key[Cidrs], IPv4Network], ...]] = (
+    (K3sKeys.cluster_cidr, IPv4Network("10.42.0.0/16")),
+    (K3sKeys.service_cidr, IPv4Network("10.43.0.0/16")),
+)
+"""The networks that k3s has unless it is told."""
+
+_POINT_TO_POINT: Final = 31
+"""Networks with a prefix of at least this length have neither a network's nor a broadcast address (RFC 3021)."""
 
 
-def check_mtu(section: Values, key: Field[int], problems: Problems) -> None:
-    """Note an MTU that no IPv4 network can have."""
-    mtu = section.get(key)
-    if mtu is not None and 1 < mtu < _SMALLEST_MTU:
-        problems.add(
-            section.at(key), f"{mtu} is too small for IPv4", f"from {_SMALLEST_MTU}, or 1 for the bridge's own"
-        )
-
-
-def check_storage_network(root: Values, machines: int | None, usable: Usable, problems: Problems) -> None:
-    """Note what is wrong with `network.storage`.
-
-    Args:
-        root: The inventory.
-        machines: How many there are to be, or None where that is not known.
-        usable: Whether a host of a network may have an address.
-        problems: Takes what is wrong.
-    """
-    network = root.get(table_network.NETWORK)
-    if network is None:
+def check_addresses(root: Root, problems: Problems) -> None:
+    """Note fixed addresses outside their subnet, too few of them, and those that somebody else has."""
+    network = root.network
+    if network is None or network.addresses is None:
         return
-    check_mtu(network, table_network.MTU, problems)
-    storage = network.get(table_network.STORAGE_NETWORK) if network.given(table_network.STORAGE_NETWORK) else None
-    if storage is None:
+    _check_range(network, root.machine_count, problems)
+    for what, address, at in _neighbours(root, network):
+        if address in network.addresses:
+            problems.add(at, f"{what} {address} lies among the machines' addresses", "leave it out of the range")
+
+
+def check_gateway(root: Root, problems: Problems) -> None:
+    """Note a gateway that is not in the subnet, or that DHCP would not hand out."""
+    network = root.network
+    if network is None or not network.given(NetworkKeys.gateway):
         return
-    check_mtu(storage, table_network.STORAGE_MTU, problems)
-    if not storage.given(table_network.STORAGE_BRIDGE):
-        problems.add(storage.where, "needs its bridge", "such as bridge: vmbr1")
-    _check_addresses(storage, machines, usable, problems)
-    _check_apart(root, network, storage, problems)
+    where = network.at(NetworkKeys.gateway)
+    if not network.given(NetworkKeys.addresses):
+        problems.add(where, "has no effect without addresses", "with DHCP the gateway comes from there: take it out")
+        return
+    gateway, subnet = network.gateway, network.subnet
+    if gateway is not None and subnet is not None and not _usable(gateway, subnet):
+        problems.add(where, f"{gateway} is not in the subnet {subnet}", _usable_hint(subnet))
 
 
-def check_pool_networks(root: Values, pools: Iterable[Values], problems: Problems) -> None:
+def check_vip(root: Root, problems: Problems) -> None:
+    """Note an address of the API's own that is not in the machines' network, or that somebody else has."""
+    vip = root.control_plane.vip if root.control_plane is not None else None
+    if vip is not None and vip.address is not None and root.network is not None:
+        _check_vip_address(root, root.network, vip.address, vip.at(VipKeys.address), problems)
+
+
+def _check_vip_address(
+    root: Root, network: NetworkKeys, address: IPv4Address, where: Where, problems: Problems
+) -> None:
+    if network.subnet is not None and not _usable(address, network.subnet):
+        hint = _usable_hint(network.subnet)
+        problems.add(where, f"{address} is not in the machines' subnet {network.subnet}", hint)
+    if network.addresses is not None and address in network.addresses:
+        problems.add(where, f"{address} lies among the machines' addresses", "choose one beside that range")
+    for what, other, _at in _neighbours(root, network):
+        if address == other:
+            problems.add(where, f"{address} is {what}", "choose one that nobody has")
+
+
+def check_pool_networks(root: Root, problems: Problems) -> None:
     """Note pools in a VLAN of their own where all addresses are of one network."""
-    network = root.get(table_network.NETWORK)
-    if network is None or not network.given(table_network.ADDRESSES):
+    network = root.network
+    if network is None or not network.given(NetworkKeys.addresses):
         return
-    for pool in pools:
-        own = pool.get(table_network.POOL_NETWORK)
-        vlan = own.get(table_network.POOL_VLAN) if own is not None else None
-        if own is None or vlan is None or vlan == network.get(table_network.VLAN):
+    for pool in root.all_pools:
+        own = pool.network
+        vlan = own.vlan if own is not None else None
+        if own is None or vlan is None or vlan == network.vlan:
             continue
         problems.add(
-            own.at(table_network.POOL_VLAN),
+            own.at(PoolNetworkKeys.vlan),
             f"VLAN {vlan} is another network than that of network.addresses",
             "leave it out, or leave network.addresses out: DHCP serves each VLAN its own",
         )
 
 
-def _check_addresses(storage: Values, machines: int | None, usable: Usable, problems: Problems) -> None:
-    addresses, where = storage.get(table_network.STORAGE_ADDRESSES), storage.at(table_network.STORAGE_ADDRESSES)
+def check_storage_network(root: Root, problems: Problems) -> None:
+    """Note what is wrong with `network.storage`, and MTUs that no network can have."""
+    network = root.network
+    if network is None:
+        return
+    _check_mtu(network, NetworkKeys.mtu, problems)
+    storage = network.storage
+    if storage is None:
+        return
+    _check_mtu(storage, StorageNetworkKeys.mtu, problems)
+    _check_range(storage, root.machine_count, problems)
+    # Two interfaces in one network: the guest would answer through either of them.
+    cidrs = [(f"k3s.{key.name}", _cidr(root.k3s, key, own)) for key, own in _K3S_OWN] if root.k3s is not None else []
+    for name, other in (("network.subnet", network.subnet), *cidrs):
+        if storage.subnet is not None and other is not None and storage.subnet.overlaps(other):
+            problems.add(storage.at(StorageNetworkKeys.subnet), f"{storage.subnet} overlaps {name} {other}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Network:
+    """One of the networks that must be apart, and whether the user wrote it."""
+
+    name: str
+    network: IPv4Network | None
+    where: Where
+    given: bool
+
+
+def check_networks_apart(root: Root, problems: Problems) -> None:
+    """Note that the machines', the pods' and the services' networks overlap."""
+    network, k3s = root.network, root.k3s
+    if network is None or k3s is None:
+        return
+    key = NetworkKeys.subnet
+    subnet = _Network(name=key.name, network=network.subnet, where=network.at(key), given=network.given(key))
+    pods, services = (
+        _Network(name=key.name, network=_cidr(k3s, key, own), where=k3s.at(key), given=k3s.given(key))
+        for key, own in _K3S_OWN
+    )
+    for one, other in ((pods, services), (pods, subnet), (services, subnet)):
+        if one.network is None or other.network is None or not one.network.overlaps(other.network):
+            continue
+        # Told where the user wrote one of the two: k3s's defaults stand nowhere.
+        where = other.where if other.given else one.where
+        message = f"{other.name} {other.network} overlaps {one.name} {one.network}"
+        problems.add(where, message, "choose networks that are apart")
+
+
+def amount(number: int, noun: str, plural: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else plural}"
+
+
+def _neighbours(root: Root, network: NetworkKeys) -> Iterator[tuple[str, IPv4Address, Where]]:
+    """Addresses that machines must not get."""
+    gateway = network.gateway
+    if gateway is not None:
+        yield "the gateway", gateway, network.at(NetworkKeys.gateway)
+    at = network.at(NetworkKeys.dns)
+    for index, server in enumerate(network.dns or ()):
+        if isinstance(server, IPv4Address) and server != gateway:
+            yield "the DNS server", server, at.item(index, at.line)
+    proxmox = root.proxmox
+    try:
+        if proxmox is not None and proxmox.endpoint is not None:
+            host = urlsplit(proxmox.endpoint).hostname or ""
+            yield "the Proxmox endpoint", IPv4Address(host), proxmox.at(ProxmoxKeys.endpoint)
+    except AddressValueError:
+        return  # a host name; which address it has is not for us to ask here
+
+
+def _check_range(network: NetworkKeys | StorageNetworkKeys, machines: int | None, problems: Problems) -> None:
+    """Note fixed addresses without a subnet, outside it, or too few; `machines` is None where that is not known."""
+    addresses, where, subnet = network.addresses, network.at(NetworkKeys.addresses), network.subnet
     if addresses is None:
         return
-    if not storage.given(table_network.STORAGE_SUBNET):
+    if not network.given(NetworkKeys.subnet):
         guess = IPv4Network((addresses.first, 24), strict=False)
         problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
-    subnet = storage.get(table_network.STORAGE_SUBNET)
-    if subnet is not None and not (usable(addresses.first, subnet) and usable(addresses.last, subnet)):
-        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}")
+    if subnet is not None and not (_usable(addresses.first, subnet) and _usable(addresses.last, subnet)):
+        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}", _usable_hint(subnet))
     if machines is not None and len(addresses) < machines:
-        problems.add(where, f"{len(addresses)} addresses for {machines} machines", "widen the range")
+        message = f"{amount(len(addresses), 'address', 'es')} for {amount(machines, 'machine', 's')}"
+        problems.add(where, message, "widen the range")
 
 
-def _check_apart(root: Values, network: Values, storage: Values, problems: Problems) -> None:
-    """Two interfaces in one network: the guest would answer through either of them."""
-    subnet, k3s = storage.get(table_network.STORAGE_SUBNET), root.get(table.K3S)
-    others = [("network.subnet", network.get(table_network.SUBNET))]
-    if k3s is not None:
-        for key, default in ((table.CLUSTER_CIDR, "10.42.0.0/16"), (table.SERVICE_CIDR, "10.43.0.0/16")):
-            given = k3s.get(key)
-            others.append((f"k3s.{key.name}", given.v4 if given is not None else _unless(k3s, key, default)))
-    for name, other in others:
-        if subnet is not None and other is not None and subnet.overlaps(other):
-            problems.add(storage.at(table_network.STORAGE_SUBNET), f"{subnet} overlaps {name} {other}")
+def _check_mtu(section: Section, key: Key[int], problems: Problems) -> None:
+    """Note an MTU that no IPv4 network can have."""
+    mtu = section.value(key)
+    if mtu is not None and 1 < mtu < _SMALLEST_MTU:
+        hint = f"from {_SMALLEST_MTU}, or 1 for the bridge's own"
+        problems.add(section.at(key), f"{mtu} is too small for IPv4", hint)
 
 
-def _unless(section: Values, key: Field[Cidrs], default: str) -> IPv4Network | None:
-    """The default of a key that is not given; None for one that is given and wrong."""
-    return None if section.given(key) else IPv4Network(default)
+def _cidr(k3s: K3sKeys, key: Key[Cidrs], own: IPv4Network) -> IPv4Network | None:
+    """One of k3s's networks, its IPv4 side; None for one that is given and wrong."""
+    found = k3s.value(key)
+    return found.v4 if found is not None else None if k3s.given(key) else own
+
+
+def _usable(address: IPv4Address, subnet: IPv4Network) -> bool:
+    if subnet.prefixlen >= _POINT_TO_POINT:
+        return address in subnet
+    return subnet.network_address < address < subnet.broadcast_address
+
+
+def _usable_hint(subnet: IPv4Network) -> str:
+    if subnet.prefixlen >= _POINT_TO_POINT:
+        return ""
+    return f"hosts there are {subnet.network_address + 1} to {subnet.broadcast_address - 1}"

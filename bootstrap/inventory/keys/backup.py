@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bootstrap.inventory.files import Places
 from bootstrap.inventory.problems import shown
 from bootstrap.inventory.values import string_formats as forms
-from bootstrap.inventory.values.containers import Field, Section
 from bootstrap.inventory.values.scalars import Boolean, Integer, RefusedError, Text
+from bootstrap.inventory.values.section import Key, Section, fill
+from bootstrap.model.cluster import BackupSpec, S3Spec
+from bootstrap.model.ids import ClusterName
 
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -37,8 +40,15 @@ def _is_step(part: str, lowest: int, highest: int, words: tuple[str, ...]) -> bo
     if not found or (found["first"] == "*" and found["last"]) or found["every"] in ("0", "00", "000"):
         return False
     ends = [each for each in (found["first"], found["last"]) if each not in (None, "*")]
-    numbers = [lowest + words.index(end) if end in words else int(end) if end.isdecimal() else -1 for end in ends]
+    numbers = [_number(end, lowest, words) for end in ends]
     return all(lowest <= number <= highest for number in numbers) and numbers == sorted(numbers)
+
+
+def _number(end: str, lowest: int, words: tuple[str, ...]) -> int:
+    """What one end of a range stands for; -1 for what is none."""
+    if end in words:
+        return lowest + words.index(end)
+    return int(end) if end.isdecimal() else -1
 
 
 def _cron_hint(text: str) -> str:
@@ -71,93 +81,90 @@ S3_BUCKET: Final = Text(
 S3_REGION: Final = Text(label="a region's name, such as eu-central-1", pattern=r"[A-Za-z0-9][A-Za-z0-9-]*", parse=_same)
 S3_FOLDER: Final = Text(label="a folder's path", pattern=r"[A-Za-z0-9._/-]+", parse=lambda text: text.strip("/"))
 
-SCHEDULE: Final = Field(
-    name="schedule",
-    kind=CRON,
-    default_doc="k3s's own, 00:00 and 12:00",
-    example="0 */6 * * *",
-    doc="When each server with etcd takes a snapshot, by its own clock.",
-)
-RETENTION: Final = Field(
-    name="retention",
-    kind=Integer(minimum=1, maximum=1000),
-    default_doc="k3s's own, 5",
-    example=14,
-    doc="How many scheduled snapshots are kept on each server.",
-)
-ON_DEMAND_RETENTION: Final = Field(
-    name="on_demand_retention",
-    kind=Integer(minimum=1, maximum=1000),
-    default_doc="all of `backup`, five of `upgrade`",
-    example=10,
-    doc="How many snapshots of one name that `backup` takes are kept, of each server, on its disk and in the bucket; "
-    "likewise of those that `upgrade` takes, whatever their versions.",
-)
-ENDPOINT: Final = Field(
-    name="endpoint",
-    kind=S3_ENDPOINT,
-    default="s3.amazonaws.com",
-    example="minio.home.arpa:9000",
-    doc="Where the bucket is.",
-)
-BUCKET: Final = Field(name="bucket", kind=S3_BUCKET, example="k3s-snapshots", doc="The bucket; it has to be there.")
-REGION: Final = Field(name="region", kind=S3_REGION, default="us-east-1", doc="The bucket's region.")
-FOLDER: Final = Field(
-    name="folder",
-    kind=S3_FOLDER,
-    default_doc="the cluster's name",
-    example="homelab",
-    doc="Folder in the bucket; `/` for the bucket's top. Clusters that share one prune each other's snapshots.",
-)
-S3_RETENTION: Final = Field(
-    name="retention",
-    kind=Integer(minimum=1, maximum=1000),
-    default_doc="three times `backup.retention`",
-    example=60,
-    doc="How many scheduled snapshots are kept in the bucket, of all servers together.",
-)
-ACCESS_KEY_ENV: Final = Field(
-    name="access_key_env",
-    kind=forms.ENV_NAME,
-    default="AWS_ACCESS_KEY_ID",
-    example="MINIO_ACCESS_KEY",
-    doc="Environment variable with the access key.",
-)
-SECRET_KEY_ENV: Final = Field(
-    name="secret_key_env",
-    kind=forms.ENV_NAME,
-    default="AWS_SECRET_ACCESS_KEY",
-    example="MINIO_SECRET_KEY",
-    doc="Environment variable with the secret key.",
-)
-INSECURE: Final = Field(name="insecure", kind=Boolean(), default=False, doc="Plain HTTP, for a bucket at home.")
-SKIP_VERIFY: Final = Field(
-    name="skip_verify", kind=Boolean(), default=False, doc="HTTPS with any certificate: anybody in between can read."
-)
-_S3_FIELDS: Final = (
-    ENDPOINT,
-    BUCKET,
-    REGION,
-    FOLDER,
-    S3_RETENTION,
-    ACCESS_KEY_ENV,
-    SECRET_KEY_ENV,
-    INSECURE,
-    SKIP_VERIFY,
-)
-S3: Final = Field(
-    name="s3",
-    kind=Section(
-        doc="An S3 bucket that snapshots go to as well; its keys come from the environment.", fields=_S3_FIELDS
-    ),
-    default_doc="none: snapshots stay on the servers",
-    example={"endpoint": "minio.home.arpa:9000", "bucket": "k3s-snapshots"},
-    doc="An S3 bucket that snapshots go to as well; its keys come from the environment.",
-)
-BACKUP: Final = Field(
-    name="backup",
-    kind=Section(
-        doc="Scheduled snapshots of clusters with embedded etcd.", fields=(SCHEDULE, RETENTION, ON_DEMAND_RETENTION, S3)
-    ),
-    doc="Scheduled snapshots of clusters with embedded etcd.",
-)
+
+class S3Keys(Section):
+    """An S3 bucket that snapshots go to as well; its keys come from the environment."""
+
+    endpoint = Key(
+        kind=S3_ENDPOINT, default="s3.amazonaws.com", example="minio.home.arpa:9000", doc="Where the bucket is."
+    )
+    bucket = Key(
+        kind=S3_BUCKET,
+        example="k3s-snapshots",
+        doc="The bucket; it has to be there.",
+        required=("needs a bucket", "such as bucket: k3s-snapshots"),
+    )
+    region = Key(kind=S3_REGION, default="us-east-1", doc="The bucket's region.")
+    folder = Key(
+        kind=S3_FOLDER,
+        default_doc="the cluster's name",
+        example="homelab",
+        doc="Folder in the bucket; `/` for the bucket's top. Clusters that share one prune each other's snapshots.",
+    )
+    retention = Key(
+        kind=Integer(minimum=1, maximum=1000),
+        default_doc="three times `backup.retention`",
+        example=60,
+        doc="How many scheduled snapshots are kept in the bucket, of all servers together.",
+    )
+    access_key_env = Key(
+        kind=forms.ENV_NAME,
+        default="AWS_ACCESS_KEY_ID",
+        example="MINIO_ACCESS_KEY",
+        doc="Environment variable with the access key.",
+    )
+    secret_key_env = Key(
+        kind=forms.ENV_NAME,
+        default="AWS_SECRET_ACCESS_KEY",
+        example="MINIO_SECRET_KEY",
+        doc="Environment variable with the secret key.",
+    )
+    insecure = Key(kind=Boolean(), default=False, doc="Plain HTTP, for a bucket at home.")
+    skip_verify = Key(kind=Boolean(), default=False, doc="HTTPS with any certificate: anybody in between can read.")
+
+    def make_for(self, cluster: ClusterName, places: Places) -> S3Spec:
+        """The bucket of a cluster, whose name is its folder's where the file says nothing else."""
+        return fill(
+            S3Spec,
+            self,
+            places=places,
+            folder=cluster if self.folder is None else self.folder,
+            # Empty where they are not set: only who makes servers or snapshots needs them, and says so.
+            access_key=places.environ.get(self.sure(S3Keys.access_key_env), ""),
+            secret_key=places.environ.get(self.sure(S3Keys.secret_key_env), ""),
+        )
+
+
+class BackupKeys(Section):
+    """Scheduled snapshots of clusters with embedded etcd."""
+
+    schedule = Key(
+        kind=CRON,
+        default_doc="k3s's own, 00:00 and 12:00",
+        example="0 */6 * * *",
+        doc="When each server with etcd takes a snapshot, by its own clock.",
+    )
+    retention = Key(
+        kind=Integer(minimum=1, maximum=1000),
+        default_doc="k3s's own, 5",
+        example=14,
+        doc="How many scheduled snapshots are kept on each server.",
+    )
+    on_demand_retention = Key(
+        kind=Integer(minimum=1, maximum=1000),
+        default_doc="all of `backup`, five of `upgrade`",
+        example=10,
+        doc="How many snapshots of one name that `backup` takes are kept, of each server, on its disk and in the "
+        "bucket; likewise of those that `upgrade` takes, whatever their versions.",
+    )
+    s3 = Key(
+        kind=S3Keys,
+        default_doc="none: snapshots stay on the servers",
+        example={"endpoint": "minio.home.arpa:9000", "bucket": "k3s-snapshots"},
+        optional=True,
+    )
+
+    def make_for(self, cluster: ClusterName, places: Places) -> BackupSpec:
+        """What a cluster's snapshots are to be."""
+        s3 = self.s3.make_for(cluster, places) if self.s3 is not None else None
+        return fill(BackupSpec, self, places=places, s3=s3)

@@ -2,144 +2,170 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from bootstrap.inventory.keys.hardware import DATA_DISK, DEVICES, DISK_OPTIONS
-from bootstrap.inventory.keys.network import POOL_NETWORK
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.keys.hardware import DataDiskKeys, DeviceKeys, DiskOptionKeys
+from bootstrap.inventory.keys.network import PoolNetworkKeys
 from bootstrap.inventory.values import string_formats as forms
-from bootstrap.inventory.values.containers import Field, ListOf, MapOf, Section, Short
-from bootstrap.inventory.values.scalars import Choice, Integer, Size
-from bootstrap.model.machine import MachineKind, Taint
+from bootstrap.inventory.values.containers import ListOf, MapOf
+from bootstrap.inventory.values.scalars import EnumChoice, Integer, Size
+from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.model.cluster import VipSpec
+from bootstrap.model.hardware import Hardware
+from bootstrap.model.ids import PoolName
+from bootstrap.model.machine import MachineKind, NodePool, Role
 
 
-def _taint_identity(taint: Taint) -> tuple[str, str]:
-    return taint.key, taint.effect
+class PoolKeys(Section):
+    """A pool of k3s agents."""
 
-
-CORES: Final = Field(
-    name="cores",
-    kind=Integer(minimum=1, maximum=512),
-    default=2,
-    example=4,
-    doc="vCPUs of each machine; at most what its Proxmox node has.",
-)
-MEMORY: Final = Field(
-    name="memory",
-    kind=Size(minimum=512, maximum=16 * 1024 * 1024),
-    default="2GiB",
-    example="4GiB",
-    doc="RAM of each machine; never ballooned.",
-)
-DISK: Final = Field(
-    name="disk",
-    kind=Size(minimum=1, maximum=128 * 1024, gib=True),
-    default="20GiB",
-    example="40GiB",
-    doc="System disk of each machine, in whole GiB; at least the template's.",
-)
-CPU: Final = Field(
-    name="cpu",
-    kind=forms.CPU_TYPE,
-    default_doc="host, or the best that all Proxmox nodes in use share",
-    example="x86-64-v2-AES",
-    doc="Proxmox CPU type.",
-)
-LABELS: Final = Field(
-    name="labels",
-    kind=MapOf(key=forms.LABEL_KEY, value=forms.LABEL_VALUE),
-    default_doc="none",
-    example={"disk": "ssd"},
-    doc="Kubernetes labels; values such as true and 1 in quotes.",
-)
-TAINTS: Final = Field(
-    name="taints",
-    kind=ListOf(item=forms.TAINT, same=_taint_identity, what="taint's key with this effect"),
-    default_doc="none",
-    example=["gpu=true:NoSchedule"],
-    doc="Kubernetes taints, key=value:EFFECT; effects NoSchedule, PreferNoSchedule, NoExecute.",
-)
-POOL_PVE_NODES: Final = Field(
-    name="nodes",
-    kind=ListOf(item=forms.PVE_NODE_NAME),
-    default_doc="those of proxmox.nodes",
-    example=["pve1"],
-    doc="Proxmox nodes that machines of the pool may go to.",
-)
-POOL_STORAGE: Final = Field(
-    name="storage",
-    kind=forms.STORAGE_NAME,
-    default_doc="that of proxmox.storage",
-    example="fast-zfs",
-    doc="Storage for full clones and containers of the pool; linked clones stay on the template's.",
-)
-MACHINE: Final = Field(
-    name="machine",
-    kind=Choice(options=tuple(kind.value for kind in MachineKind)),
-    default=MachineKind.VM.value,
-    example=MachineKind.LXC.value,
-    doc="vm, or lxc for containers: lighter, and with limits (see docs/lxc.md); servers are always VMs.",
-)
-OSTEMPLATE: Final = Field(
-    name="ostemplate",
-    kind=forms.OSTEMPLATE,
-    default_doc="the newest debian-13-standard",
-    example="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
-    doc="Template of containers: a volume, or a name whose newest version is taken.",
-)
-_MACHINE: Final = (
-    CORES,
-    MEMORY,
-    DISK,
-    CPU,
-    LABELS,
-    TAINTS,
-    POOL_PVE_NODES,
-    POOL_STORAGE,
-    DISK_OPTIONS,
-    DATA_DISK,
-    DEVICES,
-    POOL_NETWORK,
-    MACHINE,
-    OSTEMPLATE,
-)
-SERVERS: Final = Field(
-    name="count",
-    kind=Integer(minimum=1, maximum=7, odd=True),
-    default=1,
-    example=3,
-    doc="Servers; more than one have embedded etcd.",
-)
-COUNT: Final = Field(
-    name="count", kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Machines of the pool."
-)
-VIP_ADDRESS: Final = Field(
-    name="address", kind=forms.ADDRESS, example="192.168.1.40", doc="In the machines' network and free."
-)
-VIP_ROUTER_ID: Final = Field(
-    name="router_id",
-    kind=Integer(minimum=1, maximum=255),
-    default_doc="made from the cluster's name",
-    example=51,
-    doc="VRRP's virtual router id, for networks where other keepaliveds run.",
-)
-VIP: Final = Field(
-    name="vip",
-    kind=Short(
-        section=Section(
-            doc="An address of the API's own, which follows a living server.", fields=(VIP_ADDRESS, VIP_ROUTER_ID)
+    count = Key(kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Machines of the pool.")
+    cores = Key(
+        kind=Integer(minimum=1, maximum=512),
+        default=2,
+        example=4,
+        doc="vCPUs of each machine; at most what its Proxmox node has.",
+    )
+    memory = Key(
+        kind=Size(minimum=512, maximum=16 * 1024 * 1024),
+        default="2GiB",
+        example="4GiB",
+        doc="RAM of each machine; never ballooned.",
+        fills="memory_mib",
+    )
+    disk = Key(
+        kind=Size(minimum=1, maximum=128 * 1024, gib=True),
+        default="20GiB",
+        example="40GiB",
+        doc="System disk of each machine, in whole GiB; at least the template's.",
+        fills="disk_gib",
+    )
+    cpu = Key(
+        kind=forms.CPU_TYPE,
+        default_doc="host, or the best that all Proxmox nodes in use share",
+        example="x86-64-v2-AES",
+        doc="Proxmox CPU type.",
+        fills="cpu_type",
+    )
+    labels = Key(
+        kind=MapOf(key=forms.LABEL_KEY, value=forms.LABEL_VALUE),
+        default_doc="none",
+        example={"disk": "ssd"},
+        doc="Kubernetes labels; values such as true and 1 in quotes.",
+    )
+    taints = Key(
+        kind=ListOf(
+            item=forms.TAINT, same=lambda taint: (taint.key, taint.effect), what="taint's key with this effect"
         ),
-        keys=(("str", VIP_ADDRESS),),
-    ),
-    default_doc="none: the first server's address is the API's",
-    example="192.168.1.40",
-    doc="An address of the API's own, which follows a living server; a plain address will do.",
-)
-API_NAME: Final = Field(
-    name="api_name",
-    kind=forms.API_NAME,
-    default_doc="none: the kubeconfig names an address",
-    example="k8s.home.arpa",
-    doc="A DNS name of yours for the API, which leads to the VIP or to servers; kubeconfig and certificates have it.",
-)
-CONTROL_PLANE_SECTION: Final = Section(doc="The k3s servers.", fields=(SERVERS, *_MACHINE, VIP, API_NAME))
-POOL: Final = Section(doc="A pool of k3s agents.", fields=(COUNT, *_MACHINE))
+        default_doc="none",
+        example=["gpu=true:NoSchedule"],
+        doc="Kubernetes taints, key=value:EFFECT; effects NoSchedule, PreferNoSchedule, NoExecute.",
+    )
+    nodes = Key(
+        kind=ListOf(item=forms.PVE_NODE_NAME),
+        default_doc="those of proxmox.nodes",
+        example=["pve1"],
+        doc="Proxmox nodes that machines of the pool may go to.",
+        fills="pve_nodes",
+    )
+    storage = Key(
+        kind=forms.STORAGE_NAME,
+        default_doc="that of proxmox.storage",
+        example="fast-zfs",
+        doc="Storage for full clones and containers of the pool; linked clones stay on the template's.",
+    )
+    disk_options = Key(
+        kind=DiskOptionKeys,
+        default_doc="the template's",
+        example={"discard": True, "ssd": True, "iothread": True},
+        doc="Options of the system disk and of the data disk, for machines made from now on.",
+    )
+    data_disk = Key(
+        kind=Short(section=DataDiskKeys, keys=(("str", DataDiskKeys.size),)),
+        default_doc="none",
+        example="200GiB",
+        doc="A second disk, neither formatted nor mounted, which goes with its machine; a plain size will do.",
+        optional=True,
+    )
+    devices = Key(
+        kind=ListOf(item=DeviceKeys, same=lambda device: device.mapping, what="mapping"),
+        default_doc="none",
+        example=[{"mapping": "gpu0"}],
+        doc="PCI devices passed through, by their resource mappings in Proxmox; the machine type is q35 then.",
+    )
+    network = Key(
+        kind=PoolNetworkKeys,
+        default_doc="that of all machines",
+        example={"bridge": "vmbr1", "vlan": 40},
+        doc="Where the pool's machines are connected, if not where all are; all machines must reach each other.",
+    )
+    machine = Key(
+        kind=EnumChoice(of=MachineKind),
+        default=MachineKind.VM.value,
+        example=MachineKind.LXC.value,
+        doc="vm, or lxc for containers: lighter, and with limits (see docs/lxc.md); servers are always VMs.",
+        fills="kind",
+    )
+    ostemplate = Key(
+        kind=forms.OSTEMPLATE,
+        default_doc="the newest debian-13-standard",
+        example="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
+        doc="Template of containers: a volume, or a name whose newest version is taken.",
+    )
+
+    def pool(self, name: PoolName, role: Role, places: Places) -> NodePool:
+        """The pool."""
+        sizes = (PoolKeys.count, PoolKeys.cores, PoolKeys.memory, PoolKeys.disk)
+        mappings = tuple(device.sure(DeviceKeys.mapping) for device in self.devices or ())
+        return fill(
+            NodePool,
+            self,
+            places=places,
+            name=name,
+            role=role,
+            labels=tuple(sorted(self.labels or ())),
+            taints=tuple(sorted(self.taints or ())),
+            hardware=fill(Hardware, self, places=places, mappings=mappings),
+            stated=frozenset(key.fills for key in sizes if self.given(key)),
+        )
+
+
+class VipKeys(Section, makes=VipSpec):
+    """An address of the API's own, which follows a living server."""
+
+    address = Key(
+        kind=forms.ADDRESS,
+        example="192.168.1.40",
+        doc="In the machines' network and free.",
+        required=("needs its address", "such as vip: 192.168.1.40"),
+    )
+    router_id = Key(
+        kind=Integer(minimum=1, maximum=255),
+        default_doc="made from the cluster's name",
+        example=51,
+        doc="VRRP's virtual router id, for networks where other keepaliveds run.",
+    )
+
+
+class ControlPlaneKeys(PoolKeys):
+    """The k3s servers."""
+
+    count = Key(
+        kind=Integer(minimum=1, maximum=7, odd=True),
+        default=1,
+        example=3,
+        doc="Servers; more than one have embedded etcd.",
+    )
+    vip = Key(
+        kind=Short(section=VipKeys, keys=(("str", VipKeys.address),)),
+        default_doc="none: the first server's address is the API's",
+        example="192.168.1.40",
+        doc="An address of the API's own, which follows a living server; a plain address will do.",
+        optional=True,
+    )
+    api_name = Key(
+        kind=forms.API_NAME,
+        default_doc="none: the kubeconfig names an address",
+        example="k8s.home.arpa",
+        doc="A DNS name of yours for the API, which leads to the VIP or to servers; kubeconfig and certificates "
+        "have it.",
+    )

@@ -88,6 +88,17 @@ ADDRESS_RANGE6: Final = Text(
 )
 
 
+def _split(node: Scalar) -> tuple[Node, ...]:
+    return tuple(Scalar(text=part.strip(), line=node.line, origin=node.origin) for part in node.text.split(","))
+
+
+def _read_pair(items: tuple[Node, ...], where: Where, problems: Problems) -> Cidrs | None:
+    """An IPv4 network, or one and an IPv6 network."""
+    v4 = NETWORK.read(items[0], where, problems)
+    v6 = NETWORK6.read(items[1], where, problems) if len(items) > 1 else None
+    return Cidrs(v4=v4, v6=v6) if v4 is not None and (v6 is not None or len(items) == 1) else None
+
+
 class CidrsKind:
     """An IPv4 network, or a list of one and its IPv6 side; k3s's own `a,b` will do as well."""
 
@@ -102,22 +113,15 @@ class CidrsKind:
         if isinstance(node, Mapping):
             problems.add(where, "must be a network or a list of two, not a mapping")
             return None
-        if isinstance(node, Scalar):
-            items: list[Node] = [
-                Scalar(text=part.strip(), line=node.line, origin=node.origin) for part in node.text.split(",")
-            ]
-        else:
-            items = list(node.items)
+        items = _split(node) if isinstance(node, Scalar) else node.items
         texts = [item.text for item in items if isinstance(item, Scalar)]
-        if all(":" in text for text in texts) and texts:
+        if texts and all(":" in text for text in texts):
             problems.add(where, ALONE, "write the IPv4 network first, then the IPv6 one")
             return None
         if not 1 <= len(items) <= 2:
             problems.add(where, f"has {len(items)} networks", "write an IPv4 network, or one and an IPv6 network")
             return None
-        v4 = NETWORK.read(items[0], where, problems)
-        v6 = NETWORK6.read(items[1], where, problems) if len(items) > 1 else None
-        return Cidrs(v4=v4, v6=v6) if v4 is not None and (v6 is not None or len(items) == 1) else None
+        return _read_pair(items, where, problems)
 
     def schema(self) -> Json:
         """See `Kind`."""

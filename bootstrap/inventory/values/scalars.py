@@ -6,12 +6,14 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
-from bootstrap.inventory.document import Broken, Mapping, Node, Scalar, Sequence
+from bootstrap.inventory.document import Broken, Mapping, Node, Scalar, Sequence, is_null
 from bootstrap.inventory.problems import Problems, Where, shown
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 T_co = TypeVar("T_co", covariant=True)
 Json: TypeAlias = dict[str, object]
 
@@ -52,9 +54,9 @@ class ScalarKind(ABC, Generic[T]):
             match node:
                 case Broken():
                     return None
+                case Scalar() if is_null(node):
+                    raise RefusedError("has no value", f"give {self.words()}, or leave the key out")
                 case Scalar():
-                    if node.plain and node.tag == "null":
-                        raise RefusedError("has no value", f"give {self.words()}, or leave the key out")
                     return self.convert(node)
                 case Sequence():
                     raise RefusedError(f"must be {self.words()}, not a list")
@@ -134,6 +136,29 @@ class Choice(ScalarKind[str]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnumChoice(ScalarKind[E]):
+    """One of an enumeration's words."""
+
+    of: type[E]
+
+    def words(self) -> str:
+        """See `Kind`."""
+        return self._choice.words()
+
+    def convert(self, node: Scalar) -> E:
+        """See `ScalarKind`."""
+        return self.of(self._choice.convert(node))
+
+    def schema(self) -> Json:
+        """See `Kind`."""
+        return self._choice.schema()
+
+    @property
+    def _choice(self) -> Choice:
+        return Choice(options=tuple(each.value for each in self.of))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Integer(ScalarKind[int]):
     """A whole number in a range, perhaps only the odd ones."""
 
@@ -148,6 +173,18 @@ class Integer(ScalarKind[int]):
 
     def convert(self, node: Scalar) -> int:
         """See `ScalarKind`."""
+        self._check_digits(node)
+        text = node.text
+        # Longer texts are out of any range; int() would refuse the very long ones with an error of its own.
+        number = int(text) if len(text) <= 20 else None
+        if number is None or not self.minimum <= number <= self.maximum:
+            raise RefusedError(f"must be {self.words()}, not {shown(text)[1:-1]}")
+        if self.odd and number % 2 == 0:
+            hint = f"etcd needs a majority: {number} servers survive no more losses than {number - 1}"
+            raise RefusedError(f"must be {self.words()}, not {number}", hint)
+        return number
+
+    def _check_digits(self, node: Scalar) -> None:
         text = node.text
         if not node.origin and not node.plain:
             raise RefusedError(f"must be {self.words()}, not text", "take the quotes away")
@@ -157,14 +194,6 @@ class Integer(ScalarKind[int]):
             raise RefusedError(f"YAML reads {text} to the base 60", f"must be {self.words()}")
         if not re.fullmatch(r"-?[0-9]+", text):
             raise RefusedError(f"must be {self.words()}, not {shown(text)}")
-        # Longer texts are out of any range; int() would refuse the very long ones with an error of its own.
-        number = int(text) if len(text) <= 20 else None
-        if number is None or not self.minimum <= number <= self.maximum:
-            raise RefusedError(f"must be {self.words()}, not {shown(text)[1:-1]}")
-        if self.odd and number % 2 == 0:
-            hint = f"etcd needs a majority: {number} servers survive no more losses than {number - 1}"
-            raise RefusedError(f"must be {self.words()}, not {number}", hint)
-        return number
 
     def schema(self) -> Json:
         """See `Kind`."""

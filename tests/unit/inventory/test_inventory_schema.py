@@ -17,12 +17,12 @@ from jsonschema import Draft202012Validator
 from bootstrap.errors import InventoryError
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.document import Node, compose
-from bootstrap.inventory.keys.all import ROOT
-from bootstrap.inventory.keys.pools import POOL
+from bootstrap.inventory.keys.pools import PoolKeys
+from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.reference import BEGIN, renewed
 from bootstrap.inventory.schema import render_schema, schema
-from bootstrap.inventory.values.containers import Field, Section, section_of
+from bootstrap.inventory.values.section import Key, Section, section_of
 from tests.unit.inventory.kit import SECRET, Load, Told
 
 REPOSITORY = Path(__file__).parents[3]
@@ -38,8 +38,8 @@ def _valid(text: str) -> bool:
     return bool(VALIDATOR.is_valid(yaml.safe_load(text)))
 
 
-def _fields(section: Section) -> Iterator[Field[Any]]:
-    for each in section.fields:
+def _fields(section: type[Section]) -> Iterator[Key[Any]]:
+    for each in section.keys.values():
         yield each
         inner = section_of(each.kind)
         if inner is not None:
@@ -83,8 +83,8 @@ def test_a_cluster_with_defaults_is_about_ten_lines() -> None:
     assert len(lines) <= 10
 
 
-@pytest.mark.parametrize("each", [*_fields(ROOT), *_fields(POOL)], ids=lambda each: each.name)
-def test_every_default_and_example_of_the_table_is_right_for_schema_and_parser(each: Field[Any]) -> None:
+@pytest.mark.parametrize("each", [*_fields(Root), *_fields(PoolKeys)], ids=lambda each: each.name)
+def test_every_default_and_example_of_the_table_is_right_for_schema_and_parser(each: Key[Any]) -> None:
     validator = Draft202012Validator(each.kind.schema())
     for value in (each.default, each.example):
         if value is None:
@@ -196,15 +196,15 @@ inventories = st.fixed_dictionaries(
 @given(inventories)
 def test_what_the_loader_takes_validates(content: dict[str, object]) -> None:
     problems = Problems()
-    ROOT.read(compose(yaml.safe_dump(content), problems), Where(path=""), problems)
+    Root.read(compose(yaml.safe_dump(content), problems), Where(path=""), problems)
     if not len(problems):
         assert list(VALIDATOR.iter_errors(content)) == []
 
 
 def test_the_table_is_spoken_for_in_every_example_together(load: Load) -> None:
     """A key that no example and no default shows would be found by nobody."""
-    silent = [each.name for each in _fields(ROOT) if each.example is None and each.default is None]
-    assert set(silent) <= {each.name for each in _fields(ROOT) if section_of(each.kind) is not None}
+    silent = [each.name for each in _fields(Root) if each.example is None and each.default is None]
+    assert set(silent) <= {each.name for each in _fields(Root) if section_of(each.kind) is not None}
     assert load("cluster: a\n").spec.name == "a"
 
 

@@ -1,0 +1,69 @@
+"""The inventory's `k3s:` section: which k3s, from where, and how it is set up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.values import ipv6_formats as forms6
+from bootstrap.inventory.values import string_formats as forms
+from bootstrap.inventory.values.containers import ListOf
+from bootstrap.inventory.values.scalars import Choice
+from bootstrap.inventory.values.section import Key, Section, fill
+from bootstrap.model.cluster import K3sSpec
+
+_K3S: Final = K3sSpec()
+
+
+class K3sKeys(Section, exclusive=("version", "channel")):
+    """Which k3s, and from where."""
+
+    version = Key(
+        kind=forms.K3S_VERSION, default_doc="what the channel points to", example="v1.33.3+k3s1", doc="The k3s version."
+    )
+    channel = Key(kind=forms.K3S_CHANNEL, default=_K3S.channel, example="v1.33", doc="A k3s release channel.")
+    artifacts = Key(
+        kind=forms.FILE,
+        default_doc="HOMELAB_K3S_ARTIFACTS, else releases",
+        example="/srv/k3s",
+        doc="Directory with k3s, sha256sum-<arch>.txt and perhaps air-gap images, instead of releases.",
+    )
+    releases_url = Key(kind=forms.URL, default=_K3S.releases_url, doc="Base of release downloads, or a mirror's.")
+    channels_url = Key(kind=forms.URL, default=_K3S.channels_url, doc="Base of the channel redirects, or a mirror's.")
+    tls_san = Key(
+        kind=ListOf(item=forms.SAN),
+        default_doc="none",
+        example=["k8s.home.arpa"],
+        doc="Further names and addresses for the API's certificate.",
+    )
+    disable = Key(
+        kind=ListOf(item=Choice(options=("traefik", "servicelb", "metrics-server", "local-storage", "coredns"))),
+        default_doc="none",
+        example=["traefik"],
+        doc="k3s components to leave out.",
+    )
+    cluster_cidr = Key(
+        kind=forms6.CIDRS,
+        default_doc="k3s's 10.42.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
+        example="10.52.0.0/16",
+        doc="Network of the pods; with IPv6 two, the IPv4 one first.",
+    )
+    service_cidr = Key(
+        kind=forms6.CIDRS,
+        default_doc="k3s's 10.43.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
+        example="10.53.0.0/16",
+        doc="Network of the services; with IPv6 two, the IPv4 one first.",
+    )
+
+    def make(self, places: Places) -> K3sSpec:
+        """The k3s; each network fills a field for either family."""
+        pods, services = self.cluster_cidr, self.service_cidr
+        return fill(
+            K3sSpec,
+            self,
+            places=places,
+            cluster_cidr=pods.v4 if pods is not None else None,
+            service_cidr=services.v4 if services is not None else None,
+            cluster_cidr6=pods.v6 if pods is not None else None,
+            service_cidr6=services.v6 if services is not None else None,
+        )

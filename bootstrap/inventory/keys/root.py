@@ -1,0 +1,165 @@
+"""All that an inventory may hold: the one table that the parser, the JSON Schema and the reference are made from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bootstrap.inventory.files import Places
+from bootstrap.inventory.keys.backup import BackupKeys
+from bootstrap.inventory.keys.k3s import K3sKeys
+from bootstrap.inventory.keys.network import NetworkKeys
+from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
+from bootstrap.inventory.keys.proxmox import ProxmoxKeys
+from bootstrap.inventory.keys.template import DEFAULT_TEMPLATE_TAG, TemplateKeys
+from bootstrap.inventory.values import string_formats as forms
+from bootstrap.inventory.values.containers import MapOf
+from bootstrap.inventory.values.scalars import Boolean, EnumChoice, Integer, Number, Size
+from bootstrap.inventory.values.section import Key, Section, Short, fill
+from bootstrap.model.cluster import DEFAULT_IMAGE, CloneMode, ClusterSpec, HostKeyPolicy, SizingSpec, SshSpec
+from bootstrap.model.ids import PoolName
+from bootstrap.model.machine import CONTROL_PLANE_POOL, Role
+
+DEFAULT_CLUSTER: Final = "homelab"
+WORKERS_POOL: Final = PoolName("workers")
+_SSH: Final = SshSpec()
+_SIZING: Final = SizingSpec()
+
+
+class SshKeys(Section, makes=SshSpec):
+    """How machines are logged in to."""
+
+    user = Key(kind=forms.LINUX_USER, default=_SSH.user, example="ops", doc="cloud-init's user on the machines.")
+    port = Key(kind=Integer(minimum=1, maximum=65535), default=_SSH.port, example=22, doc="Port of the machines' sshd.")
+    private_key = Key(
+        kind=forms.FILE,
+        default_doc="a key pair of our own is made",
+        example="~/.ssh/id_ed25519",
+        doc="SSH key to log in with.",
+    )
+    host_keys = Key(
+        kind=EnumChoice(of=HostKeyPolicy),
+        default=_SSH.host_keys.value,
+        example="accept-new",
+        doc="Where host keys come from: read through Proxmox VE, or the first one seen, which is kept.",
+    )
+
+
+class SizingKeys(Section, makes=SizingSpec):
+    """How far the Proxmox nodes may be filled."""
+
+    cpu_overcommit = Key(
+        kind=Number(minimum=1, maximum=64),
+        default=_SIZING.cpu_overcommit,
+        example=2,
+        doc="Sum of all guests' vCPUs over the Proxmox node's cores, at the most.",
+    )
+    memory_reserve = Key(
+        kind=Size(minimum=0, maximum=16 * 1024 * 1024),
+        default=f"{_SIZING.memory_reserve_mib}MiB",
+        example="4GiB",
+        doc="RAM left to each Proxmox node itself.",
+        fills="memory_reserve_mib",
+    )
+    storage_reserve = Key(
+        kind=Size(minimum=0, maximum=1024 * 1024, gib=True, rounds_up=True),
+        default=f"{_SIZING.storage_reserve_gib}GiB",
+        example="50GiB",
+        doc="Space left free on each storage; rounded up to whole GiB.",
+        fills="storage_reserve_gib",
+    )
+
+
+class Root(
+    Section,
+    refusal=("the file must hold a mapping", "begin with `cluster: NAME`"),
+):
+    """A k3s cluster on Proxmox VE, as homelab-k8s takes it."""
+
+    cluster = Key(
+        kind=forms.CLUSTER_NAME,
+        default=DEFAULT_CLUSTER,
+        example="demo",
+        doc="The cluster's name; machines are NAME-cp-1, NAME-workers-1, ...",
+        fills="name",
+    )
+    proxmox = Key(kind=ProxmoxKeys, fills="placement")
+    template = Key(
+        kind=Short(section=TemplateKeys, keys=(("str", TemplateKeys.name), ("int", TemplateKeys.vmid))),
+        default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}, and {{image: {DEFAULT_IMAGE}}} where none has it",
+        example="debian-12-k3s",
+        doc="The cloud-init template to clone; a plain word is its name, a plain number its vmid.",
+    )
+    clone = Key(
+        kind=EnumChoice(of=CloneMode),
+        default=CloneMode.LINKED.value,
+        example="full",
+        doc="How VMs are made: linked where that can be, or full copies.",
+    )
+    onboot = Key(kind=Boolean(), default=True, example=False, doc="Whether VMs start with their Proxmox node.")
+    labels_from_proxmox = Key(
+        kind=Boolean(),
+        default=True,
+        example=False,
+        doc="Whether Kubernetes nodes are labelled with their Proxmox node as zone and the cluster as region.",
+    )
+    network = Key(kind=NetworkKeys)
+    ssh = Key(kind=SshKeys)
+    k3s = Key(kind=K3sKeys)
+    control_plane = Key(kind=ControlPlaneKeys)
+    workers = Key(
+        kind=Short(section=PoolKeys, keys=(("int", PoolKeys.count),)),
+        default_doc="one machine, unless pools is given",
+        example=3,
+        doc="The pool named workers; a plain number is its count.",
+    )
+    pools = Key(
+        kind=MapOf(key=forms.POOL_NAME, value=PoolKeys),
+        default_doc="none",
+        example={"gpu": {"count": 1, "cores": 8}},
+        doc="Further pools of k3s agents by name, each with the keys of workers.",
+    )
+    sizing = Key(kind=SizingKeys)
+    backup = Key(kind=BackupKeys)
+
+    @property
+    def worker_pools(self) -> tuple[tuple[PoolName, PoolKeys], ...] | None:
+        """All pools of agents, `workers` first; None where one of them cannot be made out.
+
+        Without `workers` and without `pools` there is one machine in the pool `workers`.
+        """
+        pools: list[tuple[PoolName, PoolKeys]] = []
+        if self.given(Root.workers) or not self.given(Root.pools):
+            if self.workers is None:
+                return None
+            pools.append((WORKERS_POOL, self.workers))
+        further = self.pools if self.given(Root.pools) else ()
+        return None if further is None else (*pools, *further)
+
+    @property
+    def all_pools(self) -> tuple[PoolKeys, ...]:
+        """The servers, and the pools of agents that can be made out."""
+        servers = (self.control_plane,) if self.control_plane is not None else ()
+        return (*servers, *(pool for _name, pool in self.worker_pools or ()))
+
+    @property
+    def machine_count(self) -> int | None:
+        """How many machines the inventory wants, or None where a count is wrong."""
+        pools = self.worker_pools
+        if self.control_plane is None or pools is None:
+            return None
+        counts = [self.control_plane.count, *(pool.count for _name, pool in pools)]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def make(self, places: Places) -> ClusterSpec:
+        """The cluster that a complete and correct inventory describes."""
+        control_plane, cluster = self.sure(Root.control_plane), self.sure(Root.cluster)
+        return fill(
+            ClusterSpec,
+            self,
+            control_plane,
+            places=places,
+            control_plane=control_plane.pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, places),
+            workers=tuple(pool.pool(name, Role.WORKER, places) for name, pool in self.worker_pools or ()),
+            backup=self.sure(Root.backup).make_for(cluster, places),
+        )

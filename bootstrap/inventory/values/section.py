@@ -1,0 +1,303 @@
+"""Sections: mappings with known keys. A section's class is the table that parser, schema, reference and build share.
+
+A key is declared once:
+
+    class Vip(Section, makes=VipSpec):
+        \"\"\"An address of the API's own, which follows a living server.\"\"\"
+
+        router_id = Key(kind=Integer(minimum=1, maximum=255), example=51, doc="VRRP's virtual router id.")
+
+`Vip.router_id` is the declaration; `vip.router_id` is what the file has there; `vip.make(places)` is a `VipSpec` whose
+`router_id` it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+
+from bootstrap.inventory.document import Broken, Mapping, Node, Scalar, is_null
+from bootstrap.inventory.problems import Problems, Where
+from bootstrap.inventory.values.containers import NODE_WORDS, place_of
+from bootstrap.inventory.values.scalars import Json, Kind
+
+if TYPE_CHECKING:
+    from bootstrap.inventory.files import Places
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Section")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(kw_only=True, eq=False)
+class Key(Generic[T_co]):
+    """One key of a section.
+
+    Attributes:
+        kind: What it holds.
+        doc: One sentence for the reference and for editors; empty for that of the section it holds.
+        default: What stands in for it, as it would be written; None for nothing.
+        default_doc: In words, where `default` does not say it.
+        example: As it would be written.
+        optional: Holds a section that is None where the key is not given; other sections stand in for themselves.
+        required: What is said where the section is given without this key, and how to resolve it.
+        fills: The field of the specification that it fills; empty for the one of its own name.
+        name: The key, from the class it is declared in.
+    """
+
+    kind: Kind[T_co]
+    doc: str = ""
+    default: str | int | float | bool | None = None
+    default_doc: str = ""
+    example: object = None
+    optional: bool = False
+    required: tuple[str, str] | None = None
+    fills: str = ""
+    name: str = ""
+
+    def __set_name__(self, owner: type[Section], name: str) -> None:
+        self.name = name
+        self.fills = self.fills or name
+        section = section_of(self.kind)
+        if section is not None:
+            self.doc = self.doc or section.doc()
+
+    @overload
+    def __get__(self, section: None, owner: type[Section]) -> Key[T_co]: ...
+    @overload
+    def __get__(self, section: Section, owner: type[Section]) -> T_co | None: ...
+    def __get__(self, section: Section | None, owner: type[Section]) -> Key[T_co] | T_co | None:
+        """The declaration; of a section that was read the value, or its default; None where there is neither."""
+        return self if section is None else section.value(self)
+
+
+class Section:
+    """What a mapping with known keys holds, with the place of each value; its class declares the keys.
+
+    Class arguments:
+        makes: The specification that it describes.
+        exclusive: Names of keys of which at most one is given.
+        needs_one: Exactly one of `exclusive` is.
+        refusal: What to say where no mapping stands; never repeats what does, since it may be a secret.
+    """
+
+    keys: ClassVar[dict[str, Key[Any]]] = {}
+    makes: ClassVar[Callable[..., object] | None] = None
+    exclusive: ClassVar[tuple[str, ...]] = ()
+    needs_one: ClassVar[bool] = False
+    refusal: ClassVar[tuple[str, str]] = ("", "")
+
+    def __init_subclass__(
+        cls,
+        *,
+        makes: Callable[..., object] | None = None,
+        exclusive: tuple[str, ...] = (),
+        needs_one: bool = False,
+        refusal: tuple[str, str] = ("", ""),
+    ) -> None:
+        cls.keys = cls.keys | {name: each for name, each in vars(cls).items() if isinstance(each, Key)}
+        cls.makes, cls.exclusive, cls.needs_one, cls.refusal = makes, exclusive, needs_one, refusal
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self.found: dict[str, object] = {}
+        self.places: dict[str, Where] = {}
+
+    def given(self, key: Key[object]) -> bool:
+        """Whether the key is there at all, right or wrong."""
+        return key.name in self.places
+
+    def at(self, key: Key[object]) -> Where:
+        """Where the value stands; for one that is not given, where it would."""
+        return self.places.get(key.name) or self.where.key(key.name, self.where.line)
+
+    def value(self, key: Key[T]) -> T | None:
+        """The value, or its default; None where it is wrong, or absent without a default."""
+        if key.name in self.places:
+            found: Any = self.found.get(key.name)
+            return found  # type: ignore[no-any-return]
+        return default_of(key, self.at(key))
+
+    def sure(self, key: Key[T]) -> T:
+        """The value of a key that has a default, in an inventory that has no problems."""
+        value = self.value(key)
+        if value is None:
+            raise LookupError(f"{self.at(key).path} has neither a value nor a default")
+        return value
+
+    def make(self, places: Places) -> object:
+        """What it describes, in an inventory that has no problems."""
+        if self.makes is None:
+            raise TypeError(f"{type(self).__name__} does not say what it makes")
+        return fill(self.makes, self, places=places)
+
+    @classmethod
+    def doc(cls) -> str:
+        """What it is about."""
+        return cls.__doc__ or ""
+
+    @classmethod
+    def words(cls) -> str:
+        """See `Kind`."""
+        return "a mapping with the keys " + ", ".join(cls.keys)
+
+    @classmethod
+    def read(cls, node: Node, where: Where, problems: Problems) -> Self | None:
+        """See `Kind`."""
+        if isinstance(node, Broken):
+            return None
+        if not isinstance(node, Mapping):
+            message, hint = cls.refusal
+            found = "has no value" if is_null(node) else f"must be a mapping, not {NODE_WORDS[type(node)]}"
+            problems.add(where, message or found, hint or f"its keys: {', '.join(cls.keys)}")
+            return None
+        section = cls(where)
+        for name, child in node.entries.items():
+            at = place_of(where, name, child)
+            if name not in cls.keys:
+                problems.add(Where(path=at.path, line=node.lines.get(name)), "is not a known key", cls._meant(name))
+                continue
+            section.places[name] = at
+            value = cls.keys[name].kind.read(child, at, problems)
+            if value is not None:
+                section.found[name] = value
+        section._check_together(problems)
+        return section
+
+    def _check_together(self, problems: Problems) -> None:
+        given = [name for name in self.places if name in self.exclusive]
+        if len(given) > 1:
+            problems.add(self.places[given[-1]], f"{' and '.join(given)} exclude each other", "keep one")
+        if self.needs_one and not given:
+            problems.add(self.where, f"needs one of {', '.join(self.exclusive)}")
+        for key in self.keys.values():
+            if key.required is not None and not self.given(key):
+                problems.add(self.where, *key.required)
+
+    @classmethod
+    def _meant(cls, name: str) -> str:
+        close = difflib.get_close_matches(name.lower().replace("-", "_"), cls.keys, n=1, cutoff=0.6)
+        if close:
+            return f"did you mean {close[0]}?"
+        sections = ((key.name, section_of(key.kind)) for key in cls.keys.values())
+        under = next((above for above, section in sections if section is not None and name in section.keys), None)
+        return f"it belongs under {under}" if under else f"known: {', '.join(cls.keys)}"
+
+    @classmethod
+    def schema(cls) -> Json:
+        """See `Kind`."""
+        out: Json = {
+            "type": "object",
+            "description": cls.doc(),
+            "properties": {name: _key_schema(key) for name, key in cls.keys.items()},
+            "additionalProperties": False,
+        }
+        pairs = [[a, b] for i, a in enumerate(cls.exclusive) for b in cls.exclusive[i + 1 :]]
+        if pairs:
+            out["not"] = {"anyOf": [{"required": pair} for pair in pairs]}
+        if cls.needs_one:
+            out["anyOf"] = [{"required": [name]} for name in cls.exclusive]
+        return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Short(Generic[S]):
+    """A section that may be written as one value: `workers: 3` for `workers: {count: 3}`.
+
+    Attributes:
+        section: The long form.
+        keys: Keys that the one value may stand for, by the tag YAML gives it; all else is the first one's.
+    """
+
+    section: type[S]
+    keys: tuple[tuple[str, Key[Any]], ...]
+
+    def words(self) -> str:
+        """See `Kind`."""
+        return " or ".join([*(key.kind.words() for _tag, key in self.keys), self.section.words()])
+
+    def expand(self, node: Node) -> Node:
+        """The long form of a node."""
+        if not isinstance(node, Scalar) or is_null(node):
+            return node
+        key = dict(self.keys).get(node.tag) or self.keys[0][1]
+        return Mapping(entries={key.name: node}, lines={key.name: node.line}, line=node.line)
+
+    def read(self, node: Node, where: Where, problems: Problems) -> S | None:
+        """See `Kind`."""
+        if not isinstance(node, Scalar):
+            return self.section.read(node, where, problems)
+        inner = Problems()
+        section = self.section.read(self.expand(node), where, inner)
+        for problem in inner.in_order():
+            # What the user wrote is the short form, so that is what the problem names.
+            problems.add(Where(path=where.path, line=problem.line), problem.message, problem.hint)
+        return section
+
+    def schema(self) -> Json:
+        """See `Kind`."""
+        return {"anyOf": [*(key.kind.schema() for _tag, key in self.keys), self.section.schema()]}
+
+
+def section_of(kind: object) -> type[Section] | None:
+    """The section a kind is or leads to, if any."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind
+    return kind.section if isinstance(kind, Short) else None
+
+
+def default_of(key: Key[T], where: Where) -> T | None:
+    """What stands in for a key that is not given, read as if it were written; a section stands in for itself."""
+    if section_of(key.kind) is not None:
+        if key.optional:
+            return None
+        node: Node = Mapping()
+    elif key.default is not None:
+        text = str(key.default).lower() if isinstance(key.default, bool) else str(key.default)
+        node = Scalar(text=text, origin="default")
+    else:
+        return None
+    return key.kind.read(node, Where(path=where.path), Problems())
+
+
+def fill(makes: Callable[..., T], *sections: Section, places: Places, **said: object) -> T:
+    """The specification that sections describe.
+
+    Args:
+        makes: Its class. A field of it comes from `said`, else from the key that fills it, else it keeps its default.
+        sections: Where the keys are, in an inventory that has no problems; of two with the same key the first counts.
+        places: What paths are relative to.
+        said: Fields that no single key fills.
+    """
+    keys = {key.fills: (section, key) for section in reversed(sections) for key in section.keys.values()}
+    values = dict(said)
+    for name in inspect.signature(makes).parameters.keys() & keys.keys() - said.keys():
+        section, key = keys[name]
+        value = section.value(key)
+        if value is not None:
+            values[name] = _made(value, places)
+    return makes(**values)
+
+
+def _made(value: object, places: Places) -> object:
+    match value:
+        case Section():
+            return value.make(places)
+        case Path():
+            return places.resolve(value)
+        case _:
+            return value
+
+
+def _key_schema(key: Key[Any]) -> Json:
+    out: Json = {"description": key.doc, **key.kind.schema()}
+    out["description"] = key.doc
+    if key.default is not None:
+        out["default"] = key.default
+    if key.example is not None:
+        out["examples"] = [key.example]
+    return out
