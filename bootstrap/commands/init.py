@@ -13,9 +13,10 @@ from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
 from bootstrap.model.cluster import PlacementSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed
+from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.planning.templates.discovery import TemplateChoice, template_choices
 from bootstrap.planning.verbs.init import Proposal, Wishes, propose
-from bootstrap.ports import MissingPrivileges, Ports, RightsNeeded
+from bootstrap.ports import Ports
 
 DEFAULT_CLUSTER = ClusterName("homelab")
 

@@ -21,6 +21,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
@@ -31,7 +32,7 @@ from bootstrap.planning.members.foreign import strangers_notices
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
-from bootstrap.ports import MissingPrivileges, Ports
+from bootstrap.ports import Ports
 from bootstrap.records.lock import LockRecord, marker_of
 from bootstrap.records.machine import is_ours
 

@@ -17,6 +17,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
+from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import (
@@ -30,7 +31,7 @@ from bootstrap.planning.templates.build import (
 )
 from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.planning.view import ClusterView
-from bootstrap.ports import BuildRights, Ports, RightsNeeded
+from bootstrap.ports import Ports
 from bootstrap.records.lock import lock_vmid
 from bootstrap.records.template import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
 

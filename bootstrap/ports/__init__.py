@@ -24,15 +24,12 @@ from bootstrap.ports.local import (
     StateStore,
 )
 from bootstrap.ports.proxmox import (
-    BuildRights,
     CloneRequest,
     ContainerRequest,
     Hypervisor,
     Marker,
     Markers,
-    MissingPrivileges,
     PveFacts,
-    RightsNeeded,
     Warn,
 )
 from bootstrap.ports.templates import BuilderRequest, SeedRequest, TemplateMaker
@@ -59,7 +56,6 @@ class Ports:
 __all__ = [
     "Artifact",
     "ArtifactSource",
-    "BuildRights",
     "BuilderRequest",
     "CertificateFacts",
     "Clock",
@@ -78,7 +74,6 @@ __all__ = [
     "Marker",
     "Markers",
     "MergedKubeconfig",
-    "MissingPrivileges",
     "Ports",
     "Probes",
     "Process",
@@ -86,7 +81,6 @@ __all__ = [
     "PveFacts",
     "RecordKeys",
     "RemovedKubeconfig",
-    "RightsNeeded",
     "SeedRequest",
     "StateStore",
     "TemplateMaker",

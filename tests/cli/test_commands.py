@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bootstrap.cli.main import app
 from bootstrap.inventory.schema import schema
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.ports import MissingPrivileges
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.records.lock import LockRecord
 from tests.cli.conftest import Run
 from tests.fakes.world import World

@@ -6,7 +6,7 @@ import json
 
 import yaml
 
-from bootstrap.ports import MissingPrivileges
+from bootstrap.model.rights import MissingPrivileges
 from tests.cli.conftest import Run
 from tests.fakes.world import World
 

@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from bootstrap.adapters.proxmox.configs import smbios_uuid
-from bootstrap.adapters.proxmox.grants import GUEST_PRIVILEGES
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.down import prepare_down
@@ -19,6 +17,8 @@ from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import Ports
+from bootstrap.proxmox.reading.configs import smbios_uuid
+from bootstrap.proxmox.rights.grants import GUEST_PRIVILEGES
 from bootstrap.records.lock import parse_lock, render_lock
 from bootstrap.records.machine import parse_record, render_record
 from bootstrap.records.seal import Bearer

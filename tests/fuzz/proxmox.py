@@ -20,7 +20,7 @@ from bootstrap.errors import HypervisorError
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
-from bootstrap.ports import RightsNeeded
+from bootstrap.model.rights import RightsNeeded
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import KEYS
 from tests.fuzz.mutations import Mutator

@@ -16,14 +16,14 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 from bootstrap.adapters.calls import Call, calling
 from bootstrap.adapters.first_page import PORT_REMEDY, PVE_PORT, place, speaks_no_tls, unreached
 from bootstrap.adapters.proxmox import products, tls
-from bootstrap.adapters.proxmox.answers import answer as reading_of
 from bootstrap.adapters.proxmox.bounded import refused_answer
-from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
-from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import AuthenticationError, HypervisorError, InterruptedRunError, TransientError
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock
+from bootstrap.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_status
+from bootstrap.proxmox.reading.answers import answer as reading_of
+from bootstrap.proxmox.rights.grants import likely_paths
 
 T = TypeVar("T")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from bootstrap.adapters.proxmox import configs
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.failures import AnswerLostError
 from bootstrap.adapters.proxmox.tasks import POLL_EVERY_S, Tasks
 from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
+from bootstrap.proxmox.failures import AnswerLostError
+from bootstrap.proxmox.reading import configs
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Request = CloneRequest | ContainerRequest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from bootstrap.adapters.proxmox import answers, configs, sight
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName
@@ -13,6 +13,7 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.quorum import LostQuorum
 from bootstrap.model.reading import Reading, each
+from bootstrap.proxmox.reading import answers, configs
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from bootstrap.adapters.proxmox import answers
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import UPID
 from bootstrap.errors import PermissionDeniedError, UnreadableAnswerError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.reading import Reading
+from bootstrap.proxmox.reading import answers
 
 _KIND = "vzcreate"
 _TASKS = 50

@@ -8,18 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bootstrap.adapters.proxmox import (
-    answers,
-    configs,
-    containers,
-    grants,
-    guest_agent,
-    host_keys,
-    named_things,
-    observing,
-    privileges,
-)
-from bootstrap.adapters.proxmox import settings as vm_settings
+from bootstrap.adapters.proxmox import host_keys, named_things, observing, privileges
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.adapters.proxmox.images import ProxmoxTemplates
@@ -41,15 +30,11 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate, PveVersion, VmRecord
-from bootstrap.ports import (
-    CloneRequest,
-    ContainerRequest,
-    GuestInterface,
-    MissingPrivileges,
-    PveFacts,
-    RightsNeeded,
-    Warn,
-)
+from bootstrap.model.rights import MissingPrivileges, RightsNeeded
+from bootstrap.ports import CloneRequest, ContainerRequest, GuestInterface, PveFacts, Warn
+from bootstrap.proxmox import sent_settings as vm_settings
+from bootstrap.proxmox.reading import answers, configs, containers, guest_agent
+from bootstrap.proxmox.rights import grants
 
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
@@ -120,7 +105,7 @@ class ProxmoxHypervisor:
 
     def ostemplates(self) -> tuple[OsTemplate, ...]:
         """See `Hypervisor.ostemplates`. Needs Datastore.Audit or Datastore.AllocateSpace on their storage."""
-        return containers.list_ostemplates(self._api)
+        return named_things.list_ostemplates(self._api)
 
     def cpu_types(self, pve_node: PveNodeName) -> frozenset[str]:
         """See `Hypervisor.cpu_types`."""

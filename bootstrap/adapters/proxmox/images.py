@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 from bootstrap.adapters import images
 from bootstrap.adapters.iso import seed_iso
-from bootstrap.adapters.proxmox import answers, configs, sight
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
 from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
@@ -23,6 +22,8 @@ from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.planning.members.desired_machines import passed_over
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
+from bootstrap.proxmox.reading import answers, configs
+from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
 from bootstrap.records.template import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
 from bootstrap.waiting import tell
 

@@ -6,12 +6,13 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from bootstrap.adapters.proxmox import answers, configs, sight
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TransientError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Marker
+from bootstrap.proxmox.reading import answers, configs
 
 _DISK_KEY = re.compile(rf"{configs.DRIVE_KEY.pattern}|unused\d+")
 """Config keys of what goes with a VM that is deleted."""

@@ -1,15 +1,19 @@
-"""What Proxmox VE knows by name: CPU types, resource pools, vnets, packages. Reads only."""
+"""What Proxmox VE knows by name: CPU types, resource pools, vnets, packages, templates of containers. Reads only."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from bootstrap.adapters.proxmox import answers
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import HypervisorError, PermissionDeniedError
-from bootstrap.model.ids import PveNodeName
+from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.observed import OsTemplate
+from bootstrap.model.reading import Reading
+from bootstrap.proxmox.reading import answers
 
+_CONTENT = "vztmpl"
 _NO_POOL = re.compile(r"pool '[^']*' does not exist")
 
 
@@ -54,3 +58,29 @@ def vnet_zones(api: Api) -> Mapping[str, str]:
     listing = api.read("cluster/sdn/vnets", what="list the SDN vnets")
     found = answers.rows(listing, lambda row: (row.at("vnet").text(), row.at("zone").text("")))
     return {vnet: zone for vnet, zone in found if zone}
+
+
+def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
+    """The templates of containers on the Proxmox nodes that can be asked."""
+    return tuple(sight.from_those_that_answer(sight.online_nodes(api), lambda pve_node: _on_node(api, pve_node)))
+
+
+def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
+    listing = api.read(f"nodes/{pve_node}/storage", what=f"list the storages of {pve_node}")
+    for storage in answers.rows(listing, _storage):
+        if storage is None:
+            continue
+        path, what = f"nodes/{pve_node}/storage/{storage}/content", f"list {storage} on {pve_node}"
+        try:
+            listed = api.read(path, what=what, content=_CONTENT)
+        except PermissionDeniedError:
+            continue  # what the token may not see it may not use either; the plan says what is missing
+        for volume in sorted(answers.rows(listed, lambda found: found.at("volid").text())):
+            yield OsTemplate(pve_node=pve_node, volume=volume)
+
+
+def _storage(row: Reading) -> StorageName | None:
+    """A storage's name, where it is active and holds templates of containers."""
+    if not row.at("active").flag() or _CONTENT not in row.at("content").text("").split(","):
+        return None
+    return answers.storage_name(row.at("storage"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from bootstrap.adapters.proxmox import answers, configs, sight
-from bootstrap.adapters.proxmox.listed import ListedGuest
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import PveNodeFacts, StorageFacts, TemplateFacts, Vnet
 from bootstrap.model.reading import Reading, each
+from bootstrap.proxmox.reading import answers, configs
+from bootstrap.proxmox.reading.listed import ListedGuest
 
 _BRIDGES = frozenset({"bridge", "OVSBridge", "vnet"})
 _MOST_MTU = 65520

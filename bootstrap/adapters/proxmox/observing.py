@@ -16,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox import answers, configs, health, sight
+from bootstrap.adapters.proxmox import health, sight
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.listed import ListedGuest, listed_guest
 from bootstrap.adapters.proxmox.node_facts import NodeReading, PassOver, node_facts, templates, why
 from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.whereabouts import WORDS
@@ -28,6 +27,8 @@ from bootstrap.model.ids import ClusterName, PveNodeName
 from bootstrap.model.observed import OWNER_TAG, PveVersion, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import PveFacts
+from bootstrap.proxmox.reading import answers, configs
+from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
 from bootstrap.records.machine import is_ours
 
 _THREADS = 4

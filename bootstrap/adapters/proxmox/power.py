@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.configs import ha_managed
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import WORDS, Whereabouts
 from bootstrap.errors import HypervisorError, TaskFailedError, VmNotFoundError
@@ -21,6 +20,7 @@ from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
+from bootstrap.proxmox.reading.configs import ha_managed
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 HA_WAIT_S = 180.0

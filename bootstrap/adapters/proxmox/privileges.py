@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from bootstrap.adapters.proxmox import answers, grants, tag_rights
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.configs import tags
 from bootstrap.model.observed import PveVersion
-from bootstrap.ports import MissingPrivileges, RightsNeeded
+from bootstrap.model.rights import MissingPrivileges, RightsNeeded
+from bootstrap.proxmox.reading import answers
+from bootstrap.proxmox.reading.configs import tags
+from bootstrap.proxmox.rights import grants, tag_rights
 
 _POOL = r"/pool/[A-Za-z0-9._/-]{1,200}"
 

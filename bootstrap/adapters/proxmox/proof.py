@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from bootstrap.adapters.proxmox import answers, configs, sight
+from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.errors import PermissionDeniedError
@@ -17,6 +17,7 @@ from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import RecordKeys
+from bootstrap.proxmox.reading import answers, configs
 from bootstrap.records.proof import Evidence, doubt_about
 from bootstrap.records.seal import Bearer
 from bootstrap.records.template import doubt_about_template

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox import answers, configs
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDeniedError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
@@ -19,6 +18,7 @@ from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, UnseenVm, VmRecord
 from bootstrap.model.reading import Reading, each
+from bootstrap.proxmox.reading import answers, configs
 
 Read = TypeVar("Read")
 

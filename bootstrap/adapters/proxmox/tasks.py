@@ -8,13 +8,13 @@ import threading
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bootstrap.adapters.proxmox import answers
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.failures import from_exit_status
 from bootstrap.errors import HypervisorError, TransientError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.reading import Reading
 from bootstrap.ports import Clock, Warn
+from bootstrap.proxmox.failures import from_exit_status
+from bootstrap.proxmox.reading import answers
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 POLL_EVERY_S = 0.1

@@ -13,13 +13,13 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from bootstrap.adapters.proxmox import answers, configs
 from bootstrap.adapters.proxmox.api import Api
-from bootstrap.adapters.proxmox.failures import PveNodeUnreachableError
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError, VmNotFoundError, VmOutOfSightError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
+from bootstrap.proxmox.failures import PveNodeUnreachableError
+from bootstrap.proxmox.reading import answers, configs
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from bootstrap.cli.text.wrapping import columns_of
 from bootstrap.errors import HomelabError, UsageError
 
 if TYPE_CHECKING:
-    from bootstrap.adapters.proxmox.role import Narrow
     from bootstrap.cli.asking.init_steps import Flags
     from bootstrap.cli.asking.prompts import Prompts
+    from bootstrap.proxmox.rights.role import Narrow
 
 DEFAULT_FILE = Path("homelab-k8s.yaml")
 """As `bootstrap.inventory.DEFAULT_FILE`, which is too slow to import for `--help`; a test compares them."""
@@ -172,9 +172,9 @@ def _write(file: Path, text: str, *, overwrite: bool) -> None:
 
 def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | None) -> str:
     """The commands that make the role and the token."""
-    from bootstrap.adapters.proxmox.role import role_commands
     from bootstrap.cli.asking.init_steps import DEFAULT_TOKEN_ID, Steps
     from bootstrap.inventory.answers import parse_token_id
+    from bootstrap.proxmox.rights.role import role_commands
 
     user, _, name = parse_token_id(flags.token_id or DEFAULT_TOKEN_ID).partition("!")
     if version is None and flags.endpoint is not None:
@@ -208,9 +208,9 @@ def _role_text(session: Session, prompts: Prompts, flags: Flags, version: str | 
 
 def _narrow(flags: Flags) -> Narrow | None:
     """What the token is to be kept to. Raises UsageError: a template cannot be told by that."""
-    from bootstrap.adapters.proxmox.role import Narrow
     from bootstrap.cli.asking.init_steps import check_flags
     from bootstrap.inventory.answers import parse_template
+    from bootstrap.proxmox.rights.role import Narrow
 
     if flags.pool is None:
         return None

@@ -11,9 +11,10 @@ from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, NodePool
 from bootstrap.model.observed import CUSTOM_MODEL, OWNER_TAG, Observed, TemplateFacts, VmRecord
+from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import ContainerBase, clones_full
-from bootstrap.ports import MissingPrivileges, Ports, RightsNeeded
+from bootstrap.ports import Ports
 from bootstrap.proxmox.networks import vlan_of
 from bootstrap.records.lock import lock_vmid, machine_vmids
 from bootstrap.records.machine import is_ours

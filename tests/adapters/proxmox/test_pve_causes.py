@@ -12,7 +12,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.grants import likely_paths
 from bootstrap.errors import (
     AuthenticationError,
     HypervisorError,
@@ -22,6 +21,7 @@ from bootstrap.errors import (
 )
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.quorum import LostQuorum
+from bootstrap.proxmox.rights.grants import likely_paths
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, Relay, clone_request
 
 DEMO = ClusterName("demo")

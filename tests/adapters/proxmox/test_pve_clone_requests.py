@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.failures import from_exit_status
 from bootstrap.errors import DeadlineError, TaskFailedError, VmidTakenError
 from bootstrap.lab.front.cloning import IMAGE_THERE
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.observed import VmRecord
+from bootstrap.proxmox.failures import from_exit_status
 from tests.adapters.proxmox.pve_lab import NAME, VM, VMIDS, Lab, clone_request
 
 DEMO = ClusterName("demo")

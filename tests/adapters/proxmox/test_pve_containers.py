@@ -12,8 +12,6 @@ import asyncssh
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.answers import answer
-from bootstrap.adapters.proxmox.containers import parse_interfaces
 from bootstrap.adapters.proxmox.host_keys import fingerprint
 from bootstrap.errors import AgentNotRunningError, HypervisorError, VmidTakenError, VmNotFoundError
 from bootstrap.lab.guests.base import LabNetwork
@@ -21,7 +19,10 @@ from bootstrap.lab.guests.qemu import QemuGuests
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, container_identity
-from bootstrap.ports import ContainerRequest, RightsNeeded
+from bootstrap.model.rights import RightsNeeded
+from bootstrap.ports import ContainerRequest
+from bootstrap.proxmox.reading.answers import answer
+from bootstrap.proxmox.reading.containers import parse_interfaces
 from bootstrap.records.machine import is_ours
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, Relay, clone_request, token
 from tests.fakes.keys import sealed

@@ -8,12 +8,12 @@ from ipaddress import IPv4Network
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.settings import not_kept
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.proxmox.macs import stable_mac
+from bootstrap.proxmox.sent_settings import not_kept
 from bootstrap.proxmox.vm_settings import vm_settings
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, Lab
 from tests.fakes.keys import KEYS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.adapters.proxmox import answers
 from bootstrap.adapters.proxmox.node_facts import NodeReading, node_facts
 from bootstrap.model.ids import ClusterName, PveNodeName
 from bootstrap.model.reading import Reading, Source
+from bootstrap.proxmox.reading import answers
 from tests.adapters.proxmox.pve_lab import TEMPLATE, VMIDS, Lab
 
 SOURCE = Source(call="list the networks of pve1")

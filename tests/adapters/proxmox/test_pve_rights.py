@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.grants import Need, Refusal, lacking, mend_grant, needs, parse_refusal
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.model.observed import PveVersion
+from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.security import ADMINISTRATORS
-from bootstrap.ports import BuildRights, RightsNeeded
+from bootstrap.proxmox.rights.grants import Need, Refusal, lacking, mend_grant, needs, parse_refusal
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, token
 
 GUESTS = (

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bootstrap.adapters.proxmox.role import Narrow, role_commands
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
-from bootstrap.ports import BuildRights, RightsNeeded
+from bootstrap.model.rights import BuildRights, RightsNeeded
+from bootstrap.proxmox.rights.role import Narrow, role_commands
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from bootstrap.adapters.proxmox import ProxmoxHypervisor
-from bootstrap.adapters.proxmox.answers import answer
-from bootstrap.adapters.proxmox.tag_rights import forbidden_tags
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.ids import Vmid
-from bootstrap.ports import RightsNeeded
+from bootstrap.model.rights import RightsNeeded
+from bootstrap.proxmox.reading.answers import answer
+from bootstrap.proxmox.rights.tag_rights import forbidden_tags
 from tests.adapters.proxmox.pve_lab import PVE1, VM, Lab, clone_request, token
 
 TAGS = ("demo", "homelab-k8s")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bootstrap.adapters.proxmox.failures import from_exit_status, from_status
-from bootstrap.adapters.proxmox.task_logs import telling_line
 from bootstrap.errors import TaskFailedError
+from bootstrap.proxmox.failures import from_exit_status, from_status
+from bootstrap.proxmox.task_logs import telling_line
 
 QEMU = "start failed: QEMU exited with code 1"
 CONVERT = (

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.adapters.proxmox.api import Api
 from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.errors import TaskFailedError
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.reading import Reading
 from bootstrap.ports import SeedRequest
+from bootstrap.proxmox.reading.answers import answer
 from tests.adapters.proxmox.pve_lab import PVE1, Lab
 from tests.fakes.clock import SteppingClock
 

@@ -8,10 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.adapters.proxmox import configs, settings
-from bootstrap.adapters.proxmox.answers import answer
-from bootstrap.adapters.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_exit_status, from_status
-from bootstrap.adapters.proxmox.guest_agent import parse_interfaces
 from bootstrap.errors import (
     AgentNotConfiguredError,
     AgentNotRunningError,
@@ -25,6 +21,11 @@ from bootstrap.errors import (
 )
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import VmRecord
+from bootstrap.proxmox import sent_settings as settings
+from bootstrap.proxmox.failures import AnswerLostError, PveNodeUnreachableError, from_exit_status, from_status
+from bootstrap.proxmox.reading import configs
+from bootstrap.proxmox.reading.answers import answer
+from bootstrap.proxmox.reading.guest_agent import parse_interfaces
 
 PVE1 = PveNodeName("pve1")
 NO_CONFIG = "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist"

@@ -22,7 +22,8 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
-from bootstrap.ports import CloneRequest, ContainerRequest, MissingPrivileges, PveFacts, RightsNeeded, Warn
+from bootstrap.model.rights import MissingPrivileges, RightsNeeded
+from bootstrap.ports import CloneRequest, ContainerRequest, PveFacts, Warn
 from bootstrap.records.proof import Evidence, doubt_about
 from tests.fakes.world.vm import FakeVm
 

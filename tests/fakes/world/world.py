@@ -13,8 +13,9 @@ from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
 from bootstrap.model.quorum import LostQuorum
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.model.workloads import Snapshot
-from bootstrap.ports import CommandOutcome, EndpointFacts, MissingPrivileges, Ports
+from bootstrap.ports import CommandOutcome, EndpointFacts, Ports
 from bootstrap.records.template import parse_template
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import FakeKeys

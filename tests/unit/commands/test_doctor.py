@@ -15,8 +15,8 @@ from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Check, Verdict
-from bootstrap.ports import MissingPrivileges
 from bootstrap.records.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, World, pve_node

@@ -16,8 +16,8 @@ from bootstrap.inventory.answers import Connection
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName, StorageName
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.verbs.init import Wishes
-from bootstrap.ports import MissingPrivileges
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World, pve_node
 from tests.fakes.world.facts import EVERYTHING, FINGERPRINT

@@ -20,8 +20,9 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Verdict
-from bootstrap.ports import MissingPrivileges, Ports
+from bootstrap.ports import Ports
 from bootstrap.records.lock import LockRecord, check_lock_place
 from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed

@@ -16,9 +16,9 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, K3sSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import StorageFacts
+from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import builds_of
-from bootstrap.ports import MissingPrivileges
 from bootstrap.records.template import RECIPE_VERSION
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE, World, pve_node

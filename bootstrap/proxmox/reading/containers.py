@@ -1,4 +1,4 @@
-"""Containers as Proxmox VE tells of them, read into values. Pure, but for the list of their templates.
+"""Containers as Proxmox VE tells of them, read into values. Pure.
 
 A config is the JSON of `GET /nodes/N/lxc/VMID/config`.
 """
@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from bootstrap.adapters.proxmox import answers, configs, sight
-from bootstrap.adapters.proxmox.api import Api
-from bootstrap.errors import PermissionDeniedError
-from bootstrap.model.ids import PveNodeName, StorageName
+from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import GuestInterface, OsTemplate, VmRecord
+from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.model.reading import Reading
+from bootstrap.proxmox.reading import answers, configs
 from bootstrap.records.machine import record_or_problem
 
 ROOT = "rootfs"
 _DEFAULT_MEMORY_MIB = 512
-_CONTENT = "vztmpl"
 
 
 def container_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRecord:
@@ -99,29 +96,3 @@ def _addresses6(row: Reading) -> Iterator[IPv6Address]:
     for text in _told(row, "inet6"):
         with suppress(AddressValueError):
             yield IPv6Address(text.partition("%")[0])
-
-
-def list_ostemplates(api: Api) -> tuple[OsTemplate, ...]:
-    """The templates of containers on the Proxmox nodes that can be asked."""
-    return tuple(sight.from_those_that_answer(sight.online_nodes(api), lambda pve_node: _on_node(api, pve_node)))
-
-
-def _on_node(api: Api, pve_node: PveNodeName) -> Iterator[OsTemplate]:
-    listing = api.read(f"nodes/{pve_node}/storage", what=f"list the storages of {pve_node}")
-    for storage in answers.rows(listing, _storage):
-        if storage is None:
-            continue
-        path, what = f"nodes/{pve_node}/storage/{storage}/content", f"list {storage} on {pve_node}"
-        try:
-            listed = api.read(path, what=what, content=_CONTENT)
-        except PermissionDeniedError:
-            continue  # what the token may not see it may not use either; the plan says what is missing
-        for volume in sorted(answers.rows(listed, lambda found: found.at("volid").text())):
-            yield OsTemplate(pve_node=pve_node, volume=volume)
-
-
-def _storage(row: Reading) -> StorageName | None:
-    """A storage's name, where it is active and holds templates of containers."""
-    if not row.at("active").flag() or _CONTENT not in row.at("content").text("").split(","):
-        return None
-    return answers.storage_name(row.at("storage"))

@@ -10,9 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bootstrap.adapters.proxmox.grants import Refusal, mend_grant, parse_refusal
-from bootstrap.adapters.proxmox.tag_rights import tag_refusal, tag_remedy
-from bootstrap.adapters.proxmox.task_logs import telling_line
 from bootstrap.advice import Advice
 from bootstrap.errors import (
     AgentForbidsError,
@@ -26,6 +23,9 @@ from bootstrap.errors import (
     VmidTakenError,
     VmNotFoundError,
 )
+from bootstrap.proxmox.rights.grants import Refusal, mend_grant, parse_refusal
+from bootstrap.proxmox.rights.tag_rights import tag_refusal, tag_remedy
+from bootstrap.proxmox.task_logs import telling_line
 
 
 class AnswerLostError(TransientError):

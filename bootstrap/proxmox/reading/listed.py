@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootstrap.adapters.proxmox import answers, configs, containers
 from bootstrap.errors import HypervisorError, UnreadableError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.reading import Reading
+from bootstrap.proxmox.reading import answers, configs, containers
 
 
 @dataclass(frozen=True, kw_only=True)

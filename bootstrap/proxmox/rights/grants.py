@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from bootstrap.model.ids import Vmid
 from bootstrap.model.observed import PveVersion, TemplateFacts
-from bootstrap.ports import BuildRights, RightsNeeded
+from bootstrap.model.rights import BuildRights, RightsNeeded
 
 ROLE = "homelab-k8s"
 """The role our documentation has the user make."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from bootstrap.adapters.proxmox.answers import answer
 from bootstrap.errors import AgentNotRunningError
+from bootstrap.model.observed import GuestInterface
 from bootstrap.model.reading import Reading, shown
-from bootstrap.ports import GuestInterface
+from bootstrap.proxmox.reading.answers import answer
 
 _WHO = "the answer of the guest agent"
 _MOST = 1000

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from bootstrap.model.reading import Reading
-from bootstrap.ports import MissingPrivileges
+from bootstrap.model.rights import MissingPrivileges
 
 PRIVILEGE = "Sys.Modify"
 _SET = "pvesh set /cluster/options"

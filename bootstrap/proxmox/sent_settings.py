@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bootstrap.adapters.proxmox.configs import DRIVE_KEY, storage_of, tags, whole_gib
+from bootstrap.proxmox.reading.configs import DRIVE_KEY, storage_of, tags, whole_gib
 
 _MASKED = frozenset({"cipassword"})
 """Reads back as asterisks."""

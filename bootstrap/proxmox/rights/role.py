@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bootstrap.adapters.proxmox.grants import (
+from bootstrap.model.ids import Vmid
+from bootstrap.model.observed import PveVersion
+from bootstrap.model.rights import RightsNeeded
+from bootstrap.proxmox.rights.grants import (
     CLONE_ROLE,
     NETWORK_ZONE,
     ROLE,
@@ -16,9 +19,6 @@ from bootstrap.adapters.proxmox.grants import (
     build_needs,
     needs,
 )
-from bootstrap.model.ids import Vmid
-from bootstrap.model.observed import PveVersion
-from bootstrap.ports import RightsNeeded
 
 _NEWEST_MINOR = 99
 

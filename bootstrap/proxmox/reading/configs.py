@@ -12,11 +12,11 @@ from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
 
-from bootstrap.adapters.proxmox import answers
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading
 from bootstrap.proxmox.inherited import matters
+from bootstrap.proxmox.reading import answers
 from bootstrap.records.machine import record_or_problem
 from bootstrap.records.template import parse_template
 

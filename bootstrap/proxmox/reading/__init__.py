@@ -1,0 +1,1 @@
+"""What Proxmox VE answers, read into values. Pure."""

@@ -1,0 +1,1 @@
+"""What a token must be allowed on Proxmox VE, and the commands that allow it. Pure."""
