@@ -96,7 +96,7 @@ def test_a_lab_is_started_shown_used_and_stopped(lab: None, tmp_path: Path) -> N
 
     again = typed("lab", "start", "--guests", "none", "--pve-nodes", "3")
     assert again.exit_code == 1
-    assert "a lab runs already" in again.stderr
+    assert "a lab is already running" in again.stderr
     secret = json.loads((tmp_path / "lab" / "lab.json").read_text())["token_secret"]
     for log in (tmp_path / "state").rglob("*.log"):
         assert secret not in log.read_text()

@@ -117,7 +117,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(state: Path) -> None:
 )
 def test_down_asks_for_the_clusters_name(state: Path, typed: str, code: int, said: str) -> None:
     told, exit_code = on_a_terminal(["built", "down", "--cluster", "demo"], answer=typed)
-    assert "This removes 2 machines for good. Type the cluster's name (demo) to go on:" in told
+    assert "This removes 2 machines for good. Type the cluster's name (demo) to continue:" in " ".join(told.split())
     assert said in COLOURS.sub("", told)
     assert exit_code == code
     assert "Traceback" not in told
@@ -154,7 +154,7 @@ def on_a_terminal(args: list[str], *, answer: str = "") -> tuple[str, int]:
         if not part:
             break
         told += part
-        if answer and b"to go on:" in b" ".join(told.split()):  # it may go over two lines
+        if answer and b"to continue:" in b" ".join(told.split()):  # it may go over two lines
             os.write(terminal, answer.encode())
             answer = ""
     os.close(terminal)

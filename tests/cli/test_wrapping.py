@@ -49,6 +49,11 @@ def test_prose_hangs_and_a_comment_stays_one() -> None:
     assert fitted("# as root on a Proxmox node, please, all", 30) == "# as root on a Proxmox node,\n# please, all"
 
 
+def test_a_command_at_the_end_of_a_sentence_stays_whole() -> None:
+    text = "→ does it get an address? On pve1: qm agent 7004 network-get-interfaces; then `homelab-k8s up` again"
+    assert "  qm agent 7004 network-get-interfaces; then" in fitted(text, 60).split("\n")
+
+
 def test_a_number_keeps_its_unit() -> None:
     told = fitted("phases: " + ", ".join(f"phase{n} 0.{n} s" for n in range(9)), 32).split("\n")
     assert len(told) > 3

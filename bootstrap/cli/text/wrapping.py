@@ -33,6 +33,8 @@ DETAILS_INDENT: Final = "  "
 """What stands before each line of an error's details."""
 _SPAN = re.compile(r"`[^`\n]+`")
 _START = re.compile(r" *(?:\[ *[\d.]+s\] |- |→ |\d+\. |\S+(?: \S+)?(?= {2}) +)?")
+_OF_A_NODE = re.compile(r"(?<=: )(?:qm|pct|pveum|pvesh|pvesm|pvenode|pvecm) [^`;]+")
+"""A command for a Proxmox node that ends a sentence, as in `as root on pve1: qm unlock 7000`."""
 _UNIT = re.compile(r"(?<=\d) (?=(?:s|min|h|days?|[KMGT]iB)\b)")
 """Between a number and its unit."""
 _FINGERPRINT = re.compile(r"((?:[0-9A-F]{2}:){16})((?:[0-9A-F]{2}:){15}[0-9A-F]{2})")
@@ -69,6 +71,7 @@ def wrapped(text: str, *, width: int, first: str = "", rest: str = "") -> str:
     if width < len(rest) + _FINGERPRINT_COLUMNS:
         text = _FINGERPRINT.sub(r"\1 \2", text)
     held = _SPAN.sub(lambda found: found[0].replace(" ", _HELD), text)
+    held = _OF_A_NODE.sub(lambda found: found[0].replace(" ", _HELD), held)
     held = _UNIT.sub(_HELD, held)
     lines = textwrap.fill(
         held,
