@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -147,6 +148,8 @@ def on_a_terminal(args: list[str], *, answer: str = "") -> tuple[str, int]:
         os.execve(sys.executable, [sys.executable, str(PROGRAM), *args], environ)
     told = b""
     while True:
+        if not select.select([terminal], [], [], SILENT_S)[0]:  # it asks something else than was expected
+            os.kill(pid, signal.SIGKILL)
         try:
             part = os.read(terminal, 65536)
         except OSError:  # Linux: the other side is closed
@@ -167,6 +170,9 @@ HEAVY = {
     *("paramiko", "fabric", "invoke", "kubernetes", "proxmoxer", "cryptography", "aiohttp", "fakepve"),
 }
 
+
+SILENT_S = 60
+"""A program that says nothing for so long asks something, or hangs."""
 
 MOST_MODULES = 350
 """What the interpreter, Typer and our own command line load; the time that takes is measured by `make bench`."""
