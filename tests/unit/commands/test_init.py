@@ -75,17 +75,17 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
 @pytest.mark.parametrize(
     ("verb_options", "told", "there"),
     [
-        (replace(WISHES, storage=StorageName("nope")), "--storage: there is no storage nope", "there is: local"),
-        (replace(WISHES, bridge="vmbr7"), "--bridge: there is no bridge vmbr7", "there is: vmbr0"),
+        (replace(WISHES, storage=StorageName("nope")), "--storage: there is no storage nope", "available: local"),
+        (replace(WISHES, bridge="vmbr7"), "--bridge: there is no bridge vmbr7", "available: vmbr0"),
         (
             replace(WISHES, template=TemplateRef(name="x")),
-            "--template: there is no template found by x",
-            "there is: debian-12",
+            "--template: no template matches x",
+            "available: debian-12",
         ),
         (
             replace(WISHES, template=TemplateRef(tag="x")),
-            "--template: there is no template found by tag x",
-            "there is: debian-12",
+            "--template: no template matches tag x",
+            "available: debian-12",
         ),
     ],
 )

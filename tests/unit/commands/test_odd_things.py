@@ -107,7 +107,7 @@ def test_a_guest_agents_nonsense_hides_no_other_machine_of_its_proxmox_node(worl
 def test_what_proxmox_lists_in_odd_form_is_a_problem_of_status(world: World) -> None:
     odd = OddHypervisor(world, passed_over=("cannot list the Proxmox nodes: [2].node is '../x'",))
     status = cluster_status(SPEC, replace(world.ports, hypervisor=odd))
-    assert status.problems == ("passed over: cannot list the Proxmox nodes: [2].node is '../x'",)
+    assert status.problems == ("ignored: cannot list the Proxmox nodes: [2].node is '../x'",)
 
 
 def test_a_tag_that_is_no_clusters_name_is_none(world: World) -> None:
