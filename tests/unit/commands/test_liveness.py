@@ -148,7 +148,7 @@ def test_a_server_that_starts_is_waited_for_and_said() -> None:
     first = told[0]
     assert isinstance(first, Told)
     assert "k3s on demo-cp-1 is activating" in first.message
-    assert "90 s at the most" in first.message
+    assert "waiting up to 90 s" in first.message
 
 
 def test_a_server_whose_vm_boots_is_waited_for() -> None:
