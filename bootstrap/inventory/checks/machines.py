@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bootstrap.inventory.keys.pools import PoolKeys
+from bootstrap.inventory.keys.pools import ControlPlaneKeys, PoolKeys
 from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.values.section import Key
@@ -19,11 +19,9 @@ _VMS_ONLY: Final[tuple[tuple[Key[Any], str], ...]] = (
 
 
 def check_machines(root: Root, problems: Problems) -> None:
-    """Note servers that were to be containers, and keys that their pool's kind of machine cannot have."""
-    servers = root.control_plane
-    if servers is not None and servers.machine is MachineKind.LXC:
-        message = "servers are always VMs: etcd and the API want a kernel of their own"
-        problems.add(servers.at(PoolKeys.machine), message, "machine: lxc is for pools of workers")
+    """Note servers that cannot be as they are said, and keys that their pool's kind of machine cannot have."""
+    if root.control_plane is not None:
+        _check_servers(root, root.control_plane, problems)
     for pool in root.all_pools:
         if pool.machine is MachineKind.VM and pool.given(PoolKeys.ostemplate):
             where = pool.at(PoolKeys.ostemplate)
@@ -31,6 +29,15 @@ def check_machines(root: Root, problems: Problems) -> None:
     for _name, pool in root.worker_pools or ():
         if pool.machine is MachineKind.LXC:
             _check_container(pool, problems)
+
+
+def _check_servers(root: Root, servers: ControlPlaneKeys, problems: Problems) -> None:
+    if servers.machine is MachineKind.LXC:
+        message = "servers are always VMs: etcd and the API want a kernel of their own"
+        problems.add(servers.at(PoolKeys.machine), message, "machine: lxc is for pools of workers")
+    if servers.schedulable is False and root.machine_count == servers.count:
+        message = "without workers, pods have no machine that takes them"
+        problems.add(servers.at(ControlPlaneKeys.schedulable), message, "take it out, or add workers")
 
 
 def _check_container(pool: PoolKeys, problems: Problems) -> None:

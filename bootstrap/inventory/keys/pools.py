@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bootstrap.inventory.files import Places
 from bootstrap.inventory.keys.hardware import DataDiskKeys, DeviceKeys, DiskOptionKeys
 from bootstrap.inventory.keys.network import PoolNetworkKeys
 from bootstrap.inventory.values import string_formats as forms
 from bootstrap.inventory.values.containers import ListOf, MapOf
-from bootstrap.inventory.values.scalars import EnumChoice, Integer, Size
+from bootstrap.inventory.values.scalars import Boolean, EnumChoice, Integer, Size
 from bootstrap.inventory.values.section import Key, Section, Short, fill
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import PoolName
-from bootstrap.model.machine import MachineKind, NodePool, Role
+from bootstrap.model.machine import MachineKind, NodePool, Role, Taint
+
+NOT_SCHEDULABLE: Final = Taint(key="node-role.kubernetes.io/control-plane", effect="NoSchedule")
+"""As kubeadm taints control planes. k3s's own Deployments tolerate it (k3s: manifests/coredns.yaml, local-storage.yaml,
+traefik.yaml, metrics-server); the jobs that install its charts do not, and need a worker (k3s-io/k3s#6383)."""
 
 
 class PoolKeys(Section):
@@ -123,10 +129,13 @@ class PoolKeys(Section):
             name=name,
             role=role,
             labels=tuple(sorted(self.labels or ())),
-            taints=tuple(sorted(self.taints or ())),
+            taints=tuple(sorted({*(self.taints or ()), *self._further_taints()})),
             hardware=fill(Hardware, self, places=places, mappings=mappings),
             stated=frozenset(key.fills for key in sizes if self.given(key)),
         )
+
+    def _further_taints(self) -> tuple[Taint, ...]:
+        return ()
 
 
 class VipKeys(Section, makes=VipSpec):
@@ -169,3 +178,12 @@ class ControlPlaneKeys(PoolKeys):
         doc="A DNS name of yours for the API, which leads to the VIP or to servers; kubeconfig and certificates "
         "have it.",
     )
+    schedulable = Key(
+        kind=Boolean(),
+        default=True,
+        example=False,
+        doc="Whether servers take any pod; false taints them with node-role.kubernetes.io/control-plane:NoSchedule.",
+    )
+
+    def _further_taints(self) -> tuple[Taint, ...]:
+        return () if self.schedulable else (NOT_SCHEDULABLE,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ from bootstrap.commands.scale import ScaleOptions, prepare_scale
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import prepare_up, run_up
 from bootstrap.errors import HomelabError, PreflightError
+from bootstrap.inventory import load_inventory
+from bootstrap.inventory.keys.pools import NOT_SCHEDULABLE
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, K3sSpec, S3Spec, VipSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import Taint
@@ -51,6 +54,14 @@ def labelled(spec: ClusterSpec, **labels: str) -> ClusterSpec:
 
 def tainted(spec: ClusterSpec, *taints: Taint) -> ClusterSpec:
     return replace(spec, workers=tuple(replace(pool, taints=taints) for pool in spec.workers))
+
+
+def stated(directory: Path, control_plane: str) -> ClusterSpec:
+    """The cluster of a file with a control plane like that."""
+    path = directory / "lab.yaml"
+    path.write_text(f"cluster: demo\ncontrol_plane: {control_plane}\nworkers: 2\n", encoding="utf-8")
+    environ = {"PROXMOX_VE_ENDPOINT": "https://192.0.2.10:8006", "PROXMOX_VE_API_TOKEN": "a@pve!b=c"}
+    return replace(THREE, control_plane=load_inventory(path, environ=environ).spec.control_plane)
 
 
 def restarts(world: World) -> list[str]:
@@ -111,6 +122,19 @@ def test_a_changed_setting_is_told_planned_and_rolled_out_once(
     assert restarts(world) == machines
     assert cluster_status(spec, world.ports).healthy
     assert prepare_up(spec, world.ports).empty
+
+
+def test_servers_stop_and_begin_to_take_pods(tmp_path: Path) -> None:
+    world = built(stated(tmp_path, "{count: 3}"))
+    up(world, stated(tmp_path, "{count: 3, schedulable: false}"))
+    assert restarts(world) == ["demo-cp-2", "demo-cp-3", "demo-cp-1"]
+    servers = [MachineName(f"demo-cp-{number}") for number in (1, 2, 3)]
+    assert [world.kube_nodes[name].taints for name in servers] == [(NOT_SCHEDULABLE,)] * 3
+    assert world.kube_nodes[WORKER].taints == ()
+    restart_by_itself(world, "demo-cp-1")
+    assert prepare_up(stated(tmp_path, "{count: 3, schedulable: false}"), world.ports).empty
+    up(world, stated(tmp_path, "{count: 3}"))
+    assert [world.kube_nodes[name].taints for name in servers] == [()] * 3
 
 
 def test_each_machine_waits_for_the_one_before() -> None:

@@ -26,6 +26,11 @@ def test_a_template_is_a_volume_or_a_name(load: Load, name: str) -> None:
     ("text", "path", "message"),
     [
         ("control_plane: {machine: lxc}", "control_plane.machine", "servers are always VMs"),
+        (
+            "control_plane: {schedulable: false}\nworkers: 0",
+            "control_plane.schedulable",
+            "have no machine that takes them",
+        ),
         ("workers: {machine: LXC}", "workers.machine", "must be one of vm, lxc"),
         ("workers: {ostemplate: debian-13-standard}", "workers.ostemplate", "has no effect on VMs"),
         (
@@ -43,3 +48,12 @@ def test_what_containers_cannot_be_is_one_problem(told: Told, text: str, path: s
     (problem,) = told(f"{text}\n")
     assert (problem.path, problem.line) == (path, 1)
     assert message in problem.message
+
+
+def test_servers_that_are_not_schedulable_are_tainted_once(load: Load) -> None:
+    taint = "node-role.kubernetes.io/control-plane:NoSchedule"
+    for keys in ("schedulable: false", f"schedulable: false, taints: ['{taint}']"):
+        spec = load(f"control_plane: {{{keys}}}\n").spec
+        assert [str(each) for each in spec.control_plane.taints] == [taint]
+        assert all(pool.taints == () for pool in spec.workers)
+    assert load("control_plane: {schedulable: true}\n").spec.control_plane.taints == ()
