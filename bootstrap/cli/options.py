@@ -83,11 +83,11 @@ DrainTimeout = Annotated[
 DRAIN_TIMEOUT_S = 300.0
 
 
-def drain_rules(*, force: bool, timeout_s: float) -> DrainRules:
-    """What these two options say; of emptyDir volumes the user is asked, see `emptydir`."""
+def drain_rules(*, force: bool, timeout_s: float, delete_emptydir_data: bool) -> DrainRules:
+    """What these options say; where emptyDir volumes may not be lost by them, the user is asked, see `emptydir`."""
     from bootstrap.planning.provision.decommission import DrainRules
 
-    return DrainRules(delete_bare=force, timeout_s=timeout_s)
+    return DrainRules(delete_bare=force, delete_local_data=delete_emptydir_data, timeout_s=timeout_s)
 
 
 def ports_of(context: typer.Context) -> Ports | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
@@ -11,6 +11,7 @@ from bootstrap.commands.locked.lock import ClusterLock, adopt_lock, is_unsigned_
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.observing.ssh_keys import missing_key
+from bootstrap.commands.verb import Verb
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
@@ -24,55 +25,52 @@ from bootstrap.ports import Ports
 from bootstrap.records.lock import lock_vmid
 
 
-def prepare_adopt(spec: ClusterSpec, ports: Ports, *, vmids: Sequence[Vmid] = ()) -> Plan:
-    """See what says it is the cluster's and bears no signature of it. Touches nothing.
+@dataclass(frozen=True)
+class Adopt(Verb):
+    """`adopt`.
 
-    Args:
-        spec: The cluster.
-        ports: Where to look.
-        vmids: Which of them to sign; empty for all.
-
-    Raises:
-        PreflightError: One of `vmids` is none of them, or the token may not see VMs.
+    Attributes:
+        vmids: Which VMs to sign; empty for all.
     """
-    observed = observe_proxmox(spec, ports)
-    check_sight(spec, ports, observed.vms)
-    plan = plan_adopt(ClusterView(spec, observed), vmids=vmids, templates=ports.templates.templates())
-    lost = missing_key(spec, ports)
-    if lost is not None and not plan.empty:
-        note: str = Advice(
-            "there is no {}: a new SSH key is created, which the machines do not accept yet: how to install it is "
-            "printed at the end",
-            lost,
+
+    vmids: Sequence[Vmid] = ()
+
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`: sees what says it is the cluster's and bears no signature of it."""
+        observed = observe_proxmox(spec, ports)
+        check_sight(spec, ports, observed.vms)
+        plan = plan_adopt(ClusterView(spec, observed), vmids=self.vmids, templates=ports.templates.templates())
+        lost = missing_key(spec, ports)
+        if lost is not None and not plan.empty:
+            note: str = Advice(
+                "there is no {}: a new SSH key is created, which the machines do not accept yet: how to install it is "
+                "printed at the end",
+                lost,
+            )
+            plan = replace(plan, notes=(note, *plan.notes))
+        marker = ports.markers.find(lock_vmid(spec.placement.vmids))
+        if marker is None or self.vmids or not is_unsigned_lock(marker, spec, ports):
+            return plan
+        note = (
+            f"the lock that VM {marker.vmid} ({marker.name}) on {marker.pve_node} holds is signed too: it has no disks"
         )
-        plan = replace(plan, notes=(note, *plan.notes))
-    marker = ports.markers.find(lock_vmid(spec.placement.vmids))
-    if marker is None or vmids or not is_unsigned_lock(marker, spec, ports):
-        return plan
-    note = f"the lock that VM {marker.vmid} ({marker.name}) on {marker.pve_node} holds is signed too: it has no disks"
-    return replace(plan, notes=(*plan.notes, note), marked=True)
+        return replace(plan, notes=(*plan.notes, note), marked=True)
 
-
-def run_adopt(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Sign what the user has seen, and nothing else, as the only one who acts on the cluster.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: One of them has changed since it was shown.
-    """
-    lost = missing_key(spec, ports)
-    if plan.marked:
-        adopt_lock(spec, ports)  # else nobody could take it
-    with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-        for note in plan.notes:
-            sink(Warned(subject=spec.name, message=note))
-        # Not made anew: what was not shown is not signed, and each handler looks again at what was.
-        report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
-    lock.check()
-    report.raise_failures()
-    if lost is not None:
-        _tell_the_way(plan, spec, ports, sink)
-    return report
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`: signs what the user has seen, and nothing else."""
+        lost = missing_key(spec, ports)
+        if plan.marked:
+            adopt_lock(spec, ports)  # else nobody could take it
+        with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+            for note in plan.notes:
+                sink(Warned(subject=spec.name, message=note))
+            # Not made anew: what was not shown is not signed, and each handler looks again at what was.
+            report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+        lock.check()
+        report.raise_failures()
+        if lost is not None:
+            _tell_the_way(plan, spec, ports, sink)
+        return report
 
 
 def _tell_the_way(plan: Plan, spec: ClusterSpec, ports: Ports, sink: EventSink) -> None:

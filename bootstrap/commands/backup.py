@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.run import run_locked
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.events import EventSink
-from bootstrap.execution.report import Report
+from bootstrap.commands.verb import Verb
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
@@ -20,8 +18,8 @@ from bootstrap.ports import Ports
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupOptions:
-    """What is asked of `backup`.
+class Backup(Verb):
+    """`backup`. A snapshot that was cut off is taken again by the next run.
 
     Attributes:
         name: What the snapshot's name begins with.
@@ -29,34 +27,17 @@ class BackupOptions:
         s3: Whether it goes to the inventory's bucket as well.
     """
 
+    ends_others: ClassVar[bool] = False
+
     name: str = "manual"
     to: Path | None = None
     s3: bool = False
 
-
-def prepare_backup(spec: ClusterSpec, ports: Ports, verb_options: BackupOptions) -> Plan:
-    """Observe and plan. Touches nothing.
-
-    Raises:
-        PreflightError: It cannot be done.
-    """
-    observed = observe_cluster(spec, ports)
-    check_sight(spec, ports, observed.vms)
-    to = verb_options.to.expanduser().absolute() if verb_options.to is not None else None
-    return plan_backup(
-        ClusterView(with_existing_sizes(spec, observed), observed), name=verb_options.name, to=to, s3=verb_options.s3
-    )
-
-
-def run_backup(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: BackupOptions, *, sink: EventSink, options: RunOptions
-) -> Report:
-    """Carry a plan of `prepare_backup` out. A snapshot that was cut off is taken anew by the next run.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: It failed.
-    """
-    return run_locked(
-        plan, spec, ports, again=lambda: prepare_backup(spec, ports, verb_options), sink=sink, options=options
-    )
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`."""
+        observed = observe_cluster(spec, ports)
+        check_sight(spec, ports, observed.vms)
+        to = self.to.expanduser().absolute() if self.to is not None else None
+        return plan_backup(
+            ClusterView(with_existing_sizes(spec, observed), observed), name=self.name, to=to, s3=self.s3
+        )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.locked.unfinished import begin
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import HomelabError, few_lines
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import LaneStatus, Report
@@ -20,47 +23,43 @@ from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 
 
-def prepare_down(spec: ClusterSpec, ports: Ports) -> Plan:
-    """See what is ours, half-made machines too. Touches nothing.
+@dataclass(frozen=True)
+class Down(Verb):
+    """`down`."""
 
-    Raises:
-        PreflightError: The token may not see VMs, so that nothing of ours is seen.
-    """
-    observed = observe_proxmox(spec, ports)
-    check_sight(spec, ports, observed.vms)
-    return plan_down(ClusterView(spec, observed), has_traces=_has_traces(spec, ports))
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`: sees what is ours, machines whose creation was interrupted too."""
+        observed = observe_proxmox(spec, ports)
+        check_sight(spec, ports, observed.vms)
+        return plan_down(ClusterView(spec, observed), has_traces=_has_traces(spec, ports))
+
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`; identity is checked again before each stop and delete."""
+        with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
+            fresh = self.plan(spec, ports)
+            _check_complete(plan, fresh)
+            _check_sight(plan, fresh)
+            for note in plan.notes:
+                sink(Warned(subject=spec.name, message=note))
+            if plan.machines:
+                begin(
+                    "down", self.intention(plan, spec, ports), spec.name, ports
+                )  # it goes with the rest of the state at the end
+            report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
+            ended_well = not report.interrupted and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
+            if steps_of(plan, ForgetCluster) and ended_well:
+                lock.forget_at_the_end(lambda: ports.state.forget(spec.name))
+        lock.check()
+        report.raise_failures()
+        return report
+
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:  # noqa: ARG002
+        """What is removed."""
+        return Intention(command="down", again="down", since=ports.processes.utc_text(), machines=going(plan))
 
 
 def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:
     return any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
-
-
-def run_down(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Carry a plan out, as the only one who acts on the cluster; identity is checked again before each stop and delete.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: Something could not be removed; `down` again continues.
-    """
-    with ClusterLock(spec, ports, command="down", sink=sink, stop=options.stop, times=options.lock) as lock:
-        fresh = prepare_down(spec, ports)
-        _check_complete(plan, fresh)
-        _check_sight(plan, fresh)
-        for note in plan.notes:
-            sink(Warned(subject=spec.name, message=note))
-        if plan.machines:
-            begin("down", _intention(plan, ports), spec.name, ports)  # it goes with the rest of the state at the end
-        report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
-        ended_well = not report.interrupted and not any(map(report.of, (LaneStatus.FAILED, LaneStatus.SKIPPED)))
-        if steps_of(plan, ForgetCluster) and ended_well:
-            lock.forget_at_the_end(lambda: ports.state.forget(spec.name))
-    lock.check()
-    report.raise_failures()
-    return report
-
-
-def _intention(plan: Plan, ports: Ports) -> Intention:
-    return Intention(command="down", again="down", since=ports.processes.utc_text(), machines=going(plan))
 
 
 def _check_sight(plan: Plan, fresh: Plan) -> None:

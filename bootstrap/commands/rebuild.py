@@ -20,15 +20,15 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.snapshots import check_local, server_versions
 from bootstrap.commands.up import (
+    Up,
     check_privileges,
     check_version,
     check_vip,
-    prepare_up,
-    run_up,
     with_builds,
     with_k3s,
     with_notes,
 )
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.handlers.cluster import note_marks
@@ -48,7 +48,7 @@ from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import count_notes
 from bootstrap.planning.verbs.rebuild import (
-    Rebuild,
+    RebuildNote,
     Stage,
     address_notes,
     correction_notes,
@@ -74,8 +74,8 @@ _SECRETS = (TOKEN, AGENT_TOKEN, "kubeconfig", IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RebuildOptions:
-    """What is asked of `rebuild`.
+class Rebuild(Verb):
+    """`rebuild`.
 
     Attributes:
         keep_identity: Machines keep names, MAC and fixed addresses; the cluster its CAs and token.
@@ -95,79 +95,84 @@ class RebuildOptions:
         """Whether Kubernetes' data comes back."""
         return self.snapshot is not None or self.latest_to is not None
 
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`, both halves; all that the second one needs is looked for.
 
-def prepare_rebuild(spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions) -> Plan:
-    """Observe and plan both halves; all that the second one needs is looked for. Touches nothing.
+        A rebuild that was interrupted is continued, with what was asked of it then, corrected by what is asked now and
+        by the version that the inventory states.
+        """
+        noted = read_rebuild(spec.name, ports)
+        if noted is not None and noted.stage is Stage.BUILDING:
+            return _prepare_building(spec, ports, noted, self)
+        observed = observe_cluster(spec, ports)
+        require_sight(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
+        check_version(observed)
+        check_keys(spec, ports, observed)
+        check_privileges(spec, ports, observed)
+        if self.keeps_data:
+            check_families(spec, observed)  # the data has its nodes and services with their address families
+        rebuild = _corrected(noted, spec, self) if noted is not None else _begin(spec, ports, observed, self)
+        _check_data(rebuild, spec, ports, observed, self, saved=noted is not None)
+        _check_vip(spec, ports, observed)
+        # What was noted is here already: the note comes after it.
+        saves = noted is None and (self.keep_identity or self.latest_to is not None)
+        through = needed_server(ClusterView(spec, observed)) if saves else None
+        wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(ClusterView(spec, observed))
+        up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
+        down = plan_teardown(
+            ClusterView(spec, observed),
+            rebuild,
+            coming=up,
+            through=through,
+            saves=_saves(through.name, self) if through is not None else (),
+        )
+        check_artifacts(down, spec, ports)
+        said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(spec, observed, rebuild)
+        return replace(down, follows=(up,), notes=(*said, *up.notes))
 
-    A rebuild that was interrupted is continued, with what was asked of it then, corrected by what is asked now and by
-    the version that the inventory states.
-
-    Raises:
-        PreflightError: It cannot be done: no template, no room, a snapshot or an inventory that does not fit.
-        ArtifactError: The k3s release cannot be fetched.
-    """
-    noted = read_rebuild(spec.name, ports)
-    if noted is not None and noted.stage is Stage.BUILDING:
-        return _prepare_building(spec, ports, noted, verb_options)
-    observed = observe_cluster(spec, ports)
-    require_sight(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
-    check_version(observed)
-    check_keys(spec, ports, observed)
-    check_privileges(spec, ports, observed)
-    if verb_options.keeps_data:
-        check_families(spec, observed)  # the data has its nodes and services with their address families
-    rebuild = (
-        _corrected(noted, spec, verb_options) if noted is not None else _begin(spec, ports, observed, verb_options)
-    )
-    _check_data(rebuild, spec, ports, observed, verb_options, saved=noted is not None)
-    _check_vip(spec, ports, observed)
-    # What was noted is here already: the note comes after it.
-    saves = noted is None and (verb_options.keep_identity or verb_options.latest_to is not None)
-    through = needed_server(ClusterView(spec, observed)) if saves else None
-    wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(ClusterView(spec, observed))
-    up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
-    down = plan_teardown(
-        ClusterView(spec, observed),
-        rebuild,
-        coming=up,
-        through=through,
-        saves=_saves(through.name, verb_options) if through is not None else (),
-    )
-    check_artifacts(down, spec, ports)
-    said = correction_notes(noted, rebuild) if noted is not None else _begin_notes(spec, observed, rebuild)
-    return replace(down, follows=(up,), notes=(*said, *up.notes))
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`: down, then up. Returns the report of both halves."""
+        noted = read_rebuild(spec.name, ports)
+        if noted is None or noted.stage is Stage.TEARING_DOWN:
+            with OneRun(sink, ports.clock) as one_sink:
+                torn = _tear_down(plan, spec, ports, self, sink=one_sink, options=options)
+                one_sink(Told(message=f"all machines of {spec.name} are removed; creating it again"))
+                built = Up().run(Up().plan(spec, ports), spec, ports, sink=one_sink, options=options)
+                return built.after(torn, at_s=one_sink.offset_s)
+        rebuild = _corrected(noted, spec, self)
+        return Up(rebuild=rebuild).run(plan, spec, ports, sink=sink, options=options)
 
 
-def _prepare_building(spec: ClusterSpec, ports: Ports, noted: Rebuild, verb_options: RebuildOptions) -> Plan:
-    rebuild = _corrected(noted, spec, verb_options)
-    plan = prepare_up(spec, ports, rebuild=rebuild)
+def _prepare_building(spec: ClusterSpec, ports: Ports, noted: RebuildNote, verb: Rebuild) -> Plan:
+    rebuild = _corrected(noted, spec, verb)
+    plan = Up(rebuild=rebuild).plan(spec, ports)
     check_artifacts(plan, spec, ports)
     return with_notes(replace(plan, command="rebuild"), tuple(correction_notes(noted, rebuild)))
 
 
-def _corrected(noted: Rebuild, spec: ClusterSpec, verb_options: RebuildOptions) -> Rebuild:
+def _corrected(noted: RebuildNote, spec: ClusterSpec, verb: Rebuild) -> RebuildNote:
     """The rebuild under way with what is asked of it now.
 
     Raises:
         PreflightError: It is too late for that.
     """
-    if verb_options.keep_identity and not noted.kept:
+    if verb.keep_identity and not noted.kept:
         raise PreflightError(
             "the interrupted rebuild was started without --keep-identity, so there is no saved identity",
             resolution=Advice("`homelab-k8s rebuild` continues it without; `homelab-k8s down` aborts it"),
         )
-    if verb_options.latest_to is not None and noted.snapshot is None:
+    if verb.latest_to is not None and noted.snapshot is None:
         raise PreflightError(
             "the interrupted rebuild was started without --restore, so no snapshot was taken",
             resolution=Advice(
                 "pass a snapshot file (--restore FILE); or `homelab-k8s rebuild` continues without the data"
             ),
         )
-    return replace(noted.corrected(spec), snapshot=verb_options.snapshot or noted.snapshot)
+    return replace(noted.corrected(spec), snapshot=verb.snapshot or noted.snapshot)
 
 
 def _check_data(
-    rebuild: Rebuild, spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions, *, saved: bool
+    rebuild: RebuildNote, spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild, *, saved: bool
 ) -> None:
     """Refuse a version that could not read the data, or that is older than what runs unless that is meant.
 
@@ -176,17 +181,17 @@ def _check_data(
         spec: The cluster.
         ports: Where to look.
         observed: What there is.
-        verb_options: What was asked for.
+        verb: What was asked for.
         saved: Whether an earlier run has the data here already; else `latest` is still to be taken.
 
     Raises:
         PreflightError: With what to edit.
     """
-    is_taken_first = verb_options.latest_to is not None and not saved
+    is_taken_first = verb.latest_to is not None and not saved
     if rebuild.snapshot is not None and not is_taken_first:
         snapshot_of(replace(rebuild, stage=Stage.BUILDING), spec)
     installed = server_versions(spec, ports, observed)
-    if not installed or (verb_options.older_is_meant and not is_taken_first):
+    if not installed or (verb.older_is_meant and not is_taken_first):
         return
     running = max(installed, key=parse_version)
     check_not_older(
@@ -209,43 +214,39 @@ def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
         check_vip(spec, ports, without_machines(ClusterView(spec, observed)))
 
 
-def _saves(server: MachineName, verb_options: RebuildOptions) -> tuple[TakeSnapshot | SaveIdentity, ...]:
-    take = (
-        (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=verb_options.latest_to),)
-        if verb_options.latest_to is not None
-        else ()
-    )
-    save = (SaveIdentity(machine=server),) if verb_options.keep_identity else ()
+def _saves(server: MachineName, verb: Rebuild) -> tuple[TakeSnapshot | SaveIdentity, ...]:
+    take = (TakeSnapshot(machine=server, name=SNAPSHOT_NAME, to=verb.latest_to),) if verb.latest_to is not None else ()
+    save = (SaveIdentity(machine=server),) if verb.keep_identity else ()
     return (*take, *save)
 
 
-def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions) -> Rebuild:
-    return Rebuild(
+def _begin(spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild) -> RebuildNote:
+    return RebuildNote(
         stage=Stage.TEARING_DOWN,
-        version=_version(spec, ports, observed, verb_options),
+        version=_version(spec, ports, observed, verb),
         pools=pool_sizes(with_existing_sizes(spec, observed)),
-        kept=kept_machines(ClusterView(spec, observed)) if verb_options.keep_identity else (),
-        snapshot=verb_options.snapshot or verb_options.latest_to,
+        kept=kept_machines(ClusterView(spec, observed)) if verb.keep_identity else (),
+        snapshot=verb.snapshot or verb.latest_to,
     )
 
 
-def _version(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RebuildOptions) -> str:
+def _version(spec: ClusterSpec, ports: Ports, observed: Observed, verb: Rebuild) -> str:
     """The inventory's version. Where it states none: one that is older neither than what runs nor than the data."""
     if spec.k3s.version is not None:
         return ports.artifacts.resolve(spec.k3s)
     floors = list(server_versions(spec, ports, observed))
-    note = check_local(verb_options.snapshot, spec) if verb_options.snapshot is not None else None
+    note = check_local(verb.snapshot, spec) if verb.snapshot is not None else None
     if note is not None and is_release(note.k3s_version):
         floors.append(note.k3s_version)
     floor = max(floors, key=parse_version, default=None)
     # Data is read by the version that wrote it and by newer ones: where anything is kept, it stays.
-    if floor is not None and (verb_options.keep_identity or verb_options.keeps_data):
+    if floor is not None and (verb.keep_identity or verb.keeps_data):
         return floor
     version = ports.artifacts.resolve(spec.k3s)
     return floor if floor is not None and is_release(version) and is_newer(floor, version) else version
 
 
-def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tuple[str, ...]:
+def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: RebuildNote) -> tuple[str, ...]:
     """What of the machines that there are does not come back as it is, or comes though the inventory wants fewer."""
     pools = {pool.name for pool in spec.pools}
     lost = sorted({kept.pool for kept in rebuild.kept if kept.pool not in pools})
@@ -257,34 +258,11 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: Rebuild) -> tup
     return tuple(notes)
 
 
-def run_rebuild(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions, *, sink: EventSink, options: RunOptions
-) -> Report:
-    """Carry a plan of `prepare_rebuild` out: down, then up.
-
-    Returns:
-        The report of both halves.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: Something failed; `rebuild` again continues.
-    """
-    noted = read_rebuild(spec.name, ports)
-    if noted is None or noted.stage is Stage.TEARING_DOWN:
-        with OneRun(sink, ports.clock) as one_sink:
-            torn = _tear_down(plan, spec, ports, verb_options, sink=one_sink, options=options)
-            one_sink(Told(message=f"all machines of {spec.name} are removed; creating it again"))
-            built = run_up(prepare_up(spec, ports), spec, ports, sink=one_sink, options=options)
-            return built.after(torn, at_s=one_sink.offset_s)
-    rebuild = _corrected(noted, spec, verb_options)
-    return run_up(plan, spec, ports, sink=sink, options=options, rebuild=rebuild)
-
-
 def _tear_down(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RebuildOptions, *, sink: EventSink, options: RunOptions
+    plan: Plan, spec: ClusterSpec, ports: Ports, verb: Rebuild, *, sink: EventSink, options: RunOptions
 ) -> Report:
     def again() -> Plan:
-        return prepare_rebuild(spec, ports, verb_options)
+        return verb.plan(spec, ports)
 
     report = run_locked(plan, spec, ports, again=again, sink=sink, options=options)
     rebuild = read_rebuild(spec.name, ports)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions
@@ -15,6 +16,7 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.up import check_privileges, check_version, choose_version, with_k3s
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.report import Report
@@ -33,91 +35,83 @@ _ROUNDS = 3
 """At the most: one for all but the server that the others are reached through, one for that, one to spare."""
 
 
-def prepare_replace(spec: ClusterSpec, ports: Ports, verb_options: Replacing) -> Plan:
-    """Observe and plan. Touches nothing.
+@dataclass(frozen=True)
+class Replace(Verb):
+    """`replace`."""
 
-    Raises:
-        PreflightError: It cannot be done.
-        ArtifactError: The k3s release that successors get cannot be fetched.
-    """
-    observed = observe_cluster(spec, ports)
-    check_version(observed)
-    check_keys(spec, ports, observed)
-    spec = with_existing_sizes(spec, observed)
-    check_privileges(spec, ports, observed)
-    noted = unfinished(spec, ports, observed)
-    verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
-    taken = with_conflicts(
-        verb_options.kept(ClusterView(spec, observed)), ports, seen_after(spec, observed, verb_options)
-    ).taken
-    observed = with_settings(spec, ports, replace(observed, taken=taken))
-    version = choose_version(spec, ports, observed)
-    plan = plan_replace(with_k3s(spec, version), observed, verb_options, version=version)
-    check_artifacts(plan, spec, ports)
-    return plan
+    drains: ClassVar[bool] = True
 
+    asked: Replacing
 
-def run_replace(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: Replacing, *, sink: EventSink, options: RunOptions
-) -> Report:
-    """Carry a plan of `prepare_replace` out, and what has to follow it: the server that it went through leaves last.
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`."""
+        observed = observe_cluster(spec, ports)
+        check_version(observed)
+        check_keys(spec, ports, observed)
+        spec = with_existing_sizes(spec, observed)
+        check_privileges(spec, ports, observed)
+        noted = unfinished(spec, ports, observed)
+        asked = _continued(_with_pool(spec, observed, self.asked, noted), noted)
+        taken = with_conflicts(asked.kept(ClusterView(spec, observed)), ports, seen_after(spec, observed, asked)).taken
+        observed = with_settings(spec, ports, replace(observed, taken=taken))
+        version = choose_version(spec, ports, observed)
+        plan = plan_replace(with_k3s(spec, version), observed, asked, version=version)
+        check_artifacts(plan, spec, ports)
+        return plan
 
-    Returns:
-        The report of the last run.
+    def losing_emptydir(self) -> Self:
+        """As `Verb.losing_emptydir`."""
+        return replace(self, asked=replace(self.asked, rules=replace(self.asked.rules, delete_local_data=True)))
 
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: A machine could not be drained, or something else failed; `replace` again continues.
-    """
-    intention = _intention(plan, spec, ports, verb_options)
-    for _ in range(_ROUNDS):
-        destroyed = {name for name, _ in going(plan)}
-        now = verb_options
-        report = run_locked(
-            plan,
-            spec,
-            ports,
-            again=lambda now=now: prepare_replace(spec, ports, now),  # type: ignore[misc]
-            sink=sink,
-            options=options,
-            intention=intention,
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`; the server that all went through leaves last, in a run of its own, whose report this is."""
+        intention, now = self.intention(plan, spec, ports), self
+        for _ in range(_ROUNDS):
+            destroyed = {name for name, _ in going(plan)}
+            report = run_locked(
+                plan,
+                spec,
+                ports,
+                again=lambda now=now: now.plan(spec, ports),  # type: ignore[misc]
+                sink=sink,
+                options=options,
+                intention=intention,
+            )
+            rest = _leaving(spec, ports, destroyed)
+            if not rest:
+                break
+            sink(Told(message=f"{', '.join(rest)} has been replaced and is removed now"))
+            # Everybody else of the pool has been replaced: what is marked is all that is left.
+            now = Replace(replace(now.asked, machines=rest))
+            plan = now.plan(spec, ports)
+        finish(spec.name, ports)
+        return report
+
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
+        """The sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
+        observed = observe_cluster(spec, ports)
+        spec = with_existing_sizes(spec, observed)
+        noted = unfinished(spec, ports, observed)
+        asked = _continued(_with_pool(spec, observed, self.asked, noted), noted)
+        kept = asked.kept(ClusterView(spec, observed))
+        typed = shlex.join(asked.machines) if asked.machines else f"--pool {asked.pool}"
+        return Intention(
+            command="replace",
+            again=f"replace {typed}",
+            since=ports.processes.utc_text(),
+            counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == asked.pool),
+            machines=tuple((dict(going(plan)) | dict(asked.begun)).items()),
         )
-        rest = _leaving(spec, ports, destroyed)
-        if not rest:
-            break
-        sink(Told(message=f"{', '.join(rest)} has been replaced and is removed now"))
-        # Everybody else of the pool has been replaced: what is marked is all that is left.
-        verb_options = replace(verb_options, machines=rest)
-        plan = prepare_replace(spec, ports, verb_options)
-    finish(spec.name, ports)
-    return report
 
 
-def _intention(plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: Replacing) -> Intention:
-    """What is noted: the sizes that the pools keep, and what goes; of a run that continues another, what that noted."""
-    observed = observe_cluster(spec, ports)
-    spec = with_existing_sizes(spec, observed)
-    noted = unfinished(spec, ports, observed)
-    verb_options = _continued(_with_pool(spec, observed, verb_options, noted), noted)
-    kept = verb_options.kept(ClusterView(spec, observed))
-    typed = shlex.join(verb_options.machines) if verb_options.machines else f"--pool {verb_options.pool}"
-    return Intention(
-        command="replace",
-        again=f"replace {typed}",
-        since=ports.processes.utc_text(),
-        counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == verb_options.pool),
-        machines=tuple((dict(going(plan)) | dict(verb_options.begun)).items()),
-    )
-
-
-def _continued(verb_options: Replacing, noted: Intention | None) -> Replacing:
+def _continued(asked: Replacing, noted: Intention | None) -> Replacing:
     """The wish with what an earlier command that did not finish was to end with."""
     counts = dict(noted.counts) if noted is not None else {}
-    if noted is None or verb_options.pool not in counts:
-        return verb_options
+    if noted is None or asked.pool not in counts:
+        return asked
     if noted.command == "scale":
-        return replace(verb_options, asked=counts)
-    return replace(verb_options, begun=dict(noted.machines), noted=counts)
+        return replace(asked, asked=counts)
+    return replace(asked, begun=dict(noted.machines), noted=counts)
 
 
 def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[MachineName, ...]:
@@ -127,7 +121,7 @@ def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[
     return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
-def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, noted: Intention | None) -> Replacing:
+def _with_pool(spec: ClusterSpec, observed: Observed, asked: Replacing, noted: Intention | None) -> Replacing:
     """The wish with the pool of its machines; one that has gone by an earlier run still has its successor to come.
 
     Raises:
@@ -136,24 +130,24 @@ def _with_pool(spec: ClusterSpec, observed: Observed, verb_options: Replacing, n
     pools = {member.name: pool.name for pool in spec.pools for member in members(ClusterView(spec, observed), pool)}
     if noted is not None and noted.command == "replace" and noted.counts:
         pools = {name: noted.counts[0][0] for name, _ in noted.machines} | pools
-    unknown = [name for name in verb_options.machines if name not in pools]
+    unknown = [name for name in asked.machines if name not in pools]
     if unknown:
         raise PreflightError(
             f"{spec.name} has no machine {', '.join(unknown)}",
             details=f"its machines: {', '.join(pools) or 'none'}",
             resolution=Advice("`homelab-k8s status` lists them"),
         )
-    found = {pools[name] for name in verb_options.machines}
+    found = {pools[name] for name in asked.machines}
     if len(found) > 1:
         raise PreflightError(
-            f"{', '.join(verb_options.machines)} are of several pools: {', '.join(sorted(found))}",
+            f"{', '.join(asked.machines)} are of several pools: {', '.join(sorted(found))}",
             resolution="pass machines of one pool only",
         )
-    pool = next(iter(found), verb_options.pool)
+    pool = next(iter(found), asked.pool)
     if pool not in {each.name for each in spec.pools}:
         raise PreflightError(
             f"{spec.name} has no pool {pool}",
             details=f"its pools: {', '.join(each.name for each in spec.pools)}",
             resolution="name one of them",
         )
-    return replace(verb_options, pool=PoolName(pool))
+    return replace(asked, pool=PoolName(pool))

@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.advice import Advice
-from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.run import run_locked
-from bootstrap.commands.locked.unfinished import finish
 from bootstrap.commands.observing.local_snapshots import local_snapshot
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.snapshots import check_local, server_versions, snapshots_of
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
-from bootstrap.events import EventSink
-from bootstrap.execution.report import Report
 from bootstrap.k3s.versions import check_not_older, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -31,6 +27,7 @@ from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.snapshot_note import (
+    LATEST,
     SnapshotNote,
     find_snapshot,
     in_bucket,
@@ -41,8 +38,8 @@ from bootstrap.records.snapshot_note import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestoreOptions:
-    """What is asked of `restore`.
+class Restore(Verb):
+    """`restore`.
 
     Attributes:
         snapshot: A name that `backups` lists, `latest`, a place in the bucket (`s3://BUCKET/FOLDER/NAME`), or a path
@@ -57,50 +54,33 @@ class RestoreOptions:
     server: MachineName | None = None
     from_bucket: bool = False
 
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`: the snapshot is found, and checked where it is here."""
+        observed = observe_cluster(spec, ports)
+        check_sight(spec, ports, observed.vms)
+        snapshot = find(spec, ports, observed, self)
+        if is_local(snapshot):
+            note = check_local(Path(snapshot.location), spec)
+            _check_versions(note, spec, ports, observed)
+        return plan_restore(ClusterView(with_existing_sizes(spec, observed), observed), snapshot, server=self.server)
 
-def prepare_restore(spec: ClusterSpec, ports: Ports, verb_options: RestoreOptions) -> Plan:
-    """Observe, find the snapshot, check it where it is here, and plan. Touches nothing.
+    def seen(self, plan: Plan) -> Restore:
+        """The snapshot that the user has confirmed, even if a newer one has been taken since."""
+        return replace(self, snapshot=name_of(plan)) if self.snapshot == LATEST else self
 
-    Raises:
-        PreflightError: There is no such snapshot, it is damaged or another cluster's, or no server can take it.
-    """
-    observed = observe_cluster(spec, ports)
-    check_sight(spec, ports, observed.vms)
-    snapshot = find(spec, ports, observed, verb_options)
-    if is_local(snapshot):
-        note = check_local(Path(snapshot.location), spec)
-        _check_versions(note, spec, ports, observed)
-    return plan_restore(
-        ClusterView(with_existing_sizes(spec, observed), observed), snapshot, server=verb_options.server
-    )
+    def spec_to_run(self, spec: ClusterSpec, ports: Ports) -> ClusterSpec:
+        """The spec as the machines stand: how many servers there are decides whether sqlite's data moves on to etcd."""
+        return with_existing_sizes(spec, observe_cluster(spec, ports))
+
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:
+        """The snapshot, by a name under which it is found while k3s is stopped."""
+        again = f"restore {shlex.quote(_again(plan, spec) or self.snapshot)}"
+        return Intention(command="restore", again=again, since=ports.processes.utc_text())
 
 
-def run_restore(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: RestoreOptions, *, sink: EventSink, options: RunOptions
-) -> Report:
-    """Carry a plan of `prepare_restore` out. What is lost by it was confirmed before.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: It failed; the cluster may be down until `restore` is run again.
-    """
-    # How many servers there are decides whether sqlite's data moves on to etcd: as they stand, not only as stated.
-    machine_state = with_existing_sizes(spec, observe_cluster(spec, ports))
-    report = run_locked(
-        plan,
-        machine_state,
-        ports,
-        again=lambda: prepare_restore(spec, ports, verb_options),
-        sink=sink,
-        options=options,
-        intention=Intention(
-            command="restore",
-            again=f"restore {shlex.quote(_again(plan, machine_state) or verb_options.snapshot)}",
-            since=ports.processes.utc_text(),
-        ),
-    )
-    finish(spec.name, ports)
-    return report
+def name_of(plan: Plan) -> str:
+    """The snapshot that a plan restores: its name, or its file here; empty where it restores none."""
+    return next((str(step.source) for step in steps_of(plan, RestoreSnapshot)), "")
 
 
 def _again(plan: Plan, spec: ClusterSpec) -> str:
@@ -110,18 +90,18 @@ def _again(plan: Plan, spec: ClusterSpec) -> str:
     return location_in(replace(s3, folder=step.folder), str(step.source)) if s3 is not None and step is not None else ""
 
 
-def find(spec: ClusterSpec, ports: Ports, observed: Observed, verb_options: RestoreOptions) -> Snapshot:
+def find(spec: ClusterSpec, ports: Ports, observed: Observed, restore: Restore) -> Snapshot:
     """The snapshot that is meant. Raises PreflightError."""
-    path = Path(verb_options.snapshot).expanduser()
-    if verb_options.from_bucket or verb_options.snapshot.startswith("s3://"):
-        return _in_bucket(spec, verb_options.snapshot)
+    path = Path(restore.snapshot).expanduser()
+    if restore.from_bucket or restore.snapshot.startswith("s3://"):
+        return _in_bucket(spec, restore.snapshot)
     if path.is_file():
         return local_snapshot(path.absolute())
-    if not is_file_name(verb_options.snapshot):
+    if not is_file_name(restore.snapshot):
         raise PreflightError(f"there is no file {path}")
-    listed = snapshots_of(spec, ports, observed, directory=verb_options.directory)
+    listed = snapshots_of(spec, ports, observed, directory=restore.directory)
     try:
-        found = find_snapshot(verb_options.snapshot, listed.snapshots, cluster=spec.name)
+        found = find_snapshot(restore.snapshot, listed.snapshots, cluster=spec.name)
     except PreflightError as error:
         if listed.problems:
             error.details = "\n".join([*listed.problems, error.details]).strip()

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.run import run_locked
-from bootstrap.commands.locked.unfinished import finish
 from bootstrap.commands.observing.guests import logged_in
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
-from bootstrap.events import EventSink
-from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import with_existing_sizes
@@ -26,39 +22,25 @@ from bootstrap.records.token_history import NEXT_AGENT_TOKEN, NEXT_TOKEN
 _SCRIPT_TIMEOUT_S = 30.0
 
 
-def prepare_rotate(spec: ClusterSpec, ports: Ports) -> Plan:
-    """Observe and plan. Touches nothing.
+@dataclass(frozen=True)
+class RotateToken(Verb):
+    """`rotate token`."""
 
-    Raises:
-        PreflightError: No server is Ready.
-    """
-    observed = observe_cluster(spec, ports)
-    check_sight(spec, ports, observed.vms)
-    unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
-    return plan_rotate(ClusterView(with_existing_sizes(spec, observed), observed), unfinished=unfinished)
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`."""
+        observed = observe_cluster(spec, ports)
+        check_sight(spec, ports, observed.vms)
+        unfinished = bool(ports.state.read(spec.name, NEXT_TOKEN))
+        return plan_rotate(ClusterView(with_existing_sizes(spec, observed), observed), unfinished=unfinished)
 
+    def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:  # noqa: ARG002
+        """That it is under way."""
+        return Intention(command="rotate", again="rotate token", since=ports.processes.utc_text())
 
-def run_rotate(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Carry a plan of `prepare_rotate` out.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: A machine did not come back; `rotate token` again finishes what was begun.
-    """
-    report = run_locked(
-        plan,
-        spec,
-        ports,
-        again=lambda: prepare_rotate(spec, ports),
-        sink=sink,
-        options=options,
-        intention=Intention(command="rotate", again="rotate token", since=ports.processes.utc_text()),
-    )
-    # Until now a run that was cut off would have been finished with this token, not with a third one.
-    for item in (NEXT_AGENT_TOKEN, NEXT_TOKEN):  # in this order: the second says that one is under way
-        ports.state.write(spec.name, item, "")
-    finish(spec.name, ports)
-    return report
+    def ended(self, spec: ClusterSpec, ports: Ports) -> None:
+        """Until now a run that was cut off would have been finished with this token, not with a third one."""
+        for item in (NEXT_AGENT_TOKEN, NEXT_TOKEN):  # in this order: the second says that one is under way
+            ports.state.write(spec.name, item, "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
@@ -11,6 +11,7 @@ from bootstrap.commands.locked.lock import ClusterLock
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_rights, with_tag
 from bootstrap.commands.observing.ssh_keys import check_no_new_key
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import HomelabError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
@@ -41,17 +42,46 @@ def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:
     return ports.templates.templates()
 
 
-def prepare_build(spec: ClusterSpec, ports: Ports, verb_options: BuildOptions) -> Plan:
-    """Find out what the template is made of, and plan what is missing. Touches nothing.
+class _TemplateVerb(Verb):
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`; others who act on this vmid range are kept away too."""
+        # Builds take vmids of the cluster's range, so the cluster's lock keeps two of them, and `up`, apart.
+        with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
+            fresh = self.plan(spec, ports)
+            _check_losses(plan, fresh)
+            if fresh.lanes != plan.lanes:
+                sink(Told(message="the templates changed since the plan was made: it was replanned"))
+            for note in fresh.notes:
+                sink(Warned(subject="templates", message=note))
+            report = run_plan(fresh, spec, ports, token="", sink=sink, options=options)
+        lock.check()
+        report.raise_failures()
+        return report
 
-    Raises:
-        PreflightError: It cannot be done.
-        ArtifactError: A checksum or the k3s version cannot be had.
-    """
-    observed = observe_proxmox(spec, ports, patient=False)
-    check_pve_quorum(observed)
-    check_no_new_key(spec, ports, observed)
-    return builds_for(spec, ports, observed, verb_options, version=ports.artifacts.resolve(spec.k3s))
+
+@dataclass(frozen=True)
+class BuildTemplate(_TemplateVerb):
+    """`template build`: the command again goes on with a build that failed, or starts it again."""
+
+    asked: BuildOptions
+
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`: finds out what the template is made of, and plans what is missing."""
+        observed = observe_proxmox(spec, ports, patient=False)
+        check_pve_quorum(observed)
+        check_no_new_key(spec, ports, observed)
+        return builds_for(spec, ports, observed, self.asked, version=ports.artifacts.resolve(spec.k3s))
+
+
+@dataclass(frozen=True)
+class PruneTemplates(_TemplateVerb):
+    """`template prune`: what has got a user since the plan was made stays."""
+
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`: sees which templates nobody needs."""
+        observed = observe_proxmox(spec, ports, patient=False)
+        check_pve_quorum(observed)
+        return plan_prune(ClusterView(spec, observed), _see(spec, observed, ports))
 
 
 def builds_for(
@@ -91,52 +121,6 @@ def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnet
             downloads_on=tuple(sorted({build.pve_node for build in builds if build.image_storage})),
         ),
     )
-
-
-def prepare_prune(spec: ClusterSpec, ports: Ports) -> Plan:
-    """See which templates nobody needs. Touches nothing."""
-    observed = observe_proxmox(spec, ports, patient=False)
-    check_pve_quorum(observed)
-    return plan_prune(ClusterView(spec, observed), _see(spec, observed, ports))
-
-
-def run_build(
-    plan: Plan, spec: ClusterSpec, ports: Ports, verb_options: BuildOptions, *, sink: EventSink, options: RunOptions
-) -> Report:
-    """Carry a plan of `prepare_build` out, as the only one who acts on this vmid range.
-
-    Raises:
-        ClusterBusyError: Somebody else does; nothing was touched.
-        HomelabError: A build failed; the command again goes on with it, or starts it anew.
-    """
-    return _run(plan, spec, ports, again=lambda: prepare_build(spec, ports, verb_options), sink=sink, options=options)
-
-
-def run_prune(plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-    """Carry a plan of `prepare_prune` out; what has got a user since stays.
-
-    Raises:
-        ClusterBusyError: Somebody else acts on this vmid range; nothing was touched.
-        HomelabError: Something could not be removed.
-    """
-    return _run(plan, spec, ports, again=lambda: prepare_prune(spec, ports), sink=sink, options=options)
-
-
-def _run(
-    plan: Plan, spec: ClusterSpec, ports: Ports, *, again: Callable[[], Plan], sink: EventSink, options: RunOptions
-) -> Report:
-    # Builds take vmids of the cluster's range, so the cluster's lock keeps two of them, and `up`, apart.
-    with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
-        fresh = again()
-        _check_losses(plan, fresh)
-        if fresh.lanes != plan.lanes:
-            sink(Told(message="the templates changed since the plan was made: it was replanned"))
-        for note in fresh.notes:
-            sink(Warned(subject="templates", message=note))
-        report = run_plan(fresh, spec, ports, token="", sink=sink, options=options)
-    lock.check()
-    report.raise_failures()
-    return report
 
 
 def _check_losses(plan: Plan, fresh: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bootstrap.advice import Advice
@@ -26,6 +26,7 @@ from bootstrap.commands.observing.privileges import check_rights, rights_needed
 from bootstrap.commands.observing.settings import with_settings
 from bootstrap.commands.observing.ssh_keys import check_keys
 from bootstrap.commands.template import builds_for
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import ArtifactError, HomelabError, PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.one_run import OneRun
@@ -48,70 +49,95 @@ from bootstrap.planning.templates.build import builds_of
 from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_wanted_builds, wanted_builds, with_planned
 from bootstrap.planning.templates.templates import matching_templates
-from bootstrap.planning.verbs.rebuild import Rebuild, correction_notes
+from bootstrap.planning.verbs.rebuild import RebuildNote, correction_notes
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.machine import is_ours
 
 
-def prepare_up(
-    spec: ClusterSpec,
-    ports: Ports,
-    *,
-    resolved: str | None = None,
-    rebuild: Rebuild | None = None,
-    replace_unreachable: Sequence[MachineName] = (),
-) -> Plan:
-    """Observe, choose the k3s version, plan, and check the token's rights. Touches nothing.
+@dataclass(frozen=True, kw_only=True)
+class Up(Verb):
+    """`up`.
 
-    Args:
-        spec: What is wanted.
-        ports: Where to look.
+    Attributes:
+        replace_unreachable: Machines on Proxmox nodes that cannot be asked, which the user declares lost: each gets a
+            successor, and its VM is removed once its Proxmox node is back.
         resolved: The version the inventory means, where that was found out a moment ago.
         rebuild: A rebuild that is to be finished, corrected; None: the one that is noted, if one is.
-        replace_unreachable: Machines out of sight that the user declares lost: each gets a successor.
-
-    Raises:
-        PreflightError: It cannot be done.
     """
-    observed = observe_cluster(spec, ports)
-    check_version(observed)
-    check_keys(spec, ports, observed)
-    rebuild = rebuild or under_way(spec, ports, observed)
-    said = (*_said(spec, ports, observed, rebuild), *api_name_notes(spec, ports, observed))
-    if rebuild is not None:
-        rebuild = rebuild.corrected(spec)
-        spec, resolved = rebuild.apply(spec), resolved or rebuild.version
-    spec = with_existing_sizes(spec, observed)
-    observed = give_up(ClusterView(spec, observed), replace_unreachable)
-    if not _has_work(spec, observed):
-        observed = with_units(spec, ports, observed, every=True)
-    observed = with_settings(spec, ports, observed)
-    if not _has_work(spec, observed):
+
+    replace_unreachable: Sequence[MachineName] = ()
+    resolved: str | None = None
+    rebuild: RebuildNote | None = None
+
+    def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
+        """As `Verb.plan`; the k3s version is chosen, and the token's rights are checked."""
+        resolved = self.resolved
+        observed = observe_cluster(spec, ports)
+        check_version(observed)
+        check_keys(spec, ports, observed)
+        rebuild = self.rebuild or under_way(spec, ports, observed)
+        said = (*_said(spec, ports, observed, rebuild), *api_name_notes(spec, ports, observed))
+        if rebuild is not None:
+            rebuild = rebuild.corrected(spec)
+            spec, resolved = rebuild.apply(spec), resolved or rebuild.version
+        spec = with_existing_sizes(spec, observed)
+        observed = give_up(ClusterView(spec, observed), self.replace_unreachable)
+        if not _has_work(spec, observed):
+            observed = with_units(spec, ports, observed, every=True)
+        observed = with_settings(spec, ports, observed)
+        if not _has_work(spec, observed):
+            check_vip(spec, ports, observed)
+            # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
+            idle = with_notes(plan_up(ClusterView(spec, observed), version=""), said)
+            return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
+        check_privileges(spec, ports, observed)
+        check_state_room(ports)
         check_vip(spec, ports, observed)
-        # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
-        idle = with_notes(plan_up(ClusterView(spec, observed), version=""), said)
-        return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
-    check_privileges(spec, ports, observed)
-    check_state_room(ports)
-    check_vip(spec, ports, observed)
-    observed = with_conflicts(spec, ports, observed)
-    version = choose_version(spec, ports, observed, resolved=resolved)
-    begins = rebuild is not None and healthy_server(ClusterView(spec, observed)) is None
-    restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
-    # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
-    migrates = rebuild is not None and rebuild.snapshot is not None
-    plan = with_builds(with_k3s(spec, version), ports, observed, version=version, restore=restore, migrates=migrates)
-    check_artifact_directory(plan, spec, ports)
-    return with_notes(plan, said)
+        observed = with_conflicts(spec, ports, observed)
+        version = choose_version(spec, ports, observed, resolved=resolved)
+        begins = rebuild is not None and healthy_server(ClusterView(spec, observed)) is None
+        restore = snapshot_of(rebuild, spec) if rebuild is not None and begins else None
+        # Cut off between the data's coming back as sqlite and the move to etcd: the rebuild goes on with that.
+        migrates = rebuild is not None and rebuild.snapshot is not None
+        plan = with_builds(
+            with_k3s(spec, version), ports, observed, version=version, restore=restore, migrates=migrates
+        )
+        check_artifact_directory(plan, spec, ports)
+        return with_notes(plan, said)
+
+    def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
+        """As `Verb.run`; `rebuild` is noted as it is now under the lock."""
+        verb = replace(self, resolved=_version_of(plan))
+
+        def again() -> Plan:
+            if self.rebuild is not None:
+                write_rebuild(spec.name, self.rebuild, ports)
+            return verb.plan(spec, ports)
+
+        with OneRun(sink, ports.clock) as one_sink:
+            report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+            if plan.follows:
+                plan = again()
+                if builds_of(plan):
+                    raise HomelabError(
+                        "the template was built, but has disappeared",
+                        resolution="check Proxmox's task log to see who removed it",
+                    )
+                if not plan.empty:
+                    one_sink(Told(message="the templates are ready; creating the machines"))
+                    then = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
+                    report = then.after(report, at_s=one_sink.offset_s)
+        finish_rebuild(spec.name, ports)
+        return report
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
     return any(pending_reason(machine_state) for machine_state in machine_states(ClusterView(spec, observed)))
 
 
-def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: Rebuild | None) -> tuple[str, ...]:
+def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: RebuildNote | None) -> tuple[str, ...]:
     """What the user should know of commands that did not finish, and of what becomes of them now."""
     if rebuild is not None:
         return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
@@ -165,49 +191,6 @@ def with_builds(
         follows=(plan,),
         unreached=plan.unreached,
     )
-
-
-def run_up(
-    plan: Plan,
-    spec: ClusterSpec,
-    ports: Ports,
-    *,
-    sink: EventSink,
-    options: RunOptions,
-    rebuild: Rebuild | None = None,
-    replace_unreachable: Sequence[MachineName] = (),
-) -> Report:
-    """Carry a plan out, as the only one who acts on the cluster.
-
-    What was seen before the lock was had may be stale, so the plan is made anew under it; `rebuild` as in `prepare_up`,
-    noted as it is now under the lock.
-
-    Raises:
-        ClusterBusyError: Somebody else works on the cluster; nothing was touched.
-        HomelabError: Lanes failed, or the run was interrupted; what is done stays, and `up` again continues.
-    """
-    resolved = _version_of(plan)
-
-    def again() -> Plan:
-        if rebuild is not None:
-            write_rebuild(spec.name, rebuild, ports)
-        return prepare_up(spec, ports, resolved=resolved, rebuild=rebuild, replace_unreachable=replace_unreachable)
-
-    with OneRun(sink, ports.clock) as one_sink:
-        report = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
-        if plan.follows:
-            plan = again()
-            if builds_of(plan):
-                raise HomelabError(
-                    "the template was built, but has disappeared",
-                    resolution="check Proxmox's task log to see who removed it",
-                )
-            if not plan.empty:
-                one_sink(Told(message="the templates are ready; creating the machines"))
-                then = run_locked(plan, rebuilding(spec, ports), ports, again=again, sink=one_sink, options=options)
-                report = then.after(report, at_s=one_sink.offset_s)
-    finish_rebuild(spec.name, ports)
-    return report
 
 
 def _version_of(plan: Plan) -> str | None:

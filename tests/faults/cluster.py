@@ -13,7 +13,10 @@ from typing import Any
 import requests
 
 from bootstrap.adapters import connect_ports, proxmox
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, StepFailed, StepFinished, Told, Warned
 from bootstrap.execution.context import KubeconfigTarget, Timeouts
@@ -137,16 +140,16 @@ class FaultyCluster(KillableCluster):
         homelab = self.homelab()
         options = RunOptions(timeouts=TIMEOUTS, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
         if command == "status":
-            found = homelab.status()
+            found = homelab.look(cluster_status)
             # That the foreign VM is left alone is always told, and here it is always there.
             told.extend(problem for problem in found.problems if "is left alone" not in problem)
             return 1 if told else 0
         if command == "down":
-            homelab.down(homelab.plan_down(), sink=sink, options=options)
+            homelab.run(Down(), homelab.plan(Down()), sink=sink, options=options)
             return 0
-        plan = homelab.plan_up()
+        plan = homelab.plan(Up())
         if not plan.empty:
-            homelab.up(plan, sink=sink, options=options)
+            homelab.run(Up(), plan, sink=sink, options=options)
         return 0
 
     def homelab(self) -> Homelab:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from bootstrap.commands.scale import ScaleOptions
+from bootstrap.commands.scale import Scale
+from bootstrap.commands.status import cluster_status
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.ids import PoolName
@@ -15,7 +16,7 @@ from bootstrap.waiting import telling
 from tests.faults.cluster import FaultyCluster
 from tests.faults.labs import simulated_lab
 
-WISH = ScaleOptions(counts={PoolName("workers"): 2})
+WISH = Scale(counts={PoolName("workers"): 2})
 
 
 @pytest.fixture
@@ -29,16 +30,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyCluster]
 def test_a_stopped_vm_is_not_ready_and_a_server_that_boots_is_waited_for(cluster: FaultyCluster) -> None:
     homelab = cluster.homelab()
     cluster.power_off("demo-workers-1")
-    rows = {row.name: (row.vm, row.ready) for row in homelab.status().machines}
+    rows = {row.name: (row.vm, row.ready) for row in homelab.look(cluster_status).machines}
     assert rows == {"demo-cp-1": ("running", True), "demo-workers-1": ("stopped", False)}
 
     cluster.power_off("demo-cp-1")
     with pytest.raises(PreflightError, match="no server of demo is Ready"):
-        homelab.plan_scale(WISH)
+        homelab.plan(WISH)
     cluster.power_on("demo-cp-1")
     told: list[Event] = []
     with telling(told.append):
-        plan = homelab.plan_scale(WISH)
+        plan = homelab.plan(WISH)
     assert "demo-workers-2" in [machine.spec.name for machine in plan.machines if machine.action == "create"]
     first = told[0]
     assert isinstance(first, Told)

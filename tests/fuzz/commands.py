@@ -9,11 +9,11 @@ from typing import Any
 
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import prepare_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.status import cluster_status
 from bootstrap.commands.template import list_templates
-from bootstrap.commands.up import prepare_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.ids import MachineName
 from bootstrap.ports import Ports
@@ -74,8 +74,8 @@ COMMANDS: Mapping[str, Callable[[Ports], object]] = {
     "status": lambda ports: cluster_status(SPEC, ports),
     "clusters": all_clusters,
     "doctor": lambda ports: diagnose(SPEC, ENDPOINT, ports),
-    "up": lambda ports: prepare_up(SPEC, ports),
-    "down": lambda ports: prepare_down(SPEC, ports),
+    "up": lambda ports: Up().plan(SPEC, ports),
+    "down": lambda ports: Down().plan(SPEC, ports),
     "templates": list_templates,
 }
 
@@ -97,9 +97,9 @@ def _area(name: str) -> Area:
 OF_NODES: Mapping[str, Callable[[Ports], object]] = {
     "status": lambda ports: cluster_status(BUILT, ports),
     "doctor": lambda ports: diagnose(BUILT, ENDPOINT, ports),
-    "up": lambda ports: prepare_up(BUILT, ports),
-    "upgrade": lambda ports: prepare_upgrade(BUILT, ports, UpgradeOptions()),
-    "down": lambda ports: prepare_down(BUILT, ports),
+    "up": lambda ports: Up().plan(BUILT, ports),
+    "upgrade": lambda ports: Upgrade().plan(BUILT, ports),
+    "down": lambda ports: Down().plan(BUILT, ports),
 }
 
 

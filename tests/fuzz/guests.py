@@ -15,7 +15,7 @@ from bootstrap.commands.observing.liveness import unit_states
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.execution.guests.scripts import parse_facts, parse_guest_settings
 from bootstrap.k3s.diagnosis.unit import diagnose as diagnose_journal
 from bootstrap.k3s.diagnosis.unit import parse_runs
@@ -82,7 +82,7 @@ def built() -> World:
 
 
 def _up(ports: Ports, spec: ClusterSpec) -> object:
-    return run_up(prepare_up(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    return Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
 
 
 def _units(ports: Ports) -> object:

@@ -20,8 +20,12 @@ from typing import Any
 import requests
 import yaml
 
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleOptions
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.scale import Scale
+from bootstrap.commands.status import cluster_status
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.events import Event, EventSink, StepFinished
 from bootstrap.execution.context import KubeconfigTarget, Timeouts
@@ -160,19 +164,19 @@ class KillableCluster:
         verb, _, number = command.partition(" ")
         match verb:
             case "up":
-                plan = homelab.plan_up()
+                plan = homelab.plan(Up())
                 if not plan.empty:
-                    homelab.up(plan, sink=sink, options=options)
+                    homelab.run(Up(), plan, sink=sink, options=options)
             case "down":
-                homelab.down(homelab.plan_down(), sink=sink, options=options)
+                homelab.run(Down(), homelab.plan(Down()), sink=sink, options=options)
             case "scale":
-                verb_options = ScaleOptions(counts={WORKERS: int(number)})
-                plan = homelab.plan_scale(verb_options)
+                verb_options = Scale(counts={WORKERS: int(number)})
+                plan = homelab.plan(verb_options)
                 if not plan.empty:
-                    homelab.scale(plan, verb_options, sink=sink, options=options)
+                    homelab.run(verb_options, plan, sink=sink, options=options)
             case "replace":
                 roll = Replacing(pool=WORKERS, surge=number != "first")
-                homelab.replace(homelab.plan_replace(roll), roll, sink=sink, options=options)
+                homelab.run(Replace(roll), homelab.plan(Replace(roll)), sink=sink, options=options)
             case _:
                 raise ValueError(command)
 
@@ -215,7 +219,7 @@ class KillableCluster:
         inventory = self._inventory
         if workers is not None:
             inventory = replace(inventory, spec=with_counts(inventory.spec, {WORKERS: workers}))
-        told = Homelab(inventory, environ={"HOME": str(self._kubeconfig.parent)}).status()
+        told = Homelab(inventory, environ={"HOME": str(self._kubeconfig.parent)}).look(cluster_status)
         problems = [problem for problem in told.problems if "is left alone" not in problem]
         assert problems == []
         return tuple((machine.name, machine.vm, machine.ready) for machine in told.machines)

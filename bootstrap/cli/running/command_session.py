@@ -4,7 +4,7 @@ A command that looks:
 
     with working("status", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress,
                  output=output) as work:
-        found = work.look(work.homelab.status)
+        found = work.look(lambda: work.homelab.look(cluster_status))
         work.result(lambda: status_text(found), lambda: documents.status_document(found))
 
 A command that acts, all of it (options are the shared types of `options`; `Overrides` is imported inside, since it
@@ -20,8 +20,7 @@ is slow to import and `--help` would pay):
         with working("scale", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab,
                      progress=progress, output=output) as work:
             ended = work.act(
-                lambda: work.homelab.plan_scale(pool, count),
-                work.homelab.scale,
+                Scale(counts={pool: count}),
                 Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
                 question=lambda plan: Question(f"This removes {leaving(plan)} for good."),
             )
@@ -39,11 +38,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
 from bootstrap.cli.asking.confirm import Question, confirm
+from bootstrap.cli.asking.emptydir import may_lose_emptydir
 from bootstrap.cli.options import Guests, ports_of
 from bootstrap.cli.running.calls import VERBOSE
 from bootstrap.cli.running.cluster import open_homelab
@@ -59,6 +59,7 @@ from bootstrap.waiting import telling
 
 if TYPE_CHECKING:
     from bootstrap.commands.locked.carry_out import RunOptions
+    from bootstrap.commands.verb import Verb
     from bootstrap.events import EventSink
     from bootstrap.execution.context import KubeconfigTarget
     from bootstrap.execution.report import Report
@@ -67,14 +68,6 @@ if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
 
 T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Carries a plan out, as `Homelab.up` does: takes the cluster's lock, runs, raises HomelabError for failures."""
-
-    def __call__(self, plan: Plan, /, *, sink: EventSink, options: RunOptions) -> Report:
-        """Run the plan."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,22 +153,20 @@ class Work:
 
     def act(
         self,
-        plan: Callable[[], Plan],
-        run: Run,
+        verb: Verb,
         acting: Acting,
         *,
         question: Callable[[Plan], Question | None] | None = None,
-        then: Callable[[Plan], None] | None = None,
+        listen: Callable[[EventSink], EventSink] | None = None,
         kubeconfig: KubeconfigTarget | None = None,
     ) -> Ended | None:
         """Plan, then show the plan or carry it out.
 
         Args:
-            plan: Makes the plan; touches nothing.
-            run: Carries it out. The lock is taken there, and the plan made anew under it.
+            verb: Makes the plan, and carries it out. The lock is taken there, and the plan made again under it.
             acting: The command's options.
             question: What is asked before anything is touched, unless `--yes`; where it gives None, nothing is.
-            then: Called with the plan after that, before anything is touched; may ask for more, `--yes` or not.
+            listen: Wraps the sink of the run's events.
             kubeconfig: Where the user wants the kubeconfig; None: in the usual file.
 
         Returns:
@@ -185,7 +176,7 @@ class Work:
             HomelabError: It could not be planned, was not wanted, or failed.
         """
         check_trace(acting.trace)
-        planned = self.look(plan)
+        planned = self.look(lambda: self.homelab.plan(verb))
         if acting.dry_run:
             shown = self._advising(planned)
             self.result(
@@ -202,12 +193,14 @@ class Work:
             confirm(planned, asked)
         elif planned.machines:
             self.session.view.text(tables.plan_table(planned, width=columns_of(sys.stderr)))
-        if then is not None:
-            then(planned)
+        if verb.drains and may_lose_emptydir(self, planned):
+            from bootstrap.planning.provision.decommission import with_local_data
+
+            verb, planned = verb.losing_emptydir(), with_local_data(planned)
+        sink = listen(self.session.sink) if listen is not None else self.session.sink
         with self.session.running(trace=acting.trace):
-            return Ended(
-                planned, run(planned, sink=self.session.sink, options=_run_options(acting.timeout_s, kubeconfig))
-            )
+            options = _run_options(acting.timeout_s, kubeconfig)
+            return Ended(planned, self.homelab.run(verb, planned, sink=sink, options=options))
 
 
 @contextmanager

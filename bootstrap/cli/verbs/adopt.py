@@ -57,9 +57,10 @@ def adopt(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.adopt import Adopt
+
         ended = work.act(
-            lambda: work.homelab.plan_adopt(vmids),
-            work.homelab.adopt,
+            Adopt(vmids=vmids),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
         )

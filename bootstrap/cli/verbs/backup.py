@@ -20,7 +20,7 @@ from bootstrap.errors import UsageError
 from bootstrap.events import Event, EventSink, StepFinished
 
 if TYPE_CHECKING:
-    from bootstrap.commands.backup import BackupOptions
+    from bootstrap.commands.backup import Backup
     from bootstrap.commands.snapshots import SnapshotList
     from bootstrap.model.workloads import Snapshot
 
@@ -67,14 +67,12 @@ def backup(
         progress=progress,
         output=output,
     ) as work:
-        verb_options = _wish(name, to or [])
+        verb = _verb(name, to or [])
         notes: list[str] = []
         ended = work.act(
-            lambda: work.homelab.plan_backup(verb_options),
-            lambda plan, *, sink, options: work.homelab.backup(
-                plan, verb_options, sink=_listening(sink, notes), options=options
-            ),
+            verb,
             Acting(dry_run=dry_run, yes=True, timeout_s=timeout, trace=trace),
+            listen=lambda sink: _listening(sink, notes),
         )
         if ended is not None:
             work.result(
@@ -107,7 +105,13 @@ def backups(
         progress=progress,
         output=output,
     ) as work:
-        found = work.look(work.homelab.snapshots)
+        from bootstrap.commands.snapshots import list_snapshots
+
+        found = work.look(
+            lambda: list_snapshots(
+                work.homelab.inventory.spec, work.homelab.ports, directory=work.homelab.snapshot_directory
+            )
+        )
         work.result(
             lambda: snapshots_text(found, work.session.advise, width=work.width), lambda: _snapshots_document(found)
         )
@@ -115,22 +119,22 @@ def backups(
             raise typer.Exit(1)
 
 
-def _wish(name: str, to: list[str]) -> BackupOptions:
-    from bootstrap.commands.backup import BackupOptions
+def _verb(name: str, to: list[str]) -> Backup:
+    from bootstrap.commands.backup import Backup
 
-    verb_options = BackupOptions(name=name)
+    verb = Backup(name=name)
     for target in to:
         if target.startswith("s3:"):
             raise UsageError(
                 f"--to {target}: only the inventory's bucket can be used",
                 resolution=f"set it as backup.s3 in the inventory, and pass --to {S3}",
             )
-        if target != S3 and verb_options.to is not None:
+        if target != S3 and verb.to is not None:
             raise UsageError(
                 "--to names two directories", resolution="name one of them; copy the snapshot to the other one yourself"
             )
-        verb_options = replace(verb_options, s3=True) if target == S3 else replace(verb_options, to=Path(target))
-    return verb_options
+        verb = replace(verb, s3=True) if target == S3 else replace(verb, to=Path(target))
+    return verb
 
 
 def _listening(sink: EventSink, notes: list[str]) -> EventSink:

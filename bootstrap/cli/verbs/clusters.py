@@ -35,7 +35,9 @@ def clusters(
     with working(
         "clusters", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
-        found = work.look(work.homelab.clusters)
+        from bootstrap.commands.clusters import all_clusters
+
+        found = work.look(lambda: all_clusters(work.homelab.ports))
         work.result(
             lambda: clusters_text(found, work.session.advise, width=work.width), lambda: clusters_document(found)
         )

@@ -43,7 +43,13 @@ def doctor(
     with working(
         "doctor", context, inventory=inventory, overrides=overrides, lab=lab, progress=progress, output=output
     ) as work:
-        found = _advising(work.look(work.homelab.doctor), work.session.invocation)
+        from bootstrap.commands.doctor import diagnose
+
+        at = work.homelab.inventory
+        found = _advising(
+            work.look(lambda: diagnose(at.spec, at.endpoint, work.homelab.ports)),
+            work.session.invocation,
+        )
         work.result(lambda: diagnosis_text(found, width=work.width), lambda: documents.doctor_document(found))
         if found.verdict is Verdict.FAILED:
             raise typer.Exit(FAILED)

@@ -43,9 +43,10 @@ def down(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.down import Down
+
         ended = work.act(
-            work.homelab.plan_down,
-            work.homelab.down,
+            Down(),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=lambda plan: Question(f"This removes {_what(plan)} for good.", by_name=True),
         )

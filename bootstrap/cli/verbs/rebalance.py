@@ -50,7 +50,9 @@ def rebalance(
         progress=progress,
         output=output,
     ) as work:
-        found = work.look(work.homelab.plan_rebalance)
+        from bootstrap.commands.rebalance import prepare_rebalance
+
+        found = work.look(lambda: work.homelab.look(prepare_rebalance))
         work.result(lambda: _text(found, work), lambda: _document(found, work))
 
 

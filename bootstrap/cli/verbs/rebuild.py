@@ -17,7 +17,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
-    from bootstrap.commands.rebuild import RebuildOptions
+    from bootstrap.commands.rebuild import Rebuild
     from bootstrap.homelab import Homelab
     from bootstrap.planning.plan import Plan
 
@@ -70,36 +70,35 @@ def rebuild(
         progress=progress,
         output=output,
     ) as work:
-        verb_options = replace(
-            _wish(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
+        verb = replace(
+            _verb(work.homelab, keep_identity=keep_identity, restore=restore), older_is_meant=k3s_version is not None
         )
         ended = work.act(
-            lambda: work.homelab.plan_rebuild(verb_options),
-            lambda plan, *, sink, options: work.homelab.rebuild(plan, verb_options, sink=sink, options=options),
+            verb,
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
-            question=lambda plan: _question(plan, verb_options),
+            question=lambda plan: _question(plan, verb),
         )
         if ended is not None:
             work.result(lambda: _closing(ended), lambda: documents.change_document(ended.plan, ended.report))
 
 
-def _wish(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> RebuildOptions:
-    from bootstrap.commands.rebuild import RebuildOptions
+def _verb(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebuild:
+    from bootstrap.commands.rebuild import Rebuild
 
     if restore is None or restore == LATEST:
         latest_to = homelab.snapshot_directory if restore else None
-        return RebuildOptions(keep_identity=keep_identity, latest_to=latest_to)
+        return Rebuild(keep_identity=keep_identity, latest_to=latest_to)
     file = Path(restore).expanduser().absolute()
     if not file.is_file():
         raise UsageError(f"there is no snapshot {file}", resolution=f"pass a file, or {LATEST}")
-    return RebuildOptions(keep_identity=keep_identity, snapshot=file)
+    return Rebuild(keep_identity=keep_identity, snapshot=file)
 
 
-def _question(plan: Plan, verb_options: RebuildOptions) -> Question | None:
+def _question(plan: Plan, verb: Rebuild) -> Question | None:
     going = sum(machine.action == "destroy" for machine in plan.machines)
     if not going:
         return None
-    keeps = verb_options.snapshot is not None or verb_options.latest_to is not None
+    keeps = verb.snapshot is not None or verb.latest_to is not None
     loses = "the Kubernetes data is restored, volumes are not" if keeps else "with everything in the cluster"
     return Question(f"This removes {tables.counted(going, 'machine')} for good, {loses}.", by_name=True)
 

@@ -105,16 +105,20 @@ def execute(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.remote_access import run_everywhere
+
         if pool is not None and machine:
             raise UsageError("pass either a pool or machines")
         from bootstrap.commands.remote_access import check_answers
         from bootstrap.model.ids import PoolName
 
         line = _line(command)
-        answers = work.homelab.run_everywhere(
+        answers = run_everywhere(
             line,
+            work.homelab.inventory.spec,
+            work.homelab.ports,
             pool=PoolName(pool) if pool is not None else None,
-            machines=machine or (),
+            names=machine or (),
             timeout_s=timeout,
             tell=(lambda answer: _show(work, answer)) if output is Output.TEXT else _say_nothing,
         )
@@ -152,14 +156,16 @@ def logs(
     with working(
         "logs", context, inventory=inventory, overrides=Overrides(cluster=cluster), lab=lab, progress=progress
     ) as work:
-        from bootstrap.commands.remote_access import LogsOptions
+        from bootstrap.commands.remote_access import LogsOptions, read_journal
 
-        verb_options = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)
+        asked = LogsOptions(unit=unit, lines=lines, since=since, follow=follow)
         if not follow:
-            work.session.result(work.look(lambda: work.homelab.journal(machine, verb_options)))
+            work.session.result(
+                work.look(lambda: work.homelab.look(lambda spec, ports: read_journal(machine, spec, ports, asked)))
+            )
             return
         _check_ssh()
-        argv = work.look(lambda: work.homelab.journal_ssh(machine, verb_options))
+        argv = work.look(lambda: work.homelab.journal_ssh(machine, asked))
     _become(argv, work.session.environment())
 
 

@@ -82,6 +82,8 @@ def replace(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.replace import Replace
+
         if bool(machines) == bool(pool):
             raise UsageError(
                 "pass either machines or a pool",
@@ -89,30 +91,23 @@ def replace(
                     "for example: `homelab-k8s replace demo-workers-2`, or `homelab-k8s replace --pool workers`"
                 ),
             )
-        from bootstrap.cli.asking.emptydir import Emptydir
         from bootstrap.model.ids import MachineName, PoolName
         from bootstrap.planning.verbs.replace import Replacing
 
-        rules = drain_rules(force=force, timeout_s=drain_timeout)
-        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
-
-        def verb_options() -> Replacing:
-            return Replacing(
-                pool=PoolName(pool or ""),
-                machines=tuple(MachineName(machine) for machine in machines or ()),
-                at_once=max_unavailable,
-                surge=surge,
-                rules=emptydir.rules,
-            )
-
+        rules = drain_rules(
+            force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
+        )
+        asked = Replacing(
+            pool=PoolName(pool or ""),
+            machines=tuple(MachineName(machine) for machine in machines or ()),
+            at_once=max_unavailable,
+            surge=surge,
+            rules=rules,
+        )
         ended = work.act(
-            lambda: work.homelab.plan_replace(verb_options()),
-            lambda plan, *, sink, options: work.homelab.replace(
-                emptydir.allowed(plan), verb_options(), sink=sink, options=options
-            ),
+            Replace(asked),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,
-            then=emptydir.ask,
         )
         if ended is not None:
             work.result(lambda: closing(ended), lambda: documents.change_document(ended.plan, ended.report))

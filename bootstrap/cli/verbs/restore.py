@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +15,7 @@ from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.restore import RestoreOptions
-    from bootstrap.planning.plan import Plan
+    pass
 
 
 def restore(
@@ -70,54 +67,36 @@ def restore(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.commands.restore import RestoreOptions
+        from bootstrap.commands.restore import Restore, name_of
         from bootstrap.model.ids import MachineName
 
         homelab = work.homelab
         prefix = f"{homelab.inventory.spec.name}-"
-        verb_options = RestoreOptions(
+        verb = Restore(
             snapshot=snapshot,
             directory=homelab.snapshot_directory,
             server=MachineName(server if server.startswith(prefix) else f"{prefix}{server}") if server else None,
             from_bucket=from_bucket,
         )
         ended = work.act(
-            lambda: homelab.plan_restore(verb_options),
-            lambda plan, *, sink, options: homelab.restore(plan, _seen(verb_options, plan), sink=sink, options=options),
+            verb,
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=lambda plan: Question(
-                f"This restores the cluster's data from {_name(plan)}: all later changes in Kubernetes are lost.",
+                f"This restores the cluster's data from {name_of(plan)}: all later changes in Kubernetes are lost.",
                 by_name=True,
             ),
         )
         if ended is not None:
             work.result(
                 lambda: _closing(ended),
-                lambda: documents.kept_document(ended.plan, ended.report, snapshot=_name(ended.plan)),
+                lambda: documents.kept_document(ended.plan, ended.report, snapshot=name_of(ended.plan)),
             )
 
 
-def _source(plan: Plan) -> str | Path:
-    from bootstrap.planning.day2_steps import RestoreSnapshot
-
-    steps = (each.step for lane in plan.lanes for each in lane.steps)
-    return next((step.source for step in steps if isinstance(step, RestoreSnapshot)), "")
-
-
-def _name(plan: Plan) -> str:
-    """What the snapshot is called; of `latest` the name behind it."""
-    return str(_source(plan))
-
-
-def _seen(verb_options: RestoreOptions, plan: Plan) -> RestoreOptions:
-    """The wish with the snapshot that the user has agreed to, even if a newer one has been taken since."""
-    from bootstrap.records.snapshot_note import LATEST
-
-    return replace(verb_options, snapshot=_name(plan)) if verb_options.snapshot == LATEST else verb_options
-
-
 def _closing(ended: Ended) -> str:
+    from bootstrap.commands.restore import name_of
+
     if ended.report is None:
         return f"{ended.plan.cluster}: nothing to do"
-    first = f"{ended.plan.cluster}: restored from {_name(ended.plan)}, in {tables.seconds(ended.report.took_s)}"
+    first = f"{ended.plan.cluster}: restored from {name_of(ended.plan)}, in {tables.seconds(ended.report.took_s)}"
     return "\n".join([first, *tables.times_lines(ended.report)])

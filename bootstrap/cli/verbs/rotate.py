@@ -58,9 +58,10 @@ def token(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.rotate import RotateToken
+
         ended = work.act(
-            work.homelab.plan_rotate_token,
-            work.homelab.rotate_token,
+            RotateToken(),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
         )

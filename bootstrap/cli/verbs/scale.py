@@ -78,24 +78,17 @@ def scale(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.cli.asking.emptydir import Emptydir
-        from bootstrap.commands.scale import ScaleOptions
+        from bootstrap.commands.scale import Scale
 
-        rules = drain_rules(force=force, timeout_s=drain_timeout)
-        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
+        rules = drain_rules(
+            force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
+        )
         counts = _counts(pool, count)
-
-        def verb_options() -> ScaleOptions:
-            return ScaleOptions(counts=counts, rules=emptydir.rules)
-
+        verb = Scale(counts=counts, rules=rules)
         ended = work.act(
-            lambda: work.homelab.plan_scale(verb_options()),
-            lambda plan, *, sink, options: work.homelab.scale(
-                emptydir.allowed(plan), verb_options(), sink=sink, options=options
-            ),
+            verb,
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=question,
-            then=emptydir.ask,
         )
         if ended is not None:
             file = inventory_file(work, inventory=inventory, lab=lab)

@@ -69,7 +69,9 @@ def status(
         lab=lab,
         progress=progress,
     ) as work:
-        found = work.look(work.homelab.status)
+        from bootstrap.commands.status import cluster_status
+
+        found = work.look(lambda: work.homelab.look(cluster_status))
         if watch:
             _watch(work, found, output)
         else:
@@ -110,8 +112,10 @@ def _watch(work: Work, found: ClusterStatus, output: StatusOutput) -> None:
 
 
 def _next(work: Work, output: StatusOutput) -> str:
+    from bootstrap.commands.status import cluster_status
+
     try:
-        return _watched(work, work.homelab.status(), output)
+        return _watched(work, work.homelab.look(cluster_status), output)
     except InventoryError:
         raise
     except HomelabError as error:

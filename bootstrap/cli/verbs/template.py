@@ -93,6 +93,8 @@ def build(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.template import BuildTemplate
+
         ref = work.homelab.inventory.spec.template
         verb_options = BuildOptions(
             image=image or ref.image or DEFAULT_IMAGE,
@@ -104,10 +106,7 @@ def build(
             again=again,
         )
         ended = work.act(
-            lambda: work.homelab.plan_template(verb_options),
-            lambda plan, /, *, sink, options: work.homelab.build_template(
-                plan, verb_options, sink=sink, options=options
-            ),
+            BuildTemplate(verb_options),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
         )
         if ended is not None:
@@ -129,7 +128,9 @@ def list_(
     with working(
         "template-list", context, inventory=inventory, overrides=Overrides(), lab=lab, progress=progress, output=output
     ) as work:
-        found = work.look(work.homelab.templates)
+        from bootstrap.commands.template import list_templates
+
+        found = work.look(lambda: list_templates(work.homelab.ports))
         work.result(
             lambda: templates_text(found, work.session.advise, width=work.width), lambda: templates_document(found)
         )
@@ -164,9 +165,10 @@ def prune(
         progress=progress,
         output=output,
     ) as work:
+        from bootstrap.commands.template import PruneTemplates
+
         ended = work.act(
-            work.homelab.plan_prune_templates,
-            work.homelab.prune_templates,
+            PruneTemplates(),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
         )

@@ -147,11 +147,12 @@ def up(
         start_lab=True,
         guests=guests,
     ) as work:
+        from bootstrap.commands.up import Up
+
         target = _target(kubeconfig, output, switch=switch)
         lost = tuple(MachineName(name) for name in replace_unreachable or ())
         ended = work.act(
-            lambda: work.homelab.plan_up(replace_unreachable=lost),
-            lambda plan, *, sink, options: work.homelab.up(plan, replace_unreachable=lost, sink=sink, options=options),
+            Up(replace_unreachable=lost),
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
             kubeconfig=target,
@@ -191,6 +192,8 @@ def _target(kubeconfig: str | None, output: Output, *, switch: bool) -> Kubeconf
 
 def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     """The result; where nothing ran, our entries in the kubeconfig file are looked after here."""
+    from bootstrap.commands.status import cluster_status
+
     if not target.merge:
         work.session.view.text(_closing(ended, target, context=ended.plan.cluster))
         work.session.result(work.homelab.kubeconfig())
@@ -202,7 +205,7 @@ def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     work.result(
         lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
         lambda: documents.up_document(
-            work.homelab.status(), ended.report, kubeconfig=str(merged.path) if merged is not None else None
+            work.homelab.look(cluster_status), ended.report, kubeconfig=str(merged.path) if merged is not None else None
         ),
     )
 

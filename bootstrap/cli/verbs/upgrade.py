@@ -31,7 +31,7 @@ from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.commands.upgrade import UpgradeOptions
+    from bootstrap.commands.upgrade import Upgrade
     from bootstrap.planning.plan import Plan
 
 
@@ -85,29 +85,22 @@ def upgrade(
         progress=progress,
         output=output,
     ) as work:
-        from bootstrap.cli.asking.emptydir import Emptydir
-        from bootstrap.commands.upgrade import UpgradeOptions
+        from bootstrap.commands.upgrade import Upgrade
         from bootstrap.planning.verbs.upgrade import Upgrading
 
-        rules = drain_rules(force=force, timeout_s=drain_timeout)
-        emptydir = Emptydir(work, rules, given=delete_emptydir_data or delete_local_data)
-
-        def verb_options() -> UpgradeOptions:
-            how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=emptydir.rules)
-            return UpgradeOptions(to=to, channel=channel, how=how)
-
+        rules = drain_rules(
+            force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
+        )
+        how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
+        verb = Upgrade(to=to, channel=channel, how=how)
         ended = work.act(
-            lambda: work.homelab.plan_upgrade(verb_options()),
-            lambda plan, *, sink, options: work.homelab.upgrade(
-                emptydir.allowed(plan), verb_options(), sink=sink, options=options
-            ),
+            verb,
             Acting(dry_run=dry_run, yes=yes, timeout_s=timeout, trace=trace),
             question=_question,
-            then=emptydir.ask,
         )
         if ended is not None:
             file = inventory_file(work, inventory=inventory, lab=lab)
-            lines = tell(work, write_back(_facts(work, ended, verb_options()), file=file, write=write))
+            lines = tell(work, write_back(_facts(work, ended, verb), file=file, write=write))
             work.result(
                 lambda: "\n".join([_closing(ended), *lines]),
                 lambda: documents.kept_document(
@@ -116,12 +109,12 @@ def upgrade(
             )
 
 
-def _facts(work: Work, ended: Ended, verb_options: UpgradeOptions) -> list[Fact]:
+def _facts(work: Work, ended: Ended, verb: Upgrade) -> list[Fact]:
     """The version that runs now, where the inventory says another one, or points to an older one."""
     from bootstrap.commands.upgrade import behind_channel
 
     k3s = work.homelab.inventory.spec.k3s
-    target = _target(ended.plan) or verb_options.to
+    target = _target(ended.plan) or verb.to
     if target is None or target == k3s.version:
         return []
     advice = ""

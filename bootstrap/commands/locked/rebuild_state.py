@@ -16,7 +16,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
 from bootstrap.model.observed import Observed
-from bootstrap.planning.verbs.rebuild import Rebuild, Stage, parse_rebuild, render_rebuild
+from bootstrap.planning.verbs.rebuild import RebuildNote, Stage, parse_rebuild, render_rebuild
 from bootstrap.ports import Ports
 from bootstrap.records.machine import is_ours
 from bootstrap.records.snapshot_note import newest_first
@@ -25,17 +25,17 @@ SNAPSHOT_NAME = "rebuild"
 """What the name of a snapshot begins with that is taken for a rebuild."""
 
 
-def read_rebuild(cluster: ClusterName, ports: Ports) -> Rebuild | None:
+def read_rebuild(cluster: ClusterName, ports: Ports) -> RebuildNote | None:
     """The rebuild that is under way, or None. Raises HomelabError for a damaged note."""
     return parse_rebuild(ports.state.read(cluster, REBUILD_NOTE))
 
 
-def write_rebuild(cluster: ClusterName, rebuild: Rebuild, ports: Ports) -> None:
+def write_rebuild(cluster: ClusterName, rebuild: RebuildNote, ports: Ports) -> None:
     """Note how far it has come."""
     ports.state.write(cluster, REBUILD_NOTE, render_rebuild(rebuild))
 
 
-def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> Rebuild | None:
+def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> RebuildNote | None:
     """The rebuild that `up` has to finish, corrected by the inventory; None where there is none. Reads only.
 
     One that was cut off while machines were removed is given up by `up` where the servers that are left have the data
@@ -61,7 +61,7 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> Rebuild | 
     )
 
 
-def _can_serve(noted: Rebuild, spec: ClusterSpec, observed: Observed) -> bool:
+def _can_serve(noted: RebuildNote, spec: ClusterSpec, observed: Observed) -> bool:
     servers = [
         vm
         for vm in observed.vms
@@ -87,7 +87,7 @@ def finish_rebuild(cluster: ClusterName, ports: Ports) -> None:
             ports.state.write(cluster, item, "")
 
 
-def snapshot_of(rebuild: Rebuild, spec: ClusterSpec) -> Path | None:
+def snapshot_of(rebuild: RebuildNote, spec: ClusterSpec) -> Path | None:
     """The snapshot whose data the new cluster gets, or None.
 
     Raises:
@@ -120,7 +120,7 @@ def version_remedy(spec: ClusterSpec, version: str) -> str:
     return Advice("write `k3s: {{version: {}}}` (or a newer one) into the inventory, {}", version, flag)
 
 
-def _snapshot_path(rebuild: Rebuild) -> Path | None:
+def _snapshot_path(rebuild: RebuildNote) -> Path | None:
     if rebuild.snapshot is None or rebuild.stage is not Stage.BUILDING:
         return None
     if rebuild.snapshot.is_file():

@@ -60,7 +60,7 @@ class PoolSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rebuild:
+class RebuildNote:
     """A rebuild that is under way, as the state directory has it.
 
     Attributes:
@@ -88,12 +88,12 @@ class Rebuild:
             spec, control_plane=sized(spec.control_plane), workers=tuple(map(sized, spec.workers)), kept=self.kept
         )
 
-    def corrected(self, spec: ClusterSpec) -> Rebuild:
+    def corrected(self, spec: ClusterSpec) -> RebuildNote:
         """The rebuild with the k3s version that the inventory (or a flag) states now, if it states one."""
         return replace(self, version=spec.k3s.version) if spec.k3s.version is not None else self
 
 
-def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
+def correction_notes(noted: RebuildNote, now: RebuildNote) -> Iterator[str]:
     """What a rebuild under way does otherwise than it was begun with, a line each."""
     if now.version != noted.version:
         yield f"the rebuild was begun with k3s {noted.version}; the inventory says {now.version} now, which is taken"
@@ -101,7 +101,7 @@ def correction_notes(noted: Rebuild, now: Rebuild) -> Iterator[str]:
         yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
 
 
-def address_notes(view: ClusterView, rebuild: Rebuild) -> Iterator[str]:
+def address_notes(view: ClusterView, rebuild: RebuildNote) -> Iterator[str]:
     """That kubeconfigs name an address which DHCP may give to nobody any more, though the identity is kept."""
     if view.spec.vip is not None:
         return
@@ -147,7 +147,7 @@ def pool_sizes(spec: ClusterSpec) -> tuple[PoolSize, ...]:
     )
 
 
-def render_rebuild(rebuild: Rebuild) -> str:
+def render_rebuild(rebuild: RebuildNote) -> str:
     """As JSON."""
     kept = [
         {
@@ -169,7 +169,7 @@ def render_rebuild(rebuild: Rebuild) -> str:
     return json.dumps(body)
 
 
-def parse_rebuild(text: str | None) -> Rebuild | None:
+def parse_rebuild(text: str | None) -> RebuildNote | None:
     """What is noted, or None where nothing is.
 
     Raises:
@@ -179,7 +179,7 @@ def parse_rebuild(text: str | None) -> Rebuild | None:
         return None
     body = read_json(text, _NOTE)
     body.at("format").integer(FORMAT, FORMAT)
-    return Rebuild(
+    return RebuildNote(
         stage=body.at("stage").parsed(Stage, "a stage"),
         version=body.at("version").text(),
         pools=tuple(_parse_size(size) for size in body.at("pools").items()),
@@ -243,7 +243,7 @@ def _relieved(facts: PveNodeFacts, ours: tuple[VmRecord, ...]) -> PveNodeFacts:
 
 def plan_teardown(
     view: ClusterView,
-    rebuild: Rebuild,
+    rebuild: RebuildNote,
     *,
     coming: Plan,
     through: MachineSpec | None,

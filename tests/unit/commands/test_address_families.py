@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild
-from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.scale import Scale
+from bootstrap.commands.up import Up
+from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PoolName
@@ -33,39 +34,39 @@ Prepare = Callable[[ClusterSpec, Ports], Plan]
 def world() -> World:
     """A cluster with IPv4 alone."""
     world, spec = World(), cluster(agents=1)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
 
 @pytest.mark.parametrize(
-    "prepare",
+    "verb",
     [
-        prepare_up,
-        lambda spec, ports: prepare_scale(spec, ports, ScaleOptions(counts={WORKERS: 2})),
-        lambda spec, ports: prepare_replace(spec, ports, Replacing(pool=WORKERS)),
-        lambda spec, ports: prepare_rebuild(spec, ports, RebuildOptions(snapshot=Path("/snapshots/one"))),
+        Up(),
+        Scale(counts={WORKERS: 2}),
+        Replace(Replacing(pool=WORKERS)),
+        Rebuild(snapshot=Path("/snapshots/one")),
     ],
     ids=["up", "scale", "replace", "rebuild --restore"],
 )
-def test_no_verb_adds_a_family_to_a_cluster(world: World, prepare: Prepare) -> None:
+def test_no_verb_adds_a_family_to_a_cluster(world: World, verb: Verb) -> None:
     with pytest.raises(PreflightError, match="demo was made for IPv4 alone, and the inventory wants IPv6 too"):
-        prepare(BOTH, world.ports)
+        verb.plan(BOTH, world.ports)
     assert world.journal == []
 
 
 def test_machines_are_waited_for_until_they_have_an_ipv6_address_and_keep_it() -> None:
     world = World()
-    plan = prepare_up(BOTH, world.ports)
-    run_up(plan, BOTH, world.ports, sink=lambda _event: None, options=RunOptions())
+    plan = Up().plan(BOTH, world.ports)
+    Up().run(plan, BOTH, world.ports, sink=lambda _event: None, options=RunOptions())
     own = {vm.name: (str(vm.address), f"fd00::{int(vm.vmid):x}") for vm in world.vms.values()}
     told = {vm.name: yaml.safe_load(vm.files["config.yaml"])["node-ip"] for vm in world.vms.values()}
     assert told == {name: ",".join(pair) for name, pair in own.items()}
     assert sorted(call for call in world.journal if call.startswith("accept-ra")) == [
         f"accept-ra {name} {address6}" for name, (_, address6) in sorted(own.items())
     ]
-    assert prepare_up(BOTH, world.ports).empty
+    assert Up().plan(BOTH, world.ports).empty
 
 
 def test_rebuild_without_data_does(world: World) -> None:
-    assert prepare_rebuild(BOTH, world.ports, RebuildOptions()).follows
+    assert Rebuild().plan(BOTH, world.ports).follows

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.cli.text.status import status_text
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
-from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
-from bootstrap.commands.rotate import prepare_rotate, run_rotate
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.restore import Restore
+from bootstrap.commands.rotate import RotateToken
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.k3s.worker_token import WorkerToken
 from bootstrap.model.cluster import ClusterSpec
@@ -30,7 +30,7 @@ OPTIONS = RunOptions()
 
 
 def up(world: World, spec: ClusterSpec = SPEC) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=OPTIONS)
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=OPTIONS)
 
 
 def new_cluster(spec: ClusterSpec = SPEC) -> World:
@@ -48,7 +48,9 @@ def old_cluster(spec: ClusterSpec = SPEC) -> World:
 
 
 def rotate(world: World, spec: ClusterSpec = SPEC) -> None:
-    run_rotate(prepare_rotate(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=OPTIONS)
+    RotateToken().run(
+        RotateToken().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=OPTIONS
+    )
 
 
 def machines(world: World, kind: str) -> list[FakeVm]:
@@ -155,21 +157,14 @@ def test_a_snapshot_from_before_the_move_comes_back_and_the_agents_keep_their_to
     spec = cluster(servers, 2)
     world = old_cluster(spec)
     old = short_form(world.state[DEMO, TOKEN])
-    verb_options = BackupOptions()
-    run_backup(
-        prepare_backup(spec, world.ports, verb_options),
-        spec,
-        world.ports,
-        verb_options,
-        sink=lambda _: None,
-        options=OPTIONS,
-    )
+    verb_options = Backup()
+    verb_options.run(verb_options.plan(spec, world.ports), spec, world.ports, sink=lambda _: None, options=OPTIONS)
     rotate(world, spec)
     agents = world.state[DEMO, AGENT_TOKEN]
     (taken,) = list_snapshots(spec, world.ports, directory=world.directory).snapshots
-    back = RestoreOptions(snapshot=taken.name, directory=world.directory)
+    back = Restore(snapshot=taken.name, directory=world.directory)
     world.state[DEMO, "tokens-before"] = f"99999999999 {old}\n"
-    run_restore(prepare_restore(spec, world.ports, back), spec, world.ports, back, sink=lambda _: None, options=OPTIONS)
+    back.run(back.plan(spec, world.ports), spec, world.ports, sink=lambda _: None, options=OPTIONS)
     assert short_form(world.state[DEMO, TOKEN]) == old
     assert world.state[DEMO, AGENT_TOKEN] == agents
     check(world)
@@ -179,9 +174,9 @@ def test_a_rebuild_of_an_older_cluster_gives_workers_a_token_of_their_own() -> N
     for keep in (True, False):
         world = old_cluster()
         token = short_form(world.state[DEMO, TOKEN])
-        verb_options = RebuildOptions(keep_identity=keep)
-        plan = prepare_rebuild(SPEC, world.ports, verb_options)
-        run_rebuild(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=OPTIONS)
+        verb_options = Rebuild(keep_identity=keep)
+        plan = verb_options.plan(SPEC, world.ports)
+        verb_options.run(plan, SPEC, world.ports, sink=lambda _event: None, options=OPTIONS)
         assert (short_form(world.state[DEMO, TOKEN]) == token) is keep
         check(world)
 

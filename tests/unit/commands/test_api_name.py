@@ -12,7 +12,7 @@ from bootstrap.commands.doctor import diagnose
 from bootstrap.commands.kubeconfig import own_kubeconfig
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, K3sSpec, VipSpec
 from bootstrap.planning.checks.doctor import Check, Verdict
 from bootstrap.planning.day2_steps import ApplySettings
@@ -54,7 +54,7 @@ def test_a_new_cluster_has_the_name_in_certificates_and_kubeconfig(vip: VipSpec 
     kubeconfig = own_kubeconfig(DEMO, world.ports)
     assert kubeconfig is not None
     assert NAME in kubeconfig
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 @pytest.mark.parametrize("old", [BARE, replace(BARE, api_name="old.home.arpa")], ids=["none", "another"])
@@ -62,14 +62,14 @@ def test_a_name_reaches_a_cluster_that_runs_certificates_first(old: ClusterSpec)
     world = World()
     up(world, old)
     assert any(NAME in problem for problem in cluster_status(NAMED, world.ports).problems)
-    steps = order(prepare_up(NAMED, world.ports))
+    steps = order(Up().plan(NAMED, world.ports))
     (written,) = [at for at, step in enumerate(steps) if isinstance(step, WriteKubeconfig)]
     assert max(at for at, step in enumerate(steps) if isinstance(step, ApplySettings)) < written
     up(world, NAMED)
     assert server_in(world) == f"https://{NAME}:6443"
     assert "old.home.arpa" not in sans(world)
     assert cluster_status(NAMED, world.ports).healthy
-    assert prepare_up(NAMED, world.ports).empty
+    assert Up().plan(NAMED, world.ports).empty
 
 
 def test_a_name_that_the_certificates_have_already_still_reaches_the_kubeconfig() -> None:
@@ -83,7 +83,7 @@ def test_a_name_that_the_certificates_have_already_still_reaches_the_kubeconfig(
     up(world, spec)
     assert server_in(world) == f"https://{NAME}:6443"
     assert not [call for call in world.journal if call.startswith("restart ")]
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_run_that_was_cut_off_before_the_kubeconfig_was_written_is_continued() -> None:
@@ -105,7 +105,7 @@ def test_a_name_that_is_taken_out_leaves_the_kubeconfig_too() -> None:
     up(world, BARE)
     assert NAME not in server_in(world)
     assert NAME not in sans(world)
-    assert prepare_up(BARE, world.ports).empty
+    assert Up().plan(BARE, world.ports).empty
 
 
 def test_without_an_inventory_file_a_name_stays_as_it_is_told() -> None:
@@ -144,7 +144,7 @@ def test_where_the_name_leads_is_a_warning_of_dry_run_and_doctor(
         up(world, spec)
     server = world.vm_named("demo-cp-2")
     world.dns[NAME] = (server.address,) if server is not None and resolved == "own" else tuple(resolved)  # type: ignore[arg-type]
-    notes = [note for note in prepare_up(spec, world.ports).notes if NAME in note and "leads" in note]
+    notes = [note for note in Up().plan(spec, world.ports).notes if NAME in note and "leads" in note]
     (found,) = [check for check in diagnose(spec, PINNED, world.ports).checks if check.name == "api-name"]
     if not words:
         assert notes == []
@@ -159,5 +159,5 @@ def test_where_the_name_leads_is_a_warning_of_dry_run_and_doctor(
 
 def test_a_run_goes_on_where_the_name_leads_nowhere() -> None:
     world = World()
-    run_up(prepare_up(NAMED, world.ports), NAMED, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(NAMED, world.ports), NAMED, world.ports, sink=lambda _event: None, options=RunOptions())
     assert cluster_status(NAMED, world.ports).healthy

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.local_snapshots import snapshot_directory
-from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
+from bootstrap.commands.restore import Restore
 from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
@@ -32,20 +32,20 @@ BUCKET = S3Spec(endpoint="minio:9000", bucket="snaps", access_key="AK", secret_k
 
 def built(spec: ClusterSpec = THREE) -> World:
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
 
-def backup(world: World, verb_options: BackupOptions | None = None, spec: ClusterSpec = THREE) -> Report:
-    verb_options = verb_options or BackupOptions()
-    plan = prepare_backup(spec, world.ports, verb_options)
-    return run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+def backup(world: World, verb_options: Backup | None = None, spec: ClusterSpec = THREE) -> Report:
+    verb_options = verb_options or Backup()
+    plan = verb_options.plan(spec, world.ports)
+    return verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
-def restore(world: World, verb_options: RestoreOptions, spec: ClusterSpec = THREE) -> Report:
-    plan = prepare_restore(spec, world.ports, verb_options)
-    return run_restore(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+def restore(world: World, verb_options: Restore, spec: ClusterSpec = THREE) -> Report:
+    plan = verb_options.plan(spec, world.ports)
+    return verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def vm(world: World, name: str) -> FakeVm:
@@ -66,7 +66,7 @@ def acted(world: World, *verbs: str) -> list[str]:
 class TestBackup:
     def test_it_is_taken_on_one_healthy_server(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupOptions(name="before"))
+        backup(world, Backup(name="before"))
         assert acted(world, "snapshot") == ["snapshot demo-cp-1"]
         (found,) = list_snapshots(THREE, world.ports, directory=tmp_path).snapshots
         assert found.name == f"before-demo-cp-1-{TAKEN_S}"
@@ -77,7 +77,7 @@ class TestBackup:
     def test_one_that_is_fetched_has_its_note_and_its_token_beside_it_for_the_user_alone(self, tmp_path: Path) -> None:
         world = built()
         directory = tmp_path / "snapshots"
-        backup(world, BackupOptions(to=directory))
+        backup(world, Backup(to=directory))
         name = f"manual-demo-cp-1-{TAKEN_S}"
         assert {path.name for path in directory.iterdir()} == {name, f"{name}.json", f"{name}.token"}
         assert (directory / name).read_text() == f"data of {name}"
@@ -94,30 +94,30 @@ class TestBackup:
     def test_for_a_bucket_its_settings_go_along_and_the_keys_must_be_there(self) -> None:
         spec = replace(THREE, backup=BackupSpec(s3=BUCKET))
         world = built(spec)
-        backup(world, BackupOptions(s3=True), spec)
+        backup(world, Backup(s3=True), spec)
         assert "etcd-s3-secret-key: SK" in vm(world, "demo-cp-1").files["bucket"]
         keyless = replace(THREE, backup=BackupSpec(s3=replace(BUCKET, secret_key="")))
         with pytest.raises(PreflightError, match="keys of the bucket snaps"):
-            prepare_backup(keyless, world.ports, BackupOptions(s3=True))
+            Backup(s3=True).plan(keyless, world.ports)
         with pytest.raises(PreflightError, match="names no bucket"):
-            prepare_backup(THREE, world.ports, BackupOptions(s3=True))
+            Backup(s3=True).plan(THREE, world.ports)
 
     @pytest.mark.parametrize("name", ["", "a/b", "Über", "latest", "x" * 41, "-a", "a b", "$(id)"])
     def test_a_name_that_files_or_k3s_would_not_take_is_refused(self, name: str) -> None:
         with pytest.raises(PreflightError, match="cannot name a snapshot"):
-            prepare_backup(THREE, built().ports, BackupOptions(name=name))
+            Backup(name=name).plan(THREE, built().ports)
 
     def test_without_a_server_that_is_ready_nothing_is_touched(self) -> None:
         world = built()
         for name in ("demo-cp-1", "demo-cp-2", "demo-cp-3"):
             vm(world, name).running = False
         with pytest.raises(PreflightError, match="no server of demo is Ready"):
-            prepare_backup(THREE, world.ports, BackupOptions())
+            Backup().plan(THREE, world.ports)
 
 
 class TestRestore:
-    def verb_options(self, tmp_path: Path, snapshot: str = "latest") -> RestoreOptions:
-        return RestoreOptions(snapshot=snapshot, directory=tmp_path)
+    def verb_options(self, tmp_path: Path, snapshot: str = "latest") -> Restore:
+        return Restore(snapshot=snapshot, directory=tmp_path)
 
     def test_all_servers_stop_one_gets_the_data_and_the_others_join_it_one_by_one(self, tmp_path: Path) -> None:
         world = built()
@@ -165,25 +165,25 @@ class TestRestore:
 
     def test_a_file_from_here_is_checked_and_sent(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupOptions(to=tmp_path))
+        backup(world, Backup(to=tmp_path))
         name = f"manual-demo-cp-1-{TAKEN_S}"
         del vm(world, "demo-cp-1").files[f"snapshots/{name}"]
         restore(world, self.verb_options(tmp_path, str(tmp_path / name)))
         assert acted(world, "restore") == ["restore demo-cp-1"]
         (tmp_path / name).write_text("rotten")
         with pytest.raises(PreflightError, match="is damaged"):
-            prepare_restore(THREE, world.ports, self.verb_options(tmp_path, str(tmp_path / name)))
+            self.verb_options(tmp_path, str(tmp_path / name)).plan(THREE, world.ports)
         other = replace(THREE, name=type(DEMO)("other"))
         with pytest.raises(PreflightError, match="of the cluster demo, not of other"):
-            prepare_restore(other, world.ports, self.verb_options(tmp_path, str(tmp_path / name)))
+            self.verb_options(tmp_path, str(tmp_path / name)).plan(other, world.ports)
 
     def test_latest_is_the_newest_anywhere(self, tmp_path: Path) -> None:
         world = built()
-        backup(world, BackupOptions(name="a"))
-        backup(world, BackupOptions(name="b", to=tmp_path))
+        backup(world, Backup(name="a"))
+        backup(world, Backup(name="b", to=tmp_path))
         listed = list_snapshots(THREE, world.ports, directory=tmp_path).snapshots
         assert [each.name.partition("-")[0] for each in listed] == ["b", "b", "a"]
-        plan = prepare_restore(THREE, world.ports, self.verb_options(tmp_path))
+        plan = self.verb_options(tmp_path).plan(THREE, world.ports)
         # Of several places the server's own disk is the nearest.
         assert f"restore b-demo-cp-1-{TAKEN_S + 1}" in {step.step.title for lane in plan.lanes for step in lane.steps}
         assert all(not isinstance(getattr(step.step, "source", ""), Path) for lane in plan.lanes for step in lane.steps)
@@ -191,7 +191,7 @@ class TestRestore:
     @pytest.mark.parametrize("wanted", ["latest", "nothing-of-that-name"])
     def test_a_snapshot_that_is_nowhere_is_refused(self, tmp_path: Path, wanted: str) -> None:
         with pytest.raises(PreflightError, match="has no snapshot"):
-            prepare_restore(THREE, built().ports, self.verb_options(tmp_path, wanted))
+            self.verb_options(tmp_path, wanted).plan(THREE, built().ports)
 
     def test_the_token_of_its_time_comes_with_a_snapshot(self, tmp_path: Path) -> None:
         world = built()
@@ -219,12 +219,8 @@ class TestRestore:
         if marked:
             # `up` starts what is stopped, but not these.
             with pytest.raises(HomelabError):
-                run_up(
-                    prepare_up(THREE, world.ports),
-                    THREE,
-                    world.ports,
-                    sink=lambda _event: None,
-                    options=RunOptions(),
+                Up().run(
+                    Up().plan(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions()
                 )
             assert not any(each.unit for each in marked)
         restore(world, self.verb_options(tmp_path))
@@ -243,7 +239,7 @@ class TestRestore:
         spec = replace(THREE, backup=BackupSpec(s3=BUCKET))
         world = built(spec)
         verb_options = replace(self.verb_options(tmp_path, "daily-demo-cp-1-1740000000"), from_bucket=True)
-        plan = prepare_restore(spec, world.ports, verb_options)
+        plan = verb_options.plan(spec, world.ports)
         assert any(getattr(step.step, "s3", False) for lane in plan.lanes for step in lane.steps)
 
 

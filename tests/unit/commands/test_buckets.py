@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
+from bootstrap.commands.restore import Restore
 from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
@@ -35,17 +35,17 @@ OTHERS = {
 
 def built(spec: ClusterSpec = SPEC) -> World:
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
 
-def backup(world: World, spec: ClusterSpec = SPEC, verb_options: BackupOptions | None = None) -> list[str]:
+def backup(world: World, spec: ClusterSpec = SPEC, verb_options: Backup | None = None) -> list[str]:
     """Take one; returns what was warned of."""
-    verb_options = verb_options or BackupOptions()
+    verb_options = verb_options or Backup()
     told: list[Event] = []
-    plan = prepare_backup(spec, world.ports, verb_options)
-    run_backup(plan, spec, world.ports, verb_options, sink=told.append, options=RunOptions())
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Warned)]
 
 
@@ -66,7 +66,7 @@ def named(name: str, number: int) -> str:
 class TestWhose:
     def test_a_snapshot_goes_into_the_clusters_own_folder(self) -> None:
         world = built()
-        backup(world, verb_options=BackupOptions(s3=True))
+        backup(world, verb_options=Backup(s3=True))
         assert list(world.datastore.bucket.keys) == [f"demo/{named('manual', 0)}"]
 
     def test_other_clusters_snapshots_are_neither_listed_nor_counted_nor_restored(self, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ class TestWhose:
         assert told is not None
         assert (told.count, told.newest) == (0, None)
         with pytest.raises(PreflightError, match="has no snapshot"):
-            prepare_restore(AT_TOP, world.ports, RestoreOptions(snapshot="latest", directory=tmp_path))
+            Restore(snapshot="latest", directory=tmp_path).plan(AT_TOP, world.ports)
 
     def test_those_from_before_there_was_a_folder_are_listed_and_told_of(self, tmp_path: Path) -> None:
         """The servers run on without a folder, or have got one since: either way none is lost from sight."""
@@ -96,18 +96,13 @@ class TestWhose:
         assert list(world.datastore.bucket.keys) == [named("manual", 0)]
         del first(world).files[f"snapshots/{named('manual', 0)}"]
         for wanted in ("latest", named("manual", 0), f"s3://snaps/{named('manual', 0)}"):
-            verb_options = RestoreOptions(snapshot=wanted, directory=tmp_path)
-            plan = prepare_restore(SPEC, world.ports, verb_options)
-            run_restore(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
-        in_folder = RestoreOptions(snapshot=named("manual", 0), directory=tmp_path, from_bucket=True)
+            verb_options = Restore(snapshot=wanted, directory=tmp_path)
+            plan = verb_options.plan(SPEC, world.ports)
+            verb_options.run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+        in_folder = Restore(snapshot=named("manual", 0), directory=tmp_path, from_bucket=True)
         with pytest.raises(HomelabError):
-            run_restore(
-                prepare_restore(SPEC, world.ports, in_folder),
-                SPEC,
-                world.ports,
-                in_folder,
-                sink=lambda _event: None,
-                options=RunOptions(),
+            in_folder.run(
+                in_folder.plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions()
             )
 
     def test_what_lies_in_the_bucket_counts_and_not_a_record_of_it_that_is_out_of_date(self, tmp_path: Path) -> None:
@@ -122,22 +117,17 @@ class TestWhose:
     @pytest.mark.parametrize("wanted", ["s3://others/x", "s3://snaps/", "s3://snaps/a b", "s3://"])
     def test_a_place_outside_of_the_bucket_is_refused(self, tmp_path: Path, wanted: str) -> None:
         with pytest.raises(PreflightError):
-            prepare_restore(SPEC, built().ports, RestoreOptions(snapshot=wanted, directory=tmp_path))
+            Restore(snapshot=wanted, directory=tmp_path).plan(SPEC, built().ports)
 
     def test_a_restore_that_was_cut_off_names_the_place_since_nobody_lists_it_then(self, tmp_path: Path) -> None:
         world = built()
         backup(world)
         del first(world).files[f"snapshots/{named('manual', 0)}"]
         world.broken_scripts.add("restore.sh")
-        verb_options = RestoreOptions(snapshot=named("manual", 0), directory=tmp_path)
+        verb_options = Restore(snapshot=named("manual", 0), directory=tmp_path)
         with pytest.raises(HomelabError):
-            run_restore(
-                prepare_restore(SPEC, world.ports, verb_options),
-                SPEC,
-                world.ports,
-                verb_options,
-                sink=lambda _event: None,
-                options=RunOptions(),
+            verb_options.run(
+                verb_options.plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions()
             )
         left = " ".join(cluster_status(SPEC, world.ports).problems)
         assert f"restore s3://snaps/demo/{named('manual', 0)}" in left
@@ -149,7 +139,7 @@ class TestTrouble:
         world = built()
         world.datastore.bucket.denied = "Access Denied."
         with pytest.raises(HomelabError) as caught:
-            backup(world, verb_options=BackupOptions(s3=True))
+            backup(world, verb_options=Backup(s3=True))
         text = f"{caught.value} {caught.value.details} {caught.value.resolution}"
         assert f"{named('manual', 0)} is on this server, but not in the bucket snaps" in text
         assert "Access Denied." in text
@@ -178,7 +168,7 @@ class TestTrouble:
         world = built()
         world.datastore.bucket.denied = "Access Denied."
         with pytest.raises(HomelabError):
-            backup(world, verb_options=BackupOptions(s3=True, to=tmp_path))
+            backup(world, verb_options=Backup(s3=True, to=tmp_path))
         assert (tmp_path / named("manual", 0)).is_file()
 
     @pytest.mark.parametrize("trouble", ["denied", "dead"])
@@ -192,15 +182,10 @@ class TestTrouble:
     def test_a_dead_bucket_does_not_stop_an_upgrade(self) -> None:
         world = built()
         world.datastore.bucket.dead = "it is on fire"
-        verb_options = UpgradeOptions(to="v1.33.4+k3s1")
+        verb_options = Upgrade(to="v1.33.4+k3s1")
         told: list[Event] = []
-        run_upgrade(
-            prepare_upgrade(SPEC, world.ports, verb_options),
-            SPEC,
-            world.ports,
-            verb_options,
-            sink=told.append,
-            options=RunOptions(),
+        verb_options.run(
+            verb_options.plan(SPEC, world.ports), SPEC, world.ports, sink=told.append, options=RunOptions()
         )
         assert all(node.version == "v1.33.4+k3s1" for node in world.kube_nodes.values())
         assert [event for event in told if isinstance(event, Warned) and "it is on fire" in event.message]
@@ -209,7 +194,7 @@ class TestTrouble:
         world = built()
         world.datastore.bucket.dead = "it is on fire"
         with pytest.raises(HomelabError) as caught:
-            backup(world, verb_options=BackupOptions(s3=True))
+            backup(world, verb_options=Backup(s3=True))
         assert "it is on fire" in str(caught.value.details)
 
     def test_without_the_keys_here_the_server_goes_by_its_own(self) -> None:
@@ -235,7 +220,7 @@ class TestKept:
         world.datastore.bucket.keys |= {f"demo/{named('etcd-snapshot', -9)}": "demo-cp-1", **OTHERS}
         first(world).files[f"snapshots/{named('etcd-snapshot', -9)}"] = "k3s's own"
         for name in ("manual", "other", "manual", "manual"):
-            backup(world, spec, BackupOptions(name=name))
+            backup(world, spec, Backup(name=name))
         kept = [named("manual", 2), named("manual", 3), named("other", 1), named("etcd-snapshot", -9)]
         assert on_disk(world) == sorted(kept)
         assert set(world.datastore.bucket.keys) == {f"demo/{name}" for name in kept} | set(OTHERS)
@@ -250,9 +235,9 @@ class TestKept:
         world = built()
         old = [f"before-v1.3{minor}.1-k3s1-demo-cp-1-174000000{minor}" for minor in range(1, 8)]
         first(world).files |= {f"snapshots/{name}": "old" for name in (*old, "before-me-demo-cp-1-1740000000")}
-        verb_options = UpgradeOptions(to="v1.33.4+k3s1")
-        plan = prepare_upgrade(SPEC, world.ports, verb_options)
-        run_upgrade(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+        verb_options = Upgrade(to="v1.33.4+k3s1")
+        plan = verb_options.plan(SPEC, world.ports)
+        verb_options.run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
         assert on_disk(world) == sorted([*old[-4:], "before-me-demo-cp-1-1740000000", named("before-v1.33.4-k3s1", 0)])
 
     def test_where_old_ones_cannot_be_removed_the_new_one_is_good_all_the_same(self) -> None:
@@ -265,4 +250,4 @@ class TestKept:
 
     def test_a_name_that_k3s_would_count_among_its_own_is_refused(self) -> None:
         with pytest.raises(PreflightError, match="cannot name a snapshot"):
-            prepare_backup(SPEC, built().ports, BackupOptions(name="etcd-snapshot-mine"))
+            Backup(name="etcd-snapshot-mine").plan(SPEC, built().ports)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bootstrap.commands.clusters import ClusterSummary, all_clusters
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.records.lock import LockRecord
@@ -19,7 +19,7 @@ OTHER = ClusterName("demo-two")
 
 def built(world: World, spec: ClusterSpec) -> None:
     ports = world.ports
-    run_up(prepare_up(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
 
 
 def other_spec() -> ClusterSpec:

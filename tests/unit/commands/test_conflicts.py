@@ -9,9 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.scale import Scale
+from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PoolName
@@ -36,7 +36,7 @@ def given(plan: Plan) -> list[IPv4Address | None]:
 
 
 def test_taken_addresses_are_passed_over_and_named() -> None:
-    plan = prepare_up(static(50, 60), World(answering={address(51), address(52), address(60)}).ports)
+    plan = Up().plan(static(50, 60), World(answering={address(51), address(52), address(60)}).ports)
     assert given(plan) == [address(50), address(53), address(54), address(55)]
     told = [note for note in plan.notes if "answers at" in note]
     assert told == [
@@ -47,25 +47,25 @@ def test_taken_addresses_are_passed_over_and_named() -> None:
 def test_a_range_that_is_all_taken_is_refused_and_nothing_is_touched() -> None:
     world = World(answering={address(number) for number in range(53, 61)})
     with pytest.raises(PreflightError, match="none is left for demo-workers-3") as refused:
-        prepare_up(static(50, 60), world.ports)
+        Up().plan(static(50, 60), world.ports)
     assert "somebody else answers at 192.0.2.53, 192.0.2.54" in refused.value.details
     assert world.journal == []
 
 
 def test_machines_that_are_there_answer_at_their_own_addresses() -> None:
     world, spec = World(), static(50, 60)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.answering |= {address(number) for number in (50, 51, 52, 53, 54)}
-    assert prepare_up(spec, world.ports).empty
-    plan = prepare_scale(spec, world.ports, ScaleOptions(counts={PoolName("workers"): 4}))
+    assert Up().plan(spec, world.ports).empty
+    plan = Scale(counts={PoolName("workers"): 4}).plan(spec, world.ports)
     assert given(plan) == [address(number) for number in (50, 51, 52, 53, 55)]
 
 
 def test_successors_of_replaced_machines_get_no_address_that_is_taken() -> None:
     world, spec = World(), static(50, 60)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.answering |= {address(54), address(56)}
-    plan = prepare_replace(spec, world.ports, Replacing(pool=PoolName("workers")))
+    plan = Replace(Replacing(pool=PoolName("workers"))).plan(spec, world.ports)
     new = [machine.spec.address for machine in plan.machines if machine.action == "create"]
     assert new == [address(55), address(57), address(58)]
     assert any("somebody else answers at 192.0.2.54, 192.0.2.56" in note for note in plan.notes)
@@ -75,11 +75,11 @@ def test_addresses_of_the_storage_network_are_asked_too() -> None:
     net = IPv4Network("198.51.100.0/24")
     storage = StorageNetwork(bridge="vmbr0", addresses=StaticAddresses(first=net[5], last=net[9], subnet=net))
     spec = replace(cluster(agents=1), network=NetworkSpec(storage=storage))
-    plan = prepare_up(spec, World(answering={net[5], net[7]}).ports)
+    plan = Up().plan(spec, World(answering={net[5], net[7]}).ports)
     assert [machine.spec.storage_address for machine in plan.machines] == [net[6], net[8]]
     assert "somebody else answers at 198.51.100.5, 198.51.100.7 of network.storage.addresses" in "\n".join(plan.notes)
     with pytest.raises(PreflightError, match=r"storage network's range .* is used up") as refused:
-        prepare_up(spec, World(answering={net[number] for number in range(6, 10)}).ports)
+        Up().plan(spec, World(answering={net[number] for number in range(6, 10)}).ports)
     assert "somebody else answers at 198.51.100.6, 198.51.100.7" in refused.value.details
 
 
@@ -101,7 +101,7 @@ def test_all_are_asked_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None
     slow = _Slow(together=threading.Barrier(4 + 16))
     ports = world.ports
     monkeypatch.setattr(ports.probes, "answers", slow.answers)
-    prepare_up(static(50, 200), ports)
+    Up().plan(static(50, 200), ports)
     assert sorted(slow.asked) == [address(number) for number in range(50, 70)]
 
 
@@ -115,7 +115,7 @@ def test_no_more_than_two_rounds_are_asked(monkeypatch: pytest.MonkeyPatch) -> N
         return True
 
     monkeypatch.setattr(ports.probes, "answers", answers)
-    plan = prepare_up(static(50, 200), ports)
+    plan = Up().plan(static(50, 200), ports)
     assert len(asked) == len(set(asked)) == 2 * (4 + 16)
     assert given(plan)[0] == address(90)
 
@@ -123,4 +123,4 @@ def test_no_more_than_two_rounds_are_asked(monkeypatch: pytest.MonkeyPatch) -> N
 def test_nothing_is_asked_on_loopback_networks_where_this_computer_answers() -> None:
     spec = static(50, 60, net="127.70.0")
     world = World(answering={IPv4Address(f"127.70.0.{number}") for number in range(50, 61)})
-    assert given(prepare_up(spec, world.ports))[0] == IPv4Address("127.70.0.50")
+    assert given(Up().plan(spec, world.ports))[0] == IPv4Address("127.70.0.50")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bootstrap.adapters.local.state import DirectoryStateStore
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.guests import host_key
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import NotOursError
 from bootstrap.execution.guests.host_keys import fingerprint, known_hosts_item
 from bootstrap.model.ids import MachineName, Vmid
@@ -37,12 +37,12 @@ def world() -> World:
 
 def up(here: World) -> None:
     ports = here.ports
-    run_up(prepare_up(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
 
 
 def down(here: World) -> None:
     ports = here.ports
-    run_down(prepare_down(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
 
 
 def container(here: World) -> FakeVm:
@@ -57,7 +57,7 @@ def test_up_makes_vms_and_containers_and_down_leaves_neither() -> None:
     assert sorted(here.kube_nodes) == ["demo-cp-1", LIGHT, "demo-workers-1"]
     assert container(here).kind is MachineKind.LXC
     assert "KubeletInUserNamespace" in container(here).files["config.yaml"]
-    assert prepare_up(SPEC, here.ports).empty
+    assert Up().plan(SPEC, here.ports).empty
     down(here)
     assert not here.vms
 
@@ -130,10 +130,10 @@ def test_another_container_on_the_vmid_is_left_alone() -> None:
     """Our record, name, tag and vmid, but another network card: somebody has restored or rebuilt it meanwhile."""
     here = world()
     up(here)
-    plan = prepare_down(SPEC, here.ports)
+    plan = Down().plan(SPEC, here.ports)
     container(here).settings["net0"] = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:FF:FF:FF,ip=dhcp"
     with pytest.raises(NotOursError, match="is not a machine of this cluster"):
-        run_down(plan, SPEC, here.ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(plan, SPEC, here.ports, sink=lambda _event: None, options=RunOptions())
     assert container(here).running
 
 

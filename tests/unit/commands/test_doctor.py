@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.commands.doctor import Diagnosis, diagnose
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import ArtifactError, AuthenticationError, PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, HostKeyPolicy, NetworkSpec, StaticAddresses, VipSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
@@ -74,7 +74,7 @@ LACKING = MissingPrivileges(path="/vms", privileges=("VM.Clone",), remedy="pveum
 def built(servers: int = 3) -> World:
     """A world with a cluster."""
     world, spec = World(), cluster(servers=servers, agents=1)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
@@ -406,7 +406,7 @@ def test_up_refuses_what_could_not_start_before_anything_is_touched(
 ) -> None:
     made = world()
     with pytest.raises(PreflightError, match=words) as refusal:
-        prepare_up(cluster(), made.ports)
+        Up().plan(cluster(), made.ports)
     assert details in refusal.value.details
     assert refusal.value.resolution
     assert (made.journal, made.vms) == ([], {})
@@ -416,12 +416,12 @@ def test_machines_go_where_the_storage_works() -> None:
     away = replace(pve_node("pve2"), storages=(replace(STORAGE, active=False),))
     second = replace(TEMPLATE, vmid=Vmid(9001), pve_node=away.name)
     world = World(pve_nodes=[pve_node(), away], templates=[TEMPLATE, second])
-    plan = prepare_up(cluster(), world.ports)
+    plan = Up().plan(cluster(), world.ports)
     assert {machine.place.pve_node for machine in plan.machines} == {PVE1}
 
 
 def test_full_clones_are_judged_by_the_storage_they_go_to() -> None:
     spec = replace(cluster(), clone=CloneMode.FULL, placement=replace(cluster().placement, storage=StorageName("fast")))
     with pytest.raises(PreflightError) as refusal:
-        prepare_up(spec, World().ports)
+        Up().plan(spec, World().ports)
     assert "fast of pve1 is not there" in refusal.value.details

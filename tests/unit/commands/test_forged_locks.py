@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.adopt import prepare_adopt, run_adopt
+from bootstrap.commands.adopt import Adopt
 from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.ids import Vmid
 from bootstrap.records.lock import LockRecord
@@ -46,7 +46,7 @@ def on_a_vm_with_a_disk(vm: FakeVm) -> None:
 
 def built() -> World:
     world = World(dead={"here/42"})
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
@@ -60,13 +60,13 @@ def test_a_forged_marker_is_neither_taken_over_nor_removed(forge: Callable[[Fake
     before = deepcopy(forgery)
     world.vms[Vmid(7001)].running = False
     with pytest.raises(PreflightError, match="has a marker that is not to be believed") as caught:
-        prepare_up(SPEC, world.ports)
+        Up().plan(SPEC, world.ports)
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
-    plan = prepare_down(SPEC, world.ports)
+    plan = Down().plan(SPEC, world.ports)
     assert not plan.marked
     assert [note for note in plan.notes if note.startswith("demo-lock (vmid 7999 on pve1) is left alone: it")]
     with pytest.raises(HomelabError, match="has a marker that is not to be believed"):
-        run_down(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms[LAST] == before
     assert not any(summary.at_work for summary in all_clusters(world.ports))
     assert world.journal == []
@@ -75,8 +75,8 @@ def test_a_forged_marker_is_neither_taken_over_nor_removed(forge: Callable[[Fake
 def test_a_signed_marker_of_a_dead_holder_is_taken_over_by_who_has_the_key_and_removed() -> None:
     world = built()
     world.vms[LAST] = marker_vm(DEAD)
-    assert prepare_up(SPEC, world.ports).marked
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert Up().plan(SPEC, world.ports).marked
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert LAST not in world.vms
 
 
@@ -84,7 +84,7 @@ def test_a_marker_that_a_holder_makes_bears_its_signature_and_no_disk() -> None:
     world = World()
     seen: list[FakeVm] = []
     world.on_look = lambda: seen.extend(deepcopy(vm) for vm in world.vms.values() if vm.vmid == LAST)
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert seen
     assert all(SEAL in vm.description and not vm.drives for vm in seen)
 
@@ -95,11 +95,11 @@ def test_the_lock_that_an_earlier_release_left_is_adopted_with_its_cluster() -> 
         vm.description = unsealed(vm.description)
     marker = world.vms[LAST] = marker_vm(DEAD)
     by_hand(marker)
-    plan = prepare_adopt(SPEC, world.ports)
+    plan = Adopt().plan(SPEC, world.ports)
     assert "the lock that VM 7999 (demo-lock) on pve1 holds is signed too: it has no disks" in plan.notes
-    run_adopt(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Adopt().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert LAST not in world.vms, "taken over, and given back"
-    assert prepare_up(SPEC, world.ports).empty
+    assert Up().plan(SPEC, world.ports).empty
 
 
 def test_a_lock_with_a_disk_is_not_even_adopted() -> None:
@@ -107,11 +107,11 @@ def test_a_lock_with_a_disk_is_not_even_adopted() -> None:
     marker = world.vms[LAST] = marker_vm(DEAD)
     by_hand(marker)
     on_a_vm_with_a_disk(marker)
-    assert prepare_adopt(SPEC, world.ports).empty
+    assert Adopt().plan(SPEC, world.ports).empty
     before = deepcopy(marker)
     with pytest.raises(PreflightError, match="has a marker that is not to be believed"):
-        run_adopt(
-            replace(prepare_adopt(SPEC, world.ports), marked=True),
+        Adopt().run(
+            replace(Adopt().plan(SPEC, world.ports), marked=True),
             SPEC,
             world.ports,
             sink=lambda _event: None,
@@ -131,7 +131,7 @@ def test_a_down_that_is_killed_before_it_gives_the_lock_back_can_be_run_again() 
             kept.append((DEMO, "id_ed25519") in world.state)
 
     world.on_look = look
-    run_down(prepare_down(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert kept
     assert all(kept)
     assert not [key for key in world.state if key[0] == DEMO]
@@ -141,11 +141,11 @@ def test_the_lock_of_a_down_that_is_killed_when_its_key_is_gone_is_believed() ->
     """Seen with a kill just before the marker goes: a new key was made, and nobody could take the lock any more."""
     world = built()
     world.markers_stay = True
-    run_down(prepare_down(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert list(world.vms) == [LAST]
     assert DEMO in world.keys.lacks
     world.markers_stay = False
     world.dead.add(world.ports.processes.this().mark)
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert LAST not in world.vms
-    assert prepare_up(SPEC, world.ports).empty
+    assert Up().plan(SPEC, world.ports).empty

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.adopt import prepare_adopt, run_adopt
+from bootstrap.commands.adopt import Adopt
 from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.template import prepare_build, prepare_prune, run_prune
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.template import BuildTemplate, PruneTemplates
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.execution.report import Report
@@ -73,16 +73,16 @@ def strangers_vm(
 
 
 def up(world: World, spec: ClusterSpec) -> Report:
-    return run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    return Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def down(world: World, spec: ClusterSpec) -> Report:
-    return run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    return Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def adopt(world: World, spec: ClusterSpec) -> Report:
-    return run_adopt(
-        prepare_adopt(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions()
+    return Adopt().run(
+        Adopt().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions()
     )
 
 
@@ -119,7 +119,7 @@ def test_a_forged_server_is_not_the_first_server(forge: Forge) -> None:
     forgery = strangers_vm(world, "demo-cp-1", 7050, forge)
     before = deepcopy(forgery)
     with pytest.raises(PreflightError, match="1 VM claims to be a machine of demo, and none is signed") as caught:
-        prepare_up(cluster(1, 0), world.ports)
+        Up().plan(cluster(1, 0), world.ports)
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     assert (world.journal, forgery) == ([], before)
 
@@ -146,16 +146,16 @@ def test_a_half_made_clone_is_ours_until_it_has_run() -> None:
     world = built(cluster(1, 1))
     half = strangers_vm(world, "demo-workers-2", 7050, replayed, state=RecordState.CLONING, tags="")
     half.our_clone = True
-    assert [m.spec.name for m in prepare_down(cluster(1, 2), world.ports).machines if m.place.vmid == 7050]
+    assert [m.spec.name for m in Down().plan(cluster(1, 2), world.ports).machines if m.place.vmid == 7050]
     half.boots = 1
-    assert not [m.spec.name for m in prepare_down(cluster(1, 2), world.ports).machines if m.place.vmid == 7050]
+    assert not [m.spec.name for m in Down().plan(cluster(1, 2), world.ports).machines if m.place.vmid == 7050]
 
 
 @forged
 def test_down_removes_no_forged_vm(forge: Forge) -> None:
     world = built(cluster(1, 1))
     forgery = strangers_vm(world, "demo-workers-2", 7050, forge)
-    plan = prepare_down(cluster(1, 1), world.ports)
+    plan = Down().plan(cluster(1, 1), world.ports)
     assert [note for note in plan.notes if "demo-workers-2 (vmid 7050 on pve1)" in note]
     down(world, cluster(1, 1))
     assert world.vms == {Vmid(7050): forgery}
@@ -167,19 +167,19 @@ def test_another_computer_with_another_key_removes_nothing_of_a_cluster_of_the_s
     world = built(cluster(1, 3))
     before = deepcopy(world.vms)
     here, world.keys, world.state = world.keys, FakeKeys("elsewhere"), {}
-    plan = prepare_down(cluster(1, 3), world.ports)
+    plan = Down().plan(cluster(1, 3), world.ports)
     assert (plan.machines, plan.lanes) == ((), ())
     with pytest.raises(PreflightError, match="4 VMs claim to be machines of demo"):
-        prepare_up(cluster(1, 3), world.ports)
+        Up().plan(cluster(1, 3), world.ports)
     assert world.vms == before
     world.keys = here
-    assert len(prepare_down(cluster(1, 3), world.ports).machines) == 4
+    assert len(Down().plan(cluster(1, 3), world.ports).machines) == 4
 
 
 def test_a_computer_that_has_no_key_at_all_removes_nothing_either() -> None:
     world = built(cluster(1, 1))
     world.keys.lacks.add(DEMO)
-    assert prepare_down(cluster(1, 1), world.ports).machines == ()
+    assert Down().plan(cluster(1, 1), world.ports).machines == ()
 
 
 def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> None:
@@ -188,13 +188,13 @@ def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> N
     before = deepcopy(world.vms)
     world.keys.lacks.add(DEMO)
     with pytest.raises(PreflightError, match="but the SSH key of demo is not on this computer") as caught:
-        prepare_up(cluster(1, 1), world.ports)
+        Up().plan(cluster(1, 1), world.ports)
     assert "/nonexistent" in caught.value.details
     assert "no new one is made" in caught.value.details
     assert "copy /nonexistent" in caught.value.resolution
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     assert (world.vms, world.keys.lacks) == (before, {DEMO})
-    (told, *_) = prepare_adopt(cluster(1, 1), world.ports).notes
+    (told, *_) = Adopt().plan(cluster(1, 1), world.ports).notes
     assert "a new SSH key is created, which the machines do not accept yet" in told
     assert world.keys.lacks == {DEMO}
 
@@ -203,8 +203,8 @@ def test_adopting_with_a_new_ssh_key_tells_how_each_machine_gets_it() -> None:
     """It named `up` for that, which found nothing to do and said nothing."""
     world, spec, told = built(cluster(1, 1)), cluster(1, 1), list[Event]()
     world.keys.lose(DEMO)
-    plan = prepare_adopt(spec, world.ports)
-    run_adopt(plan, spec, world.ports, sink=told.append, options=RunOptions())
+    plan = Adopt().plan(spec, world.ports)
+    Adopt().run(plan, spec, world.ports, sink=told.append, options=RunOptions())
     ways = {one.subject: one.message for one in told if isinstance(one, Warned) and "as root on" in one.message}
     assert sorted(ways) == ["demo-cp-1", "demo-workers-1"]
     written = shlex.split(ways["demo-cp-1"].split("`")[1])
@@ -212,7 +212,7 @@ def test_adopting_with_a_new_ssh_key_tells_how_each_machine_gets_it() -> None:
     assert shlex.split(written[-1].partition(">>")[0]) == ["echo", world.ports.shells.public_key]
     assert written[-1].endswith(">>~debian/.ssh/authorized_keys")
     told.clear()
-    assert prepare_adopt(spec, world.ports).empty
+    assert Adopt().plan(spec, world.ports).empty
 
 
 def test_no_verb_makes_a_new_ssh_key_beside_machines_that_know_another_one() -> None:
@@ -220,18 +220,20 @@ def test_no_verb_makes_a_new_ssh_key_beside_machines_that_know_another_one() -> 
     world, spec = built(cluster(1, 1)), cluster(1, 1)
     before = set(world.vms)
     world.keys.lacks.add(DEMO)
-    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert (set(world.vms), world.keys.lacks) == (before, {DEMO})
     with pytest.raises(PreflightError, match="but the SSH key of demo is not on this computer"):
-        prepare_build(spec, world.ports, BuildOptions())
-    run_prune(prepare_prune(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        BuildTemplate(BuildOptions()).plan(spec, world.ports)
+    PruneTemplates().run(
+        PruneTemplates().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions()
+    )
     assert world.keys.lacks == {DEMO}
 
 
 def test_an_ssh_key_that_cannot_be_used_is_told_before_anything_is_cloned() -> None:
     world = World(key_problem=PreflightError("cannot use the SSH key /home/me/.ssh/id"))
     with pytest.raises(PreflightError, match="cannot use the SSH key"):
-        prepare_up(cluster(1, 1), world.ports)
+        Up().plan(cluster(1, 1), world.ports)
     assert not world.vms
 
 
@@ -239,11 +241,11 @@ def test_a_vm_outside_of_the_resource_pool_is_none_of_ours() -> None:
     world = built(cluster(1, 1))
     world.pools[DEMO] = "k8s"
     world.vms[Vmid(7000)].resource_pool = "k8s"
-    plan = prepare_down(cluster(1, 1), world.ports)
+    plan = Down().plan(cluster(1, 1), world.ports)
     assert [machine.place.vmid for machine in plan.machines] == [7000]
     told = "demo-workers-1 (vmid 7001 on pve1) is left alone: it is not in the cluster's resource pool"
     assert told in plan.notes
-    assert prepare_adopt(cluster(1, 1), world.ports).machines == ()
+    assert Adopt().plan(cluster(1, 1), world.ports).machines == ()
 
 
 def test_a_cluster_of_an_earlier_release_is_named_and_neither_doubled_nor_removed_nor_forgotten() -> None:
@@ -258,8 +260,8 @@ def test_a_cluster_of_an_earlier_release_is_named_and_neither_doubled_nor_remove
     assert line in status.problems
     assert not [problem for problem in status.problems if "`homelab-k8s up` builds it" in problem]
     with pytest.raises(PreflightError, match="2 VMs claim to be machines of demo"):
-        prepare_up(spec, world.ports)
-    plan = prepare_down(spec, world.ports)
+        Up().plan(spec, world.ports)
+    plan = Down().plan(spec, world.ports)
     assert (plan.machines, plan.lanes, plan.notes) == ((), (), (line,))
     assert world.state == state
     (summary,) = all_clusters(world.ports)
@@ -270,7 +272,7 @@ def test_adopted_it_is_ours_as_it_is() -> None:
     spec = cluster(1, 1)
     world = of_an_earlier_release(spec)
     world.vms[Vmid(7001)].description += "\nmy notes"
-    plan = prepare_adopt(spec, world.ports)
+    plan = Adopt().plan(spec, world.ports)
     assert [(machine.spec.name, machine.place.vmid, machine.action) for machine in plan.machines] == [
         ("demo-cp-1", 7000, "adopt"),
         ("demo-workers-1", 7001, "adopt"),
@@ -278,9 +280,9 @@ def test_adopted_it_is_ours_as_it_is() -> None:
     assert plan.machines[0].reason == ("a VM, made, up 0 min, in no resource pool: its record has no signature")
     adopt(world, spec)
     assert world.vms[Vmid(7001)].description.endswith("\nmy notes")
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_adopt(spec, world.ports).empty
+    assert Adopt().plan(spec, world.ports).empty
     down(world, spec)
     assert world.vms == {}
 
@@ -288,11 +290,11 @@ def test_adopted_it_is_ours_as_it_is() -> None:
 def test_only_what_was_named_is_adopted() -> None:
     spec = cluster(1, 2)
     world = of_an_earlier_release(spec)
-    plan = prepare_adopt(spec, world.ports, vmids=[Vmid(7001)])
-    run_adopt(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
-    assert [machine.place.vmid for machine in prepare_down(spec, world.ports).machines] == [7001]
+    plan = Adopt(vmids=[Vmid(7001)]).plan(spec, world.ports)
+    Adopt().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert [machine.place.vmid for machine in Down().plan(spec, world.ports).machines] == [7001]
     with pytest.raises(PreflightError, match="vmid 7001, 7999 cannot be adopted") as caught:
-        prepare_adopt(spec, world.ports, vmids=[Vmid(7001), Vmid(7999)])
+        Adopt(vmids=[Vmid(7001), Vmid(7999)]).plan(spec, world.ports)
     assert caught.value.details.splitlines() == ["7001: signed already", "7999: claims nothing that could be signed"]
 
 
@@ -300,13 +302,13 @@ def test_what_has_changed_since_it_was_shown_is_not_adopted() -> None:
     """A claim may be another one by the time that the cluster's name is typed."""
     spec = cluster(1, 1)
     world = of_an_earlier_release(spec)
-    plan = prepare_adopt(spec, world.ports)
+    plan = Adopt().plan(spec, world.ports)
     worker, server = world.vms[Vmid(7001)], world.vms[Vmid(7000)]
     record = parse_record(worker.description)
     assert record is not None
     worker.description = by_hand(replace(record, role=Role.CONTROL_PLANE), worker.smbios_uuid)
     server.smbios_uuid = "another VM's"
     strangers_vm(world, "demo-workers-2", 7002, by_hand)
-    with pytest.raises(HomelabError, match="has changed since it was shown"):
-        run_adopt(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
-    assert prepare_down(spec, world.ports).machines == ()
+    with pytest.raises(HomelabError, match="changed since it was shown"):
+        Adopt().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    assert Down().plan(spec, world.ports).machines == ()

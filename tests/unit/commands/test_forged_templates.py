@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.adopt import prepare_adopt, run_adopt
+from bootstrap.commands.adopt import Adopt
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_proxmox
-from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_prune
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.template import BuildTemplate, PruneTemplates, list_templates
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.ids import Vmid
@@ -47,14 +47,14 @@ def forge(world: World, vmid: int, *, like: Vmid | None = None, state: BuildStat
 
 
 def up(world: World, spec: ClusterSpec) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def test_machines_are_not_made_of_a_disk_that_says_it_is_our_template() -> None:
     world = world_of()
     world.templates = []
     forge(world, 8999)
-    plan = prepare_up(IMAGE, world.ports)
+    plan = Up().plan(IMAGE, world.ports)
     assert [built.pve_node for built in builds_of(plan)] == [PVE1]
     up(world, IMAGE)
     made = next(one for one in list_templates(world.ports) if not one.doubt)
@@ -73,7 +73,7 @@ def test_neither_build_nor_prune_removes_a_strangers_vm_in_our_range() -> None:
     running.running = True
     copied = forge(world, 7951, like=ours.vmid)
     before = deepcopy((running, copied))
-    plan = prepare_prune(SPEC, world.ports)
+    plan = PruneTemplates().plan(SPEC, world.ports)
     assert plan.empty
     assert [note for note in plan.notes if "vmid 7950" in note and "`homelab-k8s adopt demo`" in note]
     prune(world)
@@ -87,12 +87,12 @@ def test_one_that_is_forged_between_plan_and_removal_stays() -> None:
     for _ in range(2):
         build(world, replace(WISH, again=True))
     old = min(list_templates(world.ports), key=lambda one: one.vmid)
-    plan = prepare_prune(SPEC, world.ports)
+    plan = PruneTemplates().plan(SPEC, world.ports)
     assert not plan.empty
 
     vm = world.vms[old.vmid]
     world.on_look = lambda: setattr(vm, "smbios_uuid", "another VM's")
-    run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    PruneTemplates().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert old.vmid in world.vms
 
 
@@ -101,10 +101,10 @@ def test_several_templates_of_a_name_or_tag_are_named_and_none_is_taken() -> Non
     world = World(templates=[TEMPLATE, replace(TEMPLATE, vmid=Vmid(9999))])
     for ref in (TemplateRef(name=TEMPLATE.name), TemplateRef(tag=TEMPLATE_TAG)):
         with pytest.raises(PreflightError, match="nothing tells which of them is meant") as e:
-            prepare_up(replace(cluster(1, 0), template=ref), world.ports)
+            Up().plan(replace(cluster(1, 0), template=ref), world.ports)
         assert e.value.details.splitlines() == ["debian-12 (vmid 9000 on pve1)", "debian-12 (vmid 9999 on pve1)"]
     named = replace(cluster(1, 0), template=TemplateRef(vmid=Vmid(9000)))
-    assert {step.template for step in steps_of(prepare_up(named, world.ports), CloneVm)} == {9000}
+    assert {step.template for step in steps_of(Up().plan(named, world.ports), CloneVm)} == {9000}
 
 
 def test_an_image_that_lies_there_by_its_name_is_checked_by_proxmox_and_the_iso_is_written_anew() -> None:
@@ -127,7 +127,7 @@ def test_an_image_that_lies_there_by_its_name_is_checked_by_proxmox_and_the_iso_
 
 
 def _again(world: World) -> Plan:
-    return prepare_build(SPEC, world.ports, replace(WISH, again=True))
+    return BuildTemplate(replace(WISH, again=True)).plan(SPEC, world.ports)
 
 
 def test_an_image_that_nobody_told_a_checksum_of_is_not_taken_from_a_storage_by_its_name() -> None:
@@ -150,9 +150,9 @@ def test_templates_of_an_earlier_release_are_adopted_with_their_cluster() -> Non
     vm.description = unsealed(vm.description)
     (foreign,) = list_templates(world.ports)
     assert foreign.doubt == "its record has no signature"
-    plan = prepare_adopt(SPEC, world.ports)
+    plan = Adopt().plan(SPEC, world.ports)
     assert [note for note in plan.notes if f"{ours.name} (vmid {ours.vmid} on pve1) claims to be debian-13" in note]
-    run_adopt(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Adopt().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     (adopted,) = list_templates(world.ports)
     assert adopted.doubt == ""
-    assert prepare_adopt(SPEC, world.ports).empty
+    assert Adopt().plan(SPEC, world.ports).empty

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.remote_access import login_to, run_everywhere
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import GuestError, HomelabError, HostKeyError, RunFailedError
 from bootstrap.events import Event, Warned
 from bootstrap.execution.guests.host_keys import fingerprint
@@ -54,7 +54,7 @@ def up(world: World, spec: ClusterSpec) -> list[str]:
     """Run it; the warnings about host keys."""
     told: list[Event] = []
     ports = world.ports
-    run_up(prepare_up(spec, ports), spec, ports, sink=told.append, options=RunOptions())
+    Up().run(Up().plan(spec, ports), spec, ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Warned) and "host key" in event.message]
 
 
@@ -143,7 +143,7 @@ def test_a_machine_made_anew_is_not_taken_for_another(world: World, spec: Cluste
 
 def test_down_forgets_them(world: World, spec: ClusterSpec) -> None:
     up(world, spec)
-    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert kept(world) == {}
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.kubeconfig import merge_kubeconfig, needed_kubeconfig
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.snapshots import list_snapshots
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
 from bootstrap.records.token_history import TOKEN
@@ -34,7 +34,7 @@ def poisoned(text: str) -> str:
 
 def up(world: World) -> None:
     spec = cluster()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def test_a_program_in_a_servers_kubeconfig_is_neither_kept_nor_merged() -> None:
@@ -63,9 +63,9 @@ def test_one_that_an_earlier_release_has_kept_is_refused_and_up_fetches_it_anew(
 
 
 def backup(world: World, to: Path) -> None:
-    spec, verb_options = cluster(), BackupOptions(to=to)
-    plan = prepare_backup(spec, world.ports, verb_options)
-    run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    spec, verb_options = cluster(), Backup(to=to)
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def telling(key: str, value: str) -> Callable[[str], str]:
@@ -173,7 +173,7 @@ def test_a_token_that_a_server_tells_puts_nothing_but_a_token_into_a_new_workers
     world.lies["read-token.sh"] = lambda token: f"{token.strip()}'\nLD_PRELOAD='/tmp/evil.so\n"
     spec = cluster(1, 4)
     with pytest.raises(HomelabError) as raised:
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert "the cluster's token has an odd form" in str(raised.value)
     assert "LD_PRELOAD" not in f"{raised.value} {raised.value.details} {world.state}"
     made = [vm for vmid, vm in world.vms.items() if vmid not in before]
@@ -194,7 +194,7 @@ def test_the_interface_that_a_server_tells_is_the_name_of_one() -> None:
     world = World()
     world.lies["vip-state.sh"] = lambda text: text.replace("interface=eth0", "interface=eth0 } vrrp_script x { script")
     with pytest.raises(HomelabError) as raised:
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert "tells no interface that has its address" in str(raised.value)
     assert not [vm.name for vm in world.vms.values() if "keepalived.conf" in vm.files]
 
@@ -203,4 +203,4 @@ def test_the_interface_that_a_server_tells_is_the_name_of_one() -> None:
 def test_a_buckets_keys_are_keys_by_their_form(key: str) -> None:
     s3 = S3Spec(endpoint="minio:9000", bucket="snaps", access_key="AK/+=", secret_key=key)
     with pytest.raises(PreflightError, match="keys of the bucket snaps have an odd form"):
-        prepare_up(replace(cluster(3), backup=BackupSpec(s3=s3)), World().ports)
+        Up().plan(replace(cluster(3), backup=BackupSpec(s3=s3)), World().ports)

@@ -9,6 +9,7 @@ import pytest
 
 from bootstrap.cli.text.init import written_text
 from bootstrap.commands.init import draft, free_name, survey
+from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.homelab import Homelab
 from bootstrap.inventory import load_inventory
@@ -35,7 +36,7 @@ def test_the_draft_builds_the_cluster_it_speaks_of(tmp_path: Path) -> None:
     inventory = load_inventory(file, environ={"T": "a@pve!b=c"})
     assert inventory.spec == drafted.proposal.spec
     homelab = Homelab(inventory, ports=world.ports)
-    homelab.up(homelab.plan_up())
+    homelab.run(Up(), homelab.plan(Up()))
     assert {vm.name for vm in world.vms.values()} == {"demo-cp-1", *(f"demo-workers-{n}" for n in (1, 2, 3))}
     assert all(vm.vmid in inventory.spec.placement.vmids for vm in world.vms.values())
 
@@ -45,7 +46,7 @@ def test_a_second_cluster_gets_another_name_and_other_vmids(tmp_path: Path) -> N
     first = draft(survey(world.ports), replace(WISHES, cluster=ClusterName("homelab")), PINNED)
     tmp_path.joinpath("one.yaml").write_text(first.text)
     homelab = Homelab(load_inventory(tmp_path / "one.yaml", environ={"T": "a@pve!b=c"}), ports=world.ports)
-    homelab.up(homelab.plan_up())
+    homelab.run(Up(), homelab.plan(Up()))
     seen = survey(world.ports)
     assert free_name(seen) == "homelab-2"
     second = draft(seen, replace(WISHES, cluster=free_name(seen)), PINNED).proposal

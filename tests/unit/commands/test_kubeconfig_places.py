@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from bootstrap.adapters.kubeconfig.store import FileKubeconfigStore
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.up import Up
 from bootstrap.events import Event, Told
 from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.execution.handlers.cluster import KUBECONFIG_MARKS, merge_entries
@@ -56,13 +56,13 @@ def ports(world: World, tmp_path: Path) -> Ports:
 def up(ports: Ports, target: KubeconfigTarget | None = None) -> list[str]:
     told: list[Event] = []
     options = RunOptions(kubeconfig=target or KubeconfigTarget())
-    run_up(prepare_up(cluster(), ports), cluster(), ports, sink=told.append, options=options)
+    Up().run(Up().plan(cluster(), ports), cluster(), ports, sink=told.append, options=options)
     return [event.message for event in told if isinstance(event, Told)]
 
 
 def down(ports: Ports) -> list[str]:
     told: list[Event] = []
-    run_down(prepare_down(cluster(), ports), cluster(), ports, sink=told.append, options=RunOptions())
+    Down().run(Down().plan(cluster(), ports), cluster(), ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Told)]
 
 
@@ -111,9 +111,9 @@ def test_what_ours_were_known_by_outlives_a_rebuild_with_other_cas(world: World)
 
     seen: list[frozenset[str]] = []
     world.on_call = look
-    verb_options = RebuildOptions()
-    plan = prepare_rebuild(cluster(), world.ports, verb_options)
-    run_rebuild(plan, cluster(), world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Rebuild()
+    plan = verb_options.plan(cluster(), world.ports)
+    verb_options.run(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert before
     assert seen[0] == before
 
@@ -123,9 +123,9 @@ def test_a_rebuild_that_gets_another_address_renews_the_entry(world: World, port
     up(ports, KubeconfigTarget(path=once))
     before = servers(once)
     world.moves = 50
-    verb_options = RebuildOptions(keep_identity=True)
-    plan = prepare_rebuild(cluster(), ports, verb_options)
-    run_rebuild(plan, cluster(), ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Rebuild(keep_identity=True)
+    plan = verb_options.plan(cluster(), ports)
+    verb_options.run(plan, cluster(), ports, sink=lambda _event: None, options=RunOptions())
     assert servers(once) == servers(tmp_path / ".kube" / "config")
     assert len(servers(once)) == 1
     assert servers(once) != before
@@ -135,12 +135,12 @@ def test_a_rebuild_that_keeps_the_identity_says_that_dhcp_may_not(world: World) 
     """The old address in kubeconfigs died without a word."""
     up(world.ports)
 
-    def notes(verb_options: RebuildOptions, *, vip: bool = False) -> list[str]:
+    def notes(verb_options: Rebuild, *, vip: bool = False) -> list[str]:
         spec = replace(cluster(), vip=VipSpec(address=IPv4Address("192.0.2.250")) if vip else None)
-        return [note for note in prepare_rebuild(spec, world.ports, verb_options).notes if "DHCP" in note]
+        return [note for note in verb_options.plan(spec, world.ports).notes if "DHCP" in note]
 
-    (note,) = notes(RebuildOptions(keep_identity=True))
+    (note,) = notes(Rebuild(keep_identity=True))
     assert note.startswith("kubeconfigs name https://192.0.2.10:6443, which comes from DHCP and may change")
     assert "`control_plane.vip` or `control_plane.api_name`" in note
-    assert notes(RebuildOptions()) == []
-    assert notes(RebuildOptions(keep_identity=True), vip=True) == []
+    assert notes(Rebuild()) == []
+    assert notes(Rebuild(keep_identity=True), vip=True) == []

@@ -9,9 +9,9 @@ import pytest
 
 from bootstrap.cli.text.status import status_text
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
+from bootstrap.commands.scale import Scale
 from bootstrap.commands.status import Datastore, cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import ClusterSpec
@@ -21,12 +21,12 @@ from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
 
 AGENT, SERVER = "demo-workers-1", "demo-cp-1"
-WISH = ScaleOptions(counts={PoolName("workers"): 2})
+WISH = Scale(counts={PoolName("workers"): 2})
 
 
 def built(spec: ClusterSpec) -> World:
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     return world
 
 
@@ -91,10 +91,10 @@ def test_a_stopped_unit_is_not_ready_as_soon_as_its_lease_has_missed_a_renewal()
     assert "demo-workers-1: not Ready (k3s-agent is inactive" in problem
     assert "15 s ago" in problem
     assert problem.endswith(": `homelab-k8s up`")
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert not plan.empty
     del world.lease_ages_s[AGENT]
-    run_up(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert vm(world, AGENT).unit == "k3s-agent"
 
 
@@ -103,10 +103,10 @@ def test_up_that_finds_nothing_to_do_asks_the_machines_first() -> None:
     world = built(spec)
     vm(world, AGENT).unit = ""
     world.lease_ages_s[AGENT] = 1.0  # it was stopped a moment ago
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert [machine.spec.name for machine in plan.machines if machine.action != "keep"] == [AGENT]
     world.no_ssh.add(AGENT)
-    assert prepare_up(spec, world.ports).empty  # that nobody answers there says nothing yet
+    assert Up().plan(spec, world.ports).empty  # that nobody answers there says nothing yet
 
 
 @pytest.mark.parametrize("unit_late", [True, False])
@@ -117,7 +117,7 @@ def test_a_renewal_that_is_late_says_nothing_where_k3s_runs(unit_late: bool) -> 
     if unit_late:
         world.late_units.add(AGENT)  # its unit is activating for minutes while all is well
     assert ready(world, spec, AGENT)
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_machine_that_answers_nobody_is_not_ready() -> None:
@@ -134,7 +134,7 @@ def test_three_renewals_missed_are_enough() -> None:
     world = built(spec)
     world.lease_ages_s[AGENT] = 31.0
     assert ready(world, spec, AGENT) is False
-    assert not prepare_up(spec, world.ports).empty
+    assert not Up().plan(spec, world.ports).empty
 
 
 def test_a_server_that_starts_is_waited_for_and_said() -> None:
@@ -143,7 +143,7 @@ def test_a_server_that_starts_is_waited_for_and_said() -> None:
     world.starts_at_s[SERVER] = world.clock.now_s() + 20.0
     told: list[Event] = []
     with telling(told.append):
-        plan = prepare_scale(cluster(agents=1), world.ports, WISH)
+        plan = WISH.plan(cluster(agents=1), world.ports)
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-2"]
     first = told[0]
     assert isinstance(first, Told)
@@ -157,7 +157,7 @@ def test_a_server_whose_vm_boots_is_waited_for() -> None:
     world.no_ssh.add(SERVER)
     server.unit, began_s = "", world.clock.now_s()
     with pytest.raises(PreflightError, match="no server of demo is Ready"):
-        prepare_scale(cluster(agents=1), world.ports, WISH)  # its uptime stays 0 here, and it never comes
+        WISH.plan(cluster(agents=1), world.ports)  # its uptime stays 0 here, and it never comes
     assert 80.0 < world.clock.now_s() - began_s < 120.0
 
 
@@ -170,5 +170,5 @@ def test_a_server_that_does_not_come_is_not_waited_for(loops: bool) -> None:
         vm(world, SERVER).unit_began_s = world.clock.now_s() - 20.0
     began_s = world.clock.now_s()
     with pytest.raises(PreflightError, match="no server of demo is Ready"):
-        prepare_scale(cluster(agents=1), world.ports, WISH)
+        WISH.plan(cluster(agents=1), world.ports)
     assert world.clock.now_s() - began_s < 5.0

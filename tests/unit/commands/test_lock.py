@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.lock import ClusterLock, LockTimes
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError, PreflightError
 from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange
@@ -62,7 +62,7 @@ def beating(world: World, vm: FakeVm) -> None:
 def up(world: World, ports: Ports | None = None, spec: ClusterSpec | None = None) -> list[Event]:
     events: list[Event] = []
     ports, spec = ports or world.ports, spec or cluster(agents=1)
-    run_up(prepare_up(spec, ports), spec, ports, sink=events.append, options=RunOptions())
+    Up().run(Up().plan(spec, ports), spec, ports, sink=events.append, options=RunOptions())
     return events
 
 
@@ -75,7 +75,7 @@ def test_nothing_of_the_lock_is_left_by_up_and_down() -> None:
     up(world)
     assert sorted(world.vms) == [7000, 7001]
     ports, spec = world.ports, cluster(agents=1)
-    run_down(prepare_down(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms == {}
 
 
@@ -180,11 +180,11 @@ def test_up_that_had_to_wait_plans_anew() -> None:
     """Between plan and lock somebody else has built the cluster: nothing is cloned twice."""
     world = World()
     spec, ports = cluster(agents=1), world.ports
-    stale = prepare_up(spec, ports)
+    stale = Up().plan(spec, ports)
     up(world)
     world.journal.clear()
     events: list[Event] = []
-    run_up(stale, spec, ports, sink=events.append, options=RunOptions())
+    Up().run(stale, spec, ports, sink=events.append, options=RunOptions())
     assert [call for call in world.journal if call.startswith("clone")] == []
     assert "demo changed since the plan was made" in messages(events)
     assert sorted(world.vms) == [7000, 7001]
@@ -194,10 +194,10 @@ def test_down_refuses_machines_that_nobody_has_confirmed() -> None:
     world = World()
     spec, ports = cluster(agents=1), world.ports
     up(world, spec=cluster(agents=0))
-    stale = prepare_down(spec, ports)
+    stale = Down().plan(spec, ports)
     up(world)
     with pytest.raises(HomelabError, match="has new machines") as refusal:
-        run_down(stale, spec, ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(stale, spec, ports, sink=lambda _event: None, options=RunOptions())
     assert refusal.value.details == "demo-workers-1"
     assert sorted(world.vms) == [7000, 7001]
 
@@ -205,21 +205,21 @@ def test_down_refuses_machines_that_nobody_has_confirmed() -> None:
 def test_a_marker_left_behind_makes_up_and_down_something_to_do() -> None:
     world = World(dead={"laptop/42"})
     up(world)
-    for prepare, run in ((prepare_up, run_up), (prepare_down, run_down)):
+    for verb in (Up(), Down()):
         hold(world, replace(HELD, process="here/42"))
         world.dead.add("here/42")
-        plan = prepare(cluster(agents=1), world.ports)
+        plan = verb.plan(cluster(agents=1), world.ports)
         assert not plan.empty
-        run(plan, cluster(agents=1), world.ports, sink=lambda _event: None, options=RunOptions())
+        verb.run(plan, cluster(agents=1), world.ports, sink=lambda _event: None, options=RunOptions())
         assert LAST not in world.vms
 
 
 def test_down_removes_a_marker_that_is_all_there_is() -> None:
     world = World(dead={"here/42"})
     hold(world, replace(HELD, process="here/42"))
-    plan = prepare_down(cluster(), world.ports)
+    plan = Down().plan(cluster(), world.ports)
     assert not plan.empty
-    run_down(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms == {}
 
 
@@ -228,7 +228,7 @@ def test_a_dry_run_and_an_up_with_nothing_to_do_take_no_lock() -> None:
     up(world)
     looks: list[int] = []
     world.on_look = lambda: looks.append(1)
-    assert prepare_up(cluster(agents=1), world.ports).empty
+    assert Up().plan(cluster(agents=1), world.ports).empty
     assert looks == []
 
 
@@ -249,7 +249,7 @@ def test_the_marker_goes_however_a_run_ends(what: str) -> None:
     world.on_call = act
     spec, ports = cluster(agents=0), world.ports
     with pytest.raises((HomelabError, BugError)):
-        run_up(prepare_up(spec, ports), spec, ports, sink=lambda _event: None, options=options)
+        Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=options)
     assert LAST not in world.vms
 
 
@@ -258,16 +258,16 @@ def test_machines_never_get_the_markers_vmid() -> None:
         cluster(agents=2), placement=replace(cluster().placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
     )
     with pytest.raises(PreflightError, match="7000-7002 is used up") as refusal:
-        prepare_up(spec, World().ports)
+        Up().plan(spec, World().ports)
     assert "7002 is kept to mark who works on the cluster" in refusal.value.details
-    assert Vmid(7999) in prepare_up(cluster(), World().ports).reserved_vmids
+    assert Vmid(7999) in Up().plan(cluster(), World().ports).reserved_vmids
 
 
 def test_something_else_at_the_markers_vmid_is_named_before_anything_is_touched() -> None:
     world = World()
     world.vms[LAST] = FakeVm(vmid=LAST, name="precious", pve_node=PVE1)
     with pytest.raises(PreflightError, match="vmid 7999, which marks who works on demo, is taken") as refusal:
-        prepare_up(cluster(), world.ports)
+        Up().plan(cluster(), world.ports)
     assert "VM 7999 (precious) on pve1 has it" in refusal.value.details
     assert "proxmox.vmids (7000-7999)" in refusal.value.resolution
 
@@ -275,7 +275,7 @@ def test_something_else_at_the_markers_vmid_is_named_before_anything_is_touched(
 def test_a_vmid_that_vanished_from_sight_is_told_as_such() -> None:
     """A container has it: Proxmox VE refuses to make the marker, and no VM is there to be read."""
     world = World()
-    plan = prepare_up(cluster(), world.ports)
+    plan = Up().plan(cluster(), world.ports)
     hold(world)
 
     class Blind(type(world.ports.markers)):  # type: ignore[misc]
@@ -284,7 +284,7 @@ def test_a_vmid_that_vanished_from_sight_is_told_as_such() -> None:
 
     ports = replace(world.ports, markers=Blind(world))
     with pytest.raises(PreflightError, match="is taken") as refusal:
-        run_up(plan, cluster(), ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(plan, cluster(), ports, sink=lambda _event: None, options=RunOptions())
     assert "a container" in refusal.value.details
     assert world.journal == []
 
@@ -366,7 +366,7 @@ def test_an_interrupted_watch_ends_at_once_and_leaves_the_holder_its_marker() ->
     options.stop.set()
     ports = replace(world.ports, clock=SteppingClock())
     with pytest.raises(InterruptedRunError):
-        run_up(prepare_up(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
+        Up().run(Up().plan(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
     assert parse_lock(world.vms[LAST].description) == HELD
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HypervisorError, PreflightError, VmOutOfSightError
 from bootstrap.events import Event, StepFinished
 from bootstrap.model.cluster import ClusterSpec
@@ -35,7 +35,7 @@ def two_nodes() -> World:
 def built(spec: ClusterSpec) -> World:
     """A cluster on pve1, beside a second Proxmox node."""
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.pve_nodes.append(pve_node("pve2"))
     world.templates.append(replace(TEMPLATE, pve_node=PVE2, vmid=Vmid(9001)))
     world.journal.clear()
@@ -44,9 +44,9 @@ def built(spec: ClusterSpec) -> World:
 
 def down(world: World, spec: ClusterSpec, *, between: Callable[[], None] = lambda: None) -> list[Event]:
     events: list[Event] = []
-    plan = prepare_down(spec, world.ports)
+    plan = Down().plan(spec, world.ports)
     between()
-    run_down(plan, spec, world.ports, sink=events.append, options=RunOptions())
+    Down().run(plan, spec, world.ports, sink=events.append, options=RunOptions())
     return events
 
 
@@ -88,7 +88,7 @@ def test_up_goes_on_with_a_vm_that_moved_since_the_plan() -> None:
             world.move(WORKER, PVE2 if world.vm_named(WORKER).pve_node != PVE2 else PveNodeName("pve1"))  # type: ignore[union-attr]
 
     world.on_call = move_once
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert moved
     assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", WORKER]
     assert cluster_status(spec, world.ports).problems == ()
@@ -98,16 +98,16 @@ def test_up_takes_over_a_half_made_vm_that_moved() -> None:
     """Another one beside it would be one too many."""
     spec = cluster(agents=1)
     world = two_nodes()
-    first = prepare_up(spec, world.ports)
+    first = Up().plan(spec, world.ports)
     world.on_call = lambda call: _interrupt(call, f"configure {WORKER}")
     with pytest.raises(HypervisorError):
-        run_up(first, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(first, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.on_call = lambda _call: None
     half_made = world.vm_named(WORKER)
     assert half_made is not None
-    again = prepare_up(spec, world.ports)
+    again = Up().plan(spec, world.ports)
     world.move(WORKER, PVE2 if half_made.pve_node != PVE2 else PveNodeName("pve1"))
-    run_up(again, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(again, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", WORKER]
 
 
@@ -121,14 +121,14 @@ def test_a_half_made_vm_out_of_sight_is_not_made_a_second_time() -> None:
     world = two_nodes()
     world.on_call = lambda call: _interrupt(call, f"configure {WORKER}")
     with pytest.raises(HypervisorError):
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.on_call = lambda _call: None
-    again = prepare_up(spec, world.ports)
+    again = Up().plan(spec, world.ports)
     vm = world.vm_named(WORKER)
     assert vm is not None
     world.unreachable.add(vm.pve_node)
     with pytest.raises(VmOutOfSightError, match="it may have moved there"):
-        run_up(again, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(again, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert [vm.name for vm in world.vms.values()].count(WORKER) == 1
 
 
@@ -138,7 +138,7 @@ def test_down_says_what_is_proxmox_has_and_removes_it_from_there() -> None:
     worker = world.vm_named(WORKER)
     assert worker is not None
     worker.ha_managed = True
-    reasons = {machine.spec.name: machine.reason for machine in prepare_down(spec, world.ports).machines}
+    reasons = {machine.spec.name: machine.reason for machine in Down().plan(spec, world.ports).machines}
     assert reasons == {"demo-cp-1": "running", WORKER: "running; managed by Proxmox HA; removed from HA"}
     events = down(world, spec)
     assert world.vms == {}
@@ -173,7 +173,7 @@ def test_a_node_in_ha_maintenance_gets_nothing_and_status_names_it() -> None:
     spec = cluster(servers=1, agents=3)
     world = two_nodes()
     world.pve_nodes[1] = replace(world.pve_nodes[1], maintenance=True)
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert {machine.place.pve_node for machine in plan.machines} == {"pve1"}
     assert "pve2 is in maintenance (Proxmox HA): no new machine goes there" in plan.notes
     assert cluster_status(spec, world.ports).maintenance == (("pve2", "Proxmox HA"),)
@@ -197,7 +197,7 @@ def test_nothing_is_made_while_all_are_in_maintenance() -> None:
     with pytest.raises(
         PreflightError, match="none of the allowed Proxmox nodes is online and not in maintenance"
     ) as no:
-        prepare_up(cluster(), world.ports)
+        Up().plan(cluster(), world.ports)
     assert no.value.details == "pve1 is in maintenance"
 
 
@@ -208,7 +208,7 @@ def test_a_template_of_a_node_in_maintenance_still_serves_others() -> None:
     world.pve_nodes = [replace(pve_node(name), storages=(shared,)) for name in ("pve1", "pve2")]
     world.pve_nodes[0] = replace(world.pve_nodes[0], maintenance=True)
     world.templates = [_on(TEMPLATE, shared.name)]
-    plan = prepare_up(cluster(), world.ports)
+    plan = Up().plan(cluster(), world.ports)
     assert {machine.place.pve_node for machine in plan.machines} == {PVE2}
 
 

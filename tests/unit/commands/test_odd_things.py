@@ -8,10 +8,10 @@ import pytest
 
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import UnreadableAnswerError
 from bootstrap.events import Event, Told
 from bootstrap.model.cluster import VmidRange
@@ -52,7 +52,7 @@ class OddHypervisor(FakeHypervisor):
 
 
 def up(ports: Ports) -> None:
-    run_up(prepare_up(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
 
 
 @pytest.fixture
@@ -90,9 +90,9 @@ def test_a_hostile_vm_stops_neither_clusters_nor_doctor(world: World, hostile: F
 
 def test_a_hostile_vm_stops_neither_up_nor_down_and_stays(world: World, hostile: FakeVm) -> None:
     up(world.ports)
-    plan = prepare_down(SPEC, world.ports)
+    plan = Down().plan(SPEC, world.ports)
     assert any("is passed over" in note for note in plan.notes)
-    run_down(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert list(world.vms) == [hostile.vmid]
 
 

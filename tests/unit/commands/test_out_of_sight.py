@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.clusters import all_clusters
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild
-from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.restore import RestoreOptions, prepare_restore
-from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.restore import Restore
+from bootstrap.commands.rotate import RotateToken
+from bootstrap.commands.scale import Scale
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
@@ -45,13 +45,13 @@ def two_nodes() -> World:
 
 
 def up(world: World, spec: ClusterSpec, *lost: MachineName) -> None:
-    plan = prepare_up(spec, world.ports, replace_unreachable=lost)
+    plan = Up(replace_unreachable=lost).plan(spec, world.ports)
     options = RunOptions()
-    run_up(plan, spec, world.ports, sink=lambda _event: None, options=options, replace_unreachable=lost)
+    Up(replace_unreachable=lost).run(plan, spec, world.ports, sink=lambda _event: None, options=options)
 
 
 def down(world: World, spec: ClusterSpec) -> None:
-    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def lose(world: World, name: str, *, why: str = "", running: bool = False) -> FakeVm:
@@ -90,7 +90,7 @@ def test_up_makes_nothing_in_its_place(
     world.nameless, world.unasked[PVE2] = nameless, why
     if not node_left:
         del world.kube_nodes[MachineName("demo-workers-1")]
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert plan.empty
     (line,) = plan.unreached
     assert "out of sight" in line
@@ -119,7 +119,7 @@ def test_a_machine_that_is_seen_is_repaired_all_the_same(world: World, spec: Clu
 def test_a_missing_machine_of_another_name_is_made_only_while_names_are_known(world: World, spec: ClusterSpec) -> None:
     more = cluster(agents=4)
     world.nameless = True
-    assert prepare_up(more, world.ports).empty
+    assert Up().plan(more, world.ports).empty
     world.nameless = False
     up(world, more)
     assert [call for call in world.journal if call.startswith("clone")] == ["clone demo-workers-4"]
@@ -136,11 +136,11 @@ def test_no_address_that_it_may_have_is_handed_out(spec: ClusterSpec) -> None:
     taken = {vm.address for vm in world.vms.values()}
     more = replace(spec, workers=(replace(spec.workers[0], count=4),))
     # Kubernetes knows the address of its node: that one is passed over.
-    (new,) = [machine.spec for machine in prepare_up(more, world.ports).machines if machine.action == "create"]
+    (new,) = [machine.spec for machine in Up().plan(more, world.ports).machines if machine.action == "create"]
     assert new.address not in taken
     # Nobody knows it: no machine is made, since it may get that very address.
     del world.kube_nodes[MachineName(lost.name)]
-    assert prepare_up(more, world.ports).empty
+    assert Up().plan(more, world.ports).empty
 
 
 def test_another_clusters_machine_holds_nothing_up(world: World, spec: ClusterSpec) -> None:
@@ -149,7 +149,7 @@ def test_another_clusters_machine_holds_nothing_up(world: World, spec: ClusterSp
     assert lost is not None
     del world.vms[lost.vmid]
     for world.nameless in (False, True):
-        plan = prepare_up(spec, world.ports)
+        plan = Up().plan(spec, world.ports)
         assert plan.unreached == ()
         assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-1"]
 
@@ -159,7 +159,7 @@ def test_a_second_cluster_is_not_founded_beside_a_server_out_of_sight(spec: Clus
     up(world, spec)
     lose(world, "demo-cp-1", running=True)
     with pytest.raises(PreflightError, match="no server of demo answers, and none can be started") as refusal:
-        prepare_up(spec, world.ports)
+        Up().plan(spec, world.ports)
     assert "demo-cp-1 (vmid 7000 on pve2, which is offline)" in refusal.value.details
     assert "bring pve2 back" in refusal.value.resolution
     assert [call for call in world.journal if "init" in call] == []
@@ -177,7 +177,7 @@ def test_status_says_so_and_does_not_advise_to_delete_the_node(world: World, spe
 
 
 def test_down_removes_the_rest_keeps_the_state_and_finishes_later(world: World, spec: ClusterSpec) -> None:
-    plan = prepare_down(spec, world.ports)
+    plan = Down().plan(spec, world.ports)
     (line,) = plan.unreached
     assert line == (
         "demo-workers-1 (vmid 7001 on pve2, which is offline) is left: `homelab-k8s down` again removes it once pve2 "
@@ -186,7 +186,7 @@ def test_down_removes_the_rest_keeps_the_state_and_finishes_later(world: World, 
     down(world, spec)
     assert [vm.name for vm in world.vms.values()] == ["demo-workers-1"]
     assert world.state[DEMO, "token"]
-    assert prepare_down(spec, world.ports).empty
+    assert Down().plan(spec, world.ports).empty
     world.unasked.clear()
     down(world, spec)
     assert world.vms == {}
@@ -195,21 +195,21 @@ def test_down_removes_the_rest_keeps_the_state_and_finishes_later(world: World, 
 
 def test_down_does_not_forget_what_has_gone_out_of_sight_since_it_was_planned(world: World, spec: ClusterSpec) -> None:
     world.unasked.clear()
-    plan = prepare_down(spec, world.ports)
+    plan = Down().plan(spec, world.ports)
     world.unasked[PVE2] = ""
     with pytest.raises(HomelabError, match="became unreachable since"):
-        run_down(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert len(world.vms) == 4
     assert world.state[DEMO, "token"]
 
 
 PREPARES: dict[str, Callable[[ClusterSpec, World], object]] = {
-    "replace it": lambda spec, world: prepare_replace(
-        spec, world.ports, replace(POOL, machines=(MachineName("demo-workers-1"),))
+    "replace it": lambda spec, world: Replace(replace(POOL, machines=(MachineName("demo-workers-1"),))).plan(
+        spec, world.ports
     ),
-    "scale down": lambda spec, world: prepare_scale(spec, world.ports, ScaleOptions(counts={WORKERS: 2})),
-    "rebuild": lambda spec, world: prepare_rebuild(spec, world.ports, RebuildOptions()),
-    "upgrade": lambda spec, world: prepare_upgrade(spec, world.ports, UpgradeOptions(to="v1.33.4+k3s1")),
+    "scale down": lambda spec, world: Scale(counts={WORKERS: 2}).plan(spec, world.ports),
+    "rebuild": lambda spec, world: Rebuild().plan(spec, world.ports),
+    "upgrade": lambda spec, world: Upgrade(to="v1.33.4+k3s1").plan(spec, world.ports),
 }
 
 
@@ -229,28 +229,28 @@ def test_a_restore_is_refused_while_a_server_is_out_of_sight(tmp_path: Path) -> 
     snapshot = tmp_path / "snapshot"
     snapshot.write_text("data")
     with pytest.raises(PreflightError, match="demo cannot be restored while machines are out of sight"):
-        prepare_restore(spec, world.ports, RestoreOptions(snapshot=str(snapshot), directory=tmp_path))
+        Restore(snapshot=str(snapshot), directory=tmp_path).plan(spec, world.ports)
 
 
 def test_scale_adds_nothing_that_may_be_there(world: World, spec: ClusterSpec) -> None:
-    verb_options = ScaleOptions(counts={WORKERS: 4})
-    assert [m.spec.name for m in prepare_scale(spec, world.ports, verb_options).machines if m.action == "create"] == [
+    verb_options = Scale(counts={WORKERS: 4})
+    assert [m.spec.name for m in verb_options.plan(spec, world.ports).machines if m.action == "create"] == [
         "demo-workers-4"
     ]
     world.nameless = True
     with pytest.raises(PreflightError, match="no machine can be added to demo while machines are out of sight"):
-        prepare_scale(spec, world.ports, verb_options)
+        verb_options.plan(spec, world.ports)
 
 
 def test_replacing_the_pool_leaves_it_alone(world: World, spec: ClusterSpec) -> None:
-    plan = prepare_replace(spec, world.ports, POOL)
+    plan = Replace(POOL).plan(spec, world.ports)
     gone = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
     assert sorted(gone) == ["demo-workers-2", "demo-workers-3"]
     assert len([machine for machine in plan.machines if machine.action == "create"]) == 2
 
 
 def test_commands_that_need_it_not_go_on_and_say_so(world: World, spec: ClusterSpec) -> None:
-    for plan in (prepare_backup(spec, world.ports, BackupOptions()), prepare_rotate(spec, world.ports)):
+    for plan in (Backup().plan(spec, world.ports), RotateToken().plan(spec, world.ports)):
         assert any("demo-workers-1 is out of sight" in note for note in plan.notes)
     (summary,) = all_clusters(world.ports)
     assert summary.out_of_sight == 1
@@ -272,9 +272,9 @@ def test_one_declared_lost_gets_a_successor_and_goes_when_it_is_back(
     assert sorted(world.kube_nodes) == ["demo-cp-1", "demo-workers-2", "demo-workers-3", "demo-workers-4"]
     # From now on nobody need say it again, from whichever computer.
     world.state = {key: text for key, text in world.state.items() if key[1] in ("token", "kubeconfig", "id_ed25519")}
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
     assert cluster_status(spec, world.ports).problems == ()
-    assert prepare_up(spec, world.ports, replace_unreachable=[name]).empty
+    assert Up(replace_unreachable=[name]).plan(spec, world.ports).empty
     # The node is back, and the VM runs.
     old = world.vm_named(name)
     assert old is not None
@@ -282,7 +282,7 @@ def test_one_declared_lost_gets_a_successor_and_goes_when_it_is_back(
     old.running = True
     (problem,) = cluster_status(spec, world.ports).problems
     assert "demo-workers-1 (vmid 7001 on pve2) has a successor" in problem
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert [(m.spec.name, m.action) for m in plan.machines if m.action == "destroy"] == [(name, "destroy")]
     up(world, spec)
     assert world.vm_named(name) is None
@@ -316,7 +316,7 @@ def test_only_what_is_out_of_sight_can_be_declared_lost(
     world: World, spec: ClusterSpec, names: list[str], words: str
 ) -> None:
     with pytest.raises(PreflightError, match=words):
-        prepare_up(spec, world.ports, replace_unreachable=list(map(MachineName, names)))
+        Up(replace_unreachable=list(map(MachineName, names))).plan(spec, world.ports)
 
 
 def test_of_several_without_names_all_have_to_be_declared_lost(world: World, spec: ClusterSpec) -> None:
@@ -326,7 +326,7 @@ def test_of_several_without_names_all_have_to_be_declared_lost(world: World, spe
     other.pve_node, other.running = PVE2, False
     one, two = MachineName("demo-workers-1"), MachineName("demo-workers-2")
     with pytest.raises(PreflightError, match="which VM is demo-workers-1 cannot be told") as refusal:
-        prepare_up(spec, world.ports, replace_unreachable=[one])
+        Up(replace_unreachable=[one]).plan(spec, world.ports)
     assert "all 2 machines" in refusal.value.resolution
     up(world, spec, one, two)
     assert sorted(call for call in world.journal if call.startswith("clone")) == [

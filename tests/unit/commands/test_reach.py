@@ -18,7 +18,7 @@ from bootstrap.commands.remote_access import (
     read_journal,
     run_everywhere,
 )
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, UsageError
 from bootstrap.model.ids import PoolName
 from bootstrap.ports import CommandOutcome
@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> World:
     """A cluster that stands, with our key here."""
     made = World(directory=tmp_path / "my state")
     ports = made.ports
-    run_up(prepare_up(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, ports), SPEC, ports, sink=lambda _event: None, options=RunOptions())
     made.state[DEMO, "id_ed25519"] = "the key"
     made.journal.clear()
     return made

@@ -9,11 +9,11 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import read_rebuild, write_rebuild
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
-from bootstrap.commands.restore import RestoreOptions, prepare_restore
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.restore import Restore
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
@@ -33,7 +33,7 @@ def stating(version: str | None, spec: ClusterSpec | None = None) -> ClusterSpec
 
 def built(spec: ClusterSpec) -> World:
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
@@ -41,23 +41,23 @@ def built(spec: ClusterSpec) -> World:
 def upgraded(spec: ClusterSpec) -> World:
     """A cluster that has been upgraded from the inventory's version to a newer one."""
     world = built(spec)
-    verb_options = UpgradeOptions(to=NEW)
-    plan = prepare_upgrade(spec, world.ports, verb_options)
-    run_upgrade(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Upgrade(to=NEW)
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
 
-def rebuild(world: World, spec: ClusterSpec, verb_options: RebuildOptions) -> list[Event]:
+def rebuild(world: World, spec: ClusterSpec, verb_options: Rebuild) -> list[Event]:
     told: list[Event] = []
-    plan = prepare_rebuild(spec, world.ports, verb_options)
-    run_rebuild(plan, spec, world.ports, verb_options, sink=told.append, options=RunOptions())
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=told.append, options=RunOptions())
     return told
 
 
 def up(world: World, spec: ClusterSpec) -> list[str]:
     told: list[Event] = []
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Warned)]
 
 
@@ -88,46 +88,46 @@ def versions(world: World) -> set[str]:
 
 def test_after_an_upgrade_an_inventory_with_the_old_version_is_refused_before_anything_goes(tmp_path: Path) -> None:
     world = upgraded(stating(OLD))
-    for verb_options in (RebuildOptions(), RebuildOptions(keep_identity=True), RebuildOptions(latest_to=tmp_path)):
+    for verb_options in (Rebuild(), Rebuild(keep_identity=True), Rebuild(latest_to=tmp_path)):
         with pytest.raises(PreflightError, match=f"{OLD.replace('+', '.')} is older than") as caught:
-            prepare_rebuild(stating(OLD), world.ports, verb_options)
+            verb_options.plan(stating(OLD), world.ports)
         assert f"k3s: {{version: {NEW}}}" in caught.value.resolution
     assert untouched(world)
-    rebuild(world, stating(NEW), RebuildOptions(latest_to=tmp_path))
+    rebuild(world, stating(NEW), Rebuild(latest_to=tmp_path))
     assert versions(world) == {NEW}
     assert len(world.kube_nodes) == 3
 
 
 def test_what_is_named_for_this_rebuild_may_be_older_unless_newer_data_comes_back(tmp_path: Path) -> None:
     world = upgraded(stating(OLD))
-    rebuild(world, stating(OLD), RebuildOptions(older_is_meant=True))
+    rebuild(world, stating(OLD), Rebuild(older_is_meant=True))
     assert versions(world) == {OLD}
     world = upgraded(stating(OLD))
     with pytest.raises(PreflightError, match="older than"):
-        prepare_rebuild(stating(OLD), world.ports, RebuildOptions(latest_to=tmp_path, older_is_meant=True))
+        Rebuild(latest_to=tmp_path, older_is_meant=True).plan(stating(OLD), world.ports)
 
 
 def test_a_snapshot_of_a_newer_k3s_is_refused_or_taken_with_its_own_version(tmp_path: Path) -> None:
     world = upgraded(stating(OLD))
-    rebuild(world, stating(None), RebuildOptions(latest_to=tmp_path))
+    rebuild(world, stating(None), Rebuild(latest_to=tmp_path))
     (file,) = [path for path in tmp_path.iterdir() if not path.name.endswith((".json", ".token"))]
-    rebuild(world, stating(OLD), RebuildOptions(older_is_meant=True))
+    rebuild(world, stating(OLD), Rebuild(older_is_meant=True))
     world.journal.clear()
     with pytest.raises(PreflightError, match="was taken with") as caught:
-        prepare_rebuild(stating(OLD), world.ports, RebuildOptions(snapshot=file))
+        Rebuild(snapshot=file).plan(stating(OLD), world.ports)
     assert "--k3s-version" in caught.value.resolution
     with pytest.raises(PreflightError, match="was taken with") as caught:
-        prepare_restore(stating(OLD), world.ports, RestoreOptions(snapshot=str(file), directory=tmp_path))
+        Restore(snapshot=str(file), directory=tmp_path).plan(stating(OLD), world.ports)
     assert f"upgrade --to {NEW}" in caught.value.resolution
     assert untouched(world)
-    rebuild(world, stating(None), RebuildOptions(snapshot=file))
+    rebuild(world, stating(None), Rebuild(snapshot=file))
     assert versions(world) == {NEW}
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "another"])
 def test_a_snapshot_that_cannot_be_restored_is_refused_before_anything_goes(tmp_path: Path, damage: str) -> None:
     world = built(stating(None))
-    rebuild(world, stating(None), RebuildOptions(latest_to=tmp_path))
+    rebuild(world, stating(None), Rebuild(latest_to=tmp_path))
     (file,) = [path for path in tmp_path.iterdir() if not path.name.endswith((".json", ".token"))]
     note = file.with_name(f"{file.name}.json")
     if damage == "changed":
@@ -138,7 +138,7 @@ def test_a_snapshot_that_cannot_be_restored_is_refused_before_anything_goes(tmp_
         note.write_text(note.read_text().replace('"demo"', '"other"'))
     world.journal.clear()
     with pytest.raises(PreflightError):
-        prepare_rebuild(stating(None), world.ports, RebuildOptions(snapshot=file))
+        Rebuild(snapshot=file).plan(stating(None), world.ports)
     assert untouched(world)
 
 
@@ -146,7 +146,7 @@ def test_a_release_that_can_no_longer_be_fetched_is_missed_before_anything_goes(
     world = built(stating(OLD))
     world.gone_releases.add(OLD)
     with pytest.raises(ArtifactError, match="there is no k3s"):
-        prepare_rebuild(stating(OLD), world.ports, RebuildOptions())
+        Rebuild().plan(stating(OLD), world.ports)
     assert untouched(world)
 
 
@@ -154,7 +154,7 @@ def test_a_template_that_is_gone_and_not_to_be_built_is_missed_before_anything_g
     world = built(stating(None))
     world.templates.clear()
     with pytest.raises(PreflightError, match="template"):
-        prepare_rebuild(stating(None), world.ports, RebuildOptions())
+        Rebuild().plan(stating(None), world.ports)
     assert untouched(world)
 
 
@@ -167,17 +167,17 @@ def test_a_template_that_is_missing_and_ours_to_build_is_built_where_that_is_all
     wanted = replace(spec, template=TemplateRef(image="debian-13", build=policy))
     if policy is BuildPolicy.NEVER:
         with pytest.raises(PreflightError):
-            prepare_rebuild(wanted, world.ports, RebuildOptions())
+            Rebuild().plan(wanted, world.ports)
         assert untouched(world)
         return
-    rebuild(world, wanted, RebuildOptions())
+    rebuild(world, wanted, Rebuild())
     assert len(world.kube_nodes) == 3
 
 
 def test_where_the_inventory_states_no_version_a_channel_that_is_behind_does_not_go_back() -> None:
     world = upgraded(stating(None))
     world.channels["stable"] = OLD
-    rebuild(world, stating(None), RebuildOptions())
+    rebuild(world, stating(None), Rebuild())
     assert versions(world) == {NEW}
 
 
@@ -185,15 +185,15 @@ def test_a_rebuild_that_goes_on_takes_the_version_that_the_inventory_states_now(
     world = built(stating(OLD))
     dying(world, "clone")
     with pytest.raises(HomelabError):
-        rebuild(world, stating(OLD), RebuildOptions(latest_to=tmp_path))
+        rebuild(world, stating(OLD), Rebuild(latest_to=tmp_path))
     alive(world)
     noted = read_rebuild(DEMO, world.ports)
     assert noted is not None
     assert (noted.stage, noted.version) == (Stage.BUILDING, OLD)
-    for act in (prepare_up, lambda spec, ports: prepare_rebuild(spec, ports, RebuildOptions())):
-        plan = act(stating(NEW), world.ports)
+    for verb in (Up(), Rebuild()):
+        plan = verb.plan(stating(NEW), world.ports)
         assert any(f"begun with k3s {OLD}; the inventory says {NEW} now" in note for note in plan.notes)
-    rebuild(world, stating(NEW), RebuildOptions())
+    rebuild(world, stating(NEW), Rebuild())
     assert versions(world) == {NEW}
     assert "restore demo-cp-1" in world.journal
     assert not world.state[DEMO, "rebuild"]
@@ -204,14 +204,14 @@ def test_a_note_of_too_old_a_version_is_no_dead_end(tmp_path: Path) -> None:
     world = upgraded(stating(OLD))
     dying(world, "clone")
     with pytest.raises(HomelabError):
-        rebuild(world, stating(NEW), RebuildOptions(latest_to=tmp_path))
+        rebuild(world, stating(NEW), Rebuild(latest_to=tmp_path))
     alive(world)
     noted = read_rebuild(DEMO, world.ports)
     assert noted is not None
     write_rebuild(DEMO, replace(noted, version=OLD), world.ports)
     for version in (None, OLD):
         with pytest.raises(PreflightError, match="older than") as caught:
-            prepare_up(stating(version), world.ports)
+            Up().plan(stating(version), world.ports)
         assert NEW in caught.value.resolution
     up(world, stating(NEW))
     assert versions(world) == {NEW}
@@ -220,18 +220,18 @@ def test_a_note_of_too_old_a_version_is_no_dead_end(tmp_path: Path) -> None:
 def test_rebuild_again_with_another_snapshot_takes_that(tmp_path: Path) -> None:
     world = built(stating(None))
     first, second = tmp_path / "first", tmp_path / "second"
-    rebuild(world, stating(None), RebuildOptions(latest_to=first))
+    rebuild(world, stating(None), Rebuild(latest_to=first))
     (file,) = [path for path in first.iterdir() if not path.name.endswith((".json", ".token"))]
     dying(world, "destroy", nth=3)
     with pytest.raises(HomelabError):
-        rebuild(world, stating(None), RebuildOptions(latest_to=second))
+        rebuild(world, stating(None), Rebuild(latest_to=second))
     alive(world)
     for path in second.iterdir():
         path.unlink()
     with pytest.raises(PreflightError, match="no longer exists") as caught:
-        prepare_rebuild(stating(None), world.ports, RebuildOptions())
+        Rebuild().plan(stating(None), world.ports)
     assert "--restore FILE" in caught.value.resolution
-    rebuild(world, stating(None), RebuildOptions(snapshot=file))
+    rebuild(world, stating(None), Rebuild(snapshot=file))
     assert len(world.kube_nodes) == 3
     assert cluster_status(stating(None), world.ports).healthy
 
@@ -240,14 +240,14 @@ def test_what_it_is_too_late_for_is_said(tmp_path: Path) -> None:
     world = built(stating(None))
     dying(world, "clone")
     with pytest.raises(HomelabError):
-        rebuild(world, stating(None), RebuildOptions())
+        rebuild(world, stating(None), Rebuild())
     alive(world)
     for verb_options, said in (
-        (RebuildOptions(keep_identity=True), "keep-identity"),
-        (RebuildOptions(latest_to=tmp_path), "restore"),
+        (Rebuild(keep_identity=True), "keep-identity"),
+        (Rebuild(latest_to=tmp_path), "restore"),
     ):
         with pytest.raises(PreflightError, match=said):
-            prepare_rebuild(stating(None), world.ports, verb_options)
+            verb_options.plan(stating(None), world.ports)
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def test_cut_off_anywhere_it_never_ends_in_a_cluster_without_its_data(tmp_path: 
     original = world.vm_named("demo-cp-1")
     dying(world, cut.verb, nth=cut.nth)
     with pytest.raises(HomelabError):
-        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(keep_identity=True, latest_to=tmp_path))
     alive(world)
     world.journal.clear()
     is_stuck = verb == "up" and world.vms and not world.vm_named("demo-cp-1") and is_tearing_down(world)
@@ -278,14 +278,14 @@ def test_cut_off_anywhere_it_never_ends_in_a_cluster_without_its_data(tmp_path: 
         assert "`homelab-k8s rebuild` continues it" in caught.value.resolution
         assert world.journal == []
     if verb == "rebuild" or is_stuck:
-        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(keep_identity=True, latest_to=tmp_path))
     else:
         gives_up = is_tearing_down(world) and original in world.vms.values()
         assert gives_up == any("abandons it" in line for line in up(world, spec))
     assert len(world.kube_nodes) == 3
     assert world.vm_named("demo-cp-1") is original or "restore demo-cp-1" in world.journal
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def is_tearing_down(world: World) -> bool:
@@ -298,7 +298,7 @@ def test_with_the_state_directory_lost_it_is_an_ordinary_up(tmp_path: Path) -> N
     world = built(spec)
     dying(world, "destroy", nth=1)
     with pytest.raises(HomelabError):
-        rebuild(world, spec, RebuildOptions(latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(latest_to=tmp_path))
     alive(world)
     world.state.clear()
     up(world, spec)
@@ -311,18 +311,18 @@ def test_a_note_that_is_left_over_is_forgotten_by_an_up_that_finds_nothing_to_do
     world = built(spec)
     dying(world, "destroy", nth=1)
     with pytest.raises(HomelabError):
-        rebuild(world, spec, RebuildOptions())
+        rebuild(world, spec, Rebuild())
     alive(world)
     noted = read_rebuild(DEMO, world.ports)
     assert noted is not None
     up(world, spec)
     write_rebuild(DEMO, noted, world.ports)
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert not plan.lanes
     assert not plan.empty
     up(world, spec)
     assert not world.state[DEMO, "rebuild"]
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_cut_off_right_after_the_last_machine_has_gone_up_brings_the_data_back(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_cut_off_right_after_the_last_machine_has_gone_up_brings_the_data_back(t
     world = built(spec)
     dying(world, "clone")
     with pytest.raises(HomelabError):
-        rebuild(world, spec, RebuildOptions(latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(latest_to=tmp_path))
     alive(world)
     world.vms.clear()
     noted = read_rebuild(DEMO, world.ports)
@@ -351,13 +351,13 @@ def test_a_server_that_was_off_keeps_its_newer_k3s_and_it_is_said_what_to_edit()
 
 def test_while_no_api_answers_the_servers_themselves_tell_what_they_could_read(tmp_path: Path) -> None:
     world = upgraded(stating(OLD))
-    rebuild(world, stating(None), RebuildOptions(latest_to=tmp_path))
+    rebuild(world, stating(None), Rebuild(latest_to=tmp_path))
     (file,) = [path for path in tmp_path.iterdir() if not path.name.endswith((".json", ".token"))]
-    rebuild(world, stating(OLD), RebuildOptions(older_is_meant=True))
+    rebuild(world, stating(OLD), Rebuild(older_is_meant=True))
     server = world.vm_named("demo-cp-1")
     assert server is not None
     server.unit = ""
     world.journal.clear()
     with pytest.raises(PreflightError, match="was taken with"):
-        prepare_restore(stating(OLD), world.ports, RestoreOptions(snapshot=str(file), directory=tmp_path))
+        Restore(snapshot=str(file), directory=tmp_path).plan(stating(OLD), world.ports)
     assert untouched(world)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.clusters import all_clusters
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, Vmid
 from tests.fakes.specs import cluster
@@ -21,11 +21,11 @@ WORKER = MachineName("demo-workers-1")
 
 
 def up(world: World, spec: ClusterSpec = SPEC) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def down(world: World, spec: ClusterSpec = SPEC) -> None:
-    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def built(spec: ClusterSpec = SPEC) -> World:
@@ -59,7 +59,7 @@ def test_it_is_named_with_what_fixes_it_and_up_puts_it_back(name: str, tags: str
     assert status.problems == (
         f"{WORKER} (vmid {vm.vmid} on {vm.pve_node}) {says} in Proxmox: `homelab-k8s up` puts that back",
     )
-    plan = prepare_up(SPEC, world.ports)
+    plan = Up().plan(SPEC, world.ports)
     shown = [(machine.spec.name, machine.action, machine.reason) for machine in plan.machines]
     assert (WORKER, "repair", f"{says} in Proxmox") in shown
     up(world)
@@ -67,7 +67,7 @@ def test_it_is_named_with_what_fixes_it_and_up_puts_it_back(name: str, tags: str
     assert set(vm.tags.split(";")) - {""} == {"demo", "homelab-k8s"} | ({"mine"} if "mine" in tags else set())
     assert [call for call in world.journal if "lock" not in call] == [f"configure {WORKER}"]
     assert cluster_status(SPEC, world.ports).healthy
-    assert prepare_up(SPEC, world.ports).empty
+    assert Up().plan(SPEC, world.ports).empty
 
 
 def test_down_removes_it() -> None:
@@ -81,7 +81,7 @@ def test_two_machines_that_swap_their_names_stay_who_they_are() -> None:
     world = built()
     one, two = worker(world), world.vms[Vmid(7002)]
     one.shown, two.shown = two.name, one.name
-    plan = prepare_up(SPEC, world.ports)
+    plan = Up().plan(SPEC, world.ports)
     assert {(m.spec.name, m.place.vmid) for m in plan.machines if m.action == "repair"} == {
         ("demo-workers-1", 7001),
         ("demo-workers-2", 7002),
@@ -96,17 +96,17 @@ def test_records_that_swap_their_vms_prove_nothing() -> None:
     one, two = worker(world), world.vms[Vmid(7002)]
     one.description, two.description = two.description, one.description
     one.shown, two.shown = two.name, one.name
-    assert [machine.place.vmid for machine in prepare_down(SPEC, world.ports).machines] == [7000]
+    assert [machine.place.vmid for machine in Down().plan(SPEC, world.ports).machines] == [7000]
     two.vmid, two.smbios_uuid = Vmid(7001), "another"
     world.vms = {Vmid(7000): world.vms[Vmid(7000)], Vmid(7001): two}
-    assert [machine.place.vmid for machine in prepare_down(SPEC, world.ports).machines] == [7000]
+    assert [machine.place.vmid for machine in Down().plan(SPEC, world.ports).machines] == [7000]
 
 
 def test_a_record_that_names_another_machine_is_not_signed() -> None:
     world = built()
     vm = worker(world)
     vm.description = vm.description.replace(WORKER, "demo-workers-9")
-    assert vm.vmid not in [machine.place.vmid for machine in prepare_down(SPEC, world.ports).machines]
+    assert vm.vmid not in [machine.place.vmid for machine in Down().plan(SPEC, world.ports).machines]
 
 
 def other_cluster() -> tuple[ClusterSpec, World]:
@@ -126,7 +126,7 @@ def test_demo_and_demo_2_next_to_each_other(knows: bool) -> None:
     if not knows:
         world.keys.lacks.add(ClusterName("demo-2"))
     assert cluster_status(SPEC, world.ports).problems == ()
-    plan = prepare_up(SPEC, world.ports)
+    plan = Up().plan(SPEC, world.ports)
     assert (plan.empty, plan.notes) == (True, ())
     found = {summary.name: summary for summary in all_clusters(world.ports)}
     assert found[ClusterName("demo")].vmids == (7000, 7002)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
-from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
-from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.restore import Restore
+from bootstrap.commands.rotate import RotateToken
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -24,7 +24,7 @@ ELSEWHERE = 40
 
 
 def up(world: World, spec: ClusterSpec) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def built(spec: ClusterSpec) -> World:
@@ -36,27 +36,27 @@ def built(spec: ClusterSpec) -> World:
 
 def saved(world: World, spec: ClusterSpec, directory: Path) -> Path:
     """A snapshot's file here."""
-    verb_options = BackupOptions(to=directory)
-    plan = prepare_backup(spec, world.ports, verb_options)
-    run_backup(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Backup(to=directory)
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     (file,) = (path for path in directory.iterdir() if path.suffix not in (".json", ".token"))
     return file
 
 
 def restore(world: World, spec: ClusterSpec, file: Path) -> None:
-    verb_options = RestoreOptions(snapshot=str(file), directory=file.parent)
-    plan = prepare_restore(spec, world.ports, verb_options)
-    run_restore(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Restore(snapshot=str(file), directory=file.parent)
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
-def rebuild(world: World, spec: ClusterSpec, verb_options: RebuildOptions) -> None:
-    plan = prepare_rebuild(spec, world.ports, verb_options)
-    run_rebuild(plan, spec, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+def rebuild(world: World, spec: ClusterSpec, verb_options: Rebuild) -> None:
+    plan = verb_options.plan(spec, world.ports)
+    verb_options.run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def rotate(world: World, spec: ClusterSpec) -> None:
-    plan = prepare_rotate(spec, world.ports)
-    run_rotate(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    plan = RotateToken().plan(spec, world.ports)
+    RotateToken().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def check_well(world: World, spec: ClusterSpec) -> None:
@@ -81,7 +81,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         assert file.suffix == ".sqlite"
         spec = cluster(servers, 1)
-        rebuild(world, spec, RebuildOptions(snapshot=file))
+        rebuild(world, spec, Rebuild(snapshot=file))
         check_well(world, spec)
         roles = {name: "etcd" in node.roles for name, node in world.kube_nodes.items() if "cp" in name}
         assert roles == {f"demo-cp-{number}": servers > 1 for number in range(1, servers + 1)}
@@ -93,7 +93,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         spec = cluster(servers, 1)
         if servers > 1:
-            rebuild(world, spec, RebuildOptions(snapshot=file))
+            rebuild(world, spec, Rebuild(snapshot=file))
         rotate(world, spec)
         restore(world, spec, file)
         check_well(world, spec)
@@ -117,7 +117,7 @@ class TestKeys:
         file = saved(world, one, tmp_path)
         world.broken_scripts.add("forget-passwords.sh")
         with pytest.raises(HomelabError):
-            rebuild(world, spec, RebuildOptions(snapshot=file))
+            rebuild(world, spec, Rebuild(snapshot=file))
         world.broken_scripts.clear()
         up(world, spec)
         check_well(world, spec)
@@ -131,14 +131,14 @@ class TestAddresses:
         spec = cluster(servers, 2)
         world = built(spec)
         world.moves = ELSEWHERE
-        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(keep_identity=True, latest_to=tmp_path))
         check_well(world, spec)
 
     def test_the_first_server_starts_with_its_kubelet_only_once_its_node_is_right(self, tmp_path: Path) -> None:
         spec = cluster(1, 1)
         world = built(spec)
         world.moves = ELSEWHERE
-        rebuild(world, spec, RebuildOptions(keep_identity=True, latest_to=tmp_path))
+        rebuild(world, spec, Rebuild(keep_identity=True, latest_to=tmp_path))
         told = [call for call in world.journal if call in (f"put right {CP1}", f"restart {CP1}", f"restore {CP1}")]
         assert told == [f"restore {CP1}", f"put right {CP1}", f"restart {CP1}"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rotate import prepare_rotate, run_rotate, secrets_encryption
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.rotate import RotateToken, secrets_encryption
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.machine import Role
 from bootstrap.records.token_history import (
@@ -30,13 +30,15 @@ THREE = cluster(3, 2)
 
 def built() -> World:
     world = World()
-    run_up(prepare_up(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     return world
 
 
 def rotate(world: World) -> None:
-    run_rotate(prepare_rotate(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions())
+    RotateToken().run(
+        RotateToken().plan(THREE, world.ports), THREE, world.ports, sink=lambda _event: None, options=RunOptions()
+    )
 
 
 def token_on(world: World, *, kind: str = "-cp-") -> set[str]:
@@ -63,7 +65,7 @@ def test_servers_one_by_one_then_agents_run_with_a_new_token() -> None:
 
 def test_the_plan_says_until_when_the_old_token_still_joins_machines() -> None:
     """k3s writes the new one to files; a server that runs goes by what it has read at its start."""
-    notes = prepare_rotate(THREE, built().ports).notes
+    notes = RotateToken().plan(THREE, built().ports).notes
     assert any("until all servers have restarted, the old token still joins machines" in note for note in notes)
 
 
@@ -85,7 +87,7 @@ def test_one_that_was_cut_off_is_finished_with_the_same_token(script: str) -> No
         rotate(world)
     wanted = world.state[DEMO, NEXT_TOKEN]
     world.broken_scripts.clear()
-    assert any("cut off" in note for note in prepare_rotate(THREE, world.ports).notes)
+    assert any("cut off" in note for note in RotateToken().plan(THREE, world.ports).notes)
     rotate(world)
     assert token_on(world) == {wanted}
     assert short_form(world.state[DEMO, TOKEN]) == wanted
@@ -116,7 +118,7 @@ def test_a_second_rotation_makes_another_token() -> None:
 def test_the_token_is_in_no_plan() -> None:
     world = built()
     world.state[DEMO, NEXT_TOKEN] = "verysecret"
-    assert "verysecret" not in repr(prepare_rotate(THREE, world.ports))
+    assert "verysecret" not in repr(RotateToken().plan(THREE, world.ports))
 
 
 def test_a_snapshots_token_is_the_one_of_its_time() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.events import Event, Warned
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -13,7 +13,7 @@ def warned(lacks: str) -> list[str]:
     world, told = World(), list[Event]()
     world.selinux_lacks = lacks
     spec = cluster(1, 1)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Warned) and "SELinux" in event.message]
 
 

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.scale import Scale
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.inventory import load_inventory
 from bootstrap.inventory.keys.pools import NOT_SCHEDULABLE
@@ -37,7 +37,7 @@ USERS = "config.yaml.d/50-mine.yaml"
 
 
 def up(world: World, spec: ClusterSpec) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def built(spec: ClusterSpec = THREE) -> World:
@@ -113,7 +113,7 @@ def test_a_changed_setting_is_told_planned_and_rolled_out_once(
     assert change in told[0]
     assert all(name in told[0] for name in machines)
     assert "homelab-k8s up" in told[0]
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     shown = {machine.spec.name: machine for machine in plan.machines if machine.action == "restart"}
     assert sorted(shown) == sorted(machines)
     assert all(change in machine.reason for machine in shown.values())
@@ -121,7 +121,7 @@ def test_a_changed_setting_is_told_planned_and_rolled_out_once(
     up(world, spec)
     assert restarts(world) == machines
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_servers_stop_and_begin_to_take_pods(tmp_path: Path) -> None:
@@ -132,14 +132,14 @@ def test_servers_stop_and_begin_to_take_pods(tmp_path: Path) -> None:
     assert [world.kube_nodes[name].taints for name in servers] == [(NOT_SCHEDULABLE,)] * 3
     assert world.kube_nodes[WORKER].taints == ()
     restart_by_itself(world, "demo-cp-1")
-    assert prepare_up(stated(tmp_path, "{count: 3, schedulable: false}"), world.ports).empty
+    assert Up().plan(stated(tmp_path, "{count: 3, schedulable: false}"), world.ports).empty
     up(world, stated(tmp_path, "{count: 3}"))
     assert [world.kube_nodes[name].taints for name in servers] == [()] * 3
 
 
 def test_each_machine_waits_for_the_one_before() -> None:
     world = built()
-    plan = prepare_up(NO_TRAEFIK, world.ports)
+    plan = Up().plan(NO_TRAEFIK, world.ports)
     steps = {lane.name: {type(each.step): each for each in lane.steps} for lane in plan.lanes}
     needs = {
         name: {str(gate) for gate in own[ApplySettings].needs} for name, own in steps.items() if ApplySettings in own
@@ -153,16 +153,18 @@ def test_where_nothing_differs_no_machine_is_looked_into() -> None:
     world = built(replace(NO_TRAEFIK, backup=BackupSpec(retention=3)))
     spec = replace(NO_TRAEFIK, backup=BackupSpec(retention=3))
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
     assert world.looked_into == []
 
 
 def test_another_order_is_no_change() -> None:
     spec = replace(THREE, k3s=K3sSpec(disable=("traefik", "servicelb"), tls_san=("a.home", "b.home")))
     world = built(spec)
-    assert prepare_up(
-        replace(THREE, k3s=K3sSpec(disable=("servicelb", "traefik"), tls_san=("b.home", "a.home"))), world.ports
-    ).empty
+    assert (
+        Up()
+        .plan(replace(THREE, k3s=K3sSpec(disable=("servicelb", "traefik"), tls_san=("b.home", "a.home"))), world.ports)
+        .empty
+    )
 
 
 def test_a_label_is_on_the_node_and_in_the_settings_so_that_no_restart_flips_it() -> None:
@@ -184,7 +186,7 @@ def test_labels_and_taints_of_ours_go_and_the_users_own_stay() -> None:
     assert world.kube_nodes[WORKER].taints == (own,)
     restart_by_itself(world, WORKER)
     assert "disk" not in node_labels(world)
-    assert prepare_up(labelled(THREE), world.ports).empty
+    assert Up().plan(labelled(THREE), world.ports).empty
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_labels_and_taints_of_ours_go_and_the_users_own_stay() -> None:
 def test_what_k3s_cannot_change_is_refused_before_anything_is_touched(spec: ClusterSpec, name: str) -> None:
     world = built()
     with pytest.raises(PreflightError) as refused:
-        prepare_up(replace(spec, k3s=replace(spec.k3s, disable=("traefik",))), world.ports)
+        Up().plan(replace(spec, k3s=replace(spec.k3s, disable=("traefik",))), world.ports)
     assert name in refused.value.details
     assert "rebuild" in refused.value.resolution
     assert world.journal == []
@@ -211,9 +213,9 @@ def test_no_machine_joins_with_what_the_cluster_cannot_become() -> None:
     world = built()
     spec = replace(THREE, k3s=K3sSpec(cluster_cidr=IPv4Network("10.99.0.0/16")))
     with pytest.raises(PreflightError, match="cannot change"):
-        prepare_scale(spec, world.ports, ScaleOptions(counts={PoolName("workers"): 3}))
+        Scale(counts={PoolName("workers"): 3}).plan(spec, world.ports)
     with pytest.raises(PreflightError, match="cannot change"):
-        prepare_replace(spec, world.ports, Replacing(pool=PoolName("workers")))
+        Replace(Replacing(pool=PoolName("workers"))).plan(spec, world.ports)
     assert world.journal == []
 
 
@@ -225,7 +227,7 @@ def test_what_a_user_has_set_himself_is_nothing_that_changes() -> None:
         if "-cp-" in vm.name:
             vm.files[USERS] = "cluster-cidr: 10.99.0.0/16\n"
             restart_by_itself(world, vm.name)
-    assert prepare_up(THREE, world.ports).empty
+    assert Up().plan(THREE, world.ports).empty
     assert cluster_status(THREE, world.ports).healthy
 
 
@@ -233,7 +235,7 @@ def test_another_secret_of_the_bucket_is_rolled_out_and_shown_nowhere() -> None:
     world = built(SAVED)
     spec = replace(SAVED, backup=replace(SAVED.backup, s3=replace(BUCKET, secret_key="NEW-SECRET")))
     problems = cluster_status(spec, world.ports).problems
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert any("backup.s3.secret_key: another one" in problem for problem in problems)
     assert "SECRET" not in repr((problems, plan))
     up(world, spec)
@@ -241,13 +243,13 @@ def test_another_secret_of_the_bucket_is_rolled_out_and_shown_nowhere() -> None:
     server = world.vm_named("demo-cp-1")
     assert server is not None
     assert "NEW-SECRET" in server.files["config.yaml"]
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_without_an_inventory_file_a_cluster_keeps_its_settings() -> None:
     """`up --cluster demo` in another directory says nothing of them, and so takes nothing back."""
     world = built(labelled(NO_TRAEFIK, disk="ssd"))
-    assert prepare_up(replace(THREE, states_settings=False), world.ports).empty
+    assert Up().plan(replace(THREE, states_settings=False), world.ports).empty
     assert cluster_status(replace(THREE, states_settings=False), world.ports).healthy
 
 
@@ -256,11 +258,11 @@ def test_keys_that_are_not_in_the_environment_here_are_no_change() -> None:
     world = built(SAVED)
     unknown = replace(SAVED, backup=replace(SAVED.backup, s3=replace(BUCKET, access_key="", secret_key="")))
     assert cluster_status(unknown, world.ports).healthy
-    assert prepare_up(unknown, world.ports).empty
+    assert Up().plan(unknown, world.ports).empty
     up(world, labelled(unknown, disk="ssd"))
     assert restarts(world) == ["demo-workers-1", "demo-workers-2"]
     with pytest.raises(PreflightError, match="keys"):
-        prepare_up(replace(unknown, k3s=K3sSpec(disable=("traefik",))), world.ports)
+        Up().plan(replace(unknown, k3s=K3sSpec(disable=("traefik",))), world.ports)
 
 
 @pytest.mark.parametrize("script", ["put-settings.sh", "start-k3s.sh"])
@@ -282,7 +284,7 @@ def test_a_roll_out_that_was_cut_off_is_continued(script: str, change: Callable[
     assert restarts(world) == []
     up(world, spec)
     assert restarts(world)
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
     assert not any("pending" in vm.files for vm in world.vms.values())
 
 
@@ -302,7 +304,7 @@ def test_a_server_that_does_not_come_back_stops_the_roll_out_there() -> None:
     assert not any("schedule" in (world.vms[vmid].files["config.yaml"]) for vmid in world.vms if vmid != 7001)
     world.broken_units.clear()
     up(world, THREE)
-    assert prepare_up(THREE, world.ports).empty
+    assert Up().plan(THREE, world.ports).empty
     assert {call.split()[1] for call in world.journal if call.startswith("restart")} == {"demo-cp-2"}
 
 
@@ -316,7 +318,7 @@ def test_a_file_of_the_users_that_overrules_ours_is_named_and_nothing_is_restart
     told = [problem for problem in cluster_status(NO_TRAEFIK, world.ports).problems if "50-mine" in problem]
     assert len(told) == 1
     assert "demo-cp-2: /etc/rancher/k3s/config.yaml.d/50-mine.yaml sets disable" in told[0]
-    plan = prepare_up(NO_TRAEFIK, world.ports)
+    plan = Up().plan(NO_TRAEFIK, world.ports)
     assert plan.empty
     assert told[0] in plan.notes
     up(world, replace(NO_TRAEFIK, backup=BackupSpec(retention=3)))
@@ -332,7 +334,7 @@ def test_what_the_user_adds_to_ours_or_sets_beside_it_is_no_conflict() -> None:
         added = {"disable+": ["servicelb"]} if "-cp-" in name else {"node-label+": ["mine=yes"]}
         vm.files[USERS] = yaml.safe_dump(added)
         restart_by_itself(world, name)
-    assert prepare_up(labelled(NO_TRAEFIK, disk="ssd"), world.ports).empty
+    assert Up().plan(labelled(NO_TRAEFIK, disk="ssd"), world.ports).empty
     assert cluster_status(labelled(NO_TRAEFIK, disk="ssd"), world.ports).healthy
     up(world, labelled(NO_TRAEFIK, disk="hdd"))
     assert node_labels(world) == {"disk": "hdd", "mine": "yes"}
@@ -344,7 +346,7 @@ def test_what_no_restart_of_ours_would_change_is_told_and_left() -> None:
     name = MachineName("demo-cp-2")
     node = world.kube_nodes[name]
     world.kube_nodes[name] = replace(node, args=(*(node.args or ()), "--disable", "servicelb"))
-    plan = prepare_up(NO_TRAEFIK, world.ports)
+    plan = Up().plan(NO_TRAEFIK, world.ports)
     assert plan.empty
     told = [note for note in plan.notes if "k3s.disable: servicelb, traefik -> traefik" in note]
     assert len(told) == 1
@@ -357,7 +359,7 @@ def test_a_server_that_has_no_role_label_yet_differs_in_nothing() -> None:
     world = built(spec)
     name = MachineName("demo-cp-2")
     world.kube_nodes[name] = replace(world.kube_nodes[name], roles=frozenset({"control-plane"}))
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_vip_comes_to_a_cluster_that_is_there() -> None:
@@ -373,7 +375,7 @@ def test_a_vip_comes_to_a_cluster_that_is_there() -> None:
         config = yaml.safe_load(vm.files["config.yaml"])
         assert str(vip) in config["tls-san"] if "-cp-" in vm.name else config["server"] == f"https://{vip}:6443"
     assert any(vm.holds_vip for vm in world.vms.values())
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_vip_that_is_taken_out_is_left_by_all_one_after_another() -> None:
@@ -389,14 +391,14 @@ def test_a_vip_that_is_taken_out_is_left_by_all_one_after_another() -> None:
         config = yaml.safe_load(vm.files["config.yaml"])
         assert str(vip) not in str(config)
         assert "server" not in config or config["server"].removeprefix("https://").partition(":")[0] in servers
-    assert prepare_up(THREE, world.ports).empty
+    assert Up().plan(THREE, world.ports).empty
 
 
 def test_an_address_that_somebody_has_is_not_taken_as_vip() -> None:
     world, vip = built(), IPv4Address("192.0.2.5")
     world.answering.add(vip)
     with pytest.raises(PreflightError, match="is in use"):
-        prepare_up(replace(THREE, vip=VipSpec(address=vip)), world.ports)
+        Up().plan(replace(THREE, vip=VipSpec(address=vip)), world.ports)
     assert world.journal == []
 
 
@@ -405,11 +407,11 @@ def test_a_machine_that_is_repaired_comes_before_the_roll_out() -> None:
     broken = world.vm_named("demo-cp-3")
     assert broken is not None
     broken.unit = ""
-    plan = prepare_up(NO_TRAEFIK, world.ports)
+    plan = Up().plan(NO_TRAEFIK, world.ports)
     rolled = {step.machine.name for step in steps_of(plan, ApplySettings)}
     assert rolled == {"demo-cp-1", "demo-cp-2"}
     up(world, NO_TRAEFIK)
-    assert prepare_up(NO_TRAEFIK, world.ports).empty
+    assert Up().plan(NO_TRAEFIK, world.ports).empty
     first = next(call for call in world.journal if call.startswith(("settings", "install")))
     assert first == "install demo-cp-3"
 
@@ -419,4 +421,4 @@ def test_a_single_server_is_restarted_too() -> None:
     spec = replace(cluster(1, 1), k3s=K3sSpec(disable=("traefik",)))
     up(world, spec)
     assert restarts(world) == ["demo-cp-1"]
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty

@@ -11,13 +11,13 @@ import pytest
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.rebuild_state import write_rebuild
 from bootstrap.commands.status import ClusterStatus, Datastore, cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.verbs.rebuild import Rebuild, Stage
+from bootstrap.planning.verbs.rebuild import RebuildNote, Stage
 from bootstrap.records.lock import LockRecord
 from bootstrap.records.machine import parse_record
 from tests.fakes.keys import sealed
@@ -30,7 +30,7 @@ RUNS = "v1.33.3+k3s1"
 
 def built(spec: ClusterSpec) -> World:
     world = World()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     return world
 
 
@@ -221,7 +221,7 @@ def test_a_node_that_somebody_has_joined_is_no_trouble_and_one_that_ours_left_be
 
 def test_a_rebuild_that_was_cut_off_is_told_first() -> None:
     world = built(cluster(1, 0))
-    write_rebuild(DEMO, Rebuild(stage=Stage.TEARING_DOWN, version=RUNS, pools=()), world.ports)
+    write_rebuild(DEMO, RebuildNote(stage=Stage.TEARING_DOWN, version=RUNS, pools=()), world.ports)
     assert seen(world, cluster(1, 0)).problems[0].endswith("`homelab-k8s rebuild`")
     world.state[DEMO, "rebuild"] = "damaged"
     assert "damaged" in seen(world, cluster(1, 0)).problems[0]

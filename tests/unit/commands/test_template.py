@@ -11,8 +11,8 @@ import pytest
 from bootstrap.cli.running.command_session import Ended
 from bootstrap.cli.verbs.template import pruned_text
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.template import list_templates, prepare_build, prepare_prune, run_build, run_prune
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.template import BuildTemplate, PruneTemplates, list_templates
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import StaticAddresses
@@ -38,16 +38,16 @@ def world_of(*names: str, storage: StorageFacts = EVERYTHING) -> World:
 def build(
     world: World, verb_options: BuildOptions = WISH, *, sink: Callable[[Event], None] = lambda _event: None
 ) -> Plan:
-    plan = prepare_build(SPEC, world.ports, verb_options)
+    plan = BuildTemplate(verb_options).plan(SPEC, world.ports)
     if not plan.empty:
-        run_build(plan, SPEC, world.ports, verb_options, sink=sink, options=RunOptions())
+        BuildTemplate(verb_options).run(plan, SPEC, world.ports, sink=sink, options=RunOptions())
     return plan
 
 
 def prune(world: World) -> Plan:
-    plan = prepare_prune(SPEC, world.ports)
+    plan = PruneTemplates().plan(SPEC, world.ports)
     if not plan.empty:
-        run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+        PruneTemplates().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     return plan
 
 
@@ -57,7 +57,7 @@ def isos(world: World) -> list[str]:
 
 def test_a_vmid_of_what_the_token_may_not_see_is_passed_over() -> None:
     world = world_of("pve1", "pve2")
-    first, second = (build.vmid for build in builds_of(prepare_build(SPEC, world.ports, WISH)))
+    first, second = (build.vmid for build in builds_of(BuildTemplate(WISH).plan(SPEC, world.ports)))
     world.hidden = {first, second}
     build(world)
     made = {one.vmid for one in list_templates(world.ports)}
@@ -108,10 +108,10 @@ def test_on_arm64_no_drive_is_on_ide() -> None:
 def test_where_it_is_already_nothing_is_done() -> None:
     world = world_of()
     build(world)
-    again = prepare_build(SPEC, world.ports, WISH)
+    again = BuildTemplate(WISH).plan(SPEC, world.ports)
     assert again.empty
     assert "is that template already" in again.notes[0]
-    assert len(builds_of(prepare_build(SPEC, world.ports, replace(WISH, again=True)))) == 1
+    assert len(builds_of(BuildTemplate(replace(WISH, again=True)).plan(SPEC, world.ports))) == 1
 
 
 def test_the_token_of_a_cluster_is_not_made_for_it() -> None:
@@ -143,15 +143,15 @@ def test_one_that_dies_after_any_act_is_finished_or_started_clean(number: int, o
     ports = world.ports
     if other_key:
         ports = replace(ports, shells=replace(ports.shells, public_key="ssh-ed25519 BBBBother"))  # type: ignore[type-var]
-    plan = prepare_build(SPEC, ports, WISH)
+    plan = BuildTemplate(WISH).plan(SPEC, ports)
     if not plan.empty:
-        run_build(plan, SPEC, ports, WISH, sink=lambda _event: None, options=RunOptions())
+        BuildTemplate(WISH).run(plan, SPEC, ports, sink=lambda _event: None, options=RunOptions())
     (made,) = list_templates(ports)
     assert made.template
     assert world.vms[made.vmid].k3s_sha256
     assert list(world.vms) == [made.vmid]
     assert isos(world) == []
-    assert prepare_build(SPEC, ports, WISH).empty
+    assert BuildTemplate(WISH).plan(SPEC, ports).empty
 
 
 def test_one_cut_off_before_it_is_cleaned_goes_on_with_its_vm() -> None:
@@ -174,7 +174,7 @@ def test_each_pve_node_with_storage_of_its_own_gets_one_and_a_shared_storage_ser
     shared = world_of("pve1", "pve2", storage=replace(EVERYTHING, shared=True))
     build(shared)
     assert [one.pve_node for one in list_templates(shared.ports)] == ["pve1"]
-    assert prepare_build(SPEC, shared.ports, WISH).empty
+    assert BuildTemplate(WISH).plan(SPEC, shared.ports).empty
 
 
 def test_a_template_serves_only_where_its_own_storage_is_whatever_else_is_shared() -> None:
@@ -185,7 +185,7 @@ def test_a_template_serves_only_where_its_own_storage_is_whatever_else_is_shared
     build(world, replace(WISH, pve_nodes=(PVE1,)))
     build(world)
     assert sorted(one.pve_node for one in list_templates(world.ports)) == ["pve1", "pve2"]
-    assert prepare_build(SPEC, world.ports, WISH).empty
+    assert BuildTemplate(WISH).plan(SPEC, world.ports).empty
 
 
 def test_one_on_shared_storage_does_not_keep_a_pve_node_without_that_storage_from_its_own() -> None:
@@ -194,7 +194,7 @@ def test_one_on_shared_storage_does_not_keep_a_pve_node_without_that_storage_fro
     world.pve_nodes[:2] = [replace(each, storages=(EVERYTHING, together)) for each in world.pve_nodes[:2]]
     build(world)
     assert sorted(one.pve_node for one in list_templates(world.ports)) == ["pve1", "pve3"]
-    assert prepare_build(SPEC, world.ports, WISH).empty
+    assert BuildTemplate(WISH).plan(SPEC, world.ports).empty
 
 
 def test_only_one_pve_node_that_is_asked_for() -> None:
@@ -202,13 +202,13 @@ def test_only_one_pve_node_that_is_asked_for() -> None:
     build(world, replace(WISH, pve_nodes=(PveNodeName("pve2"),)))
     assert [one.pve_node for one in list_templates(world.ports)] == ["pve2"]
     with pytest.raises(PreflightError, match="pve9"):
-        prepare_build(SPEC, world.ports, replace(WISH, pve_nodes=(PveNodeName("pve9"),)))
+        BuildTemplate(replace(WISH, pve_nodes=(PveNodeName("pve9"),))).plan(SPEC, world.ports)
 
 
 def test_a_storage_that_takes_no_images_to_import_is_named_with_what_to_do() -> None:
     world = world_of(storage=replace(EVERYTHING, content=frozenset({"images", "iso"})))
     with pytest.raises(PreflightError, match="no storage of pve1 takes import content") as caught:
-        prepare_build(SPEC, world.ports, WISH)
+        BuildTemplate(WISH).plan(SPEC, world.ports)
     assert "pvesm set" in caught.value.resolution
     assert caught.value.resolution.endswith("\npvesm set local --content images,iso,import"), "what it has stays"
 
@@ -228,14 +228,14 @@ def test_the_line_for_import_content_is_for_a_storage_that_can_have_it() -> None
         world = world_of()
         world.pve_nodes = [replace(each, storages=storages) for each in world.pve_nodes]
         with pytest.raises(PreflightError, match="takes import content") as caught:
-            prepare_build(SPEC, world.ports, WISH)
+            BuildTemplate(WISH).plan(SPEC, world.ports)
         assert told in caught.value.resolution.splitlines()[-1]
 
 
 def test_all_contents_that_are_missing_are_told_at_once() -> None:
     world = world_of(storage=replace(EVERYTHING, content=frozenset({"backup"})))
     with pytest.raises(PreflightError) as caught:
-        prepare_build(SPEC, world.ports, WISH)
+        BuildTemplate(WISH).plan(SPEC, world.ports)
     assert caught.value.brief == "; ".join(
         f"no storage of pve1 takes {content} content" for content in ("images", "import", "iso")
     )
@@ -265,13 +265,13 @@ def test_with_fixed_addresses_it_takes_the_last_that_is_free() -> None:
     )
     spec = replace(SPEC, network=replace(SPEC.network, addresses=addresses))
     world = world_of("pve1", "pve2")
-    plan = prepare_build(spec, world.ports, WISH)
+    plan = BuildTemplate(WISH).plan(spec, world.ports)
     assert [str(one.address) for one in builds_of(plan)] == ["192.0.2.19", "192.0.2.18"]
 
 
 def test_a_vmid_that_somebody_took_meanwhile_is_left_alone() -> None:
     world = world_of()
-    vmid = builds_of(prepare_build(SPEC, world.ports, WISH))[0].vmid
+    vmid = builds_of(BuildTemplate(WISH).plan(SPEC, world.ports))[0].vmid
 
     def take(call: str) -> None:
         if call.startswith("download"):
@@ -299,8 +299,8 @@ def test_isos_that_the_token_may_not_remove_are_told_once_and_by_prune() -> None
     assert len(isos(world)) == 3
     assert not [event for event in said if isinstance(event, Warned) and "ISO" in event.message]
     before = list_templates(world.ports)
-    plan = prepare_prune(SPEC, world.ports)
-    report = run_prune(plan, SPEC, world.ports, sink=said.append, options=RunOptions())
+    plan = PruneTemplates().plan(SPEC, world.ports)
+    report = PruneTemplates().run(plan, SPEC, world.ports, sink=said.append, options=RunOptions())
     (warning,) = [event.message for event in said if isinstance(event, Warned) and "ISO" in event.message]
     assert warning.startswith("3 ISOs of template builds remain: ")
     assert "no secret" in warning
@@ -314,8 +314,8 @@ def test_prune_removes_the_isos_that_it_may() -> None:
     world.keeps_volumes = True
     build(world)
     world.keeps_volumes = False
-    plan = prepare_prune(SPEC, world.ports)
-    report = run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    plan = PruneTemplates().plan(SPEC, world.ports)
+    report = PruneTemplates().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert isos(world) == []
     (title,) = [step.title for step in report.steps if step.changed]
     assert title.startswith("remove local:iso/hk8s-")
@@ -335,14 +335,14 @@ def test_prune_keeps_the_newest_and_those_in_use() -> None:
     plan = prune(world)
     assert sorted(world.vms) == [vmids[0], vmids[2]]
     assert plan.notes == (f"{world.vms[vmids[0]].name} ({vmids[0]}) is kept: 7001 (demo-cp-1) are linked clones of it",)
-    assert prepare_prune(SPEC, world.ports).empty
+    assert PruneTemplates().plan(SPEC, world.ports).empty
 
 
 def test_prune_leaves_one_that_got_a_clone_since_it_was_planned() -> None:
     world, vmids = three_generations()
-    plan = prepare_prune(SPEC, world.ports)
+    plan = PruneTemplates().plan(SPEC, world.ports)
     world.users[vmids[1]] = ("7001 (demo-cp-1)",)
-    run_prune(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    PruneTemplates().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(world.vms) == vmids[1:]
 
 
@@ -350,7 +350,7 @@ def test_prune_of_images_is_by_image() -> None:
     world = world_of()
     build(world)
     build(world, replace(WISH, image="debian-12"))
-    assert prepare_prune(SPEC, world.ports).empty
+    assert PruneTemplates().plan(SPEC, world.ports).empty
 
 
 def test_prune_removes_what_a_dead_build_left_in_our_range_and_no_other() -> None:
@@ -376,6 +376,6 @@ def test_machines_run_the_k3s_that_is_asked_for_and_get_it_only_where_the_templa
     world = World()
     world.baked = world.ports.artifacts.fetch(SPEC.k3s, version=baked, arch="amd64").sha256
     wanted = world.ports.artifacts.fetch(SPEC.k3s, version="v1.33.3+k3s1", arch="amd64").sha256
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert {vm.k3s_sha256 for vm in world.vms.values()} == {wanted}
     assert any(call.startswith("upload") for call in world.journal) is uploads

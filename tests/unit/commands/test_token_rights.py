@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup
+from bootstrap.commands.backup import Backup
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import prepare_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.privileges import new_vmids, rights_needed
 from bootstrap.commands.remote_access import login_to
-from bootstrap.commands.rotate import prepare_rotate
+from bootstrap.commands.rotate import RotateToken
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import CloneMode, ClusterSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import StorageName, Vmid
@@ -63,9 +63,9 @@ def test_status_does_not_take_a_cluster_for_missing_where_no_vm_can_be_seen() ->
 @pytest.mark.parametrize(
     "act",
     [
-        prepare_down,
-        prepare_rotate,
-        lambda spec, ports: prepare_backup(spec, ports, BackupOptions()),
+        Down().plan,
+        RotateToken().plan,
+        Backup().plan,
         lambda spec, ports: login_to("cp-1", spec, ports),
     ],
 )
@@ -79,7 +79,7 @@ def test_other_commands_do_not_either(act: Callable[[ClusterSpec, Ports], object
 
 def test_a_token_that_sees_the_machines_is_not_asked_further() -> None:
     world, spec = World(), cluster(agents=1)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.missing = (NO_AUDIT,)
     assert cluster_status(spec, world.ports).healthy, "its pool's rights show them"
 
@@ -134,33 +134,33 @@ def test_a_marker_without_tags_is_one_in_the_making() -> None:
 
 def test_containers_in_a_resource_pool_get_their_tags_when_they_are_in_it() -> None:
     spec, world = in_pool(LXC), world_of_containers()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     made = [one for one in world.vms.values() if one.kind is MachineKind.LXC]
     assert made
     for one in made:
         record = parse_record(one.description)
         assert record is not None
         assert (one.tags, record.state) == ("demo;homelab-k8s", RecordState.MADE)
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_container_whose_run_ended_before_its_tags_is_gone_on_with() -> None:
     spec, world = in_pool(LXC), world_of_containers()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     one = next(one for one in world.vms.values() if one.kind is MachineKind.LXC)
     record = parse_record(one.description)
     assert record is not None
     one.tags, one.running = "", False
     one.description = sealed(replace(record, state=RecordState.CLONING), one.record().identity)
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert one.tags == "demo;homelab-k8s"
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_without_import_content_up_and_doctor_say_so_before_anything_is_asked_of_a_publisher() -> None:
     world = World(templates=[], pve_nodes=[replace(pve_node(), storages=STOCK)])
     with pytest.raises(PreflightError, match="no storage of pve1 takes import content") as caught:
-        prepare_up(IMAGE, world.ports)
+        Up().plan(IMAGE, world.ports)
     assert caught.value.resolution.splitlines() == ["as root on a Proxmox node:", PASTE]
     assert world.journal == []
     check = next(check for check in diagnose(IMAGE, PINNED, world.ports).checks if check.name == "template")

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.backup import Backup
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.rebuild import RebuildOptions, prepare_rebuild, run_rebuild
-from bootstrap.commands.replace import prepare_replace
-from bootstrap.commands.restore import RestoreOptions, prepare_restore
-from bootstrap.commands.rotate import prepare_rotate
-from bootstrap.commands.scale import ScaleOptions, prepare_scale
+from bootstrap.commands.rebuild import Rebuild
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.restore import Restore
+from bootstrap.commands.rotate import RotateToken
+from bootstrap.commands.scale import Scale
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.planning.verbs.replace import Replacing
@@ -34,7 +34,7 @@ TWINS = "demo-workers-1 is there twice, as vmid 7001 on pve1 and vmid 7050 on pv
 @pytest.fixture
 def world() -> World:
     world = World()
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     first = world.vms[Vmid(7001)]
     record = first.record().record
     assert first.name == "demo-workers-1"
@@ -58,25 +58,23 @@ def test_up_leaves_them_alone_and_repairs_the_others(world: World) -> None:
     other = world.vm_named("demo-workers-2")
     assert other is not None
     other.running = False
-    plan = prepare_up(SPEC, world.ports)
+    plan = Up().plan(SPEC, world.ports)
     assert plan.unreached[0].startswith(TWINS)
-    run_up(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert [call for call in world.journal if call.startswith(("start", "clone"))] == ["start demo-workers-2"]
 
 
 @pytest.mark.parametrize(
     "prepare",
     [
-        lambda world, _path: prepare_replace(
-            SPEC, world.ports, Replacing(pool=WORKERS, machines=(MachineName("demo-workers-1"),))
+        lambda world, _path: Replace(Replacing(pool=WORKERS, machines=(MachineName("demo-workers-1"),))).plan(
+            SPEC, world.ports
         ),
-        lambda world, _path: prepare_replace(SPEC, world.ports, Replacing(pool=WORKERS)),
-        lambda world, _path: prepare_scale(SPEC, world.ports, ScaleOptions(counts={WORKERS: 0})),
-        lambda world, _path: prepare_upgrade(SPEC, world.ports, UpgradeOptions(to="v1.33.4+k3s1")),
-        lambda world, _path: prepare_rotate(SPEC, world.ports),
-        lambda world, path: prepare_restore(
-            SPEC, world.ports, RestoreOptions(snapshot=str(path), directory=path.parent)
-        ),
+        lambda world, _path: Replace(Replacing(pool=WORKERS)).plan(SPEC, world.ports),
+        lambda world, _path: Scale(counts={WORKERS: 0}).plan(SPEC, world.ports),
+        lambda world, _path: Upgrade(to="v1.33.4+k3s1").plan(SPEC, world.ports),
+        lambda world, _path: RotateToken().plan(SPEC, world.ports),
+        lambda world, path: Restore(snapshot=str(path), directory=path.parent).plan(SPEC, world.ports),
     ],
     ids=["replace", "replace pool", "scale", "upgrade", "rotate", "restore"],
 )
@@ -92,24 +90,24 @@ def test_what_would_act_on_them_is_refused(
 
 
 def test_a_backup_goes_through_and_says_so(world: World) -> None:
-    plan = prepare_backup(SPEC, world.ports, BackupOptions())
+    plan = Backup().plan(SPEC, world.ports)
     assert plan.lanes
     assert [note for note in plan.notes if note.startswith(TWINS)]
 
 
 def test_down_removes_both(world: World) -> None:
-    plan = prepare_down(SPEC, world.ports)
+    plan = Down().plan(SPEC, world.ports)
     assert [m.spec.name for m in plan.machines if "workers-1" in m.spec.name] == [
         "demo-workers-1/7001",
         "demo-workers-1/7050",
     ]
-    run_down(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms == {}
     assert world.state == {}
 
 
 def test_rebuild_removes_both_and_builds_one(world: World) -> None:
-    verb_options = RebuildOptions()
-    plan = prepare_rebuild(SPEC, world.ports, verb_options)
-    run_rebuild(plan, SPEC, world.ports, verb_options, sink=lambda _event: None, options=RunOptions())
+    verb_options = Rebuild()
+    plan = verb_options.plan(SPEC, world.ports)
+    verb_options.run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(vm.name for vm in world.vms.values()) == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]

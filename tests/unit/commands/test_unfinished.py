@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.commands.backup import BackupOptions, prepare_backup, run_backup
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.backup import Backup
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.locked.unfinished import UNFINISHED
-from bootstrap.commands.replace import prepare_replace, run_replace
-from bootstrap.commands.restore import RestoreOptions, prepare_restore, run_restore
-from bootstrap.commands.rotate import prepare_rotate, run_rotate
-from bootstrap.commands.scale import ScaleOptions, prepare_scale, run_scale
+from bootstrap.commands.replace import Replace
+from bootstrap.commands.restore import Restore
+from bootstrap.commands.rotate import RotateToken
+from bootstrap.commands.scale import Scale
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
+from bootstrap.commands.up import Up
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
@@ -44,30 +44,25 @@ def quiet(_event: Event) -> None:
 
 def up(world: World, spec: ClusterSpec) -> list[str]:
     told: list[Event] = []
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=told.append, options=RunOptions())
     return [event.message for event in told if isinstance(event, Warned)]
 
 
 def down(world: World, spec: ClusterSpec) -> None:
-    run_down(prepare_down(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
+    Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
 
 def scale(world: World, spec: ClusterSpec, count: int | None = 1) -> None:
-    verb_options = ScaleOptions(counts={WORKERS: count} if count is not None else {})
-    plan = prepare_scale(spec, world.ports, verb_options)
+    verb_options = Scale(counts={WORKERS: count} if count is not None else {})
+    plan = verb_options.plan(spec, world.ports)
     if not plan.empty:  # as the command line does
-        run_scale(plan, spec, world.ports, verb_options, sink=quiet, options=RunOptions())
+        verb_options.run(plan, spec, world.ports, sink=quiet, options=RunOptions())
 
 
 def roll(world: World, spec: ClusterSpec, verb_options: Replacing | None = None) -> None:
     verb_options = verb_options or Replacing(pool=WORKERS)
-    run_replace(
-        prepare_replace(spec, world.ports, verb_options),
-        spec,
-        world.ports,
-        verb_options,
-        sink=quiet,
-        options=RunOptions(),
+    Replace(verb_options).run(
+        Replace(verb_options).plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions()
     )
 
 
@@ -76,38 +71,24 @@ def roll_one(world: World, spec: ClusterSpec) -> None:
 
 
 def upgrade(world: World, spec: ClusterSpec) -> None:
-    verb_options = UpgradeOptions(to=NEW)
-    run_upgrade(
-        prepare_upgrade(spec, world.ports, verb_options),
-        spec,
-        world.ports,
-        verb_options,
-        sink=quiet,
-        options=RunOptions(),
-    )
+    verb_options = Upgrade(to=NEW)
+    verb_options.run(verb_options.plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
 
 def rotate(world: World, spec: ClusterSpec) -> None:
-    run_rotate(prepare_rotate(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
+    RotateToken().run(RotateToken().plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
 
 def restore(world: World, spec: ClusterSpec) -> None:
-    verb_options = RestoreOptions(snapshot="latest", directory=Path("/nonexistent"))
-    run_restore(
-        prepare_restore(spec, world.ports, verb_options),
-        spec,
-        world.ports,
-        verb_options,
-        sink=quiet,
-        options=RunOptions(),
-    )
+    verb_options = Restore(snapshot="latest", directory=Path("/nonexistent"))
+    verb_options.run(verb_options.plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
 
 
 def built(spec: ClusterSpec = SPEC) -> World:
     world = World()
     up(world, spec)
-    backup = BackupOptions()
-    run_backup(prepare_backup(spec, world.ports, backup), spec, world.ports, backup, sink=quiet, options=RunOptions())
+    backup = Backup()
+    backup.run(backup.plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions())
     world.journal.clear()
     return world
 
@@ -141,7 +122,7 @@ CASES: tuple[tuple[Act, str, int, str], ...] = (
     (roll, "install", 1, "replace --pool workers"),
     (roll_one, "destroy", 1, "replace demo-workers-2"),
     (upgrade, "restart", 2, f"upgrade --to {NEW}"),
-    (restore, "restore", 1, "restore latest"),
+    (restore, "restore", 1, "restore manual-demo-cp-1-1740830400.sqlite"),
     (rotate, "rotate", 1, "rotate token"),
 )
 
@@ -200,7 +181,7 @@ def test_up_on_a_half_removed_cluster_says_that_it_creates_it_again_and_then_it_
     cut(world, down, SPEC, at="destroy", nth=3)
     gone = [f"demo-workers-{n}" for n in (1, 2, 3) if world.vm_named(f"demo-workers-{n}") is None]
     assert gone
-    (note,) = [note for note in prepare_up(SPEC, world.ports).notes if "`down`" in note]
+    (note,) = [note for note in Up().plan(SPEC, world.ports).notes if "`down`" in note]
     assert "creates again what it removed" in note
     assert all(name in note for name in gone)
     assert "`homelab-k8s down` continues the removal" in note
@@ -214,7 +195,7 @@ def test_a_down_of_which_no_machine_is_left_is_no_longer_told() -> None:
     for vm in list(world.vms.values()):
         del world.vms[vm.vmid]
     assert problems(world) == ("the cluster does not exist; `homelab-k8s up` builds it",)
-    assert not [note for note in prepare_up(SPEC, world.ports).notes if "`down`" in note]
+    assert not [note for note in Up().plan(SPEC, world.ports).notes if "`down`" in note]
 
 
 def test_without_a_state_directory_records_tell_what_they_can() -> None:
@@ -277,4 +258,4 @@ def test_an_upgrade_that_was_cut_off_is_told_by_up_too() -> None:
     world = built()
     cut(world, upgrade, SPEC, at="restart", nth=2)
     spec = replace(SPEC, k3s=replace(SPEC.k3s, version=None))
-    assert any(f"`homelab-k8s upgrade --to {NEW}` continues it" in note for note in prepare_up(spec, world.ports).notes)
+    assert any(f"`homelab-k8s upgrade --to {NEW}` continues it" in note for note in Up().plan(spec, world.ports).notes)

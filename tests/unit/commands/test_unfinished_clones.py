@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from bootstrap.commands.doctor import diagnose
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.ids import Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.planning.members.existing_machines import plan_on
@@ -31,7 +31,7 @@ REMEDY = "as root on pve1: `qm unlock 7003 && qm destroy 7003`"
 
 
 def up(world: World) -> None:
-    run_up(prepare_up(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def built() -> World:
@@ -78,7 +78,7 @@ def test_one_that_stays_so_is_left_alone_and_its_vmid_passed_over() -> None:
     world.vms[vm.vmid] = vm
     up(world)
     assert sorted(world.vms) == [7000, 7001, 7002, 7003]
-    run_down(prepare_down(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
+    Down().run(Down().plan(SPEC, world.ports), SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms == {vm.vmid: vm}
 
 
@@ -87,16 +87,16 @@ def test_it_is_waited_for_as_long_as_a_task_may_make_it(clone_runs: bool | None,
     world = built()
     orphan(world).clone_runs = clone_runs
     began_s = world.clock.now_s()
-    prepare_up(SPEC, world.ports)
+    Up().plan(SPEC, world.ports)
     assert waited_s <= world.clock.now_s() - began_s < waited_s + 5
 
 
 @pytest.mark.parametrize(
     "plan",
     [
-        lambda world: prepare_up(SPEC, world.ports),
-        lambda world: prepare_down(SPEC, world.ports),
-        lambda world: prepare_up(cluster(1, 3), world.ports),
+        lambda world: Up().plan(SPEC, world.ports),
+        lambda world: Down().plan(SPEC, world.ports),
+        lambda world: Up().plan(cluster(1, 3), world.ports),
     ],
     ids=["nothing to do", "down", "more"],
 )
@@ -135,12 +135,12 @@ def test_one_outside_our_range_is_nobodys_business() -> None:
     vm = orphan(world)
     del world.vms[vm.vmid]
     world.vms[Vmid(200)] = replace(vm, vmid=Vmid(200))
-    assert not [note for note in prepare_up(SPEC, world.ports).notes if "unfinished clone" in note]
+    assert not [note for note in Up().plan(SPEC, world.ports).notes if "unfinished clone" in note]
 
 
 def test_disks_that_nothing_uses_are_named_with_their_machine() -> None:
     world = built()
     world.vms[Vmid(7001)].settings["unused0"] = "local:7001/vm-7001-disk-2.qcow2"
-    (note,) = [note for note in prepare_up(SPEC, world.ports).notes if "unused0" in note]
+    (note,) = [note for note in Up().plan(SPEC, world.ports).notes if "unused0" in note]
     assert note.startswith("demo-workers-1 has disks that nothing uses (unused0: local:7001/vm-7001-disk-2.qcow2)")
     assert "qm disk unlink 7001 --idlist unused0 --force 1" in note

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import DeadlineError, GuestError, HomelabError, InterruptedRunError
 from bootstrap.events import Event, Waiting
 from tests.fakes.k3s_failures import ENDS, GOING_ON, T
@@ -22,7 +22,7 @@ def up(said: str, *, machine: str = AGENT, world: World | None = None) -> tuple[
     spec, events = cluster(agents=1), list[Event]()
     ports = world.ports
     with pytest.raises(HomelabError) as failure:
-        run_up(prepare_up(spec, ports), spec, ports, sink=events.append, options=RunOptions())
+        Up().run(Up().plan(spec, ports), spec, ports, sink=events.append, options=RunOptions())
     vm = world.vm_named(machine)
     assert vm is not None
     return failure.value, world.clock.now_s() - vm.unit_began_s, events
@@ -73,7 +73,7 @@ def test_a_cause_that_passes_in_time_fails_nothing() -> None:
         heals_s = 17.0 if "something" in line else 5.0
         _heal_after(world, line, heals_s)
         spec = cluster(agents=1)
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def _heal_after(world: World, line: str, after_s: float) -> None:
@@ -98,14 +98,16 @@ def test_a_remedy_is_said_once() -> None:
 
 def test_what_an_earlier_machine_of_the_name_has_left_is_deleted_after_a_killed_run_too() -> None:
     world = World()
-    run_up(prepare_up(cluster(agents=0), world.ports), cluster(agents=0), world.ports, sink=print, options=RunOptions())
+    Up().run(
+        Up().plan(cluster(agents=0), world.ports), cluster(agents=0), world.ports, sink=print, options=RunOptions()
+    )
     world.node_passwords[AGENT] = "of a machine that no longer exists"  # it never registered: there is no node
     spec, options = cluster(agents=1), RunOptions()
     world.on_call = lambda call: options.stop.set() if call == f"upload {AGENT}" else None
     with pytest.raises(InterruptedRunError):
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=options)
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=options)
     world.on_call = lambda _call: None
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     vm = world.vm_named(AGENT)
     assert vm is not None
     assert world.node_passwords[AGENT] == vm.smbios_uuid

@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import DeadlineError, HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import PveNodeFacts
@@ -27,7 +27,7 @@ SAID = r"no quorum \(1 of 3 nodes online: pve2, pve3 are off\): nothing can be c
 def test_without_quorum_every_verb_that_acts_refuses_before_anything_is_touched() -> None:
     world = World(lost_quorum=LOST)
     with pytest.raises(PreflightError, match=SAID) as refused:
-        prepare_up(cluster(), world.ports)
+        Up().plan(cluster(), world.ports)
     assert refused.value.exit_code == 4
     assert world.journal == []
 
@@ -78,7 +78,7 @@ def test_the_wait_for_ready_tells_that_the_vm_is_paused() -> None:
 def test_unknown_capacity_names_the_missing_right_and_no_number() -> None:
     facts = PveNodeFacts(name=PveNodeName("pve1"), online=True)
     spec = cluster()
-    machine = next(iter(prepare_up(spec, World().ports).machines)).spec
+    machine = next(iter(Up().plan(spec, World().ports).machines)).spec
     (reason,) = why_not(Capacity.of(facts, spec.sizing), machine, disks_gib={})
     assert "Sys.Audit on /nodes/pve1" in reason
     assert "0" not in reason
@@ -89,7 +89,7 @@ def test_doctors_arithmetic_has_no_zero_where_nothing_is_known() -> None:
     up(world)
     world.pve_nodes = [replace(world.pve_nodes[0], cores=0, memory_mib=0)]
     found = check_capacity(
-        ClusterView(cluster(), observe_proxmox(cluster(), world.ports)), prepare_up(cluster(), world.ports)
+        ClusterView(cluster(), observe_proxmox(cluster(), world.ports)), Up().plan(cluster(), world.ports)
     )
     assert "pve1: its CPUs and memory are unknown: the token lacks Sys.Audit on /nodes/pve1" in found.says
     assert "0 cores" not in found.says

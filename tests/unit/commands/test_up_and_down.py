@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import (
     AgentNotConfiguredError,
     CapacityError,
@@ -37,14 +37,14 @@ def up(world: World, spec: ClusterSpec | None = None) -> tuple[Report, list[Even
     spec = spec or cluster()
     events: list[Event] = []
     ports = world.ports
-    report = run_up(prepare_up(spec, ports), spec, ports, sink=events.append, options=RunOptions())
+    report = Up().run(Up().plan(spec, ports), spec, ports, sink=events.append, options=RunOptions())
     return report, events
 
 
 def down(world: World, spec: ClusterSpec | None = None) -> Report:
     spec = spec or cluster()
     ports = world.ports
-    return run_down(prepare_down(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    return Down().run(Down().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
 
 
 def acted(world: World) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_second_up_does_nothing() -> None:
     world = World()
     up(world)
     world.journal.clear()
-    plan = prepare_up(cluster(), world.ports)
+    plan = Up().plan(cluster(), world.ports)
     assert plan.empty
     assert [machine.action for machine in plan.machines] == ["keep"] * 4
     assert world.journal == []
@@ -75,7 +75,7 @@ def test_agents_have_joined_once_their_nodes_are_there_whatever_systemd_says() -
     up(world)
     assert len(world.kube_nodes) == 4
     assert world.clock.now_s() < 60
-    assert prepare_up(cluster(), world.ports).empty
+    assert Up().plan(cluster(), world.ports).empty
 
 
 def test_an_agent_that_is_activating_and_ready_is_not_restarted() -> None:
@@ -135,7 +135,7 @@ def test_a_first_server_that_fails_skips_the_agents_with_its_cause() -> None:
     events: list[Event] = []
     ports = world.ports
     with pytest.raises(HomelabError, match="demo-cp-1: clone failed"):
-        run_up(prepare_up(cluster(), ports), cluster(), ports, sink=events.append, options=RunOptions())
+        Up().run(Up().plan(cluster(), ports), cluster(), ports, sink=events.append, options=RunOptions())
     skipped = {event.lane: event.cause for event in events if isinstance(event, LaneSkipped)}
     assert set(skipped) == {"kubeconfig", "demo-workers-1", "demo-workers-2", "demo-workers-3"}
     assert all("demo-cp-1: clone failed" in cause for cause in skipped.values())
@@ -158,7 +158,7 @@ def test_a_half_made_machine_is_continued_where_it_is() -> None:
     half_made = world.vm_named("demo-workers-1")
     assert half_made is not None
     world.on_call = lambda _call: None
-    plan = prepare_up(cluster(agents=1), world.ports)
+    plan = Up().plan(cluster(agents=1), world.ports)
     assert {str(machine.spec.name): machine.action for machine in plan.machines}["demo-workers-1"] == "continue"
     up(world, cluster(agents=1))
     assert world.vm_named("demo-workers-1") is half_made
@@ -182,7 +182,7 @@ def test_down_removes_all_that_is_ours_and_its_traces() -> None:
     assert world.vms == {}
     assert world.kubeconfigs == {}
     assert world.state == {}
-    assert prepare_down(cluster(), world.ports).empty
+    assert Down().plan(cluster(), world.ports).empty
 
 
 def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
@@ -202,7 +202,7 @@ def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
     ]
     for vm in foreign_lookalikes:
         world.vms[vm.vmid] = vm
-    plan = prepare_down(cluster(agents=1), world.ports)
+    plan = Down().plan(cluster(agents=1), world.ports)
     assert sum("left alone" in note for note in plan.notes) == 2
     down(world, cluster(agents=1))
     assert [vm.vmid for vm in world.vms.values()] == [7050, 7051]
@@ -213,7 +213,7 @@ def test_a_vm_that_takes_over_our_vmid_after_planning_survives() -> None:
     world = World()
     up(world, cluster(agents=1))
     ports = world.ports
-    plan = prepare_down(cluster(agents=1), ports)
+    plan = Down().plan(cluster(agents=1), ports)
     mine = world.vms[Vmid(7001)]
     world.vms[Vmid(7001)] = FakeVm(
         vmid=mine.vmid,
@@ -224,7 +224,7 @@ def test_a_vm_that_takes_over_our_vmid_after_planning_survives() -> None:
         running=True,
     )
     with pytest.raises(NotOursError, match="left alone"):
-        run_down(plan, cluster(agents=1), ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(plan, cluster(agents=1), ports, sink=lambda _event: None, options=RunOptions())
     assert list(world.vms) == [7001]
     assert world.vms[Vmid(7001)].running
     assert world.state, "the traces stay until all machines are gone"
@@ -266,7 +266,7 @@ def test_more_workers_move_nothing_that_is_there() -> None:
 def test_fewer_workers_are_named_and_left_to_another_verb() -> None:
     world = World()
     up(world)
-    plan = prepare_up(cluster(agents=2), world.ports)
+    plan = Up().plan(cluster(agents=2), world.ports)
     assert plan.empty
     assert any("demo-workers-3" in note and "removes nothing" in note for note in plan.notes)
 
@@ -277,7 +277,7 @@ def test_counts_and_sizes_that_nobody_stated_give_way_to_what_is_there() -> None
     unsaid = replace(workers(1), stated=frozenset())
     spec = replace(cluster(), workers=(unsaid,))
     assert cluster_status(spec, world.ports).healthy
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert plan.empty
     assert plan.notes == ()
     four = replace(unsaid, count=4, stated=frozenset({"count"}))
@@ -323,7 +323,7 @@ def test_an_interrupted_up_says_what_stands_and_continues() -> None:
     world.on_call = lambda call: options.stop.set() if call == "start demo-workers-1" else None
     ports = world.ports
     with pytest.raises(InterruptedRunError) as interruption:
-        run_up(prepare_up(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
+        Up().run(Up().plan(cluster(), ports), cluster(), ports, sink=lambda _event: None, options=options)
     assert "demo-workers-1: up to `power on`, next `wait for the guest`" in interruption.value.details
     world.on_call = lambda _call: None
     up(world)
@@ -419,7 +419,7 @@ def test_status_shows_machines_and_kubernetes_nodes_side_by_side() -> None:
 )
 def test_what_cannot_be_is_refused_before_anything_is_touched(world: World, spec: ClusterSpec, words: str) -> None:
     with pytest.raises(PreflightError, match=words) as refusal:
-        prepare_up(spec, world.ports)
+        Up().plan(spec, world.ports)
     assert refusal.value.exit_code == 4
     assert refusal.value.resolution
     assert world.journal == []
@@ -429,10 +429,10 @@ def test_too_many_cores_and_too_much_memory_are_refused_with_the_arithmetic() ->
     world = World(pve_nodes=[pve_node(cores=4, memory_gib=8)])
     spec = replace(cluster(), workers=(workers(1, cores=6),))
     with pytest.raises(CapacityError, match="demo-workers-1") as cores:
-        prepare_up(spec, world.ports)
+        Up().plan(spec, world.ports)
     assert "6 cores wanted, it has 4" in cores.value.details
     with pytest.raises(CapacityError) as memory:
-        prepare_up(replace(cluster(), workers=(workers(1, memory_mib=7168),)), world.ports)
+        Up().plan(replace(cluster(), workers=(workers(1, memory_mib=7168),)), world.ports)
     assert "7168 MiB wanted, 5120 MiB left: 8192 in all, less 1024 reserve" in memory.value.details
     assert world.journal == []
 
@@ -441,10 +441,10 @@ def test_a_used_up_vmid_range_is_refused() -> None:
     spec = cluster()
     narrow = replace(spec.placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
     with pytest.raises(PreflightError, match="7000-7002 is used up"):
-        prepare_up(replace(spec, placement=narrow), World().ports)
+        Up().plan(replace(spec, placement=narrow), World().ports)
 
 
 def test_more_machines_than_pod_ranges_are_refused() -> None:
     world = World(pve_nodes=[pve_node(cores=512, memory_gib=2048)])
     with pytest.raises(PreflightError, match=r"301 machines are wanted, but .* has room for 256"):
-        prepare_up(cluster(agents=300), world.ports)
+        Up().plan(cluster(agents=300), world.ports)

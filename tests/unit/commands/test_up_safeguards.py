@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
@@ -24,13 +24,13 @@ VIP = IPv4Address("192.0.2.5")
 
 
 def up(world: World, spec: ClusterSpec) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def test_proxmox_ve_7_is_refused_before_anything_is_touched() -> None:
     world = World(version=PveVersion(major=7, minor=4, text="7.4-17"))
     with pytest.raises(PreflightError, match=r"Proxmox VE 7\.4-17 is too old") as refused:
-        prepare_up(cluster(), world.ports)
+        Up().plan(cluster(), world.ports)
     assert "Proxmox VE 8" in refused.value.resolution
     assert world.journal == []
 
@@ -57,7 +57,7 @@ def test_a_machines_own_address_is_refused_as_vip(machine: str) -> None:
     assert vm is not None
     world.journal.clear()
     with pytest.raises(PreflightError, match=f"the VIP {vm.address} is a machine's own address"):
-        prepare_up(replace(spec, vip=VipSpec(address=vm.address)), world.ports)
+        Up().plan(replace(spec, vip=VipSpec(address=vm.address)), world.ports)
     assert world.journal == []
 
 
@@ -99,7 +99,7 @@ def test_servers_join_one_at_a_time(servers: int, there: int) -> None:
         for vm in [vm for vm in world.vms.values() if int(vm.name.rpartition("-")[2]) > there]:
             del world.vms[vm.vmid]
             del world.kube_nodes[MachineName(vm.name)]
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     joins = [step for lane in plan.lanes for step in lane.steps if isinstance(step.step, JoinServer)]
     assert len(joins) == servers - max(there, 1)
     for before, after in itertools.pairwise(joins):

@@ -10,7 +10,7 @@ import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.status import cluster_status
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.k3s.keepalived import render_keepalived
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.planning.day2_steps import ApplySettings, ConfigureVip, RemoveVip
@@ -26,7 +26,7 @@ def test_certificates_come_first_then_keepalived_then_agents_and_the_kubeconfig(
     """The kubeconfig named the VIP while nobody served it, and one server served it without a certificate for it."""
     world, vip = built(), IPv4Address("192.0.2.5")
     world.vip = vip
-    steps = order(prepare_up(replace(THREE, vip=VipSpec(address=vip)), world.ports))
+    steps = order(Up().plan(replace(THREE, vip=VipSpec(address=vip)), world.ports))
     applied = {step.machine.name: at for at, step in enumerate(steps) if isinstance(step, ApplySettings)}
     (served,) = [at for at, step in enumerate(steps) if isinstance(step, ConfigureVip)]
     (written,) = [at for at, step in enumerate(steps) if isinstance(step, WriteKubeconfig)]
@@ -43,15 +43,15 @@ def test_a_vip_that_is_changed_moves_with_all_that_names_it() -> None:
         vm.holds_vip = False  # nobody has the new one yet
     spec = replace(THREE, vip=VipSpec(address=new))
     assert any(str(new) in problem for problem in cluster_status(spec, world.ports).problems)
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     assert [step.machine for step in steps_of(plan, ConfigureVip)] == ["demo-cp-1"]
-    run_up(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     for vm in world.vms.values():
         config = yaml.safe_load(vm.files["config.yaml"])
         assert str(old) not in str(config)
         assert str(new) in config["tls-san"] if "-cp-" in vm.name else config["server"] == f"https://{new}:6443"
     assert str(new) in world.kubeconfigs[next(iter(world.kubeconfigs))]
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 @pytest.mark.parametrize("servers", [1, 3])
@@ -68,7 +68,7 @@ def test_a_router_id_that_is_changed_reaches_every_keepalived_and_restarts_no_k3
     assert [text.count("virtual_router_id 42\n") for text in told] == [1] * servers
     assert restarts(world) == []
     assert cluster_status(other, world.ports).healthy
-    assert prepare_up(other, world.ports).empty
+    assert Up().plan(other, world.ports).empty
 
 
 def without_vip(servers: int = 3) -> tuple[World, ClusterSpec]:
@@ -87,22 +87,22 @@ def test_a_vip_that_is_taken_out_leaves_no_keepalived_behind(servers: int) -> No
     world, spec = without_vip(servers)
     told = cluster_status(spec, world.ports).problems
     assert any("serves a VIP that the inventory has no more" in each for each in told)
-    plan = prepare_up(spec, world.ports)
+    plan = Up().plan(spec, world.ports)
     (removal,) = steps_of(plan, RemoveVip)
     assert removal.servers == tuple(f"demo-cp-{number + 1}" for number in range(servers))
-    run_up(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     for vm in world.vms.values():
         assert "keepalived.conf" not in vm.files
         assert "192.0.2.5" not in vm.files["config.yaml"]
     (kubeconfig,) = world.kubeconfigs.values()
     assert "192.0.2.5" not in kubeconfig
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_kubeconfig_and_agents_have_moved_before_keepalived_goes() -> None:
     world, spec = without_vip()
-    steps = order(prepare_up(spec, world.ports))
+    steps = order(Up().plan(spec, world.ports))
     (removed,) = [at for at, step in enumerate(steps) if isinstance(step, RemoveVip)]
     assert removed > max(at for at, step in enumerate(steps) if isinstance(step, ApplySettings | WriteKubeconfig))
     up(world, spec)
@@ -138,7 +138,7 @@ def test_a_removal_that_was_cut_off_is_continued(done: str) -> None:
     up(world, spec)
     assert all("keepalived.conf" not in vm.files for vm in world.vms.values())
     assert all("192.0.2.5" not in vm.files["config.yaml"] for vm in world.vms.values())
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty
 
 
 def test_a_change_that_was_cut_off_after_the_first_server_is_continued() -> None:
@@ -166,4 +166,4 @@ def test_keepalived_of_somebody_elses_making_is_left_alone() -> None:
     assert server is not None
     server.holds_vip = True  # an address of theirs
     assert cluster_status(spec, world.ports).healthy
-    assert prepare_up(spec, world.ports).empty
+    assert Up().plan(spec, world.ports).empty

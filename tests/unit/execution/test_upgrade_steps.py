@@ -8,8 +8,8 @@ import pytest
 
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.observing.observe import observe_cluster
-from bootstrap.commands.up import choose_version, prepare_up, run_up
-from bootstrap.commands.upgrade import UpgradeOptions, prepare_upgrade, run_upgrade
+from bootstrap.commands.up import Up, choose_version
+from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, GuestError, PreflightError, UsageError
 from bootstrap.events import Event, StepFinished
 from bootstrap.execution.report import Report
@@ -37,7 +37,7 @@ def world() -> World:
 def made(spec: ClusterSpec) -> World:
     world = World(channels={"v1.33": OLD, "v1.34": NEXT, "stable": OLD})
     ports = world.ports
-    run_up(prepare_up(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
     world.journal.clear()
     world.channels["stable"] = LAST
     return world
@@ -48,9 +48,9 @@ def upgrade(
 ) -> tuple[Report, list[Event]]:
     spec = spec or cluster(1, 2)
     events: list[Event] = []
-    ports, verb_options = world.ports, UpgradeOptions(to=to, channel=channel, how=HOW)
-    plan = prepare_upgrade(spec, ports, verb_options)
-    return run_upgrade(plan, spec, ports, verb_options, sink=events.append, options=RunOptions()), events
+    ports, verb_options = world.ports, Upgrade(to=to, channel=channel, how=HOW)
+    plan = verb_options.plan(spec, ports)
+    return verb_options.run(plan, spec, ports, sink=events.append, options=RunOptions()), events
 
 
 def restarts(world: World) -> list[str]:
@@ -73,7 +73,7 @@ def test_every_machine_climbs_every_minor_servers_first(world: World) -> None:
 def test_a_second_upgrade_has_nothing_to_do(world: World) -> None:
     upgrade(world, LAST)
     world.journal.clear()
-    plan = prepare_upgrade(cluster(1, 2), world.ports, UpgradeOptions(to=LAST, how=HOW))
+    plan = Upgrade(to=LAST, how=HOW).plan(cluster(1, 2), world.ports)
     assert plan.empty
     assert world.journal == []
 
@@ -147,7 +147,7 @@ def test_machines_that_join_later_get_what_the_servers_run(world: World) -> None
     ports = world.ports
     assert choose_version(cluster(1, 2), ports, observe_cluster(cluster(1, 2), ports)) == NEXT
     spec = cluster(1, 3)
-    run_up(prepare_up(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, ports), spec, ports, sink=lambda _event: None, options=RunOptions())
     assert world.kube_nodes[MachineName("demo-workers-3")].version == NEXT
 
 
@@ -157,7 +157,7 @@ def migrate(world: World, spec: ClusterSpec) -> list[StepFinished]:
     server = needed_server(ClusterView(spec, observed))
     lane = access_lane(spec, server, further=(LaneStep(step=MigrateToEtcd(machine=server)),))
     events: list[Event] = []
-    plan: Plan = replace(prepare_up(spec, ports), lanes=(lane,))
+    plan: Plan = replace(Up().plan(spec, ports), lanes=(lane,))
     run_plan(plan, spec, ports, token="", sink=events.append, options=RunOptions()).raise_failures()
     return [event for event in events if isinstance(event, StepFinished) and event.phase == "migrate"]
 

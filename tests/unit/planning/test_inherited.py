@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from bootstrap.commands.down import prepare_down, run_down
+from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.cluster import StorageNetwork
 from bootstrap.model.hardware import DataDisk, Hardware
@@ -74,9 +74,9 @@ def test_what_does_no_harm_is_kept(key: str, value: str) -> None:
 def test_what_the_inventory_says_otherwise_is_taken_off(key: str, value: str) -> None:
     assert settings(cluster(), vm=replace(VM, settings=((key, value),)))["delete"] == key
     world = World(templates=[replace(TEMPLATE, settings=((key, value),))])
-    plan = prepare_up(cluster(), world.ports)
+    plan = Up().plan(cluster(), world.ports)
     assert f"machines are made without what template debian-12 (9000) has: {key}" in plan.notes
-    run_up(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert not any(key in vm.settings for vm in world.vms.values())
     assert key in check_template(ClusterView(cluster(), world_seen(world))).says
 
@@ -85,7 +85,7 @@ def test_what_the_inventory_says_otherwise_is_taken_off(key: str, value: str) ->
 def test_what_no_token_can_take_off_is_refused_before_anything_is_cloned(key: str, value: str) -> None:
     world = World(templates=[replace(TEMPLATE, settings=((key, value),))])
     for ask in (
-        lambda: prepare_up(cluster(), world.ports),
+        lambda: Up().plan(cluster(), world.ports),
         lambda: check_template(ClusterView(cluster(), world_seen(world))),
     ):
         with pytest.raises(PreflightError) as raised:
@@ -127,7 +127,7 @@ def test_a_data_disk_takes_a_slot_that_no_cd_rom_has(cdroms: tuple[str, ...]) ->
 def test_tags_of_the_template_go_in_any_case_and_those_of_users_stay() -> None:
     assert own_tags({"Debian", "k3s", "Prod"}, template=("debian", "K3S")) == {"Prod"}
     world = World(templates=[replace(TEMPLATE, tags=frozenset({"debian", "homelab-k8s-template", "hk8s-0badcafe"}))])
-    run_up(prepare_up(cluster(), world.ports), cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(cluster(), world.ports), cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert {vm.tags for vm in world.vms.values()} == {"demo;homelab-k8s"}
 
 
@@ -137,7 +137,7 @@ def test_a_clone_that_was_cut_off_before_its_disk_says_so() -> None:
     with pytest.raises(
         HomelabError, match="demo-cp-1: its clone was interrupted before its disk was created"
     ) as raised:
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert "as root on pve1: qm destroy 7000" in raised.value.resolution
 
 
@@ -146,7 +146,7 @@ def test_a_half_made_machine_keeps_the_tags_and_notes_that_it_was_given_meanwhil
     world.fail_clone = {"demo-workers-1"}
     world.on_call = lambda call: interfere(world) if call == "cloned demo-cp-1" else None
     with pytest.raises(HomelabError, match="demo-workers-1"):
-        run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     vm = world.vms[Vmid(7000)]
     assert vm.tags == "Backup;demo;homelab-k8s"
     assert vm.description.startswith("# notes\r\n\n")
@@ -166,7 +166,7 @@ def interfere(world: World) -> None:
 def test_a_half_made_machine_of_a_protected_template_is_removed() -> None:
     """Nobody has protected that machine; of a machine that is made, its protection is the user's word."""
     world, spec = World(), cluster()
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     vm = world.vms[Vmid(7003)]
     record = parse_record(vm.description)
     assert record is not None
@@ -174,5 +174,5 @@ def test_a_half_made_machine_of_a_protected_template_is_removed() -> None:
     vm.settings["protection"] = 1
     world.vms[Vmid(7002)].settings["protection"] = 1
     with pytest.raises(HomelabError, match="protection mode enabled"):
-        run_down(prepare_down(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+        Down().run(Down().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     assert sorted(world.vms) == [7002]

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, KeptMachine, MacPolicy, NetworkSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.proxmox.macs import stable_mac
@@ -18,7 +18,7 @@ CP_1 = MachineName("demo-cp-1")
 
 
 def up(world: World, spec: ClusterSpec) -> None:
-    run_up(prepare_up(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
 
 
 def test_an_address_is_local_unicast_and_one_for_each_machine_cluster_and_device() -> None:
@@ -36,7 +36,7 @@ def test_addresses_never_change_from_one_release_to_the_next() -> None:
 
 def test_the_plan_tells_them_and_the_machines_get_them() -> None:
     world = World()
-    plan = prepare_up(STABLE, world.ports)
+    plan = Up().plan(STABLE, world.ports)
     told = {machine.spec.name: machine.spec.mac for machine in plan.machines}
     assert told[CP_1] == stable_mac(DEMO, CP_1)
     up(world, STABLE)
@@ -47,12 +47,12 @@ def test_machines_that_are_there_keep_theirs() -> None:
     world = World()
     up(world, cluster(agents=1))
     before = {vm.name: vm.mac for vm in world.vms.values()}
-    plan = prepare_up(STABLE, world.ports)
+    plan = Up().plan(STABLE, world.ports)
     assert plan.empty
     assert {machine.spec.name: machine.spec.mac for machine in plan.machines} == before
 
 
 def test_a_machine_that_is_rebuilt_has_the_one_it_had() -> None:
     kept = KeptMachine(name=CP_1, pool=PoolName("control-plane"), mac="BC:24:11:AA:BB:CC")
-    plan = prepare_up(replace(STABLE, kept=(kept,)), World().ports)
+    plan = Up().plan(replace(STABLE, kept=(kept,)), World().ports)
     assert next(machine.spec.mac for machine in plan.machines if machine.spec.name == CP_1) == "BC:24:11:AA:BB:CC"

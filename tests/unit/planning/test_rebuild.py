@@ -21,7 +21,7 @@ from bootstrap.planning.members.desired_machines import wanted_machines, with_ex
 from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
 from bootstrap.planning.verbs.rebuild import (
     PoolSize,
-    Rebuild,
+    RebuildNote,
     Stage,
     correction_notes,
     kept_machines,
@@ -55,7 +55,7 @@ SIZES = st.builds(
     disk_gib=st.integers(1, 99),
 )
 REBUILDS = st.builds(
-    Rebuild,
+    RebuildNote,
     stage=st.sampled_from(list(Stage)),
     version=st.just(VERSION),
     pools=st.lists(SIZES, max_size=2).map(tuple),
@@ -65,7 +65,7 @@ REBUILDS = st.builds(
 
 
 @given(REBUILDS)
-def test_a_note_reads_as_it_was_written(rebuild: Rebuild) -> None:
+def test_a_note_reads_as_it_was_written(rebuild: RebuildNote) -> None:
     assert parse_rebuild(render_rebuild(rebuild)) == rebuild
 
 
@@ -87,8 +87,8 @@ def unsaid() -> ClusterSpec:
     return replace(spec, workers=(replace(spec.workers[0], stated=frozenset()),))
 
 
-def noted(spec: ClusterSpec, observed: Observed) -> Rebuild:
-    return Rebuild(
+def noted(spec: ClusterSpec, observed: Observed) -> RebuildNote:
+    return RebuildNote(
         stage=Stage.TEARING_DOWN,
         version=VERSION,
         pools=pool_sizes(with_existing_sizes(spec, observed)),

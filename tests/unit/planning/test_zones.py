@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 import yaml
 
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.up import prepare_up, run_up
+from bootstrap.commands.up import Up
 from bootstrap.k3s.config import render_config
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import ClusterSpec
@@ -30,8 +30,8 @@ def two_pve_nodes() -> World:
 
 
 def up(world: World, spec: ClusterSpec) -> Plan:
-    plan = prepare_up(spec, world.ports)
-    run_up(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
+    plan = Up().plan(spec, world.ports)
+    Up().run(plan, spec, world.ports, sink=lambda _event: None, options=RunOptions())
     return plan
 
 
@@ -46,7 +46,7 @@ def test_every_node_has_its_proxmox_node_as_zone_and_a_second_up_has_nothing_to_
         assert labels(world, each.name)[ZONE] == each.pve_node
         assert labels(world, each.name)[REGION] == "demo"
     assert {each.pve_node for each in world.vms.values()} == {"pve1", "pve2"}
-    assert prepare_up(LABELLED, world.ports).empty
+    assert Up().plan(LABELLED, world.ports).empty
 
 
 def test_a_cluster_made_without_them_gets_them_once_and_nothing_is_restarted() -> None:
@@ -57,7 +57,7 @@ def test_a_cluster_made_without_them_gets_them_once_and_nothing_is_restarted() -
     up(world, LABELLED)
     assert labels(world, AGENT)[ZONE] in {"pve1", "pve2"}
     assert not [call for call in world.journal if call.startswith(("install", "start", "restart"))]
-    assert prepare_up(LABELLED, world.ports).empty
+    assert Up().plan(LABELLED, world.ports).empty
 
 
 def test_the_labels_of_a_pool_come_first() -> None:
@@ -80,7 +80,7 @@ def test_a_machine_that_was_migrated_lacks_its_label_until_the_next_up() -> None
 
 def test_the_kubelet_is_not_told_of_them() -> None:
     world = two_pve_nodes()
-    plan = prepare_up(LABELLED, world.ports)
+    plan = Up().plan(LABELLED, world.ports)
     machine = next(each.spec for each in plan.machines if each.spec.name == AGENT)
     assert dict(machine.labels)[ZONE]
     text = render_config(LABELLED, machine, address=IPv4Address("192.0.2.9"), etcd=False, join=None)
