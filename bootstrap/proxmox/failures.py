@@ -229,9 +229,7 @@ def from_exit_status(*, exit_status: str, log: str, what: str, token: str) -> Hy
     known = _find(exit_status, _EVERYWHERE)
     if known is not None and known.error is not HypervisorError:
         return _of(known, what, details=exit_status)
-    known = known or _find(cause, _EVERYWHERE)
-    if known is not None and known.error is not HypervisorError:
-        known = None  # what a program in a task says of locks and the like is no answer of the API
+    known = known or _find_advice(cause)
     before = [line for line in lines if exit_status not in line and line.strip() != cause]
     # What counts comes first: errors are cited by their first line.
     details = "\n".join(dict.fromkeys([cause, exit_status, *before]))
@@ -257,6 +255,12 @@ def _advice(known: _Known, what: str) -> str:
 
 def _find(text: str, table: tuple[_Known, ...]) -> _Known | None:
     return next((known for known in table if known.text.search(text)), None)
+
+
+def _find_advice(cause: str) -> _Known | None:
+    """What helps where a program in a task says this; what it says of locks and the like is no answer of the API."""
+    known = _find(cause, _EVERYWHERE)
+    return known if known is not None and known.error is HypervisorError else None
 
 
 def _denied(

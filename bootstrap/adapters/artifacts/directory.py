@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import filterfalse
 from pathlib import Path
 
 from bootstrap.adapters.artifacts import layout
@@ -64,8 +65,9 @@ def newest(path: Path, *, minor: str | None, untested: bool = False) -> str:
     """
     _check_there(path)
     there = releases(path)
-    of_minor = [version for version in there if minor is None or version.startswith(f"{minor}.")]
-    fitting = [version for version in of_minor if untested or not is_prerelease(version)]
+    beginning = f"{minor}." if minor else ""
+    of_minor = [version for version in there if version.startswith(beginning)]
+    fitting = of_minor if untested else list(filterfalse(is_prerelease, of_minor))
     if of_minor and not fitting:
         raise ArtifactError(
             f"{path} holds pre-releases of k3s alone",
@@ -73,7 +75,7 @@ def newest(path: Path, *, minor: str | None, untested: bool = False) -> str:
             resolution="name one (k3s.version): none is taken unless it is asked for",
         )
     if not fitting:
-        raise _not_there(path, f"{minor}.x" if minor else "", there)
+        raise _not_there(path, beginning and f"{beginning}x", there)
     return max(fitting, key=parse_version)
 
 

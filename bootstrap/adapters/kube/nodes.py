@@ -144,28 +144,37 @@ def missing_metadata(
     It names the version it was made for, so that a change somebody makes meanwhile is a conflict and not lost.
     """
     read = kube_object(node, what="set a node's labels and taints")
-    there = {key: value.value for key, value in read.at("metadata").at("labels").entries(optional=True)}
-    version = read.at("metadata").at("resourceVersion").text("")
-    told = read.at("spec").at("taints").items(optional=True)
-    changes: dict[str, str | None] = {key: value for key, value in labels.items() if there.get(key) != value}
-    changes |= {key: None for key, value in stale_labels if key not in labels and there.get(key) == value}
+    changes = _changed_labels(read.at("metadata").at("labels"), labels, stale_labels)
     wanted = tuple(taints)
-    stale = set(stale_taints) - set(wanted)
-    present = set(_taints(read.at("spec")))
-    if not changes and set(wanted) <= present and not stale & present:
+    changed = _changed_taints(read.at("spec"), wanted, set(stale_taints) - set(wanted))
+    if not changes and changed is None:
         return None
-    patch: dict[str, Any] = {"metadata": {"resourceVersion": version or None, "labels": changes}}
-    if not set(wanted) <= present or stale & present:
-        # A list in a merge patch replaces the whole list. A taint is known by its key and effect.
-        replaced = {(taint.key, taint.effect) for taint in wanted}
-        taints_there = [(taint.value, _taint(taint)) for taint in told]
-        kept = [
-            as_it_is
-            for as_it_is, taint in taints_there
-            if (taint.key, taint.effect) not in replaced and taint not in stale
-        ]
-        patch["spec"] = {"taints": [*kept, *(_rendered(taint) for taint in wanted)]}
-    return patch
+    version = read.at("metadata").at("resourceVersion").text("")
+    metadata = {"metadata": {"resourceVersion": version or None, "labels": changes}}
+    return metadata if changed is None else {**metadata, "spec": {"taints": changed}}
+
+
+def _changed_labels(
+    told: Reading, labels: Mapping[str, str], stale: Iterable[tuple[str, str]]
+) -> dict[str, str | None]:
+    """The labels that a node lacks, and as None those that it has no more use for."""
+    there = {key: value.value for key, value in told.entries(optional=True)}
+    added = {key: value for key, value in labels.items() if there.get(key) != value}
+    return added | {key: None for key, value in stale if key not in labels and there.get(key) == value}
+
+
+def _changed_taints(spec: Reading, wanted: Collection[Taint], stale: Collection[Taint]) -> list[object] | None:
+    """All taints that a node is to have, since a list in a merge patch replaces the whole list; None: as it has them.
+
+    A taint is known by its key and effect. Those of others stay as they are.
+    """
+    present = set(_taints(spec))
+    if present.issuperset(wanted) and present.isdisjoint(stale):
+        return None
+    replaced = {(taint.key, taint.effect) for taint in wanted}
+    told = ((each.value, _taint(each)) for each in spec.at("taints").items(optional=True))
+    kept = [as_it_is for as_it_is, taint in told if (taint.key, taint.effect) not in replaced and taint not in stale]
+    return [*kept, *map(_rendered, wanted)]
 
 
 def moved(

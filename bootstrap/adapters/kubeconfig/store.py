@@ -8,6 +8,7 @@ import shlex
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from pathlib import Path
 
 from bootstrap.adapters.kubeconfig.text import (
@@ -76,8 +77,7 @@ class FileKubeconfigStore:
             documents = [file.document for file in files]
             if not files or not (create or has_ours(documents, own)):
                 return MergedKubeconfig(path=path or self._candidates()[0], context=name)
-            kubectl = f"kubectl --kubeconfig {shlex.quote(str(path))}" if path is not None else "kubectl"
-            outcome = merge_entries(documents, kubeconfig, own, switch=switch, kubectl=kubectl)
+            outcome = merge_entries(documents, kubeconfig, own, switch=switch, kubectl=_kubectl(path))
             for file in files:
                 _write(file, own)
             holder = next((file for file in files if has_ours([file.document], own)), files[0])
@@ -93,10 +93,11 @@ class FileKubeconfigStore:
         """
         own = Own(name=name, marks=frozenset(known))
         changed: list[Path] = []
+        further = [path for path in self._candidates() if path not in paths]
         # Where we know which files ours are in, another one that is broken is not in the way.
-        further = {path: _problem(path) if paths else "" for path in self._candidates() if path not in paths}
-        broken = tuple(f"not looked into: {problem}" for problem in further.values() if problem)
-        readable = [path for path, problem in further.items() if not problem]
+        problems = {path: _problem(path) for path in further} if paths else {}
+        broken = tuple(f"not looked into: {problem}" for problem in problems.values() if problem)
+        readable = filterfalse(problems.get, further)
         with self._opened([*paths, *readable], make=False) as files:
             documents = [file.document for file in files]
             remove_entries(documents, own)
@@ -119,13 +120,7 @@ class FileKubeconfigStore:
             paths: In kubectl's order.
             make: Where none is there, the last one as if it were, its directory made.
         """
-        targets: dict[Path, Path] = {}
-        for path in paths:
-            # `Path.resolve` raises RuntimeError where links go round; this leaves them to the reading.
-            targets.setdefault(Path(os.path.realpath(path)), path)
-        there = {target: path for target, path in targets.items() if os.path.lexists(target)}
-        if not there and make:
-            there = dict([list(targets.items())[-1]])
+        there = _targets(paths, make=make)
         with contextlib.ExitStack() as stack:
             for target, path in there.items():
                 with _writing(path):
@@ -136,6 +131,23 @@ class FileKubeconfigStore:
             yield [
                 _File(path, target, Document(_read(target, path) or "", str(path))) for target, path in there.items()
             ]
+
+
+def _targets(paths: Sequence[Path], *, make: bool) -> dict[Path, Path]:
+    """The files that are there, or where none is the last one with `make`; each with its path, links followed."""
+    targets: dict[Path, Path] = {}
+    for path in paths:
+        # `Path.resolve` raises RuntimeError where links go round; this leaves them to the reading.
+        targets.setdefault(Path(os.path.realpath(path)), path)
+    there = {target: path for target, path in targets.items() if os.path.lexists(target)}
+    if not there and make:
+        there = dict([list(targets.items())[-1]])
+    return there
+
+
+def _kubectl(path: Path | None) -> str:
+    """The command that works on a file, or on kubectl's own."""
+    return "kubectl" if path is None else f"kubectl --kubeconfig {shlex.quote(str(path))}"
 
 
 def _read(target: Path, path: Path) -> str | None:

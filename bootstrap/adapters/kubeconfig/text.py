@@ -8,7 +8,7 @@ one and the current context into the first (config.go, ModifyConfig).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
 
@@ -182,31 +182,36 @@ def merge_entries(
     for section, inner in SECTIONS.items():
         if section != "contexts" or context == name:
             _put_entry(documents, own, section, name, _wanted(added, section, inner, name))
-    notes = []
-    if first and name != own.name:
-        where = next(document.source for document in documents if _has_name(document, own.name))
-        notes.append(f"{own.name} is another cluster's entry in {where}: ours is called {name}")
-    current = next((document.current for document in documents if document.current), "")
+    current = next(filter(None, (document.current for document in documents)), "")
     if switch or (first and not _is_in_use(documents, own, current)):
         documents[0].set_current(context)
-    elif first and current != context:
+        current = context
+    if not first:
+        return Outcome(context=context)
+    notes = list(_taken_notes(documents, own, name))
+    if current != context:
         notes.append(f"current-context is still {current}; `{kubectl} config use-context {context}` switches")
     return Outcome(context=context, notes=tuple(notes))
 
 
+def _taken_notes(documents: Sequence[Document], own: Own, name: str) -> Iterator[str]:
+    """That ours are called otherwise, and why."""
+    if name != own.name:
+        where = next(document.source for document in documents if _has_name(document, own.name))
+        yield f"{own.name} is another cluster's entry in {where}: ours is called {name}"
+
+
 def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
     """Take out what is ours, under any name, and what points to it; the names of the contexts that are gone."""
-    pointing = [_pointing(document, documents, own) for document in documents]
-    gone = {name_of(context) for contexts in pointing for context in contexts}
+    pointing = list(chain.from_iterable(_pointing(document, documents, own) for document in documents))
+    gone = set(map(name_of, pointing))
     # Credentials that the user has put into our user in the place of ours.
-    altered = {_refers(context, "user") for contexts in pointing for context in contexts} & _our_names(documents, own)
+    altered = {_refers(context, "user") for context in pointing} & _our_names(documents, own)
     there = {name_of(context) for document in documents for context in document.entries("contexts")}
-    for document, contexts in zip(documents, pointing, strict=True):
-        clusters, users = document.entries("clusters"), document.entries("users")
-        kept_users = [user for user in users if not own.has_user(user) and name_of(user) not in altered]
-        _keep(document, "clusters", [cluster for cluster in clusters if not own.has_cluster(cluster)])
-        _keep(document, "users", kept_users)
-        _keep(document, "contexts", [each for each in document.entries("contexts") if each not in contexts])
+    for document in documents:
+        _drop(document, "clusters", own.has_cluster)
+        _drop(document, "users", lambda user: own.has_user(user) or name_of(user) in altered)
+        _drop(document, "contexts", lambda context: context in pointing)
         if document.current in gone or (own.is_named(document.current) and document.current not in there):
             document.set_current("")
     return tuple(sorted(gone))
@@ -221,9 +226,11 @@ def foreign_notes(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
     )
 
 
-def _keep(document: Document, section: str, entries: Sequence[MappingNode]) -> None:
-    if len(entries) < len(document.entries(section)):
-        document.put_entries(section, entries)
+def _drop(document: Document, section: str, is_ours: Callable[[MappingNode], bool]) -> None:
+    entries = document.entries(section)
+    kept = [entry for entry in entries if not is_ours(entry)]
+    if len(kept) < len(entries):
+        document.put_entries(section, kept)
 
 
 def _pointing(document: Document, documents: Sequence[Document], own: Own) -> list[MappingNode]:

@@ -114,12 +114,8 @@ class Api:
         except proxmoxer.ResourceException as error:
             if not self._answered and error.status_code in products.STRANGE:
                 self._check_product(error.status_code)
-            self._heard()
             refused = _refused(error, what=what, token=self.token, asked_for=likely_paths(path, parameters))
-            if isinstance(refused, PveNodeUnreachableError):
-                refused.silent_since_s = self._silent_since_s.setdefault(_node_of(path), began_s)
-            else:  # a refusal is an answer, too
-                self._silent_since_s.pop(_node_of(path), None)
+            self._heard(path, refused, began_s)
             raise self._mask(refused) from error
         except requests.exceptions.RequestException as error:
             if self._away_since_s is None:
@@ -131,8 +127,7 @@ class Api:
             raise self._no_proxmox(what) from error
         if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
             raise self._no_proxmox(what)
-        self._heard()
-        self._silent_since_s.pop(_node_of(path), None)
+        self._heard(path)
         return answer
 
     def _asked(self, call: Call, method: str, path: str, parameters: Mapping[str, str | int]) -> Any:  # noqa: ANN401
@@ -144,9 +139,14 @@ class Api:
         call.status = 200
         return answer
 
-    def _heard(self) -> None:
+    def _heard(self, path: str, refused: HypervisorError | None = None, began_s: float = 0.0) -> None:
+        """Note that the API answers, and the request's Proxmox node, too, unless it is that which refused."""
         self._answered = True
         self._away_since_s = None
+        if isinstance(refused, PveNodeUnreachableError):
+            refused.silent_since_s = self._silent_since_s.setdefault(_node_of(path), began_s)
+        else:
+            self._silent_since_s.pop(_node_of(path), None)
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """Repeat `attempt` while it fails in a way that may pass; the last error comes through.

@@ -11,7 +11,7 @@ from bootstrap.errors import TaskFailedError, TransientError, VmidTakenError, Vm
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Clock, CloneRequest, ContainerRequest, Warn
 from bootstrap.proxmox.failures import AnswerLostError
-from bootstrap.proxmox.reading import configs
+from bootstrap.proxmox.reading import configs, containers
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Request = CloneRequest | ContainerRequest
@@ -173,14 +173,12 @@ class Cloning:
         except VmNotFoundError:
             return None
         # Whose it is shows when more than the lock is there: until then it is perhaps ours.
-        if kind == "lxc" and config.get("lock") == "create" and "description" not in config:
-            return "create"
-        if kind == "qemu" and configs.unfinished(config):
-            return "clone"
+        if configs.unfinished(config) if kind == "qemu" else containers.unfinished(config):
+            return configs.setting(config, "lock")
         ours = (request.description.rstrip("\n"), str(request.name))
-        if (str(config.get("description") or "").rstrip("\n"), str(config.get(key) or "")) != ours:
+        if (configs.setting(config, "description").rstrip("\n"), configs.setting(config, key)) != ours:
             return None
-        return str(config.get("lock") or "")
+        return configs.setting(config, "lock")
 
 
 def _resolution(request: Request) -> str:

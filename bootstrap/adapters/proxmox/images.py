@@ -239,22 +239,22 @@ def _template(listed: _Listed, users: Mapping[int, Iterable[str]], *, proof: Pro
     if listed.problem:
         return listed.passed_over(listed.problem)
     running = listed.vm.row.at("status").value == "running"
+    description = configs.setting(config, "description")
     try:
-        record = read_template(str(config.get("description") or ""))
+        record = read_template(description)
     except UnreadableError as error:
         return listed.passed_over(f"its record cannot be read: {error.details}")
     if record is None or record.vmid != vmid:
         return None
-    tagged = TEMPLATE_TAG in configs.tags(config.get("tags"))
-    fresh = record.state is BuildState.BUILDING and not running and not config.get("template")
-    if not tagged and not fresh:
+    template, name = bool(config.get("template")), configs.setting(config, "name")
+    fresh = record.state is BuildState.BUILDING and not (running or template)
+    if not fresh and TEMPLATE_TAG not in configs.tags(config.get("tags")):
         return None
-    name, description = str(config.get("name") or ""), str(config.get("description") or "")
     return TemplateVm(
         vmid=vmid,
         name=name,
         pve_node=listed.vm.pve_node,
-        template=bool(config.get("template")),
+        template=template,
         running=running,
         record=record,
         users=tuple(users.get(vmid, ())),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from bootstrap.adapters.proxmox import sight
 from bootstrap.adapters.proxmox.proof import Proof
@@ -38,6 +39,11 @@ class NodeReading:
     guests: tuple[ListedGuest, ...] = ()
     problem: HypervisorError | None = None
 
+    @property
+    def own_status(self) -> Reading:
+        """Its status; one that tells nothing where the token may not read it."""
+        return replace(self.row, value=None) if self.status is None else self.status
+
 
 def why(reading: NodeReading) -> str:
     """Why a Proxmox node cannot be asked, in a few words."""
@@ -62,23 +68,21 @@ def node_facts(
 def _online_facts(
     reading: NodeReading, guests: Iterable[ListedGuest], *, maintenance: bool, odd: PassOver
 ) -> PveNodeFacts:
-    status = reading.status if reading.status is not None else replace(reading.row, value=None)
+    status = reading.own_status
     cpu, memory = status.at("cpuinfo"), status.at("memory")
-    cores = reading.row.at("maxcpu").integer(0, answers.MOST_CORES, default=0)
-    maxmem = reading.row.at("maxmem").integer(0, answers.MOST_BYTES, default=0)
     committed = [guest.committed(odd) for guest in guests if guest.pve_node == reading.name]
-    networks = [network for network in each(reading.networks, _network, odd) if network is not None]
+    networks = tuple(filter(None, each(reading.networks, _network, odd)))
     return PveNodeFacts(
         name=reading.name,
         online=True,
-        cores=cores or cpu.at("cpus").integer(0, answers.MOST_CORES, default=0),
-        memory_mib=(maxmem or memory.at("total").integer(0, answers.MOST_BYTES, default=0)) // _MIB,
+        cores=_first_told(reading.row.at("maxcpu"), cpu.at("cpus"), most=answers.MOST_CORES),
+        memory_mib=_first_told(reading.row.at("maxmem"), memory.at("total"), most=answers.MOST_BYTES) // _MIB,
         cpu_model=cpu.at("model").text(""),
         cpu_flags=frozenset(cpu.at("flags").text("").split()),
         architecture=status.at("current-kernel").at("machine").text("") or "x86_64",
-        bridges=frozenset(name for name, _, _ in networks),
-        vnets=tuple(sorted((vnet for _, vnet, _ in networks if vnet is not None), key=lambda vnet: vnet.name)),
-        mtus=tuple(sorted((name, mtu) for name, _, mtu in networks if mtu)),
+        bridges=frozenset(network.name for network in networks),
+        vnets=tuple(sorted(filter(None, (network.vnet for network in networks)), key=lambda vnet: vnet.name)),
+        mtus=tuple(sorted((network.name, network.mtu) for network in networks if network.mtu)),
         storages=tuple(sorted(each(reading.storages, _storage, odd), key=lambda storage: storage.name)),
         committed_cores=sum(cores for cores, _ in committed),
         committed_memory_mib=sum(memory for _, memory in committed) // _MIB,
@@ -86,8 +90,21 @@ def _online_facts(
     )
 
 
-def _network(row: Reading) -> tuple[str, Vnet | None, int] | None:
-    """A bridge's name, with the vnet that it is, and its MTU (0 where none is stated); None for other networks."""
+def _first_told(*places: Reading, most: int) -> int:
+    """The first number that is told and not 0; 0 where there is none."""
+    return next(filter(None, (told.integer(0, most, default=0) for told in places)), 0)
+
+
+class _Network(NamedTuple):
+    """A bridge's name, with the vnet that it is, and its MTU (0 where none is stated)."""
+
+    name: str
+    vnet: Vnet | None
+    mtu: int
+
+
+def _network(row: Reading) -> _Network | None:
+    """A bridge; None for other networks."""
     kind = row.at("type").text("")
     if kind not in _BRIDGES:
         return None
@@ -95,7 +112,7 @@ def _network(row: Reading) -> tuple[str, Vnet | None, int] | None:
     vnet = Vnet(name=name, vlan_aware=row.at("vlanaware").flag()) if kind == "vnet" else None
     # /etc/network/interfaces has `mtu`, and `ovs_mtu` for Open vSwitch (PVE::INotify).
     stated = [row.at(key).integer(0, _MOST_MTU, default=0) for key in ("mtu", "ovs_mtu")]
-    return name, vnet, max(stated)
+    return _Network(name, vnet, max(stated))
 
 
 def _storage(row: Reading) -> StorageFacts:
@@ -112,14 +129,14 @@ def _storage(row: Reading) -> StorageFacts:
 def templates(
     readings: Iterable[NodeReading], vms: Iterable[ListedGuest], odd: PassOver, *, proof: Proof
 ) -> tuple[TemplateFacts, ...]:
-    """The facts of the templates among VMs; one of odd form is passed over."""
+    """The facts of the templates among guests; one of odd form is passed over."""
     kinds: dict[PveNodeName, dict[str, str]] = {}
     for reading in readings:
         storages = each(reading.storages, _storage, answers.note)
         kinds[reading.name] = {storage.name: storage.kind for storage in storages}
     found: list[TemplateFacts] = []
     for vm in vms:
-        if not vm.template or vm.config is None:
+        if vm.kind != "qemu" or not vm.template or vm.config is None:
             continue
         try:
             facts = configs.template_facts(

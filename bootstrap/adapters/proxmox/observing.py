@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bootstrap.adapters.proxmox import health, sight
@@ -23,8 +23,8 @@ from bootstrap.adapters.proxmox.proof import Proof
 from bootstrap.adapters.proxmox.whereabouts import WORDS
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.cluster import VmidRange
-from bootstrap.model.ids import ClusterName, PveNodeName
-from bootstrap.model.observed import OWNER_TAG, PveVersion, VmRecord
+from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.observed import OWNER_TAG, PveNodeFacts, PveVersion, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import PveFacts
 from bootstrap.proxmox.reading import answers, configs
@@ -68,58 +68,104 @@ def read_version(api: Api) -> PveVersion:
     return PveVersion(major=numbers[0], minor=numbers[1], text=text)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What the Proxmox nodes tell.
+
+    Attributes:
+        pve_nodes: All of them.
+        guests: The VMs and containers of those that answer.
+        unasked: Those that cannot be asked, with the reason.
+    """
+
+    pve_nodes: tuple[NodeReading, ...]
+    guests: tuple[ListedGuest, ...]
+    unasked: Mapping[PveNodeName, str]
+
+    @property
+    def auditing(self) -> frozenset[PveNodeName]:
+        """The Proxmox nodes whose status our token may read."""
+        return frozenset(each.name for each in self.pve_nodes if each.own_status.value)
+
+    def away(self, resources: Iterable[Reading]) -> tuple[tuple[VmRecord, ...], frozenset[Vmid]]:
+        """The guests of those that cannot be asked, by `/cluster/resources`; and all vmids there, templates' too.
+
+        One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
+        """
+        there = {guest.vmid for guest in self.guests}
+        vms, vmids = sight.guests_of(resources, self.unasked)
+        return tuple(vm for vm in vms if vm.vmid not in there), vmids
+
+
+def _look(
+    api: Api,
+    read_node: Callable[[NamedRow], NodeReading],
+    *,
+    odd: PassOver,
+    wanted: Callable[[ListedGuest], bool] = lambda _guest: True,
+) -> _Look:
+    """Ask every Proxmox node; the configs of guests that are `wanted` are read too."""
+    rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named, odd))
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
+        bare = tuple(pool.map(read_node, rows))
+        listed = tuple(guest for reading in bare for guest in reading.guests)
+        guests = tuple(pool.map(lambda guest: _with_config(api, guest) if wanted(guest) else guest, listed))
+    pve_nodes = _answering(bare, guests)
+    unasked = {reading.name: why(reading) for reading in pve_nodes if not reading.online}
+    answering = tuple(guest for guest in guests if guest.pve_node not in unasked)
+    return _Look(pve_nodes=pve_nodes, guests=answering, unasked=unasked)
+
+
 def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
     """Read everything planning needs; see `Hypervisor.observe`."""
     odd = _PassedOver()
-    rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named, odd))
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-observe") as pool:
-        bare = list(pool.map(lambda row: _read_node(api, row, odd), rows))
-        listed = [guest for reading in bare for guest in reading.guests]
-        read = tuple(pool.map(lambda guest: _with_config(api, guest), listed))
-        lost_quorum = health.lost_quorum(api)
-    bare = _answering(bare, read)
-    unasked = {reading.name: why(reading) for reading in bare if not reading.online}
-    auditing = {reading.name for reading in bare if reading.status is not None and reading.status.value}
-    guests = tuple(
-        _with_task(api, guest, sees_all=guest.pve_node in auditing) for guest in read if guest.pve_node not in unasked
-    )
+    look = _look(api, lambda row: _read_node(api, row, odd), odd=odd)
+    lost_quorum = health.lost_quorum(api)
+    guests = tuple(_with_task(api, guest, sees_all=guest.pve_node in look.auditing) for guest in look.guests)
     resources = api.read("cluster/resources", what="list the cluster's resources").items()
     ha_of = dict(each(resources, _ha_state, odd))
-    there = frozenset(guest.vmid for guest in guests)
-    # One that HA has moved is listed by its new Proxmox node before `/cluster/resources` says so.
-    guests_away, vmids_away = sight.guests_of(resources, unasked)
-    away = tuple(vm for vm in guests_away if vm.vmid not in there)
-    unseen = sight.unseen_vms(away, unasked, cluster=cluster, vmids=vmids)
-    hidden = {vm.vmid for vm in unseen}
-    rest = [vm for vm in away if vm.vmid not in hidden]
-    here = tuple(guest for guest in guests if guest.config is not None)
-    bare_records = tuple(_with_ha(guest.record, ha_of) for guest in here if not guest.template)
-    known = [proof.of(vm) for vm in proof.with_pools(bare_records, resources)]
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-halts") as pool:
-        records = list(pool.map(lambda vm: health.with_halt(api, vm) if is_ours(vm, cluster) else vm, known))
+    away, vmids_away = look.away(resources)
+    unseen = sight.unseen_vms(away, look.unasked, cluster=cluster, vmids=vmids)
+    records = _records(api, guests, proof=proof, resources=resources, ha_of=ha_of, cluster=cluster)
+    vms = (vm for vm in (*records, *away) if _concerns(vm, cluster=cluster, vmids=vmids))
+    hidden = frozenset(vm.vmid for vm in unseen)
     return PveFacts(
         version=version,
-        pve_nodes=tuple(
-            sorted(
-                (
-                    node_facts(reading, guests, maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE, odd=odd)
-                    for reading in bare
-                ),
-                key=lambda facts: facts.name,
-            )
-        ),
-        templates=templates(bare, (guest for guest in here if guest.kind == "qemu"), answers.note, proof=proof),
-        vms=tuple(
-            sorted(
-                (vm for vm in (*records, *rest) if _concerns(vm, cluster=cluster, vmids=vmids)),
-                key=lambda vm: vm.vmid,
-            )
-        ),
-        used_vmids=there | vmids_away,
+        pve_nodes=_facts_of(look, guests, ha_of, odd),
+        templates=templates(look.pve_nodes, guests, answers.note, proof=proof),
+        vms=tuple(sorted((vm for vm in vms if vm.vmid not in hidden), key=lambda vm: vm.vmid)),
+        used_vmids=vmids_away.union(guest.vmid for guest in guests),
         out_of_sight=unseen,
         lost_quorum=lost_quorum,
         passed_over=odd.lines,
     )
+
+
+def _records(
+    api: Api,
+    guests: Iterable[ListedGuest],
+    *,
+    proof: Proof,
+    resources: Iterable[Reading],
+    ha_of: Mapping[str, str],
+    cluster: ClusterName,
+) -> list[VmRecord]:
+    """The VMs and containers with a config, each with whether its record is to be believed and whether it is halted."""
+    bare = tuple(_with_ha(guest.record, ha_of) for guest in guests if guest.config is not None and not guest.template)
+    known = [proof.of(vm) for vm in proof.with_pools(bare, resources)]
+    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-halts") as pool:
+        return list(pool.map(lambda vm: health.with_halt(api, vm) if is_ours(vm, cluster) else vm, known))
+
+
+def _facts_of(
+    look: _Look, guests: Iterable[ListedGuest], ha_of: Mapping[str, str], odd: PassOver
+) -> tuple[PveNodeFacts, ...]:
+    """The facts of all Proxmox nodes, by name."""
+    facts = (
+        node_facts(reading, guests, maintenance=ha_of.get(f"node/{reading.name}") == _MAINTENANCE, odd=odd)
+        for reading in look.pve_nodes
+    )
+    return tuple(sorted(facts, key=lambda facts: facts.name))
 
 
 def _named(row: Reading) -> NamedRow:
@@ -127,17 +173,17 @@ def _named(row: Reading) -> NamedRow:
     return (*answers.named_row(row), row)
 
 
-def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -> list[NodeReading]:
+def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -> tuple[NodeReading, ...]:
     """The readings; a Proxmox node that went away while its configs were read counts as one that cannot be asked.
 
     Raises:
         HypervisorError: No Proxmox node can be asked, though not all are offline: what one of them answered.
     """
     cut_off = {guest.pve_node: guest.problem for guest in guests if guest.problem is not None}
-    found = [
+    found = tuple(
         replace(reading, online=False, problem=cut_off[reading.name]) if reading.name in cut_off else reading
         for reading in readings
-    ]
+    )
     problems = [reading.problem for reading in found if reading.problem is not None]
     if problems and not any(reading.online for reading in found):
         raise problems[0]
@@ -146,21 +192,16 @@ def _answering(readings: Iterable[NodeReading], guests: Iterable[ListedGuest]) -
 
 def machines(api: Api) -> tuple[VmRecord, ...]:
     """The VMs and containers that carry our tag; see `Hypervisor.machines`."""
-    rows = tuple(answers.rows(api.read("nodes", what="list the Proxmox nodes"), _named))
-    with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="pve-machines") as pool:
-        bare = list(pool.map(lambda row: _read_guests(api, row, answers.note), rows))
-        listed = [guest for reading in bare for guest in reading.guests]
-        tagged = [guest for guest in listed if _tagged(guest.tags) and not guest.template]
-        read = list(pool.map(lambda guest: _with_config(api, guest), tagged))
-    bare = _answering(bare, read)
-    unasked = {reading.name: why(reading) for reading in bare if not reading.online}
-    records = [guest.record for guest in read if guest.config is not None and guest.pve_node not in unasked]
-    there = {guest.vmid for guest in listed if guest.pve_node not in unasked}
-    what = "list the guests of Proxmox nodes that cannot be asked"
-    guests_away, _ = sight.guests_of(
-        api.read("cluster/resources", what=what, type="vm").items() if unasked else (), unasked
+    look = _look(
+        api,
+        lambda row: _read_guests(api, row, answers.note),
+        odd=answers.note,
+        wanted=lambda guest: _tagged(guest.tags) and not guest.template,
     )
-    away = [vm for vm in guests_away if _tagged(vm.tags) and vm.vmid not in there]
+    records = [guest.record for guest in look.guests if guest.config is not None]
+    what = "list the guests of Proxmox nodes that cannot be asked"
+    resources = api.read("cluster/resources", what=what, type="vm").items() if look.unasked else ()
+    away = [vm for vm in look.away(resources)[0] if _tagged(vm.tags)]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))
 
 

@@ -14,6 +14,7 @@ from bootstrap.adapters.proxmox.cloning import Cloning
 from bootstrap.errors import PermissionDeniedError
 from bootstrap.model.endpoint import ApiToken
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
+from bootstrap.model.machine import CloneAsked
 from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import RecordKeys
@@ -83,7 +84,7 @@ class Proof:
 
     def of_template(self, facts: TemplateFacts, config: configs.Config) -> TemplateFacts:
         """A template's facts; what it is made of counts only where its record is to be believed."""
-        description = str(config.get("description") or "")
+        description = configs.setting(config, "description")
         if not facts.recipe or not self.doubt_about_template(facts.vmid, facts.name, description, config):
             return facts
         claims = f"{facts.image} with k3s {facts.k3s}"
@@ -130,16 +131,17 @@ class Proof:
             return False
         if self._cloning.was_asked_for(vm.description):
             return True
-        ours = [task for task in self._tasks(cloned.template, "qmclone") if task.who == str(self._token)]
         about = list(self._tasks(vm.vmid, None))
-        vacant = max((task.order for task in about if task.kind in _ENDS), default=(0, 0))
-        fitting = [
-            task.order
-            for task in ours
-            if task.order > vacant and abs(task.order[0] - cloned.asked_s) <= _CLOCKS_APART_S
-        ]
-        since = max(vacant, min(fitting, default=vacant))
-        return bool(fitting) and not any(task.kind in _STARTS and task.order > since for task in about)
+        vacant = max(_orders(about, _ENDS), default=(0, 0))
+        cloned_at = min(self._clonings(cloned, since=vacant), default=None)
+        return cloned_at is not None and all(order <= cloned_at for order in _orders(about, _STARTS))
+
+    def _clonings(self, cloned: CloneAsked, *, since: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """When our own token's tasks cloned a template: those after `since`, and about when the record says."""
+        for task in self._tasks(cloned.template, "qmclone"):
+            near = abs(task.order[0] - cloned.asked_s) <= _CLOCKS_APART_S
+            if near and task.order > since and task.who == str(self._token):
+                yield task.order
 
     def _tasks(self, vmid: Vmid, kind: str | None) -> Iterator[_Task]:
         """The tasks about a VM, running ones too, on all Proxmox nodes that can be asked."""
@@ -156,6 +158,11 @@ class Proof:
             return list(answers.rows(found, _task))
 
         return sight.from_those_that_answer(sight.online_nodes(self._api), listed)
+
+
+def _orders(tasks: Iterable[_Task], kinds: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """When tasks of some types began."""
+    return (task.order for task in tasks if task.kind in kinds)
 
 
 def _task(row: Reading) -> _Task:

@@ -61,36 +61,31 @@ def template_facts(
     config = scalars(readings)
     vmid = answers.vmid(row.at("vmid"))
     disk = system_disk(config)
-    network = properties(config.get("net0"))
-    record = parse_template(str(config.get("description") or ""), vmid=vmid)
-    return TemplateFacts(
+    drive = config.get(disk or "")
+    facts = TemplateFacts(
         vmid=vmid,
-        name=str(config.get("name") or row.at("name").text("")),
+        name=setting(config, "name") or row.at("name").text(""),
         pve_node=pve_node,
         tags=frozenset(tag.lower() for tag in tags(config.get("tags"))),
         agent_enabled=agent_enabled(config.get("agent")),
         disk=disk,
-        disk_gib=drive_gib(config[disk]) if disk else 0,
-        storage=storage_of(config[disk]) if disk else None,
+        disk_gib=drive_gib(drive),
+        storage=storage_of(drive),
         linkable=linkable(config, kinds=kinds),
         cloud_init_drive=cloud_init_drive(config),
-        bridge=network.get("bridge"),
-        scsi_controller=str(config.get("scsihw") or ""),
-        storages=frozenset(
-            name
-            for key, drive in config.items()
-            if DRIVE_KEY.fullmatch(key) and (name := storage_of(drive)) is not None
-        ),
-        disk_storages=frozenset(name for drive in drives(config).values() if (name := storage_of(drive)) is not None),
+        bridge=properties(config.get("net0")).get("bridge"),
+        scsi_controller=setting(config, "scsihw"),
+        storages=frozenset(filter(None, map(storage_of, _all_drives(config).values()))),
+        disk_storages=frozenset(filter(None, map(storage_of, drives(config).values()))),
         mappings=frozenset(_mappings(config)),
         cpu_model=_custom_model(config.get("cpu")),
-        image=record.image if record else "",
-        k3s=record.k3s if record else "",
-        recipe=record.recipe if record else "",
-        recipe_version=record.version if record else 0,
-        lock=str(config.get("lock") or row.at("lock").text("")),
+        lock=setting(config, "lock") or row.at("lock").text(""),
         settings=inherited(config),
     )
+    record = parse_template(setting(config, "description"), vmid=vmid)
+    if record is None:
+        return facts
+    return replace(facts, image=record.image, k3s=record.k3s, recipe=record.recipe, recipe_version=record.version)
 
 
 def vm_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRecord:
@@ -100,40 +95,51 @@ def vm_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) -> VmRe
         UnreadableAnswerError: One of them is of odd form.
     """
     config = scalars(readings)
-    record, problem = record_or_problem(str(config.get("description") or ""))
-    cores, sockets = (readings.at(key).integer(0, answers.MOST_CORES, default=1) for key in ("cores", "sockets"))
-    disk = system_disk(config)
+    description = setting(config, "description")
+    record, problem = record_or_problem(description)
+    disk, net0 = system_disk(config), config.get("net0")
+    known = drives(config)
     return VmRecord(
         vmid=answers.vmid(row.at("vmid")),
-        name=str(config.get("name") or row.at("name").text("")),
+        name=setting(config, "name") or row.at("name").text(""),
         pve_node=pve_node,
         running=row.at("status").value == "running",
         halted=halted(row),
-        lock=str(config.get("lock") or row.at("lock").text("")) or None,
+        lock=setting(config, "lock") or row.at("lock").text("") or None,
         tags=tags(config.get("tags")),
         record=record,
-        cores=(cores or 1) * (sockets or 1),
+        cores=_count(readings.at("cores")) * _count(readings.at("sockets")),
         memory_mib=memory_mib(readings.at("memory")),
         disk=disk,
-        disk_gib=drive_gib(config[disk]) if disk else 0,
+        disk_gib=drive_gib(config.get(disk or "")),
         cpu_type=_first(config.get("cpu"), key="cputype"),
-        mac=mac(config.get("net0")),
+        mac=mac(net0),
         smbios_uuid=smbios_uuid(config),
         onboot=bool(config.get("onboot")),
-        net0=str(config["net0"]) if "net0" in config else None,
+        net0=None if net0 is None else str(net0),
         uptime_s=row.at("uptime").integer(0, answers.MOST_SECONDS, default=0),
         address=address(config.get("ipconfig0")),
         storage_address=address(config.get("ipconfig1")),
         ip6=properties(config.get("ipconfig0")).get("ip6"),
-        drives=tuple(sorted(drives(config).items())),
-        cdroms=tuple(sorted(key for key in config if DRIVE_KEY.fullmatch(key) and key not in drives(config))),
+        drives=tuple(sorted(known.items())),
+        cdroms=tuple(sorted(_all_drives(config).keys() - known.keys())),
         unused=tuple(sorted((key, str(value)) for key, value in config.items() if re.fullmatch(r"unused\d+", key))),
-        description=str(config.get("description") or ""),
+        description=description,
         settings=inherited(config),
         unfinished=unfinished(config),
         ha_managed=ha_managed(row),
         problem=problem,
     )
+
+
+def setting(config: Config, key: str) -> str:
+    """A setting as text; empty where it is not set, or to nothing."""
+    return str(config.get(key) or "")
+
+
+def _count(told: Reading) -> int:
+    """Cores or sockets: 1 where none are told."""
+    return told.integer(0, answers.MOST_CORES, default=1) or 1
 
 
 def _mappings(config: Config) -> Iterator[str]:
@@ -159,7 +165,7 @@ def unfinished(config: Config) -> bool:
     That is a lock, and a comment that reads as the description (`PVE/API2/Qemu.pm`, clone_vm). The rest comes with the
     first drive.
     """
-    description = str(config.get("description") or "").strip()
+    description = setting(config, "description").strip()
     return config.get("lock") == "clone" and "name" not in config and description in ("", _PLACEHOLDER)
 
 
@@ -243,17 +249,21 @@ def address(value: object) -> IPv4Address | None:
 def drives(config: Config) -> dict[str, str]:
     """Every drive but CD-ROMs: key to property string."""
     return {
-        key: str(value)
-        for key, value in config.items()
-        if DRIVE_KEY.fullmatch(key) and properties(value).get("media") != "cdrom" and not _is_cloud_init(str(value))
+        key: drive
+        for key, drive in _all_drives(config).items()
+        if properties(drive).get("media") != "cdrom" and not _is_cloud_init(drive)
     }
+
+
+def _all_drives(config: Config) -> dict[str, str]:
+    return {key: str(value) for key, value in config.items() if DRIVE_KEY.fullmatch(key)}
 
 
 def system_disk(config: Config) -> str | None:
     """The key of the disk that is booted from: the boot order's first disk, else the first of the usual ones."""
     known = drives(config)
     order = properties(config.get("boot")).get("order", "").split(";")
-    candidates = (*order, str(config.get("bootdisk") or ""), *_SYSTEM_DISKS)
+    candidates = (*order, setting(config, "bootdisk"), *_SYSTEM_DISKS)
     return next((key for key in candidates if key in known), None)
 
 
@@ -295,7 +305,7 @@ def linkable(config: Config, *, kinds: Mapping[str, str]) -> bool:
 
 def cloud_init_drive(config: Config) -> str | None:
     """The key of the cloud-init drive: `ide2: local:9000/vm-9000-cloudinit.qcow2,media=cdrom`."""
-    return next((key for key, value in config.items() if DRIVE_KEY.fullmatch(key) and _is_cloud_init(str(value))), None)
+    return next((key for key, drive in _all_drives(config).items() if _is_cloud_init(drive)), None)
 
 
 def _is_cloud_init(drive: str) -> bool:

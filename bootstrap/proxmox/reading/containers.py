@@ -30,7 +30,7 @@ def container_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) 
         UnreadableAnswerError: One of them is of odd form.
     """
     config = configs.scalars(readings)
-    record, problem = record_or_problem(str(config.get("description") or ""))
+    record, problem = record_or_problem(configs.setting(config, "description"))
     cores = readings.at("cores").integer(0, answers.MOST_CORES, default=0)
     root, net0 = config.get(ROOT), config.get("net0")
     return VmRecord(
@@ -53,10 +53,15 @@ def container_record(readings: Reading, *, row: Reading, pve_node: PveNodeName) 
         storage_address=configs.address(config.get("net1")),
         ip6=configs.properties(net0).get("ip6"),
         kind=MachineKind.LXC,
-        description=str(config.get("description") or ""),
+        description=configs.setting(config, "description"),
         ha_managed=configs.ha_managed(row),
         problem=problem,
     )
+
+
+def unfinished(config: configs.Config) -> bool:
+    """Whether there is nothing but what Proxmox VE writes when a container is begun: a lock."""
+    return config.get("lock") == "create" and "description" not in config
 
 
 def parse_interfaces(rows: Reading) -> tuple[GuestInterface, ...] | None:

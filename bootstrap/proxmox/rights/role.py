@@ -65,18 +65,21 @@ def role_commands(
     grants = tuple(dict.fromkeys((need.say, ROLE) for need in wanted))
     if narrow is not None:
         wanted, grants = tuple(_wanted(narrow, wanted)), tuple(_narrowed(narrow, wanted))
+    made = [_role(ROLE, (name for need in wanted for name in need.privileges))]
+    if narrow is not None:
+        made += [_role(CLONE_ROLE, TEMPLATE_PRIVILEGES)] if narrow.template is not None else []
+        made.append(f"pveum pool add {narrow.pool}")
+    return (*made, *_token_commands(grants, user=user, token=token))
+
+
+def _token_commands(grants: Iterable[tuple[str, str]], *, user: str, token: str) -> tuple[str, ...]:
+    """The commands that make the token and give it a role on each path."""
     separated = user == ROOT_USER
     who = f"--tokens '{user}!{token}'" if separated else f"--users {user}"
     acl = tuple(f"pveum acl modify {path} {who} --roles {role}" for path, role in grants)
     # Without separated privileges a token has its user's rights: one list to keep, not two.
     add_token = f"pveum user token add {user} {token} --privsep {int(separated)}"
-    roles = [_role(ROLE, (name for need in wanted for name in need.privileges))]
-    if narrow is not None and narrow.template is not None:
-        roles.append(_role(CLONE_ROLE, TEMPLATE_PRIVILEGES))
-    pool = (f"pveum pool add {narrow.pool}",) if narrow is not None else ()
-    if separated:
-        return (*roles, *pool, add_token, *acl)
-    return (*roles, *pool, f"pveum user add {user}", *acl, add_token)
+    return (add_token, *acl) if separated else (f"pveum user add {user}", *acl, add_token)
 
 
 def _role(name: str, privileges: Iterable[str]) -> str:

@@ -65,20 +65,19 @@ def _lack(
     """The report on refused tags; `registered` is None where it is not shown."""
     if not refused:
         return None
-    commands, whys = [], []
-    if registered is not None and refused & registered:
-        whys.append("registered-tags")
-        kept = registered - refused
-        commands.append(f"{_SET} --registered-tags '{_list(kept)}'" if kept else f"{_SET} --delete registered-tags")
-    if registered is None or mode != "free":
-        whys.append("user-tag-access" if registered is not None else "user-tag-access or registered-tags")
-        # With `none` nothing was allowed, whatever the list says.
-        among = listed if mode != "none" else frozenset[str]()
-        allow = "existing" if mode == "existing" else "list"
-        value = f"user-allow={allow},user-allow-list={_list(among | refused)}"
-        commands.append(f"{_SET} --user-tag-access '{value}'")
     if registered is None:
-        commands.append("# first see with `pvesh get /cluster/options` what both options have, and keep that")
+        whys = ["user-tag-access or registered-tags"]
+        first_see = "# first see with `pvesh get /cluster/options` what both options have, and keep that"
+        commands = [_allow(refused, mode=mode, listed=listed), first_see]
+    else:
+        whys, commands = [], []
+        if refused & registered:
+            kept = registered - refused
+            whys.append("registered-tags")
+            commands.append(f"{_SET} --registered-tags '{_list(kept)}'" if kept else f"{_SET} --delete registered-tags")
+        if mode != "free":
+            whys.append("user-tag-access")
+            commands.append(_allow(refused, mode=mode, listed=listed))
     tags = ", ".join(sorted(refused))
     return MissingPrivileges(
         path="/",
@@ -86,6 +85,13 @@ def _lack(
         why=f"to set the tag{'s' * (len(refused) > 1)} {tags} (the datacenter's {' and '.join(whys)})",
         remedy="\n".join(commands),
     )
+
+
+def _allow(refused: set[str], *, mode: str, listed: frozenset[str]) -> str:
+    """The command that allows tags. With `none` nothing was allowed, whatever the list says."""
+    among = listed if mode != "none" else frozenset[str]()
+    allow = "existing" if mode == "existing" else "list"
+    return f"{_SET} --user-tag-access 'user-allow={allow},user-allow-list={_list(among | refused)}'"
 
 
 def _access(told: Reading) -> Reading:
