@@ -124,13 +124,13 @@ def unreached(host: str, port: int, details: str) -> HypervisorError:
     """
     if speaks_no_tls(details):
         return AuthenticationError(
-            f"what answers at {place(host, port)} does not speak HTTPS", details=details, resolution=PORT_REMEDY
+            f"the server at {place(host, port)} does not speak HTTPS", details=details, resolution=PORT_REMEDY
         )
     return HypervisorError(
         f"cannot reach Proxmox VE at {place(host, port)}",
         details=details,
-        resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall is between"
-        + (f"; {PORT_REMEDY}" if port != PVE_PORT else ""),
+        resolution="check the endpoint's address, that the Proxmox node is up, and that no firewall blocks the "
+        "connection" + (f"; {PORT_REMEDY}" if port != PVE_PORT else ""),
     )
 
 

@@ -36,7 +36,7 @@ def find_image(text: str, *, arch: str, checksum: str, downloader: Downloader | 
         raise PreflightError(
             f"there is no image {text!r} in the catalogue",
             details=f"known: {', '.join(known)}",
-            resolution="name one of those, an https:// address, or a volume that is there (local:import/x.qcow2)",
+            resolution="use one of those, an https:// URL, or an existing volume (local:import/x.qcow2)",
         )
     entry = known[text]
     url = entry["url"].format(arch=arch)
@@ -53,7 +53,7 @@ def _checksum(text: str) -> tuple[str, str]:
     found = _CHECKSUM.fullmatch(text.lower())
     if found is None or len(found[2]) != _LENGTHS[found[1]]:
         raise PreflightError(
-            f"{text!r} is no checksum", resolution="write it as sha256: or sha512: with its digits, nothing else"
+            f"{text!r} is not a checksum", resolution="write it as sha256: or sha512: with its digits, nothing else"
         )
     return found[1], found[2]
 
@@ -70,5 +70,5 @@ def _published(url: str, name: str, algorithm: str, downloader: Downloader) -> s
     raise ArtifactError(
         f"the publisher's list has no checksum of {name}",
         details=url,
-        resolution="give it with --checksum, or name another image",
+        resolution="pass it with --checksum, or use another image",
     )

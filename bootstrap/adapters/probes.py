@@ -58,7 +58,7 @@ class NetworkProbes:
             ):
                 return _facts(tls.getpeercert(binary_form=True) or b"")
         except (OSError, ValueError) as error:
-            raise HomelabError(f"{address}:{port} shows no certificate", details=str(error)) from error
+            raise HomelabError(f"{address}:{port} presents no certificate", details=str(error)) from error
 
     def resolve(self, name: str) -> tuple[IPv4Address, ...]:
         """See `Probes.resolve`. The system's resolver takes no timeout: it is left behind where it takes too long."""
@@ -123,7 +123,7 @@ def _judged(der: bytes, tls: TlsSpec, problem: str) -> CertificateFacts:
         return _facts(der, trust="pinned" if pinned else "", problem="" if pinned else "it is not the pinned one")
     if tls.insecure:
         return _facts(der)
-    by = f"vouched for by {tls.ca_file}" if tls.ca_file is not None else "vouched for by the system's CAs"
+    by = f"signed by {tls.ca_file}" if tls.ca_file is not None else "signed by a CA of this system"
     return _facts(der, trust="" if problem else by, problem=problem)
 
 

@@ -180,7 +180,7 @@ class _Doctor:
         facts = (("fingerprint", certificate.fingerprint),)
         pin = (
             f'pin it in the inventory, as proxmox.tls.fingerprint: "{certificate.fingerprint}", '
-            "after comparing it with what `pvenode cert info` prints on the Proxmox node"
+            "after comparing it with the output of `pvenode cert info` on the Proxmox node"
         )
         if self._endpoint.tls.insecure:
             return warning("tls", "the certificate is NOT checked (insecure)", pin, facts=facts)

@@ -106,7 +106,7 @@ class _Composer:
         event = next(self._events)
         if isinstance(event, yaml.DocumentStartEvent):
             where = Where(path="", line=_line(event))
-            self._problems.add(where, "a second document begins here", "one file, one cluster: take the `---` out")
+            self._problems.add(where, "a second document begins here", "one file, one cluster: remove the `---`")
         return node
 
     def _node(self, event: yaml.Event, where: Where, depth: int) -> Node:
@@ -115,7 +115,7 @@ class _Composer:
             raise _TooDeepError(None, None, f"nested deeper than {MAX_DEPTH} levels", _mark(event))
         if isinstance(event, yaml.AliasEvent):
             where = Where(path=where.path, line=_line(event))
-            self._problems.add(where, f"*{event.anchor} is an alias", "aliases are not used here: write the value out")
+            self._problems.add(where, f"*{event.anchor} is an alias", "aliases are not supported: write the value out")
             return Broken(line=_line(event))
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, Where(path=where.path, line=_line(event)))
@@ -138,7 +138,7 @@ class _Composer:
     def _tag_refused(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, where: Where) -> bool:
         if event.tag is None or event.tag == "!":
             return False
-        self._problems.add(where, "has a YAML tag", "tags (`!x`, `!!x`) are not used here: take it out")
+        self._problems.add(where, "has a YAML tag", "tags (`!x`, `!!x`) are not supported: remove it")
         return True
 
     def _sequence(self, where: Where, line: int, depth: int) -> Sequence:
@@ -159,8 +159,8 @@ class _Composer:
             if key is None:
                 continue
             if key in found.entries:
-                told = f"is given a second time, first in line {found.lines[key]}"
-                self._problems.add(Where(path=at.path, line=key_line), told, "keep one of the two")
+                told = f"is repeated, first in line {found.lines[key]}"
+                self._problems.add(Where(path=at.path, line=key_line), told, "keep only one of them")
                 continue
             found.entries[key] = value
             found.lines[key] = key_line
@@ -172,10 +172,10 @@ class _Composer:
             return None
         at = Where(path=where.path, line=_line(event))
         if not isinstance(node, Scalar):
-            self._problems.add(at, "a key is a list or a mapping", "keys are words")
+            self._problems.add(at, "a key must not be a list or a mapping", "keys are words")
             return None
         if node.plain and node.tag == "merge":
-            self._problems.add(at, "`<<` merges are not used here", "write the keys out")
+            self._problems.add(at, "`<<` merges are not supported", "write the keys out")
             return None
         if node.plain and node.tag != "str":
             self._problems.add(
@@ -213,7 +213,7 @@ def _explain(error: yaml.YAMLError, text: str) -> tuple[str, int | None]:
     if isinstance(error, _TooDeepError):
         return said, line
     if said.startswith("mapping values are not allowed"):
-        return "a colon where no key can be: quote the value, or mend the indentation", line
+        return "a colon where no key can be: quote the value, or fix the indentation", line
     context = f" ({error.context})" if error.context else ""
     return f"not YAML: {said}{context}", min(line, max(len(lines), 1))
 

@@ -46,8 +46,8 @@ def read_found(path: Path) -> bytes:
         problem = _others(link, there)
         if problem:
             raise RefusedError(
-                f"{path} was found here, and {problem}: it says which server gets the API token",
-                f"look what is in it; if that is meant: -i {path}",
+                f"{path} was found here, but {problem}; it decides which server gets the API token",
+                f"check its contents; to use it: -i {path}",
             )
         return file.read(MAX_BYTES + 1)
 
@@ -61,9 +61,9 @@ def _others(link: os.stat_result, there: os.stat_result) -> str:
     if owners:
         return f"belongs to the user {owners.pop()}, not to you"
     if not stat.S_ISREG(there.st_mode):
-        return "is no regular file"
+        return "is not a regular file"
     writable = there.st_mode & stat.S_IWOTH or (there.st_mode & stat.S_IWGRP and there.st_gid != os.getegid())
-    return f"others may write into it (mode {stat.S_IMODE(there.st_mode):04o})" if writable else ""
+    return f"others can write to it (mode {stat.S_IMODE(there.st_mode):04o})" if writable else ""
 
 
 def read_text(path: Path) -> str:
@@ -81,7 +81,7 @@ def read_text(path: Path) -> str:
 def check_private_key(path: Path) -> None:
     """Raises `RefusedError` where a file is no private key by its looks."""
     if path.suffix == ".pub":
-        raise RefusedError(f"{path} is the public half", f"name the private one: {path.with_suffix('')}")
+        raise RefusedError(f"{path} is the public half", f"use the private key: {path.with_suffix('')}")
     if "PRIVATE KEY-----" not in read_text(path):
         raise RefusedError(f"{path} holds no private key", "it begins with -----BEGIN ... PRIVATE KEY-----")
 
@@ -97,6 +97,6 @@ def check_directory(path: Path) -> None:
     try:
         found = "" if path.is_dir() else "is not a directory" if path.exists() else "does not exist"
     except OSError as error:
-        found = f"cannot be looked at: {error.strerror}"
+        found = f"cannot be read: {error.strerror}"
     if found:
         raise RefusedError(f"{path} {found}", "a directory with k3s and sha256sum-<arch>.txt")

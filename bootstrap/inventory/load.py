@@ -32,8 +32,8 @@ from bootstrap.model.endpoint import PveEndpoint
 DEFAULT_FILE: Final = Path("homelab-k8s.yaml")
 _NO_FILE: Final = "the environment"
 _INIT_FIRST: Final = Advice(
-    "first of all: `homelab-k8s init`, which looks at your Proxmox VE and writes one; name one that is elsewhere with "
-    "-i FILE; without a Proxmox VE: `homelab-k8s lab start`, then --lab"
+    "first run `homelab-k8s init`, which inspects your Proxmox VE and writes one; or pass an existing file with -i "
+    "FILE; without a Proxmox VE: `homelab-k8s lab start`, then --lab"
 )
 
 
@@ -110,7 +110,7 @@ def _endpoint(proxmox: ProxmoxKeys | None, source: str, places: Places, problems
     if source == _NO_FILE and not known:
         problems.add(
             Where(path=str(DEFAULT_FILE)),
-            f"there is none in {Path.cwd()}, and nothing else says where Proxmox VE is ({ENV_ENDPOINT})",
+            f"there is none in {Path.cwd()}, and {ENV_ENDPOINT} is not set",
             Advice("`homelab-k8s init` writes one"),
         )
         return None
@@ -130,7 +130,7 @@ def _read(path: Path, read: Callable[[Path], bytes], problems: Problems) -> Node
         problems.add(Where(path=""), refused.message, refused.hint)
         return Broken()
     except FileNotFoundError:
-        problems.add(Where(path=""), "there is no such file", Advice("`homelab-k8s init -f {}` writes one", path))
+        problems.add(Where(path=""), "no such file", Advice("`homelab-k8s init -f {}` writes one", path))
         return Broken()
     except OSError as error:
         problems.add(Where(path=""), f"the file cannot be read: {error.strerror}")

@@ -57,7 +57,7 @@ def _tables(path: str, section: type[Section]) -> Iterator[str]:
 
 def _value(each: Key[Any], path: str) -> str:
     if each is Root.pools:
-        return "a mapping of names to what `workers` holds"
+        return "a mapping of names to the keys of `workers`"
     inner = section_of(each.kind)
     if inner is None:
         kind = each.kind

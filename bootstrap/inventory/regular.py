@@ -32,7 +32,7 @@ def read_regular(path: Path, *, most_bytes: int = MAX_BYTES) -> bytes:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         found = b""
         while len(found) <= most_bytes and (part := os.read(descriptor, most_bytes + 1 - len(found))):
             found += part

@@ -19,7 +19,7 @@ def read_token(proxmox: ProxmoxKeys, places: Places, problems: Problems) -> ApiT
     where = Where(path=ENV_TOKEN)
     text = places.environ.get(ENV_TOKEN, "")
     if not text:
-        hint = f"set {ENV_TOKEN} to user@realm!name=secret, or say in the file where the token is"
+        hint = f"set {ENV_TOKEN} to user@realm!name=secret, or set proxmox.token in the file"
         problems.add(proxmox.at(ProxmoxKeys.token), "there is no API token", hint)
         return None
     return _assemble(text, where, proxmox, problems)
@@ -51,7 +51,7 @@ def _from_keyring(entry: str) -> str:
     import keyring.errors
 
     service, _, user = entry.partition("/")
-    hint = f"put it there with: keyring set {service} {user}"
+    hint = f"add it there with: keyring set {service} {user}"
     try:
         secret = keyring.get_password(service, user)
     except keyring.errors.NoKeyringError:
@@ -69,8 +69,8 @@ def _assemble(text: str, where: Where, proxmox: ProxmoxKeys, problems: Problems)
     told, secret = pasted_token(text)
     if not proxmox.given(ProxmoxKeys.token_id):
         if told is None or not secret:
-            hint = "with the secret alone, give token_id: user@realm!name in the file"
-            problems.add(where, "does not hold user@realm!name=secret", hint)
+            hint = "with only the secret, set token_id: user@realm!name in the file"
+            problems.add(where, "does not contain user@realm!name=secret", hint)
             return None
         return ApiToken(user=told[0], name=told[1], secret=secret)
     identity = proxmox.token_id
@@ -78,10 +78,12 @@ def _assemble(text: str, where: Where, proxmox: ProxmoxKeys, problems: Problems)
         return None
     if told is not None and told != identity:
         problems.add(
-            where, f"is of the token {'!'.join(told)}, not of token_id {'!'.join(identity)}", "mend one of the two"
+            where, f"is of the token {'!'.join(told)}, not of token_id {'!'.join(identity)}", "correct one of the two"
         )
         return None
     if not secret or any(character.isspace() for character in secret):
-        problems.add(where, "does not hold a token's secret", "the UUID that Proxmox showed when the token was made")
+        problems.add(
+            where, "does not contain a token secret", "it is the UUID that Proxmox showed when the token was created"
+        )
         return None
     return ApiToken(user=identity[0], name=identity[1], secret=secret)

@@ -65,7 +65,7 @@ def _lines(spec: ClusterSpec, connection: Connection, remarks: Remarks) -> Itera
     yield from _comment(remarks.get("control_plane", ()))
     yield "control_plane:"
     yield from _pool(spec.control_plane)
-    yield "  # vip: 192.168.1.40 # an address of the API's own, which follows a living server"
+    yield "  # vip: 192.168.1.40 # a virtual IP for the API, which moves to a healthy server"
     for pool in spec.workers:
         yield ""
         yield from _comment(remarks.get("workers", ()))

@@ -73,7 +73,7 @@ def parse_version(text: str) -> K3sVersion:
     if found is None:
         raise PreflightError(
             f"{text!r} is not a k3s version",
-            resolution="write it as the release page does, with v and +k3sN: v1.34.1+k3s1",
+            resolution="write it as on the release page, with v and +k3sN: v1.34.1+k3s1",
         )
     stage, number = found["stage"], found["number"]
     return K3sVersion(

@@ -65,7 +65,7 @@ NO_QUORUM = r"no quorum|'/etc/pve/[^']*'.* - Permission denied|'/etc/pve/[^']*' 
 """Without quorum pmxcfs lets nobody write below /etc/pve, root included: seen on 9.2 for clones and config changes."""
 
 QUORUM_REMEDY = (
-    "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node tells which "
+    "the Proxmox cluster has no quorum, so nothing can be changed: `pvecm status` on a Proxmox node shows which "
     "Proxmox nodes are missing; bring them back, then run the command again"
 )
 
@@ -80,26 +80,26 @@ _EVERYWHERE = (
         r"|close \(rename\) atomic file '/etc/pve/nodes/[^/]+/(?:qemu-server|lxc)/\d+\.conf' failed: File exists"
         r"|^clone failed: .*\b(?:vm|subvol)-\d+-.*(?:already exists|File exists)",
         VmidTakenError,
-        "another vmid has to be taken; an image that nothing uses can be removed as root on the Proxmox node: "
+        "use another VMID; an unused image can be removed as root on the Proxmox node: "
         "pvesm list STORAGE --vmid VMID, then pvesm free VOLUME",
     ),
     _known(
         r"Configuration file '.+' does not exist|unable to find configuration file for VM",
         VmNotFoundError,
-        "somebody has removed the VM, or it is on another Proxmox node; run the command again",
+        "the VM was removed, or moved to another Proxmox node; run the command again",
     ),
     _known(
         # qemu-server's and the storages' locks (10 s each) and pmxcfs' cluster-wide ones. Whoever waits for a lock has
         # done nothing yet, so this is a dispatch that failed even where it is a task that says so.
         r"can't lock file '.+' - got timeout|got lock (?:request )?timeout",
         TransientError,
-        "another task holds the lock; wait until it is done (Proxmox's task list shows it), then run the command again",
+        "another task holds the lock; wait until it has ended (see Proxmox's task list), then run the command again",
     ),
     _known(NO_QUORUM, TransientError, QUORUM_REMEDY),
     _known(
         r"(?:VM|CT) is locked \(",
         HypervisorError,
-        "wait for the task that locked it; if there is none any more, run `{unlock}` as root on the Proxmox node (no "
+        "wait for the task that locked it; if there is none, run `{unlock}` as root on the Proxmox node (no "
         "API token may)",
     ),
     _setting(
@@ -110,8 +110,8 @@ _EVERYWHERE = (
     ),
     _setting(
         r"No space left|quota|out of space|insufficient free space|not enough (?:free )?space",
-        "make room on the storage or raise its quota (`pvesm status` on the Proxmox node shows it), or name another "
-        "storage in the inventory (proxmox.storage)",
+        "free some space on the storage or raise its quota (`pvesm status` on the Proxmox node shows it), or name "
+        "another storage in the inventory (proxmox.storage)",
     ),
     _setting(
         r"Invalid CPU topology|maxcpus must be",
@@ -124,13 +124,13 @@ _EVERYWHERE = (
     ),
     _setting(
         r"only root can set '",
-        "no API token may clone that: take the setting off the template, or make the VM as root in Proxmox",
+        "an API token cannot clone this: remove the setting from the template, or create the VM as root in Proxmox",
     ),
     _setting(
         r"download failed.*\b40[34]\b|\b404 Not Found|checksum mismatch: got",
-        "look at the image's address and checksum (template.image and template.checksum in the inventory)",
+        "check the image's URL and checksum (template.image and template.checksum in the inventory)",
     ),
-    _setting(r"protection mode enabled", "remove the VM's protection flag first, if that is meant"),
+    _setting(r"protection mode enabled", "remove the VM's protection flag first, if you want to delete it"),
     _known(
         r"^hostname lookup '.+' failed|no such cluster node",
         HypervisorError,
@@ -143,7 +143,7 @@ _AT_DISPATCH = (
     _known(
         r"^got timeout\s*$",
         TransientError,
-        "something holds a lock, or the Proxmox node is overloaded: see its task list, then run the command again",
+        "a lock is held, or the Proxmox node is overloaded: see its task list, then run the command again",
     ),
 )
 
@@ -160,7 +160,7 @@ _AT_THE_GUEST_AGENT = (
         "allow it in the template's guest agent (guest-network-get-interfaces, guest-file-open, guest-file-read, "
         "guest-file-close): on RHEL, Rocky and Alma in the line FILTER_RPC_ARGS (before 9.4 BLOCK_RPCS or "
         "BLACKLIST_RPC) of /etc/sysconfig/qemu-ga, then `systemctl restart qemu-guest-agent`; where only files are "
-        "refused, `ssh: {host_keys: accept-new}` in the inventory does without them",
+        "refused, `ssh: {host_keys: accept-new}` in the inventory works without them",
     ),
     _known(
         r"guest agent is not running|^VM \d+ is not running|^VM \d+ (?:qmp|qga) command 'guest-|^Agent error",
@@ -176,7 +176,7 @@ _STATUS: Mapping[int, tuple[type[HypervisorError], str]] = {
     ),
     408: (AnswerLostError, ""),
     429: (TransientError, ""),
-    501: (HypervisorError, "this Proxmox VE does not know the call; 8.0 or newer is needed"),
+    501: (HypervisorError, "this Proxmox VE does not support the call; version 8.0 or newer is required"),
     502: (AnswerLostError, "check the proxy before Proxmox VE"),
     503: (TransientError, "check the Proxmox node's services: systemctl status pveproxy pvedaemon"),
     504: (AnswerLostError, "check the proxy before Proxmox VE"),
@@ -291,9 +291,8 @@ def _denied_bare(asked_for: tuple[str, ...], *, details: str, what: str, token: 
         f"the API token {token} may not {what}: most likely it lacks {', or '.join(asked_for)}",
         details=details,
         resolution=Advice(
-            "as root on a Proxmox node, look at `pveum acl list` for entries on "
-            "{} that give another role (NoAccess takes all rights "
-            "away there); `homelab-k8s doctor` tells what else the token lacks{}",
+            "as root on a Proxmox node, look at `pveum acl list` for entries on {} with another role (NoAccess "
+            "removes all rights there); `homelab-k8s doctor` lists all missing rights{}",
             ", ".join(each.rpartition(" ")[2] for each in asked_for),
             grant,
         ),

@@ -112,7 +112,7 @@ def test_a_server_that_is_no_proxmox_ve_is_told_as_that(tmp_path: Path, page: st
     """A NAS's 401 was "Proxmox VE refuses the API token", and its 404 had no advice."""
     with (
         tls_peer(tmp_path, page=page, status=status) as peer,
-        pytest.raises(AuthenticationError, match="is no Proxmox VE API") as refused,
+        pytest.raises(AuthenticationError, match="is not a Proxmox VE API") as refused,
     ):
         ask(peer.url, TlsSpec(ca_file=peer.cert_file))
     assert f"HTTP {status}" in refused.value.details
@@ -123,7 +123,7 @@ def test_a_server_that_is_no_proxmox_ve_is_told_as_that(tmp_path: Path, page: st
 def test_a_page_instead_of_json_is_told_with_its_title(tmp_path: Path) -> None:
     with (
         tls_peer(tmp_path, page=NAS, status=200, body=NAS) as peer,
-        pytest.raises(AuthenticationError, match="is no Proxmox VE API") as refused,
+        pytest.raises(AuthenticationError, match="is not a Proxmox VE API") as refused,
     ):
         ask(peer.url, TlsSpec(ca_file=peer.cert_file))
     assert "Synology DiskStation" in refused.value.details

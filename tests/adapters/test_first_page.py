@@ -73,7 +73,7 @@ def test_a_certificate_that_only_a_wrong_clock_refuses_is_told_with_both_times(t
         with pytest.raises(AuthenticationError, match=both_clocks(times.clock_ahead)) as refused:
             ask(peer)
         assert peer.asked == ["/"]  # the token was sent to nobody
-    assert "is not valid by this computer's clock" in refused.value.brief
+    assert "is not valid at this computer's time" in refused.value.brief
     assert "timedatectl" in refused.value.resolution
     assert "fingerprint" not in refused.value.resolution
 
@@ -131,7 +131,7 @@ def test_another_product_is_named_with_the_right_port(tmp_path: Path, page: str,
 def test_json_that_is_not_proxmoxs_is_told_with_the_product(tmp_path: Path) -> None:
     with (
         tls_peer(tmp_path, page=BACKUP, status=200, body='{"hello": 1}') as peer,
-        pytest.raises(AuthenticationError, match=r"is no Proxmox VE API: it is Proxmox Backup Server") as refused,
+        pytest.raises(AuthenticationError, match=r"is not a Proxmox VE API: it is Proxmox Backup Server") as refused,
     ):
         ask(peer)
     assert "8006" in refused.value.resolution

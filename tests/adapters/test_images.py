@@ -85,7 +85,7 @@ def test_an_unknown_name_is_told_the_known_ones() -> None:
 
 @pytest.mark.parametrize("text", [SHA256, f"md5:{'ab' * 16}", f"sha512:{SHA256}", "sha256:xyz"])
 def test_what_is_no_checksum_is_refused(text: str) -> None:
-    with pytest.raises(PreflightError, match="is no checksum"):
+    with pytest.raises(PreflightError, match="is not a checksum"):
         find_image("debian-13", arch="amd64", checksum=text)
 
 

@@ -145,7 +145,7 @@ def test_where_ours_were_merged_is_known_down_is_not_stopped_by_another_file(tmp
     broken.write_text("a: [")
     removed = _store(broken).remove(name=DEMO, paths=[mine], known=marks_of(ours()))
     assert removed.paths == (mine,)
-    assert removed.notes == (f"not looked into: {broken} is not a kubeconfig",)
+    assert removed.notes == (f"not read: {broken} is not a kubeconfig",)
     with pytest.raises(HomelabError, match="is not a kubeconfig"):
         remove(broken)
 

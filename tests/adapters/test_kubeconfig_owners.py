@@ -67,7 +67,7 @@ def test_up_and_down_leave_an_entry_of_our_name_that_is_somebody_elses(store: Fi
     path.write_text(FOREIGN)
     merged = merge(store)
     assert merged.context == "homelab-demo"
-    assert merged.notes[0] == f"demo is another cluster's entry in {path}: ours is called homelab-demo"
+    assert merged.notes[0] == f"demo in {path} belongs to another cluster; the new entry is called homelab-demo"
     assert names(path) == ["demo", "homelab-demo"]
     assert load(path)["contexts"][1]["context"] == {"cluster": "homelab-demo", "user": "homelab-demo"}
     assert load(path)["current-context"] == "demo"
@@ -78,7 +78,7 @@ def test_up_and_down_leave_an_entry_of_our_name_that_is_somebody_elses(store: Fi
     )
     assert names(path) == ["demo", "homelab-demo"]
     removed = remove(store)
-    assert removed.notes == (f"the entry demo in {path} stays: it has another CA or server than this cluster",)
+    assert removed.notes == (f"the entry demo in {path} is kept: its CA or server belongs to another cluster",)
     assert load(path) == yaml.safe_load(FOREIGN)
 
 

@@ -97,7 +97,7 @@ def test_a_ca_file_vouches(info: LabInfo, state: Path) -> None:
     ca_file = next(path for path in state.rglob("*") if path.is_file() and "PRIVATE" not in path.read_text())
     seen = NetworkProbes().endpoint(endpoint(info, TlsSpec(ca_file=ca_file)))
     assert seen.certificate.problem == ""
-    assert seen.certificate.trust == f"vouched for by {ca_file}"
+    assert seen.certificate.trust == f"signed by {ca_file}"
 
 
 def test_a_ca_file_that_is_none_is_a_problem(info: LabInfo, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_certificate_is_read_without_judging_it(info: LabInfo) -> None:
     assert NetworkProbes().certificate(LOOPBACK, port).fingerprint == info.fingerprint
     with listening("127.0.0.1") as closed:
         pass
-    with pytest.raises(HomelabError, match="shows no certificate"):
+    with pytest.raises(HomelabError, match="presents no certificate"):
         NetworkProbes().certificate(LOOPBACK, closed)
 
 

@@ -122,7 +122,7 @@ def test_a_proxy_that_cannot_be_used_is_told_as_that(
 ) -> None:
     """Without PySocks it was "it would no longer come over https"."""
     set_proxy(monkeypatch, url.replace("://", "://me:open-sesame@", 1) if url.endswith(":9") else url)
-    with pytest.raises(ArtifactError, match="the proxy of the environment cannot be used") as refused:
+    with pytest.raises(ArtifactError, match="the proxy from the environment is invalid") as refused:
         Downloader(attempts=1).fetch(f"{scheme}://releases.example.org/k3s", tmp_path / "k3s", what="k3s")
     assert "HTTPS_PROXY" in refused.value.resolution
     assert "open-sesame" not in f"{refused.value}{refused.value.details}"

@@ -81,7 +81,7 @@ def test_a_file_that_claims_to_be_huge_is_refused_unread(shell: FabricShell, gue
     (guest.home / DIRECTORY).mkdir()
     (guest.home / DIRECTORY / "snapshot.out").write_bytes(b"small")
     guest.lies["snapshot.out"] = 1 << 50
-    with pytest.raises(GuestError, match=r"demo-cp-1: snapshot.out is too large to be fetched"):
+    with pytest.raises(GuestError, match=r"demo-cp-1: snapshot.out is too large to download"):
         shell.download("snapshot.out", target=tmp_path / "here")
     assert (guest.asked, list(tmp_path.glob("*here*"))) == (0, [])
 

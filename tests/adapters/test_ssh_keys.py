@@ -96,7 +96,7 @@ class TestEachKindInEachForm:
     ) -> None:
         path = keygen(tmp_path / "id", kind, *FORMS[form], passphrase="geheim")
         error = refusal(path)
-        assert error.details == "it is protected by a passphrase, and the SSH agent does not hold it"
+        assert error.details == "it is protected by a passphrase, and it is not loaded in the SSH agent"
         assert error.resolution.splitlines()[0] == f"ssh-add {path}"
         add(path, tmp_path)
         assert FabricShells(path).check().endswith("used through the SSH agent)")
@@ -106,10 +106,10 @@ class TestEachKindInEachForm:
 def test_without_an_agent_it_is_said_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = keygen(tmp_path / "id", passphrase="geheim")
     error = refusal(path)
-    assert error.details == "it is protected by a passphrase, and no SSH agent runs (SSH_AUTH_SOCK is not set)"
+    assert error.details == "it is protected by a passphrase, and no SSH agent is running (SSH_AUTH_SOCK is not set)"
     assert error.resolution.splitlines()[0] == f'eval "$(ssh-agent)" && ssh-add {path}'
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
-    assert f"nobody listens at $SSH_AUTH_SOCK ({tmp_path / 'gone'})" in refusal(path).details
+    assert f"nothing listens at $SSH_AUTH_SOCK ({tmp_path / 'gone'})" in refusal(path).details
 
 
 @pytest.mark.usefixtures("agent")
@@ -117,7 +117,7 @@ def test_other_keys_of_the_agent_are_not_tried(tmp_path: Path) -> None:
     """The machine would take the other one."""
     path, other = keygen(tmp_path / "id", passphrase="geheim"), keygen(tmp_path / "other")
     add(other, tmp_path)
-    assert "the SSH agent does not hold it" in refusal(path).details
+    assert "it is not loaded in the SSH agent" in refusal(path).details
 
 
 def test_a_pem_key_whose_public_half_is_hidden_as_well_is_told(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_key_that_others_may_read_is_refused_as_ssh_does(mode: int, tmp_path: 
     path = keygen(tmp_path / "id")
     path.chmod(mode)
     error = refusal(path)
-    assert f"others may read it (mode {mode:04o})" in error.details
+    assert f"other users can read it (mode {mode:04o})" in error.details
     assert error.resolution.splitlines()[0] == f"chmod 600 {path}"
     path.chmod(0o600)
     log_in(path, tmp_path)
@@ -189,7 +189,7 @@ def test_what_is_no_key_at_all_is_told(tmp_path: Path) -> None:
 
 def test_a_key_of_our_own_is_not_made_by_looking(tmp_path: Path) -> None:
     shells = FabricShells(tmp_path / "state" / "id_ed25519", make=True)
-    assert "is made when" in shells.check()
+    assert "is created together" in shells.check()
     assert not (tmp_path / "state").exists()
     make_key_pair(tmp_path / "state" / "id_ed25519")
     assert "(ssh-ed25519)" in shells.check()
@@ -217,7 +217,7 @@ class TestASecurityKey:
 
     def test_it_is_told_that_only_an_agent_can_use_it(self, path: Path) -> None:
         error = refusal(path)
-        told = "its private half is in a security key (sk-ssh-ed25519@openssh.com), and no SSH agent runs"
+        told = "its private half is in a security key (sk-ssh-ed25519@openssh.com), and no SSH agent is running"
         assert error.details.startswith(told)
         assert "ssh-add" in error.resolution
 

@@ -51,7 +51,7 @@ def test_a_directory_that_others_may_write_into_is_refused(root: Path, below: st
         lambda: store.write(DEMO, "token", "x"),
         lambda: store.path(DEMO, "x"),
     ):
-        with pytest.raises(HomelabError, match="is not yours alone") as caught:
+        with pytest.raises(HomelabError, match="can be changed by other users") as caught:
             use()
         assert f"(mode {mode:04o})" in caught.value.details
         assert f"chmod -R go-w {root / below}" in caught.value.resolution
@@ -69,7 +69,7 @@ def test_a_directory_of_another_user_is_refused(root: Path, tmp_path: Path, link
         store.write(DEMO, "token", "planted")
     os.chown(root, 12345, 12345, follow_symlinks=False)
     for use in (lambda: store.read(DEMO, "token"), store.clusters):
-        with pytest.raises(HomelabError, match="is not yours alone") as caught:
+        with pytest.raises(HomelabError, match="can be changed by other users") as caught:
             use()
         assert caught.value.details == "it belongs to the user 12345, and you are 0"
 

@@ -60,7 +60,7 @@ def test_a_log_and_a_recording_without_room_stop_no_run(state: Path, most_bytes:
     assert "demo" in done.stdout
     assert "Traceback" not in done.stderr
     assert "Logging error" not in done.stderr
-    assert "the debug log is not complete" in done.stderr
+    assert "the debug log is incomplete" in done.stderr
 
 
 @pytest.mark.parametrize(("call", "item"), [("write", "token"), ("put_first", "empty")])
@@ -76,7 +76,7 @@ def test_a_state_file_without_room_is_told_and_the_old_one_stays(tmp_path: Path,
     brief, details, resolution = done.stdout.strip().split("|")
     assert brief.startswith("cannot write the state file")
     assert "too large" in details
-    assert "make room" in resolution
+    assert "free some" in resolution
     assert sorted(path.name for path in directory.iterdir()) == ["empty", "token"]
     assert (directory / "token").read_text() == "the old one"
 
@@ -94,6 +94,6 @@ def test_a_result_without_room_is_no_bug_of_ours(state: Path) -> None:
         )
     assert done.returncode == 1
     assert "could not be written" in done.stderr
-    assert "make room" in done.stderr
+    assert "free some" in done.stderr
     assert "Traceback" not in done.stderr
     assert "please report" not in done.stderr

@@ -130,7 +130,7 @@ def test_a_secret_is_typed_unseen_tried_and_kept_in_a_file_of_its_own(
         [
             ("ID of the API token", f"{lab.token_id}\n"),
             ("Its secret (hidden", "two words\n"),
-            ("what was typed does not hold a token's secret", ""),
+            ("what was typed does not contain a token secret", ""),
             ("Its secret (hidden", "00000000-0000-0000-0000-000000000000\n"),
             ("refuses the API token", ""),
             ("Its secret (hidden", f' "PVEAPIToken={lab.token_id}={lab.token_secret}" \n'),

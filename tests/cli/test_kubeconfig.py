@@ -42,7 +42,7 @@ def current(path: Path) -> str:
 def test_the_next_command_has_the_context_that_ours_got(run: Run, ports: Ports, config: Path) -> None:
     result = run(*UP, ports=ports)
     assert result.stdout.splitlines()[-1] == "next: kubectl --context homelab-demo get nodes"
-    assert f"demo is another cluster's entry in {config}: ours is called homelab-demo" in result.stderr
+    assert f"demo in {config} belongs to another cluster; the new entry is called homelab-demo" in result.stderr
     assert "current-context is still work; `kubectl config use-context homelab-demo` switches" in result.stderr
     assert current(config) == "work"
 

@@ -70,9 +70,9 @@ def newest(path: Path, *, minor: str | None, untested: bool = False) -> str:
     fitting = of_minor if untested else list(filterfalse(is_prerelease, of_minor))
     if of_minor and not fitting:
         raise ArtifactError(
-            f"{path} holds pre-releases of k3s alone",
-            details=f"it holds {', '.join(of_minor)}",
-            resolution="name one (k3s.version): none is taken unless it is asked for",
+            f"{path} contains only pre-releases of k3s",
+            details=f"it contains {', '.join(of_minor)}",
+            resolution="set one (k3s.version): pre-releases are never used by default",
         )
     if not fitting:
         raise _not_there(path, beginning and f"{beginning}x", there)
@@ -121,25 +121,25 @@ def _check_there(path: Path) -> None:
     if not path.is_dir():
         raise ArtifactError(
             f"the artifact directory {path} is not there",
-            resolution="make it, or correct k3s.artifacts in the inventory",
+            resolution="create it, or correct k3s.artifacts in the inventory",
         )
     if not _has_binary(path) and not _subdirectories(path):
         raise ArtifactError(
-            f"there is no k3s binary in {path}",
+            f"no k3s binary found in {path}",
             details=f"looked for {' and '.join(map(layout.binary_name, layout.ARCHES))}",
-            resolution="put a release's files there as they are: binary and checksum list; or several releases, each "
-            "in a directory called as its version",
+            resolution="put the files of a release there: binary and checksum list; or several releases, each in a "
+            "directory named after its version",
         )
 
 
 def _not_there(path: Path, wanted: str, there: Iterable[str]) -> ArtifactError:
     exact = is_release(wanted)
     return ArtifactError(
-        f"{path} does not hold k3s {wanted}".rstrip(),
-        details=f"it holds {', '.join(there) or 'no release that tells its version'}",
+        f"{path} does not contain k3s {wanted}".rstrip(),
+        details=f"it contains {', '.join(there) or 'no release with a known version'}",
         resolution=f"put its files into {path}/{wanted}"
         if exact
-        else f"put a release's files into a directory called as its version, below {path}",
+        else f"put a release's files into a directory named after its version, in {path}",
     )
 
 
@@ -148,14 +148,14 @@ def _version_of_one(path: Path, *, wanted: str | None) -> str:
     if found is None:
         if wanted is None:
             raise ArtifactError(
-                f"cannot tell which k3s version {path} holds",
-                details="there is no file `version` in it, and its binary names no version, or several",
-                resolution="name it in the inventory (k3s.version), or write it to a file `version` beside the binary",
+                f"the k3s version in {path} is unknown",
+                details="it has no file `version`, and its binary names no version, or several",
+                resolution="set it in the inventory (k3s.version), or write it to a file `version` next to the binary",
             )
         return wanted
     if wanted is not None and found != wanted:
         raise ArtifactError(
-            f"{path} holds k3s {found}, not {wanted}",
+            f"{path} contains k3s {found}, not {wanted}",
             resolution=f"set k3s.version to {found}, or put the files of {wanted} there",
         )
     return layout.checked_version(found)
@@ -177,7 +177,7 @@ def artifact(path: Path, *, version: str, arch: str) -> Artifact:
     binary = path / name
     if not binary.is_file():
         raise ArtifactError(
-            f"there is no {name} in {path}", resolution=f"machines of the architecture {arch} need it: put it there"
+            f"there is no {name} in {path}", resolution=f"machines of the architecture {arch} need it: add it there"
         )
     sha256 = _verified(binary, expected=listed(sums, name))
     names = layout.parse_sums(_read(sums))
@@ -191,7 +191,7 @@ def listed(sums: Path, name: str) -> str:
     """The checksum a list has for a file. Raises ArtifactError where there is no list or none for that file."""
     found = layout.parse_sums(_read(sums)).get(name)
     if found is None:
-        raise ArtifactError(f"{sums} has no checksum of {name}", resolution="it must have a line `<sha256>  <file>`")
+        raise ArtifactError(f"{sums} has no checksum of {name}", resolution="it must contain a line `<sha256>  <file>`")
     return found
 
 
@@ -208,7 +208,7 @@ def _verified(path: Path, *, expected: str) -> str:
     except OSError as error:
         raise ArtifactError(f"cannot read {path}", details=str(error)) from error
     if found != expected:
-        raise wrong_checksum(path, expected=expected, found=found, resolution="put the release's own file there")
+        raise wrong_checksum(path, expected=expected, found=found, resolution="put the release's file there")
     return found
 
 
@@ -219,7 +219,7 @@ def _read(path: Path) -> str:
         raise ArtifactError(
             f"cannot read the checksum list {path}",
             details=str(error),
-            resolution="releases have it beside the binary; k3s is never installed unchecked",
+            resolution="releases have it next to the binary; k3s is never installed without a checksum",
         ) from error
 
 

@@ -94,7 +94,10 @@ class Downloader:
             retry=tenacity.retry_if_exception_type((*passing, _PassingStatusError)),
             reraise=True,
         )
-        hint = "is the address reachable from here? Proxies come from HTTPS_PROXY; k3s.artifacts needs no network"
+        hint = (
+            "check that the address is reachable from here; proxies are set with HTTPS_PROXY; k3s.artifacts "
+            "needs no network"
+        )
         try:
             with requests.Session() as session:
                 session.mount("https://", proxy_adapter(what))
@@ -104,9 +107,9 @@ class Downloader:
                 return retrying(attempt, session)
         except requests.exceptions.InvalidSchema as error:
             raise ArtifactError(
-                f"cannot fetch {what}: it would no longer come over https",
+                f"cannot fetch {what}: it redirects from https to http",
                 details=f"{url}\n{error}",
-                resolution="anybody on the way could change it; name an address that stays on https",
+                resolution="anyone on the network could change it; use a URL that stays on https",
             ) from error
         except (requests.RequestException, _PassingStatusError) as error:
             raise ArtifactUnreachableError(
@@ -114,9 +117,9 @@ class Downloader:
             ) from error
         except OSError as error:
             raise ArtifactError(
-                f"cannot keep {what}",
+                f"cannot save {what}",
                 details=str(error),
-                resolution="is there room? XDG_CACHE_HOME names another place for downloads",
+                resolution="check the free disk space; XDG_CACHE_HOME sets another directory for downloads",
             ) from error
         except ValueError as error:  # of a proxy for a redirect's other scheme, which requests reads by itself
             raise unusable_proxy(str(error), what=what) from error
@@ -129,7 +132,7 @@ def _refusing_adapter() -> requests.adapters.BaseAdapter:
 
     class Refusing(HTTPAdapter):
         def send(self, request: requests.PreparedRequest, *_args: object, **_settings: object) -> requests.Response:
-            raise InvalidSchema(f"is redirected to {request.url}, which is not https")
+            raise InvalidSchema(f"redirects to {request.url}, which is not https")
 
     return Refusing()
 
@@ -143,9 +146,9 @@ def _room(answer: requests.Response, path: Path, what: str, most_bytes: int) -> 
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise ArtifactError(
-            f"there is no room for {what}",
+            f"not enough disk space for {what}",
             details=f"it has {size} bytes; {free} are free at {path.parent}",
-            resolution="make room there; XDG_CACHE_HOME names another place for downloads",
+            resolution="free some space there; XDG_CACHE_HOME sets another directory for downloads",
         )
     return most_bytes
 
@@ -154,7 +157,7 @@ def _too_long(url: str, what: str, most_bytes: int) -> ArtifactError:
     return ArtifactError(
         f"{what} is too long: more than {most_bytes >> 20} MiB",
         details=url,
-        resolution="what answers there is not what is looked for: check the address",
+        resolution="this is not the expected file: check the URL",
     )
 
 
@@ -165,7 +168,7 @@ def _check(answer: requests.Response, what: str) -> None:
         raise ArtifactError(
             f"there is no {what}",
             details=f"{answer.url}\nHTTP 404 {answer.reason}",
-            resolution="look at the version (https://github.com/k3s-io/k3s/releases) and, for a mirror, at its address",
+            resolution="check the version (https://github.com/k3s-io/k3s/releases) and, for a mirror, its URL",
         )
     if answer.status_code >= 400:
         raise ArtifactError(f"cannot fetch {what}", details=f"{answer.url}\nHTTP {answer.status_code} {answer.reason}")

@@ -25,7 +25,7 @@ def checked_version(version: str) -> str:
     if not VERSION.fullmatch(version):
         raise ArtifactError(
             f"{version!r} is not a k3s version",
-            resolution="write it as the release page does, with v and +k3sN: v1.33.3+k3s1",
+            resolution="write it as on the release page, with v and +k3sN: v1.33.3+k3s1",
         )
     return version
 
@@ -33,7 +33,7 @@ def checked_version(version: str) -> str:
 def binary_name(arch: str) -> str:
     """A release's file of the k3s binary. Raises ArtifactError for an architecture there are no machines of."""
     if arch not in ARCHES:
-        raise ArtifactError(f"k3s is not to be had for {arch!r}", details=f"it is for {' and '.join(ARCHES)}")
+        raise ArtifactError(f"k3s is not to be had for {arch!r}", details=f"k3s supports {' and '.join(ARCHES)}")
     return "k3s" if arch == "amd64" else f"k3s-{arch}"
 
 

@@ -45,13 +45,13 @@ def proxy_problem(proxy: str) -> str:
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         host, _ = parts.hostname, parts.port
     except ValueError:  # its text may have a part of the password
-        return "it is no URL: its address or its port cannot be meant"
+        return "it is not a valid URL"
     if not host:
-        return "it names no host"
+        return "it has no host"
     scheme = parts.scheme.lower()
     if scheme in _SOCKS:
-        return "" if importlib.util.find_spec("socks") else f"{scheme}:// takes PySocks, which is not installed"
-    return "" if scheme in _HTTP else f"nobody knows proxies of {scheme}://"
+        return "" if importlib.util.find_spec("socks") else f"{scheme}:// needs PySocks, which is not installed"
+    return "" if scheme in _HTTP else f"proxies of the type {scheme}:// are not supported"
 
 
 def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
@@ -62,7 +62,7 @@ def unusable_proxy(problem: str, *, what: str) -> ArtifactError:
         what: What was to be fetched.
     """
     return ArtifactError(
-        f"cannot fetch {what}: the proxy of the environment cannot be used",
+        f"cannot fetch {what}: the proxy from the environment is invalid",
         details=problem,
         resolution="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY take http://HOST:PORT (socks5h:// with PySocks); "
         "correct or unset it, or name the host in NO_PROXY; k3s.artifacts needs no network",

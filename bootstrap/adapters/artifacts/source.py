@@ -57,15 +57,15 @@ class ReleaseSource:
         version = layout.version_in(location)
         if version is None:
             raise ArtifactError(
-                f"the k3s channel {channel!r} does not say which version it is at",
+                f"the k3s channel {channel!r} does not report its version",
                 details=f"{url} redirects to {location}" if location else f"{url} does not redirect",
-                resolution="name a version (k3s.version), or another channel",
+                resolution="set a version (k3s.version), or another channel",
             )
         if is_prerelease(version) and channel != directory.TESTING:
             raise ArtifactError(
                 f"the k3s channel {channel!r} is at the pre-release {version}",
                 details=f"{url} redirects to {location}",
-                resolution=f"name it if it is meant (k3s.version), or the channel {directory.TESTING}",
+                resolution=f"set it explicitly (k3s.version), or use the channel {directory.TESTING}",
             )
         return version
 
@@ -90,7 +90,7 @@ class ReleaseSource:
             raise ArtifactError(
                 f"cannot use the cache {place}",
                 details=str(error),
-                resolution="it has to be a directory of yours; XDG_CACHE_HOME names another place for it",
+                resolution="it must be your own directory; XDG_CACHE_HOME sets another one",
             ) from error
 
     def check(self, k3s: K3sSpec, *, version: str, arch: str) -> str:
@@ -110,7 +110,7 @@ class ReleaseSource:
         for name in (sums.name, binary.name):
             url = layout.file_url(k3s.releases_url, version, name)
             self._downloader.location(url, what=f"{name} of k3s {version}")
-        return f"there to be fetched from {k3s.releases_url}"
+        return f"available at {k3s.releases_url}"
 
     def _cached(self, k3s: K3sSpec, *, place: Path, name: str, version: str, arch: str) -> Artifact:
         sums = place / layout.list_name(arch)
@@ -135,7 +135,7 @@ class ReleaseSource:
                 binary,
                 expected=expected,
                 found=found,
-                resolution="it was removed; run the command again to fetch it anew. If it stays wrong, do not trust "
-                f"{k3s.releases_url}",
+                resolution="it was removed; run the command again to download it again. If it is wrong again, do not "
+                f"trust {k3s.releases_url}",
             )
         return Artifact(version=version, arch=arch, binary=binary, sha256=found)

@@ -78,7 +78,7 @@ def check(answer: Answer, accepted: frozenset[int] = frozenset(), *, server: str
         raise KubeUnreachableError(f"the Kubernetes API at {server} is not ready", details=said)
     resolution = ""
     if answer.status in (401, 403):
-        resolution = "the kubeconfig is of another cluster, or its certificate has expired: fetch it anew with `up`"
+        resolution = "the kubeconfig is of another cluster, or its certificate has expired: fetch it again with `up`"
     raise KubernetesError(
         f"the Kubernetes API at {server} refused (HTTP {answer.status})", details=said, resolution=resolution
     )

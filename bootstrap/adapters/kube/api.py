@@ -117,7 +117,9 @@ class KubernetesApi:
             answer = self._http.ask(core.patch_node, name, patch, _content_type=_MERGE, accepted=frozenset({_CONFLICT}))
             if answer.status != _CONFLICT:
                 return True
-        raise KubernetesError(f"the node {name} changes too often to set its labels and taints", details=answer.text)
+        raise KubernetesError(
+            f"the node {name} is changed too often by others to set its labels and taints", details=answer.text
+        )
 
     def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
         """Have the node tell an address, unless it tells one of `own`; whether anything changed, False without a node.

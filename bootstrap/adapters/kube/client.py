@@ -122,7 +122,8 @@ class BoundedClient(ApiClient):
             raise KubernetesError(
                 f"{self.configuration.host} redirects to another address",
                 details=f"{url} answered HTTP {response.status} and sends on to {sent_to}",
-                resolution="redirects are not followed, since no Kubernetes API redirects: what stands before it?",
+                resolution="redirects are not followed, since no Kubernetes API redirects: is there a proxy in front "
+                "of it?",
             )
 
 

@@ -104,16 +104,17 @@ def _distrusted(server: str, details: str) -> KubernetesError:
         return KubernetesError(
             f"{server} is not the API of this cluster",
             details=details,
-            resolution="another machine may have this address now, or the API's certificate lacks it (tls_san)",
+            resolution="another machine may have this address now, or the address is missing in the API's certificate "
+            "(tls_san)",
         )
     if dated.clocks:
         return KubernetesError(
-            f"the certificate of {server} is not valid by this computer's clock, which is likely wrong",
+            f"the certificate of {server} is not valid at this computer's time; its clock is probably wrong",
             details=f"{dated.clocks}\n{dated.says}\n{details}",
             resolution=dated.remedy,
         )
     return KubernetesError(
         f"the certificate of {server} is not valid now",
         details=f"{dated.says}\n{details}",
-        resolution="k3s renews its certificates when it starts: `systemctl restart k3s` on the servers, one by one",
+        resolution="k3s renews its certificates at a restart: `systemctl restart k3s` on the servers, one by one",
     )

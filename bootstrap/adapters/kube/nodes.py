@@ -58,7 +58,7 @@ def parse_node(node: object, *, lease_age_s: float | None, renewed: datetime | N
         kube_node, claims_ready = _kube_node(read, lease_age_s, renewed)
     except UnreadableError as error:
         note(error)
-        problem = f"its object is odd: {error.details}"
+        problem = f"its object is invalid: {error.details}"
         kube_node = KubeNode(name=MachineName(name), ready=False, problem=problem, uid=uid)
         claims_ready = False
     return SeenNode(kube_node=kube_node, uid=uid, claims_ready=claims_ready)
@@ -254,7 +254,7 @@ def _env(text: str) -> frozenset[str] | None:
 
 def _stale(lease_age_s: float | None) -> str:
     if lease_age_s is None:
-        return "it says Ready, but has no lease: its kubelet has not been heard of yet"
+        return "it says Ready, but has no lease: its kubelet has not reported yet"
     if lease_age_s > FRESH_S:
         return f"it says Ready, but its kubelet was last heard of {lease_age_s:.0f} s ago"
     return ""

@@ -96,7 +96,7 @@ class FileKubeconfigStore:
         further = [path for path in self._candidates() if path not in paths]
         # Where we know which files ours are in, another one that is broken is not in the way.
         problems = {path: _problem(path) for path in further} if paths else {}
-        broken = tuple(f"not looked into: {problem}" for problem in problems.values() if problem)
+        broken = tuple(f"not read: {problem}" for problem in problems.values() if problem)
         readable = filterfalse(problems.get, further)
         with self._opened([*paths, *readable], make=False) as files:
             documents = [file.document for file in files]
@@ -157,7 +157,7 @@ def _read(target: Path, path: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise HomelabError(
-            f"cannot read the kubeconfig {path}", details=str(error), resolution="use another one (--kubeconfig FILE)"
+            f"cannot read the kubeconfig {path}", details=str(error), resolution="use another file (--kubeconfig FILE)"
         ) from error
 
 
@@ -227,5 +227,5 @@ def _writing(path: Path) -> Iterator[None]:
         raise HomelabError(
             f"cannot write the kubeconfig {path}",
             details=str(error),
-            resolution=Advice("use another one (--kubeconfig FILE), or print it: `homelab-k8s kubeconfig`"),
+            resolution=Advice("use another file (--kubeconfig FILE), or print it: `homelab-k8s kubeconfig`"),
         ) from error

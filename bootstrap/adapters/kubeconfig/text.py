@@ -198,7 +198,7 @@ def _taken_notes(documents: Sequence[Document], own: Own, name: str) -> Iterator
     """That ours are called otherwise, and why."""
     if name != own.name:
         where = next(document.source for document in documents if _has_name(document, own.name))
-        yield f"{own.name} is another cluster's entry in {where}: ours is called {name}"
+        yield f"{own.name} in {where} belongs to another cluster; the new entry is called {name}"
 
 
 def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
@@ -220,7 +220,7 @@ def remove_entries(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
 def foreign_notes(documents: Sequence[Document], own: Own) -> tuple[str, ...]:
     """Entries called as ours that are not, each with its document."""
     return tuple(
-        f"the entry {own.name} in {document.source} stays: it has another CA or server than this cluster"
+        f"the entry {own.name} in {document.source} is kept: its CA or server belongs to another cluster"
         for document in documents
         if any(name_of(entry) == own.name and not own.has_cluster(entry) for entry in document.entries("clusters"))
     )
@@ -325,7 +325,9 @@ def _wanted(added: Document, section: str, inner: str, name: str) -> list[tuple[
     entries = added.entries(section)
     content = get(entries[0], inner, MappingNode) if len(entries) == 1 else None
     if content is None:
-        raise HomelabError("the cluster's own kubeconfig is not as expected", details=f"it has not one of {section}")
+        raise HomelabError(
+            "the cluster's own kubeconfig is not as expected", details=f"it does not have exactly one of {section}"
+        )
     return [(key.value, value) for key, value in content.value]
 
 

@@ -28,7 +28,7 @@ def not_a_kubeconfig(source: str, problem: str) -> HomelabError:
     return HomelabError(
         f"{source} is not a kubeconfig",
         details=problem,
-        resolution="it was left as it is; mend or move it, or use another one (--kubeconfig FILE)",
+        resolution="it was not changed; fix or move it, or use another file (--kubeconfig FILE)",
     )
 
 

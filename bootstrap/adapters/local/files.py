@@ -42,9 +42,9 @@ def check_own(*directories: Path) -> None:
         if problem:
             path = shlex.quote(str(directory))
             raise HomelabError(
-                f"the state directory {directory} is not yours alone",
+                f"the state directory {directory} can be changed by other users",
                 details=problem,
-                resolution="set XDG_STATE_HOME to a directory of your own; or look who has put what into it, and then: "
+                resolution="set XDG_STATE_HOME to a directory of your own; or check its contents, then: "
                 f"chown -RhH {os.geteuid()} {path} && chmod -R go-w {path}",
             )
 
@@ -55,7 +55,7 @@ def _not_own(link: os.stat_result, there: os.stat_result) -> str:
         if facts.st_uid != os.geteuid():
             return f"it belongs to the user {facts.st_uid}, and you are {os.geteuid()}"
     loose = there.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    return f"others may write into it (mode {stat.S_IMODE(there.st_mode):04o})" if loose else ""
+    return f"others can write to it (mode {stat.S_IMODE(there.st_mode):04o})" if loose else ""
 
 
 def ensure_own_directory(path: Path) -> None:

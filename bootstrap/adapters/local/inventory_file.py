@@ -93,9 +93,9 @@ def _diff(before: str, after: str, name: str) -> str:
 def _changed(text: str, was: Stated, value: str, path: Path) -> str:
     place = _place(text, was.keys, path)
     if place is None or place.text != was.text:
-        now = f"it says {place.text} now" if place is not None else "it does not state it any more"
+        now = f"it says {place.text} now" if place is not None else "it no longer contains the key"
         raise HomelabError(
-            f"{path} has been changed meanwhile: it is left as it is",
+            f"{path} was changed meanwhile and was not overwritten",
             details=f"{'.'.join(was.keys)}: {now}, {was.text} before",
             resolution="edit it by hand",
         )
@@ -112,7 +112,9 @@ def _place(text: str, keys: Keys, path: Path) -> _Place | None:
     try:
         node = YAML().compose(text[skipped:])
     except YAMLError as error:
-        raise HomelabError(f"{path} is no YAML any more", details=str(error), resolution="edit it by hand") from error
+        raise HomelabError(
+            f"{path} would no longer be YAML", details=str(error), resolution="edit it by hand"
+        ) from error
     for key in keys:
         if not isinstance(node, MappingNode):
             return None
@@ -138,7 +140,7 @@ def _text(raw: bytes, path: Path) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise HomelabError(f"{path} is not UTF-8 any more", details=str(error)) from error
+        raise HomelabError(f"{path} is no longer UTF-8", details=str(error)) from error
 
 
 def _replace(target: Path, raw: bytes) -> None:

@@ -126,7 +126,7 @@ class FileRecordKeys:
             raise HomelabError(
                 f"cannot write the state file {path}",
                 details=str(error),
-                resolution="make the directory writable, or set XDG_STATE_HOME to one that is",
+                resolution="make the directory writable, or set XDG_STATE_HOME to another one",
             ) from error
         return found
 

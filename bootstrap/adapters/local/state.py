@@ -57,7 +57,7 @@ class DirectoryStateStore:
         try:
             return shutil.disk_usage(place).free
         except OSError as error:
-            raise HomelabError(f"cannot tell how much room is left at {place}", details=str(error)) from error
+            raise HomelabError(f"cannot read the free disk space at {place}", details=str(error)) from error
 
     def clusters(self) -> tuple[ClusterName, ...]:
         """The clusters that have a directory here, by name. Raises HomelabError where that cannot be read."""
@@ -146,9 +146,9 @@ def _unwritable(path: Path, error: OSError) -> HomelabError:
     return HomelabError(
         f"cannot write the state file {path}",
         details=str(error),
-        resolution="make room on that disk (what was there is as it was), or set XDG_STATE_HOME to a directory that has"
+        resolution="free some space on that disk (existing files are unchanged), or set XDG_STATE_HOME to another disk"
         if is_full(error)
-        else "make the directory writable, or set XDG_STATE_HOME to one that is",
+        else "make the directory writable, or set XDG_STATE_HOME to another one",
     )
 
 

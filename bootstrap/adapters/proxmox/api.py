@@ -200,7 +200,7 @@ class Api:
         where = place(self._host, self._port)
         if not _was_sent(error):
             if self._answered:
-                return TransientError(f"cannot {what}: {where} does not answer any more", details=_cause(error))
+                return TransientError(f"cannot {what}: {where} no longer answers", details=_cause(error))
             return unreached(self._host, self._port, _cause(error))
         return AnswerLostError(
             f"cannot {what}: the connection to {where} was lost",
@@ -219,7 +219,7 @@ class Api:
         found = products.found_at(self._host, self._port)
         titled = f'its page is titled "{found.title}"' if found.title else ""
         return AuthenticationError(
-            f"cannot {what}: what answers at {self._endpoint.url} is no Proxmox VE API",
+            f"cannot {what}: the server at {self._endpoint.url} is not a Proxmox VE API",
             details=f"it is {found.product}" if found.product else titled,
             resolution=PORT_REMEDY,
         )
@@ -245,7 +245,7 @@ def _address(url: str) -> tuple[str, int, str | None]:
         parts, host, port = urlsplit(""), None, None
     if parts.scheme != "https" or not host:
         raise AuthenticationError(
-            "the Proxmox endpoint is no https URL",
+            "the Proxmox endpoint is not an https URL",
             details=url,
             resolution=f"write it as https://HOST:{PVE_PORT}",
         )

@@ -63,7 +63,7 @@ def refused_answer(error: requests.exceptions.RequestException, *, what: str, wh
         return AuthenticationError(
             f"{where} redirects to another address",
             details=str(error),
-            resolution="redirects are not followed, since the token would go along: name the address of Proxmox VE "
+            resolution="redirects are not followed, since the token would be sent along: use the address of Proxmox VE "
             "itself as the endpoint (proxmox.endpoint)",
         )
     if isinstance(error, OversizedError):

@@ -55,8 +55,8 @@ class Cloning:
             self._make(request, path, _parameters(request), runs_on=request.template_node, what=what, warn=warn)
         except VmNotFoundError as error:
             error.resolution = (
-                f"somebody has removed the template {request.template}: put it back, or name another in the "
-                "inventory (template)"
+                f"the template {request.template} was removed: put it back, or name another one in the inventory "
+                "(template)"
             )
             raise
         except TaskFailedError as error:
@@ -144,7 +144,7 @@ class Cloning:
             ),
         )
         if not found:
-            raise TransientError(f"cannot {what}", details="it vanished before it was done")
+            raise TransientError(f"cannot {what}", details="it disappeared before it was finished")
         return True
 
     def _poll(self, request: Request) -> bool | NotYet:
@@ -185,7 +185,7 @@ def _resolution(request: Request) -> str:
     """What to do about one that nobody makes any more; a clone is on the template's Proxmox node until its end."""
     pve_node, tool = (request.template_node, "qm") if isinstance(request, CloneRequest) else (request.pve_node, "pct")
     return (
-        f"if no task makes it any more, as root on {pve_node}: {tool} unlock {request.vmid} && "
+        f"if no task is working on it, as root on {pve_node}: {tool} unlock {request.vmid} && "
         f"{tool} destroy {request.vmid}"
     )
 

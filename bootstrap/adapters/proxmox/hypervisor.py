@@ -39,7 +39,7 @@ from bootstrap.proxmox.rights import grants
 _OVERRULE_SINCE = (8, 3)
 """Since then `stop` can end a `shutdown` that is under way, instead of waiting for its lock in vain."""
 
-_CHANGED = "somebody else is changing the VM; run the command again"
+_CHANGED = "something else is changing the VM; run the command again"
 _SHRINKING = "shrinking disks is not supported"
 
 T = TypeVar("T")

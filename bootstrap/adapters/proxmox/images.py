@@ -85,7 +85,7 @@ class ProxmoxTemplates:
             if _OLD.search(error.details):
                 error.resolution = (
                     "this Proxmox VE does not take images as import content yet (8.4 does): bring the image onto a "
-                    f"storage some other way, as {image.file_name}, and name it: --image STORAGE:import/NAME.qcow2; or "
+                    f"storage another way, as {image.file_name}, and name it: --image STORAGE:import/NAME.qcow2; or "
                     "update Proxmox VE"
                 )
             raise

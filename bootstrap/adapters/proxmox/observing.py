@@ -199,7 +199,7 @@ def machines(api: Api) -> tuple[VmRecord, ...]:
         wanted=lambda guest: _tagged(guest.tags) and not guest.template,
     )
     records = [guest.record for guest in look.guests if guest.config is not None]
-    what = "list the guests of Proxmox nodes that cannot be asked"
+    what = "list the guests of unreachable Proxmox nodes"
     resources = api.read("cluster/resources", what=what, type="vm").items() if look.unasked else ()
     away = [vm for vm in look.away(resources)[0] if _tagged(vm.tags)]
     return tuple(sorted((*records, *away), key=lambda vm: vm.vmid))

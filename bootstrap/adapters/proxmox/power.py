@@ -193,7 +193,7 @@ class Power:
                 what=f"Proxmox HA to {verb} {where}",
                 poll=poll,
                 every_s=_LOOK_S,
-                resolution="`ha-manager status` on a Proxmox node tells what HA does (it does nothing to a VM in state "
+                resolution="`ha-manager status` on a Proxmox node shows what HA does (it does nothing to a VM in state "
                 f"error: `ha-manager set {_sid(guest)} --state disabled`); then run the command again",
             ),
             WaitContext(
@@ -223,7 +223,7 @@ class Power:
     def _started_again(self, guest: Guest, verb: str, details: str) -> HypervisorError:
         where = guest.name(self._whereabouts.of(guest.vmid, guest.pve_node))
         return HypervisorError(
-            f"cannot {verb} {where}: somebody has told Proxmox HA to start it again",
+            f"cannot {verb} {where}: Proxmox HA was told to start it again",
             details=details,
             resolution=f"take it out of HA (`ha-manager remove {_sid(guest)}` on a Proxmox node), then run the command "
             "again",

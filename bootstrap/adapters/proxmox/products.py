@@ -57,11 +57,11 @@ def stranger(found: Found, status: int, *, where: str) -> AuthenticationError | 
     """
     titled = f'; its page is titled "{found.title}"' if found.title else ""
     if found.product:
-        brief = f"what answers at {where} is {found.product}, not Proxmox VE's API"
+        brief = f"the server at {where} is {found.product}, not Proxmox VE's API"
     elif found.is_ve or (status in MAY_BE_VE and not found.title):
         return None
     else:
-        brief = f"what answers at {where} is no Proxmox VE API"
+        brief = f"the server at {where} is not a Proxmox VE API"
     return AuthenticationError(
         brief,
         details=f"it answered with HTTP {status}{titled}",

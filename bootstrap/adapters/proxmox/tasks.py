@@ -178,7 +178,7 @@ class Tasks:
                     poll=lambda: tasks.look(upid),
                     every_s=POLL_EVERY_S,
                     pace=_pause_s,
-                    resolution=f"see how the task {upid} goes on in Proxmox's task list, then run the command again",
+                    resolution=f"watch the task {upid} in Proxmox's task list, then run the command again",
                 ),
                 WaitContext(
                     clock=self._clock,

@@ -147,17 +147,17 @@ def certificate_error(error: Exception, *, host: str, port: int, tls: TlsSpec) -
     """The error for a certificate that was not accepted: what was found, and how to accept it."""
     found = found_fingerprint(host, port)
     pin = f"pin it with `fingerprint: {found}`" if found else "pin its fingerprint"
-    check = "after comparing it with what `pvenode cert info` prints on the Proxmox node (pveproxy-ssl.pem if there)"
+    check = "after comparing it with the output of `pvenode cert info` on the Proxmox node (pveproxy-ssl.pem if there)"
     if tls.fingerprint is not None and found is not None:
         return AuthenticationError(
             f"the certificate of {host}:{port} is not the pinned one",
             details=f"expected {normal_fingerprint(tls.fingerprint)}\nfound    {found}",
-            resolution=f"if the certificate was renewed, {pin} {check}; else somebody else answers at that address",
+            resolution=f"if the certificate was renewed, {pin} {check}; else another server answers at that address",
         )
     dated = out_of_date(str(error), host, port)
     if dated is not None and dated.clocks:
         return AuthenticationError(
-            f"the certificate of {host}:{port} is not valid by this computer's clock, which is likely wrong",
+            f"the certificate of {host}:{port} is not valid at this computer's time; its clock is probably wrong",
             details=f"{dated.clocks}\n{dated.says}",
             resolution=dated.remedy,
         )

@@ -89,8 +89,8 @@ class Whereabouts:
             with self._guard:
                 self._places[vmid] = where
         raise HypervisorError(
-            f"VM {vmid} was seen on {where}, but is not there when asked for",
-            resolution="somebody is moving it: wait until that is done, then run the command again",
+            f"VM {vmid} was seen on {where}, but was not found there",
+            resolution="it is being migrated: wait until that has ended, then run the command again",
         )
 
     def locate(self, vmid: Vmid, *, kind: MachineKind, was_on: PveNodeName) -> PveNodeName | None:
@@ -169,8 +169,8 @@ class Whereabouts:
                 resolution=f"bring {names} back (`pvecm status` on another Proxmox node), then run the command again",
             )
         return VmOutOfSightError(
-            f"VM {vmid} was on {was_on}; its vmid is in use, but this token can see it on no Proxmox node",
-            resolution="look for it as root, and give the token its rights back (VM.Audit); then run the command again",
+            f"VM {vmid} was on {was_on}; its VMID is in use, but this token sees it on no Proxmox node",
+            resolution="find it as root, and restore the token's rights (VM.Audit), then run the command again",
         )
 
     def _told(self, vmid: Vmid) -> PveNodeName | None:

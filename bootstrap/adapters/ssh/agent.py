@@ -59,8 +59,8 @@ class _Signer(AgentKey):
             raise GuestSetupError(
                 "the SSH agent does not sign with our key",
                 details=f"{self.get_name()}: {error}",
-                resolution="it may be locked (`ssh-add -X`), have asked and been denied, or its security key may not "
-                "have been touched in time",
+                resolution="it may be locked (unlock: `ssh-add -X`), the request was denied, or the security key was "
+                "not touched in time",
             ) from error
 
 
@@ -75,7 +75,7 @@ def signer(key: KeyFile) -> Iterator[AgentKey]:
     try:
         held = next((each for each in agent.get_keys() if each.blob == key.blob), None)
         if held is None:
-            raise no_use(key.path, f"{key.locked}, and the SSH agent does not hold it", _add(key))
+            raise no_use(key.path, f"{key.locked}, and it is not loaded in the SSH agent", _add(key))
         yield _Signer(agent, held.blob)
     finally:
         agent.close()
@@ -89,7 +89,11 @@ def _connected(key: KeyFile) -> _Agent:
     if agent.running:
         return agent
     where = os.environ.get(_SOCKET)
-    why = f"nobody listens at $SSH_AUTH_SOCK ({where})" if where else "no SSH agent runs (SSH_AUTH_SOCK is not set)"
+    why = (
+        f"nothing listens at $SSH_AUTH_SOCK ({where})"
+        if where
+        else "no SSH agent is running (SSH_AUTH_SOCK is not set)"
+    )
     raise no_use(key.path, f"{key.locked}, and {why}", f'eval "$(ssh-agent)" && {_add(key)}')
 
 

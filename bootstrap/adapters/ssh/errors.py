@@ -18,8 +18,10 @@ from bootstrap.errors import (
 from bootstrap.model.ids import MachineName
 
 _FULL = "No space left on device"
-_LOST = "is the machine up, and the network between? Its console is in Proxmox"
-MORE_DISK = "free room on the machine's disk; or give its pool a larger one in the inventory, and make the machine anew"
+_LOST = "check that the machine is up and reachable; see its console in Proxmox"
+MORE_DISK = (
+    "free some space on the machine's disk; or set a larger one for its pool in the inventory, then replace the machine"
+)
 
 
 @contextlib.contextmanager
@@ -44,7 +46,7 @@ def converted(machine: MachineName, doing: str) -> Iterator[None]:
         raise KeyRefusedError(
             brief,
             details=f"the machine refused our SSH key: {error}",
-            resolution="if it stays so, cloud-init has not given the user our key: look at cloud-init's drive and user",
+            resolution="if this persists, cloud-init did not install the key: check the cloud-init drive and user",
         ) from error
     except (EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
         # Server closed, refused, no route, timed out, no banner, channel refused: while a machine boots, all of it.

@@ -92,7 +92,7 @@ class FabricShells:
     def check(self) -> str:
         """See `bootstrap.ports.GuestShells.check`."""
         if self._make and not self._private_key.exists():
-            return "one of our own is made when the first machine is"
+            return "a key is created together with the first machine"
         if "_key" in self.__dict__:  # it may be gone from the agent since
             del self.__dict__["_key"]
         return f"{self._private_key} ({self._key.kind}{', used through the SSH agent' if self._key.locked else ''})"
@@ -279,9 +279,9 @@ class FabricShell:
             size = source.stat().st_size or 0
             if size > MOST_BYTES:
                 raise GuestError(
-                    f"{self._machine}: {name} is too large to be fetched",
-                    details=f"it tells {size} bytes; at most {MOST_BYTES} are taken",
-                    resolution=Advice("look at it there: `homelab-k8s ssh {}`", self._machine),
+                    f"{self._machine}: {name} is too large to download",
+                    details=f"it has {size} bytes; the limit is {MOST_BYTES}",
+                    resolution=Advice("check it there: `homelab-k8s ssh {}`", self._machine),
                 )
             return copy_file(source, size, file), size
 
@@ -298,7 +298,7 @@ class FabricShell:
             raise SshUnreachableError(
                 f"{self._machine}: the command did not end within {timeout_s:.0f} s",
                 details=head_and_tail(f"{ended.stderr}\n{ended.stdout}"),
-                resolution="give it more time; it may still run there",
+                resolution="allow more time; it may still be running there",
             )
         return CommandOutcome(status=ended.status, stdout=ended.stdout, stderr=ended.stderr)
 
@@ -351,7 +351,7 @@ class FabricShell:
             except OSError as error:
                 if self._connection.transport.is_active():
                     raise GuestError(
-                        f"{self._machine}: the guest does not take {what}",
+                        f"{self._machine}: the guest does not accept {what}",
                         details=str(error),
                         resolution=f"is its disk full or read-only? Then {MORE_DISK}",
                     ) from error
@@ -393,6 +393,6 @@ class FabricShell:
             raise GuestError(
                 f"{self._machine}: {name} was not transferred completely",
                 details=f"{arrived} of {sent} bytes are there",
-                resolution="is its disk full? Give the pool a larger disk in the inventory and make the machine anew",
+                resolution="is its disk full? Set a larger one for the pool in the inventory, then replace the machine",
             )
         sftp.posix_rename(temporary, f"{DIRECTORY}/{name}")

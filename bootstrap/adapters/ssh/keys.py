@@ -101,13 +101,13 @@ def read_key(path: Path) -> KeyFile:
     if mode.st_uid == os.getuid() and mode.st_mode & 0o077:
         raise no_use(
             path,
-            f"others may read it (mode {stat.S_IMODE(mode.st_mode):04o}): ssh ignores such a key, too",
+            f"other users can read it (mode {stat.S_IMODE(mode.st_mode):04o}); ssh ignores such keys, too",
             f"chmod 600 {shlex.quote(str(path))}",
         )
     _check_form(path, data)
     found = _openssh(path, data) if _BEGIN in data else _pem(path, data)
     if not found.kind.startswith(_TAKEN):
-        raise no_use(path, f"it is a key of type {found.kind}, which SSH servers no longer take")
+        raise no_use(path, f"it is a key of type {found.kind}, which SSH servers no longer accept")
     return found
 
 
@@ -117,15 +117,15 @@ def _check_form(path: Path, data: bytes) -> None:
         return
     file = shlex.quote(str(path))
     if b"\r" in data:
-        raise no_use(path, "it has line ends of Windows, with which ssh cannot read it", f"sed -i 's/\\r$//' {file}")
+        raise no_use(path, "it has line ends of Windows, which ssh cannot read", f"sed -i 's/\\r$//' {file}")
     if not data.startswith(_BEGIN + b"\n"):
         raise no_use(
             path,
-            "something stands before its first line, so that ssh cannot read it",
+            "there is text before its first line, so ssh cannot read it",
             f"sed -i '/-----BEGIN/,$!d; s/^.*-----BEGIN/-----BEGIN/' {file}",
         )
     if _END + b"\n" not in data:
-        raise no_use(path, "its last line is cut off or has no line end, so that ssh cannot read it", f"echo >>{file}")
+        raise no_use(path, "its last line is cut off or has no line end, so ssh cannot read it", f"echo >>{file}")
 
 
 def _openssh(path: Path, data: bytes) -> KeyFile:
@@ -189,7 +189,7 @@ def _public_beside(path: Path) -> str:
         file = shlex.quote(str(path))
         raise no_use(
             path,
-            f"it is protected by a passphrase, and {beside} does not tell its public half",
+            f"it is protected by a passphrase, and {beside} does not contain its public half",
             f"ssh-keygen -yf {file} >{file}.pub",
         )
     return " ".join(fields[:2])
@@ -207,14 +207,14 @@ def _loaded(path: Path, data: bytes) -> PrivateKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise no_use(path, str(error)) from error
     if not isinstance(key, Ed25519PrivateKey | RSAPrivateKey | EllipticCurvePrivateKey):
-        raise no_use(path, f"it is a {type(key).__name__}, which SSH servers do not take")
+        raise no_use(path, f"it is a {type(key).__name__}, which SSH servers do not accept")
     return key
 
 
 def no_use(path: Path, why: str, mend: str = "") -> PreflightError:
     """The error for a key that cannot be used, with the command that changes that."""
-    hint = mend or "name a private key (ed25519, rsa or ecdsa) as ssh.private_key"
-    other = "or name another one, or none: one of our own is made then"
+    hint = mend or "set a private key (ed25519, rsa or ecdsa) as ssh.private_key"
+    other = "or set another key, or none: then a new key is created"
     return PreflightError(f"cannot use the SSH key {path}", details=why, resolution=f"{hint}\n{other}")
 
 

@@ -68,10 +68,10 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
     said = head_and_tail(ended.stderr.strip() or ended.stdout.strip())
     if "sudo" not in said and not _is_noexec(said):
         return GuestSetupError(
-            f"{machine}: the login shell of {user} does not run our commands",
+            f"{machine}: the login shell of {user} does not run commands",
             details=said or f"it ended with status {ended.status} and without a word",
             resolution=Advice(
-                "see what its start-up files do: `homelab-k8s ssh {}`; or give {} a shell as /bin/bash in the template",
+                "check its start-up files: `homelab-k8s ssh {}`; or give {} a shell as /bin/bash in the template",
                 machine,
                 user,
             ),
@@ -79,7 +79,7 @@ def not_reached(machine: MachineName, user: str, ended: Ended) -> GuestSetupErro
     if _is_noexec(said):
         hint = f"take `Defaults noexec` out of sudoers there, or put `Defaults:{user} !noexec` beside it"
     elif "tty" in said:
-        hint = f"take `Defaults requiretty` out of sudoers there, or put `Defaults:{user} !requiretty` beside it"
+        hint = f"remove `Defaults requiretty` from sudoers there, or put `Defaults:{user} !requiretty` beside it"
     else:
         hint = "use cloud-init's default user, or give the template's user `NOPASSWD:ALL` in /etc/sudoers.d"
     return GuestSetupError(f"{machine}: the login user cannot become root", details=said, resolution=hint)
@@ -119,12 +119,12 @@ def _no_sftp(transport: paramiko.Transport, machine: MachineName, user: str, err
     printed = ended.stdout.partition(MARK)[0].strip()
     if printed:
         return GuestSetupError(
-            f"{machine}: the login shell of {user} prints where nobody reads, which breaks SFTP",
+            f"{machine}: the login shell of {user} prints text in non-interactive sessions, which breaks SFTP",
             details=head_and_tail(printed),
             resolution=_HIDDEN.format(user=user),
         )
     return GuestSetupError(
         f"{machine}: its SSH server does no SFTP",
         details=error,
-        resolution="have `Subsystem sftp internal-sftp` in the template's /etc/ssh/sshd_config",
+        resolution="add `Subsystem sftp internal-sftp` to the template's /etc/ssh/sshd_config",
     )

@@ -70,16 +70,16 @@ class OurKeyAlone:
             transport.auth_none(self._user)
         if transport.is_authenticated():
             raise GuestSetupError(
-                f"{self._machine}: the SSH server lets {self._user} in without any key",
-                details="it asks for no authentication, so nothing was sent there",
-                resolution="another machine may have this address; else PermitEmptyPasswords is on in its sshd_config",
+                f"{self._machine}: the SSH server accepts {self._user} without any key",
+                details="it requires no authentication, so nothing was sent",
+                resolution="another machine may have this address; or PermitEmptyPasswords is on in its sshd_config",
             )
         handler = transport.auth_handler = _Again(transport)
         answered = threading.Event()
         handler.auth_publickey(self._user, self._key, answered)
         handler.wait_for_response(answered)
         if not transport.is_authenticated():
-            raise paramiko.AuthenticationException("it takes our key, and wants more than that")
+            raise paramiko.AuthenticationException("it accepts our key, but requires more")
 
 
 class _Again(AuthHandler):

@@ -207,7 +207,7 @@ class ClusterLock:
                 return
         raise taken_error(
             self._spec,
-            "a container, a VM on a Proxmox node that cannot be asked, or one that this token may not see, has it",
+            "a container, a VM on a Proxmox node that is unreachable, or one that this token may not see, has it",
         )
 
     def _create(self) -> None:

@@ -69,7 +69,7 @@ def fetch_image(step: FetchImage, lane: str, context: RunContext) -> Done:
     if there and not image.checksum:
         raise HomelabError(
             f"{build.image} exists on {build.pve_node} already, and its checksum is unknown: it may contain anything",
-            resolution="pass its checksum (--checksum sha256:...), or, if you put it there, use it as it is: "
+            resolution="pass its checksum (--checksum sha256:...), or, if you add it there, use it as it is: "
             f"--image {build.image}; or remove it, on {build.pve_node}: pvesm free {build.image}",
         )
     # One that is there by its name is compared with the checksum by Proxmox VE, and fetched only where it differs.

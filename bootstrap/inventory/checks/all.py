@@ -37,7 +37,7 @@ def check(root: Root, places: Places, problems: Problems) -> None:
 def _check_pve_nodes(root: Root, problems: Problems) -> None:
     proxmox = root.proxmox
     if proxmox is not None and proxmox.nodes and all(node.maintenance for node in proxmox.nodes):
-        hint = "name those, too, that machines may go to"
+        hint = "also list the Proxmox nodes that machines may go to"
         problems.add(proxmox.at(ProxmoxKeys.nodes), "all of them are in maintenance", hint)
 
 
@@ -57,11 +57,11 @@ def _check_template(root: Root, problems: Problems) -> None:
     if template is None or template.given(TemplateKeys.image):
         return
     if template.given(TemplateKeys.checksum):
-        problems.add(template.at(TemplateKeys.checksum), "is an image's, and none is named", "name it as image")
+        problems.add(template.at(TemplateKeys.checksum), "is for an image, and none is set", "set image, too")
     if template.is_named and template.given(TemplateKeys.build) and template.build is BuildPolicy.AUTO:
         problems.add(
             template.at(TemplateKeys.build),
-            "a template that somebody else made cannot be built",
+            "an existing template cannot be built",
             "name an image instead, such as image: debian-13",
         )
 

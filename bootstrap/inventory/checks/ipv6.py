@@ -36,13 +36,13 @@ def _check_addresses(network: NetworkKeys, ipv6: Ipv6Keys, problems: Problems) -
     addresses, where = ipv6.addresses, ipv6.at(Ipv6Keys.addresses)
     if not ipv6.given(Ipv6Keys.addresses):
         if ipv6.given(Ipv6Keys.gateway):
-            hint = "routers advertise it: take it out"
+            hint = "routers advertise it: remove it"
             problems.add(ipv6.at(Ipv6Keys.gateway), "has no effect without addresses", hint)
         return
     if ipv6.given(Ipv6Keys.method):
-        problems.add(ipv6.at(Ipv6Keys.method), "has no effect with addresses", "keep one of the two")
+        problems.add(ipv6.at(Ipv6Keys.method), "has no effect with addresses", "keep only one of them")
     if not network.given(NetworkKeys.addresses):
-        hint = "give network.addresses too, or take them out and let routers advertise a prefix"
+        hint = "set network.addresses, too, or remove these and let routers advertise a prefix"
         problems.add(where, "a machine's place in network.addresses is its place here, and there are none", hint)
     if addresses is not None:
         _check_range(network, ipv6, addresses, problems)
@@ -55,7 +55,7 @@ def _check_range(network: NetworkKeys, ipv6: Ipv6Keys, addresses: AddressRange6,
         guess = IPv6Network((addresses.first, 64), strict=False)
         problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
     if subnet is not None and not (addresses.first in subnet and addresses.last in subnet):
-        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}")
+        problems.add(where, f"{addresses.first}-{addresses.last} is outside the subnet {subnet}")
     elif subnet is not None and addresses.first == subnet.network_address:
         problems.add(where, f"{addresses.first} is for the subnet's routers (RFC 4291)", "begin one later")
     own = network.addresses
@@ -71,7 +71,7 @@ def _check_gateway(ipv6: Ipv6Keys, addresses: AddressRange6, problems: Problems)
     if not gateway.is_link_local and subnet is not None and gateway not in subnet:
         problems.add(where, f"{gateway} is neither link-local nor in the subnet {subnet}")
     if addresses.first <= gateway <= addresses.last:
-        problems.add(where, f"{gateway} lies among the machines' addresses", "leave it out of the range")
+        problems.add(where, f"{gateway} is within the range of the machines' addresses", "leave it out of the range")
 
 
 def _check_cidr(k3s: K3sKeys, key: Key[Cidrs], prefixes: range, problems: Problems, *, dual_stack: bool) -> None:
@@ -82,7 +82,7 @@ def _check_cidr(k3s: K3sKeys, key: Key[Cidrs], prefixes: range, problems: Proble
         problems.add(k3s.at(key), f"{found.v6} needs machines with IPv6", "add network: {ipv6: auto}")
     if found.v6.prefixlen not in prefixes:
         hint = f"its prefix may be /{prefixes[0]} to /{prefixes[-1]}"
-        problems.add(k3s.at(key), f"{found.v6} is of a size that Kubernetes does not take", hint)
+        problems.add(k3s.at(key), f"{found.v6} has a size that Kubernetes does not support", hint)
 
 
 def _check_apart(ipv6: Ipv6Keys | None, k3s: K3sKeys, problems: Problems) -> None:
@@ -95,7 +95,9 @@ def _check_apart(ipv6: Ipv6Keys | None, k3s: K3sKeys, problems: Problems) -> Non
     ]
     for network, where in networks:
         if subnet is not None and network.overlaps(subnet):
-            problems.add(where, f"{network} overlaps network.ipv6.subnet {subnet}", "choose networks that are apart")
+            problems.add(
+                where, f"{network} overlaps network.ipv6.subnet {subnet}", "choose networks that do not overlap"
+            )
     if len(networks) == 2 and networks[0][0].overlaps(networks[1][0]):
         (pods6, _), (services6, where) = networks
-        problems.add(where, f"{services6} overlaps cluster_cidr {pods6}", "choose networks that are apart")
+        problems.add(where, f"{services6} overlaps cluster_cidr {pods6}", "choose networks that do not overlap")

@@ -33,7 +33,7 @@ def check_machines(root: Root, problems: Problems) -> None:
 
 def _check_servers(root: Root, servers: ControlPlaneKeys, problems: Problems) -> None:
     if servers.machine is MachineKind.LXC:
-        message = "servers are always VMs: etcd and the API want a kernel of their own"
+        message = "servers are always VMs: etcd and the API need their own kernel"
         problems.add(servers.at(PoolKeys.machine), message, "machine: lxc is for pools of workers")
     if servers.schedulable is False and root.machine_count == servers.count:
         message = "without workers, pods have no machine that takes them"
@@ -43,4 +43,4 @@ def _check_servers(root: Root, servers: ControlPlaneKeys, problems: Problems) ->
 def _check_container(pool: PoolKeys, problems: Problems) -> None:
     for key, why in _VMS_ONLY:
         if pool.given(key):
-            problems.add(pool.at(key), f"does not go with machine: lxc: {why}", "take it out, or machine: vm")
+            problems.add(pool.at(key), f"does not go with machine: lxc: {why}", "remove it, or use machine: vm")

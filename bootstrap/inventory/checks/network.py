@@ -38,7 +38,9 @@ def check_addresses(root: Root, problems: Problems) -> None:
     _check_range(network, root.machine_count, problems)
     for what, address, at in _neighbours(root, network):
         if address in network.addresses:
-            problems.add(at, f"{what} {address} lies among the machines' addresses", "leave it out of the range")
+            problems.add(
+                at, f"{what} {address} is within the range of the machines' addresses", "leave it out of the range"
+            )
 
 
 def check_gateway(root: Root, problems: Problems) -> None:
@@ -48,7 +50,9 @@ def check_gateway(root: Root, problems: Problems) -> None:
         return
     where = network.at(NetworkKeys.gateway)
     if not network.given(NetworkKeys.addresses):
-        problems.add(where, "has no effect without addresses", "with DHCP the gateway comes from there: take it out")
+        problems.add(
+            where, "has no effect without addresses", "with DHCP the gateway comes from the DHCP server: remove it"
+        )
         return
     gateway, subnet = network.gateway, network.subnet
     if gateway is not None and subnet is not None and not _usable(gateway, subnet):
@@ -69,10 +73,12 @@ def _check_vip_address(
         hint = _usable_hint(network.subnet)
         problems.add(where, f"{address} is not in the machines' subnet {network.subnet}", hint)
     if network.addresses is not None and address in network.addresses:
-        problems.add(where, f"{address} lies among the machines' addresses", "choose one beside that range")
+        problems.add(
+            where, f"{address} is within the range of the machines' addresses", "choose one outside that range"
+        )
     for what, other, _at in _neighbours(root, network):
         if address == other:
-            problems.add(where, f"{address} is {what}", "choose one that nobody has")
+            problems.add(where, f"{address} is {what}", "choose a free one")
 
 
 def check_pool_networks(root: Root, problems: Problems) -> None:
@@ -88,7 +94,7 @@ def check_pool_networks(root: Root, problems: Problems) -> None:
         problems.add(
             own.at(PoolNetworkKeys.vlan),
             f"VLAN {vlan} is another network than that of network.addresses",
-            "leave it out, or leave network.addresses out: DHCP serves each VLAN its own",
+            "remove it, or remove network.addresses: DHCP serves each VLAN separately",
         )
 
 
@@ -137,7 +143,7 @@ def check_networks_apart(root: Root, problems: Problems) -> None:
         # Told where the user wrote one of the two: k3s's defaults stand nowhere.
         where = other.where if other.given else one.where
         message = f"{other.name} {other.network} overlaps {one.name} {one.network}"
-        problems.add(where, message, "choose networks that are apart")
+        problems.add(where, message, "choose networks that do not overlap")
 
 
 def amount(number: int, noun: str, plural: str) -> str:
@@ -172,7 +178,7 @@ def _check_range(network: NetworkKeys | StorageNetworkKeys, machines: int | None
         guess = IPv4Network((addresses.first, 24), strict=False)
         problems.add(where, "fixed addresses need the subnet they are in", f"add subnet: {guess}")
     if subnet is not None and not (_usable(addresses.first, subnet) and _usable(addresses.last, subnet)):
-        problems.add(where, f"{addresses.first}-{addresses.last} leaves the subnet {subnet}", _usable_hint(subnet))
+        problems.add(where, f"{addresses.first}-{addresses.last} is outside the subnet {subnet}", _usable_hint(subnet))
     if machines is not None and len(addresses) < machines:
         message = f"{amount(len(addresses), 'address', 'es')} for {amount(machines, 'machine', 's')}"
         problems.add(where, message, "widen the range")

@@ -91,7 +91,7 @@ class S3Keys(Section):
     bucket = Key(
         kind=S3_BUCKET,
         example="k3s-snapshots",
-        doc="The bucket; it has to be there.",
+        doc="The bucket; it must exist.",
         required=("needs a bucket", "such as bucket: k3s-snapshots"),
     )
     region = Key(kind=S3_REGION, default="us-east-1", doc="The bucket's region.")
@@ -119,8 +119,12 @@ class S3Keys(Section):
         example="MINIO_SECRET_KEY",
         doc="Environment variable with the secret key.",
     )
-    insecure = Key(kind=Boolean(), default=False, doc="Plain HTTP, for a bucket at home.")
-    skip_verify = Key(kind=Boolean(), default=False, doc="HTTPS with any certificate: anybody in between can read.")
+    insecure = Key(kind=Boolean(), default=False, doc="Use plain HTTP, for a bucket at home.")
+    skip_verify = Key(
+        kind=Boolean(),
+        default=False,
+        doc="Do not check the HTTPS certificate: anyone on the network can read the data.",
+    )
 
     def make_for(self, cluster: ClusterName, places: Places) -> S3Spec:
         """The bucket of a cluster, whose name is its folder's where the file says nothing else."""
@@ -154,8 +158,8 @@ class BackupKeys(Section):
         kind=Integer(minimum=1, maximum=1000),
         default_doc="all of `backup`, five of `upgrade`",
         example=10,
-        doc="How many snapshots of one name that `backup` takes are kept, of each server, on its disk and in the "
-        "bucket; likewise of those that `upgrade` takes, whatever their versions.",
+        doc="How many snapshots per name taken by `backup` are kept for each server, on its disk and in the "
+        "bucket; the same for those of `upgrade`.",
     )
     s3 = Key(
         kind=S3Keys,

@@ -15,11 +15,9 @@ _KEPT: Final = "the template's"
 class DiskOptionKeys(Section, makes=DiskOptions):
     """Options of the system disk and of the data disk."""
 
-    discard = Key(
-        kind=Boolean(), default_doc=_KEPT, example=True, doc="Whether what guests trim is given back to the storage."
-    )
-    ssd = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Whether guests see solid-state disks.")
-    iothread = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Whether each disk has a thread of its own.")
+    discard = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Return space that guests trim to the storage.")
+    ssd = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Present the disks as SSDs to guests.")
+    iothread = Key(kind=Boolean(), default_doc=_KEPT, example=True, doc="Use a separate I/O thread for each disk.")
     cache = Key(
         kind=Choice(options=("none", "writethrough", "writeback", "directsync", "unsafe")),
         default_doc=_KEPT,

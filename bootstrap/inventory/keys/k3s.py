@@ -19,7 +19,7 @@ class K3sKeys(Section, exclusive=("version", "channel")):
     """Which k3s, and from where."""
 
     version = Key(
-        kind=forms.K3S_VERSION, default_doc="what the channel points to", example="v1.33.3+k3s1", doc="The k3s version."
+        kind=forms.K3S_VERSION, default_doc="the channel's version", example="v1.33.3+k3s1", doc="The k3s version."
     )
     channel = Key(kind=forms.K3S_CHANNEL, default=_K3S.channel, example="v1.33", doc="A k3s release channel.")
     artifacts = Key(
@@ -28,19 +28,21 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         example="/srv/k3s",
         doc="Directory with k3s, sha256sum-<arch>.txt and perhaps air-gap images, instead of releases.",
     )
-    releases_url = Key(kind=forms.URL, default=_K3S.releases_url, doc="Base of release downloads, or a mirror's.")
-    channels_url = Key(kind=forms.URL, default=_K3S.channels_url, doc="Base of the channel redirects, or a mirror's.")
+    releases_url = Key(kind=forms.URL, default=_K3S.releases_url, doc="Base URL of release downloads, or of a mirror.")
+    channels_url = Key(
+        kind=forms.URL, default=_K3S.channels_url, doc="Base URL of the channel redirects, or of a mirror."
+    )
     tls_san = Key(
         kind=ListOf(item=forms.SAN),
         default_doc="none",
         example=["k8s.home.arpa"],
-        doc="Further names and addresses for the API's certificate.",
+        doc="Additional names and addresses for the API's certificate.",
     )
     disable = Key(
         kind=ListOf(item=Choice(options=("traefik", "servicelb", "metrics-server", "local-storage", "coredns"))),
         default_doc="none",
         example=["traefik"],
-        doc="k3s components to leave out.",
+        doc="k3s components to disable.",
     )
     cluster_cidr = Key(
         kind=forms6.CIDRS,

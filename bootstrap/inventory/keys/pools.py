@@ -42,7 +42,7 @@ class PoolKeys(Section):
         kind=Size(minimum=1, maximum=128 * 1024, gib=True),
         default="20GiB",
         example="40GiB",
-        doc="System disk of each machine, in whole GiB; at least the template's.",
+        doc="System disk of each machine, in whole GiB; at least the size of the template's disk.",
         fills="disk_gib",
     )
     cpu = Key(
@@ -70,7 +70,7 @@ class PoolKeys(Section):
         kind=ListOf(item=forms.PVE_NODE_NAME),
         default_doc="those of proxmox.nodes",
         example=["pve1"],
-        doc="Proxmox nodes that machines of the pool may go to.",
+        doc="Proxmox nodes that machines of the pool may run on.",
         fills="pve_nodes",
     )
     storage = Key(
@@ -83,13 +83,13 @@ class PoolKeys(Section):
         kind=DiskOptionKeys,
         default_doc="the template's",
         example={"discard": True, "ssd": True, "iothread": True},
-        doc="Options of the system disk and of the data disk, for machines made from now on.",
+        doc="Options of the system disk and of the data disk, for new machines.",
     )
     data_disk = Key(
         kind=Short(section=DataDiskKeys, keys=(("str", DataDiskKeys.size),)),
         default_doc="none",
         example="200GiB",
-        doc="A second disk, neither formatted nor mounted, which goes with its machine; a plain size will do.",
+        doc="A second disk, neither formatted nor mounted, which is removed with its machine; a plain size is enough.",
         optional=True,
     )
     devices = Key(
@@ -102,20 +102,20 @@ class PoolKeys(Section):
         kind=PoolNetworkKeys,
         default_doc="that of all machines",
         example={"bridge": "vmbr1", "vlan": 40},
-        doc="Where the pool's machines are connected, if not where all are; all machines must reach each other.",
+        doc="Network of the pool's machines, if it differs; all machines must reach each other.",
     )
     machine = Key(
         kind=EnumChoice(of=MachineKind),
         default=MachineKind.VM.value,
         example=MachineKind.LXC.value,
-        doc="vm, or lxc for containers: lighter, and with limits (see docs/lxc.md); servers are always VMs.",
+        doc="vm, or lxc for containers: lighter, but limited (see docs/lxc.md); servers are always VMs.",
         fills="kind",
     )
     ostemplate = Key(
         kind=forms.OSTEMPLATE,
         default_doc="the newest debian-13-standard",
         example="local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst",
-        doc="Template of containers: a volume, or a name whose newest version is taken.",
+        doc="Template of containers: a volume, or a name (the newest version is used).",
     )
 
     def pool(self, name: PoolName, role: Role, places: Places) -> NodePool:
@@ -144,14 +144,14 @@ class VipKeys(Section, makes=VipSpec):
     address = Key(
         kind=forms.ADDRESS,
         example="192.168.1.40",
-        doc="In the machines' network and free.",
+        doc="A free address in the machines' network.",
         required=("needs its address", "such as vip: 192.168.1.40"),
     )
     router_id = Key(
         kind=Integer(minimum=1, maximum=255),
         default_doc="made from the cluster's name",
         example=51,
-        doc="VRRP's virtual router id, for networks where other keepaliveds run.",
+        doc="VRRP's virtual router id, for networks with other keepalived instances.",
     )
 
 
@@ -168,7 +168,7 @@ class ControlPlaneKeys(PoolKeys):
         kind=Short(section=VipKeys, keys=(("str", VipKeys.address),)),
         default_doc="none: the first server's address is the API's",
         example="192.168.1.40",
-        doc="An address of the API's own, which follows a living server; a plain address will do.",
+        doc="A virtual IP for the API, which moves to a healthy server; a plain address is enough.",
         optional=True,
     )
     api_name = Key(

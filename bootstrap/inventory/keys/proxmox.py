@@ -16,14 +16,14 @@ class TokenKeys(
     exclusive=("env", "file", "keyring"),
     needs_one=True,
     refusal=(
-        "a secret does not belong in this file",
-        "say where it is: {env: NAME}, {file: PATH} or {keyring: service/user}",
+        "secrets do not belong in this file",
+        "say where it is stored: {env: NAME}, {file: PATH} or {keyring: service/user}",
     ),
 ):
     """Where the API token comes from: `user@realm!name=secret`, or the secret alone where token_id is given."""
 
     env = Key(kind=forms.ENV_NAME, example="PROXMOX_VE_API_TOKEN", doc="Environment variable.")
-    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/token", doc="File that holds it and nothing else.")
+    file = Key(kind=forms.FILE, example="~/.config/homelab-k8s/token", doc="File that contains only the token.")
     keyring = Key(
         kind=forms.KEYRING_NAME,
         example="homelab-k8s/automation@pve!homelab",
@@ -37,12 +37,12 @@ class TlsKeys(Section, makes=TlsSpec, exclusive=("fingerprint", "ca_file", "inse
     fingerprint = Key(
         kind=forms.FINGERPRINT,
         example=":".join(["AB"] * 32),
-        doc="SHA-256 of the certificate, as Proxmox shows it; only this certificate is taken.",
+        doc="SHA-256 fingerprint of the certificate, as Proxmox shows it; any other certificate is refused.",
     )
     ca_file = Key(
         kind=forms.FILE, example="pve-root-ca.pem", doc="PEM file, such as a copy of /etc/pve/pve-root-ca.pem."
     )
-    insecure = Key(kind=Boolean(), default=False, doc="No check at all; every run says so.")
+    insecure = Key(kind=Boolean(), default=False, doc="Do not check the certificate; every run warns.")
 
 
 class PveNodeKeys(Section):
@@ -58,13 +58,13 @@ class PveNodeKeys(Section):
         kind=Integer(minimum=1, maximum=100),
         default=1,
         example=2,
-        doc="How much its free memory counts where machines are spread.",
+        doc="Weight of its free memory when machines are spread.",
     )
     maintenance = Key(
         kind=Boolean(),
         default=False,
         example=True,
-        doc="Whether it gets no new machines for the time being; those that are there stay.",
+        doc="Place no new machines there; existing machines stay.",
     )
 
 
@@ -75,7 +75,7 @@ class ProxmoxKeys(Section):
         kind=forms.ENDPOINT,
         default_doc="PROXMOX_VE_ENDPOINT",
         example="https://192.168.1.10:8006",
-        doc="Address of the Proxmox VE API; port 8006 where none is given.",
+        doc="URL of the Proxmox VE API; default port: 8006.",
         fills="url",
     )
     token_id = Key(
@@ -92,7 +92,7 @@ class ProxmoxKeys(Section):
         ),
         default_doc="all that are online",
         example=["pve1", {"name": "pve2", "weight": 2}],
-        doc="Proxmox nodes that machines may go to, by name or with a weight.",
+        doc="Proxmox nodes that machines may run on, by name or with a weight.",
     )
     storage = Key(
         kind=forms.STORAGE_NAME,
@@ -104,14 +104,14 @@ class ProxmoxKeys(Section):
         kind=forms.POOL_ID,
         default_doc="none",
         example="k8s",
-        doc="Proxmox resource pool the VMs join.",
+        doc="Proxmox resource pool of the VMs.",
         fills="resource_pool",
     )
     vmids = Key(
         kind=forms.VMID_RANGE,
         default="7000-7999",
         example="8100-8199",
-        doc="Range of vmids that is the cluster's, both ends included.",
+        doc="VMID range reserved for the cluster, inclusive.",
     )
 
     def make(self, places: Places) -> PlacementSpec:

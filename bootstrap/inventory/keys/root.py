@@ -32,7 +32,7 @@ class SshKeys(Section, makes=SshSpec):
     port = Key(kind=Integer(minimum=1, maximum=65535), default=_SSH.port, example=22, doc="Port of the machines' sshd.")
     private_key = Key(
         kind=forms.FILE,
-        default_doc="a key pair of our own is made",
+        default_doc="a new key pair",
         example="~/.ssh/id_ed25519",
         doc="SSH key to log in with.",
     )
@@ -40,7 +40,7 @@ class SshKeys(Section, makes=SshSpec):
         kind=EnumChoice(of=HostKeyPolicy),
         default=_SSH.host_keys.value,
         example="accept-new",
-        doc="Where host keys come from: read through Proxmox VE, or the first one seen, which is kept.",
+        doc="How host keys are verified: read through Proxmox VE, or trusted on first use.",
     )
 
 
@@ -51,20 +51,20 @@ class SizingKeys(Section, makes=SizingSpec):
         kind=Number(minimum=1, maximum=64),
         default=_SIZING.cpu_overcommit,
         example=2,
-        doc="Sum of all guests' vCPUs over the Proxmox node's cores, at the most.",
+        doc="Maximum ratio of all guests' vCPUs to the Proxmox node's cores.",
     )
     memory_reserve = Key(
         kind=Size(minimum=0, maximum=16 * 1024 * 1024),
         default=f"{_SIZING.memory_reserve_mib}MiB",
         example="4GiB",
-        doc="RAM left to each Proxmox node itself.",
+        doc="RAM reserved for each Proxmox node itself.",
         fills="memory_reserve_mib",
     )
     storage_reserve = Key(
         kind=Size(minimum=0, maximum=1024 * 1024, gib=True, rounds_up=True),
         default=f"{_SIZING.storage_reserve_gib}GiB",
         example="50GiB",
-        doc="Space left free on each storage; rounded up to whole GiB.",
+        doc="Space kept free on each storage; rounded up to whole GiB.",
         fills="storage_reserve_gib",
     )
 
@@ -93,14 +93,14 @@ class Root(
         kind=EnumChoice(of=CloneMode),
         default=CloneMode.LINKED.value,
         example="full",
-        doc="How VMs are made: linked where that can be, or full copies.",
+        doc="Clone type of VMs: linked where possible, or full.",
     )
-    onboot = Key(kind=Boolean(), default=True, example=False, doc="Whether VMs start with their Proxmox node.")
+    onboot = Key(kind=Boolean(), default=True, example=False, doc="Start VMs when their Proxmox node boots.")
     labels_from_proxmox = Key(
         kind=Boolean(),
         default=True,
         example=False,
-        doc="Whether Kubernetes nodes are labelled with their Proxmox node as zone and the cluster as region.",
+        doc="Label Kubernetes nodes with their Proxmox node as zone and the cluster as region.",
     )
     network = Key(kind=NetworkKeys)
     ssh = Key(kind=SshKeys)

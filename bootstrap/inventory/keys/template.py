@@ -21,9 +21,9 @@ class TemplateKeys(Section, exclusive=("name", "tag", "vmid", "image")):
     vmid = Key(kind=Integer(minimum=100, maximum=forms.MAX_VMID), example=9000, doc="Its vmid.")
     image = Key(
         kind=forms.IMAGE,
-        default_doc=f"{DEFAULT_IMAGE}, where no template has the tag {DEFAULT_TEMPLATE_TAG}",
+        default_doc=f"{DEFAULT_IMAGE}, if no template has the tag {DEFAULT_TEMPLATE_TAG}",
         example="debian-13",
-        doc=f"The cloud image that a template of ours is made of: {', '.join(IMAGES)}, an "
+        doc=f"Cloud image to build a template from: {', '.join(IMAGES)}, an "
         "https address, or a volume on the Proxmox storage.",
     )
     checksum = Key(
@@ -36,7 +36,7 @@ class TemplateKeys(Section, exclusive=("name", "tag", "vmid", "image")):
         kind=EnumChoice(of=BuildPolicy),
         default=BuildPolicy.AUTO.value,
         example="never",
-        doc="Whether `up` builds the template of `image` where it is missing; it asks first.",
+        doc="Let `up` build the template of `image` if it is missing; it asks first.",
     )
 
     @property

@@ -180,14 +180,14 @@ class Integer(ScalarKind[int]):
         if number is None or not self.minimum <= number <= self.maximum:
             raise RefusedError(f"must be {self.words()}, not {shown(text)[1:-1]}")
         if self.odd and number % 2 == 0:
-            hint = f"etcd needs a majority: {number} servers survive no more losses than {number - 1}"
+            hint = f"etcd needs a majority: {number} servers tolerate no more failures than {number - 1}"
             raise RefusedError(f"must be {self.words()}, not {number}", hint)
         return number
 
     def _check_digits(self, node: Scalar) -> None:
         text = node.text
         if not node.origin and not node.plain:
-            raise RefusedError(f"must be {self.words()}, not text", "take the quotes away")
+            raise RefusedError(f"must be {self.words()}, not text", "remove the quotes")
         if re.fullmatch(r"[-+]?0[0-9]+", text):
             raise RefusedError(f"YAML reads {text} as octal", "write it without the leading zero")
         if re.fullmatch(r"[0-9]+(:[0-9]+)+", text):

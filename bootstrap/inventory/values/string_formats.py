@@ -81,7 +81,7 @@ def _name_hint(text: str) -> str:
 
 def _pool_name(text: str) -> PoolName:
     if text in ("cp", str(CONTROL_PLANE_POOL)):
-        raise RefusedError(f"{shown(text)} is kept for the control plane", "set it up under control_plane")
+        raise RefusedError(f"{shown(text)} is reserved for the control plane", "set it up under control_plane")
     if text == "workers":
         raise RefusedError("the pool 'workers' has a key of its own", "move it to workers: at the top level")
     return PoolName(text)
@@ -116,18 +116,18 @@ def _vmid_range(text: str) -> VmidRange:
     if first > last:
         raise RefusedError(f"{shown(text)} ends before it begins", f"write {last}-{first}")
     if first < 100 or last > MAX_VMID:
-        raise RefusedError(f"{shown(text)} leaves Proxmox's range", f"vmids go from 100 to {MAX_VMID}")
+        raise RefusedError(f"{shown(text)} is outside Proxmox's range", f"VMIDs are from 100 to {MAX_VMID}")
     return VmidRange(first=Vmid(first), last=Vmid(last))
 
 
 def _label_key(text: str) -> str:
     prefix, slash, name = text.rpartition("/")
     if prefix == _ROLE_PREFIX and name in _K3S_ROLES:
-        raise RefusedError(f"{text} is set by k3s itself", "take it out")
+        raise RefusedError(f"{text} is set by k3s itself", "remove it")
     reserved = re.search(r"(^|\.)(kubernetes|k8s)\.io$", prefix) if slash else None
     opened = any(prefix == each or prefix.endswith(f".{each}") for each in (*_OPEN_LABELS, _ROLE_PREFIX))
     if reserved and not opened and text not in _OPEN_LABEL_KEYS:
-        raise RefusedError(f"the kubelet refuses the label {text}", f"use a domain of yours; {ALLOWED_LABELS}")
+        raise RefusedError(f"the kubelet rejects the label {text}", f"use a domain of your own; {ALLOWED_LABELS}")
     return text
 
 
@@ -146,14 +146,14 @@ def _mapping_hint(text: str) -> str:
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}(?:\.[0-7])?", text):
         return ""
     return (
-        "a PCI address is only for root@pam, no token may pass it through: make a mapping of it in Proxmox "
-        "(Datacenter, Resource Mappings) and write its name"
+        "only root@pam may pass through a PCI address, an API token cannot: create a resource mapping in Proxmox "
+        "(Datacenter, Resource Mappings) and use its name"
     )
 
 
 def _version_hint(text: str) -> str:
     if re.fullmatch(r"v?[0-9]+\.[0-9]+", text):
-        return f"for the newest of a minor version say channel: v{text.lstrip('v')}"
+        return f"for the newest patch of a minor version use channel: v{text.lstrip('v')}"
     numbers = re.search(r"[0-9]+\.[0-9]+\.[0-9]+", text)
     patch = re.search(r"k3s([0-9]+)$", text)
     return f"such as v{numbers[0]}+k3s{patch[1] if patch else 1}" if numbers else "such as v1.33.3+k3s1"
@@ -161,7 +161,7 @@ def _version_hint(text: str) -> str:
 
 def _channel_hint(text: str) -> str:
     if "k3s" in text:
-        return "for one version say version: " + text
+        return "for one version use version: " + text
     minor = re.match(r"[vV]?([0-9]+\.[0-9]+)", text)
     if minor:
         return f"write v{minor[1]}"
@@ -211,7 +211,7 @@ def _checked_host(host: str) -> str:
 
 def _endpoint_hint(text: str) -> str:
     if "@" in text:
-        return "take out what is before the @: user and token have their own places (token_id, token)"
+        return "remove the part before the @: user and token have their own keys (token_id, token)"
     scheme = re.match(r"([A-Za-z]*):?//+", text)
     rest = text[scheme.end() :] if scheme else text
     bare = rest.split("/")[0]
@@ -249,7 +249,7 @@ def token_id(text: str) -> tuple[str, str]:
 
 
 def _token_id_hint(text: str) -> str:
-    return "keep the secret out of the file: token: {env: NAME}" if "=" in text else "such as automation@pve!homelab"
+    return "do not put the secret in the file: token: {env: NAME}" if "=" in text else "such as automation@pve!homelab"
 
 
 CLUSTER_NAME: Final = Text(

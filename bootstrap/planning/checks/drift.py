@@ -185,8 +185,8 @@ def unfinished_notes(view: ClusterView) -> tuple[str, ...]:
     Who acts has waited for those that are being made; one that stays so has lost the task that made it.
     """
     return tuple(
-        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no task "
-        f"makes it any more, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
+        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no "
+        f"task is working on it, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
         for vm in view.observed.vms
         if vm.unfinished and vm.vmid in view.spec.placement.vmids
     )

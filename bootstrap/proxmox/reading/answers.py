@@ -35,7 +35,7 @@ def answer(value: object, *, what: str, who: str = "the answer of Proxmox VE") -
             call=what,
             who=who,
             error=UnreadableAnswerError,
-            resolution="Proxmox VE 8.0 or newer answers otherwise: what stands before it, or changes its answers?",
+            resolution="Proxmox VE 8.0 or newer answers otherwise: is there a proxy in front of it?",
         ),
     )
 

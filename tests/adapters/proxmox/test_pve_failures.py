@@ -253,13 +253,13 @@ def test_a_server_that_goes_away_is_told_as_transient(lab: Lab, relay: Relay, re
 
 @pytest.mark.parametrize("url", ["http://pve:8006", "pve:8006", "https://", "https://pve:notaport", ""])
 def test_an_endpoint_that_is_no_https_url_is_refused_before_anything_is_sent(lab: Lab, url: str) -> None:
-    with pytest.raises(AuthenticationError, match="no https URL"):
+    with pytest.raises(AuthenticationError, match="not an https URL"):
         lab.connect(url=url)
 
 
 def test_what_is_no_proxmox_is_told_as_such(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
     lab.pve.fail("GET", "/nodes", 200, "<html>welcome</html>", html=True)
-    with pytest.raises(AuthenticationError, match="no Proxmox VE API"):
+    with pytest.raises(AuthenticationError, match="not a Proxmox VE API"):
         hypervisor.observe(cluster=DEMO, vmids=VMIDS)
 
 

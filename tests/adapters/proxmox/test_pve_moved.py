@@ -179,7 +179,7 @@ def test_a_vmid_that_the_token_may_not_see_is_not_taken_for_gone(
         f"Configuration file 'nodes/pve1/qemu-server/{vm}.conf' does not exist",
     )
     lab.pve.acl[lab.info.token_id] = [("/nodes", {"Sys.Audit"})]
-    with pytest.raises(VmOutOfSightError, match="its vmid is in use, but this token can see it on no Proxmox node"):
+    with pytest.raises(VmOutOfSightError, match="its VMID is in use, but this token sees it on no Proxmox node"):
         hypervisor._whereabouts.locate(vm, kind=MachineKind.VM, was_on=PVE1)
 
 

@@ -60,7 +60,7 @@ def test_the_line_that_tells_why(exit_status: str, log: list[str], told: str) ->
     [
         (NO_KVM, "", "nested virtualisation"),
         (NO_KVM, "", "kvm: 0"),
-        (CONVERT, NO_SPACE, "make room on the storage"),
+        (CONVERT, NO_SPACE, "free some space on the storage"),
         (QEMU, TOPOLOGY, "qm set 7001 --delete vcpus"),
         ("VM is locked (backup)", "", "`qm unlock 7001`"),
     ],

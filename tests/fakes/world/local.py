@@ -132,7 +132,7 @@ class FakeProbes:
 
     def certificate(self, address: IPv4Address, port: int) -> CertificateFacts:
         if self.world.api_days is None:
-            raise HomelabError(f"{address}:{port} shows no certificate", details="Connection refused")
+            raise HomelabError(f"{address}:{port} presents no certificate", details="Connection refused")
         return CertificateFacts(fingerprint=FINGERPRINT, days_left=self.world.api_days)
 
     def resolve(self, name: str) -> tuple[IPv4Address, ...]:

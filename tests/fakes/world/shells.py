@@ -63,7 +63,7 @@ class FakeShells:
                 resolution="look who has the address",
             )
         if vm.name in self.world.lets_anybody_in:
-            raise GuestSetupError(f"{machine}: the SSH server lets {user} in without any key")
+            raise GuestSetupError(f"{machine}: the SSH server accepts {user} without any key")
         return FakeShell(self.world, vm)
 
 

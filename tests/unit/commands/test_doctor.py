@@ -56,7 +56,7 @@ NAMES = (
 )
 LOCKED = PreflightError(
     "cannot use the SSH key /home/me/.ssh/id",
-    details="it is protected by a passphrase, and no SSH agent runs",
+    details="it is protected by a passphrase, and no SSH agent is running",
     resolution='eval "$(ssh-agent)" && ssh-add /home/me/.ssh/id',
 )
 STATIC = replace(
@@ -300,13 +300,13 @@ CASES = [
          lambda: World(answering={IPv4Address("192.0.2.51"), IPv4Address("192.0.2.55")}), spec=STATIC),
     Case("addresses", Verdict.FAILED, "somebody else answers at 192.0.2.50, 192.0.2.51", "widen network.addresses",
          lambda: World(answering={IPv4Address("192.0.2.0") + number for number in range(50, 120)}), spec=STATIC),
-    Case("ssh-key", Verdict.FAILED, "no SSH agent runs", "ssh-add /home/me/.ssh/id", lambda: World(key_problem=LOCKED)),
-    Case("k3s", Verdict.FAILED, "wrong checksum", "put the release's own file there",
+    Case("ssh-key", Verdict.FAILED, "no SSH agent", "ssh-add /home/me/.ssh/id", lambda: World(key_problem=LOCKED)),
+    Case("k3s", Verdict.FAILED, "wrong checksum", "put the release's file there",
          lambda: World(no_release=ArtifactError("/k3s has the wrong checksum",
-                                                resolution="put the release's own file there"))),
-    Case("state", Verdict.WARNING, "5 MiB are free where the state directory is", "make room there",
+                                                resolution="put the release's file there"))),
+    Case("state", Verdict.WARNING, "5 MiB are free where the state directory is", "free some space there",
          lambda: World(state_room=5 << 20)),
-    Case("state", Verdict.FAILED, "the disk with the state directory is full\n12 KiB are free", "make room there",
+    Case("state", Verdict.FAILED, "the disk with the state directory is full\n12 KiB are free", "free some space there",
          lambda: World(state_room=12 << 10)),
     Case("addresses", Verdict.WARNING, "network.gateway is not given: machines reach nothing beyond 192.0.2.0/24",
          "add network.gateway", spec=STATIC),
@@ -329,7 +329,7 @@ CASES = [
          lambda: with_certificate(days_left=-3.0)),
     Case("api-certificate", Verdict.WARNING, "ends in 30 days", "systemctl restart k3s",
          changed(lambda world: setattr(world, "api_days", 30.0)), THREE),
-    Case("api-certificate", Verdict.FAILED, "shows no certificate", "",
+    Case("api-certificate", Verdict.FAILED, "presents no certificate", "",
          changed(lambda world: setattr(world, "api_days", None)), THREE),
     Case("etcd-disk", Verdict.WARNING, "demo-cp-1 25.0 ms", "SSD",
          changed(lambda world: setattr(world, "write_s", 0.025)), THREE),

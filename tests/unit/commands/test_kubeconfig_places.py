@@ -71,9 +71,9 @@ def test_up_and_down_beside_an_entry_of_the_clusters_name(ports: Ports, tmp_path
     path.parent.mkdir()
     path.write_text(FOREIGN)
     path.chmod(0o600)
-    assert f"demo is another cluster's entry in {path}: ours is called homelab-demo" in up(ports)
+    assert f"demo in {path} belongs to another cluster; the new entry is called homelab-demo" in up(ports)
     assert [entry["name"] for entry in yaml.safe_load(path.read_text())["contexts"]] == ["demo", "homelab-demo"]
-    assert f"the entry demo in {path} stays: it has another CA or server than this cluster" in down(ports)
+    assert f"the entry demo in {path} is kept: its CA or server belongs to another cluster" in down(ports)
     assert yaml.safe_load(path.read_text()) == yaml.safe_load(FOREIGN)
 
 

@@ -97,7 +97,7 @@ class Probes(FakeProbes):
         self.asked += 1
         assert (address, port) == (VIP.address, 6443)
         if not self.network.holders:
-            raise HomelabError(f"{address}:{port} shows no certificate", details="No route to host")
+            raise HomelabError(f"{address}:{port} presents no certificate", details="No route to host")
         return super().certificate(address, port)
 
 

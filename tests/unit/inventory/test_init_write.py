@@ -172,7 +172,7 @@ def test_a_connection_is_read_as_the_inventory_would_be(tmp_path: Path) -> None:
         (Connection(endpoint="https://pve", token_file=Path("gone")), "--token-file: "),
         (Connection(endpoint="https://pve"), "proxmox.token: there is no API token"),
         (Connection(endpoint="https://pve", token_id="b=c", token_env="T"), "--token-id: must be a token's id"),
-        (Connection(endpoint="https://pve", token_env="T"), "--token-env: does not hold user@realm!name=secret"),
+        (Connection(endpoint="https://pve", token_env="T"), "--token-env: does not contain user@realm!name=secret"),
     ],
 )
 def test_what_is_wrong_with_a_connection_is_told_under_its_flag(tmp_path: Path, said: Connection, told: str) -> None:

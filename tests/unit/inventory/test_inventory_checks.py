@@ -18,13 +18,13 @@ NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
         (
             NETWORK.format(addresses="192.168.1.250-192.168.1.255", more=""),
             "network.addresses",
-            "192.168.1.250-192.168.1.255 leaves the subnet 192.168.1.0/24",
+            "192.168.1.250-192.168.1.255 is outside the subnet 192.168.1.0/24",
             "192.168.1.1 to 192.168.1.254",
         ),
         (
             NETWORK.format(addresses="10.0.0.5-10.0.0.9", more=""),
             "network.addresses",
-            "10.0.0.5-10.0.0.9 leaves the subnet 192.168.1.0/24",
+            "10.0.0.5-10.0.0.9 is outside the subnet 192.168.1.0/24",
             "",
         ),
         (NETWORK.format(addresses="192.168.1.9-192.168.1.5", more=""), "network.addresses", "ends before", "1.5-192"),
@@ -43,19 +43,19 @@ NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
         (
             NETWORK.format(addresses="192.168.1.1-192.168.1.9", more=", gateway: 192.168.1.1"),
             "network.gateway",
-            "the gateway 192.168.1.1 lies among the machines' addresses",
+            "the gateway 192.168.1.1 is within the range of the machines' addresses",
             "leave it out",
         ),
         (
             NETWORK.format(addresses="192.168.1.3-192.168.1.9", more=", dns: [192.168.1.1, 192.168.1.9]"),
             "network.dns[1]",
-            "the DNS server 192.168.1.9 lies among the machines' addresses",
+            "the DNS server 192.168.1.9 is within the range of the machines' addresses",
             "leave it out",
         ),
         (
             NETWORK.format(addresses="192.168.1.3-192.168.1.9", more="") + "proxmox: {endpoint: 'https://192.168.1.5'}",
             "proxmox.endpoint",
-            "the Proxmox endpoint 192.168.1.5 lies among the machines' addresses",
+            "the Proxmox endpoint 192.168.1.5 is within the range of the machines' addresses",
             "leave it out",
         ),
         (
@@ -80,15 +80,15 @@ NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
         (
             NETWORK.format(addresses="192.168.1.5-192.168.1.9", more="") + "control_plane: {vip: 192.168.1.9}",
             "control_plane.vip.address",
-            "192.168.1.9 lies among the machines' addresses",
-            "beside that range",
+            "192.168.1.9 is within the range of the machines' addresses",
+            "outside that range",
         ),
         (
             NETWORK.format(addresses="192.168.1.5-192.168.1.9", more=", gateway: 192.168.1.1")
             + "control_plane: {vip: 192.168.1.1}",
             "control_plane.vip.address",
             "192.168.1.1 is the gateway",
-            "nobody has",
+            "a free one",
         ),
         ("control_plane: {vip: {router_id: 7}}", "control_plane.vip", "needs its address", "such as vip:"),
         (
@@ -97,14 +97,14 @@ NETWORK = "network: {{addresses: {addresses}, subnet: 192.168.1.0/24{more}}}\n"
             "subnet 10.42.7.0/24 overlaps cluster_cidr 10.42.0.0/16",
             "",
         ),
-        ("network: {subnet: 10.43.7.0/24}", "network.subnet", "overlaps service_cidr 10.43.0.0/16", "apart"),
-        ("k3s: {cluster_cidr: 10.43.0.0/17}", "k3s.cluster_cidr", "overlaps cluster_cidr 10.43.0.0/17", "apart"),
-        ("k3s: {service_cidr: 10.42.0.0/17}", "k3s.service_cidr", "overlaps cluster_cidr 10.42.0.0/16", "apart"),
+        ("network: {subnet: 10.43.7.0/24}", "network.subnet", "overlaps service_cidr 10.43.0.0/16", "overlap"),
+        ("k3s: {cluster_cidr: 10.43.0.0/17}", "k3s.cluster_cidr", "overlaps cluster_cidr 10.43.0.0/17", "overlap"),
+        ("k3s: {service_cidr: 10.42.0.0/17}", "k3s.service_cidr", "overlaps cluster_cidr 10.42.0.0/16", "overlap"),
         (
             "network: {subnet: 192.168.0.0/16}\nk3s: {cluster_cidr: 192.168.7.0/24}",
             "network.subnet",
             "subnet 192.168.0.0/16 overlaps cluster_cidr 192.168.7.0/24",
-            "apart",
+            "overlap",
         ),
         ("proxmox: {vmids: 100-102}\nworkers: 3", "proxmox.vmids", "3 vmids for 4 machines", "widen"),
         ("proxmox: {vmids: 100-102}\npools: {a: {count: 3}}", "proxmox.vmids", "3 vmids for 4 machines", "widen"),
@@ -179,7 +179,7 @@ STORAGE = "network: {{subnet: 192.168.1.0/24, storage: {{{}}}}}"
         (
             STORAGE.format("bridge: vmbr1, addresses: 10.10.0.5-10.10.1.9, subnet: 10.10.0.0/24"),
             "network.storage.addresses",
-            "leaves the subnet 10.10.0.0/24",
+            "is outside the subnet 10.10.0.0/24",
             "",
         ),
         (

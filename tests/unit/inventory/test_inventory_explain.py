@@ -10,7 +10,7 @@ from bootstrap.inventory.explain import all_keys, explain
 
 def test_a_key_is_told_with_what_it_holds_its_default_and_an_example() -> None:
     lines = explain("clone").splitlines()
-    assert lines[:2] == ["clone", "  How VMs are made: linked where that can be, or full copies."]
+    assert lines[:2] == ["clone", "  Clone type of VMs: linked where possible, or full."]
     assert "  default:  linked" in lines
     assert "  example:  clone: full" in lines
 

@@ -58,7 +58,7 @@ def test_what_is_no_file_is_an_error_of_the_system(path: str) -> None:
 
 
 def test_a_pipe_is_not_waited_for(pipe: Path) -> None:
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         read_regular(pipe)
 
 
@@ -83,7 +83,7 @@ def test_what_an_inventory_names_is_a_problem_of_its_line(tmp_path: Path, pipe: 
 def test_an_inventory_that_is_no_file_is_refused(pipe: Path, odd: str) -> None:
     with pytest.raises(InventoryError, match="1 problem") as raised:
         load_inventory(pipe if odd == "PIPE" else Path(odd), environ={})
-    assert "no regular file" in raised.value.details
+    assert "not a regular file" in raised.value.details
 
 
 def test_neither_state_nor_kubeconfig_nor_key_is_read_from_a_pipe(tmp_path: Path, pipe: Path) -> None:

@@ -141,10 +141,10 @@ def a_pipe(file: Path) -> None:
     ("change", "problem"),
     [
         pytest.param(of_a_stranger, "belongs to the user 12345", marks=needs_root),
-        pytest.param(for_anybody_to_write, "others may write into it (mode 0646)"),
-        pytest.param(for_a_group_to_write, "others may write into it (mode 0664)", marks=needs_root),
+        pytest.param(for_anybody_to_write, "others can write to it (mode 0646)"),
+        pytest.param(for_a_group_to_write, "others can write to it (mode 0664)", marks=needs_root),
         pytest.param(linked_by_a_stranger, "belongs to the user 12345", marks=needs_root),
-        pytest.param(a_pipe, "is no regular file"),
+        pytest.param(a_pipe, "is not a regular file"),
     ],
 )
 def test_somebody_elses_file_in_the_current_directory_is_not_taken_unasked(
@@ -320,11 +320,11 @@ def test_with_nothing_set_up_init_comes_first(
     assert problem.path == "homelab-k8s.yaml"
     assert f"there is none in {tmp_path}" in problem.message
     assert caught.value.brief == "there is no inventory"
-    assert caught.value.resolution.startswith("first of all: `homelab-k8s init`")
+    assert caught.value.resolution.startswith("first run `homelab-k8s init`")
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InventoryError, match=r"no\.yaml: 1 problem: there is no such file"):
+    with pytest.raises(InventoryError, match=r"no\.yaml: 1 problem: no such file"):
         load_inventory(tmp_path / "no.yaml", environ=ENVIRON)
 
 
