@@ -81,7 +81,7 @@ def patience_to_look(clock: Clock, timeout_s: float) -> WaitContext:
     sink = _sink.get() or ignore
 
     def say(what: str, problem: str, waited_s: float) -> None:
-        sink(Told(message=f"waiting for {what} for {waited_s:.0f} s: {problem}"))
+        sink(Told(message=f"still waiting for {what} ({waited_s:.0f} s): {problem}"))
 
     return WaitContext(clock=clock, deadline_s=clock.now_s() + timeout_s, stop=threading.Event(), say=say)
 

@@ -58,7 +58,7 @@ def test_plain_gives_a_wait_the_time_it_was_told_at() -> None:
     view.event(Waiting(lane="demo-cp-1", what="its guest agent", problem="not running", waited_s=15.0))
     view.event(Warned(subject="demo-cp-1", message="a full clone"))
     assert stream.getvalue().splitlines()[1:] == [
-        "[  17.0s] demo-cp-1  waiting for its guest agent for 15 s: not running",
+        "[  17.0s] demo-cp-1  still waiting for its guest agent (15 s): not running",
         "[  17.0s] demo-cp-1  warning: a full clone",
     ]
 

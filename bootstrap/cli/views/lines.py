@@ -129,7 +129,7 @@ class PlainView(QuietView):
             case LaneSkipped():
                 self._at(None, event.lane, f"skipped “{event.title}”: {event.cause}")
             case Waiting():
-                waited = f"waiting for {event.what} for {seconds(event.waited_s)}"
+                waited = f"still waiting for {event.what} ({seconds(event.waited_s)})"
                 self._at(None, event.lane, f"{waited}: {event.problem}" if event.problem else waited)
             case Warned():
                 self._at(None, event.subject, f"warning: {event.message}")

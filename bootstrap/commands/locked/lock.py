@@ -372,6 +372,6 @@ class ClusterLock:
             deadline_s=clock.now_s() + timeout_s,
             stop=self._stop,
             say=lambda what, problem, waited_s: self._sink(
-                Told(message=f"waiting for {what} for {waited_s:.0f} s: {problem}")
+                Told(message=f"still waiting for {what} ({waited_s:.0f} s): {problem}")
             ),
         )

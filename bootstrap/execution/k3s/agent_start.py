@@ -38,7 +38,7 @@ class Own:
     def lacks(self, kube_node: KubeNode | None) -> str:
         """What is missing, empty where the node is the machine's own and fresh. Ready is not asked for here."""
         if kube_node is None or (self.stale_uid and kube_node.uid == self.stale_uid):
-            return "it has not registered with Kubernetes yet yet"
+            return "it has not registered with Kubernetes yet"
         if kube_node.address != self.address:
             return f"its Kubernetes node has the address {kube_node.address}, not {self.address}"
         if self.version and kube_node.version != self.version:
