@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.handlers import adopt as adopting_steps
@@ -25,7 +26,6 @@ from bootstrap.planning.day2_steps import (
     ConfigureVip,
     DeleteKubeNode,
     Drain,
-    KeepingStep,
     MarkLeaving,
     MigrateToEtcd,
     NoteRebuild,
@@ -74,127 +74,70 @@ from bootstrap.planning.templates.steps import (
     RemoveTemplate,
     SealTemplate,
     StartBuilder,
-    TemplateStep,
     UploadSeed,
 )
 
+_Handler = Callable[[Any, str, RunContext], Done]
 
-def perform(step: Step, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
+HANDLERS: Final[Mapping[type[Step], _Handler]] = {
+    FetchK3s: guest_steps.fetch_k3s,
+    CloneVm: vm_steps.make_vm,
+    CreateContainer: vm_steps.make_vm,
+    ConfigureVm: vm_steps.configure_vm,
+    StartVm: vm_steps.start_vm,
+    AwaitGuest: guest_steps.await_guest,
+    PrepareGuest: guest_steps.prepare_guest,
+    InitServer: k3s_steps.init_server,
+    JoinServer: k3s_steps.join_server,
+    JoinAgent: k3s_steps.join_agent,
+    AwaitReady: k3s_steps.await_ready,
+    WriteKubeconfig: cluster_steps.write_kubeconfig,
+    StopVm: vm_steps.stop_vm,
+    DestroyVm: vm_steps.destroy_vm,
+    ForgetCluster: cluster_steps.forget_cluster,
+    AdoptVm: adopting_steps.adopt_vm,
+    RestoreMarks: vm_steps.restore_marks,
+    MarkLeaving: leaving_steps.mark_leaving,
+    Reclaim: leaving_steps.reclaim,
+    Drain: leaving_steps.drain,
+    Uncordon: leaving_steps.uncordon,
+    DeleteKubeNode: leaving_steps.delete_kube_node,
+    RetireServer: leaving_steps.retire_server,
+    UpgradeK3s: upgrade_steps.upgrade_k3s,
+    AwaitVersion: upgrade_steps.await_version,
+    ApplySettings: settings_steps.apply_settings,
+    MigrateToEtcd: upgrade_steps.migrate_to_etcd,
+    ConfigureVip: vip_steps.configure_vip,
+    SpreadVip: vip_steps.spread_vip,
+    RemoveVip: vip_steps.remove_vip,
+    TakeSnapshot: snapshot_steps.take_snapshot,
+    StopK3s: backup_steps.stop_k3s,
+    RestoreSnapshot: backup_steps.restore_snapshot,
+    RejoinServer: backup_steps.rejoin_server,
+    RotateToken: identity_steps.rotate_token,
+    RenewToken: identity_steps.renew_token,
+    SavePasswords: identity_steps.save_passwords,
+    SaveIdentity: identity_steps.save_identity,
+    NoteRebuild: cluster_steps.note_rebuild,
+    AdoptTemplate: adopting_steps.adopt_template,
+    FetchImage: template_steps.fetch_image,
+    UploadSeed: template_steps.upload_seed,
+    MakeBuilder: template_steps.make_builder,
+    StartBuilder: template_steps.start_builder,
+    AwaitBuilder: template_steps.await_builder,
+    BakeGuest: template_steps.bake_guest,
+    CleanGuest: template_steps.clean_guest,
+    SealTemplate: template_steps.seal_template,
+    RemoveIsos: template_steps.remove_isos,
+    RemoveTemplate: template_steps.remove_template,
+}
+"""What carries out each kind of step. A test checks that none is missing and that each handler takes its kind."""
+
+
+def perform(step: Step, lane: str, context: RunContext) -> Done:
     """Carry out one step.
 
     Raises:
         HomelabError: It failed.
     """
-    match step:
-        case FetchK3s():
-            return guest_steps.fetch_k3s(step, lane, context)
-        case CloneVm() | CreateContainer():
-            return vm_steps.make_vm(step, lane, context)
-        case ConfigureVm():
-            return vm_steps.configure_vm(step, lane, context)
-        case StartVm():
-            return vm_steps.start_vm(step, lane, context)
-        case AwaitGuest():
-            return guest_steps.await_guest(step, lane, context)
-        case PrepareGuest():
-            return guest_steps.prepare_guest(step, lane, context)
-        case InitServer():
-            return k3s_steps.init_server(step, lane, context)
-        case JoinServer():
-            return k3s_steps.join_server(step, lane, context)
-        case JoinAgent():
-            return k3s_steps.join_agent(step, lane, context)
-        case AwaitReady():
-            return k3s_steps.await_ready(step, lane, context)
-        case WriteKubeconfig():
-            return cluster_steps.write_kubeconfig(step, lane, context)
-        case StopVm():
-            return vm_steps.stop_vm(step, lane, context)
-        case DestroyVm():
-            return vm_steps.destroy_vm(step, lane, context)
-        case ForgetCluster():
-            return cluster_steps.forget_cluster(step, lane, context)
-        case _:
-            return _keep(step, lane, context)
-
-
-def _keep(step: KeepingStep | TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
-    match step:
-        case AdoptVm():
-            return adopting_steps.adopt_vm(step, lane, context)
-        case RestoreMarks():
-            return vm_steps.restore_marks(step, lane, context)
-        case MarkLeaving():
-            return leaving_steps.mark_leaving(step, lane, context)
-        case Reclaim():
-            return leaving_steps.reclaim(step, lane, context)
-        case Drain():
-            return leaving_steps.drain(step, lane, context)
-        case Uncordon():
-            return leaving_steps.uncordon(step, lane, context)
-        case DeleteKubeNode():
-            return leaving_steps.delete_kube_node(step, lane, context)
-        case RetireServer():
-            return leaving_steps.retire_server(step, lane, context)
-        case UpgradeK3s():
-            return upgrade_steps.upgrade_k3s(step, lane, context)
-        case AwaitVersion():
-            return upgrade_steps.await_version(step, lane, context)
-        case ApplySettings():
-            return settings_steps.apply_settings(step, lane, context)
-        case MigrateToEtcd():
-            return upgrade_steps.migrate_to_etcd(step, lane, context)
-        case ConfigureVip():
-            return vip_steps.configure_vip(step, lane, context)
-        case SpreadVip():
-            return vip_steps.spread_vip(step, lane, context)
-        case RemoveVip():
-            return vip_steps.remove_vip(step, lane, context)
-        case TakeSnapshot():
-            return snapshot_steps.take_snapshot(step, lane, context)
-        case StopK3s():
-            return backup_steps.stop_k3s(step, lane, context)
-        case RestoreSnapshot():
-            return backup_steps.restore_snapshot(step, lane, context)
-        case RejoinServer():
-            return backup_steps.rejoin_server(step, lane, context)
-        case RotateToken():
-            return identity_steps.rotate_token(step, lane, context)
-        case RenewToken():
-            return identity_steps.renew_token(step, lane, context)
-        case SavePasswords():
-            return identity_steps.save_passwords(step, lane, context)
-        case SaveIdentity():
-            return identity_steps.save_identity(step, lane, context)
-        case NoteRebuild():
-            return cluster_steps.note_rebuild(step, lane, context)
-        case _:
-            return _make_template(step, lane, context)
-
-
-def _make_template(step: TemplateStep, lane: str, context: RunContext) -> Done:  # noqa: C901 - one case per kind of step
-    match step:
-        case AdoptTemplate():
-            return adopting_steps.adopt_template(step, lane, context)
-        case FetchImage():
-            return template_steps.fetch_image(step, lane, context)
-        case UploadSeed():
-            return template_steps.upload_seed(step, lane, context)
-        case MakeBuilder():
-            return template_steps.make_builder(step, lane, context)
-        case StartBuilder():
-            return template_steps.start_builder(step, lane, context)
-        case AwaitBuilder():
-            return template_steps.await_builder(step, lane, context)
-        case BakeGuest():
-            return template_steps.bake_guest(step, lane, context)
-        case CleanGuest():
-            return template_steps.clean_guest(step, lane, context)
-        case SealTemplate():
-            return template_steps.seal_template(step, lane, context)
-        case RemoveIsos():
-            return template_steps.remove_isos(step, lane, context)
-        case RemoveTemplate():
-            return template_steps.remove_template(step, lane, context)
-        case _:
-            assert_never(step)
+    return HANDLERS[type(step)](step, lane, context)
