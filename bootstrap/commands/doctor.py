@@ -35,7 +35,7 @@ from bootstrap.planning.checks.security import check_logins, check_token
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.members.foreign import all_foreign, strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_planned, with_planned
 from bootstrap.planning.templates.templates import matching_templates
@@ -247,7 +247,7 @@ class _Doctor:
         observed = with_conflicts(self._spec, self._ports, self._foreseen)
         # As `up` would give them out: what somebody has is passed over.
         planned = plan_up(ClusterView(self._spec, observed), version="").machines
-        new = [machine.spec for machine in planned if machine.action == "create"]
+        new = [machine.spec for machine in planned if machine.action is Action.CREATE]
         found = checks_live.check_addresses(new, passed_over(new, ClusterView(self._spec, observed)))
         lacking = gateway_note(self._spec)
         if lacking and found.verdict is Verdict.OK:

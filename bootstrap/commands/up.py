@@ -39,7 +39,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import machine_states, pending_reason, with_existing_sizes
+from bootstrap.planning.members.desired_machines import machine_states, with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.successors import give_up
 from bootstrap.planning.provision.unfinished import notes_for_up
@@ -134,7 +134,7 @@ class Up(Verb):
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
-    return any(pending_reason(machine_state) for machine_state in machine_states(ClusterView(spec, observed)))
+    return any(machine_state.need for machine_state in machine_states(ClusterView(spec, observed)))
 
 
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: RebuildNote | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 from bootstrap.model.cluster import VmidRange
@@ -68,18 +69,33 @@ class VmPlace:
         return cls(machine=machine, pve_node=vm.pve_node, vmid=vm.vmid, identity=vm.identity)
 
 
+class Action(StrEnum):
+    """What a plan does to a machine; the values are those of the JSON output."""
+
+    CREATE = "create"
+    CONTINUE = "continue"
+    """Its VM's creation was interrupted."""
+    REPAIR = "repair"
+    RESTART = "restart"
+    """With new settings."""
+    UPGRADE = "upgrade"
+    ADOPT = "adopt"
+    KEEP = "keep"
+    DESTROY = "destroy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlannedMachine:
     """A machine as the plan shows it.
 
     Attributes:
-        action: `create`, `continue` (half-made), `repair`, `restart` (with new settings), `keep` or `destroy`.
+        action: What is done to it.
         reason: Why, in a few words.
     """
 
     spec: MachineSpec
     place: VmPlace
-    action: str
+    action: Action
     reason: str
 
 

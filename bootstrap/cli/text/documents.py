@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.status import ClusterStatus, MachineStatus
     from bootstrap.execution.report import Report
-    from bootstrap.planning.plan import Plan
+    from bootstrap.planning.plan import Action, Plan
 
 Document = dict[str, Any]
 
@@ -218,8 +218,8 @@ def change_document(plan: Plan, report: Report | None) -> Document:
     return {
         "cluster": plan.cluster,
         "changed": report is not None and any(step.changed for step in report.steps),
-        "added": [machine.spec.name for machine in plan.machines if machine.action == "create"],
-        "removed": [machine.spec.name for machine in plan.machines if machine.action == "destroy"],
+        "added": [machine.spec.name for machine in plan.machines if machine.action is Action.CREATE],
+        "removed": [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY],
         **_times(report),
     }
 

@@ -19,7 +19,7 @@ from bootstrap.errors import UsageError
 if TYPE_CHECKING:
     from bootstrap.commands.rebuild import Rebuild
     from bootstrap.homelab import Homelab
-    from bootstrap.planning.plan import Plan
+    from bootstrap.planning.plan import Action, Plan
 
 LATEST = "latest"
 
@@ -95,7 +95,7 @@ def _verb(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebu
 
 
 def _question(plan: Plan, verb: Rebuild) -> Question | None:
-    going = sum(machine.action == "destroy" for machine in plan.machines)
+    going = sum(machine.action is Action.DESTROY for machine in plan.machines)
     if not going:
         return None
     keeps = verb.snapshot is not None or verb.latest_to is not None

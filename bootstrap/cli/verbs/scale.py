@@ -36,7 +36,7 @@ from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
     from bootstrap.model.ids import PoolName
-    from bootstrap.planning.plan import Plan
+    from bootstrap.planning.plan import Action, Plan
 
 
 def scale(
@@ -116,7 +116,7 @@ def question(plan: Plan) -> Question | None:
     """What is asked before machines go, or the datastore becomes another one; nothing where neither happens."""
     from bootstrap.planning.verbs.scale import what_etcd_means
 
-    leaving = [machine.spec.name for machine in plan.machines if machine.action == "destroy"]
+    leaving = [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY]
     removes = f"This drains and removes {tables.counted(len(leaving), 'machine')} for good." if leaving else ""
     moves = what_etcd_means(plan)
     text = " ".join(filter(None, (removes, f"{moves[0].upper()}{moves[1:]}." if moves else "")))
@@ -126,10 +126,10 @@ def question(plan: Plan) -> Question | None:
 def closing(ended: Ended) -> str:
     """How it ended, and where the time was."""
     plan, report = ended.plan, ended.report
-    stay = [machine for machine in plan.machines if machine.action != "destroy"]
+    stay = [machine for machine in plan.machines if machine.action is not Action.DESTROY]
     if report is None:
         return f"{plan.cluster}: {tables.counted(len(stay), 'machine')}; nothing to do"
-    added = sum(machine.action == "create" for machine in plan.machines)
+    added = sum(machine.action is Action.CREATE for machine in plan.machines)
     removed = len(plan.machines) - len(stay)
     changes = [f"{number} {word}" for number, word in ((added, "added"), (removed, "removed")) if number]
     text = f"{plan.cluster}: {tables.counted(len(stay), 'machine')}"

@@ -14,7 +14,7 @@ from bootstrap.execution.k3s.identity import new_token
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.ports import Ports
 from bootstrap.records.token_history import AGENT_TOKEN, TOKEN, ClusterTokens
@@ -71,8 +71,8 @@ def run_locked(
 
 def _check_losses(plan: Plan, fresh: Plan) -> None:
     """Refuse to remove what was not shown: what the user has seen and confirmed is all that may go."""
-    seen = {machine.spec.name for machine in plan.machines if machine.action == "destroy"}
-    new = [m.spec.name for m in fresh.machines if m.action == "destroy" and m.spec.name not in seen]
+    seen = {machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY}
+    new = [m.spec.name for m in fresh.machines if m.action is Action.DESTROY and m.spec.name not in seen]
     if new:
         raise HomelabError(
             f"{plan.cluster} changed: the plan is out of date, and it would now remove other machines; nothing was "

@@ -234,8 +234,8 @@ class Starting:
         env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": str(self._since_s), "BESIDES": self._before}
         runs = parse_runs(run_script(self._shell, "journal.sh", self._context, **env))
         self._blame.hear(runs, now_s=self._asked_s, result=result)
-        if self._blame.with_existing_sizes is not None:
-            raise _unit_error(self._machine.name, unit, self._blame.with_existing_sizes, self._blame.evidence)
+        if self._blame.settled is not None:
+            raise _unit_error(self._machine.name, unit, self._blame.settled, self._blame.evidence)
 
 
 def _one(lines: dict[str, list[str]], key: str, without: str = "unknown") -> str:

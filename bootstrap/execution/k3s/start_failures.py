@@ -58,13 +58,13 @@ class Blame:
         self._now = now
         self._settle(now_s)
 
-    with_existing_sizes: Diagnosis | None = None
+    settled: Diagnosis | None = None
     """The cause that no waiting changes, once there is one."""
 
     @property
     def found(self) -> Diagnosis | None:
         """The cause as far as it is known: of the run that goes on, else of the last end."""
-        return self.with_existing_sizes or self._now or self._end
+        return self.settled or self._now or self._end
 
     @property
     def said(self) -> str:
@@ -90,9 +90,9 @@ class Blame:
         now, end = self._now, self._end
         if now is not None:
             stands = now.times >= RECURS and now_s - self._since_s >= self._stands_s
-            self.with_existing_sizes = now if now.cause.final and stands else None
+            self.settled = now if now.cause.final and stands else None
         elif end is not None and end.cause.ends is not None and self._same_ends >= end.cause.ends:
-            self.with_existing_sizes = end
+            self.settled = end
 
 
 def _wordless(result: str) -> Diagnosis:

@@ -27,7 +27,7 @@ from bootstrap.planning.checks.preflight import (
     storage_of,
     storage_on,
 )
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.templates.machine_images import container_bases
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.proxmox.cpu import unknown_remedy, unknown_types
@@ -285,7 +285,7 @@ def _kind(facts: PveNodeFacts, bridge: str) -> str:
 
 def check_capacity(view: ClusterView, plan: Plan) -> Check:
     """The arithmetic of what fits; that it does is what `plan` shows."""
-    new = [machine for machine in plan.machines if machine.action == "create"]
+    new = [machine for machine in plan.machines if machine.action is Action.CREATE]
     mib = sum(machine.spec.memory_mib for machine in new)
     cores = sum(machine.spec.cores for machine in new)
     wanted = f"{len(new)} new machine{'' if len(new) == 1 else 's'} ({cores} vCPUs, {mib} MiB)"

@@ -12,7 +12,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
-from bootstrap.planning.members.desired_machines import MachineState, pending_reason
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import all_foreign, strangers_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
 from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
@@ -77,7 +77,7 @@ def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list
 def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
     asked = observed.kube_nodes is not None
     for machine_state in wanted:
-        why = pending_reason(machine_state)
+        why = machine_state.reason
         if why and machine_state.vm and (asked or vm_state(machine_state.vm) != "running"):
             yield Advice("{}: {}: `homelab-k8s up`", machine_state.machine.name, why)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
@@ -100,6 +101,17 @@ def _macs(view: ClusterView) -> dict[MachineName, str | None]:
     return macs | {record.machine: vm.mac for vm, record in view.machines if record.state is not RecordState.CLONING}
 
 
+class Need(StrEnum):
+    """Why something has to be done about a machine; the values are what users read."""
+
+    VM = "VM missing"
+    REST_OF_VM = "VM creation was interrupted"
+    START = "not running"
+    JOIN = "not joined to the cluster"
+    READY = "not Ready"
+    LABELS = "labels or taints differ"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MachineState:
     """A wanted machine beside what there is of it.
@@ -138,29 +150,34 @@ class MachineState:
         record = self.vm.record if self.vm else None
         return record is not None and record.state is not RecordState.CLONING
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether it has a VM whose creation was cut off."""
+        record = self.vm.record if self.vm else None
+        return record is not None and record.state is RecordState.CLONING
 
-LABELS_DIFFER = "labels or taints differ"
-"""What `pending_reason` says where labels or taints are all that is wrong."""
+    @property
+    def need(self) -> Need | None:
+        """Why something has to be done about it; None where nothing has, or nothing may."""
+        if self.held:
+            return None
+        if self.vm is None or self.interrupted:
+            return Need.VM if self.vm is None else Need.REST_OF_VM
+        if self.vm.idle:
+            return Need.START
+        if self.kube_node is None:
+            return Need.JOIN
+        if not self.kube_node.ready:
+            return Need.READY
+        return None if _metadata_holds(self.machine, self.kube_node) else Need.LABELS
 
-
-def pending_reason(machine_state: MachineState) -> str:
-    """Why `up` has to do something about a machine, or an empty text."""
-    vm, kube_node = machine_state.vm, machine_state.kube_node
-    if machine_state.held:
-        return ""
-    if vm is None:
-        return "VM missing"
-    if vm.record is not None and vm.record.state is RecordState.CLONING:
-        return "VM creation was interrupted"
-    if vm.idle:
-        return vm.idle
-    if kube_node is None:
-        return "not joined to the cluster"
-    if not kube_node.ready:
-        return f"not Ready ({kube_node.problem})" if kube_node.problem else "not Ready"
-    if not _metadata_holds(machine_state.machine, kube_node):
-        return LABELS_DIFFER
-    return ""
+    @property
+    def reason(self) -> str:
+        """The same for the user, in a few words; empty for None."""
+        if self.need is Need.START and self.vm is not None:
+            return self.vm.idle
+        problem = self.kube_node.problem if self.need is Need.READY and self.kube_node is not None else ""
+        return f"{self.need or ''} ({problem})" if problem else f"{self.need or ''}"
 
 
 def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:

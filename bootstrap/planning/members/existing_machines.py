@@ -12,7 +12,7 @@ from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wanted_machines
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.members.twins import twins
-from bootstrap.planning.plan import Lane, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.records.lock import check_lock_place
 
@@ -81,7 +81,7 @@ def plan_on(
         PlannedMachine(
             spec=each.machine,
             place=VmPlace.of(each.machine.name, each.vm),
-            action="keep",
+            action=Action.KEEP,
             reason=concerned if each.machine.name in named else "",
         )
         for each in machines

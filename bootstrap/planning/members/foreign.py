@@ -26,7 +26,7 @@ from bootstrap.planning.members.desired_machines import (
     passed_over,
     why_stranger,
 )
-from bootstrap.planning.plan import Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.templates.steps import AdoptTemplate
 from bootstrap.records.machine import lacks_only_a_signature
@@ -219,7 +219,7 @@ def _planned(vm: VmRecord, record: MachineRecord, *, alone: bool) -> tuple[Plann
     machine = replace(machine_of(vm, record), name=name)
     place = VmPlace.of(record.machine, vm)
     return (
-        PlannedMachine(spec=machine, place=place, action="adopt", reason=_facts(vm)),
+        PlannedMachine(spec=machine, place=place, action=Action.ADOPT, reason=_facts(vm)),
         AdoptVm(machine=name, record=record),
     )
 

@@ -15,7 +15,7 @@ from bootstrap.model.machine import MachineKind, MachineRecord, RecordState
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.planning.day2_steps import RestoreMarks
 from bootstrap.planning.members.desired_machines import MachineState
-from bootstrap.planning.plan import Lane, LaneStep, PlannedMachine
+from bootstrap.planning.plan import Action, Lane, LaneStep, PlannedMachine
 
 
 def lost_marks(vm: VmRecord) -> str:
@@ -79,8 +79,8 @@ def shown_restored(
     """The plan's machines; those that nothing else is done about show what is put back."""
     lost = _lost(all_states)
     return tuple(
-        replace(each, action="repair", reason=f"{lost[each.spec.name]} in Proxmox")
-        if each.action == "keep" and each.spec.name in lost
+        replace(each, action=Action.REPAIR, reason=f"{lost[each.spec.name]} in Proxmox")
+        if each.action is Action.KEEP and each.spec.name in lost
         else each
         for each in machines
     )

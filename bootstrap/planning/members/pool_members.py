@@ -116,8 +116,8 @@ def worst_first(candidates: Sequence[Member], number: int) -> tuple[Member, ...]
     left = list(candidates)
     chosen: list[Member] = []
     while left and len(chosen) < number:
-        poll_throttle = Counter(member.pve_node for member in left)
-        worst = max(left, key=lambda member: (*_unfitness(member), poll_throttle[member.pve_node], *_youth(member)))
+        crowd = Counter(member.pve_node for member in left)
+        worst = max(left, key=lambda member: (*_unfitness(member), crowd[member.pve_node], *_youth(member)))
         left.remove(worst)
         chosen.append(worst)
     return tuple(chosen)

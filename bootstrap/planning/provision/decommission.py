@@ -16,7 +16,7 @@ from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, RetireServer
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.pool_members import Member, members
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import DestroyVm, StopVm
 
@@ -101,7 +101,7 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
         return None
     place = VmPlace.of(member.name, vm)
     return PlannedMachine(
-        spec=machine_of(vm, vm.record), place=place, action="destroy", reason=removal_reason(reason, vm)
+        spec=machine_of(vm, vm.record), place=place, action=Action.DESTROY, reason=removal_reason(reason, vm)
     )
 
 

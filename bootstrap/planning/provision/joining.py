@@ -11,14 +11,14 @@ from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineKind, MachineSpec, Role
 from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
 from bootstrap.planning.capacity.address_ranges import passed_over
 from bootstrap.planning.capacity.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.checks.clone_notes import clone_notes
 from bootstrap.planning.checks.preflight import check_bridges, check_hardware, check_pod_ranges, check_storages
-from bootstrap.planning.members.desired_machines import LABELS_DIFFER, MachineState, pending_reason
-from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
+from bootstrap.planning.members.desired_machines import MachineState, Need
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.settings.notes import check_fixed
 from bootstrap.planning.steps import (
     AwaitGuest,
@@ -139,10 +139,8 @@ class Making:
 
     def planned(self, machine_state: MachineState, reason: str) -> PlannedMachine:
         """How the plan shows a machine that needs work."""
-        half_made = (
-            machine_state.vm and machine_state.vm.record and machine_state.vm.record.state is RecordState.CLONING
-        )
-        action = "create" if machine_state.vm is None else "continue" if half_made else "repair"
+        unmade = Action.CONTINUE if machine_state.interrupted else Action.REPAIR
+        action = Action.CREATE if machine_state.vm is None else unmade
         return PlannedMachine(
             spec=self.machine(machine_state.machine), place=self.place(machine_state), action=action, reason=reason
         )
@@ -162,7 +160,7 @@ def _half_made(all_states: Sequence[MachineState]) -> tuple[tuple[MachineSpec, P
     return tuple(
         (machine_state.machine, machine_state.vm.pve_node)
         for machine_state in all_states
-        if machine_state.vm and machine_state.vm.record and machine_state.vm.record.state is RecordState.CLONING
+        if machine_state.vm is not None and machine_state.interrupted
     )
 
 
@@ -175,7 +173,7 @@ def kept(machine_state: MachineState) -> PlannedMachine:
         place_of = VmPlace(machine=name, pve_node=unseen.pve_node, vmid=unseen.vmid)
     else:  # cannot be: a machine without any VM needs work
         raise AssertionError(machine_state)
-    return PlannedMachine(spec=machine_state.machine, place=place_of, action="keep", reason=machine_state.held)
+    return PlannedMachine(spec=machine_state.machine, place=place_of, action=Action.KEEP, reason=machine_state.held)
 
 
 def _full_clone_notes(
@@ -253,11 +251,7 @@ def join_lane(
     machine = making.machine(machine_state.machine)
     place_of = making.place(machine_state)
     ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
-    if (
-        machine_state.vm is not None
-        and machine_state.kube_node is not None
-        and pending_reason(machine_state) == LABELS_DIFFER
-    ):
+    if machine_state.need is Need.LABELS:
         return Lane(name=machine.name, steps=(ready_step,))
     steps = [LaneStep(step=step) for step in _vm_steps(making, machine_state, machine, place_of)]
     steps += [

@@ -13,9 +13,9 @@ from bootstrap.advice import Advice
 from bootstrap.errors import UnreadableError
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.reading import Source, read_json
-from bootstrap.planning.members.desired_machines import machine_states, pending_reason
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.members.pool_members import members
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.view import ClusterView
 
@@ -47,7 +47,9 @@ class Intention:
 def going(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
     """The machines that a plan removes, as they are noted."""
     return tuple(
-        (machine.spec.name, machine.place.identity or "") for machine in plan.machines if machine.action == "destroy"
+        (machine.spec.name, machine.place.identity or "")
+        for machine in plan.machines
+        if machine.action is Action.DESTROY
     )
 
 
@@ -114,7 +116,7 @@ def _has_sizes(intention: Intention, view: ClusterView) -> bool:
         return False
     kept = with_kept_counts(view, noted=counts)
     return not any(
-        pending_reason(each) for each in machine_states(ClusterView(kept, view.observed)) if each.machine.pool in counts
+        each.need for each in machine_states(ClusterView(kept, view.observed)) if each.machine.pool in counts
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Role, Taint
 from bootstrap.planning.day2_steps import ApplySettings
-from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, PlannedMachine, VmPlace
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.settings.drift import Drift
 from bootstrap.planning.steps import AwaitGuest, AwaitReady
@@ -23,7 +23,7 @@ def met(name: MachineName) -> Gate:
     return Gate("settings_met", name)
 
 
-def with_existing_sizes(name: MachineName) -> Gate:
+def settled(name: MachineName) -> Gate:
     """Open once a machine is Ready with the new settings."""
     return Gate("settings_applied", name)
 
@@ -72,13 +72,13 @@ class Rollout:
     @property
     def all(self) -> tuple[Gate, ...]:
         """Open once all machines run with the new settings."""
-        return tuple(with_existing_sizes(drift.machine_state.machine.name) for drift in self.turns)
+        return tuple(settled(drift.machine_state.machine.name) for drift in self.turns)
 
     @property
     def servers(self) -> tuple[Gate, ...]:
         """Open once all servers run with the new settings."""
         machines = (drift.machine_state.machine for drift in self.turns)
-        return tuple(with_existing_sizes(machine.name) for machine in machines if machine.role is Role.CONTROL_PLANE)
+        return tuple(settled(machine.name) for machine in machines if machine.role is Role.CONTROL_PLANE)
 
     def planned(self, name: MachineName) -> PlannedMachine:
         """How the plan shows one of its machines."""
@@ -87,7 +87,7 @@ class Rollout:
         if vm is None:  # cannot be: what has no VM is made, and gets its settings then
             raise AssertionError(drift)
         place = VmPlace.of(machine.name, vm)
-        return PlannedMachine(spec=machine, place=place, action="restart", reason=drift.reason)
+        return PlannedMachine(spec=machine, place=place, action=Action.RESTART, reason=drift.reason)
 
     def lanes(self, others: Collection[Lane]) -> tuple[Lane, ...]:
         """The plan's other lanes with these: a machine that has one already is restarted at its end."""
@@ -106,9 +106,9 @@ class Rollout:
             steps[machine.name] = (
                 LaneStep(step=AwaitGuest(machine=machine.name), opens=(met(machine.name),)),
                 LaneStep(step=_step(drift), needs=needs),
-                LaneStep(step=AwaitReady(machine=machine), opens=(with_existing_sizes(machine.name),)),
+                LaneStep(step=AwaitReady(machine=machine), opens=(settled(machine.name),)),
             )
-            needs = (with_existing_sizes(machine.name),)
+            needs = (settled(machine.name),)
         return steps
 
 
@@ -143,6 +143,6 @@ def _longer(lane: Lane, steps: tuple[LaneStep, ...]) -> Lane:
 def shown(machines: Sequence[PlannedMachine], rollout: Rollout) -> tuple[PlannedMachine, ...]:
     """The plan's machines, with those of the roll-out as it shows them."""
     return tuple(
-        rollout.planned(each.spec.name) if each.spec.name in rollout.names and each.action == "keep" else each
+        rollout.planned(each.spec.name) if each.spec.name in rollout.names and each.action is Action.KEEP else each
         for each in machines
     )

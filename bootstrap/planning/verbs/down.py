@@ -16,7 +16,7 @@ from bootstrap.planning.members.foreign import all_foreign, claims, namesake_not
 from bootstrap.planning.members.out_of_sight import left_behind
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.members.twins import twins
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 from bootstrap.records.lock import marker_of
 
@@ -85,4 +85,4 @@ def _planned(name: MachineName, vm: VmRecord, record: MachineRecord) -> PlannedM
     place = VmPlace.of(record.machine, vm)
     state = "running" if vm.running else "powered off"
     machine = replace(machine_of(vm, record), name=name)
-    return PlannedMachine(spec=machine, place=place, action="destroy", reason=removal_reason(state, vm))
+    return PlannedMachine(spec=machine, place=place, action=Action.DESTROY, reason=removal_reason(state, vm))

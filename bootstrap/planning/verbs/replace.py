@@ -19,7 +19,7 @@ from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, worst_first
@@ -101,7 +101,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
         needed_server(ClusterView(spec, observed), besides=gone)
     after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
     all_states = machine_states(ClusterView(spec, after))
-    arriving = [s for s in all_states if s.machine.pool == pool.name and pending_reason(s)]
+    arriving = [s for s in all_states if s.machine.pool == pool.name and s.need]
     new = [machine_state for machine_state in arriving if machine_state.missing]
     if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
         require_sight(
@@ -129,7 +129,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
     unfinished = tuple(ready(machine_state.machine.name) for machine_state in arriving if machine_state.vm is not None)
     at_hand = tuple(fetched(version, arch) for arch in making.architectures(arriving))
-    shown = [making.planned(s, pending_reason(s)) if s in arriving else kept(s) for s in present]
+    shown = [making.planned(s, s.reason) if s in arriving else kept(s) for s in present]
     shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
     lanes: tuple[Lane, ...] = ()
     if targets or later or arriving:

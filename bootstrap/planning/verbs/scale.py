@@ -14,11 +14,11 @@ from bootstrap.model.observed import Observed, UnseenVm
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import Sight, require_sight, stood_in_for
 from bootstrap.planning.members.pool_members import Member, members, staying
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
+from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import (
     DrainRules,
@@ -86,8 +86,7 @@ def plan_scale(
     work = [
         machine_state
         for machine_state in all_states
-        if machine_state.machine.pool in pools
-        and (machine_state.machine.name in reclaimed or pending_reason(machine_state))
+        if machine_state.machine.pool in pools and (machine_state.machine.name in reclaimed or machine_state.need)
     ]
     going = tuple((pool, member) for pool in chosen for member in _to_go(ClusterView(spec, observed), pool))
     _check_sight(ClusterView(spec, observed), all_states, chosen, going)
@@ -127,7 +126,7 @@ def what_etcd_means(plan: Plan) -> str:
     moved = steps_of(plan, MigrateToEtcd)
     if not moved:
         return ""
-    servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action != "destroy" for each in plan.machines)
+    servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action is not Action.DESTROY for each in plan.machines)
     return Advice(
         "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the "
         "API is away meanwhile; {} of the {} servers have to run from then on; there is no way "
@@ -203,9 +202,7 @@ def _missing(work: Sequence[MachineState]) -> list[MachineState]:
 
 
 def _reason(machine_state: MachineState, reclaimed: Sequence[MachineName]) -> str:
-    return (
-        "removal was already in progress" if machine_state.machine.name in reclaimed else pending_reason(machine_state)
-    )
+    return "removal was already in progress" if machine_state.machine.name in reclaimed else machine_state.reason
 
 
 def _shown(

@@ -20,7 +20,7 @@ from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states, pending_reason
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.members.out_of_sight import require_sight
@@ -191,7 +191,7 @@ def _removal(view: ClusterView, rollout: Rollout, work: Sequence[MachineState]) 
 
 
 def _reason(machine_state: MachineState, observed: Observed) -> str:
-    reason = pending_reason(machine_state)
+    reason = machine_state.reason
     if machine_state.held:
         return ""
     unknown = (

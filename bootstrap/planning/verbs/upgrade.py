@@ -30,7 +30,7 @@ from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.twins import check_twins
-from bootstrap.planning.plan import Plan, PlannedMachine, VmPlace
+from bootstrap.planning.plan import Action, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.upgrade_rollout import Climber, Climbing, interrupted
@@ -210,10 +210,10 @@ def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observe
     place = VmPlace.of(machine.name, vm)
     turns = climbing.turns_of(climber)
     if not turns:
-        return PlannedMachine(spec=machine, place=place, action="keep", reason="")
+        return PlannedMachine(spec=machine, place=place, action=Action.KEEP, reason="")
     ahead = [str(rung.version) for rung in turns if rung.version > climber.version]
     reason = " -> ".join([str(climber.version), *ahead]) if ahead else "finish an upgrade that was cut off"
-    return PlannedMachine(spec=machine, place=place, action="upgrade", reason=reason)
+    return PlannedMachine(spec=machine, place=place, action=Action.UPGRADE, reason=reason)
 
 
 def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:

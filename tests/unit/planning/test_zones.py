@@ -13,7 +13,7 @@ from bootstrap.k3s.config import render_config
 from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
-from bootstrap.planning.members.desired_machines import machine_states, pending_reason
+from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
@@ -75,7 +75,7 @@ def test_a_machine_that_was_migrated_lacks_its_label_until_the_next_up() -> None
     right = replace(moved, labels=((REGION, "demo"), (ZONE, "pve2")))
     for node, reason in ((moved, "labels or taints differ"), (right, "")):
         (machine_state,) = machine_states(ClusterView(spec, replace(observed, kube_nodes=(node,))))
-        assert pending_reason(machine_state) == reason
+        assert machine_state.reason == reason
 
 
 def test_the_kubelet_is_not_told_of_them() -> None:
