@@ -33,7 +33,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.local.state import DirectoryStateStore, default_state_root
     from bootstrap.adapters.probes import NetworkProbes
     from bootstrap.adapters.ssh.fabric import FabricShells
-    from bootstrap.adapters.ssh_config import UserSshConfig
+    from bootstrap.adapters.ssh.user_config import UserSshConfig
     from bootstrap.ports import Ports
 
     spec = inventory.spec

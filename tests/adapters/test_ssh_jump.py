@@ -11,7 +11,7 @@ import pytest
 
 from bootstrap.adapters.ssh.fabric import FabricShells
 from bootstrap.adapters.ssh.keys import make_key_pair, read_key
-from bootstrap.adapters.ssh_config import UserSshConfig
+from bootstrap.adapters.ssh.user_config import UserSshConfig
 from bootstrap.errors import GuestError, GuestSetupError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 from tests.adapters.sshd import SshGuest

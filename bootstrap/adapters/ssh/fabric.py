@@ -34,7 +34,7 @@ from bootstrap.ports import CommandOutcome, GuestScript
 if TYPE_CHECKING:
     import paramiko
 
-    from bootstrap.adapters.ssh_config import UserSshConfig
+    from bootstrap.adapters.ssh.user_config import UserSshConfig
 
 DIRECTORY = ".homelab-k8s"
 """Where scripts and uploads go, in the login user's home directory, mode 0700."""
@@ -147,7 +147,7 @@ class FabricShells:
             fabric = _fabric()
         from paramiko import SSHConfig
 
-        from bootstrap.adapters import ssh_jump
+        from bootstrap.adapters.ssh import jump
         from bootstrap.adapters.ssh import trust as ssh_trust
         from bootstrap.adapters.ssh.transport import bounded_transport
 
@@ -155,7 +155,7 @@ class FabricShells:
         doing = f"log in to {user}@{address}"
         with self._signer() as key, converted(machine, doing), calling("ssh", f"{machine}: {doing}"):
             hops = self._config.hops(machine, address) if self._config else ()
-            sock, hang_up = ssh_jump.road(machine, address, self._port, hops, timeout_s=timeout_s)
+            sock, hang_up = jump.road(machine, address, self._port, hops, timeout_s=timeout_s)
             left_s = max(0.1, deadline_s - time.monotonic())
             connection = fabric.Connection(
                 str(address),

@@ -17,7 +17,6 @@ MOST_BYTES = 2**63
 MOST_SECONDS = 2**40
 MOST_CORES = 100_000
 MOST_MIB = 2**40
-MOST_GIB = 2**30
 
 NODE = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,251}[A-Za-z0-9])?"
 """Proxmox VE's own form, `pve-node` (PVE::JSONSchema)."""

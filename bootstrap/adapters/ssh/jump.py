@@ -19,7 +19,7 @@ import paramiko
 from bootstrap.adapters.calls import calling
 from bootstrap.adapters.ssh.transport import bounded_transport
 from bootstrap.adapters.ssh.trust import in_short
-from bootstrap.adapters.ssh_config import Hop
+from bootstrap.adapters.ssh.user_config import Hop
 from bootstrap.errors import GuestSetupError, SshUnreachableError
 from bootstrap.model.ids import MachineName
 
