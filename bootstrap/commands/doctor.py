@@ -43,7 +43,6 @@ from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import EndpointFacts, Ports
 from bootstrap.records.lock import lock_vmid
-from bootstrap.records.machine import is_ours
 
 SEES_VMS = frozenset(
     {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
@@ -165,9 +164,9 @@ class _Doctor:
     def _guests(self) -> tuple[checks_live.GuestSeen, ...]:
         addresses = dict(self._observed.addresses)
         running = tuple(
-            (vm, addresses[vm.record.machine])
-            for vm in self._observed.vms
-            if vm.record and is_ours(vm, self._spec.name) and vm.record.machine in addresses
+            (vm, addresses[record.machine])
+            for vm, record in ClusterView(self._spec, self._observed).machines
+            if record.machine in addresses
         )
         return visit_all(running, self._spec, self._ports, etcd=bool(self._servers))
 
@@ -302,7 +301,7 @@ class _Doctor:
         return ok("ssh-key", self._ports.shells.check())
 
     def _cluster(self) -> Check:
-        ours = [vm for vm in self._observed.vms if is_ours(vm, self._spec.name)]
+        ours = ClusterView(self._spec, self._observed).vms
         unfinished = unfinished_notes(ClusterView(self._spec, self._observed))
         if all_foreign(ClusterView(self._spec, self._observed)):
             found = few_lines(strangers_notes(ClusterView(self._spec, self._observed)))

@@ -39,7 +39,6 @@ from bootstrap.k3s.dual_stack import check_families
 from bootstrap.k3s.versions import check_not_older, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
@@ -59,7 +58,6 @@ from bootstrap.planning.verbs.rebuild import (
 )
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.machine import is_ours
 from bootstrap.records.token_history import (
     AGENT_TOKEN,
     OLD_TOKENS,
@@ -205,13 +203,10 @@ def _check_data(
 def _check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
     """Refuse an address for the API that somebody else has, where it is sure that it is none of our servers."""
     asked = dict(observed.addresses)
-    servers = [
-        vm.record.machine
-        for vm in observed.vms
-        if vm.record and vm.running and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
-    ]
+    view = ClusterView(spec, observed)
+    servers = [record.machine for vm, record in view.machines if vm in view.running_servers]
     if observed.vip_holder is None and all(name in asked for name in servers):
-        check_vip(spec, ports, without_machines(ClusterView(spec, observed)))
+        check_vip(spec, ports, without_machines(view))
 
 
 def _saves(server: MachineName, verb: Rebuild) -> tuple[TakeSnapshot | SaveIdentity, ...]:

@@ -26,8 +26,8 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.settings.snapshot_retention import is_left_behind, is_own
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.machine import is_ours
 from bootstrap.records.snapshot_note import (
     NOTE,
     SnapshotNote,
@@ -66,9 +66,9 @@ def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directo
     """The same, of a cluster that was observed."""
     servers = [
         (vm, address)
-        for vm in observed.vms
+        for vm, record in ClusterView(spec, observed).machines
         for name, address in observed.addresses
-        if vm.record and vm.record.machine == name and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
+        if record.machine == name and record.role is Role.CONTROL_PLANE
     ]
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="snapshots") as pool:
         told = list(pool.map(lambda server: _on_server(server[0], server[1], spec, ports), servers))
@@ -173,9 +173,8 @@ def server_versions(spec: ClusterSpec, ports: Ports, observed: Observed) -> tupl
     told = [node.version for node in observed.kube_nodes or () if "control-plane" in node.roles]
     addresses = dict(observed.addresses)
     if not told:
-        for vm in observed.vms:
-            record = vm.record
-            if record and record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name) and record.machine in addresses:
+        for vm, record in ClusterView(spec, observed).machines:
+            if record.role is Role.CONTROL_PLANE and record.machine in addresses:
                 told.append(_installed(vm, addresses[record.machine], spec, ports))
     return tuple(version for version in told if is_release(version))
 

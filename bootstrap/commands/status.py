@@ -34,7 +34,6 @@ from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.lock import LockRecord, marker_of
-from bootstrap.records.machine import is_ours
 
 STATUS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -249,9 +248,8 @@ def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[MachineState, ...
             vmid=unseen.vmid if unseen else row.vmid,
         )
     shown = {machine_state.machine.name: machine_state.vm for machine_state in wanted}
-    for vm in observed.vms:
-        record = vm.record
-        if record and is_ours(vm, spec.name) and shown.get(record.machine) != vm:
+    for vm, record in ClusterView(spec, observed).machines:
+        if shown.get(record.machine) != vm:
             yield _row(record.machine, record.role, record.pool, vm, kube.get(record.machine), observed)
 
 

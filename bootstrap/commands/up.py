@@ -34,7 +34,6 @@ from bootstrap.execution.report import Report
 from bootstrap.k3s.versions import parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
@@ -53,7 +52,6 @@ from bootstrap.planning.verbs.rebuild import RebuildNote, correction_notes
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.machine import is_ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,10 +263,7 @@ def api_name_notes(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple
 
 def _servers_run(spec: ClusterSpec, observed: Observed) -> bool:
     """Whether servers of ours run, one of which may well have the address: not every guest agent answers."""
-    return any(
-        vm.running and vm.record is not None and vm.record.role is Role.CONTROL_PLANE and is_ours(vm, spec.name)
-        for vm in observed.vms
-    )
+    return bool(ClusterView(spec, observed).running_servers)
 
 
 def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:

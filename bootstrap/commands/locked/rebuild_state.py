@@ -17,8 +17,8 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
 from bootstrap.model.observed import Observed
 from bootstrap.planning.verbs.rebuild import RebuildNote, Stage, parse_rebuild, render_rebuild
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.machine import is_ours
 from bootstrap.records.snapshot_note import newest_first
 
 SNAPSHOT_NAME = "rebuild"
@@ -49,7 +49,7 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> RebuildNot
     noted = read_rebuild(spec.name, ports)
     if noted is None or noted.stage is Stage.BUILDING:
         return noted
-    ours = [vm.name for vm in observed.vms if is_ours(vm, spec.name)]
+    ours = [vm.name for vm in ClusterView(spec, observed).vms]
     if not ours:  # cut off after the last machine had gone
         return replace(noted, stage=Stage.BUILDING)
     if _can_serve(noted, spec, observed):
@@ -63,12 +63,9 @@ def under_way(spec: ClusterSpec, ports: Ports, observed: Observed) -> RebuildNot
 
 def _can_serve(noted: RebuildNote, spec: ClusterSpec, observed: Observed) -> bool:
     servers = [
-        vm
-        for vm in observed.vms
-        if vm.record
-        and vm.record.role is Role.CONTROL_PLANE
-        and vm.record.state is RecordState.MADE
-        and is_ours(vm, spec.name)
+        record
+        for _, record in ClusterView(spec, observed).machines
+        if record.role is Role.CONTROL_PLANE and record.state is RecordState.MADE
     ]
     before = next((size.count for size in noted.pools if size.pool == CONTROL_PLANE_POOL), 1)
     return len(servers) > before // 2

@@ -13,8 +13,8 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.workloads import Snapshot
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.machine import is_ours
 from bootstrap.records.snapshot_note import has_keys, in_bucket
 
 _LIST_TIMEOUT_S = 75.0
@@ -37,15 +37,10 @@ class BucketList:
 def ready_server(spec: ClusterSpec, observed: Observed) -> tuple[VmRecord, IPv4Address] | None:
     """A server of ours that is Ready, and its address."""
     addresses = dict(observed.addresses)
-    for kube_node in observed.kube_nodes or ():
-        if not kube_node.ready or "control-plane" not in kube_node.roles:
-            continue
-        for vm in observed.vms:
-            if vm.record and vm.record.machine == kube_node.name and is_ours(vm, spec.name):
-                address = addresses.get(kube_node.name)
-                if address is not None:
-                    return vm, address
-    return None
+    view = ClusterView(spec, observed)
+    ready = (server.name for server in view.kube_servers if server.ready)
+    found = ((view.vm_of[name], addresses[name]) for name in ready if name in view.vm_of and name in addresses)
+    return next(found, None)
 
 
 def bucket_of(spec: ClusterSpec, ports: Ports, observed: Observed) -> BucketList:

@@ -11,13 +11,12 @@ from bootstrap.errors import DeadlineError, HomelabError, SshUnreachableError
 from bootstrap.execution.guests.scripts import parse_lines, told
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import RecordState, Role
+from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.machine import is_ours
 from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
 
 RENEWAL_S = 12.0
@@ -68,7 +67,7 @@ class UnitState:
 
 def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
     """The Kubernetes nodes, none of them Ready whose VM does not run."""
-    idle = {vm.record.machine: vm.idle for vm in observed.vms if vm.record and vm.idle and is_ours(vm, spec.name)}
+    idle = {name: vm.idle for name, vm in ClusterView(spec, observed).vm_of.items() if vm.idle}
 
     def joined(kube_node: KubeNode) -> KubeNode:
         if kube_node.name not in idle or not kube_node.ready:
@@ -117,17 +116,16 @@ def unit_states(
     """The k3s units of machines of ours that run and whose address is known, asked at once."""
     addresses = dict(observed.addresses)
     asked = [
-        (vm, vm.record.machine)
-        for vm in observed.vms
-        if vm.record and vm.record.machine in names and vm.record.machine in addresses
-        if not vm.idle and is_ours(vm, spec.name)
+        (vm, record)
+        for vm, record in ClusterView(spec, observed).machines
+        if record.machine in names and record.machine in addresses and not vm.idle
     ][:_MOST]
     if not asked:
         return {}
 
-    def ask(each: tuple[VmRecord, MachineName]) -> UnitState:
-        vm, name = each
-        unit = vm.record.role.unit if vm.record else ""
+    def ask(each: tuple[VmRecord, MachineRecord]) -> UnitState:
+        vm, record = each
+        name, unit = record.machine, record.role.unit
         script = GuestScript(name="unit-state.sh", env=(("UNIT", unit), ("WITHIN_S", "0")))
         try:
             with logged_in(vm, addresses[name], spec, ports) as shell:
@@ -139,7 +137,7 @@ def unit_states(
             return UnitState(unit=unit, problem=str(error))
 
     with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="unit") as pool:
-        return dict(zip((name for _, name in asked), pool.map(ask, asked), strict=True))
+        return dict(zip((record.machine for _, record in asked), pool.map(ask, asked), strict=True))
 
 
 def _unit_state(name: MachineName, unit: str, lines: Mapping[str, list[str]]) -> UnitState:
@@ -191,17 +189,16 @@ def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str
     if not ports.state.read(spec.name, "kubeconfig"):
         return ()  # There has never been a server.
     servers = [
-        vm
-        for vm in observed.vms
-        if vm.record and vm.record.role is Role.CONTROL_PLANE and not vm.idle and is_ours(vm, spec.name)
-        if vm.record.state is not RecordState.CLONING
+        (vm, record)
+        for vm, record in ClusterView(spec, observed).machines
+        if record.role is Role.CONTROL_PLANE and not vm.idle and record.state is not RecordState.CLONING
     ]
-    names = {vm.record.machine for vm in servers if vm.record}
+    names = {record.machine for _, record in servers}
     units = unit_states(spec, ports, observed, names)
     said = []
-    for vm in servers:
-        name = vm.record.machine if vm.record else vm.name
-        state = units.get(MachineName(name))
+    for vm, record in servers:
+        name = record.machine
+        state = units.get(name)
         if state is not None and state.starts:
             said.append(f"{state.unit} on {name} is {state.active} ({state.sub})")
         elif (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:

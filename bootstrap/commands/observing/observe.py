@@ -56,7 +56,7 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
         PreflightError: `patient`, and there is no quorum.
     """
     seen = _with_cpu_types(spec, ports, observe_proxmox(spec, ports, patient=patient))
-    running = [vm for vm in seen.vms if is_ours(vm, spec.name) and vm.running]
+    running = [vm for vm in ClusterView(spec, seen).vms if vm.running]
     odd: list[str] = []
     interfaces = _interfaces(ports, running, odd)
     addresses = _addresses(spec, running, interfaces)

@@ -14,6 +14,7 @@ from bootstrap.model.observed import CUSTOM_MODEL, OWNER_TAG, Observed, Template
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import ContainerBase, clones_full
+from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.proxmox.networks import vlan_of
 from bootstrap.records.lock import lock_vmid, machine_vmids
@@ -102,7 +103,7 @@ def rights_needed(
         reads_guest_files=spec.ssh.host_keys is HostKeyPolicy.AGENT,
         ostemplate_storages=tuple(sorted({StorageName(base.ostemplate.partition(":")[0]) for base in bases})),
         vmids=new_vmids(spec, observed),
-        own_vmids=tuple(sorted(vm.vmid for vm in observed.vms if is_ours(vm, spec.name))),
+        own_vmids=tuple(sorted(vm.vmid for vm in ClusterView(spec, observed).vms)),
         tags=tuple(sorted({OWNER_TAG, spec.name})),
     )
 
@@ -110,7 +111,7 @@ def rights_needed(
 def new_vmids(spec: ClusterSpec, observed: Observed) -> tuple[Vmid, ...]:
     """Vmids that machines to be made get, as far as can be told before planning, and the marker's."""
     vmids = spec.placement.vmids
-    there = sum(is_ours(vm, spec.name) for vm in observed.vms)
+    there = len(ClusterView(spec, observed).vms)
     missing = max(1, sum(pool.count for pool in spec.pools) - there)
     free = (Vmid(number) for number in machine_vmids(vmids) if number not in observed.used_vmids)
     return (*islice(free, missing), lock_vmid(vmids))
