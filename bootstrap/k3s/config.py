@@ -79,14 +79,18 @@ def machine_config(
             config |= _snapshot_settings(spec.backup)
     if alone:
         config["disable-agent"] = True
+    return config | _node_settings(machine)
+
+
+def _node_settings(machine: MachineSpec) -> dict[str, object]:
+    """Settings of a machine's own node."""
     labels = [f"{key}={value}" for key, value in machine.labels if not through_api(key)]
-    if labels:
-        config["node-label"] = labels
-    if machine.kind is MachineKind.LXC:
-        config["kubelet-arg"] = list(IN_CONTAINER)
-    if machine.taints:
-        config["node-taint"] = [str(taint) for taint in machine.taints]
-    return config
+    settings: dict[str, list[str]] = {
+        "node-label": labels,
+        "kubelet-arg": list(IN_CONTAINER) if machine.kind is MachineKind.LXC else [],
+        "node-taint": [str(taint) for taint in machine.taints],
+    }
+    return {key: values for key, values in settings.items() if values}
 
 
 def through_api(label: str) -> bool:

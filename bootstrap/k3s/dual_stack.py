@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
@@ -123,12 +123,17 @@ def choose_address6(
     told = [address for interface in own for address in interface.addresses6 if _counts(address)]
     if fixed is not None:
         return fixed if fixed in told else f"{own[0].name} does not have {fixed} as configured yet"
+    return _steadiest(told, own[0], subnet)
+
+
+def _steadiest(told: Sequence[IPv6Address], interface: GuestInterface, subnet: IPv6Network | None) -> IPv6Address | str:
+    """Of several addresses the one that is least likely to change."""
     if not told:
-        return f"{own[0].name} has no IPv6 address yet but link-local ones"
+        return f"{interface.name} has no IPv6 address yet but link-local ones"
     fitting = [address for address in told if subnet is None or address in subnet]
     if not fitting:
-        return f"{own[0].name} has {', '.join(map(str, sorted(told)))}, none of which is in {subnet}"
-    host = interface_id(own[0].mac)
+        return f"{interface.name} has {', '.join(map(str, sorted(told)))}, none of which is in {subnet}"
+    host = interface_id(interface.mac)
     return min(fitting, key=lambda address: (address not in _ULA, int(address) & 2**64 - 1 != host, address))
 
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.machine import MachineKind, MachineSpec
+from bootstrap.model.machine import MachineKind, MachineSpec, NodePool
 from bootstrap.model.observed import CUSTOM_MODEL, Observed, PveNodeFacts
 
 _V2 = frozenset({"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"})
@@ -71,10 +71,14 @@ def unknown_types(spec: ClusterSpec, observed: Observed) -> dict[str, PveNodeNam
         unknown_type(pool.cpu_type, facts): facts.name
         for pool in spec.pools
         for facts in observed.pve_nodes
-        if pool.count and pool.kind is MachineKind.VM and facts.online
-        if facts.name in (pool.pve_nodes or spec.placement.pve_nodes or (facts.name,))
+        if _may_get_vms_of(pool, facts, spec)
     }
     return {words: name for words, name in found.items() if words}
+
+
+def _may_get_vms_of(pool: NodePool, facts: PveNodeFacts, spec: ClusterSpec) -> bool:
+    allowed = pool.pve_nodes or spec.placement.pve_nodes or (facts.name,)
+    return pool.count > 0 and pool.kind is MachineKind.VM and facts.online and facts.name in allowed
 
 
 def check_cpu_types(observed: Observed, places: Iterable[tuple[MachineSpec, PveNodeName]]) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import IPv4Address
+from typing import Final
 
 from bootstrap.k3s.dual_stack import ip6_setting
-from bootstrap.model.cluster import ClusterSpec, MacPolicy, StaticAddresses, StorageNetwork
+from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.machine import MachineRecord, MachineSpec
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.proxmox.disks_and_devices import device_settings, disk_settings, scsi_controller_wanted
 from bootstrap.proxmox.inherited import own_tags, taken_off
 from bootstrap.proxmox.macs import stable_mac
 from bootstrap.proxmox.networks import vlan_of
+from bootstrap.proxmox.reading.configs import properties
 from bootstrap.records.machine import identity_of, render_record
 from bootstrap.records.seal import RecordKey
 from bootstrap.records.template import HASH_TAG, TEMPLATE_TAG
+
+_COLONS_OF_A_MAC: Final = 5
 
 
 def vm_settings(
@@ -67,12 +72,14 @@ def vm_settings(
     if storage is not None:
         settings["net1"] = _net1(spec, machine, storage)
         settings["ipconfig1"] = _ipconfig(storage.addresses, machine.storage_address)
-    if spec.network.dns:
-        settings["nameserver"] = " ".join(str(server) for server in spec.network.dns)
-    if spec.network.search:
-        settings["searchdomain"] = spec.network.search
+    settings |= _resolver(spec.network)
     delete = [key for key in taken_off(vm.settings) if key not in settings]
     return settings | ({"delete": ",".join(delete)} if delete else {})
+
+
+def _resolver(network: NetworkSpec) -> dict[str, str]:
+    found = {"nameserver": " ".join(map(str, network.dns)), "searchdomain": network.search or ""}
+    return {key: value for key, value in found.items() if value}
 
 
 def _tags(spec: ClusterSpec, vm: VmRecord, template_tags: tuple[str, ...]) -> str:
@@ -91,12 +98,8 @@ def _ipconfig(addresses: StaticAddresses | None, address: IPv4Address | None) ->
 def _net1(spec: ClusterSpec, machine: MachineSpec, storage: StorageNetwork) -> str:
     """The second network device; a template's own, if it has one, gives way."""
     stable = spec.network.macs is MacPolicy.STABLE
-    parts = [f"virtio={stable_mac(spec.name, machine.name, nic=1)}" if stable else "virtio", f"bridge={storage.bridge}"]
-    if storage.mtu is not None:
-        parts.append(f"mtu={storage.mtu}")
-    if storage.vlan is not None:
-        parts.append(f"tag={storage.vlan}")
-    return ",".join(parts)
+    mac = stable_mac(spec.name, machine.name, nic=1) if stable else None
+    return _device(mac, {"bridge": storage.bridge, "mtu": storage.mtu, "tag": storage.vlan})
 
 
 def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
@@ -105,21 +108,34 @@ def _net0(spec: ClusterSpec, vm: VmRecord, machine: MachineSpec) -> str | None:
     The MAC address stays unless another one is wanted: Proxmox would make a new one where none is given. The template's
     VLAN tag is of the template's bridge, and goes with it.
     """
-    mac = machine.mac or vm.mac
-    parts = [part.split("=", 1) for part in (vm.net0 or "").split(",") if "=" in part]
-    options = {key: value for key, value in parts}
-    models = [key for key in options if options[key].count(":") == 5]
-    bridge = machine.network.bridge or spec.network.bridge or options.get("bridge", "vmbr0")
-    replaced = (*models, "bridge", "tag", "mtu", "macaddr", "link_down")  # a template may be off its network
-    kept = {key: value for key, value in options.items() if key not in replaced}
-    model = f"virtio={mac}" if mac else "virtio"
-    wanted = {"bridge": bridge, **kept}
-    vlan = vlan_of(spec, machine)
-    own_tag = options.get("tag") if bridge == options.get("bridge") else None
-    tag = str(vlan) if vlan is not None else own_tag
-    mtu = str(spec.network.mtu) if spec.network.mtu is not None else options.get("mtu")
-    wanted |= {key: value for key, value in (("mtu", mtu), ("tag", tag)) if value is not None}
-    right = {"bridge": bridge, "tag": tag, "mtu": mtu, "link_down": None}
-    if mac == vm.mac and models == ["virtio"] and all(options.get(key) == value for key, value in right.items()):
+    own = properties(vm.net0)
+    models = [key for key, value in own.items() if value.count(":") == _COLONS_OF_A_MAC]
+    mac, wanted = machine.mac or vm.mac, _net0_options(spec, machine, own)
+    if mac == vm.mac and models == ["virtio"] and _agree(own, wanted):
         return None
-    return ",".join([model, *(f"{key}={value}" for key, value in wanted.items())])
+    gone = {*models, "macaddr", ""}
+    kept = {key: value for key, value in own.items() if key not in gone}
+    return _device(mac, {"bridge": wanted["bridge"], **kept, **wanted})
+
+
+def _net0_options(spec: ClusterSpec, machine: MachineSpec, own: Mapping[str, str]) -> dict[str, str | None]:
+    """What net0's options have to be; None for those that must not be there."""
+    bridge = machine.network.bridge or spec.network.bridge or own.get("bridge", "vmbr0")
+    vlan = vlan_of(spec, machine)
+    own_tag = own.get("tag") if bridge == own.get("bridge") else None
+    return {
+        "bridge": bridge,
+        "mtu": str(spec.network.mtu) if spec.network.mtu is not None else own.get("mtu"),
+        "tag": str(vlan) if vlan is not None else own_tag,
+        "link_down": None,  # a template may be off its network
+    }
+
+
+def _agree(own: Mapping[str, str], wanted: Mapping[str, str | None]) -> bool:
+    return all(own.get(key) == value for key, value in wanted.items())
+
+
+def _device(mac: str | None, options: Mapping[str, object]) -> str:
+    """A VirtIO network device as Proxmox writes it; options that are None are left out."""
+    said = (f"{key}={value}" for key, value in options.items() if value is not None)
+    return ",".join([f"virtio={mac}" if mac else "virtio", *said])

@@ -84,14 +84,6 @@ def with_line(line: str, *, mark: str, into: str) -> str:
     return ""
 
 
-def parse_record(description: str) -> MachineRecord | None:
-    """The record in a description, or None where there is none that is whole (a damaged one counts as none)."""
-    try:
-        return read_record(description)
-    except UnreadableError:
-        return None
-
-
 def read_record(description: str) -> MachineRecord | None:
     """The record in a description, or None where there is none.
 

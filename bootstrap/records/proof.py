@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.machine import RecordState
+from bootstrap.model.machine import MachineRecord, RecordState
 from bootstrap.model.observed import VmRecord
 from bootstrap.records.lock import doubt_about_lock
 from bootstrap.records.machine import MARK
@@ -55,6 +55,11 @@ def doubt_about(vm: VmRecord, evidence: Evidence) -> str:
     bearer = Bearer(vmid=vm.vmid, name=record.machine, identity=vm.identity or "")
     if vm.identity and key.fits(RecordKind.MACHINE, vm.description, mark=MARK, bearer=bearer):
         return _outside(vm, evidence)
+    return _doubt_about_clone(vm, record, key, evidence)
+
+
+def _doubt_about_clone(vm: VmRecord, record: MachineRecord, key: RecordKey, evidence: Evidence) -> str:
+    """Why a record that is not of this very VM is not one of a clone request of ours either."""
     unnamed = Bearer(vmid=vm.vmid, name=vm.name, identity="")
     if not key.fits(RecordKind.CLONE, vm.description, mark=MARK, bearer=unnamed):
         return OTHER_KEY

@@ -20,7 +20,7 @@ from bootstrap.ports import Ports
 from bootstrap.proxmox.reading.configs import smbios_uuid
 from bootstrap.proxmox.rights.grants import GUEST_PRIVILEGES
 from bootstrap.records.lock import parse_lock, render_lock
-from bootstrap.records.machine import parse_record, render_record
+from bootstrap.records.machine import read_record, render_record
 from bootstrap.records.seal import Bearer
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
@@ -53,7 +53,7 @@ def signed() -> Answers:
     answers = dict(recorded())
     for kind, vmid in (("qemu", 7001), ("lxc", 7002)):
         key = f"GET nodes/pve1/{kind}/{vmid}/config"
-        record = parse_record(answers[key]["description"])
+        record = read_record(answers[key]["description"])
         vm = connected(CannedApi(recorded()))
         vm.machines()
         assert record is not None

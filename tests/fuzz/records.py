@@ -11,7 +11,7 @@ from bootstrap.planning.provision.unfinished import parse_intention
 from bootstrap.planning.verbs.rebuild import parse_rebuild
 from bootstrap.records.lock import MARK as LOCK_MARK
 from bootstrap.records.lock import parse_lock
-from bootstrap.records.machine import MARK, parse_record, record_or_problem
+from bootstrap.records.machine import MARK, record_or_problem
 from bootstrap.records.snapshot_note import parse_note, snapshot_at
 from bootstrap.records.template import MARK as TEMPLATE_MARK
 from bootstrap.records.template import parse_template
@@ -70,8 +70,7 @@ def _read_tokens(text: str) -> object:
 
 
 AREAS = (
-    Area(name="record of a machine", make=_described(MARK, MACHINE), read=parse_record, inputs=700),
-    Area(name="record of a machine, told", make=_described(MARK, MACHINE), read=record_or_problem, inputs=100),
+    Area(name="record of a machine", make=_described(MARK, MACHINE), read=record_or_problem, inputs=800),
     Area(
         name="record of a template",
         make=_described(TEMPLATE_MARK, TEMPLATE),

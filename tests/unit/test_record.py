@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.records.machine import is_ours, lacks_only_a_signature, parse_record
+from bootstrap.records.machine import is_ours, lacks_only_a_signature, read_record, record_or_problem
 from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")
@@ -53,20 +53,20 @@ records = st.builds(
 @given(records, st.text(st.characters(exclude_categories=["Cs"])), st.text())
 def test_a_record_survives_what_users_write_around_it(record: MachineRecord, before: str, after: str) -> None:
     before = "\n".join(line for line in before.splitlines() if not line.startswith("homelab-k8s-record:"))
-    assert parse_record(f"{before}\n{written(record)}\n{after}".rstrip("\n")) == record
+    assert read_record(f"{before}\n{written(record)}\n{after}".rstrip("\n")) == record
 
 
 @given(st.text())
 def test_any_other_description_holds_no_record(text: str) -> None:
-    assert parse_record(text.replace("homelab-k8s-record:", "")) is None
+    assert record_or_problem(text.replace("homelab-k8s-record:", ""))[0] is None
 
 
 def test_a_damaged_record_counts_as_none() -> None:
     whole = written(RECORD)
-    assert parse_record(whole[:-5]) is None
-    assert parse_record(whole.replace('"format":1', '"format":99')) is None
-    assert parse_record("homelab-k8s-record: []") is None
-    assert parse_record("homelab-k8s-record: {}") is None
+    assert record_or_problem(whole[:-5])[0] is None
+    assert record_or_problem(whole.replace('"format":1', '"format":99'))[0] is None
+    assert record_or_problem("homelab-k8s-record: []")[0] is None
+    assert record_or_problem("homelab-k8s-record: {}")[0] is None
 
 
 def test_the_record_makes_a_vm_ours_whatever_its_name_and_tags_are() -> None:
@@ -100,7 +100,7 @@ def test_a_fresh_clone_is_ours_before_it_has_its_tag_but_not_once_it_runs() -> N
 
 def test_addresses_are_kept_as_addresses() -> None:
     record = replace(RECORD, address=IPv4Address("192.0.2.7"))
-    assert parse_record(written(record)) == record
+    assert read_record(written(record)) == record
 
 
 notes = st.text(st.characters(exclude_categories=["Cs"])).map(
@@ -115,7 +115,7 @@ def test_a_record_that_is_replaced_leaves_all_else_byte_for_byte(
     line = written(old).splitlines()[1]
     found = written(new, into=f"{before}\n{line}{newline}{after}")
     assert found == f"{before}\n{written(new).splitlines()[1]}{newline}{after}"
-    assert parse_record(found) == new
+    assert read_record(found) == new
 
 
 def test_where_there_is_no_record_the_whole_text_is_written() -> None:

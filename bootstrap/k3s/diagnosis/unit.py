@@ -104,9 +104,14 @@ def _of_end(entries: Sequence[Entry]) -> Diagnosis | None:
     if words:
         # Its own last words count for more than what it came over before, such as a server that was away at first.
         return _known(words[-1:]) or _known(severe) or _unknown(words)
-    # The kubelet ends the whole process right after its error.
-    bad = [each for each in entries[-_LAST:] if each in severe and not _OF_GOOD_STARTS.search(each.text)]
-    return _known(entries) or (_unknown(bad) if bad else None)
+    return _known(entries) or _of_kubelet(entries)
+
+
+def _of_kubelet(entries: Sequence[Entry]) -> Diagnosis | None:
+    """The kubelet ends the whole process right after its error."""
+    last = [each for each in entries[-_LAST:] if each.severity >= Severity.ERROR]
+    bad = [each for each in last if not _OF_GOOD_STARTS.search(each.text)]
+    return _unknown(bad) if bad else None
 
 
 def _known(entries: Sequence[Entry]) -> Diagnosis | None:

@@ -23,7 +23,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, CloneAsked, MachineRecord, RecordState, Role
 from bootstrap.planning.templates.build import BuildOptions
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import FakeKeys, sealed, unsealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
@@ -304,7 +304,7 @@ def test_what_has_changed_since_it_was_shown_is_not_adopted() -> None:
     world = of_an_earlier_release(spec)
     plan = Adopt().plan(spec, world.ports)
     worker, server = world.vms[Vmid(7001)], world.vms[Vmid(7000)]
-    record = parse_record(worker.description)
+    record = read_record(worker.description)
     assert record is not None
     worker.description = by_hand(replace(record, role=Role.CONTROL_PLANE), worker.smbios_uuid)
     server.smbios_uuid = "another VM's"

@@ -19,7 +19,7 @@ from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.verbs.rebuild import RebuildNote, Stage
 from bootstrap.records.lock import LockRecord
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
 from tests.fakes.world import FakeVm, World
@@ -51,7 +51,7 @@ def change_node(world: World, name: str, **changes: object) -> None:
 
 def mark_leaving(world: World, name: str) -> None:
     machine = vm(world, name)
-    record = parse_record(machine.description)
+    record = read_record(machine.description)
     assert record is not None
     machine.description = sealed(replace(record, state=RecordState.LEAVING), machine.smbios_uuid)
 

@@ -24,7 +24,7 @@ from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Verdict
 from bootstrap.ports import Ports
 from bootstrap.records.lock import LockRecord, check_lock_place
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import DEMO, cluster, control_plane
@@ -138,7 +138,7 @@ def test_containers_in_a_resource_pool_get_their_tags_when_they_are_in_it() -> N
     made = [one for one in world.vms.values() if one.kind is MachineKind.LXC]
     assert made
     for one in made:
-        record = parse_record(one.description)
+        record = read_record(one.description)
         assert record is not None
         assert (one.tags, record.state) == ("demo;homelab-k8s", RecordState.MADE)
     assert Up().plan(spec, world.ports).empty
@@ -148,7 +148,7 @@ def test_a_container_whose_run_ended_before_its_tags_is_gone_on_with() -> None:
     spec, world = in_pool(LXC), world_of_containers()
     Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     one = next(one for one in world.vms.values() if one.kind is MachineKind.LXC)
-    record = parse_record(one.description)
+    record = read_record(one.description)
     assert record is not None
     one.tags, one.running = "", False
     one.description = sealed(replace(record, state=RecordState.CLONING), one.record().identity)

@@ -17,7 +17,7 @@ from bootstrap.model.machine import RecordState
 from bootstrap.planning.members.existing_machines import plan_on
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
@@ -51,7 +51,7 @@ def orphan(world: World) -> FakeVm:
 def test_one_that_is_being_made_is_waited_for_and_not_made_twice(shows_at_s: int, clone_runs: bool | None) -> None:
     world = built()
     ours = world.vms[Vmid(7002)]
-    record = parse_record(ours.description)
+    record = read_record(ours.description)
     assert record is not None
     ours.running, ours.unit = False, ""
     del world.kube_nodes[record.machine]

@@ -19,7 +19,7 @@ from bootstrap.model.workloads import Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster
@@ -101,7 +101,7 @@ class Stage:
         return vm
 
     def state(self, name: MachineName) -> RecordState:
-        record = parse_record(self.vm(name).description)
+        record = read_record(self.vm(name).description)
         assert record is not None
         return record.state
 

@@ -19,7 +19,7 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import JoinAgent
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import sealed, unsealed
 from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell
@@ -33,9 +33,9 @@ def stage() -> Stage:
 
 class TestRecord:
     def test_a_leaving_machine_says_so_and_keeps_the_rest_of_its_record(self, stage: Stage) -> None:
-        before = parse_record(stage.vm(W1).description)
+        before = read_record(stage.vm(W1).description)
         assert stage.perform(MarkLeaving(machine=W1)) == Done(changed=True)
-        after = parse_record(stage.vm(W1).description)
+        after = read_record(stage.vm(W1).description)
         assert before is not None
         assert after is not None
         assert (after.state, after.address, after.pool) == (RecordState.LEAVING, before.address, before.pool)
@@ -44,7 +44,7 @@ class TestRecord:
 
     def test_a_machine_that_is_gone_or_half_cloned_is_left_as_it_is(self, stage: Stage) -> None:
         vm = stage.vm(W1)
-        record = parse_record(vm.description)
+        record = read_record(vm.description)
         assert record is not None
         vm.description = sealed(replace(record, state=RecordState.CLONING), vm.smbios_uuid)
         assert not stage.perform(MarkLeaving(machine=W1)).changed

@@ -19,7 +19,7 @@ from bootstrap.planning.checks.doctor import check_template
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings
 from bootstrap.proxmox.inherited import Verdict, own_tags, rule_for
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster
@@ -151,7 +151,7 @@ def test_a_half_made_machine_keeps_the_tags_and_notes_that_it_was_given_meanwhil
     assert vm.tags == "Backup;demo;homelab-k8s"
     assert vm.description.startswith("# notes\r\n\n")
     assert vm.description.endswith("\nmore of them")
-    record = parse_record(vm.description)
+    record = read_record(vm.description)
     assert record is not None
     assert record.state is RecordState.MADE
 
@@ -168,7 +168,7 @@ def test_a_half_made_machine_of_a_protected_template_is_removed() -> None:
     world, spec = World(), cluster()
     Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     vm = world.vms[Vmid(7003)]
-    record = parse_record(vm.description)
+    record = read_record(vm.description)
     assert record is not None
     vm.description, vm.running = sealed(replace(record, state=RecordState.CLONING), vm.smbios_uuid), False
     vm.settings["protection"] = 1

@@ -15,7 +15,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSp
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.proxmox.vm_settings import vm_settings
-from bootstrap.records.machine import parse_record
+from bootstrap.records.machine import read_record
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 
@@ -77,7 +77,7 @@ def test_a_vm_is_set_up_as_kubernetes_wants_it() -> None:
     assert got["ipconfig0"] == "ip=dhcp"
     assert got["sshkeys"] == "ssh-ed25519 AAAA me"
     assert got["tags"] == "demo;homelab-k8s"
-    assert parse_record(str(got["description"])) == RECORD
+    assert read_record(str(got["description"])) == RECORD
     assert "net0" not in got, "the clone's own is right"
     assert "scsihw" not in got
 
