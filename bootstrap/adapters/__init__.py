@@ -35,11 +35,12 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.ssh.fabric import FabricShells
     from bootstrap.adapters.ssh.user_config import UserSshConfig
     from bootstrap.ports import Ports
+    from bootstrap.records.state_items import OWN_KEY
 
     spec = inventory.spec
     clock = SystemClock()
     state = DirectoryStateStore(default_state_root())
-    own_key = state.directory(spec.name) / "id_ed25519"
+    own_key = state.directory(spec.name) / OWN_KEY
     keys = FileRecordKeys(state, cluster=spec.name, private_key=spec.ssh.private_key)
     pool = spec.placement.resource_pool
     hypervisor = proxmox.connect(

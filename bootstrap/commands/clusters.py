@@ -14,6 +14,7 @@ from bootstrap.planning.members.desired_machines import passed_over
 from bootstrap.ports import Ports
 from bootstrap.records.lock import is_marker, looks_like_marker
 from bootstrap.records.machine import is_ours, lacks_only_a_signature
+from bootstrap.records.state_items import KUBECONFIG
 from bootstrap.waiting import tell
 
 CLUSTERS_FORMAT = 1
@@ -103,5 +104,5 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
         foreign=sum(vm.record is not None and not is_ours(vm, name) for vm in vms),
         at_work=any(map(is_marker, markers)),
         known=name in known,
-        kubeconfig=bool(ports.state.read(name, "kubeconfig")),
+        kubeconfig=bool(ports.state.read(name, KUBECONFIG)),
     )

@@ -16,11 +16,13 @@ from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import LaneStatus, Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.provision.unfinished import Intention, going
+from bootstrap.planning.provision.unfinished import going
 from bootstrap.planning.steps import ForgetCluster
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
+from bootstrap.records.state_items import KUBECONFIG, TOKEN
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Down(Verb):
 
 
 def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:
-    return any(ports.state.read(spec.name, item) is not None for item in ("token", "kubeconfig"))
+    return any(ports.state.read(spec.name, item) is not None for item in (TOKEN, KUBECONFIG))
 
 
 def _check_sight(plan: Plan, fresh: Plan) -> None:

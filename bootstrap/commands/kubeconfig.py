@@ -8,15 +8,15 @@ from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.execution.context import KubeconfigTarget
 from bootstrap.execution.handlers.cluster import merge_entries
-from bootstrap.execution.handlers.k3s import API_NAME
 from bootstrap.k3s.kubeconfig.build import check_own
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import MergedKubeconfig, Ports
+from bootstrap.records.state_items import API_NAME, KUBECONFIG
 
 
 def own_kubeconfig(cluster: ClusterName, ports: Ports) -> str | None:
     """The kubeconfig that the state directory holds, or None. Raises KubernetesError for one that is none of ours."""
-    text = ports.state.read(cluster, "kubeconfig")
+    text = ports.state.read(cluster, KUBECONFIG)
     return check_own(text, api_name=ports.state.read(cluster, API_NAME)) if text is not None else None
 
 

@@ -32,7 +32,7 @@ from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
 from bootstrap.execution.handlers.cluster import note_marks
-from bootstrap.execution.k3s.identity import IDENTITY, new_token
+from bootstrap.execution.k3s.identity import new_token
 from bootstrap.execution.one_run import OneRun
 from bootstrap.execution.report import Report
 from bootstrap.k3s.dual_stack import check_families
@@ -47,28 +47,22 @@ from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import count_notes
 from bootstrap.planning.verbs.rebuild import (
-    RebuildNote,
-    Stage,
     address_notes,
+    corrected,
     correction_notes,
     kept_machines,
     plan_teardown,
     pool_sizes,
+    with_rebuild,
     without_machines,
 )
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.token_history import (
-    AGENT_TOKEN,
-    OLD_TOKENS,
-    TOKEN,
-    parse_old_tokens,
-    render_old_tokens,
-    short_form,
-    with_old_token,
-)
+from bootstrap.records.rebuild_note import RebuildNote, Stage
+from bootstrap.records.state_items import AGENT_TOKEN, IDENTITY, KUBECONFIG, OLD_TOKENS, TOKEN
+from bootstrap.records.token_history import parse_old_tokens, render_old_tokens, short_form, with_old_token
 
-_SECRETS = (TOKEN, AGENT_TOKEN, "kubeconfig", IDENTITY)
+_SECRETS = (TOKEN, AGENT_TOKEN, KUBECONFIG, IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +109,8 @@ class Rebuild(Verb):
         # What was noted is here already: the note comes after it.
         saves = noted is None and (self.keep_identity or self.latest_to is not None)
         through = needed_server(ClusterView(spec, observed)) if saves else None
-        wanted, after = with_k3s(rebuild.apply(spec), rebuild.version), without_machines(ClusterView(spec, observed))
+        wanted = with_k3s(with_rebuild(rebuild, spec), rebuild.version)
+        after = without_machines(ClusterView(spec, observed))
         up = with_builds(wanted, ports, after, version=rebuild.version, restore=None)
         down = plan_teardown(
             ClusterView(spec, observed),
@@ -166,7 +161,7 @@ def _corrected(noted: RebuildNote, spec: ClusterSpec, verb: Rebuild) -> RebuildN
                 "pass a snapshot file (--restore FILE); or `homelab-k8s rebuild` continues without the data"
             ),
         )
-    return replace(noted.corrected(spec), snapshot=verb.snapshot or noted.snapshot)
+    return replace(corrected(noted, spec), snapshot=verb.snapshot or noted.snapshot)
 
 
 def _check_data(
@@ -249,7 +244,7 @@ def _begin_notes(spec: ClusterSpec, observed: Observed, rebuild: RebuildNote) ->
     if rebuild.kept:
         wanted = with_existing_sizes(spec, observed)
         notes += address_notes(ClusterView(spec, observed), rebuild)
-        notes += count_notes(wanted, with_existing_sizes(rebuild.apply(spec), observed), command="rebuild")
+        notes += count_notes(wanted, with_existing_sizes(with_rebuild(rebuild, spec), observed), command="rebuild")
     return tuple(notes)
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from bootstrap.advice import Advice
 from bootstrap.commands.observing.guests import host_key, logged_in
 from bootstrap.commands.observing.privileges import check_sight
-from bootstrap.commands.observing.ssh_keys import OWN_KEY
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
-from bootstrap.execution.guests.host_keys import is_kept, keep, known_hosts_item, log_in
+from bootstrap.execution.guests.host_keys import is_kept, keep, log_in
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.model.machine import MachineKind, MachineRecord
@@ -25,6 +24,7 @@ from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import CommandOutcome, Ports
 from bootstrap.records.machine import is_ours
+from bootstrap.records.state_items import OWN_KEY, known_hosts_item
 
 _AS_ASKED = (
     "PubkeyAuthentication=yes",

@@ -26,10 +26,11 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.provision.unfinished import Intention, going
+from bootstrap.planning.provision.unfinished import going
 from bootstrap.planning.verbs.replace import Replacing, plan_replace, seen_after
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
 
 _ROUNDS = 3
 """At the most: one for all but the server that the others are reached through, one for that, one to spare."""

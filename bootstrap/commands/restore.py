@@ -21,11 +21,11 @@ from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RestoreSnapshot
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.settings.snapshot_retention import location_in
 from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
 from bootstrap.records.snapshot_note import (
     LATEST,
     SnapshotNote,

@@ -13,11 +13,11 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.verbs.rotate import plan_rotate
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.token_history import NEXT_AGENT_TOKEN, NEXT_TOKEN
+from bootstrap.records.intention import Intention
+from bootstrap.records.state_items import NEXT_AGENT_TOKEN, NEXT_TOKEN
 
 _SCRIPT_TIMEOUT_S = 30.0
 

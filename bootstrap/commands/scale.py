@@ -19,10 +19,11 @@ from bootstrap.model.ids import PoolName
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.decommission import DrainRules
-from bootstrap.planning.provision.unfinished import Intention, going
+from bootstrap.planning.provision.unfinished import going
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.scale import plan_scale, with_counts
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
 
 
 @dataclass(frozen=True, kw_only=True)

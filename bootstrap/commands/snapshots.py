@@ -37,6 +37,7 @@ from bootstrap.records.snapshot_note import (
     parse_note,
     parse_on_disk,
 )
+from bootstrap.records.state_items import KUBECONFIG
 
 _THREADS = 8
 _SCRIPT_TIMEOUT_S = 30.0
@@ -124,7 +125,7 @@ def _on_server(vm: VmRecord, address: IPv4Address, spec: ClusterSpec, ports: Por
 
 def _of_api(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[Snapshot, ...]:
     """What k3s tells of its snapshots; nothing while its API is away."""
-    kubeconfig = ports.state.read(spec.name, "kubeconfig")
+    kubeconfig = ports.state.read(spec.name, KUBECONFIG)
     ready = ready_server(spec, observed)
     if kubeconfig is None or ready is None:
         return ()

@@ -48,10 +48,11 @@ from bootstrap.planning.templates.build import builds_of
 from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_wanted_builds, wanted_builds, with_planned
 from bootstrap.planning.templates.templates import matching_templates
-from bootstrap.planning.verbs.rebuild import RebuildNote, correction_notes
+from bootstrap.planning.verbs.rebuild import corrected, correction_notes, with_rebuild
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.rebuild_note import RebuildNote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,8 @@ class Up(Verb):
         rebuild = self.rebuild or under_way(spec, ports, observed)
         said = (*_said(spec, ports, observed, rebuild), *api_name_notes(spec, ports, observed))
         if rebuild is not None:
-            rebuild = rebuild.corrected(spec)
-            spec, resolved = rebuild.apply(spec), resolved or rebuild.version
+            rebuild = corrected(rebuild, spec)
+            spec, resolved = with_rebuild(rebuild, spec), resolved or rebuild.version
         spec = with_existing_sizes(spec, observed)
         observed = give_up(ClusterView(spec, observed), self.replace_unreachable)
         if not _has_work(spec, observed):
@@ -138,7 +139,7 @@ def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: RebuildNote | None) -> tuple[str, ...]:
     """What the user should know of commands that did not finish, and of what becomes of them now."""
     if rebuild is not None:
-        return tuple(correction_notes(rebuild, rebuild.corrected(spec)))
+        return tuple(correction_notes(rebuild, corrected(rebuild, spec)))
     if read_rebuild(spec.name, ports) is not None:
         note = "a rebuild was interrupted while machines were removed: `up` abandons it and creates the missing ones"
         return (note,)

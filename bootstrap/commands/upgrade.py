@@ -20,11 +20,11 @@ from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.day2_steps import UpgradeK3s
 from bootstrap.planning.members.desired_machines import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
 
 MACHINE_S = 900.0
 """What one machine may take on one rung, at the most, on top of what any run may take."""

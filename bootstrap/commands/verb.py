@@ -12,8 +12,8 @@ from bootstrap.events import EventSink
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.ports import Ports
+from bootstrap.records.intention import Intention
 
 
 class Verb(ABC):

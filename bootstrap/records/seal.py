@@ -19,6 +19,8 @@ SEAL = "seal"
 """The key of the seal in a record's JSON; it is not part of what is sealed."""
 _PURPOSE = "homelab-k8s record"
 _FORMAT = 1
+SECRET_BYTES = 32
+"""Of a record key."""
 
 
 class RecordKind(StrEnum):
@@ -79,6 +81,20 @@ class RecordKey:
         except (ValueError, RecursionError):
             return False
         return isinstance(seal, str) and hmac.compare_digest(seal.encode(errors="replace"), wanted.encode())
+
+
+def render_record_key(key: RecordKey) -> str:
+    """A random key as its file has it: 64 hex digits, a secret. Any other length is another format."""
+    return f"{key.secret.hex()}\n"
+
+
+def parse_record_key(text: str | None) -> RecordKey | None:
+    """A random key out of its file; a damaged one counts as none."""
+    try:
+        secret = bytes.fromhex(text or "")
+    except ValueError:
+        return None
+    return RecordKey(secret) if len(secret) == SECRET_BYTES else None
 
 
 def body_in(description: str, *, mark: str) -> dict[str, object] | None:

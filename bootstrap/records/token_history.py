@@ -7,22 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bootstrap.errors import GuestError
+from bootstrap.records.lines import parse_lines, render_lines
 
-TOKEN = "token"  # noqa: S105 - the names of state items, not tokens
-"""State item: the token that counts now, in its long form."""
-
-NEXT_TOKEN = "token-next"  # noqa: S105
-"""State item: the token that the cluster is to have, in its short form, until every machine has it."""
-
-AGENT_TOKEN = "agent-token"  # noqa: S105
-"""State item: the token that agents join with now, in its long form; empty where that is the servers' own."""
-
-NEXT_AGENT_TOKEN = "agent-token-next"  # noqa: S105
-"""State item: the token that agents are to join with, as `NEXT_TOKEN`."""
-
-OLD_TOKENS = "tokens-before"
-"""State item: the tokens that counted before."""
-
+FORMAT = 1
+"""Of the state item with the tokens that counted before."""
 
 _SECONDS = re.compile("[0-9]{1,12}")
 _FORM = re.compile(r"(?:K10[0-9a-f]{64}::(?:server|node):)?[A-Za-z0-9._~+/=@-]{1,512}")
@@ -107,9 +95,13 @@ def short_form(token: str) -> str:
 
 
 def parse_old_tokens(text: str) -> tuple[OldToken, ...]:
-    """The tokens of a state item, oldest first; lines that are none are passed over."""
+    """The tokens of a state item, oldest first; lines that are none are passed over.
+
+    Raises:
+        UnreadableError: A newer release has written it.
+    """
     found = []
-    for line in text.splitlines():
+    for line in parse_lines(text, newest=FORMAT, what="the tokens that counted before"):
         until_s, _, token = line.partition(" ")
         if _SECONDS.fullmatch(until_s) and token:
             found.append(OldToken(until_s=int(until_s), token=token))
@@ -118,7 +110,7 @@ def parse_old_tokens(text: str) -> tuple[OldToken, ...]:
 
 def render_old_tokens(tokens: Sequence[OldToken]) -> str:
     """The state item's text; a secret."""
-    return "".join(f"{old.until_s} {old.token}\n" for old in tokens)
+    return render_lines((f"{old.until_s} {old.token}" for old in tokens), form=FORMAT)
 
 
 def with_old_token(tokens: Sequence[OldToken], token: str, *, until_s: float) -> tuple[OldToken, ...]:

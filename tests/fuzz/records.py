@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bootstrap.execution.k3s.identity import parse_identity
-from bootstrap.planning.provision.unfinished import parse_intention
-from bootstrap.planning.verbs.rebuild import parse_rebuild
+from bootstrap.records.identity import parse_identity
+from bootstrap.records.intention import parse_intention
 from bootstrap.records.lock import MARK as LOCK_MARK
 from bootstrap.records.lock import parse_lock
 from bootstrap.records.machine import MARK, record_or_problem
+from bootstrap.records.rebuild_note import parse_rebuild
 from bootstrap.records.snapshot_note import parse_note, snapshot_at
 from bootstrap.records.template import MARK as TEMPLATE_MARK
 from bootstrap.records.template import parse_template

@@ -13,11 +13,9 @@ from bootstrap.adapters.ssh.keys import make_key_pair, private_bytes, read_key
 from bootstrap.errors import HomelabError
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
-from bootstrap.records.seal import RecordKey
+from bootstrap.records.seal import SECRET_BYTES, RecordKey, parse_record_key, render_record_key
+from bootstrap.records.state_items import OWN_KEY, RECORD_KEY
 
-ITEM = "record-key"
-"""A cluster's state item where its SSH key's bytes cannot be read, and the home's file for templates: hex digits."""
-_BYTES = 32
 _SALT = b"homelab-k8s"
 
 
@@ -83,7 +81,7 @@ class FileRecordKeys:
         derived = self._derived(named or own, f"records of {cluster}")
         if derived is not None:
             return derived
-        return _parse(self._state.read(cluster, ITEM))
+        return parse_record_key(self._state.read(cluster, RECORD_KEY))
 
     def _make(self, cluster: ClusterName) -> RecordKey:
         if self._private_key is None or cluster != self._cluster:
@@ -93,12 +91,12 @@ class FileRecordKeys:
         found = self._find(cluster)
         if found is not None:
             return found
-        made = secrets.token_bytes(_BYTES)
-        self._state.write(cluster, ITEM, made.hex())
-        return RecordKey(made)
+        made = RecordKey(secrets.token_bytes(SECRET_BYTES))
+        self._state.write(cluster, RECORD_KEY, render_record_key(made))
+        return made
 
     def _own(self, cluster: ClusterName) -> Path:
-        return self._state.directory(cluster) / "id_ed25519"
+        return self._state.directory(cluster) / OWN_KEY
 
     def _derived(self, path: Path | None, purpose: str) -> RecordKey | None:
         """The key for a purpose that follows from an SSH key; None where its bytes cannot be read."""
@@ -107,7 +105,7 @@ class FileRecordKeys:
 
     def _home(self) -> RecordKey | None:
         try:
-            return _parse(read_regular_text(self._home_file))
+            return parse_record_key(read_regular_text(self._home_file))
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError) as error:
@@ -120,8 +118,8 @@ class FileRecordKeys:
             with locked(path.parent):
                 found = self._home()  # another process may have been faster
                 if found is None:
-                    found = RecordKey(secrets.token_bytes(_BYTES))
-                    write_private(path, f"{found.secret.hex()}\n")
+                    found = RecordKey(secrets.token_bytes(SECRET_BYTES))
+                    write_private(path, render_record_key(found))
         except OSError as error:
             raise HomelabError(
                 f"cannot write the state file {path}",
@@ -132,16 +130,7 @@ class FileRecordKeys:
 
     @property
     def _home_file(self) -> Path:
-        return self._state.root / ITEM
-
-
-def _parse(text: str | None) -> RecordKey | None:
-    """A random key out of its file; a damaged one counts as none."""
-    try:
-        secret = bytes.fromhex(text or "")
-    except ValueError:
-        return None
-    return RecordKey(secret) if len(secret) == _BYTES else None
+        return self._state.root / RECORD_KEY
 
 
 def _hkdf(secret: bytes, purpose: str) -> bytes:
@@ -149,4 +138,4 @@ def _hkdf(secret: bytes, purpose: str) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    return HKDF(algorithm=SHA256(), length=_BYTES, salt=_SALT, info=purpose.encode()).derive(secret)
+    return HKDF(algorithm=SHA256(), length=SECRET_BYTES, salt=_SALT, info=purpose.encode()).derive(secret)

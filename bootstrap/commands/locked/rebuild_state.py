@@ -9,17 +9,17 @@ from bootstrap.advice import Advice
 from bootstrap.commands.observing.local_snapshots import local_snapshots
 from bootstrap.commands.snapshots import check_local
 from bootstrap.errors import PreflightError
-from bootstrap.execution.handlers.cluster import REBUILD_NOTE
-from bootstrap.execution.k3s.identity import IDENTITY
 from bootstrap.k3s.versions import check_not_older
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState, Role
 from bootstrap.model.observed import Observed
-from bootstrap.planning.verbs.rebuild import RebuildNote, Stage, parse_rebuild, render_rebuild
+from bootstrap.planning.verbs.rebuild import with_rebuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.records.rebuild_note import RebuildNote, Stage, parse_rebuild, render_rebuild
 from bootstrap.records.snapshot_note import newest_first
+from bootstrap.records.state_items import IDENTITY, REBUILD_NOTE
 
 SNAPSHOT_NAME = "rebuild"
 """What the name of a snapshot begins with that is taken for a rebuild."""
@@ -74,7 +74,7 @@ def _can_serve(noted: RebuildNote, spec: ClusterSpec, observed: Observed) -> boo
 def rebuilding(spec: ClusterSpec, ports: Ports) -> ClusterSpec:
     """The spec, with what a rebuild that is under way is to keep."""
     rebuild = read_rebuild(spec.name, ports)
-    return rebuild.apply(spec) if rebuild is not None else spec
+    return with_rebuild(rebuild, spec) if rebuild is not None else spec
 
 
 def finish_rebuild(cluster: ClusterName, ports: Ports) -> None:

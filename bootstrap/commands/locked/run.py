@@ -15,9 +15,10 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Action, Plan
-from bootstrap.planning.provision.unfinished import Intention
 from bootstrap.ports import Ports
-from bootstrap.records.token_history import AGENT_TOKEN, TOKEN, ClusterTokens
+from bootstrap.records.intention import Intention
+from bootstrap.records.state_items import AGENT_TOKEN, TOKEN
+from bootstrap.records.token_history import ClusterTokens
 from bootstrap.waiting import telling
 
 Prepare = Callable[[], Plan]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.provision.unfinished import Intention, is_unfinished, parse_intention, render_intention
+from bootstrap.planning.provision.unfinished import is_unfinished
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.token_history import NEXT_TOKEN
-
-UNFINISHED = "unfinished"
-"""State item: what a command was about to do."""
+from bootstrap.records.intention import Intention, parse_intention, render_intention
+from bootstrap.records.state_items import NEXT_TOKEN, UNFINISHED
 
 _TAKES_BACK = ("up", "rebuild")
 """Commands that are the opposite of a `down`: who runs one has given that up."""

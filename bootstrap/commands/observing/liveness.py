@@ -17,6 +17,7 @@ from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
+from bootstrap.records.state_items import KUBECONFIG
 from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
 
 RENEWAL_S = 12.0
@@ -186,7 +187,7 @@ def when_served(spec: ClusterSpec, ports: Ports, observed: Observed, *, look: Ca
 
 def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str]:
     """Servers that start, each with what it is doing; empty where none does."""
-    if not ports.state.read(spec.name, "kubeconfig"):
+    if not ports.state.read(spec.name, KUBECONFIG):
         return ()  # There has never been a server.
     servers = [
         (vm, record)

@@ -20,7 +20,6 @@ from bootstrap.errors import (
     TransientError,
     UnreadableError,
 )
-from bootstrap.execution.handlers.cluster import KUBECONFIG_PATH, KUBECONFIG_SERVER
 from bootstrap.k3s.kubeconfig.build import server_of, with_server
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -32,6 +31,7 @@ from bootstrap.planning.provision.successors import with_returned
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import KubeApi, Ports, PveFacts
 from bootstrap.records.machine import is_ours
+from bootstrap.records.state_items import KUBECONFIG, KUBECONFIG_PATH, KUBECONFIG_SERVER
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Answer = TypeVar("Answer")
@@ -92,7 +92,7 @@ def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
 def _kubeconfig_server(spec: ClusterSpec, ports: Ports) -> str | None:
     """The server in the user's kubeconfig; where an earlier release wrote that, the one in the state directory's."""
     told = ports.state.read(spec.name, KUBECONFIG_SERVER)
-    ours = ports.state.read(spec.name, "kubeconfig") if ports.state.read(spec.name, KUBECONFIG_PATH) else None
+    ours = ports.state.read(spec.name, KUBECONFIG) if ports.state.read(spec.name, KUBECONFIG_PATH) else None
     if told or not ours:
         return told
     try:
@@ -260,7 +260,7 @@ def ask_servers(
     Raises:
         KubernetesError: None does; or there is no kubeconfig of the cluster here.
     """
-    kubeconfig = ports.state.read(spec.name, "kubeconfig")
+    kubeconfig = ports.state.read(spec.name, KUBECONFIG)
     if not kubeconfig:
         raise KubernetesError("no kubeconfig of the cluster in the state directory")
     error = KubernetesError("no server is running")
@@ -282,6 +282,6 @@ def _kube_nodes(
         return ask_servers(spec, ports, servers, ask=lambda kube: kube.kube_nodes()), ""
     except KubernetesError as error:
         up = [vm.name for vm in running if vm.record and vm.record.role is Role.CONTROL_PLANE]
-        if up and not servers and ports.state.read(spec.name, "kubeconfig"):
+        if up and not servers and ports.state.read(spec.name, KUBECONFIG):
             return None, f"the guest agent of {', '.join(up)} does not report an address"
         return None, str(error)

@@ -9,9 +9,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.members.foreign import check_claims
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-
-OWN_KEY = "id_ed25519"
-"""The state item with the key pair that is made where the inventory names none."""
+from bootstrap.records.state_items import OWN_KEY
 
 
 def check_keys(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:

@@ -18,6 +18,8 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import GuestShell, Ports, Warn
+from bootstrap.records.host_key import parse_host_key, render_host_key
+from bootstrap.records.state_items import known_hosts_item
 from bootstrap.waiting import NotYet
 
 LOGIN_TIMEOUT_S = 10.0
@@ -36,16 +38,6 @@ def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | N
         return NotYet(error.details or error.brief)
     fields = text.split()
     return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is still empty")
-
-
-def known_hosts_item(vm: VmRecord) -> str:
-    """The state item with a machine's host key.
-
-    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
-    a vmid and a MAC address to be told by, and those it may have had before: whoever makes one forgets the item.
-    """
-    mac = (vm.mac or "none").replace(":", "").lower()
-    return f"known_hosts.{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"
 
 
 def log_in(
@@ -95,12 +87,12 @@ def log_in(
 
 def keep(name: MachineName, vm: VmRecord, host_key: str, spec: ClusterSpec, ports: Ports) -> None:
     """Keep a machine's host key, also for OpenSSH, in place of what was kept before."""
-    ports.state.write(spec.name, known_hosts_item(vm), _line(name, host_key))
+    ports.state.write(spec.name, known_hosts_item(vm), render_host_key(name, host_key))
 
 
 def is_kept(vm: VmRecord, spec: ClusterSpec, ports: Ports, *, told: str | None = None) -> bool:
     """Whether a machine's host key is kept: one of the fingerprint that is told, if one is."""
-    key = _key(ports.state.read(spec.name, known_hosts_item(vm)))
+    key = parse_host_key(ports.state.read(spec.name, known_hosts_item(vm)))
     return key is not None and (told is None or fingerprint(key).endswith(f" {told}"))
 
 
@@ -119,7 +111,7 @@ def _by_the_first(
 ) -> GuestShell:
     """Log in to one that has the key of the first time, or for the first time."""
     item = known_hosts_item(vm)
-    kept = _key(ports.state.read(spec.name, item))
+    kept = parse_host_key(ports.state.read(spec.name, item))
     try:
         shell = connect(kept)
     except HostKeyError as error:
@@ -129,7 +121,8 @@ def _by_the_first(
     if kept is not None:
         return shell
     try:
-        _check_alone(name, shell.host_key, _key(ports.state.put_first(spec.name, item, _line(name, shell.host_key))))
+        counts = ports.state.put_first(spec.name, item, render_host_key(name, shell.host_key))
+        _check_alone(name, shell.host_key, parse_host_key(counts))
     except BaseException:
         shell.close()
         raise
@@ -158,16 +151,6 @@ def fingerprint(host_key: str) -> str:
     except ValueError:
         return host_key  # no key; somebody has edited the file
     return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
-
-
-def _line(name: MachineName, host_key: str) -> str:
-    return f"{name} {host_key}\n"
-
-
-def _key(text: str | None) -> str | None:
-    """The key in a `known_hosts` line; None where there is none (earlier releases left OpenSSH an empty file)."""
-    fields = (text or "").partition("\n")[0].split()
-    return " ".join(fields[1:3]) if len(fields) > 2 else None
 
 
 def _file(item: str, spec: ClusterSpec, ports: Ports) -> str:

@@ -19,8 +19,9 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.day2_steps import RejoinServer, RestoreSnapshot, StopK3s
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.records.snapshot_note import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
+from bootstrap.records.state_items import OLD_TOKENS
+from bootstrap.records.state_items import TOKEN as TOKEN_ITEM
 from bootstrap.records.token_history import (
-    OLD_TOKENS,
     ClusterTokens,
     check_token,
     parse_old_tokens,
@@ -29,7 +30,6 @@ from bootstrap.records.token_history import (
     token_at,
     with_old_token,
 )
-from bootstrap.records.token_history import TOKEN as TOKEN_ITEM
 
 SENT = "snapshot.in"
 """What restore.sh finds a snapshot from here as."""

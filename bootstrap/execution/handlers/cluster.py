@@ -10,26 +10,20 @@ from bootstrap.events import Told
 from bootstrap.execution.context import Done, KubeconfigTarget, RunContext
 from bootstrap.execution.handlers.k3s import CLUSTER
 from bootstrap.k3s.kubeconfig.build import server_of
-from bootstrap.k3s.kubeconfig.entries import marks_of, parse_marks, render_marks
+from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.day2_steps import NoteRebuild
 from bootstrap.planning.steps import ForgetCluster, WriteKubeconfig
 from bootstrap.ports import MergedKubeconfig, Ports
-
-KUBECONFIG_PATH = "kubeconfig-path"
-"""State item: the files our entries were merged into, a line each, so that `down` finds them there again."""
-
-KUBECONFIG_SERVER = "kubeconfig-server"
-"""State item: the server that our entries were last written with."""
-
-KUBECONFIG_MARKS = "kubeconfig-marks"
-"""State item: what our entries are known by, also those of before the cluster got other CAs."""
-
-REBUILD_NOTE = "rebuild"
-"""State item: a rebuild that is under way."""
-
-KEPT_WITH_THE_LOCK = ("id_ed25519", "id_ed25519.pub", "record-key")
-"""State items that stay until the lock is given back: its marker is signed with them, also that of a run that died."""
+from bootstrap.records.kubeconfigs import parse_marks, parse_paths, render_marks, render_paths
+from bootstrap.records.state_items import (
+    KEPT_WITH_THE_LOCK,
+    KUBECONFIG,
+    KUBECONFIG_MARKS,
+    KUBECONFIG_PATH,
+    KUBECONFIG_SERVER,
+    REBUILD_NOTE,
+)
 
 
 def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> Done:
@@ -49,7 +43,7 @@ def merge_entries(kubeconfig: str, cluster: ClusterName, ports: Ports, *, target
     merged = ports.kubeconfigs.merge(kubeconfig, name=cluster, path=target.path, known=known, switch=target.switch)
     here = merged.path.absolute()
     further = [path for path in _noted_paths(cluster, ports) if path != here]
-    ports.state.write(cluster, KUBECONFIG_PATH, "\n".join(map(str, (here, *further))))
+    ports.state.write(cluster, KUBECONFIG_PATH, render_paths((here, *further)))
     notes = [note for path in further for note in _renewed(kubeconfig, cluster, ports, path=path, known=known)]
     ports.state.write(cluster, KUBECONFIG_SERVER, server_of(kubeconfig))
     return replace(merged, notes=(*merged.notes, *notes))
@@ -64,7 +58,7 @@ def note_marks(cluster: ClusterName, ports: Ports, kubeconfig: str | None = None
         kubeconfig: One of ours besides that of the state directory.
     """
     before = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS))
-    marks = before | marks_of(ports.state.read(cluster, "kubeconfig")) | marks_of(kubeconfig)
+    marks = before | marks_of(ports.state.read(cluster, KUBECONFIG)) | marks_of(kubeconfig)
     if marks != before:
         ports.state.write(cluster, KUBECONFIG_MARKS, render_marks(marks))
     return marks
@@ -81,8 +75,8 @@ def _renewed(
     return ()
 
 
-def _noted_paths(cluster: ClusterName, ports: Ports) -> list[Path]:
-    return [Path(line) for line in (ports.state.read(cluster, KUBECONFIG_PATH) or "").splitlines() if line]
+def _noted_paths(cluster: ClusterName, ports: Ports) -> tuple[Path, ...]:
+    return parse_paths(ports.state.read(cluster, KUBECONFIG_PATH))
 
 
 def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
@@ -95,7 +89,7 @@ def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done
     """Have our kubeconfig entries and the state directory's items gone, but for what the lock is signed with."""
     cluster, ports = step.cluster, context.ports
     given = [context.kubeconfig.path] if context.kubeconfig.path is not None else []
-    marks = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS)) | marks_of(ports.state.read(cluster, "kubeconfig"))
+    marks = parse_marks(ports.state.read(cluster, KUBECONFIG_MARKS)) | marks_of(ports.state.read(cluster, KUBECONFIG))
     removed = ports.kubeconfigs.remove(name=cluster, paths=[*given, *_noted_paths(cluster, ports)], known=marks)
     for note in removed.notes:
         context.emit(Told(message=note))

@@ -8,19 +8,16 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.execution.handlers.k3s import CLUSTER, put_right
 from bootstrap.execution.k3s.agent_start import Own, start_agent
-from bootstrap.execution.k3s.identity import IDENTITY, Identity, new_token, put_passwords, render_identity
+from bootstrap.execution.k3s.identity import new_token, put_passwords
 from bootstrap.execution.k3s.service import await_api, run_script, start_unit
 from bootstrap.k3s.ca_archive import check_identity
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.day2_steps import RenewToken, RotateToken, SaveIdentity, SavePasswords
 from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.records.identity import Identity, render_identity
+from bootstrap.records.state_items import AGENT_TOKEN, IDENTITY, NEXT_AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
 from bootstrap.records.token_history import (
-    AGENT_TOKEN,
-    NEXT_AGENT_TOKEN,
-    NEXT_TOKEN,
-    OLD_TOKENS,
-    TOKEN,
     ClusterTokens,
     agent_token,
     check_token,

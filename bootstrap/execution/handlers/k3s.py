@@ -21,14 +21,12 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
-from bootstrap.records.token_history import AGENT_TOKEN, TOKEN, ClusterTokens, parse_tokens, short_form
+from bootstrap.records.state_items import AGENT_TOKEN, API_NAME, KUBECONFIG, TOKEN
+from bootstrap.records.token_history import ClusterTokens, parse_tokens, short_form
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 CLUSTER = "cluster"
 """The one key of `Findings.access`."""
-
-API_NAME = "api-name"
-"""State item: what the kubeconfig of the state directory calls the API, where that is a name."""
 
 _REGISTERS_IN_S = 5.0
 """How long the Kubernetes node of a unit that is active may be missing before it counts as deleted."""
@@ -99,7 +97,7 @@ def gain_access(machine: MachineSpec, shell: GuestShell, context: RunContext) ->
     name = context.spec.api_name or ""
     if name:  # before the kubeconfig that has it; one of before goes once none does
         state.write(cluster, API_NAME, name)
-    state.write(cluster, "kubeconfig", kubeconfig)
+    state.write(cluster, KUBECONFIG, kubeconfig)
     if not name:
         state.remove(cluster, API_NAME)
     return context.findings.access.put(CLUSTER, access)

@@ -1,64 +1,28 @@
-"""A cluster's identity, its CAs and token, as the state directory keeps it for a server to come."""
+"""A cluster's identity, its CAs and token, on servers: passwords are saved there, and a first server inherits it."""
 
 from __future__ import annotations
 
-import json
 import secrets
-from dataclasses import dataclass, field
 
 from bootstrap.advice import Advice
 from bootstrap.errors import ScriptError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.k3s.kube_retries import ANSWER_S
 from bootstrap.k3s.ca_archive import check_identity
-from bootstrap.model.reading import Source, read_json
 from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.records.identity import parse_identity
+from bootstrap.records.state_items import IDENTITY
 from bootstrap.records.token_history import short_form
 from bootstrap.waiting import Condition, NotYet, wait_for
 
-IDENTITY = "identity"
-"""State item: where it is there, a first server that has never run begins with it."""
-
-_FORMAT = 1
 _BYTES = 32
 _PASSING = ("etcdserver: ", "does not answer", "apiserver not ready")
 """What rotate_token.py says of a server that will take the next request."""
-_SOURCE = Source(
-    call="read the cluster's identity in the state directory",
-    who="it",
-    secret=True,
-    resolution=f"remove the file `{IDENTITY}` there to start with new CAs",
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What makes kubeconfigs and joined machines of a cluster valid for another one.
-
-    Attributes:
-        token: In its short form.
-        tls: The CAs' certificates and keys, and the key of service accounts, as a base64 tar.
-    """
-
-    token: str = field(repr=False)
-    tls: str = field(repr=False)
 
 
 def new_token() -> str:
     """A random token in its short form."""
     return secrets.token_hex(_BYTES)
-
-
-def render_identity(identity: Identity) -> str:
-    """The state item's text; a secret."""
-    return json.dumps({"format": _FORMAT, "token": identity.token, "tls": identity.tls})
-
-
-def parse_identity(text: str) -> Identity:
-    """Read it back. Raises UnreadableError."""
-    found = read_json(text, _SOURCE)
-    found.at("format").integer(_FORMAT, _FORMAT)
-    return Identity(token=found.at("token").text(), tls=found.at("tls").text())
 
 
 def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunContext) -> None:

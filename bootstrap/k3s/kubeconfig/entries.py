@@ -10,12 +10,10 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Collection
 
 import yaml
 
 _PEM = re.compile(rb"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", re.DOTALL)
-_MARK = re.compile(r"(?:ca|by|at):[0-9a-f]{64}")
 _SECTIONS = (("clusters", "cluster"), ("users", "user"))
 
 
@@ -48,16 +46,6 @@ def marks_of(kubeconfig: str | None) -> frozenset[str]:
         for entry in entries if isinstance(entries, list) else ():
             found |= _marks(entry.get(inner) if isinstance(entry, dict) else None)
     return frozenset(found)
-
-
-def parse_marks(text: str | None) -> frozenset[str]:
-    """Marks as `render_marks` wrote them; other lines count for nothing."""
-    return frozenset(line for line in (text or "").splitlines() if _MARK.fullmatch(line))
-
-
-def render_marks(marks: Collection[str]) -> str:
-    """A mark a line."""
-    return "\n".join(sorted(marks))
 
 
 def _marks(inner: object) -> set[str]:

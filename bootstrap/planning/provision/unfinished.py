@@ -1,4 +1,4 @@
-"""What a command was about to do that removes or changes machines, noted before its first change. Pure.
+"""Whether a command that removes or changes machines is unfinished, by its note and by what is seen. Pure.
 
 The note is advice and no state: whether the command is unfinished is told by what is seen, and a note that what is
 seen does not bear out counts for nothing. It is removed when the command has ended well.
@@ -6,42 +6,14 @@ seen does not bear out counts for nothing. It is removed when the command has en
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-
 from bootstrap.advice import Advice
-from bootstrap.errors import UnreadableError
-from bootstrap.model.ids import MachineName, PoolName
-from bootstrap.model.reading import Source, read_json
+from bootstrap.model.ids import MachineName
 from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.view import ClusterView
-
-FORMAT = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Intention:
-    """A command that acts, as the state directory has it.
-
-    Attributes:
-        command: `down`, `scale`, `replace`, `upgrade`, `restore` or `rotate`.
-        again: What continues it, as typed: `scale workers 1`.
-        since: When it began, by this computer's clock, such as `2025-03-01 12:00:00 UTC`.
-        counts: The sizes that pools are to end with.
-        machines: The machines that go, each with its VM's identity, since a successor may have its name; that is empty
-            where the VM had none.
-        version: The k3s version that all are to end with; empty where that is none of its business.
-    """
-
-    command: str
-    again: str
-    since: str
-    counts: tuple[tuple[PoolName, int], ...] = ()
-    machines: tuple[tuple[MachineName, str], ...] = ()
-    version: str = ""
+from bootstrap.records.intention import Intention
 
 
 def going(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
@@ -51,37 +23,6 @@ def going(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
         for machine in plan.machines
         if machine.action is Action.DESTROY
     )
-
-
-def render_intention(intention: Intention) -> str:
-    """As JSON."""
-    body = {
-        "format": FORMAT,
-        "command": intention.command,
-        "again": intention.again,
-        "since": intention.since,
-        "counts": dict(intention.counts),
-        "machines": dict(intention.machines),
-        "version": intention.version,
-    }
-    return json.dumps(body)
-
-
-def parse_intention(text: str | None) -> Intention | None:
-    """Read it back; None for nothing, and for what is no note of this format: it is advice, nothing is lost by it."""
-    try:
-        body = read_json(text or "{}", Source(call="read the note of a command", who="it"))
-        body.at("format").integer(FORMAT, FORMAT)
-        return Intention(
-            command=body.at("command").text(),
-            again=body.at("again").text(),
-            since=body.at("since").text(),
-            counts=tuple((PoolName(pool), number.integer(0, 10_000)) for pool, number in body.at("counts").entries()),
-            machines=tuple((MachineName(name), identity.text()) for name, identity in body.at("machines").entries()),
-            version=body.at("version").text(),
-        )
-    except UnreadableError:
-        return None
 
 
 def is_unfinished(intention: Intention, view: ClusterView) -> bool:

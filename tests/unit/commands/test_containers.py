@@ -13,11 +13,12 @@ from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.observing.guests import host_key
 from bootstrap.commands.up import Up
 from bootstrap.errors import NotOursError
-from bootstrap.execution.guests.host_keys import fingerprint, known_hosts_item
+from bootstrap.execution.guests.host_keys import fingerprint
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate
 from bootstrap.planning.members.desired_machines import login_user
+from bootstrap.records.state_items import known_hosts_item
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import PVE1, FakeVm, World, pve_node

@@ -17,11 +17,13 @@ from bootstrap.commands.rebuild import Rebuild
 from bootstrap.commands.up import Up
 from bootstrap.events import Event, Told
 from bootstrap.execution.context import KubeconfigTarget
-from bootstrap.execution.handlers.cluster import KUBECONFIG_MARKS, merge_entries
+from bootstrap.execution.handlers.cluster import merge_entries
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig
-from bootstrap.k3s.kubeconfig.entries import marks_of, parse_marks
+from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.cluster import VipSpec
 from bootstrap.ports import Ports
+from bootstrap.records.kubeconfigs import parse_marks
+from bootstrap.records.state_items import KUBECONFIG_MARKS
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World

@@ -17,9 +17,9 @@ from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.workloads import Snapshot
-from bootstrap.planning.verbs.rebuild import RebuildNote, Stage
 from bootstrap.records.lock import LockRecord
 from bootstrap.records.machine import read_record
+from bootstrap.records.rebuild_note import RebuildNote, Stage
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
 from tests.fakes.world import FakeVm, World

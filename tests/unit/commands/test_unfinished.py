@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from bootstrap.commands.backup import Backup
 from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.locked.unfinished import UNFINISHED
 from bootstrap.commands.replace import Replace
 from bootstrap.commands.restore import Restore
 from bootstrap.commands.rotate import RotateToken
@@ -25,9 +24,10 @@ from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.provision.unfinished import Intention, parse_intention, render_intention
 from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.records.intention import Intention, parse_intention, render_intention
 from bootstrap.records.lock import LockRecord
+from bootstrap.records.state_items import UNFINISHED
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.markers import marker_vm

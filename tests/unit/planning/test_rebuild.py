@@ -20,19 +20,17 @@ from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import wanted_machines, with_existing_sizes
 from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
 from bootstrap.planning.verbs.rebuild import (
-    PoolSize,
-    RebuildNote,
-    Stage,
+    corrected,
     correction_notes,
     kept_machines,
-    parse_rebuild,
     plan_teardown,
     pool_sizes,
-    render_rebuild,
+    with_rebuild,
     without_machines,
 )
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
+from bootstrap.records.rebuild_note import PoolSize, RebuildNote, Stage, parse_rebuild, render_rebuild
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world.facts import VERSION
@@ -101,7 +99,9 @@ def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
     through = needed_server(ClusterView(spec, observed))
     saves = (TakeSnapshot(machine=through.name, name="rebuild", to=Path("/saved")), SaveIdentity(machine=through.name))
     rebuild = noted(spec, observed)
-    coming = plan_up(ClusterView(rebuild.apply(spec), without_machines(ClusterView(spec, observed))), version=VERSION)
+    coming = plan_up(
+        ClusterView(with_rebuild(rebuild, spec), without_machines(ClusterView(spec, observed))), version=VERSION
+    )
     steps = order(plan_teardown(ClusterView(spec, observed), rebuild, coming=coming, through=through, saves=saves))
     kinds = [type(step) for step in steps]
     note = kinds.index(NoteRebuild)
@@ -113,7 +113,7 @@ def test_nothing_goes_before_what_is_kept_is_here_and_noted() -> None:
 def test_what_comes_has_the_old_names_and_numbers() -> None:
     spec, observed = unsaid(), gaps()
     after = without_machines(ClusterView(spec, observed))
-    coming = noted(spec, observed).apply(spec)
+    coming = with_rebuild(noted(spec, observed), spec)
     assert [machine.name for machine in wanted_machines(ClusterView(coming, after))] == [
         "demo-cp-1",
         "demo-workers-2",
@@ -143,7 +143,7 @@ def test_the_first_server_gets_the_snapshots_data_as_long_as_none_serves() -> No
 
 def test_machines_whose_identity_is_kept_all_come_back_whatever_the_inventory_says() -> None:
     spec, observed = cluster(agents=1), seen(*(vm(workers(), n) for n in (1, 2, 3)), vm(control_plane(), 1))
-    coming = noted(spec, observed).apply(spec)
+    coming = with_rebuild(noted(spec, observed), spec)
     names = [
         machine.name for machine in wanted_machines(ClusterView(coming, without_machines(ClusterView(spec, observed))))
     ]
@@ -161,10 +161,10 @@ def test_one_on_its_way_out_does_not_come_back() -> None:
 def test_the_version_that_the_inventory_states_corrects_what_is_noted() -> None:
     spec = cluster(agents=1)
     rebuild = noted(spec, gaps())
-    assert rebuild.corrected(spec) == rebuild
+    assert corrected(rebuild, spec) == rebuild
     stated = replace(spec, k3s=replace(spec.k3s, version="v1.34.1+k3s1"))
-    corrected = rebuild.corrected(stated)
-    assert corrected.version == "v1.34.1+k3s1"
-    (line,) = correction_notes(rebuild, corrected)
+    now = corrected(rebuild, stated)
+    assert now.version == "v1.34.1+k3s1"
+    (line,) = correction_notes(rebuild, now)
     assert VERSION in line
     assert "v1.34.1+k3s1" in line

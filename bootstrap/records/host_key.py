@@ -1,0 +1,21 @@
+"""A machine's SSH host key as the state directory keeps it: a line of OpenSSH's own format, which `ssh` reads too.
+
+    demo-cp-1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5...
+
+The format and its changes are OpenSSH's (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT), so it has no version of ours.
+"""
+
+from __future__ import annotations
+
+from bootstrap.model.ids import MachineName
+
+
+def render_host_key(name: MachineName, host_key: str) -> str:
+    """The item's text for a key (`ssh-ed25519 AAAA...`) under the machine's name."""
+    return f"{name} {host_key}\n"
+
+
+def parse_host_key(text: str | None) -> str | None:
+    """The key; None where there is none (earlier releases left OpenSSH an empty file)."""
+    fields = (text or "").partition("\n")[0].split()
+    return " ".join(fields[1:3]) if len(fields) > 2 else None

@@ -1,0 +1,66 @@
+"""The names of what the state directory keeps of a cluster, one file each. docs/records.md has them in a table."""
+
+from __future__ import annotations
+
+from bootstrap.model.observed import VmRecord
+
+TOKEN = "token"  # noqa: S105 - the names of state items, not tokens
+"""The token that counts now, in its long form."""
+
+NEXT_TOKEN = "token-next"  # noqa: S105
+"""The token that the cluster is to have, in its short form, until every machine has it."""
+
+AGENT_TOKEN = "agent-token"  # noqa: S105
+"""The token that agents join with now, in its long form; empty where that is the servers' own."""
+
+NEXT_AGENT_TOKEN = "agent-token-next"  # noqa: S105
+"""The token that agents are to join with, as `NEXT_TOKEN`."""
+
+OLD_TOKENS = "tokens-before"
+"""The tokens that counted before: `bootstrap.records.token_history`."""
+
+KUBECONFIG = "kubeconfig"
+"""The cluster's kubeconfig, as `homelab-k8s kubeconfig` prints it."""
+
+KUBECONFIG_PATH = "kubeconfig-path"
+"""The files our entries were merged into, so that `down` finds them there again: `bootstrap.records.kubeconfigs`."""
+
+KUBECONFIG_SERVER = "kubeconfig-server"
+"""The server that our entries were last written with."""
+
+KUBECONFIG_MARKS = "kubeconfig-marks"
+"""What our entries are known by, also those of before the cluster got other CAs: `bootstrap.records.kubeconfigs`."""
+
+API_NAME = "api-name"
+"""The name of the API's own that the kubeconfig was written with; absent where it names an address."""
+
+REBUILD_NOTE = "rebuild"
+"""A rebuild that is under way: `bootstrap.records.rebuild_note`."""
+
+UNFINISHED = "unfinished"
+"""What a command was about to do: `bootstrap.records.intention`."""
+
+IDENTITY = "identity"
+"""CAs and token; where it is there, a first server that has never run begins with it: `bootstrap.records.identity`."""
+
+OWN_KEY = "id_ed25519"
+"""The SSH key pair that is made where the inventory names none; the public key has `.pub` at its end."""
+
+RECORD_KEY = "record-key"
+"""The key that records are sealed with, where the SSH key's bytes cannot be read: `bootstrap.records.seal`."""
+
+HOST_KEYS = "known_hosts."
+"""How the items with machines' SSH host keys begin: `bootstrap.records.host_key`."""
+
+KEPT_WITH_THE_LOCK = (OWN_KEY, f"{OWN_KEY}.pub", RECORD_KEY)
+"""What stays until the lock is given back: its marker is signed with it, also that of a run that died."""
+
+
+def known_hosts_item(vm: VmRecord) -> str:
+    """The state item with a machine's host key.
+
+    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
+    a vmid and a MAC address to be told by, and those it may have had before: whoever makes one forgets the item.
+    """
+    mac = (vm.mac or "none").replace(":", "").lower()
+    return f"{HOST_KEYS}{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"
