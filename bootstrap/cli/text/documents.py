@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bootstrap.commands.doctor import Diagnosis
     from bootstrap.commands.status import ClusterStatus, MachineStatus
     from bootstrap.execution.report import Report
-    from bootstrap.planning.plan import Action, Plan
+    from bootstrap.planning.plan import Plan
 
 Document = dict[str, Any]
 
@@ -68,7 +68,7 @@ def plan_document(plan: Plan) -> Document:
                 "address": str(machine.spec.address) if machine.spec.address else None,
                 "pve_node": machine.place.pve_node,
                 "vmid": machine.place.vmid,
-                "action": machine.action,
+                "action": machine.action.value,
                 "reason": machine.reason,
             }
             for machine in plan.machines
@@ -215,6 +215,8 @@ def down_document(plan: Plan, report: Report | None) -> Document:
 
 def change_document(plan: Plan, report: Report | None) -> Document:
     """What a command that lets machines come and go has done."""
+    from bootstrap.planning.plan import Action
+
     return {
         "cluster": plan.cluster,
         "changed": report is not None and any(step.changed for step in report.steps),

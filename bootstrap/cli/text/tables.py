@@ -13,7 +13,7 @@ from bootstrap.reporting.texts import seconds as seconds
 if TYPE_CHECKING:
     from bootstrap.execution.report import Report
     from bootstrap.model.machine import MachineKind, Role
-    from bootstrap.planning.plan import Action, LaneStep, Plan, PlannedMachine
+    from bootstrap.planning.plan import LaneStep, Plan, PlannedMachine
 
 
 _HOUR_S, _DAY_S = 3600.0, 86400.0
@@ -54,6 +54,8 @@ def age_text(seconds: float) -> str:
 
 def plan_table(plan: Plan, *, width: int = 0) -> str:
     """The machines of a plan in so many columns (0: any number); sizes only where they are chosen."""
+    from bootstrap.planning.plan import Action
+
     sizes = ("CORES", "MEMORY", "DISK") if any(machine.action is Action.CREATE for machine in plan.machines) else ()
     rows = []
     for machine in plan.machines:
@@ -123,6 +125,8 @@ def role_text(role: Role, kind: MachineKind) -> str:
 
 def _action(machine: PlannedMachine) -> str:
     """`create`; of a machine that is there already also why."""
+    from bootstrap.planning.plan import Action
+
     if machine.action is Action.CREATE or not machine.reason:
         return machine.action
     return f"{machine.action} ({machine.reason})"

@@ -19,7 +19,7 @@ from bootstrap.errors import UsageError
 if TYPE_CHECKING:
     from bootstrap.commands.rebuild import Rebuild
     from bootstrap.homelab import Homelab
-    from bootstrap.planning.plan import Action, Plan
+    from bootstrap.planning.plan import Plan
 
 LATEST = "latest"
 
@@ -95,6 +95,8 @@ def _verb(homelab: Homelab, *, keep_identity: bool, restore: str | None) -> Rebu
 
 
 def _question(plan: Plan, verb: Rebuild) -> Question | None:
+    from bootstrap.planning.plan import Action
+
     going = sum(machine.action is Action.DESTROY for machine in plan.machines)
     if not going:
         return None

@@ -36,7 +36,7 @@ from bootstrap.errors import UsageError
 
 if TYPE_CHECKING:
     from bootstrap.model.ids import PoolName
-    from bootstrap.planning.plan import Action, Plan
+    from bootstrap.planning.plan import Plan
 
 
 def scale(
@@ -114,6 +114,7 @@ def _counts(pool: str | None, count: int | None) -> dict[PoolName, int]:
 
 def question(plan: Plan) -> Question | None:
     """What is asked before machines go, or the datastore becomes another one; nothing where neither happens."""
+    from bootstrap.planning.plan import Action
     from bootstrap.planning.verbs.scale import what_etcd_means
 
     leaving = [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY]
@@ -125,6 +126,8 @@ def question(plan: Plan) -> Question | None:
 
 def closing(ended: Ended) -> str:
     """How it ended, and where the time was."""
+    from bootstrap.planning.plan import Action
+
     plan, report = ended.plan, ended.report
     stay = [machine for machine in plan.machines if machine.action is not Action.DESTROY]
     if report is None:

@@ -31,7 +31,7 @@ from bootstrap.events import Told
 
 if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
-    from bootstrap.planning.plan import Action, Plan
+    from bootstrap.planning.plan import Plan
 
 Cores = Annotated[int | None, typer.Option(metavar="N", help="vCPUs per machine.")]
 Size = Annotated[str | None, typer.Option(metavar="SIZE", help="Size per machine, for example 4GiB.")]
@@ -211,6 +211,8 @@ def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
 
 
 def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
+    from bootstrap.planning.plan import Action
+
     plan, report = ended.plan, ended.report
     there = [machine for machine in plan.machines if machine.action is not Action.DESTROY]
     held = sum(machine.action is Action.KEEP and bool(machine.reason) for machine in there)

@@ -32,7 +32,7 @@ from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
     from bootstrap.commands.upgrade import Upgrade
-    from bootstrap.planning.plan import Action, Plan
+    from bootstrap.planning.plan import Plan
 
 
 def upgrade(
@@ -129,6 +129,8 @@ def _facts(work: Work, ended: Ended, verb: Upgrade) -> list[Fact]:
 
 
 def _upgraded(plan: Plan) -> list[str]:
+    from bootstrap.planning.plan import Action
+
     return [machine.spec.name for machine in plan.machines if machine.action is Action.UPGRADE]
 
 
