@@ -223,7 +223,7 @@ def test_a_vm_that_takes_over_our_vmid_after_planning_survives() -> None:
         tags=mine.tags,
         running=True,
     )
-    with pytest.raises(NotOursError, match="left alone"):
+    with pytest.raises(NotOursError, match="was not changed"):
         Down().run(plan, cluster(agents=1), ports, sink=lambda _event: None, options=RunOptions())
     assert list(world.vms) == [7001]
     assert world.vms[Vmid(7001)].running
