@@ -138,7 +138,7 @@ def test_what_is_not_to_be_had_is_refused_before_anything_is_touched(world: Worl
 
 
 def test_a_version_and_a_channel_contradict_each_other(world: World) -> None:
-    with pytest.raises(UsageError, match="only one"):
+    with pytest.raises(UsageError, match="either a version or a channel"):
         upgrade(world, NEXT, channel="stable")
 
 
