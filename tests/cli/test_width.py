@@ -86,7 +86,7 @@ LOOKING = (
     (*UP, "--dry-run"),
     ("up", *DEMO, "--workers", "5", "--control-planes", "3", "--dry-run"),
     ("scale", "workers", "1", *DEMO, "--dry-run"),
-    ("upgrade", *DEMO, "--k3s-version", "v1.34.1+k3s1", "--dry-run"),
+    ("upgrade", *DEMO, "--to", "v1.34.1+k3s1", "--dry-run"),
     ("rebuild", *DEMO, "--dry-run"),
     ("down", *DEMO, "--dry-run"),
     ("down", *DEMO),
@@ -130,6 +130,14 @@ def test_help_fits(typed: Typed, args: tuple[str, ...]) -> None:
     text = typed(*args)
     assert too_long(text, 80) == []
     assert [line for line in text.splitlines() if re.search(r"\w-$", line)] == []
+
+
+@pytest.mark.parametrize("args", [(), ("lab",), ("template",), ("rotate",)], ids=" ".join)
+def test_the_help_that_stands_in_for_a_command_is_no_error(typed: Typed, args: tuple[str, ...]) -> None:
+    text = typed(*args)
+    assert text.startswith("Usage: homelab-k8s")
+    assert "Error" not in text
+    assert text.count("Usage:") == 1
 
 
 def test_a_question_fits_and_names_each_machine(typed: Typed, crowded: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,8 @@ def _fitting() -> Iterator[None]:
     try:
         yield
     except _USAGE_ERROR as error:
+        if type(error).show is not _USAGE_ERROR.show:  # the help that stands in for an error where no command is given
+            raise
         message = error.format_message().replace(_OF_PYDANTIC, "")
         text = fitted(f"{_START}{message}", columns_of(sys.stderr))
         raise _USAGE_ERROR(text.removeprefix(_START), ctx=error.ctx) from error
