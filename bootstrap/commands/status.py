@@ -22,6 +22,7 @@ from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName,
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.rights import MissingPrivileges
+from bootstrap.model.words import count
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
@@ -107,7 +108,7 @@ class Datastore:
         """As in `etcd: 3 members, 2 Ready, quorum 2`."""
         if self.kind == "sqlite":
             return "sqlite on one server"
-        return f"etcd: {self.members} member{'s' * (self.members != 1)}, {self.ready} Ready, quorum {self.quorum}"
+        return f"etcd: {count(self.members, 'member')}, {self.ready} Ready, quorum {self.quorum}"
 
 
 @dataclass(frozen=True, kw_only=True)

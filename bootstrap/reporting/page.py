@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
+from bootstrap.model.words import count
 from bootstrap.reporting.chart import PHASES, render_chart
 from bootstrap.reporting.critical import Link, critical_path
 from bootstrap.reporting.markup import html_text
 from bootstrap.reporting.run import Bar, Outcome, RecordedRun, Wait
-from bootstrap.reporting.texts import counted, seconds
+from bootstrap.reporting.texts import seconds
 
 _STYLE = Path(__file__).with_name("page.css")
 _WAITS_SHOWN = 10
@@ -39,10 +40,10 @@ def render_page(run: RecordedRun) -> str:
 
 
 def _lead(run: RecordedRun) -> str:
-    counts = [counted(len(run.lanes), "lane")]
+    counts = [count(len(run.lanes), "lane")]
     failed = sum(not failure.skipped for failure in run.failures)
     skipped = len(run.failures) - failed
-    counts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
+    counts += [f"{number} {word}" for number, word in ((failed, "failed"), (skipped, "skipped")) if number]
     end = f"in {seconds(run.took_s)}" if run.ended else f"did not end; the recording stops after {seconds(run.took_s)}"
     began = f" Began {html_text(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
     return f"{', '.join(counts)}, {end}.{began}"

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 machine`, `3 machines`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def seconds(value_s: float) -> str:
     """`4.1 s`, `38 s`, `2 min 05 s`."""
     if value_s < 9.95:

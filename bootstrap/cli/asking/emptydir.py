@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from bootstrap.cli.asking.confirm import YES, typed_after
-from bootstrap.cli.text import tables
 from bootstrap.errors import DrainError, few_lines
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.cli.running.command_session import Work
@@ -35,7 +35,7 @@ def may_lose_emptydir(work: Work, plan: Plan) -> bool:
     if not pods:
         return False
     named = few_lines([f"{pod}: emptyDir volume" for pod in pods])
-    has = f"{tables.counted(len(pods), 'pod')} would lose the data in their emptyDir volumes"
+    has = f"{count(len(pods), 'pod')} would lose the data in their emptyDir volumes"
     if not on_a_terminal() or typed_after(f"{named}\n{has}. Continue? [y/N] ").lower() not in YES:
         raise DrainError(
             f"{has}: nothing was changed",

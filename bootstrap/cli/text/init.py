@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
-from bootstrap.cli.text.tables import counted, memory, render_table
+from bootstrap.cli.text.tables import memory, render_table
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.commands.init import Survey
@@ -52,7 +53,7 @@ def written_text(proposal: Proposal, file: Path, *, default: Path) -> str:
     """What was written, what `up` would refuse as things are, and the next commands."""
     spec = proposal.spec
     pools = ", ".join(
-        f"{counted(pool.count, noun)} ({counted(pool.cores, 'core')}, {memory(pool.memory_mib)})"
+        f"{count(pool.count, noun)} ({count(pool.cores, 'core')}, {memory(pool.memory_mib)})"
         for pool, noun in ((spec.control_plane, "server"), *((each, "worker") for each in spec.workers))
         if pool.count
     )

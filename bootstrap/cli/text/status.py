@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
-from bootstrap.cli.text.tables import age_text, counted, memory, render_table, role_text
+from bootstrap.cli.text.tables import age_text, memory, render_table, role_text
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.commands.status import ClusterStatus, MachineStatus
@@ -128,6 +129,6 @@ def _notices(status: ClusterStatus, advise: Callable[[str], str]) -> str:
 
 def _verdict(status: ClusterStatus, advise: Callable[[str], str]) -> str:
     if status.healthy:
-        return f"{status.cluster}: {counted(len(status.machines), 'machine')}, all Ready"
+        return f"{status.cluster}: {count(len(status.machines), 'machine')}, all Ready"
     problems = [f"  - {advise(problem)}" for problem in status.problems]
-    return "\n".join([f"{status.cluster}: {counted(len(status.problems), 'problem')}", *problems])
+    return "\n".join([f"{status.cluster}: {count(len(status.problems), 'problem')}", *problems])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bootstrap.cli.text.wrapping import chosen_columns, has_room, paragraphs_text, table_text
 from bootstrap.model.visible import visible_line
-from bootstrap.reporting.texts import counted as counted
 from bootstrap.reporting.texts import seconds as seconds
 
 if TYPE_CHECKING:

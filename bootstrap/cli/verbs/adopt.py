@@ -14,6 +14,7 @@ from bootstrap.cli.running.command_session import Acting, Ended, working
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
@@ -74,7 +75,7 @@ def adopt(
 
 
 def _question(plan: Plan) -> Question:
-    machines = tables.counted(len(plan.machines), "VM")
+    machines = count(len(plan.machines), "VM")
     lines = [note for note in plan.notes if "is signed" in note]
     if plan.machines:
         lines.append(f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.")
@@ -86,7 +87,7 @@ def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
         return f"{plan.cluster}: nothing to adopt"
-    machines = tables.counted(len(plan.lanes), "record")
+    machines = count(len(plan.lanes), "record")
     return Advice(
         "{}: {} signed in {}; next: `homelab-k8s status`", plan.cluster, machines, tables.seconds(report.took_s)
     )

@@ -13,6 +13,7 @@ from bootstrap.cli.running.command_session import Acting, Ended, working
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
@@ -57,7 +58,7 @@ def down(
 
 def _what(plan: Plan) -> str:
     if plan.machines or plan.unreached:
-        return tables.counted(len(plan.machines), "machine")
+        return count(len(plan.machines), "machine")
     return "kubeconfig entries and state"
 
 
@@ -65,18 +66,18 @@ def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
         if plan.unreached:
-            return f"{plan.cluster}: nothing can be removed now; {tables.counted(len(plan.unreached), 'machine')} left"
+            return f"{plan.cluster}: nothing can be removed now; {count(len(plan.unreached), 'machine')} left"
         if plan.foreign:
             return Advice(
                 "{}: nothing was removed; {} left: if they are yours: `homelab-k8s adopt {}`, then `homelab-k8s down`",
                 plan.cluster,
-                tables.counted(plan.foreign, "foreign VM"),
+                count(plan.foreign, "foreign VM"),
                 plan.cluster,
             )
         return f"{plan.cluster}: no machines; nothing to do"
     phases = f" ({tables.phases_text(report.phases)})" if report.phases else ""
-    left = f"; {tables.counted(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
+    left = f"; {count(len(plan.unreached), 'machine')} and the state are left" if plan.unreached else ""
     if plan.foreign:
-        foreign = tables.counted(plan.foreign, "foreign VM")
+        foreign = count(plan.foreign, "foreign VM")
         left = Advice("{}; {} left: `homelab-k8s adopt {}`", left, foreign, plan.cluster)
     return Advice("{}: {} removed in {}{}{}", plan.cluster, _what(plan), tables.seconds(report.took_s), phases, left)

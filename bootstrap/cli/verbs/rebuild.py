@@ -15,6 +15,7 @@ from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.commands.rebuild import Rebuild
@@ -102,7 +103,7 @@ def _question(plan: Plan, verb: Rebuild) -> Question | None:
         return None
     keeps = verb.snapshot is not None or verb.latest_to is not None
     loses = "the Kubernetes data is restored, volumes are not" if keeps else "with everything in the cluster"
-    return Question(f"This removes {tables.counted(going, 'machine')} for good, {loses}.", by_name=True)
+    return Question(f"This removes {count(going, 'machine')} for good, {loses}.", by_name=True)
 
 
 def _closing(ended: Ended) -> str:
@@ -110,6 +111,6 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: nothing to do"
     machines = plan.follows[0].machines if plan.follows else plan.machines
-    built = f"{tables.counted(len(machines), 'machine')} rebuilt"
+    built = f"{count(len(machines), 'machine')} rebuilt"
     text = f"{plan.cluster}: {built}, all Ready, in {tables.seconds(report.took_s)}"
     return "\n".join([text, *tables.times_lines(report)])

@@ -12,6 +12,7 @@ from bootstrap.cli.running.command_session import Acting, Ended, working
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.planning.plan import Plan
@@ -78,7 +79,7 @@ def _concerned(plan: Plan) -> list[str]:
 
 
 def _question(plan: Plan) -> Question:
-    machines = tables.counted(len(_concerned(plan)), "machine")
+    machines = count(len(_concerned(plan)), "machine")
     return Question(f"This gives {plan.cluster} a new token, and restarts k3s on {machines}, servers one at a time.")
 
 
@@ -86,6 +87,6 @@ def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
         return f"{plan.cluster}: nothing to do"
-    machines = tables.counted(len(_concerned(plan)), "machine")
+    machines = count(len(_concerned(plan)), "machine")
     took = tables.seconds(report.took_s)
     return f"{plan.cluster}: {machines} with a new token, in {took}; the old token is no longer accepted"

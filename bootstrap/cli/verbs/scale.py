@@ -33,6 +33,7 @@ from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.model.ids import PoolName
@@ -118,7 +119,7 @@ def question(plan: Plan) -> Question | None:
     from bootstrap.planning.verbs.scale import what_etcd_means
 
     leaving = [machine.spec.name for machine in plan.machines if machine.action is Action.DESTROY]
-    removes = f"This drains and removes {tables.counted(len(leaving), 'machine')} for good." if leaving else ""
+    removes = f"This drains and removes {count(len(leaving), 'machine')} for good." if leaving else ""
     moves = what_etcd_means(plan)
     text = " ".join(filter(None, (removes, f"{moves[0].upper()}{moves[1:]}." if moves else "")))
     return Question(text) if text else None
@@ -131,11 +132,11 @@ def closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     stay = [machine for machine in plan.machines if machine.action is not Action.DESTROY]
     if report is None:
-        return f"{plan.cluster}: {tables.counted(len(stay), 'machine')}; nothing to do"
+        return f"{plan.cluster}: {count(len(stay), 'machine')}; nothing to do"
     added = sum(machine.action is Action.CREATE for machine in plan.machines)
     removed = len(plan.machines) - len(stay)
     changes = [f"{number} {word}" for number, word in ((added, "added"), (removed, "removed")) if number]
-    text = f"{plan.cluster}: {tables.counted(len(stay), 'machine')}"
+    text = f"{plan.cluster}: {count(len(stay), 'machine')}"
     first = f"{text} ({', '.join(changes)}), in {tables.seconds(report.took_s)}" if changes else text
     return "\n".join([first, *tables.times_lines(report)])
 

@@ -28,6 +28,7 @@ from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
 from bootstrap.errors import UsageError
 from bootstrap.events import Told
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.execution.context import KubeconfigTarget
@@ -216,7 +217,7 @@ def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
     plan, report = ended.plan, ended.report
     there = [machine for machine in plan.machines if machine.action is not Action.DESTROY]
     held = sum(machine.action is Action.KEEP and bool(machine.reason) for machine in there)
-    machines = tables.counted(len(there), "machine")
+    machines = count(len(there), "machine")
     machines += f", {len(there) - held} of them Ready" if plan.unreached else ", all Ready"
     if report is None:
         return f"{plan.cluster}: {machines}; nothing to do"

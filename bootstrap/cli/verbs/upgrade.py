@@ -29,6 +29,7 @@ from bootstrap.cli.running.write_back import Fact, Write, inventory_file, tell, 
 from bootstrap.cli.text import documents, tables
 from bootstrap.cli.text.documents import Output
 from bootstrap.cli.views.choose import Progress
+from bootstrap.model.words import count
 
 if TYPE_CHECKING:
     from bootstrap.commands.upgrade import Upgrade
@@ -147,7 +148,7 @@ def _target(plan: Plan) -> str | None:
 def _question(plan: Plan) -> Question:
     way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("the way: ")), "")
     return Question(
-        f"This upgrades {tables.counted(len(_upgraded(plan)), 'machine')}, drained one by one; the only way back is a "
+        f"This upgrades {count(len(_upgraded(plan)), 'machine')}, drained one by one; the only way back is a "
         f"snapshot.{way}"
     )
 
@@ -155,7 +156,7 @@ def _question(plan: Plan) -> Question:
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
-        return f"{plan.cluster}: {tables.counted(len(plan.machines), 'machine')}, all up to date; nothing to do"
-    upgraded = tables.counted(len(_upgraded(plan)), "machine")
+        return f"{plan.cluster}: {count(len(plan.machines), 'machine')}, all up to date; nothing to do"
+    upgraded = count(len(_upgraded(plan)), "machine")
     first = f"{plan.cluster}: {upgraded} upgraded to k3s {_target(plan)}, in {tables.seconds(report.took_s)}"
     return "\n".join([first, *tables.times_lines(report)])

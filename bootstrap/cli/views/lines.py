@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from bootstrap.cli.text.documents import error_document, event_document
-from bootstrap.cli.text.tables import counted, seconds, step_text
+from bootstrap.cli.text.tables import seconds, step_text
 from bootstrap.cli.text.wrapping import columns_of, fitted
 from bootstrap.cli.views.base import STOPPING
 from bootstrap.cli.views.failures import render_error
@@ -32,6 +32,7 @@ from bootstrap.events import (
     Warned,
 )
 from bootstrap.model.visible import visible, visible_json, visible_line
+from bootstrap.model.words import count
 
 LANE_WIDTH = 30
 
@@ -148,7 +149,7 @@ class PlainView(QuietView):
         self._width = min(LANE_WIDTH, max(self._width, longest))
         if isinstance(event, RunStarted):
             self._began_s = self._now_s()
-            self._at(0.0, event.cluster, f"{event.command} starts: {counted(len(event.lanes), 'task')}")
+            self._at(0.0, event.cluster, f"{event.command} starts: {count(len(event.lanes), 'task')}")
 
     def _at(self, at_s: float | None, subject: str, text: str) -> None:
         at_s = self._now_s() - self._began_s if at_s is None else at_s

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines
 from bootstrap.model.observed import KubeNode
+from bootstrap.model.words import count
 from bootstrap.model.workloads import Pod, Refusal
 from bootstrap.planning.day2_steps import Drain
 from bootstrap.ports import Clock, KubeApi
@@ -41,11 +42,11 @@ class Drained:
 
     def __str__(self) -> str:
         """In a few words."""
-        parts = [_count(self.evicted, "pod") + " evicted"]
+        parts = [count(self.evicted, "pod") + " evicted"]
         if self.left:
-            parts.append(f"the node is not Ready: {_count(self.left, 'pod')} are removed with it")
+            parts.append(f"the node is not Ready: {count(self.left, 'pod')} are removed with it")
         if self.returning:
-            parts.append(f"{_count(self.returning, 'pod')} came back although the node is cordoned")
+            parts.append(f"{count(self.returning, 'pod')} came back although the node is cordoned")
         return "; ".join(parts)
 
 
@@ -85,10 +86,10 @@ def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
         return
     briefs, ways = [], []
     if local:
-        briefs.append(f"{_count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
+        briefs.append(f"{count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
         ways.append("--delete-emptydir-data deletes the data in emptyDir volumes")
     if bare:
-        briefs.append(f"{_count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
+        briefs.append(f"{count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
         ways.append("--force deletes pods that no controller recreates")
     raise DrainError(
         f"{step.machine} cannot be drained: {' and '.join(briefs)}",
@@ -188,7 +189,7 @@ class _Wave:
             brief = _blocking(refused)
             ways = "scale the workload up so that the PodDisruptionBudget allows an eviction, or remove the budget"
         else:
-            brief = f"{_count(len(ending), 'pod')} did not terminate within {self.step.timeout_s:.0f} s"
+            brief = f"{count(len(ending), 'pod')} did not terminate within {self.step.timeout_s:.0f} s"
             ways = "check with `kubectl describe pod` what blocks it: a finalizer, or a long grace period"
         return DrainError(
             f"{name} cannot be drained: {brief}",
@@ -207,7 +208,7 @@ def _noting(told: list[KubeNode | None]) -> Callable[[KubeNode | None], bool]:
 
 def _blocking(refused: tuple[tuple[Pod, Refusal], ...]) -> str:
     budgets = sorted({budget for _, refusal in refused for budget in refusal.budgets})
-    pods = _count(len(refused), "pod")
+    pods = count(len(refused), "pod")
     if not budgets:
         return f"Kubernetes refuses the eviction of {pods}"
     if len(budgets) == 1:
@@ -223,7 +224,3 @@ def _reason(refusal: Refusal) -> str:
 def _names(pods: tuple[Pod, ...]) -> str:
     shown = ", ".join(map(str, pods[:3]))
     return f"{shown} and {len(pods) - 3} more" if len(pods) > 3 else shown
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from bootstrap.inventory.checks.ipv6 import check_ipv6
 from bootstrap.inventory.checks.machines import check_machines
 from bootstrap.inventory.checks.network import (
-    amount,
     check_addresses,
     check_gateway,
     check_networks_apart,
@@ -25,6 +24,7 @@ from bootstrap.inventory.problems import Problems
 from bootstrap.inventory.values.scalars import RefusedError
 from bootstrap.inventory.values.section import Key, Section
 from bootstrap.model.cluster import BuildPolicy
+from bootstrap.model.words import count
 
 
 def check(root: Root, places: Places, problems: Problems) -> None:
@@ -48,7 +48,7 @@ def _check_vmids(root: Root, problems: Problems) -> None:
         return
     size = vmids.last - vmids.first + 1
     if size < wanted:
-        message = f"{amount(size, 'vmid', 's')} for {amount(wanted, 'machine', 's')}"
+        message = f"{count(size, 'vmid')} for {count(wanted, 'machine')}"
         problems.add(proxmox.at(ProxmoxKeys.vmids), message, "widen the range")
 
 

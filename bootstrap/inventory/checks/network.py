@@ -16,6 +16,7 @@ from bootstrap.inventory.keys.root import Root
 from bootstrap.inventory.problems import Problems, Where
 from bootstrap.inventory.values.ipv6_formats import Cidrs
 from bootstrap.inventory.values.section import Key, Section
+from bootstrap.model.words import count
 
 _SMALLEST_MTU: Final = 576
 """What every IPv4 host must take (RFC 791); 1 is Proxmox's word for the bridge's own."""
@@ -146,11 +147,6 @@ def check_networks_apart(root: Root, problems: Problems) -> None:
         problems.add(where, message, "choose networks that do not overlap")
 
 
-def amount(number: int, noun: str, plural: str) -> str:
-    """A number with its noun."""
-    return f"{number} {noun}{'' if number == 1 else plural}"
-
-
 def _neighbours(root: Root, network: NetworkKeys) -> Iterator[tuple[str, IPv4Address, Where]]:
     """Addresses that machines must not get."""
     gateway = network.gateway
@@ -180,7 +176,7 @@ def _check_range(network: NetworkKeys | StorageNetworkKeys, machines: int | None
     if subnet is not None and not (_usable(addresses.first, subnet) and _usable(addresses.last, subnet)):
         problems.add(where, f"{addresses.first}-{addresses.last} is outside the subnet {subnet}", _usable_hint(subnet))
     if machines is not None and len(addresses) < machines:
-        message = f"{amount(len(addresses), 'address', 'es')} for {amount(machines, 'machine', 's')}"
+        message = f"{count(len(addresses), 'address')} for {count(machines, 'machine')}"
         problems.add(where, message, "widen the range")
 
 

@@ -13,6 +13,7 @@ from bootstrap.errors import HomelabError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
+from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import clones_full
 from bootstrap.planning.capacity.sizing import Capacity
@@ -288,7 +289,7 @@ def check_capacity(view: ClusterView, plan: Plan) -> Check:
     new = [machine for machine in plan.machines if machine.action is Action.CREATE]
     mib = sum(machine.spec.memory_mib for machine in new)
     cores = sum(machine.spec.cores for machine in new)
-    wanted = f"{len(new)} new machine{'' if len(new) == 1 else 's'} ({cores} vCPUs, {mib} MiB)"
+    wanted = f"{count(len(new), 'new machine')} ({cores} vCPUs, {mib} MiB)"
     lines = [f"{wanted} fit" if new else "no new machine is wanted"]
     used = {machine.place.pve_node for machine in new}
     for facts in view.observed.pve_nodes:
