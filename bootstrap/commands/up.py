@@ -201,7 +201,7 @@ def _version_of(plan: Plan) -> str | None:
 def choose_version(spec: ClusterSpec, ports: Ports, observed: Observed, *, resolved: str | None = None) -> str:
     """What machines that join now get: the version the cluster's servers run, else what the inventory means.
 
-    An agent must not be newer than its server (k3s.md), and `up` does not upgrade.
+    An agent must not be newer than its server (docs/k3s.md#upgrades), and `up` does not upgrade.
     """
     running = [
         parse_version(kube_node.version)

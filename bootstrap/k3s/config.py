@@ -1,7 +1,7 @@
 """k3s's own files for a machine: /etc/rancher/k3s/config.yaml and the unit's environment file.
 
-Paths and keys are upstream's, so that upstream's tools and manuals work on our machines (k3s.md). The token is
-in the environment file alone, mode 0600, where upstream's installer puts it too.
+Paths and keys are upstream's, so that upstream's tools and manuals work on our machines (docs/k3s.md#files). The
+token is in the environment file alone, mode 0600, where upstream's installer puts it too.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def _node_settings(machine: MachineSpec) -> dict[str, object]:
 def through_api(label: str) -> bool:
     """Whether a label is set through the API once the node is registered.
 
-    A kubelet may not give itself a role (k3s.md), and would put the zone it was born in back at each start.
+    A kubelet may not give itself a role, and would put the zone it was born in back at each start
+    (docs/k3s.md#labels-and-roles).
     """
     return label.startswith("node-role.kubernetes.io/") or label in (ZONE, REGION)
 

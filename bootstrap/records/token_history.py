@@ -1,4 +1,4 @@
-"""Which token counted when: a snapshot can be read with the token of its time alone (k3s.md, Token)."""
+"""Which token counted when: a snapshot can be read with the token of its time alone (docs/k3s.md#token)."""
 
 from __future__ import annotations
 

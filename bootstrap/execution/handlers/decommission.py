@@ -118,8 +118,8 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
 def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
     """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
 
-    Until then it serves on, with data that nobody else changes, and joins again when it is restarted (k3s.md, trap 7).
-    Its VM goes next, so that a machine that cannot be reached is no reason to stop.
+    Until then it serves on, with data that nobody else changes, and joins again when it is restarted
+    (docs/k3s.md#removing-a-node). Its VM goes next, so that a machine that cannot be reached is no reason to stop.
     """
     name = step.machine
     try:

@@ -222,7 +222,7 @@ def token_there(shell: GuestShell, context: RunContext) -> str | None:
         told = run_script(shell, "read-token.sh", context)
     except ScriptError:
         return None
-    # Only the short form may be given to the first server (k3s.md): what follows `::server:`.
+    # Only the short form may be given to the first server (docs/k3s.md#token): what follows `::server:`.
     return short_form(told.partition("\n")[0]) or None
 
 

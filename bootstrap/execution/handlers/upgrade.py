@@ -64,7 +64,9 @@ def _kube(context: RunContext) -> KubeApi:
 
 
 def _restart(machine: MachineSpec, version: str, shell: GuestShell, lane: str, context: RunContext) -> None:
-    """Restart k3s, since nothing else has it run another binary (k3s.md, trap 1), and wait until the new one runs.
+    """Restart k3s, since nothing else has it run another binary, and wait until the new one runs.
+
+    Source: docs/k3s.md#starting-and-restarting.
 
     That the unit is active is not enough: it may be the old process still, or one that is about to fail.
     """
@@ -110,8 +112,8 @@ def _seen(machine: MachineSpec, version: str, context: RunContext) -> bool | Not
 def await_version(step: AwaitVersion, lane: str, context: RunContext) -> Done:
     """See the node Ready with a kubelet of the version.
 
-    Ready alone can be stale for 40 s, the version cannot: only the new kubelet writes it, and Ready with it (k3s.md,
-    trap 8).
+    Ready alone can be stale for 40 s, the version cannot: only the new kubelet writes it, and Ready with it
+    (docs/k3s.md#readiness).
     """
     return Done(changed=False, note=_await_node(step, lane, context).version)
 
@@ -148,8 +150,8 @@ def _await_node(step: AwaitVersion, lane: str, context: RunContext) -> KubeNode:
 def migrate_to_etcd(step: MigrateToEtcd, lane: str, context: RunContext) -> Done:
     """Have the only server's data in embedded etcd; k3s copies it there itself when it starts with `cluster-init`.
 
-    That it is etcd counts once the node has the role: a server that is Ready may lack its labels for a moment (k3s.md,
-    trap 9). A single member is a voter from the start, so `EtcdIsVoter` has nothing to add.
+    That it is etcd counts once the node has the role: a server that is Ready may lack its labels for a moment
+    (docs/k3s.md#labels-and-roles). A single member is a voter from the start, so `EtcdIsVoter` has nothing to add.
     """
     machine = _as_wanted(step.machine, context)
     if _has_etcd(machine, context) is True:

@@ -25,7 +25,7 @@ class Farewells:
     """Lanes and machines of a plan for those that have successors.
 
     Attributes:
-        servers: Open once dead servers are out of etcd: it takes no new member before (k3s.md).
+        servers: Open once dead servers are out of etcd: it takes no new member before (docs/k3s.md#joining).
     """
 
     machines: tuple[PlannedMachine, ...]

@@ -123,7 +123,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     making = Making.of(ClusterView(spec, after), present, placement=Placement(of=turns.of))
     check_lock_place(spec, observed.vms)
     begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
-    # etcd takes no new member while one of the old ones does not answer ("etcdserver: unhealthy cluster", k3s.md).
+    # etcd takes no new member while an old one does not answer (docs/k3s.md#joining).
     dead = [member for member in targets if is_server and not member.well]
     drains |= {member.name: () for member in dead}
     # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.

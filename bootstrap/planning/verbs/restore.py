@@ -57,7 +57,7 @@ def plan_restore(view: ClusterView, snapshot: Snapshot, *, server: MachineName |
     previous = ready(chosen.machine.name)
     for other in servers:
         if other is not chosen:
-            # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+            # One etcd member at a time: of two servers that join at once, one fails (docs/k3s.md#joining).
             lanes.append(_rejoining_lane(other, previous))
             previous = ready(other.machine.name)
     lanes += [_agent_lane(agent) for agent in agents]

@@ -160,7 +160,10 @@ def _hidden(view: ClusterView, pool: NodePool) -> list[UnseenVm]:
 
 
 def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequence[MachineName]) -> None:
-    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
+    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then.
+
+    Source: docs/k3s.md#joining.
+    """
     new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
     dead = [
         kube_node.name

@@ -274,7 +274,7 @@ def join_lanes(
         lacking = next((machine_state for machine_state in work if machine_state.machine.name == healthy.name), None)
         machine = making.machine(lacking.machine) if lacking else healthy
         further = _on_healthy(machine, vip, lacks=lacking is not None, marks=marks, migrates=migrates)
-        # One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+        # One etcd member at a time: of two servers that join at once, one fails (docs/k3s.md#joining).
         previous = joined(machine.name) if migrates else None
         lanes.append(access_lane(spec, machine, further=further))
     joins = (API_REACHABLE, *vip.joins)
