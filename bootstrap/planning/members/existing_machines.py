@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ def plan_on(
     machines: Sequence[Present],
     *,
     lanes: tuple[Lane, ...],
-    concerned: str = "",
+    concerned: Callable[[Present], str] = lambda _machine: "",
     notes: tuple[str, ...] = (),
 ) -> Plan:
     """A plan that neither makes nor removes machines.
@@ -69,7 +69,7 @@ def plan_on(
         command: Whose plan it is.
         machines: All that are there.
         lanes: What is done.
-        concerned: Why machines that have a lane are in the plan, for the user.
+        concerned: What happens to a machine that has a lane, for the user.
         notes: What the user should know.
 
     Raises:
@@ -82,7 +82,7 @@ def plan_on(
             spec=each.machine,
             place=VmPlace.of(each.machine.name, each.vm),
             action=Action.KEEP,
-            reason=concerned if each.machine.name in named else "",
+            reason=concerned(each) if each.machine.name in named else "",
         )
         for each in machines
     )

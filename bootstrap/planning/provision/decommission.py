@@ -113,7 +113,7 @@ def why_goes(member: Member) -> str:
         return "VM missing"
     if member.vm.idle:
         return member.vm.idle
-    return "works" if member.well else "not Ready"
+    return "running" if member.well else "not Ready"
 
 
 def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:

@@ -40,7 +40,7 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
         view,
         present_machines(view),
         lanes=(access_lane(view.spec, server, further=(take,)),),
-        concerned="takes the snapshot",
+        concerned=lambda _machine: "takes the snapshot",
         notes=_notes(to),
     )
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
+LOCAL_FILES = "local-files"
+"""The lane in which what this computer keeps of the cluster is removed."""
+
+
 def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
     """Plan the removal of all that is ours.
 
@@ -45,7 +49,7 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
     if not left and not all_foreign(view) and (ours or has_traces or marked):
         gone = tuple(Gate("vm_gone", name) for name in names)
         lanes.append(
-            Lane(name="traces", steps=(LaneStep(step=ForgetCluster(cluster=view.spec.name), needs=gone),)),
+            Lane(name=LOCAL_FILES, steps=(LaneStep(step=ForgetCluster(cluster=view.spec.name), needs=gone),)),
         )
     return Plan(
         command="down",

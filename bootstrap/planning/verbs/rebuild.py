@@ -14,7 +14,7 @@ from bootstrap.planning.day2_steps import NoteRebuild, SaveIdentity, TakeSnapsho
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
 from bootstrap.planning.provision.joining import access_lane, fetched
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.verbs.down import plan_down
+from bootstrap.planning.verbs.down import LOCAL_FILES, plan_down
 from bootstrap.records.rebuild_note import PoolSize, RebuildNote, render_rebuild
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def plan_teardown(
         needs=tuple(gate for step in fetches for gate in step.opens),
         opens=(NOTED,),
     )
-    going = [_after(lane, NOTED) for lane in down.lanes if lane.name != "traces"]
+    going = [_after(lane, NOTED) for lane in down.lanes if lane.name != LOCAL_FILES]
     if through is None or not saves:
         lanes = (*fetching, Lane(name="state", steps=(note,)), *going)
     else:

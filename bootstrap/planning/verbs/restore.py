@@ -66,9 +66,16 @@ def plan_restore(view: ClusterView, snapshot: Snapshot, *, server: MachineName |
         view,
         machines,
         lanes=tuple(lanes),
-        concerned=f"gets the data of {snapshot.name}",
+        concerned=lambda each: _what_happens(each, chosen, snapshot),
         notes=_notes(snapshot, chosen, machines),
     )
+
+
+def _what_happens(each: Present, chosen: Present, snapshot: Snapshot) -> str:
+    """What a restore does to a machine, for the user."""
+    if each is chosen:
+        return f"restores {snapshot.name}"
+    return "joins again, without its data" if each.is_server else "restarts k3s"
 
 
 def _check_servers_seen(view: ClusterView) -> None:

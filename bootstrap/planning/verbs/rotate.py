@@ -55,7 +55,7 @@ def plan_rotate(view: ClusterView, *, unfinished: bool) -> Plan:
         view,
         machines,
         lanes=tuple(lanes),
-        concerned="restarts k3s with the new token",
+        concerned=lambda _machine: "restarts k3s with the new token",
         notes=_notes(machines, unfinished=unfinished),
     )
 

@@ -97,7 +97,7 @@ def test_neighbours_are_no_trouble_and_are_not_touched(vms: list[VmRecord], node
     assert up.notes == ()
     down = plan_down(ClusterView(SPEC, observed), has_traces=False)
     assert touched(down) == {each.vmid for each in OURS}
-    assert {str(lane.name) for lane in down.lanes} - {"traces"} == {each.name for each in OURS}
+    assert {str(lane.name) for lane in down.lanes} - {"local-files"} == {each.name for each in OURS}
 
 
 def test_down_names_a_namesake_that_it_leaves() -> None:
