@@ -29,7 +29,7 @@ def calling(service: str, what: str) -> Iterator[Call]:
         service: `proxmox`, `kubernetes`, `ssh`.
         what: Method and path, or machine and command.
 
-    Whoever shows the lines, of loggers below `bootstrap.calls`, masks them first; they come from any thread.
+    Anyone who shows the lines, of loggers below `bootstrap.calls`, masks them first; they come from any thread.
     """
     logger = logging.getLogger(f"bootstrap.calls.{service}")
     call = Call()

@@ -64,7 +64,7 @@ class Adopt(Verb):
         with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
             for note in plan.notes:
                 sink(Warned(subject=spec.name, message=note))
-            # Not made anew: what was not shown is not signed, and each handler looks again at what was.
+            # Not made again: what was not shown is not signed, and each handler looks again at what was.
             report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
         lock.check()
         report.raise_failures()

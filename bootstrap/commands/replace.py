@@ -1,4 +1,4 @@
-"""`replace`: machines give way to fresh clones, one after another."""
+"""`replace`: machines are replaced by fresh clones, one after another."""
 
 from __future__ import annotations
 

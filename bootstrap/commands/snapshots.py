@@ -79,7 +79,7 @@ def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directo
     # What is on disks is told by the disks; what is in the bucket only k3s tells.
     listed = [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
     bucket = bucket_of(spec, ports, observed)
-    if bucket.complete:  # records may be of what is there no more: k3s compares them every ten minutes
+    if bucket.complete:  # records may be of what no longer exists: k3s compares them every ten minutes
         listed = [each for each in listed if each.problem]
     afar = [each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec)]
     return SnapshotList(

@@ -1,4 +1,4 @@
-"""`status`: machines and Kubernetes nodes side by side, what they run on, what is wrong and what mends it."""
+"""`status`: machines and Kubernetes nodes side by side, what they run on, what is wrong and what fixes it."""
 
 from __future__ import annotations
 

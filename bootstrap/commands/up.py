@@ -255,7 +255,7 @@ def check_vip(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:
 
 
 def api_name_notes(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[str, ...]:
-    """That the API's name leads elsewhere, in the user's DNS: a warning, since it can be mended at any time."""
+    """That the API's name leads elsewhere, in the user's DNS: a warning, since it can be fixed at any time."""
     if spec.api_name is None:
         return ()
     elsewhere = leads_elsewhere(ClusterView(spec, observed), ports.probes.resolve(spec.api_name))

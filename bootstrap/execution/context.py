@@ -27,7 +27,7 @@ class Timeouts:
         final_cause_s: A final cause that a run of k3s which goes on names is believed when it still stands after this
             long and was said again: k3s repeats its complaint every 2 to 10 s.
         settle_s: How long a k3s that was started on data or a node of before has to run for its node to count as Ready.
-        place_look_s: A machine that takes no login is looked for again this often: it may have another address by now.
+        place_look_s: A machine that takes no login is looked for again this often: it may have another address now.
         pause_look_s: While a machine is waited for, its VM is asked this often whether it is paused.
     """
 

@@ -1,7 +1,7 @@
 """YAML text -> a tree in which every value knows its line. Strict, where YAML 1.1 is not.
 
 Built from the parser's events, since PyYAML's own constructor takes duplicate keys in silence, turns `no` into
-False, `010` into 8 and `1:30` into 90. Here scalars keep their text, and whoever reads them decides.
+False, `010` into 8 and `1:30` into 90. Here scalars keep their text, and anyone who reads them decides.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def render_reference() -> str:
 
 
 def renewed(page: str) -> str:
-    """The page with its part between the marks made anew; raises ValueError where a mark is missing."""
+    """The page with its part between the marks made again; raises ValueError where a mark is missing."""
     head, begin, rest = page.partition(BEGIN)
     _old, end, tail = rest.partition(END)
     if not begin or not end:

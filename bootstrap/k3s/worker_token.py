@@ -1,7 +1,7 @@
 """Which token a cluster's workers hold, as its servers tell. Pure.
 
 With the servers' token k3s hands out the keys of all CAs and that of the encrypted Secrets
-(`/v1-k3s/server-bootstrap`), and lets the cluster's token be replaced: whoever is root on one worker then has the
+(`/v1-k3s/server-bootstrap`), and lets the cluster's token be replaced: anyone who is root on one worker then has the
 cluster. Servers that were started with an agent token (`K3S_AGENT_TOKEN`) let agents join by that alone, and refuse it
 there (k3s: pkg/server/handlers).
 """

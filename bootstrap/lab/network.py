@@ -69,7 +69,7 @@ class LabBridge:
         """Make bridge, routes and DHCP server. No-op when this process made them already.
 
         Raises:
-            GuestError: Another lab lives on this bridge, or the device is not ours.
+            GuestError: Another lab uses this bridge, or the device is not ours.
         """
         name, gateway = self._network.bridge, self._network.gateway
         owner = await self.owner()

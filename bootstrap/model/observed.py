@@ -249,8 +249,8 @@ class VmRecord:
     def identity(self) -> str | None:
         """What tells this very VM from another one of the same vmid.
 
-        A VM's SMBIOS UUID, which Proxmox VE makes anew for each. Containers have no such thing: for them it is net0's
-        MAC address, which is made anew as well, unless the inventory wants MAC addresses to be stable.
+        A VM's SMBIOS UUID, which Proxmox VE makes new for each. Containers have no such thing: for them it is net0's
+        MAC address, which is new as well, unless the inventory wants MAC addresses to be stable.
         """
         return self.smbios_uuid if self.kind is MachineKind.VM else container_identity(self.mac)
 

@@ -16,7 +16,7 @@ from bootstrap.model.machine import MachineRecord, MachineSpec, Taint
 
 @dataclass(frozen=True, kw_only=True)
 class MarkLeaving:
-    """Have the machine's record say that it is on its way out, so that whoever comes next knows."""
+    """Have the machine's record say that it is on its way out, so that the next command knows."""
 
     phase: ClassVar[str] = "mark"
     title: ClassVar[str] = "mark as leaving"
@@ -155,7 +155,7 @@ class MigrateToEtcd:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigureVip:
-    """Have keepalived on a server; its peers are those of `servers` whose address is known by now.
+    """Have keepalived on a server; its peers are those of `servers` whose address is known now.
 
     `first`: wait until the API answers at the VIP.
     """
@@ -249,7 +249,7 @@ class RestoreSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class RejoinServer:
-    """Have a stopped server join anew: its old data goes, etcd's comes from the others."""
+    """Have a stopped server join again: its old data goes, etcd's comes from the others."""
 
     phase: ClassVar[str] = "restore"
     title: ClassVar[str] = "join again with no data of its own"

@@ -110,7 +110,7 @@ class Plan:
         notes: What the user should know: choices made, things left alone, limits nearly reached.
         reserved_vmids: Vmids not to be tried when a planned one turns out to be taken.
         vmids: Where to look for another one.
-        follows: Plans for afterwards, as far as they can be foreseen; they are made anew then.
+        follows: Plans for afterwards, as far as they can be foreseen; they are made again then.
         unreached: What the command would have to act on and cannot, a line each: it ends with that as its error.
         foreign: How many VMs say that they are the cluster's machines, and are left alone since they are not signed.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into

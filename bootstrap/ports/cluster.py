@@ -129,7 +129,7 @@ class ArtifactSource(Protocol):
         ...
 
     def newest(self, k3s: K3sSpec, *, minor: str) -> str:
-        """The newest release of a minor version (`v1.34`) that is to be had.
+        """The newest release of a minor version (`v1.34`) that is available.
 
         Raises:
             ArtifactError: There is none.

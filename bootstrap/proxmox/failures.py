@@ -89,7 +89,7 @@ _EVERYWHERE = (
         "the VM was removed, or moved to another Proxmox node; run the command again",
     ),
     _known(
-        # qemu-server's and the storages' locks (10 s each) and pmxcfs' cluster-wide ones. Whoever waits for a lock has
+        # qemu-server's and the storages' locks (10 s each) and pmxcfs' cluster-wide ones. Who waits for a lock has
         # done nothing yet, so this is a dispatch that failed even where it is a task that says so.
         r"can't lock file '.+' - got timeout|got lock (?:request )?timeout",
         TransientError,

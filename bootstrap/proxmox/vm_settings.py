@@ -96,7 +96,7 @@ def _ipconfig(addresses: StaticAddresses | None, address: IPv4Address | None) ->
 
 
 def _net1(spec: ClusterSpec, machine: MachineSpec, storage: StorageNetwork) -> str:
-    """The second network device; a template's own, if it has one, gives way."""
+    """The second network device; a template's own, if it has one, is left out."""
     stable = spec.network.macs is MacPolicy.STABLE
     mac = stable_mac(spec.name, machine.name, nic=1) if stable else None
     return _device(mac, {"bridge": storage.bridge, "mtu": storage.mtu, "tag": storage.vlan})

@@ -155,7 +155,7 @@ def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
 
     The record decides: it must be authentic (`planning.proof`) and name this cluster and this very vmid (a copy
     somebody made of our VM has our description and tags, but another vmid). The name and the tags that Proxmox VE shows
-    do not: whoever changes them does not make another machine of it. One that is half-made and was started without our
+    do not: changing them does not make another machine of it. One that is half-made and was started without our
     tag is no longer as we left it, and is not ours.
     """
     record = vm.record

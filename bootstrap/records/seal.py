@@ -1,6 +1,6 @@
 """Seals on the records in VMs' descriptions: who holds a cluster's key can tell its records from everybody else's.
 
-Whoever may change the options of any VM may write any description. A seal is an HMAC-SHA256 over all that a record
+Anyone who may change the options of any VM may write any description. A seal is an HMAC-SHA256 over all that a record
 says, what kind of record it is, and the VM it is about: vmid, name and identity (SMBIOS UUID; containers: net0's MAC
 address).
 See docs/adr/0001-what-is-ours.md and docs/adr/0023-authentic-records.md.
@@ -110,6 +110,6 @@ def body_in(description: str, *, mark: str) -> dict[str, object] | None:
 
 
 def is_sealed(description: str, *, mark: str) -> bool:
-    """Whether a record bears a seal at all, whoever's."""
+    """Whether a record bears a seal at all, no matter whose."""
     body = body_in(description, mark=mark)
     return body is not None and SEAL in body

@@ -59,8 +59,8 @@ KEPT_WITH_THE_LOCK = (OWN_KEY, f"{OWN_KEY}.pub", RECORD_KEY)
 def known_hosts_item(vm: VmRecord) -> str:
     """The state item with a machine's host key.
 
-    A file per VM: two commands at once do not write the same one, and a machine made anew has another. A container has
-    a vmid and a MAC address to be told by, and those it may have had before: whoever makes one forgets the item.
+    A file per VM: two commands at once do not write the same one, and a machine made again has another. A container has
+    a vmid and a MAC address to be told by, and those it may have had before: anyone who makes one forgets the item.
     """
     mac = (vm.mac or "none").replace(":", "").lower()
     return f"{HOST_KEYS}{vm.smbios_uuid or f'{vm.vmid}-{mac}'}"

@@ -97,7 +97,7 @@ class BuildState(StrEnum):
     BUILDING = "building"
     """Its VM is there; it may boot and be baked, any number of times."""
     CLEANING = "cleaning"
-    """Keys and identity are being removed: nobody can log in any more, so a build that died here starts anew."""
+    """Keys and identity are being removed: nobody can log in any more, so a build that died here starts again."""
     CLEANED = "cleaned"
     """All is in it; it only has to be powered off, sealed and converted."""
     SEALED = "sealed"

@@ -21,7 +21,7 @@ class ClusterTokens:
     """What machines join a cluster with.
 
     Attributes:
-        server: The servers' token. Whoever has it is given the keys of all CAs (k3s: /v1-k3s/server-bootstrap).
+        server: The servers' token. Anyone who has it is given the keys of all CAs (k3s: /v1-k3s/server-bootstrap).
         agent: The agents' token, with which that is refused; empty where agents have the servers', as in clusters of
             earlier releases.
     """

@@ -50,7 +50,7 @@ class Site:
                 handler.wfile.write(self.piece)
                 self.sent += len(self.piece)
         except OSError:
-            return  # whoever asked has had enough
+            return  # anyone who asked has had enough
 
 
 @contextmanager

@@ -224,5 +224,5 @@ class _Door(asyncssh.SSHServer):
         return True
 
     def begin_auth(self, username: str) -> bool:
-        """Whether whoever comes has to authenticate."""
+        """Whether anyone who comes has to authenticate."""
         return not self._admits_anybody

@@ -1,4 +1,4 @@
-"""The keys that records are sealed with: whoever has a cluster's SSH key has them, in whatever file it is."""
+"""The keys that records are sealed with: anyone who has a cluster's SSH key has them, in whatever file it is."""
 
 from __future__ import annotations
 

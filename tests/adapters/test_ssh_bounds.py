@@ -95,7 +95,7 @@ def test_no_more_is_asked_for_than_is_written_soon(
     asked: list[int] = []
 
     def write(_file: LocalFile, _chunk: bytes) -> None:
-        time.sleep(0.5)  # a slow disk: whoever asks ahead gets far ahead now
+        time.sleep(0.5)  # a slow disk: anyone who asks ahead gets far ahead now
         asked.append(guest.asked)
         raise HomelabError("cannot write", details="No space left on device")
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_shorter_than_it_claims_is_told(shell: FabricShell, guest
 
 @pytest.mark.parametrize("announced", [(1 << 31) + 4, (1 << 24) + 4])
 def test_a_packet_that_is_announced_as_huge_is_not_waited_for(tmp_path: Path, announced: int) -> None:
-    """By whoever answers at the address, before any host key is looked at."""
+    """By anyone who answers at the address, before any host key is looked at."""
     make_key_pair(tmp_path / "id_ed25519")
     listener = socket.create_server(("127.0.0.1", 0))
 

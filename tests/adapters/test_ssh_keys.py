@@ -170,7 +170,7 @@ def test_a_key_that_others_may_read_is_refused_as_ssh_does(mode: int, tmp_path: 
 
 
 def test_a_certificate_that_lies_beside_it_is_not_shown_in_its_place(tmp_path: Path) -> None:
-    """Machines know the key, and not whoever signed the certificate: they refused it."""
+    """Machines know the key, and not anyone who signed the certificate: they refused it."""
     path, authority = keygen(tmp_path / "id"), keygen(tmp_path / "ca")
     signed = ["ssh-keygen", "-qs", str(authority), "-I", "me", "-n", "somebody", f"{path}.pub"]
     subprocess.run(signed, check=True)

@@ -44,7 +44,7 @@ def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: 
 
 
 def test_a_neighbours_forgery_turns_no_status_red(run: Run, world: World) -> None:
-    """Whoever may write into the notes of any VM that our token sees ended everybody's `status` with 1."""
+    """Anyone who may write into the notes of any VM that our token sees ended everybody's `status` with 1."""
     assert run(*UP).exit_code == 0
     real = world.vm_named("demo-workers-1")
     assert real is not None

@@ -22,7 +22,7 @@ ATTACKS = (
     'g" ; touch ran ; "',
     "g)) ; touch ran ; ((",
 )
-"""Names of pools that begin with g, as whoever writes an inventory may have them."""
+"""Names of pools that begin with g, as anyone who writes an inventory may have them."""
 
 
 def completed(line: str) -> list[str]:

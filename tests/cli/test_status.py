@@ -37,7 +37,7 @@ def test_status_is_0_when_all_is_well_and_1_when_not(run: Run, world: World) -> 
 
 
 def test_a_worker_that_claims_the_server_s_address_is_a_problem(run: Run, world: World) -> None:
-    """By its guest agent, which says what whoever is root there likes."""
+    """By its guest agent, which says what anyone who is root there likes."""
     run(*UP)
     server, worker = world.vm_named("demo-cp-1"), world.vm_named("demo-workers-1")
     assert server is not None

@@ -1,4 +1,4 @@
-"""One server and three workers on container guests: up, up again, broken and mended, strangers, down."""
+"""One server and three workers on container guests: up, up again, broken and fixed, strangers, down."""
 
 from __future__ import annotations
 

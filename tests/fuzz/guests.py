@@ -1,4 +1,4 @@
-"""What machines print: whoever is root on one decides what our scripts tell there."""
+"""What machines print: anyone who is root on one decides what our scripts tell there."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ReleaseSource:
         try:
             for directory_of_ours in (self._cache, place):
                 ensure_own_directory(directory_of_ours)
-            # Whoever comes second waits for the first one's download and then finds it done.
+            # A second one waits for the first one's download and then finds it done.
             with locked(place):
                 return self._cached(k3s, place=place, name=name, version=version, arch=arch)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Which version a k3s binary is of, told from its bytes: whoever asks it by running it runs what it is."""
+"""Which version a k3s binary is of, told from its bytes: anyone who asks it by running it runs what it is."""
 
 from __future__ import annotations
 

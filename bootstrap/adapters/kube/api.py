@@ -231,7 +231,7 @@ class KubernetesApi:
         if answer.status == _TOO_MANY:
             return self._refusal(pod, answer)
         if answer.status == _FORBIDDEN and has_cause(answer.object, "NamespaceTerminating"):
-            # Whoever deletes the namespace deletes the pod; nothing may be made there any more, not even an eviction.
+            # Deleting the namespace deletes the pod; nothing may be made there any more, not even an eviction.
             return Refusal(budgets=(), message=refusal_text(answer.object))
         if answer.status == _INTERNAL:
             refusal = self._refusal(pod, answer)

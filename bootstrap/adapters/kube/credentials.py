@@ -84,7 +84,7 @@ def _nameless(text: str) -> Iterator[str]:
     with os.fdopen(os.memfd_create("pem"), "w") if in_memory else tempfile.TemporaryFile("w") as file:
         file.write(text)
         file.flush()
-        file.seek(0)  # elsewhere /dev/fd opens nothing anew, and is read on from where it is
+        file.seek(0)  # elsewhere /dev/fd opens nothing again, and is read on from where it is
         yield f"{'/proc/self/fd' if in_memory else '/dev/fd'}/{file.fileno()}"
 
 

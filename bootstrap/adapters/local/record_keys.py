@@ -20,7 +20,7 @@ _SALT = b"homelab-k8s"
 
 
 class FileRecordKeys:
-    """Keys derived from SSH private keys, so that whoever may log in to a cluster's machines has them anyway.
+    """Keys derived from SSH private keys, so that anyone who may log in to a cluster's machines has them anyway.
 
     Where an SSH key's bytes cannot be read (a passphrase, a security key), it is a random one in the state directory.
 

@@ -92,7 +92,7 @@ class DirectoryStateStore:
             raise _unwritable(path, error) from error
 
     def put_first(self, cluster: ClusterName, item: str, text: str) -> str:
-        """Put an item there unless there is one that is not empty, whoever else does so; the text that counts."""
+        """Put an item there unless there is one that is not empty; the text that counts."""
         directory = self.directory(cluster)
         self._ensure(self.path(cluster, item))
         try:

@@ -12,7 +12,7 @@ from bootstrap.errors import AuthenticationError, HypervisorError, UnreadableAns
 MOST_BYTES = 64 << 20
 """Of an answer: some hundred times the list of a large Proxmox cluster's guests."""
 MOST_AGENT_BYTES = 1 << 20
-"""Of what a guest agent says: whoever is root in the machine decides that. Proxmox VE hands it on as it is."""
+"""Of what a guest agent says: anyone who is root in the machine decides that. Proxmox VE hands it on as it is."""
 
 _AGENT = "/agent/"
 _CHUNK = 1 << 16

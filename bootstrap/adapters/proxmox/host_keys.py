@@ -31,7 +31,7 @@ def told_when_made(api: Api, vmid: Vmid, *, pve_node: PveNodeName) -> str | None
     A token sees the tasks that it has started itself; others' with Sys.Audit on the Proxmox node.
 
     Returns:
-        `SHA256:...`, or None: it was made elsewhere or by somebody else, the log is gone by now, or has no such line.
+        `SHA256:...`, or None: it was made elsewhere or by somebody else, the log is gone now, or has no such line.
 
     Raises:
         HypervisorError: Proxmox VE cannot be asked.

@@ -311,7 +311,7 @@ class ProxmoxHypervisor:
         return found
 
     def close(self) -> None:
-        """Close the connections to Proxmox VE. Whoever made this calls it; it is no part of the port."""
+        """Close the connections to Proxmox VE. The owner calls it; it is no part of the port."""
         self._api.close()
 
     def _ask_agent(

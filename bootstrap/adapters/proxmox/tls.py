@@ -53,7 +53,7 @@ class ContextAdapter(HTTPAdapter):
 
     Args:
         context: Its verify mode, names and CAs are what counts; requests' `verify` is not asked.
-        fingerprint: Hex digits of the one certificate that is accepted, whoever signed it and whatever names it
+        fingerprint: Hex digits of the one certificate that is accepted, no matter who signed it and what names it
             carries; urllib3 compares it before a byte is sent.
     """
 
@@ -139,7 +139,7 @@ def mount(session: requests.Session, tls: TlsSpec) -> None:
     fingerprint = None if tls.fingerprint is None else normal_fingerprint(tls.fingerprint).replace(":", "")
     session.mount("https://", ContextAdapter(context_of(tls), fingerprint=fingerprint))
     if tls.insecure:
-        # Said once and aloud by whoever reads the inventory; here it would come with every connection.
+        # Said once and aloud by anyone who reads the inventory; here it would come with every connection.
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
 
 
@@ -170,7 +170,7 @@ def certificate_error(error: Exception, *, host: str, port: int, tls: TlsSpec) -
 
 
 def found_fingerprint(host: str, port: int) -> str | None:
-    """The fingerprint of the certificate shown now, unchecked; None where there is none to be had."""
+    """The fingerprint of the certificate shown now, unchecked; None where there is none."""
     try:
         pem = ssl.get_server_certificate((host, port), timeout=_PEEK_TIMEOUT_S)
     except (OSError, ValueError):

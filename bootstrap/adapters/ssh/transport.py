@@ -1,6 +1,6 @@
 """SSH with packets of bounded size. Imports paramiko, which is slow: to be imported where it is needed.
 
-Whoever answers at a machine's address says how long the next packet is, before any host key is looked at, and paramiko
+What answers at a machine's address says how long the next packet is, before any host key is looked at, and paramiko
 (5.1) sets that much memory aside: up to 4 GiB for four bytes. OpenSSH takes and sends at most 256 KiB (packet.c,
 PACKET_MAX_SIZE); RFC 4253, 6.1 asks for 35 000 bytes.
 """

@@ -1,4 +1,4 @@
-"""`homelab-k8s rebuild`: the cluster anew, from the inventory."""
+"""`homelab-k8s rebuild`: the cluster again, from the inventory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`homelab-k8s replace`: machines give way to fresh clones."""
+"""`homelab-k8s replace`: machines are replaced by fresh clones."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class ClusterLock:
     def forget_at_the_end(self, forget: Callable[[], object]) -> None:
         """Have the cluster's state removed as the very last under the lock, the key that its marker is signed with too.
 
-        The marker is signed with a key that stays before: whoever finds it, if we are killed just then, believes it.
+        The marker is signed with a key that stays before: anyone who finds it, if we are killed just then, believes it.
         """
         self._forget = forget
 

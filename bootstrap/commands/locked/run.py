@@ -1,4 +1,4 @@
-"""What all commands that act have in common: one holder at a time, a plan made anew under the lock, a run, a report."""
+"""What commands that act have in common: one holder at a time, a plan made again under the lock, a run, a report."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def run_locked(
 ) -> Report:
     """Carry a plan out, as the only one who acts on the cluster.
 
-    What was seen before the lock was had may be stale, so the plan is made anew under it. A machine that the user has
+    What was seen before the lock was had may be stale, so the plan is made again under it. A machine that the user has
     not seen go in the first plan never goes by the second.
 
     Args:
         plan: What the user has seen.
         spec: The cluster.
         ports: Where to act.
-        again: Makes the plan anew.
+        again: Makes the plan again.
         sink: Hears events.
         options: How to run.
         intention: What is noted before the first change; who passes it forgets it when all has ended well (`finish`).
@@ -92,7 +92,7 @@ def cluster_tokens(cluster: ClusterName, ports: Ports) -> ClusterTokens:
     if known:
         return ClusterTokens(server=known, agent=ports.state.read(cluster, AGENT_TOKEN) or "").short()
     tokens = ClusterTokens(server=new_token(), agent=new_token())
-    # The agents' first: of a run that is killed in between both are made anew.
+    # The agents' first: of a run that is killed in between both are made again.
     ports.state.write(cluster, AGENT_TOKEN, tokens.agent)
     ports.state.write(cluster, TOKEN, tokens.server)
     return tokens

@@ -1,4 +1,4 @@
-"""The state directory as a run uses it: what is secret in it is told to whoever keeps secrets out of logs."""
+"""The state directory as a run uses it: what is secret in it is told to anyone who keeps secrets out of logs."""
 
 from __future__ import annotations
 

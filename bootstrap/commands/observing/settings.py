@@ -29,7 +29,7 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
     try:
         everything = machine_states(ClusterView(spec, observed))
     except PreflightError:
-        return observed  # whoever plans meets it again, and says so
+        return observed  # anyone who plans meets it again, and says so
     names = to_look_into(ClusterView(spec, observed), everything)
     if not names:
         return observed

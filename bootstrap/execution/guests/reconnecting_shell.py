@@ -40,7 +40,7 @@ class LastingShell:
 
     Args:
         shell: The first connection.
-        connect: Logs in anew, for as long as a reboot takes; raises what `bootstrap.ports.GuestShells.connect` does.
+        connect: Logs in again, for as long as a reboot takes; raises what `bootstrap.ports.GuestShells.connect` does.
         warn: Told of each connection that was lost.
         boot: What `facts.sh` calls this boot; empty where that is not known, and no reboot is followed.
         settle: Called after a reboot: waits until the machine has booted.
@@ -110,7 +110,7 @@ class LastingShell:
         return act()
 
     def _reconnect(self, why: str, *, resend: bool) -> bool:
-        """Log in anew; whether the machine has rebooted since."""
+        """Log in again; whether the machine has rebooted since."""
         self._shell.close()
         self._shell = self._connect()
         boot = self._boot_now() if self._boot else ""

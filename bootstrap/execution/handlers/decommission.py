@@ -79,7 +79,7 @@ def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Do
     Raises:
         KubernetesError: It is the only server that is Ready, so that nothing would be left; or the API refuses.
     """
-    # etcd may be electing a leader: the member that has just gone can have been it. Each time all is looked at anew.
+    # etcd may be electing a leader: the member that has just gone can have been it. Each time all is looked at again.
     return once_it_answers(
         lambda: _delete(step, context),
         what=f"Kubernetes to delete its node {step.machine}",

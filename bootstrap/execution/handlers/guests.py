@@ -55,7 +55,7 @@ CLOCK_OFF_S = 60.0
 def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     """Know the address and the host key, be logged in, and see cloud-init done.
 
-    Where the connection drops all begins anew: the machine may have another address by now, or be off.
+    Where the connection drops all begins again: the machine may have another address now, or be off.
     """
     for _ in range(ATTEMPTS - 1):
         try:
@@ -165,7 +165,7 @@ def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: lis
     """Look again where a machine is that does not take us in.
 
     Raises:
-        SshUnreachableError: It has another address by now.
+        SshUnreachableError: It has another address now.
         GuestError: It is off again.
     """
     try:

@@ -30,7 +30,7 @@ WINDOW_S = 2.0
 def apply_settings(step: ApplySettings, lane: str, context: RunContext) -> Done:
     """Have the settings on the machine's node, in its file, and k3s running with them.
 
-    In this order whoever is killed in between is continued by the next run: until k3s was restarted it goes on telling
+    In this order a killed run is continued by the next one: until k3s was restarted it goes on telling
     of the settings that it was started with, also of labels that are to go.
 
     Raises:

@@ -173,7 +173,7 @@ def _record(machine: MachineSpec, context: RunContext, vmid: Vmid, state: Record
 
 
 def _finish(step: CloneVm | CreateContainer, vm: VmRecord, context: RunContext) -> None:
-    """Set the tags of a container that is in its resource pool by now, and that it is made."""
+    """Set the tags of a container that is in its resource pool now, and that it is made."""
     if isinstance(step, CloneVm) or vm.record is None or vm.record.state is not RecordState.CLONING:
         return
     record = _record(step.machine, context, vm.vmid, RecordState.MADE)
@@ -239,7 +239,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
 
 
 def restore_marks(step: RestoreMarks, _lane: str, context: RunContext) -> Done:
-    """Have the VM's name and tags as its record says, whoever has changed them."""
+    """Have the VM's name and tags as its record says, no matter who has changed them."""
     vm = owned_vm(step.machine, context)
     settings = marks_to_restore(vm)
     if not settings:

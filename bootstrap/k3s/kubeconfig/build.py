@@ -62,7 +62,7 @@ def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) 
 
 
 def check_own(kubeconfig: str, *, api_name: str | None = None) -> str:
-    """A kubeconfig of the state directory, built anew: an earlier release kept what the server told as it was.
+    """A kubeconfig of the state directory, built again: an earlier release kept what the server told as it was.
 
     Args:
         kubeconfig: Its text.

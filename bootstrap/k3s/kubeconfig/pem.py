@@ -1,4 +1,4 @@
-"""The three PEM blocks of an administrator's kubeconfig: decoded, found to fit together, and written anew.
+"""The three PEM blocks of an administrator's kubeconfig: decoded, found to fit together, and written again.
 
 Nothing of the given text is passed on: what comes out is encoded from what was understood.
 """

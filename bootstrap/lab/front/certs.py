@@ -1,4 +1,4 @@
-"""The lab's own self-signed certificate, made anew with each lab."""
+"""The lab's own self-signed certificate, made again with each lab."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Cluster:
         self._started = time.time()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What this part answers or mends."""
+        """What this part answers or fixes."""
         return {
             ("GET", "/nodes"): self.nodes,
             ("GET", "/nodes/{node}/status"): self.status,

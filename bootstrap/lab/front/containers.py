@@ -36,7 +36,7 @@ class Containers:
         self._tagging = Tagging(front)
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What this part answers or mends."""
+        """What this part answers or fixes."""
         return {
             ("POST", "/nodes/{node}/lxc"): self.create,
             ("POST", f"{ONE}/status/start"): self.start,

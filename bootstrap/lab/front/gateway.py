@@ -53,7 +53,7 @@ class Gateway:
         pve: The `FakePve` behind it, started.
         passer: Way to it.
         pve_version: 8 or 9.
-        own: Handlers by method and schema path, for what the gateway answers itself or mends; all else is
+        own: Handlers by method and schema path, for what the gateway answers itself or fixes; all else is
             passed on.
         faults: What goes wrong.
         master: Token that may ask for faults.

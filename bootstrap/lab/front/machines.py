@@ -1,4 +1,4 @@
-"""Creating, cloning, resizing and deleting VMs: fakepve does it, and what differs from Proxmox is mended."""
+"""Creating, cloning, resizing and deleting VMs: fakepve does it, and what differs from Proxmox is fixed."""
 # ruff: noqa: ANN401 - fakepve has no types, and JSON has any shape
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Machines:
         self._after: set[asyncio.Task[None]] = set()
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What this part answers or mends."""
+        """What this part answers or fixes."""
         return {
             ("POST", "/nodes/{node}/qemu"): self.create,
             ("POST", f"{ONE}/clone"): self.clone,

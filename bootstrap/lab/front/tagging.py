@@ -27,7 +27,7 @@ class Tagging:
         self.front = front
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
-        """What this part answers or mends."""
+        """What this part answers or fixes."""
         return {
             ("GET", "/cluster/options"): self.options,
             ("PUT", "/cluster/options"): self.change,

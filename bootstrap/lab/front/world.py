@@ -14,7 +14,7 @@ from fakepve import FakePve
 from bootstrap.lab.front.vmconfig import new_mac
 from bootstrap.lab.options import LabOptions
 
-# Ids of tokens; their secrets are made anew with each lab.
+# Ids of tokens; their secrets are made again with each lab.
 HOMELAB = "homelab@pve!lab"
 NO_RIGHTS = "homelab@pve!norights"
 ROOT = "root@pam!lab"

@@ -1,6 +1,6 @@
 """What container and QEMU guests have in common: a directory, a cgroup, a port on the bridge, an agent.
 
-The cgroup tells whether a guest runs, whoever started it; the rest is found by the VM id. So every
+The cgroup tells whether a guest runs, no matter who started it; the rest is found by the VM id. So every
 method can look first and act only where something is to be done.
 """
 

@@ -25,7 +25,7 @@ async def bake(call: Call) -> Outcome:
 
 
 async def clean(call: Call) -> Outcome:
-    """clean.sh: after it nobody can log in until it has booted anew."""
+    """clean.sh: after it nobody can log in until it has booted again."""
     guest = call.guest
     for name in _OWN:
         guest.disk.path(name).unlink(missing_ok=True)

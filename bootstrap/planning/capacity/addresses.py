@@ -20,7 +20,7 @@ def choose_address(
     Bridges, tunnels and pods' interfaces have addresses too (docker0, cni0, flannel.1): only net0's count, no
     link-local ones, no loopback ones unless `subnet` lies there, and only those in `subnet` where that is given.
     Never one of `besides`: the API's own address wanders from server to server. An address that is a network of its own
-    (/32) comes last: keepalived gives a VIP so, and the inventory may have another one by now, or none.
+    (/32) comes last: keepalived gives a VIP so, and the inventory may have another one now, or none.
     """
     seen = tuple(interfaces)
     own = [interface for interface in seen if mac is None or interface.mac.upper() == mac.upper()]

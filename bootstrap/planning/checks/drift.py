@@ -1,4 +1,4 @@
-"""What differs from the inventory and is left as it is by `up`: named, and each with the command that mends it."""
+"""What differs from the inventory and is left as it is by `up`: named, and each with the command that fixes it."""
 
 from __future__ import annotations
 

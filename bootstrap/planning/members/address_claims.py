@@ -1,4 +1,4 @@
-"""Two machines that claim one address: whoever connects there may reach the wrong one, with our secrets."""
+"""Two machines that claim one address: anyone who connects there may reach the wrong one, with our secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KUBERNETES = "by its Kubernetes node"
 def claim_lines(view: ClusterView) -> tuple[str, ...]:
     """A sentence on each address that several machines claim.
 
-    A guest agent tells what whoever is root in the machine likes, and so does a kubelet of its own node. The API's own
+    A guest agent tells what root in the machine likes, and so does a kubelet of its own node. The API's own
     address belongs to nobody.
     """
     claims: defaultdict[IPv4Address, dict[str, tuple[VmRecord, str]]] = defaultdict(dict)

@@ -1,4 +1,4 @@
-"""Which machines the cluster consists of, by name, and what is there of them already."""
+"""Which machines the cluster consists of, by name, and what exists of them."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineS
 
 
 def as_it_is(machine: MachineSpec, vm: VmRecord | None) -> MachineSpec:
-    """A machine that exists stays what it is, whatever its pool says by now; `replace` makes the other of it."""
+    """A machine that exists stays what it is, whatever its pool says now; `replace` makes the other of it."""
     if vm is None or vm.kind is machine.kind:
         return machine
     labels = tuple(label for label in machine.labels if label[0] != MACHINE_LABEL)

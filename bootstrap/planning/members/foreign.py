@@ -56,7 +56,7 @@ def all_foreign(view: ClusterView) -> bool:
 
 
 def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
-    """Refuse to make a cluster anew beside VMs that may well be its machines.
+    """Refuse to make a cluster again beside VMs that may well be its machines.
 
     Args:
         view: The cluster, as wanted and as seen.
@@ -125,7 +125,7 @@ def strangers_problems(view: ClusterView) -> tuple[str, ...]:
 
 
 def strangers_notices(view: ClusterView) -> tuple[str, ...]:
-    """What of it is none: whoever may write into any VM's notes could turn everybody's status red."""
+    """What of it is none: anyone who may write into any VM's notes could turn everybody's status red."""
     return (*(() if all_foreign(view) else claim_notes(view)), *_left_alone(view))
 
 

@@ -1,4 +1,4 @@
-"""The name and the tags that a machine's VM has in Proxmox VE: whoever changed them made no other machine of it. Pure.
+"""The name and the tags that a machine's VM has in Proxmox VE: changing them makes no other machine of it. Pure.
 
 `up` puts them back. Users and tools find machines by them, and cloud-init takes its host name from the VM's name at the
 next start (PVE::QemuServer::Cloudinit). Of a VM on a Proxmox node that cannot be asked they are all there is.

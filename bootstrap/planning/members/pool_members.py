@@ -81,7 +81,7 @@ def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     sight = Sight.of(view)
     unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
     succeeded = {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
-    # A node that is Ready lives somewhere: whoever runs it, it is no lost machine of ours, unless it is out of sight.
+    # A node that is Ready lives somewhere: and so is no lost machine of ours, unless it is out of sight.
     may_live = bool(sight.unnamed)
     lost = {
         name

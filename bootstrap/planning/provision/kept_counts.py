@@ -1,4 +1,4 @@
-"""How many machines pools keep while machines give way to others: as many as there are, whatever the inventory says.
+"""How many machines pools keep while machines are replaced: as many as there are, whatever the inventory says.
 
 `replace`, `rebalance` and `rebuild --keep-identity` never change a pool's size in passing: that is `scale`'s business,
 and `up`'s where machines are missing.

@@ -30,7 +30,7 @@ class TemplateChoice:
         pve_nodes: Proxmox nodes that could make machines of it, by name; empty where none can.
         newest: The highest vmid it stands for.
         ours: All templates it stands for have our tag.
-        problem, remedy: Why it cannot be used, and what mends that; empty where it can.
+        problem, remedy: Why it cannot be used, and what fixes that; empty where it can.
     """
 
     ref: TemplateRef

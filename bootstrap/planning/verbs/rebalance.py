@@ -1,7 +1,7 @@
 """What a re-spread of the machines over the Proxmox nodes would move, and why. Pure.
 
 A linked clone cannot leave its template's storage, and k3s keeps a machine's data on its disk: machines are not moved,
-they give way to fresh clones (`replace`), which go where placement puts them. So a machine is moved here exactly where
+they are replaced by fresh clones (`replace`), which go where placement puts them. So one is moved here exactly where
 placement would put its successor on another Proxmox node, and that is worth it.
 """
 

@@ -1,4 +1,4 @@
-"""Plans `replace`: machines give way to fresh clones, one after another. New machines have new names.
+"""Plans `replace`: machines are replaced by fresh clones, one after another. New machines have new names.
 
 A machine and its successor are never one and the same: no password, certificate or disk of the old one is in the way,
 and where there is room the new one works before the old one goes.

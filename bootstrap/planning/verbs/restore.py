@@ -1,4 +1,4 @@
-"""Plans `restore`: k3s stops on all servers, one gets the snapshot's data, the others join it anew.
+"""Plans `restore`: k3s stops on all servers, one gets the snapshot's data, the others join it again.
 
 From the first stop until the chosen server serves again there is no API. Pods go on running all the while.
 """

@@ -1,6 +1,6 @@
 """What the QEMU guest agent answers through Proxmox VE. Pure.
 
-Whoever is root in a guest decides what its agent answers.
+Anyone who is root in a guest decides what its agent answers.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def test_what_a_clone_may_not_keep_is_taken_off_by_the_role(
 
 
 def test_a_password_of_the_templates_lets_nobody_into_its_machines(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:
-    """Whoever knows it could log in to all machines of all clusters at the console, and by SSH where that is let."""
+    """Anyone who knows it could log in to all machines of all clusters at the console, and by SSH where that is let."""
     lab.pve.vm(9000).config.update(cipassword="hunter2", ciuser="them", sshkeys="ssh-ed25519%20AAAATHEIRS")
     hypervisor.clone(clone_request(), warn=lab.warnings.append)
     assert "password: hunter2" in render_user_data(int(VM), lab.pve.vm(VM).config)

@@ -66,7 +66,7 @@ class FakeTemplates:
     def download(self, image: CloudImage, *, pve_node: PveNodeName, storage: StorageName, warn: Warn) -> None:
         volume = (pve_node, f"{storage}:import/{image.file_name}")
         if volume in self.world.volumes:
-            # Proxmox VE compares it with the checksum, and fetches it anew where it differs (PVE::Tools).
+            # Proxmox VE compares it with the checksum, and fetches it again where it differs (PVE::Tools).
             self.world.log(f"check {image.name} on {pve_node}")
             if volume in self.world.tampered:
                 self.world.tampered.discard(volume)

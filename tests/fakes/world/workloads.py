@@ -70,7 +70,7 @@ class Workloads:
             self.pods.append(FakePod(pod=pod, on=on, app=name))
 
     def on(self, name: MachineName, world: World) -> tuple[Pod, ...]:
-        """A node's pods by now."""
+        """A node's pods now."""
         self.settle(world)
         return tuple(pod.pod for pod in self.pods if pod.on == name)
 

@@ -1,4 +1,4 @@
-"""Guests follow their VMs, whoever changes them, and a driver's failure ends nothing but its own step."""
+"""Guests follow their VMs, no matter who changes them, and a driver's failure ends nothing but its own step."""
 
 from __future__ import annotations
 

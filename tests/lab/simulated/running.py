@@ -111,7 +111,7 @@ class Guest:
         raise AssertionError(f"{script} did not fail")
 
     def reconnect(self) -> None:
-        """Log in anew."""
+        """Log in again."""
         self.close()
         self._shell = None
 

@@ -150,7 +150,7 @@ def test_three_servers_make_one_etcd(simulated: Guests, k3s: Path) -> None:
     eventually("three nodes", lambda: len(ready(simulated)) == 3)
     agent = joining(simulated, first, k3s, 204)
     with_existing_sizes(agent, "k3s-agent")
-    # The agent lives on by another server when its own is gone.
+    # The agent uses by another server when its own is gone.
     simulated.thread.run(simulated.driver.stop(201))
     second = simulated.driver.world.network  # type: ignore[attr-defined]
     other = second.reach(simulated.all[1].address(), 6443)

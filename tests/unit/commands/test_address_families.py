@@ -1,4 +1,4 @@
-"""A cluster's address families stay what they are, whichever verb is asked; only `rebuild` begins anew."""
+"""A cluster's address families stay what they are, whichever verb is asked; only `rebuild` begins again."""
 
 from __future__ import annotations
 

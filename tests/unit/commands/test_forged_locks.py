@@ -1,4 +1,4 @@
-"""Whoever may change a VM's options can write our lock record into it: such a VM is neither taken over nor removed."""
+"""Who may change a VM's options can write our lock record into it: such a VM is neither taken over nor removed."""
 
 from __future__ import annotations
 

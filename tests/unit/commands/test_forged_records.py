@@ -1,4 +1,4 @@
-"""Whoever may change a VM's options can write our record into it: such a VM is foreign, and nothing is done to it."""
+"""Who may change a VM's options can write our record into it: such a VM is foreign, and nothing is done to it."""
 
 from __future__ import annotations
 

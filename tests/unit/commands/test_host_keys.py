@@ -78,7 +78,7 @@ def test_the_first_key_is_told_once_and_kept(world: World, spec: ClusterSpec) ->
 
 
 def test_somebody_else_in_a_machines_place_is_told_nothing(world: World, spec: ClusterSpec) -> None:
-    """Until now each connection took any key: k3s's token went to whoever had the address."""
+    """Until now each connection took any key: k3s's token went to anyone who had the address."""
     up(world, spec)
     before = list(world.journal)
     vm = world.vm_named("demo-workers-1")
@@ -127,7 +127,7 @@ def test_ssh_is_never_left_to_take_a_key_by_itself(world: World, spec: ClusterSp
 
 
 def test_a_machine_made_anew_is_not_taken_for_another(world: World, spec: ClusterSpec) -> None:
-    """A container made anew has its vmid and MAC address again, and no SMBIOS UUID that differs."""
+    """A container made again has its vmid and MAC address again, and no SMBIOS UUID that differs."""
     up(world, spec)
     vm = world.vm_named("demo-workers-1")
     assert vm is not None
@@ -203,7 +203,7 @@ def test_it_is_kept_for_when_proxmox_ve_does_not_know_it_any_more(world: World) 
 
 
 def test_what_was_kept_of_another_container_gives_way_to_what_is_told(world: World) -> None:
-    """Another computer has made the container anew, with its vmid and its MAC address."""
+    """Another computer has made the container again, with its vmid and its MAC address."""
     world.tells_made_keys = True
     up(world, LIGHT)
     (item,) = kept(world)  # the server's is asked of its guest agent

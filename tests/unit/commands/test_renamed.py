@@ -91,7 +91,7 @@ def test_two_machines_that_swap_their_names_stay_who_they_are() -> None:
 
 
 def test_records_that_swap_their_vms_prove_nothing() -> None:
-    """Whoever writes our record into another VM, under whatever name, has another vmid and another identity."""
+    """Anyone who writes our record into another VM, under whatever name, has another vmid and another identity."""
     world = built()
     one, two = worker(world), world.vms[Vmid(7002)]
     one.description, two.description = two.description, one.description

@@ -254,7 +254,7 @@ def test_without_an_inventory_file_a_cluster_keeps_its_settings() -> None:
 
 
 def test_keys_that_are_not_in_the_environment_here_are_no_change() -> None:
-    """Whoever looks or labels agents without the bucket's keys takes them from no server."""
+    """Anyone who looks or labels agents without the bucket's keys takes them from no server."""
     world = built(SAVED)
     unknown = replace(SAVED, backup=replace(SAVED.backup, s3=replace(BUCKET, access_key="", secret_key="")))
     assert cluster_status(unknown, world.ports).healthy

@@ -1,4 +1,4 @@
-"""What `status` makes of a cluster: what it runs on, and each difference with the command that mends it."""
+"""What `status` makes of a cluster: what it runs on, and each difference with the command that fixes it."""
 
 from __future__ import annotations
 

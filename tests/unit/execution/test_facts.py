@@ -1,4 +1,4 @@
-"""What a machine tells of itself is checked before it is used: whoever is root there decides what our script prints."""
+"""What a machine tells of itself is checked before it is used: root there decides what our script prints."""
 
 from __future__ import annotations
 

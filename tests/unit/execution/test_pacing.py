@@ -74,7 +74,7 @@ def test_proxmox_nodes_do_not_wait_for_each_other() -> None:
 
 @given(st.integers(1, 12), st.sets(st.integers(0, 11)), st.lists(st.integers(0, 11), max_size=30))
 def test_nobody_is_forgotten(count: int, gone: set[int], silences: list[int]) -> None:
-    """Whoever leaves or stays silent: some machine may always be asked before long."""
+    """Anyone who leaves or stays silent: some machine may always be asked before long."""
     pacing = paced(count)
     everyone = names(count)
     for number in silences:

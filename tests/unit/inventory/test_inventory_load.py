@@ -312,7 +312,7 @@ def test_pools_stand_in_the_order_written_after_workers(load: Load, text: str, p
 def test_with_nothing_set_up_init_comes_first(
     environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It said what keys lacked a value, and that an inventory was to be mended that was not there."""
+    """It said what keys lacked a value, and that an inventory was to be fixed that was not there."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InventoryError) as caught:
         load_inventory(None, environ=environ)

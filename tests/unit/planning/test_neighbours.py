@@ -43,7 +43,7 @@ texts = st.sampled_from(["demo", "demo-2", OWNER_TAG, "mine"])
 
 @st.composite
 def somebodys(draw: st.DrawFn) -> VmRecord:
-    """A VM that bears no record of this cluster: none at all, or another cluster's, whoever has signed it."""
+    """A VM that bears no record of this cluster: none at all, or another cluster's, no matter who has signed it."""
     vmid, name = Vmid(draw(vmids)), draw(called)
     other = MachineRecord(
         cluster=ClusterName("demo-2"),

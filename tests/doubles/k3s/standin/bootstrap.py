@@ -89,7 +89,7 @@ class Bootstrap:
             return
         kept = self.store.get("_bootstrap", "", "bootstrap")
         if kept:
-            # What differs on the disk by now is not put into the data (k3s: pkg/cluster/storage.go, Save).
+            # What differs on the disk now is not put into the data (k3s: pkg/cluster/storage.go, Save).
             self._check_token(kept, token or parse_token((self.settings.data / "token").read_text().strip()))
             return
         password = next(row.split(",")[0] for row in (self.settings.data / "cred/passwd").read_text().split())

@@ -23,12 +23,12 @@ class Encryption:
         self._config, self._state = (settings.data / name for name in ENCRYPTION_FILES)
 
     def ensure(self) -> None:
-        """Have a key, where Secrets are to be encrypted; the datastore's own has been taken over by now, if it was."""
+        """Have a key, where Secrets are to be encrypted; the datastore's own has been taken over now, if it was."""
         if self.wanted and not self._config.exists():
             self._write("aescbckey", "start")
 
     def rotate(self) -> None:
-        """`secrets-encrypt rotate-keys`: another key, and all Secrets written anew with it."""
+        """`secrets-encrypt rotate-keys`: another key, and all Secrets written again with it."""
         self._write(f"aescbckey-{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}", "reencrypt_finished")
 
     def _write(self, name: str, stage: str) -> None:

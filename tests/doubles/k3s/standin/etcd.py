@@ -27,7 +27,7 @@ class Etcd:
     """The datastore of several servers. A stand-in for embedded etcd, not a Raft.
 
     Each member holds everything. One leads: it takes the writes and has a majority confirm each of them before it
-    counts. The leader is whoever already leads, else the living voter with the most recent data, lowest id first.
+    counts. The leader is anyone who already leads, else the living voter with the most recent data, lowest id first.
     """
 
     kind = "etcd"
@@ -191,7 +191,7 @@ class Etcd:
             self._lead()
 
     def _leave(self) -> None:
-        """It is no member any more. The process lives on, and has the others do what it is asked."""
+        """It is no member any more. The process uses, and has the others do what it is asked."""
         if not self.removed:
             self.removed = True
             self.on_removed()

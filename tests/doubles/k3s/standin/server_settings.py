@@ -27,7 +27,7 @@ class ServerSettings:
         if (self.data / "db/etcd/tombstone").exists():
             log("info", "tombstone file has been detected, removing data dir to rejoin the cluster")
             self.set_aside()
-        self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins anew
+        self.joined = self.data / "db/etcd/joined"  # a join that was cut short has left a name, and begins again
         self.has_etcd = self.joined.exists()
         self.joining = bool(self.join_url) and not self.has_etcd
         self.reset_flag = self.data / "db/reset-flag"

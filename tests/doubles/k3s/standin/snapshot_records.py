@@ -32,7 +32,7 @@ def on_disk(folder: Path, node: str) -> list[Obj]:
 
 
 def in_bucket(bucket: S3) -> list[Obj]:
-    """Every object whose key begins with the folder's name, whoever put it there; nodeName is s3 where none is told."""
+    """Every object whose key begins with the folder's name; nodeName is s3 where none is told."""
     entries = []
     for key in bucket.found():
         about = bucket.about(key)
