@@ -17,6 +17,8 @@ class Site:
 
     Attributes:
         to: Where it sends everybody on to; empty: it answers with `piece`, again and again.
+        status: Of a redirect.
+        answers: Status of all else.
         length: The Content-Length that it claims.
         heard: The method, path and Authorization header of each request.
         sent: How many bytes of answers it got rid of.
@@ -25,6 +27,7 @@ class Site:
     url: str = ""
     to: str = ""
     status: int = 302
+    answers: int = 200
     length: int | None = None
     piece: bytes = b'{"data": [], "items": []}'
     pieces: int = 1
@@ -40,7 +43,7 @@ class Site:
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
-        handler.send_response(200)
+        handler.send_response(self.answers)
         handler.send_header("Content-Type", "application/json")
         if self.length is not None:
             handler.send_header("Content-Length", str(self.length))

@@ -132,11 +132,39 @@ def test_a_redirect_of_kubernetes_is_told_and_not_followed(
     assert elsewhere.heard == []
 
 
+ASKED: tuple[Callable[[KubernetesApi], object], ...] = (
+    lambda kube: kube.kube_nodes(),
+    lambda kube: kube.set_unschedulable(MachineName("demo-cp-1"), unschedulable=True),
+    lambda kube: kube.snapshots(),
+)
+
+
+@pytest.mark.parametrize("status", [200, 403, 500])
+@pytest.mark.parametrize("act", ASKED, ids=["by path", "core", "custom objects"])
 def test_an_answer_of_kubernetes_without_end_is_not_read_to_its_end(
+    kube: KubernetesApi,
+    pinned: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    act: Callable[[KubernetesApi], object],
+    status: int,
+) -> None:
+    """The client itself reads a refusal to its end, even with `_preload_content=False`."""
+    monkeypatch.setattr("bootstrap.adapters.kube.answers.MOST_BYTES", 1 << 20)
+    pinned.piece, pinned.pieces, pinned.answers = b" " * (1 << 16), 16 << 10, status
+    with pytest.raises(KubernetesError, match="more than 1 MiB"):
+        act(kube)
+    assert pinned.sent < 64 << 20
+
+
+def test_a_watch_that_is_refused_without_end_is_not_read_to_its_end(
     kube: KubernetesApi, pinned: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bootstrap.adapters.kube.answers.MOST_BYTES", 1 << 20)
-    pinned.piece, pinned.pieces = b" " * (1 << 16), 16 << 10
-    with pytest.raises(KubernetesError, match="more than 1 MiB"):
-        kube.kube_nodes()
+    pinned.piece, pinned.pieces, pinned.answers = b" " * (1 << 16), 16 << 10, 403
+    http = kube._http
+    with (
+        pytest.raises(KubernetesError, match="more than 1 MiB"),
+        http.stream(http.client.core.list_node, idle_s=10.0),
+    ):
+        pass
     assert pinned.sent < 64 << 20
