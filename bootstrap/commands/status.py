@@ -177,10 +177,15 @@ class ClusterStatus:
         return not self.problems
 
 
-def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
-    """Observe and tell. Reads only."""
-    observed = observe_cluster(spec, ports, patient=False)
-    observed = with_settings(with_existing_sizes(spec, observed), ports, observed)
+def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = None) -> ClusterStatus:
+    """Observe and report. Reads only.
+
+    Args:
+        spec: The cluster.
+        ports: Where to look.
+        seen: What a plan was made from a moment ago, so that it is not looked at twice.
+    """
+    observed = seen or _observed(spec, ports)
     found = status_of(spec, observed)
     unseen = unseen_vms(spec, ports, observed.vms)
     if unseen is not None:
@@ -203,6 +208,11 @@ def cluster_status(spec: ClusterSpec, ports: Ports) -> ClusterStatus:
             *_snapshot_problems(snapshots),
         ),
     )
+
+
+def _observed(spec: ClusterSpec, ports: Ports) -> Observed:
+    observed = observe_cluster(spec, ports, patient=False)
+    return with_settings(with_existing_sizes(spec, observed), ports, observed)
 
 
 def _unseen(lack: MissingPrivileges) -> str:

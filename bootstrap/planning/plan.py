@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineSpec
-from bootstrap.model.observed import VmRecord
+from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.steps import Step
 
 S = TypeVar("S")
@@ -115,6 +115,7 @@ class Plan:
         foreign: How many VMs say that they are the cluster's machines, and are left alone since they are not signed.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
             even where nothing else is to be done.
+        seen: What it was planned from; it is no part of what makes two plans differ.
     """
 
     command: str
@@ -128,6 +129,7 @@ class Plan:
     marked: bool = False
     follows: tuple[Plan, ...] = ()
     unreached: tuple[str, ...] = ()
+    seen: Observed | None = field(default=None, compare=False, repr=False)
 
     @property
     def empty(self) -> bool:

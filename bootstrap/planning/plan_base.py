@@ -42,5 +42,6 @@ def bare_plan(
         unreached=(*hidden, *doubled),
         reserved_vmids=view.observed.used_vmids | {lock_vmid(view.spec.placement.vmids)} | planned,
         vmids=view.spec.placement.vmids,
+        seen=view.observed,
         marked=marker_of(view.spec.name, view.observed.vms) is not None,
     )

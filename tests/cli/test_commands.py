@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jsonschema
@@ -12,11 +13,13 @@ from typer.testing import CliRunner
 
 from bootstrap.cli.main import app
 from bootstrap.inventory.schema import schema
+from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.rights import MissingPrivileges
+from bootstrap.ports import PveFacts
 from bootstrap.records.lock import LockRecord
 from tests.cli.conftest import Run
-from tests.fakes.world import World
+from tests.fakes.world import FakeHypervisor, World
 from tests.fakes.world.markers import marker_vm
 
 UP = ("up", "--cluster", "demo", "--workers", "2")
@@ -50,6 +53,23 @@ def test_up_again_changes_nothing_and_says_so(run: Run, world: World) -> None:
     assert (result.exit_code, result.stdout) == (0, "demo: 3 machines, all Ready; nothing to do\n")
     assert world.journal == before
     assert list(world.kubeconfigs) == ["demo"], "its entries are merged all the same"
+
+
+@dataclass
+class _Counting(FakeHypervisor):
+    looks: int = 0
+
+    def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
+        self.looks += 1
+        return super().observe(cluster=cluster, vmids=vmids)
+
+
+def test_up_with_nothing_to_do_looks_once_for_its_document_too(run: Run, world: World) -> None:
+    run(*UP)
+    hypervisor = _Counting(world)
+    result = run(*UP, "-o", "json", ports=replace(world.ports, hypervisor=hypervisor))
+    assert [machine["ready"] for machine in json.loads(result.stdout)["machines"]] == [True, True, True]
+    assert hypervisor.looks == 1
 
 
 def test_up_that_only_clears_a_dead_ones_lock_has_no_phases_to_tell(run: Run, world: World) -> None:

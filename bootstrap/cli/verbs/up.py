@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -206,7 +207,9 @@ def _tell(work: Work, ended: Ended, target: KubeconfigTarget) -> None:
     work.result(
         lambda: _closing(ended, target, context=merged.context if merged is not None else ended.plan.cluster),
         lambda: documents.up_document(
-            work.homelab.look(cluster_status), ended.report, kubeconfig=str(merged.path) if merged is not None else None
+            work.homelab.look(partial(cluster_status, seen=ended.plan.seen if ended.report is None else None)),
+            ended.report,
+            kubeconfig=str(merged.path) if merged is not None else None,
         ),
     )
 
