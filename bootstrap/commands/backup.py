@@ -10,7 +10,7 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.verb import Verb
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.backup import plan_backup
 from bootstrap.planning.view import ClusterView

@@ -32,9 +32,8 @@ from bootstrap.planning.checks.clone_notes import gateway_note
 from bootstrap.planning.checks.doctor import Check, Verdict, failed, ok, refused, skipped, warning
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.checks.security import check_logins, check_token
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.foreign import all_foreign, strangers_notes
-from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.templates.machine_images import all_bases
 from bootstrap.planning.templates.planned import check_planned, with_planned
@@ -313,7 +312,7 @@ class _Doctor:
             return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove the interrupted clones as described")
-        if not ours and not Sight.of(ClusterView(self._spec, self._observed)).vms:
+        if not ours and not ClusterView(self._spec, self._observed).sight.vms:
             return skipped("cluster", Advice("it does not exist yet; create it with `homelab-k8s up`"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import check_version
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.verbs.rebalance import Respread, plan_respread
 from bootstrap.ports import Ports
 

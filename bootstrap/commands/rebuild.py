@@ -42,7 +42,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import count_notes

@@ -23,7 +23,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.unfinished import going

@@ -19,7 +19,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RestoreSnapshot
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.settings.snapshot_retention import location_in
 from bootstrap.planning.verbs.restore import plan_restore

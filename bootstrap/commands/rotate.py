@@ -11,7 +11,7 @@ from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.rotate import plan_rotate
 from bootstrap.planning.view import ClusterView

@@ -16,7 +16,7 @@ from bootstrap.commands.up import check_privileges, check_version, check_vip, ch
 from bootstrap.commands.verb import Verb
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.unfinished import going

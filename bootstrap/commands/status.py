@@ -28,7 +28,8 @@ from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of, standing_state, vm_state
-from bootstrap.planning.members.desired_machines import MachineState, machine_states, with_existing_sizes
+from bootstrap.planning.members.desired_machines import MachineState
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.foreign import strangers_notices
 from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
@@ -227,7 +228,7 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     """What an observation means."""
     spec = with_existing_sizes(spec, observed)
     try:
-        wanted = machine_states(ClusterView(spec, observed))
+        wanted = ClusterView(spec, observed).states
     except PreflightError:
         wanted = ()  # an address range used up hinders `up`, not looking
     return ClusterStatus(

@@ -38,7 +38,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import machine_states, with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.successors import give_up
 from bootstrap.planning.provision.unfinished import notes_for_up
@@ -133,7 +133,7 @@ class Up(Verb):
 
 
 def _has_work(spec: ClusterSpec, observed: Observed) -> bool:
-    return any(machine_state.need for machine_state in machine_states(ClusterView(spec, observed)))
+    return any(machine_state.need for machine_state in ClusterView(spec, observed).states)
 
 
 def _said(spec: ClusterSpec, ports: Ports, observed: Observed, rebuild: RebuildNote | None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from bootstrap.inventory.answers import parse_channel
 from bootstrap.k3s.versions import K3sVersion, is_newer, is_release, parse_version
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
 from bootstrap.planning.day2_steps import UpgradeK3s
-from bootstrap.planning.members.desired_machines import with_existing_sizes
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint

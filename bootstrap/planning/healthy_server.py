@@ -10,7 +10,6 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.planning.members.desired_machines import machine_of
-from bootstrap.planning.members.twins import twins
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -30,7 +29,7 @@ def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) 
         for kube_node in view.observed.kube_nodes or ()
         if kube_node.ready and "control-plane" in kube_node.roles and kube_node.name not in besides
     }
-    doubled = twins(view)
+    doubled = view.twins
     candidates = sorted(
         (record.state is RecordState.LEAVING, record.machine, machine_of(vm, record))
         for vm, record in view.machines

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, Role
+from bootstrap.model.machine import MachineRecord, Replaced, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.records.machine import is_ours
 
 
@@ -17,7 +20,7 @@ from bootstrap.records.machine import is_ours
 class ClusterView:
     """One cluster: its spec beside what was observed. What follows from both is computed once, when first asked for.
 
-    A machine that is there more than once (see `planning.members.twins`) is so in `machines`, and once in the mappings.
+    A machine that is there more than once (see `twins`) is so in `machines`, and once in the mappings.
     """
 
     spec: ClusterSpec
@@ -39,6 +42,38 @@ class ClusterView:
         return {record.machine: vm for vm, record in self.machines}
 
     @cached_property
+    def twins(self) -> Mapping[MachineName, tuple[VmRecord, ...]]:
+        """The machines that have several VMs, with these by vmid."""
+        found: defaultdict[MachineName, list[VmRecord]] = defaultdict(list)
+        for vm, record in sorted(self.machines, key=lambda pair: (pair[0].vmid, pair[0].pve_node)):
+            found[record.machine].append(vm)
+        return {name: tuple(vms) for name, vms in found.items() if len(vms) > 1}
+
+    @cached_property
+    def states(self) -> tuple[MachineState, ...]:
+        """Each wanted machine with its VM and Kubernetes node, in order.
+
+        Raises:
+            PreflightError: A range of addresses is used up, or a machine that was declared lost gets no successor.
+        """
+        return machine_states(self)
+
+    @cached_property
+    def sight(self) -> Sight:
+        """What of the cluster is out of sight."""
+        return Sight.of(self)
+
+    @cached_property
+    def stood_in_for(self) -> frozenset[Replaced]:
+        """The machines that have successors by the user's word, as the records of these say."""
+        return frozenset(old for _, record in self.machines for old in record.replaces)
+
+    @cached_property
+    def succeeded(self) -> frozenset[MachineName]:
+        """The names of those, and of the machines that were just declared lost."""
+        return frozenset(old.machine for old in (*self.stood_in_for, *self.observed.given_up))
+
+    @cached_property
     def running_servers(self) -> tuple[VmRecord, ...]:
         """The VMs of the control plane that are powered on."""
         return tuple(vm for vm, record in self.machines if vm.running and record.role is Role.CONTROL_PLANE)
@@ -47,6 +82,16 @@ class ClusterView:
     def kube_nodes(self) -> Mapping[MachineName, KubeNode]:
         """The nodes Kubernetes has, by name, neighbours' too; none where the API could not be asked."""
         return {kube_node.name: kube_node for kube_node in self.observed.kube_nodes or ()}
+
+    @cached_property
+    def lost(self) -> frozenset[MachineName]:
+        """The Kubernetes nodes, neighbours' too, without a VM of the cluster and without a successor.
+
+        One that is Ready runs somewhere and is no lost machine of ours, unless a VM out of sight may be it.
+        """
+        may_run = bool(self.sight.unnamed)
+        gone = (each for name, each in self.kube_nodes.items() if name not in self.vm_of)
+        return frozenset(each.name for each in gone if may_run or not each.ready) - self.succeeded
 
     @cached_property
     def kube_servers(self) -> tuple[KubeNode, ...]:

@@ -12,7 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
@@ -27,7 +27,7 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
     One that cannot be logged in to is told apart by what Kubernetes says alone; who acts on it meets the reason.
     """
     try:
-        everything = machine_states(ClusterView(spec, observed))
+        everything = ClusterView(spec, observed).states
     except PreflightError:
         return observed  # anyone who plans meets it again, and says so
     names = to_look_into(ClusterView(spec, observed), everything)

@@ -13,7 +13,6 @@ from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState
 from bootstrap.model.observed import Observed
-from bootstrap.planning.members.out_of_sight import Sight
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -35,7 +34,7 @@ class _Book:
     def of(cls, view: ClusterView) -> _Book:
         kept = {record.machine: record.address for _, record in view.machines if record.address is not None}
         used = set(kept.values()) | {vm.address for vm in view.observed.vms if vm.address is not None}
-        for name, address in Sight.of(view).addresses.items():
+        for name, address in view.sight.addresses.items():
             kept.setdefault(name, address)
             used.add(address)
         for known in view.spec.kept:
@@ -103,7 +102,7 @@ def with_storage_addresses(
 
 def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName]:
     """Machines that get no address: they are out of sight, or may be, and none is made in their place."""
-    sight = Sight.of(view)
+    sight = view.sight
     hidden = {machine.name for machine in machines if sight.blind and machine.name not in view.vm_of}
     return hidden | set(sight.named)
 

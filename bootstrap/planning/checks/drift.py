@@ -12,7 +12,6 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState, Role
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.planning.members.desired_machines import MachineState, surplus
-from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -88,7 +87,7 @@ def _kinds(spec: ClusterSpec, all_states: Sequence[MachineState]) -> Iterator[st
 
 def _surplus(view: ClusterView) -> Iterator[str]:
     pools = {pool.name for pool in view.spec.pools}
-    succeeded = {(old.machine, old.vmid) for old in stood_in_for(view)}
+    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
     for vm in surplus(view):
         if vm.record is None:
             continue
@@ -161,7 +160,7 @@ def older_inventory_notes(view: ClusterView) -> Iterator[str]:
 
 def _own_nodes(view: ClusterView) -> tuple[KubeNode, ...]:
     """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
-    ours = {*view.vm_of, *Sight.of(view).named}
+    ours = {*view.vm_of, *view.sight.named}
     return tuple(kube_node for kube_node in view.observed.kube_nodes or () if kube_node.name in ours)
 
 

@@ -15,7 +15,7 @@ from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import all_foreign, strangers_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
-from bootstrap.planning.members.out_of_sight import Sight, lines, stood_in_for
+from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
@@ -137,8 +137,8 @@ def _orphans(view: ClusterView) -> Iterator[str]:
     A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
     """
     called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
-    sight = Sight.of(view)
-    known = {*view.vm_of, *sight.named} | {old.machine for old in stood_in_for(view)}
+    sight = view.sight
+    known = {*view.vm_of, *sight.named} | {old.machine for old in view.stood_in_for}
     for kube_node in view.observed.kube_nodes or ():
         if kube_node.ready or not called.fullmatch(kube_node.name):
             continue

@@ -4,48 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
-from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord, has_tag
+from bootstrap.model.observed import OWNER_TAG, KubeNode, UnseenVm, VmRecord, has_tag
 from bootstrap.planning.capacity.address_ranges import with_addresses, with_storage_addresses
 from bootstrap.planning.members.out_of_sight import Sight
-from bootstrap.planning.members.pool_members import members, names, staying
-from bootstrap.planning.members.twins import twins
+from bootstrap.planning.members.pool_members import names, staying
 from bootstrap.planning.provision.successors import pool_of, with_successors
-from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.macs import wanted_mac
 from bootstrap.records.lock import is_marker, marker_name
 
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
+
 MACHINE_LABEL = "homelab-k8s/machine"
 """The Kubernetes label of machines that are no VMs."""
-
-
-def with_existing_sizes(spec: ClusterSpec, observed: Observed) -> ClusterSpec:
-    """The spec with what its pools leave unsaid taken from the machines that are there."""
-    return replace(
-        spec,
-        control_plane=_settled_pool(spec, spec.control_plane, observed),
-        workers=tuple(_settled_pool(spec, pool, observed) for pool in spec.workers),
-    )
-
-
-def _settled_pool(spec: ClusterSpec, pool: NodePool, observed: Observed) -> NodePool:
-    there = members(ClusterView(spec, observed), pool)
-    made = (member.vm for member in there if member.vm and member.vm.record)
-    first = next((vm for vm in made if vm.record and vm.record.state is RecordState.MADE), None)
-    if "count" not in pool.stated:
-        pool = replace(pool, count=max(pool.count, sum(not member.leaving for member in there)))
-    if first is None:
-        return pool
-    return replace(
-        pool,
-        cores=pool.cores if "cores" in pool.stated else first.cores or pool.cores,
-        memory_mib=pool.memory_mib if "memory_mib" in pool.stated else first.memory_mib or pool.memory_mib,
-        disk_gib=pool.disk_gib if "disk_gib" in pool.stated else first.disk_gib or pool.disk_gib,
-    )
 
 
 def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
@@ -186,18 +164,17 @@ def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
 
 def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
     """Each wanted machine with its VM and Kubernetes node, in order."""
-    doubled = twins(view)
     bare = tuple(
         MachineState(
             machine=as_it_is(with_topology(view.spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=view.kube_nodes.get(machine.name),
-            held="is there more than once" if machine.name in doubled else "",
+            held="is there more than once" if machine.name in view.twins else "",
         )
         for machine in wanted_machines(view)
         for vm in (view.vm_of.get(machine.name),)
     )
-    return _with_unseen(bare, Sight.of(view))
+    return _with_unseen(bare, view.sight)
 
 
 def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineState, ...]:

@@ -11,7 +11,6 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wanted_machines
 from bootstrap.planning.members.pool_members import ordinal_of
-from bootstrap.planning.members.twins import twins
 from bootstrap.planning.plan import Action, Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.records.lock import check_lock_place
@@ -38,7 +37,7 @@ def present_machines(view: ClusterView) -> tuple[Present, ...]:
 
     One that has several VMs is left out: which of them it is nobody knows.
     """
-    doubled = twins(view)
+    doubled = view.twins
     wanted = {machine.name: machine for machine in wanted_machines(view)}
     found = [
         Present(

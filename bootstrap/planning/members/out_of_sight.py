@@ -7,14 +7,14 @@ docs/adr/0008-machines-out-of-sight.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, PreflightError, few_lines
-from bootstrap.model.cluster import VmidRange
+from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Replaced
 from bootstrap.model.observed import OWNER_TAG, UnseenVm
@@ -63,35 +63,40 @@ class Sight:
     @classmethod
     def of(cls, view: ClusterView) -> Sight:
         """What is out of sight now."""
-        if not view.observed.out_of_sight:
-            return cls(vms=(), named={}, unnamed=(), addresses={}, blind=False)
-        succeeded = {*stood_in_for(view), *view.observed.given_up}
-        vms = tuple(
-            # The name that somebody has given it tells nothing of which machine it is.
-            vm if vm.name.startswith(f"{view.spec.name}-") else replace(vm, name="")
-            for vm in view.observed.out_of_sight
-            if may_be_ours(vm, view.spec.name, view.spec.placement.vmids) and not _is_one_of(vm, succeeded)
-        )
+        vms = tuple(_by_its_name(vm, view) for vm in view.observed.out_of_sight if _counts(vm, view))
         named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in view.vm_of}
-        known = {kube_node.name: kube_node.address for kube_node in view.observed.kube_nodes or ()}
+        known = {kube_node.name: kube_node.address for kube_node in view.kube_nodes.values()}
         known |= {kept.name: kept.address for kept in view.spec.kept if kept.address is not None}
         addresses = {name: found for name in named if (found := known.get(name)) is not None}
         unnamed = tuple(vm for vm in vms if not vm.name)
-        storage = view.spec.network.storage
-        lacks_address = view.spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
-        lacks_storage = storage is not None and storage.addresses is not None and bool(vms)
         return cls(
             vms=vms,
             named=named,
             unnamed=unnamed,
             addresses=addresses,
-            blind=bool(unnamed) or lacks_address or lacks_storage,
+            blind=bool(unnamed) or _may_take_an_address(vms, addresses, view.spec),
         )
 
 
-def stood_in_for(view: ClusterView) -> frozenset[Replaced]:
-    """The machines that have successors by the user's word, as the records of these tell."""
-    return frozenset(old for _, record in view.machines for old in record.replaces)
+def _counts(vm: UnseenVm, view: ClusterView) -> bool:
+    """Whether it may be a machine of the cluster that has no successor by the user's word."""
+    spec, succeeded = view.spec, {*view.stood_in_for, *view.observed.given_up}
+    return may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
+
+
+def _by_its_name(vm: UnseenVm, view: ClusterView) -> UnseenVm:
+    """A name that somebody else has given it says nothing of which machine it is."""
+    return vm if vm.name.startswith(f"{view.spec.name}-") else replace(vm, name="")
+
+
+def _may_take_an_address(
+    vms: Sequence[UnseenVm], addresses: Mapping[MachineName, IPv4Address], spec: ClusterSpec
+) -> bool:
+    """Whether one of them may have a fixed address that is not known."""
+    storage = spec.network.storage
+    if storage is not None and storage.addresses is not None and vms:
+        return True
+    return spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
 
 
 def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:
@@ -110,7 +115,7 @@ def lines(view: ClusterView) -> tuple[str, ...]:
 
 
 def _lines(view: ClusterView) -> Iterator[str]:
-    for vm in Sight.of(view).vms:
+    for vm in view.sight.vms:
         who = vm.name or f"a machine of {view.spec.name}"
         name = vm.name or "NAME"
         yield Advice(
@@ -148,7 +153,7 @@ def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None
     Raises:
         PreflightError: There are such machines; nothing was touched.
     """
-    vms = Sight.of(view).vms if of is None else tuple(of)
+    vms = view.sight.vms if of is None else tuple(of)
     if not vms:
         return
     nodes = ", ".join(sorted({vm.pve_node for vm in vms}))

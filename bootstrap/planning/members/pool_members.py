@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
 from bootstrap.model.observed import KubeNode, UnseenVm, VmRecord
-from bootstrap.planning.members.out_of_sight import Sight, stood_in_for
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -58,6 +57,11 @@ class Member:
         return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.LEAVING
 
     @property
+    def made(self) -> bool:
+        """Whether its VM is finished and is to stay."""
+        return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.MADE
+
+    @property
     def whole(self) -> bool:
         """Whether it has a VM that has been made, be that out of sight."""
         made = self.vm is not None and self.vm.record is not None and self.vm.record.state is not RecordState.CLONING
@@ -78,19 +82,11 @@ def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
     vms = {record.machine: vm for vm, record in view.machines if record.pool == pool.name}
     pattern = re.compile(re.escape(machine_name(view.spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
-    sight = Sight.of(view)
-    unseen = {name: vm for name, vm in sight.named.items() if pattern.fullmatch(name)}
-    succeeded = {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
-    # A node that is Ready lives somewhere: and so is no lost machine of ours, unless it is out of sight.
-    may_live = bool(sight.unnamed)
-    lost = {
-        name
-        for name, kube_node in view.kube_nodes.items()
-        if pattern.fullmatch(name) and name not in view.vm_of and (may_live or not kube_node.ready)
-    }
+    unseen = {name: vm for name, vm in view.sight.named.items() if pattern.fullmatch(name)}
+    lost = {name for name in view.lost if pattern.fullmatch(name)}
     found = (
         Member(name=name, vm=vms.get(name), kube_node=view.kube_nodes.get(name), unseen=unseen.get(name))
-        for name in vms.keys() | unseen.keys() | (lost - succeeded)
+        for name in vms.keys() | unseen.keys() | lost
     )
     return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
 
@@ -136,14 +132,9 @@ def _youth(member: Member) -> tuple[datetime, int]:
 def names(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """The machines the pool is to have: those that stay, and new ones with the lowest free numbers."""
     stay = [member.name for member in staying(view, pool)]
-    taken = {member.name for member in members(view, pool)}
-    taken |= set(view.kube_nodes)
-    taken |= {old.machine for old in (*stood_in_for(view), *view.observed.given_up)}
-    known = (kept.name for kept in view.spec.kept if kept.pool == pool.name)
-    fresh = (machine_name(view.spec.name, pool, ordinal) for ordinal in itertools.count(1))
-    for name in itertools.chain(known, fresh):
-        if len(stay) >= pool.count:
-            break
-        if name not in taken and name not in stay:
-            stay.append(name)
-    return tuple(sorted(stay, key=ordinal_of))
+    taken = {*(member.name for member in members(view, pool)), *view.kube_nodes, *view.succeeded}
+    known = dict.fromkeys(kept.name for kept in view.spec.kept if kept.pool == pool.name)
+    numbered = (machine_name(view.spec.name, pool, ordinal) for ordinal in itertools.count(1))
+    fresh = itertools.chain(known, (name for name in numbered if name not in known))
+    free = (name for name in fresh if name not in taken)
+    return tuple(sorted([*stay, *itertools.islice(free, max(pool.count - len(stay), 0))], key=ordinal_of))

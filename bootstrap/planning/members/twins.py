@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
-from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import VmRecord
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
-
-
-def twins(view: ClusterView) -> dict[MachineName, tuple[VmRecord, ...]]:
-    """The machines that have several VMs, with these by vmid."""
-    found: defaultdict[MachineName, list[VmRecord]] = defaultdict(list)
-    for vm, record in sorted(view.machines, key=lambda pair: (pair[0].vmid, pair[0].pve_node)):
-        found[record.machine].append(vm)
-    return {name: tuple(vms) for name, vms in found.items() if len(vms) > 1}
 
 
 def twin_lines(view: ClusterView) -> tuple[str, ...]:
@@ -28,7 +17,7 @@ def twin_lines(view: ClusterView) -> tuple[str, ...]:
         f"{name} is there {_times(len(vms))}, as {' and '.join(f'vmid {vm.vmid} on {vm.pve_node}' for vm in vms)}: "
         "nothing is done about it; keep one, and stop and remove the other in Proxmox, or take the line "
         "homelab-k8s-record out of its notes"
-        for name, vms in twins(view).items()
+        for name, vms in view.twins.items()
     )
 
 
@@ -42,7 +31,7 @@ def check_twins(view: ClusterView, names: frozenset[str] | None = None) -> None:
     Raises:
         PreflightError: One of them has; nothing was touched.
     """
-    found = {name: vms for name, vms in twins(view).items() if names is None or name in names}
+    found = {name: vms for name, vms in view.twins.items() if names is None or name in names}
     if not found:
         return
     raise PreflightError(

@@ -9,7 +9,6 @@ from bootstrap.model.machine import MachineRecord, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.day2_steps import DeleteKubeNode, MarkLeaving
 from bootstrap.planning.healthy_server import healthy_server, needed_server
-from bootstrap.planning.members.out_of_sight import stood_in_for
 from bootstrap.planning.members.pool_members import Member
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine
 from bootstrap.planning.provision.decommission import check_quorum, departing, out_of_kubernetes
@@ -40,7 +39,7 @@ def plan_farewells(view: ClusterView) -> Farewells:
         PreflightError: A machine was declared lost, and no server can take it out of the cluster.
     """
     given_up = {old.machine for old in view.observed.given_up}
-    succeeded = stood_in_for(view)
+    succeeded = view.stood_in_for
     back = [
         (vm, record)
         for vm, record in view.machines

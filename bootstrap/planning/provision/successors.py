@@ -12,7 +12,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Replaced
 from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.planning.members.out_of_sight import Sight, stood_in_for, where
+from bootstrap.planning.members.out_of_sight import Sight, where
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     Raises:
         PreflightError: One of them is not out of sight, or it cannot be told which VM it is.
     """
-    done = {old.machine for old in stood_in_for(view)}
+    done = {old.machine for old in view.stood_in_for}
     wanted = [name for name in dict.fromkeys(names) if name not in done]
-    sight = Sight.of(view)
+    sight = view.sight
     known = [name for name in wanted if name in sight.named]
     others = [name for name in wanted if name not in sight.named]
     _check(view, sight, others)
@@ -66,7 +66,7 @@ def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
 
 def with_returned(view: ClusterView) -> Observed:
     """What is seen, with machines that have successors and are back on their way out, as they would be marked."""
-    succeeded = {(old.machine, old.vmid) for old in stood_in_for(view)}
+    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
 
     def marked(vm: VmRecord) -> VmRecord:
         record = vm.record
@@ -83,7 +83,7 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
-    hidden = Sight.of(view).named
+    hidden = view.sight.named
     chosen: dict[MachineName, tuple[Replaced, ...]] = {
         record.machine: record.replaces for _, record in view.machines if record.replaces
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bootstrap.advice import Advice
 from bootstrap.model.ids import MachineName
-from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -56,9 +55,7 @@ def _has_sizes(intention: Intention, view: ClusterView) -> bool:
     if any(len(there[pool.name]) != counts[pool.name] for pool in pools):
         return False
     kept = with_kept_counts(view, noted=counts)
-    return not any(
-        each.need for each in machine_states(ClusterView(kept, view.observed)) if each.machine.pool in counts
-    )
+    return not any(each.need for each in ClusterView(kept, view.observed).states if each.machine.pool in counts)
 
 
 def unfinished_line(intention: Intention) -> str:

@@ -15,7 +15,6 @@ from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.foreign import all_foreign, claims, namesake_notes, strangers_notes
 from bootstrap.planning.members.out_of_sight import left_behind
 from bootstrap.planning.members.pool_members import ordinal_of
-from bootstrap.planning.members.twins import twins
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 from bootstrap.records.lock import marker_of
@@ -39,7 +38,7 @@ def plan_down(view: ClusterView, *, has_traces: bool) -> Plan:
         view.machines,
         key=lambda pair: (pair[1].role is not Role.CONTROL_PLANE, pair[1].pool, ordinal_of(pair[1].machine)),
     )
-    doubled = twins(view)
+    doubled = view.twins
     names = [_key(vm, record, doubled) for vm, record in ours]
     left = left_behind(view)
     lanes = [_lane(name) for name in names]

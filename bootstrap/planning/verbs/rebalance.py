@@ -17,7 +17,7 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -62,7 +62,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
         PreflightError: There is no template that machines could be made of.
     """
     spec = with_kept_counts(ClusterView(spec, observed))  # `replace`, which makes the moves, keeps every machine too
-    there = [machine_state for machine_state in machine_states(ClusterView(spec, observed)) if _is_made(machine_state)]
+    there = [machine_state for machine_state in ClusterView(spec, observed).states if _is_made(machine_state)]
     sources = sources_for(ClusterView(spec, observed), [machine_state.machine for machine_state in there], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
     movable = [

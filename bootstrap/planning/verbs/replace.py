@@ -19,7 +19,7 @@ from bootstrap.model.words import count
 from bootstrap.planning.capacity.placement import Placement
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, worst_first
@@ -100,7 +100,7 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     if targets or later:
         needed_server(ClusterView(spec, observed), besides=gone)
     after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
-    all_states = machine_states(ClusterView(spec, after))
+    all_states = ClusterView(spec, after).states
     arriving = [s for s in all_states if s.machine.pool == pool.name and s.need]
     new = [machine_state for machine_state in arriving if machine_state.missing]
     if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_states):

@@ -16,7 +16,7 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RejoinServer, RenewToken, RestoreSnapshot, StopK3s
 from bootstrap.planning.members.existing_machines import Present, plan_on, present_machines
-from bootstrap.planning.members.out_of_sight import Sight, require_sight
+from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
@@ -80,7 +80,7 @@ def _what_happens(each: Present, chosen: Present, snapshot: Snapshot) -> str:
 
 def _check_servers_seen(view: ClusterView) -> None:
     """A server that comes back later has the data of before, and its own idea of who is in etcd."""
-    sight = Sight.of(view)
+    sight = view.sight
     pool = view.spec.control_plane
     hidden = [vm for name, vm in sight.named.items() if machine_name(view.spec.name, pool, ordinal_of(name)) == name]
     require_sight(view, what=f"{view.spec.name} cannot be restored", of=[*hidden, *sight.unnamed])

@@ -14,9 +14,9 @@ from bootstrap.model.observed import Observed, UnseenVm
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import strangers_notes
-from bootstrap.planning.members.out_of_sight import Sight, require_sight, stood_in_for
+from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, staying
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
@@ -82,7 +82,7 @@ def plan_scale(
     chosen = [pool for pool in spec.pools if pool.name in pools]
     reclaimed = tuple(name for pool in chosen for name in _to_reclaim(ClusterView(spec, observed), pool))
     observed = marked(observed, reclaimed, RecordState.MADE)
-    all_states = machine_states(ClusterView(spec, observed))
+    all_states = ClusterView(spec, observed).states
     work = [
         machine_state
         for machine_state in all_states
@@ -145,7 +145,7 @@ def _check_sight(
     going: Sequence[tuple[NodePool, Member]],
 ) -> None:
     """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
-    sight = Sight.of(view)
+    sight = view.sight
     pools = [pool.name for pool in chosen]
     if any(s.machine.pool in pools and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
         require_sight(view, what=f"no machine can be added to {view.spec.name}")
@@ -184,7 +184,7 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
 def _to_reclaim(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """Machines on their way out that may as well stay, since the pool is to have more than are left."""
     lacking = pool.count - len(staying(view, pool))
-    succeeded = {old.machine for old in stood_in_for(view)}
+    succeeded = {old.machine for old in view.stood_in_for}
     leaving = leaving_members(view, pool)
     fit = [member for member in leaving if member.well and member.name not in succeeded]
     return tuple(member.name for member in fit[: max(lacking, 0)])

@@ -20,7 +20,7 @@ from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import notes_on_drift
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
-from bootstrap.planning.members.desired_machines import MachineState, machine_states
+from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.members.out_of_sight import require_sight
@@ -72,7 +72,7 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
         PreflightError: It cannot be done: no template, no room, no vmid or address left.
     """
     check_families(view.spec, view.observed)
-    all_states = machine_states(view)
+    all_states = view.states
     check_fixed(view, all_states)
     differing = drifts(view, all_states)
     rollout = _rollout(view, differing)

@@ -11,7 +11,8 @@ from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName,
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord
 from bootstrap.planning.checks.status_problems import problems_of
-from bootstrap.planning.members.desired_machines import machine_states, with_existing_sizes
+from bootstrap.planning.members.desired_machines import machine_states
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.verbs.up import plan_up

@@ -17,7 +17,8 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, RecordState
 from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import NoteRebuild, RestoreSnapshot, SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
-from bootstrap.planning.members.desired_machines import wanted_machines, with_existing_sizes
+from bootstrap.planning.members.desired_machines import wanted_machines
+from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.steps import DestroyVm, FetchK3s, StopVm
 from bootstrap.planning.verbs.rebuild import (
     corrected,
