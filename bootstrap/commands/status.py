@@ -259,7 +259,7 @@ def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[MachineState, ...
             pve_node=unseen.pve_node if unseen else row.pve_node,
             vmid=unseen.vmid if unseen else row.vmid,
         )
-    shown = {machine_state.machine.name: machine_state.vm for machine_state in wanted}
+    shown = {machine_state.name: machine_state.vm for machine_state in wanted}
     for vm, record in ClusterView(spec, observed).machines:
         if shown.get(record.machine) != vm:
             yield _row(record.machine, record.role, record.pool, vm, kube.get(record.machine), observed)

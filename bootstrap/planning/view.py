@@ -99,6 +99,11 @@ class ClusterView:
         return tuple(kube_node for kube_node in self.kube_nodes.values() if "control-plane" in kube_node.roles)
 
     @cached_property
+    def etcd_members(self) -> tuple[KubeNode, ...]:
+        """The nodes that are in etcd."""
+        return tuple(each for each in self.kube_nodes.values() if "etcd" in each.roles)
+
+    @cached_property
     def on_sqlite(self) -> bool:
         """Whether the control plane runs without etcd: k3s keeps one server's data in sqlite then."""
-        return bool(self.kube_servers) and not any("etcd" in server.roles for server in self.kube_servers)
+        return bool(self.kube_servers) and not self.etcd_members

@@ -33,14 +33,14 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
     names = to_look_into(ClusterView(spec, observed), everything)
     if not names:
         return observed
-    wanted = [machine_state for machine_state in everything if machine_state.machine.name in names]
+    wanted = [machine_state for machine_state in everything if machine_state.name in names]
     with ThreadPoolExecutor(max_workers=min(_THREADS, len(wanted)), thread_name_prefix="settings") as pool:
         found = pool.map(lambda machine_state: _look(machine_state, spec, ports, observed), wanted)
         return replace(observed, settings=tuple(each for each in found if each is not None))
 
 
 def _look(machine_state: MachineState, spec: ClusterSpec, ports: Ports, observed: Observed) -> GuestSettings | None:
-    name: MachineName = machine_state.machine.name
+    name: MachineName = machine_state.name
     address = dict(observed.addresses).get(name) or (
         machine_state.kube_node.address if machine_state.kube_node else None
     )

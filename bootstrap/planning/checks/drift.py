@@ -9,7 +9,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import K3sVersion, parse_version
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.machine import MachineKind, RecordState, Role
+from bootstrap.model.machine import MachineKind, RecordState
 from bootstrap.model.observed import KubeNode, Observed
 from bootstrap.planning.members.desired_machines import MachineState, surplus
 
@@ -58,11 +58,11 @@ def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
 
 def _sizes(observed: Observed, all_states: Sequence[MachineState]) -> Iterator[str]:
     for machine_state in all_states:
-        name, differs = machine_state.machine.name, differing_sizes(machine_state)
+        name, differs = machine_state.name, differing_sizes(machine_state)
         if not differs:
             continue
         text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
-        if machine_state.machine.role is Role.CONTROL_PLANE and has_sqlite(observed):
+        if machine_state.is_server and has_sqlite(observed):
             # A sqlite server cannot hand its data over, so `replace` refuses it.
             yield Advice("{}: `homelab-k8s rebuild --restore latest`", text)
         else:

@@ -70,8 +70,8 @@ def standing_state(machine_state: MachineState) -> str:
 
 def _without_settings(view: ClusterView, wanted: Sequence[MachineState]) -> list[MachineState]:
     """Machines but those whose settings are told to differ: labels and taints are among them."""
-    told = {drift.machine_state.machine.name for drift in drifts(view, wanted) if drift.restarts}
-    return [machine_state for machine_state in wanted if machine_state.machine.name not in told]
+    told = {drift.machine_state.name for drift in drifts(view, wanted) if drift.restarts}
+    return [machine_state for machine_state in wanted if machine_state.name not in told]
 
 
 def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]:
@@ -79,7 +79,7 @@ def _broken(observed: Observed, wanted: Sequence[MachineState]) -> Iterator[str]
     for machine_state in wanted:
         why = machine_state.reason
         if why and machine_state.vm and (asked or vm_state(machine_state.vm) != "running"):
-            yield Advice("{}: {}: `homelab-k8s up`", machine_state.machine.name, why)
+            yield Advice("{}: {}: `homelab-k8s up`", machine_state.name, why)
 
 
 def _missing(view: ClusterView, wanted: Sequence[MachineState]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState
+from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, UnseenVm, VmRecord, has_tag
 from bootstrap.planning.capacity.address_ranges import with_addresses, with_storage_addresses
 from bootstrap.planning.members.out_of_sight import Sight
@@ -108,6 +108,21 @@ class MachineState:
     held: str = ""
 
     @property
+    def name(self) -> MachineName:
+        """The machine's."""
+        return self.machine.name
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is one of the control plane."""
+        return self.machine.role is Role.CONTROL_PLANE
+
+    @property
+    def ready(self) -> bool:
+        """Whether its Kubernetes node is Ready."""
+        return self.kube_node is not None and self.kube_node.ready
+
+    @property
     def missing(self) -> bool:
         """Whether it has no VM for sure, so that one may be made."""
         return self.vm is None and not self.held
@@ -116,6 +131,11 @@ class MachineState:
     def unseen_by_name(self) -> bool:
         """Whether it is out of sight for sure: the VM there has its name."""
         return self.unseen is not None and self.unseen.name == self.machine.name
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it is missing, or is one of the machines out of sight: nobody knows."""
+        return self.vm is None and bool(self.held) and not self.unseen_by_name
 
     @property
     def shown(self) -> bool:
@@ -182,16 +202,14 @@ def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineS
     if not sight.vms:
         return bare
     missing = [
-        machine_state
-        for machine_state in bare
-        if machine_state.vm is None and machine_state.machine.name not in sight.named
+        machine_state for machine_state in bare if machine_state.vm is None and machine_state.name not in sight.named
     ]
     # One that Kubernetes has a node of has been there.
     likely = sorted(missing, key=lambda machine_state: machine_state.kube_node is None)
-    guesses = {machine_state.machine.name: vm for machine_state, vm in zip(likely, sight.unnamed, strict=False)}
+    guesses = {machine_state.name: vm for machine_state, vm in zip(likely, sight.unnamed, strict=False)}
 
     def held(machine_state: MachineState) -> MachineState:
-        name = machine_state.machine.name
+        name = machine_state.name
         if machine_state.vm is not None:
             return machine_state
         if name in sight.named:

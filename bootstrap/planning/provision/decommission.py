@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import NodePool, RecordState, Role
+from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, RetireServer
 from bootstrap.planning.members.desired_machines import machine_of
-from bootstrap.planning.members.pool_members import Member, members
+from bootstrap.planning.members.pool_members import Member
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import DestroyVm, StopVm
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
+
+
+REMOVAL_BEGUN = "removal was already in progress"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,7 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
 def why_goes(member: Member) -> str:
     """Why this one, in a few words."""
     if member.leaving:
-        return "removal was already in progress"
+        return REMOVAL_BEGUN
     if member.vm is None:
         return "VM missing"
     if member.vm.idle:
@@ -122,13 +125,11 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
     Raises:
         PreflightError: With the arithmetic.
     """
-    servers = {kube_node.name: kube_node for kube_node in view.kube_servers}
-    leave = [name for name in going if name in servers]
-    if not leave or not any("etcd" in kube_node.roles for kube_node in servers.values()):
-        return
-    voters, alive = len(servers), sum(kube_node.ready for kube_node in servers.values())
+    servers = {kube_node.name: kube_node for kube_node in view.kube_servers if view.etcd_members}
     # The dead first: each that goes makes the majority smaller and costs nobody.
-    for name in sorted(leave, key=lambda name: servers[name].ready):
+    leave = sorted((name for name in going if name in servers), key=lambda name: servers[name].ready)
+    voters, alive = len(servers), sum(kube_node.ready for kube_node in servers.values())
+    for name in leave:
         voters, alive = voters - 1, alive - servers[name].ready
         if alive < voters // 2 + 1:
             down = [name for name, kube_node in sorted(servers.items()) if not kube_node.ready]
@@ -149,11 +150,6 @@ def marked(observed: Observed, names: Collection[MachineName], state: RecordStat
         return replace(vm, record=replace(vm.record, state=state))
 
     return replace(observed, vms=tuple(rewritten(vm) for vm in observed.vms))
-
-
-def leaving_members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
-    """Machines of a pool that an earlier command has marked to go."""
-    return tuple(member for member in members(view, pool) if member.leaving)
 
 
 def with_local_data(plan: Plan) -> Plan:

@@ -66,8 +66,7 @@ def ready(name: MachineName) -> Gate:
 class Making:
     """What machines are made of: templates, places, vmids and CPU types, chosen once for the whole plan."""
 
-    spec: ClusterSpec
-    observed: Observed
+    view: ClusterView
     sources: Sources
     placement: Placement
     vmids: Mapping[MachineName, Vmid]
@@ -105,8 +104,7 @@ class Making:
         used = sources.pve_nodes | {vm.pve_node for vm in existing}
         facts = [pve_node for pve_node in view.observed.pve_nodes if pve_node.name in used]
         return cls(
-            spec=view.spec,
-            observed=view.observed,
+            view=view,
             sources=sources,
             placement=placement,
             vmids=_choose_vmids(view, new),
@@ -125,14 +123,14 @@ class Making:
 
     def machine(self, machine: MachineSpec) -> MachineSpec:
         """The machine with its CPU type chosen, and the labels of the place it gets."""
-        placed = with_topology(self.spec, machine, self.placement.of.get(machine.name))
+        placed = with_topology(self.view.spec, machine, self.placement.of.get(machine.name))
         if machine.kind is MachineKind.LXC:
             return placed
         return replace(placed, cpu_type=machine.cpu_type or self.cpu_type)
 
     def place(self, machine_state: MachineState) -> VmPlace:
         """Where its VM is or will be."""
-        name = machine_state.machine.name
+        name = machine_state.name
         if machine_state.vm is None:
             return VmPlace(machine=name, pve_node=self.placement.of[name], vmid=self.vmids[name])
         return VmPlace.of(name, machine_state.vm)
@@ -147,7 +145,7 @@ class Making:
 
     def architecture(self, pve_node: PveNodeName) -> str:
         """As k3s's releases name it: amd64 or arm64."""
-        facts = next((facts for facts in self.observed.pve_nodes if facts.name == pve_node), None)
+        facts = next((facts for facts in self.view.observed.pve_nodes if facts.name == pve_node), None)
         return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
 
     def architectures(self, work: Sequence[MachineState]) -> tuple[str, ...]:
@@ -166,7 +164,7 @@ def _half_made(all_states: Sequence[MachineState]) -> tuple[tuple[MachineSpec, P
 
 def kept(machine_state: MachineState) -> PlannedMachine:
     """How the plan shows a machine that stays as it is."""
-    name, vm, unseen = machine_state.machine.name, machine_state.vm, machine_state.unseen
+    name, vm, unseen = machine_state.name, machine_state.vm, machine_state.unseen
     if vm is not None:
         place_of = VmPlace.of(name, vm)
     elif unseen is not None:
@@ -301,8 +299,8 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
             f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, where no usable template is left",
             resolution=Advice("bring the template back, or remove the cluster's machines with `homelab-k8s down`"),
         )
-    full = clones_full(making.spec, template)
-    storage = (machine.storage or making.spec.placement.storage) if full else None
+    full = clones_full(making.view.spec, template)
+    storage = (machine.storage or making.view.spec.placement.storage) if full else None
     clone = CloneVm(
         machine=machine,
         template=template.vmid,
@@ -311,8 +309,8 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
         vmid=place_of.vmid,
         full=full,
         storage=storage,
-        locks=_lock_name(making.observed, place_of.pve_node, storage or template.storage),
-        resource_pool=making.spec.placement.resource_pool,
+        locks=_lock_name(making.view.observed, place_of.pve_node, storage or template.storage),
+        resource_pool=making.view.spec.placement.resource_pool,
         after_build=template.planned,
     )
     configure = ConfigureVm(
@@ -331,19 +329,15 @@ def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, bas
         vmid=place_of.vmid,
         ostemplate=base.ostemplate,
         storage=base.storage,
-        bridge=bridge_of(making.spec, _template_on(making, place_of.pve_node), machine),
-        locks=_lock_name(making.observed, place_of.pve_node, base.storage),
-        resource_pool=making.spec.placement.resource_pool,
+        bridge=bridge_of(making.view.spec, _template_on(making, place_of.pve_node), machine),
+        locks=_lock_name(making.view.observed, place_of.pve_node, base.storage),
+        resource_pool=making.view.spec.placement.resource_pool,
     )
 
 
 def _template_on(making: Making, pve_node: PveNodeName) -> TemplateFacts | None:
     """The VM template on a Proxmox node: where no bridge is named, containers are on the same one as VMs."""
-    seen = [
-        template
-        for template in matching_templates(ClusterView(making.spec, making.observed))
-        if template.pve_node == pve_node
-    ]
+    seen = [template for template in matching_templates(making.view) if template.pve_node == pve_node]
     return max(seen, key=lambda template: template.vmid, default=None)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bootstrap.k3s.keepalived import router_id
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import Role
 from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.plan import Gate, Lane, LaneStep
-from bootstrap.planning.provision.joining import API_REACHABLE
+from bootstrap.planning.provision.joining import API_REACHABLE, ready
 from bootstrap.planning.steps import AwaitGuest
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def plan_vip(
     *,
     servers: Sequence[MachineState],
     through: MachineName,
-    arriving: Sequence[tuple[MachineName, Gate]],
+    arriving: Collection[MachineName],
     leaving: bool = False,
     changed: bool = False,
 ) -> VipPlan:
@@ -52,33 +51,31 @@ def plan_vip(
         view: The cluster, as wanted and as seen.
         servers: All servers that the cluster is to have.
         through: The one that others join through.
-        arriving: Servers with lanes of their own, and the gate each opens when it is Ready.
+        arriving: Servers with lanes of their own.
         leaving: Whether servers go, so that the others are to forget them.
         changed: Whether keepalived of some has other settings than are wanted.
     """
-    if view.spec.vip is None or (view.observed.vip_holder is not None and not arriving and not leaving and not changed):
+    stays = view.observed.vip_holder is not None and not (arriving or leaving or changed)
+    if view.spec.vip is None or stays:
         return VipPlan()
-    names = tuple(machine_state.machine.name for machine_state in servers)
-    own = {name for name, _ in arriving}
+    names = tuple(machine_state.name for machine_state in servers)
     # The others' addresses are needed before the first server's peers are written: none may be forgotten in between.
-    looked_at = tuple(
-        machine_state.machine.name
-        for machine_state in servers
-        if machine_state.machine.name not in own
-        and machine_state.machine.name != through
-        and machine_state.machine.role is Role.CONTROL_PLANE
-        and machine_state.kube_node is not None
-        and machine_state.kube_node.ready
+    own = {*arriving, through}
+    known = {each.name: Gate("guest_known", each.name) for each in servers if each.ready and each.name not in own}
+    first = LaneStep(
+        step=ConfigureVip(machine=through, servers=names, first=True), needs=tuple(known.values()), opens=(VIP_UP,)
     )
-    known = tuple(Gate("guest_known", name) for name in looked_at)
-    first = LaneStep(step=ConfigureVip(machine=through, servers=names, first=True), needs=known, opens=(VIP_UP,))
-    looks = tuple(
-        Lane(name=name, steps=(LaneStep(step=AwaitGuest(machine=name), opens=(gate,)),))
-        for name, gate in zip(looked_at, known, strict=True)
-    )
-    after = (VIP_UP, *known, *(gate for _, gate in arriving))
+    looks = _looks(known)
+    after = (VIP_UP, *known.values(), *map(ready, arriving))
     spread = Lane(name="vip", steps=(LaneStep(step=SpreadVip(servers=names), needs=after),))
     return VipPlan(joins=(VIP_UP,), first=(first,), lanes=(*looks, spread) if len(names) > 1 or changed else looks)
+
+
+def _looks(known: Mapping[MachineName, Gate]) -> tuple[Lane, ...]:
+    """The lanes of servers that are only logged in to, each with the gate it opens."""
+    return tuple(
+        Lane(name=name, steps=(LaneStep(step=AwaitGuest(machine=name), opens=(gate,)),)) for name, gate in known.items()
+    )
 
 
 def with_other_settings(view: ClusterView) -> tuple[MachineName, ...]:
@@ -118,12 +115,9 @@ def removal_lanes(
     names = left_over(view)
     if not names or set(names) & set(working):
         return ()
-    known = tuple((name, Gate("guest_known", name)) for name in names if name != through)
-    looks = tuple(
-        Lane(name=name, steps=(LaneStep(step=AwaitGuest(machine=name), opens=(gate,)),)) for name, gate in known
-    )
-    needs = (API_REACHABLE, *(gate for _, gate in known), *after)
-    return (*looks, Lane(name="vip", steps=(LaneStep(step=RemoveVip(servers=names), needs=needs),)))
+    known = {name: Gate("guest_known", name) for name in names if name != through}
+    needs = (API_REACHABLE, *known.values(), *after)
+    return (*_looks(known), Lane(name="vip", steps=(LaneStep(step=RemoveVip(servers=names), needs=needs),)))
 
 
 def without_vip(view: ClusterView) -> bool:

@@ -67,11 +67,11 @@ def to_look_into(view: ClusterView, all_states: Sequence[MachineState]) -> tuple
     # Nobody else tells of keepalived's settings.
     keepalived = bool(view.observed.other_vips or (view.spec.vip is not None and view.spec.vip.router_id is not None))
     return tuple(
-        drift.machine_state.machine.name
+        drift.machine_state.name
         for drift in found
         if drift.changes
         or SECRET & set(_wanted(view.spec, drift.machine_state.machine, _node(drift.machine_state)))
-        or (keepalived and drift.machine_state.machine.role is Role.CONTROL_PLANE)
+        or (keepalived and drift.machine_state.is_server)
     )
 
 
@@ -79,7 +79,7 @@ def drifts(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[Drift
     """What differs, machine by machine; those that work must be done about first are left out."""
     looked = {each.machine: each for each in view.observed.settings}
     found = (
-        _drift(view, machine_state, looked.get(machine_state.machine.name))
+        _drift(view, machine_state, looked.get(machine_state.name))
         for machine_state in _comparable(view.spec, all_states)
     )
     return tuple(drift for drift in found if drift.restarts or drift.conflicts)
@@ -134,7 +134,7 @@ def _drift(view: ClusterView, machine_state: MachineState, files: GuestSettings 
 
 
 def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str:
-    name, unit = machine_state.machine.name, machine_state.machine.role.unit
+    name, unit = machine_state.name, machine_state.machine.role.unit
     return Advice(
         "{}: k3s runs with other settings than its files there say ({}): "
         "`homelab-k8s ssh {} -- sudo systemctl restart {}`; if that changes nothing, the unit's command line "
@@ -275,7 +275,7 @@ def serves_vip(view: ClusterView) -> bool:
 
 
 def _conflicts(machine_state: MachineState, files: GuestSettings, wanted: Settings) -> Iterator[str]:
-    name = machine_state.machine.name
+    name = machine_state.name
     for file in files.others:
         if file.settings is None:
             yield f"{name}: {file.name} is no YAML that k3s can read: k3s does not start with it"

@@ -67,12 +67,12 @@ class Rollout:
     @property
     def names(self) -> frozenset[MachineName]:
         """Machines whose k3s restarts."""
-        return frozenset(drift.machine_state.machine.name for drift in self.turns)
+        return frozenset(drift.machine_state.name for drift in self.turns)
 
     @property
     def all(self) -> tuple[Gate, ...]:
         """Open once all machines run with the new settings."""
-        return tuple(settled(drift.machine_state.machine.name) for drift in self.turns)
+        return tuple(settled(drift.machine_state.name) for drift in self.turns)
 
     @property
     def servers(self) -> tuple[Gate, ...]:
@@ -82,7 +82,7 @@ class Rollout:
 
     def planned(self, name: MachineName) -> PlannedMachine:
         """How the plan shows one of its machines."""
-        drift = next(drift for drift in self.turns if drift.machine_state.machine.name == name)
+        drift = next(drift for drift in self.turns if drift.machine_state.name == name)
         machine, vm = drift.machine_state.machine, drift.machine_state.vm
         if vm is None:  # cannot be: what has no VM is made, and gets its settings then
             raise AssertionError(drift)
@@ -96,7 +96,7 @@ class Rollout:
         return (*lanes, *(Lane(name=name, steps=own) for name, own in steps.items()))
 
     def _steps(self) -> dict[MachineName, tuple[LaneStep, ...]]:
-        starts = (API_REACHABLE, *self.after, *(met(drift.machine_state.machine.name) for drift in self.turns))
+        starts = (API_REACHABLE, *self.after, *(met(drift.machine_state.name) for drift in self.turns))
         steps: dict[MachineName, tuple[LaneStep, ...]] = {}
         needs, had_agent = starts, False
         for drift in self.turns:

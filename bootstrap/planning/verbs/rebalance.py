@@ -77,7 +77,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
         moved = False
         done = {move.machine for move in moves}
         for machine_state in sorted(movable, key=_order):
-            if machine_state.machine.name in done or machine_state.vm is None:
+            if machine_state.name in done or machine_state.vm is None:
                 continue
             found = _move(ClusterView(spec, seen), machine_state.machine, machine_state.vm, existing, sources)
             if found is None:
@@ -101,7 +101,7 @@ def _is_made(machine_state: MachineState) -> bool:
 
 def _order(machine_state: MachineState) -> tuple[bool, int]:
     """Servers first, then the newest: it has the least on it."""
-    return (machine_state.machine.role is not Role.CONTROL_PLANE, -(machine_state.vm.vmid if machine_state.vm else 0))
+    return (not machine_state.is_server, -(machine_state.vm.vmid if machine_state.vm else 0))
 
 
 def _move(
@@ -162,7 +162,7 @@ def _gib(mib: int) -> str:
 
 def _notes(view: ClusterView, there: Sequence[MachineState], offline: set[PveNodeName]) -> tuple[str, ...]:
     stuck = [
-        f"{machine_state.machine.name} stays: {machine_state.vm.pve_node} is offline"
+        f"{machine_state.name} stays: {machine_state.vm.pve_node} is offline"
         for machine_state in there
         if machine_state.vm is not None and machine_state.vm.pve_node in offline
     ]

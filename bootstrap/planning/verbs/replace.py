@@ -6,8 +6,10 @@ and where there is room the new one works before the old one goes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import repeat
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
@@ -24,8 +26,9 @@ from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, worst_first
 from bootstrap.planning.members.twins import check_twins
-from bootstrap.planning.plan import Gate, Lane, Plan
+from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.arrivals import Arrivals
 from bootstrap.planning.provision.decommission import (
     DrainRules,
     check_quorum,
@@ -38,9 +41,8 @@ from bootstrap.planning.provision.decommission import (
 )
 from bootstrap.planning.provision.joining import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
 from bootstrap.planning.provision.kept_counts import count_notes, with_kept_counts
-from bootstrap.planning.provision.replacement_capacity import plan_turns
+from bootstrap.planning.provision.replacement_capacity import Turns, plan_turns
 from bootstrap.planning.templates.machine_images import sources_for
-from bootstrap.planning.verbs.up import join_lanes
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
@@ -89,119 +91,236 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    stated, spec = spec, verb_options.kept(ClusterView(spec, observed))
-    pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
-    targets, later = _targets(ClusterView(spec, observed), pool, verb_options)
-    is_server = pool.role is Role.CONTROL_PLANE
-    if is_server:
-        _check_servers(ClusterView(spec, observed), targets)
-    gone = [member.name for member in targets]
-    check_twins(ClusterView(spec, observed), frozenset(member.name for member in (*targets, *later)))
-    if targets or later:
-        needed_server(ClusterView(spec, observed), besides=gone)
-    after = marked(observed, [*gone, *(member.name for member in later)], RecordState.LEAVING)
-    all_states = ClusterView(spec, after).states
-    arriving = [s for s in all_states if s.machine.pool == pool.name and s.need]
-    new = [machine_state for machine_state in arriving if machine_state.missing]
-    if any(s.machine.pool == pool.name and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
-        require_sight(
-            ClusterView(spec, observed), what=f"no machine can be made for the pool {pool.name} of {spec.name}"
-        )
-    paired = _paired([*targets, *later], new)
-    at_once = 1 if is_server else max(verb_options.at_once, 1)
-    existing = [machine_state.vm for machine_state in all_states if machine_state.vm is not None]
-    turns = plan_turns(
-        ClusterView(spec, observed),
-        new=[machine_state.machine for machine_state in new],
-        old=[member.vm if member else None for _, member in paired],
-        existing=[*existing, *(member.vm for member in (*targets, *later) if member.vm is not None)],
-        sources=sources_for(ClusterView(spec, observed), [machine_state.machine for machine_state in new]),
-        at_once=at_once,
-        surge=verb_options.surge,
-    )
-    present = [machine_state for machine_state in all_states if machine_state.shown or machine_state in new]
-    making = Making.of(ClusterView(spec, after), present, placement=Placement(of=turns.of))
-    check_lock_place(spec, observed.vms)
-    begins, drains = _order([*targets, *later], paired, at_once=at_once, surge=turns.surge)
-    # etcd takes no new member while an old one does not answer (docs/k3s.md#joining).
-    dead = [member for member in targets if is_server and not member.well]
-    drains |= {member.name: () for member in dead}
-    # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
-    unfinished = tuple(ready(machine_state.machine.name) for machine_state in arriving if machine_state.vm is not None)
-    at_hand = tuple(fetched(version, arch) for arch in making.architectures(arriving))
-    shown = [making.planned(s, s.reason) if s in arriving else kept(s) for s in present]
-    shown += [planned for member in (*targets, *later) if (planned := departing(member, why_goes(member))) is not None]
-    lanes: tuple[Lane, ...] = ()
-    if targets or later or arriving:
-        lanes = (
-            *((fetch_lane(making, arriving, version),) if arriving else ()),
-            kubeconfig_lane(spec),
-            *join_lanes(
-                making,
-                all_states,
-                arriving,
-                version,
-                begins=begins,
-                leaving=gone if is_server else (),
-                before_servers=tuple(out_of_kubernetes(member.name) for member in dead),
-                marks=bool(later),
-            ),
-            *(
-                departure_lane(
-                    member,
-                    role=pool.role,
-                    rules=verb_options.rules,
-                    needs=(*at_hand, *(() if member in dead else unfinished), *drains[member.name]),
-                )
-                for member in targets
-            ),
-        )
+    view = ClusterView(verb_options.kept(ClusterView(spec, observed)), observed)
+    going = _going(view, verb_options)
+    going.check()
+    replacement = _Replacement(view=view, options=verb_options, going=going, version=version)
+    replacement.check()
+    check_lock_place(view.spec, observed.vms)
     return bare_plan(
         "replace",
-        ClusterView(spec, observed),
-        machines=tuple(shown),
-        lanes=lanes,
+        view,
+        machines=replacement.shown(),
+        lanes=replacement.lanes() if going.all or replacement.arriving else (),
         notes=(
-            *_notes(turns.surge, verb_options, new, later),
-            *count_notes(stated, spec, command="replace"),
-            *making.notes,
-            *older_inventory_notes(ClusterView(spec, observed)),
-            *strangers_notes(ClusterView(spec, observed)),
+            *replacement.notes(),
+            *count_notes(spec, view.spec, command="replace"),
+            *replacement.making.notes,
+            *older_inventory_notes(view),
+            *strangers_notes(view),
         ),
     )
 
 
 def seen_after(spec: ClusterSpec, observed: Observed, verb_options: Replacing) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    spec = verb_options.kept(ClusterView(spec, observed))
-    pool = next(pool for pool in spec.pools if pool.name == verb_options.pool)
-    targets, later = _targets(ClusterView(spec, observed), pool, verb_options)
-    return marked(observed, [member.name for member in (*targets, *later)], RecordState.LEAVING)
+    view = ClusterView(verb_options.kept(ClusterView(spec, observed)), observed)
+    return _going(view, verb_options).after.observed
 
 
-def _targets(
-    view: ClusterView, pool: NodePool, verb_options: Replacing
-) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
-    """The machines that go by this plan, and those that have to wait for the next: the first to go first."""
+@dataclass(frozen=True, kw_only=True)
+class _Going:
+    """The machines of a pool that go.
+
+    Attributes:
+        targets: Those that go by this plan, the first to go first.
+        later: Those that wait for the next plan, since this one works through them.
+    """
+
+    view: ClusterView
+    pool: NodePool
+    targets: tuple[Member, ...]
+    later: tuple[Member, ...] = ()
+
+    @property
+    def all(self) -> tuple[Member, ...]:
+        """All of them."""
+        return (*self.targets, *self.later)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether they are servers."""
+        return self.pool.role is Role.CONTROL_PLANE
+
+    @property
+    def names(self) -> tuple[MachineName, ...]:
+        """Those that go by this plan."""
+        return tuple(member.name for member in self.targets)
+
+    @property
+    def dead(self) -> tuple[Member, ...]:
+        """Servers that do not answer.
+
+        etcd takes no new member while one of the old ones does not answer ("etcdserver: unhealthy cluster", k3s.md).
+        """
+        return tuple(member for member in self.targets if self.is_server and not member.well)
+
+    @cached_property
+    def after(self) -> ClusterView:
+        """What would be seen once they are marked."""
+        names = [member.name for member in self.all]
+        return replace(self.view, observed=marked(self.view.observed, names, RecordState.LEAVING))
+
+    def check(self) -> None:
+        """Refuse what would lose the cluster's data, or is about machines nobody can tell apart."""
+        if self.is_server:
+            _check_servers(self.view, self.targets)
+        check_twins(self.view, frozenset(member.name for member in self.all))
+        if self.all:
+            needed_server(self.view, besides=self.names)
+
+
+def _going(view: ClusterView, verb_options: Replacing) -> _Going:
+    pool = next(pool for pool in view.spec.pools if pool.name == verb_options.pool)
     there = members(view, pool)
-    chosen = [
-        member for member in there if member.name in verb_options.machines and not _is_successor(member, verb_options)
-    ]
+    chosen = _named(view, there, verb_options) if verb_options.machines else _rest_or_all(pool, there, verb_options)
+    ordered = worst_first(chosen, len(chosen))
+    is_server = pool.role is Role.CONTROL_PLANE
+    if not is_server or any(member.well for member in there if member not in ordered):
+        return _Going(view=view, pool=pool, targets=ordered)
+    through = next((member for member in reversed(ordered) if member.well), None)
+    targets = tuple(member for member in ordered if member != through)
+    return _Going(view=view, pool=pool, targets=targets, later=(through,) if through else ())
+
+
+def _named(view: ClusterView, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
+    """The machines that were asked for and have not been replaced by an earlier run."""
+    named = (member for member in there if member.name in verb_options.machines)
+    chosen = [member for member in named if not _is_successor(member, verb_options)]
     hidden = [member.unseen for member in chosen if member.unseen is not None]
     require_sight(view, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
-    if not verb_options.machines:
-        # An earlier run's rest comes first: it was cut off, and this goes on with it.
-        chosen = [member for member in there if member.leaving or _is_begun(member, verb_options)]
-        if not chosen and not _unfinished(pool, there):
-            chosen = [member for member in there if member.unseen is None]
-    ordered = worst_first(chosen, len(chosen))
-    if pool.role is not Role.CONTROL_PLANE:
-        return ordered, ()
-    staying = [m for m in there if m.well and m not in ordered]
-    if staying or not ordered:
-        return ordered, ()
-    through = next((member for member in reversed(ordered) if member.well), None)
-    return tuple(m for m in ordered if m != through), (through,) if through else ()
+    return chosen
+
+
+def _rest_or_all(pool: NodePool, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
+    """What an earlier run has left: it was cut off, and this goes on with it; else all."""
+    rest = [member for member in there if member.leaving or _is_begun(member, verb_options)]
+    if rest or _unfinished(pool, there):
+        return rest
+    return [member for member in there if member.unseen is None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Replacement:
+    """A whole replacement; `view` has the sizes that pools keep."""
+
+    view: ClusterView
+    options: Replacing
+    going: _Going
+    version: str
+
+    @cached_property
+    def arriving(self) -> tuple[MachineState, ...]:
+        """Machines of the pool that something is to be done about."""
+        states = self.going.after.states
+        return tuple(each for each in states if each.machine.pool == self.going.pool.name and each.need)
+
+    @cached_property
+    def new(self) -> tuple[MachineState, ...]:
+        """Those of them that have no VM."""
+        return tuple(each for each in self.arriving if each.missing)
+
+    @property
+    def at_once(self) -> int:
+        """How many are replaced at the same time."""
+        return 1 if self.going.is_server else max(self.options.at_once, 1)
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[MachineState, Member | None], ...]:
+        """Each new machine with the one it replaces. Where some have come already, the last that go have theirs."""
+        return tuple(zip(self.new, (*self.going.all, *repeat(None, len(self.new))), strict=False))
+
+    @cached_property
+    def turns(self) -> Turns:
+        """Where the new machines go."""
+        machines = [each.machine for each in self.new]
+        vms = (*(each.vm for each in self.going.after.states), *(member.vm for member in self.going.all))
+        return plan_turns(
+            self.view,
+            new=machines,
+            old=[member.vm if member else None for _, member in self.pairs],
+            existing=[vm for vm in vms if vm is not None],
+            sources=sources_for(self.view, machines),
+            at_once=self.at_once,
+            surge=self.options.surge,
+        )
+
+    @cached_property
+    def present(self) -> tuple[MachineState, ...]:
+        """The machines that are there, or come by this plan."""
+        return tuple(each for each in self.going.after.states if each.shown or each in self.new)
+
+    @cached_property
+    def making(self) -> Making:
+        """What the new machines are made of."""
+        return Making.of(self.going.after, self.present, placement=Placement(of=self.turns.of))
+
+    def check(self) -> None:
+        """Refuse to make machines that may be there, out of sight."""
+        pool = self.going.pool.name
+        if any(each.doubtful for each in self.going.after.states if each.machine.pool == pool):
+            require_sight(self.view, what=f"no machine can be made for the pool {pool} of {self.view.spec.name}")
+
+    def shown(self) -> tuple[PlannedMachine, ...]:
+        """The machines as the plan shows them."""
+        making, arriving = self.making, self.arriving
+        there = [making.planned(each, each.reason) if each in arriving else kept(each) for each in self.present]
+        leaving = (departing(member, why_goes(member)) for member in self.going.all)
+        return (*there, *(planned for planned in leaving if planned is not None))
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes of those that come and of those that go."""
+        begins, drains = self._order()
+        arrivals = Arrivals(
+            making=self.making,
+            all_states=self.going.after.states,
+            work=self.arriving,
+            version=self.version,
+            begins=begins,
+            leaving=self.going.names if self.going.is_server else (),
+            before_servers=tuple(out_of_kubernetes(member.name) for member in self.going.dead),
+            marks=bool(self.going.later),
+        )
+        return (
+            *((fetch_lane(self.making, self.arriving, self.version),) if self.arriving else ()),
+            kubeconfig_lane(self.view.spec),
+            *arrivals.lanes(),
+            *(self._departure(member, drains[member.name]) for member in self.going.targets),
+        )
+
+    def _departure(self, member: Member, drains: tuple[Gate, ...]) -> Lane:
+        # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
+        unfinished = tuple(ready(each.name) for each in self.arriving if each.vm is not None)
+        at_hand = tuple(fetched(self.version, arch) for arch in self.making.architectures(self.arriving))
+        needs = at_hand if member in self.going.dead else (*at_hand, *unfinished, *drains)
+        return departure_lane(member, role=self.going.pool.role, rules=self.options.rules, needs=needs)
+
+    def _order(self) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
+        """What each new machine waits for before it is cloned, and each old one before it is drained."""
+        begins: dict[MachineName, tuple[Gate, ...]] = {}
+        drains: dict[MachineName, tuple[Gate, ...]] = {}
+        successors = {member.name: machine_state.name for machine_state, member in self.pairs if member is not None}
+        going = [member.name for member in self.going.all]
+        for before, name in zip((*repeat(None, self.at_once), *going), going, strict=False):
+            successor = successors.get(name)
+            waits = (left(before),) if before else ()
+            if successor is None:
+                drains[name] = waits
+            elif self.turns.surge:
+                begins[successor] = waits
+                drains[name] = (ready(successor),)
+            else:
+                drains[name] = (ready(successors[before]),) if before in successors else waits
+                begins[successor] = (left(name),)
+        return begins, drains
+
+    def notes(self) -> Iterator[str]:
+        """What the user should know of who goes when."""
+        for member in self.going.later:
+            yield f"{member.name} is the server that all this goes through: it leaves last, through one of the new ones"
+        if self.options.surge and not self.turns.surge and self.new:
+            more = count(self.options.at_once, "machine")
+            yield f"there is no room for {more} more: each goes before its successor comes"
 
 
 def _is_begun(member: Member, verb_options: Replacing) -> bool:
@@ -228,46 +347,3 @@ def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:
             resolution=Advice("`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`"),
         )
     check_quorum(view, going=[member.name for member in targets if not member.well])
-
-
-def _paired(targets: Sequence[Member], new: Sequence[MachineState]) -> list[tuple[MachineState, Member | None]]:
-    """Each new machine with the one it replaces. Where some have come already, the last targets have theirs."""
-    first = list(targets[: len(new)])
-    padded: list[Member | None] = [*first, *([None] * (len(new) - len(first)))]
-    return list(zip(new, padded, strict=True))
-
-
-def _order(
-    targets: Sequence[Member], paired: Sequence[tuple[MachineState, Member | None]], *, at_once: int, surge: bool
-) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
-    """What each new machine waits for before it is cloned, and each old one before it is drained."""
-    begins: dict[MachineName, tuple[Gate, ...]] = {}
-    drains: dict[MachineName, tuple[Gate, ...]] = {}
-    successors = {member.name: machine_state.machine.name for machine_state, member in paired if member is not None}
-    for turn, member in enumerate(targets):
-        before = targets[turn - at_once].name if turn >= at_once else None
-        successor = successors.get(member.name)
-        waits = (left(before),) if before else ()
-        if successor is None:
-            drains[member.name] = waits
-        elif surge:
-            begins[successor] = waits
-            drains[member.name] = (ready(successor),)
-        else:
-            drains[member.name] = (ready(successors[before]),) if before in successors else waits
-            begins[successor] = (left(member.name),)
-    return begins, drains
-
-
-def _notes(
-    surge: bool, verb_options: Replacing, new: Sequence[MachineState], later: Sequence[Member]
-) -> tuple[str, ...]:
-    notes = [
-        f"{member.name} is the server that all this goes through: it leaves last, through one of the new ones"
-        for member in later
-    ]
-    if verb_options.surge and not surge and new:
-        notes.append(
-            f"there is no room for {count(verb_options.at_once, 'machine')} more: each goes before its successor comes"
-        )
-    return tuple(notes)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, RecordState, Role
-from bootstrap.model.observed import Observed, UnseenVm
+from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
@@ -20,18 +21,18 @@ from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, staying
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
+from bootstrap.planning.provision.arrivals import Arrivals
 from bootstrap.planning.provision.decommission import (
+    REMOVAL_BEGUN,
     DrainRules,
     check_quorum,
     departing,
     departure_lane,
-    leaving_members,
     marked,
     out_of_kubernetes,
     why_goes,
 )
 from bootstrap.planning.provision.joining import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
-from bootstrap.planning.verbs.up import join_lanes
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
@@ -79,46 +80,112 @@ def plan_scale(
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    chosen = [pool for pool in spec.pools if pool.name in pools]
-    reclaimed = tuple(name for pool in chosen for name in _to_reclaim(ClusterView(spec, observed), pool))
-    observed = marked(observed, reclaimed, RecordState.MADE)
-    all_states = ClusterView(spec, observed).states
-    work = [
-        machine_state
-        for machine_state in all_states
-        if machine_state.machine.pool in pools and (machine_state.machine.name in reclaimed or machine_state.need)
-    ]
-    going = tuple((pool, member) for pool in chosen for member in _to_go(ClusterView(spec, observed), pool))
-    _check_sight(ClusterView(spec, observed), all_states, chosen, going)
-    also = (*older_inventory_notes(ClusterView(spec, observed)), *strangers_notes(ClusterView(spec, observed)))
-    if not work and not going:
-        return bare_plan("scale", ClusterView(spec, observed), machines=_shown(all_states, (), ()), notes=also)
-    servers_going = [member.name for pool, member in going if pool.role is Role.CONTROL_PLANE]
-    check_quorum(ClusterView(spec, observed), going=servers_going)
-    needed_server(ClusterView(spec, observed), besides=(*servers_going, *reclaimed))
-    _check_joinable(ClusterView(spec, observed), work, servers_going)
-    making = Making.of(ClusterView(spec, observed), [*(s for s in all_states if s.shown), *_missing(work)])
+    view = ClusterView(spec, observed)
+    chosen = tuple(pool for pool in spec.pools if pool.name in pools)
+    reclaimed = tuple(name for pool in chosen for name in _to_reclaim(view, pool))
+    view = ClusterView(spec, marked(observed, reclaimed, RecordState.MADE))
+    scaling = _Scaling(view=view, pools=chosen, reclaimed=reclaimed)
+    scaling.check_sight()
+    notes = (*older_inventory_notes(view), *strangers_notes(view))
+    if not scaling.work and not scaling.going:
+        return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
+    scaling.check_servers()
+    notes = (*scaling.making.notes, *notes)
     check_lock_place(spec, observed.vms)
-    planned = _shown(all_states, tuple(making.planned(s, _reason(s, reclaimed)) for s in work), going)
-    arrivals = [machine_state for machine_state in work if machine_state.machine.name not in reclaimed]
-    lanes = (
-        *((fetch_lane(making, arrivals, version),) if arrivals else ()),
-        kubeconfig_lane(spec),
-        *join_lanes(
-            making,
-            all_states,
-            arrivals,
-            version,
-            migrates=_migrates(ClusterView(spec, observed)),
-            leaving=servers_going,
-            besides=reclaimed,
-        ),
-        *(_reclaim_lane(name) for name in reclaimed),
-        *_departures(going, rules),
-    )
-    plan = bare_plan("scale", ClusterView(spec, observed), machines=planned, lanes=lanes, notes=(*making.notes, *also))
+    lanes = scaling.lanes(version, rules)
+    plan = bare_plan("scale", view, machines=scaling.shown(), lanes=lanes, notes=notes)
     moves = what_etcd_means(plan)
     return replace(plan, notes=(moves, *plan.notes)) if moves else plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scaling:
+    """What it takes for pools to have their size.
+
+    Attributes:
+        view: The cluster, as if the reclaimed machines had never been marked.
+        pools: The pools concerned.
+        reclaimed: Machines on their way out that stay after all.
+    """
+
+    view: ClusterView
+    pools: tuple[NodePool, ...]
+    reclaimed: tuple[MachineName, ...]
+
+    @cached_property
+    def wanted(self) -> tuple[MachineState, ...]:
+        """The machines that the pools are to have."""
+        names = {pool.name for pool in self.pools}
+        return tuple(each for each in self.view.states if each.machine.pool in names)
+
+    @cached_property
+    def work(self) -> tuple[MachineState, ...]:
+        """Those that something is to be done about."""
+        return tuple(each for each in self.wanted if each.name in self.reclaimed or each.need)
+
+    @cached_property
+    def going(self) -> tuple[tuple[NodePool, Member], ...]:
+        """The machines that are too many, with their pools."""
+        return tuple((pool, member) for pool in self.pools for member in _to_go(self.view, pool))
+
+    @property
+    def servers_going(self) -> tuple[MachineName, ...]:
+        """The servers among them."""
+        return tuple(member.name for pool, member in self.going if pool.role is Role.CONTROL_PLANE)
+
+    @cached_property
+    def making(self) -> Making:
+        """What new machines are made of."""
+        others = (each for each in self.view.states if each.shown)
+        return Making.of(self.view, [*others, *(each for each in self.work if each.missing)])
+
+    def check_sight(self) -> None:
+        """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
+        name = self.view.spec.name
+        if any(each.doubtful for each in self.wanted):
+            require_sight(self.view, what=f"no machine can be added to {name}")
+        shrinking = {pool.name: pool for pool, member in self.going if not member.leaving}
+        if shrinking:
+            there = (member for pool in shrinking.values() for member in members(self.view, pool))
+            of = [member.unseen for member in there if member.unseen is not None]
+            require_sight(self.view, what=f"no machine of {name} can be removed", of=[*of, *self.view.sight.unnamed])
+
+    def check_servers(self) -> None:
+        """Refuse what etcd cannot bear, and what no server is there for."""
+        check_quorum(self.view, going=self.servers_going)
+        needed_server(self.view, besides=(*self.servers_going, *self.reclaimed))
+        _check_joinable(self.view, self.work, self.servers_going)
+
+    def shown(self) -> tuple[PlannedMachine, ...]:
+        """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
+        shown = []
+        for each in self.view.states:
+            if each in self.work:
+                reason = REMOVAL_BEGUN if each.name in self.reclaimed else each.reason
+                shown.append(self.making.planned(each, reason))
+            elif each.shown:
+                shown.append(kept(each))
+        gone = (departing(member, why_goes(member)) for _, member in self.going)
+        return (*shown, *(planned for planned in gone if planned is not None))
+
+    def lanes(self, version: str, rules: DrainRules) -> tuple[Lane, ...]:
+        """The lanes of those that come, those that stay after all and those that go."""
+        arrivals = Arrivals(
+            making=self.making,
+            all_states=self.view.states,
+            work=[each for each in self.work if each.name not in self.reclaimed],
+            version=version,
+            migrates=self.view.spec.control_plane.count > 1 and self.view.on_sqlite,
+            leaving=self.servers_going,
+            besides=self.reclaimed,
+        )
+        return (
+            *((fetch_lane(self.making, arrivals.work, version),) if arrivals.work else ()),
+            kubeconfig_lane(self.view.spec),
+            *arrivals.lanes(),
+            *(_reclaim_lane(name) for name in self.reclaimed),
+            *_departures(self.going, rules),
+        )
 
 
 def what_etcd_means(plan: Plan) -> str:
@@ -138,38 +205,10 @@ def what_etcd_means(plan: Plan) -> str:
     )
 
 
-def _check_sight(
-    view: ClusterView,
-    all_states: Sequence[MachineState],
-    chosen: Sequence[NodePool],
-    going: Sequence[tuple[NodePool, Member]],
-) -> None:
-    """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
-    sight = view.sight
-    pools = [pool.name for pool in chosen]
-    if any(s.machine.pool in pools and s.vm is None and s.held and not s.unseen_by_name for s in all_states):
-        require_sight(view, what=f"no machine can be added to {view.spec.name}")
-    shrinking = {pool.name for pool, member in going if not member.leaving}
-    of = [vm for pool in chosen for vm in _hidden(view, pool) if pool.name in shrinking]
-    if shrinking:
-        require_sight(view, what=f"no machine of {view.spec.name} can be removed", of=[*of, *sight.unnamed])
-
-
-def _hidden(view: ClusterView, pool: NodePool) -> list[UnseenVm]:
-    return [member.unseen for member in members(view, pool) if member.unseen is not None]
-
-
 def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequence[MachineName]) -> None:
-    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then.
-
-    Source: docs/k3s.md#joining.
-    """
-    new = [s.machine.name for s in work if s.machine.role is Role.CONTROL_PLANE and s.kube_node is None]
-    dead = [
-        kube_node.name
-        for kube_node in view.observed.kube_nodes or ()
-        if "etcd" in kube_node.roles and not kube_node.ready and kube_node.name not in going
-    ]
+    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
+    new = [each.name for each in work if each.is_server and each.kube_node is None]
+    dead = [each.name for each in view.etcd_members if not each.ready and each.name not in going]
     if new and dead:
         raise PreflightError(
             f"{', '.join(dead)} of {view.spec.name} is not Ready: etcd takes no new member until it is; "
@@ -185,39 +224,14 @@ def _to_reclaim(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """Machines on their way out that may as well stay, since the pool is to have more than are left."""
     lacking = pool.count - len(staying(view, pool))
     succeeded = {old.machine for old in view.stood_in_for}
-    leaving = leaving_members(view, pool)
-    fit = [member for member in leaving if member.well and member.name not in succeeded]
-    return tuple(member.name for member in fit[: max(lacking, 0)])
+    leaving = (member for member in members(view, pool) if member.leaving)
+    fit = [member.name for member in leaving if member.well and member.name not in succeeded]
+    return tuple(fit[: max(lacking, 0)])
 
 
 def _to_go(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
     stay = {member.name for member in staying(view, pool)}
     return tuple(member for member in members(view, pool) if member.name not in stay)
-
-
-def _migrates(view: ClusterView) -> bool:
-    """Whether the one server there is has sqlite, and is to get company."""
-    return view.spec.control_plane.count > 1 and view.on_sqlite
-
-
-def _missing(work: Sequence[MachineState]) -> list[MachineState]:
-    return [machine_state for machine_state in work if machine_state.missing]
-
-
-def _reason(machine_state: MachineState, reclaimed: Sequence[MachineName]) -> str:
-    return "removal was already in progress" if machine_state.machine.name in reclaimed else machine_state.reason
-
-
-def _shown(
-    all_states: Sequence[MachineState],
-    worked: tuple[PlannedMachine, ...],
-    going: Sequence[tuple[NodePool, Member]],
-) -> tuple[PlannedMachine, ...]:
-    """Machines as the plan shows them; one that lacks its VM and is not concerned is not shown."""
-    by_name = {planned.spec.name: planned for planned in worked}
-    rest = [by_name.get(s.machine.name) or (kept(s) if s.shown else None) for s in all_states]
-    gone = [departing(member, why_goes(member)) for _, member in going]
-    return tuple(planned for planned in (*rest, *gone) if planned is not None)
 
 
 def _reclaim_lane(name: MachineName) -> Lane:

@@ -1,0 +1,168 @@
+"""The lanes of all machines that join a cluster, and of the server that they join through. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import MachineSpec
+from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
+from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.members.desired_machines import MachineState
+from bootstrap.planning.members.out_of_sight import require_sight
+from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.plan import Gate, Lane, LaneStep
+from bootstrap.planning.provision.joining import API_REACHABLE, Making, access_lane, init_step, join_lane, joined
+from bootstrap.planning.provision.vip_lanes import VipPlan, plan_vip
+from bootstrap.planning.steps import AwaitReady
+from bootstrap.records.snapshot_note import check_bucket
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """Machines that join.
+
+    Attributes:
+        making: What they are made of.
+        all_states: All machines that the cluster is to have.
+        work: Those that something is to be done about.
+        version: The k3s version they get.
+        migrates: Whether the only server's data is moved from sqlite to etcd first.
+        begins: Gates a machine waits for before it is cloned.
+        leaving: Servers that leave by other lanes of the plan.
+        besides: Further machines with lanes of their own, which the others therefore are not reached through.
+        before_servers: Gates before further servers join.
+        marks: Whether the healthy server itself is on its way out, by a later plan.
+        restore: A snapshot's file that the first server gets its data from.
+    """
+
+    making: Making
+    all_states: Sequence[MachineState]
+    work: Sequence[MachineState]
+    version: str
+    migrates: bool = False
+    begins: Mapping[MachineName, tuple[Gate, ...]] = field(default_factory=dict)
+    leaving: Collection[MachineName] = ()
+    besides: Collection[MachineName] = ()
+    before_servers: tuple[Gate, ...] = ()
+    marks: bool = False
+    restore: Path | None = None
+
+    @cached_property
+    def servers(self) -> tuple[MachineState, ...]:
+        """The servers that the cluster is to have."""
+        return tuple(machine_state for machine_state in self.all_states if machine_state.is_server)
+
+    @cached_property
+    def healthy(self) -> MachineSpec | None:
+        """The server that the others are reached through, where one serves."""
+        return healthy_server(self.making.view, besides=(*self.leaving, *self.besides))
+
+    @cached_property
+    def primary(self) -> MachineState | None:
+        """The server that the others join through while no API answers.
+
+        The first that has a VM already, since it may hold the cluster's data; on an empty field the first.
+        """
+        if self.healthy is not None:
+            return None
+        candidates = [machine_state for machine_state in self.work if machine_state.is_server]
+        with_vm = [machine_state for machine_state in candidates if machine_state.made]
+        return next(iter(with_vm or candidates), None)
+
+    @cached_property
+    def vip(self) -> VipPlan:
+        """What is done about the API's own address."""
+        through = self.healthy or self.primary
+        if through is None:
+            return VipPlan()
+        return plan_vip(
+            self.making.view,
+            servers=self.servers,
+            through=through.name,
+            arriving=[each.name for each in self.work if each.is_server and each.name != through.name],
+            leaving=bool(self.leaving),
+        )
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """The lanes.
+
+        Raises:
+            PreflightError: A first server would be started while one that nobody can ask may serve, or the keys of the
+                bucket are missing.
+        """
+        if self.healthy is None:
+            _check_founding(self.making.view, self.servers)
+        if any(machine_state.is_server for machine_state in self.work):
+            check_bucket(self.making.view.spec)  # a server's settings have the bucket's keys
+        through = (self._healthy_lane(self.healthy),) if self.healthy is not None else ()
+        return (*through, *map(self._lane, self._joining), *self.vip.lanes)
+
+    @property
+    def _joining(self) -> tuple[MachineState, ...]:
+        """Those with a lane that makes or repairs them."""
+        return tuple(each for each in self.work if self.healthy is None or each.name != self.healthy.name)
+
+    @cached_property
+    def _turns(self) -> Mapping[MachineName, tuple[Gate, ...]]:
+        """What each further server waits for besides.
+
+        One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+        """
+        turns: dict[MachineName, tuple[Gate, ...]] = {}
+        previous = (joined(self.healthy.name),) if self.healthy is not None and self.migrates else ()
+        for machine_state in self._joining:
+            if machine_state.is_server and machine_state is not self.primary:
+                turns[machine_state.name] = (*self.before_servers, *previous)
+                previous = (joined(machine_state.name),)
+        return turns
+
+    def _lane(self, machine_state: MachineState) -> Lane:
+        begins = self.begins.get(machine_state.name, ())
+        if machine_state is self.primary:
+            init = (*self._first_steps(self.making.machine(machine_state.machine)), *self.vip.first)
+            return join_lane(self.making, machine_state, self.version, init=init, begins=begins)
+        needs = (API_REACHABLE, *self.vip.joins, *self._turns.get(machine_state.name, ()))
+        return join_lane(self.making, machine_state, self.version, needs=needs, begins=begins)
+
+    def _first_steps(self, machine: MachineSpec) -> tuple[LaneStep, ...]:
+        """How the first server comes to serve. One that an earlier run has begun to restore may run, and is stopped."""
+        if self.restore is None:
+            return (init_step(self.making.view.spec, machine),)
+        return (
+            LaneStep(step=StopK3s(machine=machine)),
+            LaneStep(step=RestoreSnapshot(machine=machine, source=self.restore), opens=(API_REACHABLE,)),
+        )
+
+    def _healthy_lane(self, healthy: MachineSpec) -> Lane:
+        """What is done on the server that the others are reached through, once it has been reached itself."""
+        lacking = next((machine_state for machine_state in self.work if machine_state.name == healthy.name), None)
+        machine = self.making.machine(lacking.machine) if lacking else healthy
+        steps = [LaneStep(step=MarkLeaving(machine=machine.name))] if self.marks else []
+        steps += self.vip.first
+        if self.migrates:
+            steps.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(joined(machine.name),)))
+        if lacking:
+            steps.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
+        return access_lane(self.making.view.spec, machine, further=tuple(steps))
+
+
+def _check_founding(view: ClusterView, servers: Sequence[MachineState]) -> None:
+    """Refuse to start a first server while one that nobody can ask may serve: there would be two clusters.
+
+    Most of the servers together cannot: what the others do has no majority.
+    """
+    check_twins(view, frozenset(machine_state.name for machine_state in servers))
+    held = [machine_state for machine_state in servers if machine_state.held]
+    made = sum(machine_state.made for machine_state in servers)
+    if held and made <= len(servers) // 2:
+        what = f"no server of {view.spec.name} answers, and none can be started"
+        require_sight(view, what=what, of=[each.unseen for each in held if each.unseen is not None])
+        require_sight(view, what=what)
