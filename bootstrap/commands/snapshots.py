@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -65,28 +65,27 @@ def list_snapshots(spec: ClusterSpec, ports: Ports, *, directory: Path) -> Snaps
 
 def snapshots_of(spec: ClusterSpec, ports: Ports, observed: Observed, *, directory: Path) -> SnapshotList:
     """The same, of a cluster that was observed."""
-    servers = [
-        (vm, address)
-        for vm, record in ClusterView(spec, observed).machines
-        for name, address in observed.addresses
-        if record.machine == name and record.role is Role.CONTROL_PLANE
-    ]
+    servers = ClusterView(spec, observed).reachable_servers
     with ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="snapshots") as pool:
         told = list(pool.map(lambda server: _on_server(server[0], server[1], spec, ports), servers))
-    found = [snapshot for each in told if not isinstance(each, str) for snapshot in each.snapshots]
-    problems = [each for each in told if isinstance(each, str)]
-    odd = [each.note for each in told if not isinstance(each, str) and each.note]
-    # What is on disks is told by the disks; what is in the bucket only k3s tells.
-    listed = [each for each in _of_api(spec, ports, observed) if in_bucket(each) or each.problem]
+    disks = [each for each in told if not isinstance(each, str)]
     bucket = bucket_of(spec, ports, observed)
-    if bucket.complete:  # records may be of what no longer exists: k3s compares them every ten minutes
-        listed = [each for each in listed if each.problem]
+    listed = _listed(_of_api(spec, ports, observed), complete=bucket.complete)
     afar = [each for each in (*listed, *bucket.snapshots) if is_file_name(each.name) and is_own(each, spec)]
+    found = (snapshot for disk in disks for snapshot in disk.snapshots)
     return SnapshotList(
         snapshots=newest_first([*found, *afar, *local_snapshots(directory)]),
-        problems=tuple(problems),
-        notes=(*odd, *bucket.notes, *_left_behind(afar, spec)),
+        problems=tuple(each for each in told if isinstance(each, str)),
+        notes=(*(disk.note for disk in disks if disk.note), *bucket.notes, *_left_behind(afar, spec)),
     )
+
+
+def _listed(told: Iterable[Snapshot], *, complete: bool) -> Iterator[Snapshot]:
+    """What only k3s tells: snapshots in the bucket, unless that was read itself, and those that failed.
+
+    What is on disks is told by the disks. Records may be of what no longer exists: k3s compares them every ten minutes.
+    """
+    return (each for each in told if each.problem or (in_bucket(each) and not complete))
 
 
 def _left_behind(snapshots: Iterable[Snapshot], spec: ClusterSpec) -> tuple[str, ...]:
@@ -172,11 +171,9 @@ def check_local(path: Path, spec: ClusterSpec) -> SnapshotNote | None:
 def server_versions(spec: ClusterSpec, ports: Ports, observed: Observed) -> tuple[str, ...]:
     """The k3s releases of the servers: as Kubernetes tells them, else as the machines themselves do. Reads only."""
     told = [node.version for node in observed.kube_nodes or () if "control-plane" in node.roles]
-    addresses = dict(observed.addresses)
     if not told:
-        for vm, record in ClusterView(spec, observed).machines:
-            if record.role is Role.CONTROL_PLANE and record.machine in addresses:
-                told.append(_installed(vm, addresses[record.machine], spec, ports))
+        servers = ClusterView(spec, observed).reachable_servers
+        told = [_installed(vm, address, spec, ports) for vm, address in servers]
     return tuple(version for version in told if is_release(version))
 
 

@@ -189,26 +189,27 @@ def _coming(spec: ClusterSpec, ports: Ports, observed: Observed) -> Sequence[str
     """Servers that start, each with what it is doing; empty where none does."""
     if not ports.state.read(spec.name, KUBECONFIG):
         return ()  # There has never been a server.
-    servers = [
-        (vm, record)
+    servers = {
+        record.machine: vm
         for vm, record in ClusterView(spec, observed).machines
-        if record.role is Role.CONTROL_PLANE and not vm.idle and record.state is not RecordState.CLONING
-    ]
-    names = {record.machine for _, record in servers}
-    units = unit_states(spec, ports, observed, names)
-    said = []
-    for vm, record in servers:
-        name = record.machine
-        state = units.get(name)
-        if state is not None and state.starts:
-            said.append(f"{state.unit} on {name} is {state.active} ({state.sub})")
-        elif (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:
-            said.append(f"the VM of {name} was started {vm.uptime_s} s ago")
-        elif state is not None and state.active == "active" and _claims_ready(observed, MachineName(name)):
-            said.append(f"{state.unit} on {name} has started, but its kubelet has not reported yet")
-        elif state is not None and _was_up_since(state, observed):
-            said.append(f"{state.unit} on {name} has started {state.age_s:.0f} s ago")
-    return said
+        if record.role is Role.CONTROL_PLANE and record.state is not RecordState.CLONING and not vm.idle
+    }
+    units = unit_states(spec, ports, observed, set(servers))
+    said = (_sign_of_life(name, vm, units.get(name), observed) for name, vm in servers.items())
+    return [each for each in said if each]
+
+
+def _sign_of_life(name: MachineName, vm: VmRecord, state: UnitState | None, observed: Observed) -> str:
+    """What a server does that is about to be Ready; empty where nothing says that it is."""
+    if state is not None and state.starts:
+        return f"{state.unit} on {name} is {state.active} ({state.sub})"
+    if (state is None or state.unreachable) and vm.uptime_s < STARTS_WITHIN_S:
+        return f"the VM of {name} was started {vm.uptime_s} s ago"
+    if state is not None and state.active == "active" and _claims_ready(observed, name):
+        return f"{state.unit} on {name} has started, but its kubelet has not reported yet"
+    if state is not None and _was_up_since(state, observed):
+        return f"{state.unit} on {name} has started {state.age_s:.0f} s ago"
+    return ""
 
 
 def _was_up_since(state: UnitState, observed: Observed) -> bool:

@@ -149,6 +149,12 @@ class MachineState:
         return record is not None and record.state is not RecordState.CLONING
 
     @property
+    def leaving(self) -> bool:
+        """Whether an earlier command has marked it to go."""
+        record = self.vm.record if self.vm else None
+        return record is not None and record.state is RecordState.LEAVING
+
+    @property
     def interrupted(self) -> bool:
         """Whether it has a VM whose creation was cut off."""
         record = self.vm.record if self.vm else None

@@ -132,7 +132,7 @@ def strangers_notices(view: ClusterView) -> tuple[str, ...]:
 def _left_alone(view: ClusterView) -> Iterator[str]:
     looking = foreign_lookalikes(view)
     odd = [vm for vm in view.observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, view.spec)]
-    yield from (f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking if not is_claim(vm, view.spec))
+    yield from _strangers(view)
     yield from map(passed_over, odd)
 
 
@@ -163,22 +163,9 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
         PreflightError: One of `vmids` says no such thing.
     """
     found = {vm.vmid: vm for vm in claims(view)}
-    built = [
-        one for one in templates if one.doubt and one.smbios_uuid and one.vmid in (vmids or view.spec.placement.vmids)
-    ]
-    others = [vmid for vmid in vmids if vmid not in found and all(one.vmid != vmid for one in built)]
-    if others:
-        signed = {vm.vmid for vm in view.vms}
-        raise PreflightError(
-            f"vmid {', '.join(map(str, others))} cannot be adopted",
-            details=few_lines(
-                [
-                    f"{vmid}: {'signed already' if vmid in signed else 'claims nothing that could be signed'}"
-                    for vmid in others
-                ]
-            ),
-            resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", view.spec.name),
-        )
+    wanted = vmids or view.spec.placement.vmids
+    built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in wanted]
+    _check_adoptable(view, [vmid for vmid in vmids if vmid not in {*found, *(one.vmid for one in built)}])
     chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
     names = Counter(vm.name for vm in chosen)
     planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
@@ -196,16 +183,30 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
                 f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
                 for one in built
             ),
-            *(
-                f"{_where(vm)} is left alone: {why_stranger(vm)}"
-                for vm in foreign_lookalikes(view)
-                if not is_claim(vm, view.spec)
-            ),
+            *_strangers(view),
             *namesake_notes(view),
         ),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
     )
+
+
+def _check_adoptable(view: ClusterView, others: Sequence[Vmid]) -> None:
+    """Refuse vmids that say no such thing."""
+    if not others:
+        return
+    signed = {vm.vmid for vm in view.vms}
+    why = {vmid: "signed already" if vmid in signed else "claims nothing that could be signed" for vmid in others}
+    raise PreflightError(
+        f"vmid {', '.join(map(str, others))} cannot be adopted",
+        details=few_lines([f"{vmid}: {text}" for vmid, text in why.items()]),
+        resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", view.spec.name),
+    )
+
+
+def _strangers(view: ClusterView) -> Iterator[str]:
+    looking = (vm for vm in foreign_lookalikes(view) if not is_claim(vm, view.spec))
+    yield from (f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking)
 
 
 def _signing(one: TemplateVm) -> AdoptTemplate:

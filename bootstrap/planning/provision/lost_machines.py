@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineRecord, Role
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.planning.day2_steps import DeleteKubeNode, MarkLeaving
 from bootstrap.planning.healthy_server import healthy_server, needed_server
 from bootstrap.planning.members.pool_members import Member
@@ -39,32 +41,37 @@ def plan_farewells(view: ClusterView) -> Farewells:
         PreflightError: A machine was declared lost, and no server can take it out of the cluster.
     """
     given_up = {old.machine for old in view.observed.given_up}
-    succeeded = view.stood_in_for
-    back = [
-        (vm, record)
-        for vm, record in view.machines
-        if any((old.machine, old.vmid) == (record.machine, vm.vmid) for old in succeeded)
-    ]
+    back = _returned(view)
     there = {record.machine for _, record in back}
-    dead = [
-        view.kube_nodes[name]
-        for name in sorted(given_up | {old.machine for old in succeeded} - there)
-        if name in view.kube_nodes and (name in given_up or not view.kube_nodes[name].ready)
-    ]
+    dead = _dead(view, given_up=given_up, back=there)
     if given_up:
         needed_server(view, besides=given_up)
         check_quorum(view, going=[kube_node.name for kube_node in dead if _is_server(kube_node)])
     serves = healthy_server(view, besides=[*given_up, *there]) is not None
+    removed = dead if serves else ()
     members = (Member(name=of.machine, vm=vm, kube_node=view.kube_nodes.get(of.machine)) for vm, of in back)
     shown = (departing(member, "has a successor, and its Proxmox node is back") for member in members)
     return Farewells(
         machines=tuple(planned for planned in shown if planned is not None),
-        lanes=(
-            *(_dead_lane(kube_node) for kube_node in dead if serves),
-            *(_returned_lane(record, serves=serves) for _, record in back),
-        ),
-        servers=tuple(out_of_kubernetes(kube_node.name) for kube_node in dead if serves and _is_server(kube_node)),
+        lanes=(*map(_dead_lane, removed), *(_returned_lane(record, serves=serves) for _, record in back)),
+        servers=tuple(out_of_kubernetes(kube_node.name) for kube_node in removed if _is_server(kube_node)),
     )
+
+
+def _returned(view: ClusterView) -> tuple[tuple[VmRecord, MachineRecord], ...]:
+    """Machines that have successors and are seen again."""
+    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
+    return tuple((vm, record) for vm, record in view.machines if (record.machine, vm.vmid) in succeeded)
+
+
+def _dead(
+    view: ClusterView, *, given_up: Collection[MachineName], back: Collection[MachineName]
+) -> tuple[KubeNode, ...]:
+    """Nodes of machines that do not come back: declared lost now, or long replaced and not Ready."""
+    replaced = {old.machine for old in view.stood_in_for}.difference(back, given_up)
+    known = view.kube_nodes
+    names = sorted({*given_up, *(name for name in replaced if name in known and not known[name].ready)})
+    return tuple(known[name] for name in names if name in known)
 
 
 def _is_server(kube_node: KubeNode) -> bool:

@@ -11,8 +11,8 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Replaced
-from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.planning.members.out_of_sight import Sight, where
+from bootstrap.model.observed import Observed, UnseenVm, VmRecord
+from bootstrap.planning.members.out_of_sight import where
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 
 if TYPE_CHECKING:
@@ -28,34 +28,38 @@ def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     done = {old.machine for old in view.stood_in_for}
     wanted = [name for name in dict.fromkeys(names) if name not in done]
     sight = view.sight
-    known = [name for name in wanted if name in sight.named]
     others = [name for name in wanted if name not in sight.named]
-    _check(view, sight, others)
-    given = [Replaced(machine=name, vmid=sight.named[name].vmid) for name in known]
+    if others:
+        _check(view, others)
+    given = [Replaced(machine=name, vmid=sight.named[name].vmid) for name in wanted if name in sight.named]
     # Which of the VMs without a name is which machine does not matter: all of them are lost.
     given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in sight.unnamed]
     return replace(view.observed, given_up=tuple(given))
 
 
-def _check(view: ClusterView, sight: Sight, names: Sequence[MachineName]) -> None:
+def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
     """Refuse names that are no machine out of sight."""
+    sight = view.sight
     wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
-    if wrong or (names and not sight.unnamed):
+    if wrong or not sight.unnamed:
         raise PreflightError(
             f"{', '.join(wrong or names)} is not out of sight; nothing was changed",
-            details="\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in sight.vms)
-            or f"no machine of {view.spec.name} is",
+            details=_listed(sight.vms) or f"no machine of {view.spec.name} is",
             resolution=Advice(
                 "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen"
             ),
         )
-    if names and len(names) != len(sight.unnamed):
+    if len(names) != len(sight.unnamed):
         raise PreflightError(
             f"which VM is {', '.join(names)} cannot be told; nothing was changed",
-            details="\n".join(f"name not known ({where(vm)})" for vm in sight.unnamed),
+            details=_listed(sight.unnamed),
             resolution=f"give all {len(sight.unnamed)} machines that are out of sight as --replace-unreachable, "
             "or bring the Proxmox node back",
         )
+
+
+def _listed(vms: Sequence[UnseenVm]) -> str:
+    return "\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in vms)
 
 
 def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
@@ -83,18 +87,24 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
-    hidden = view.sight.named
     chosen: dict[MachineName, tuple[Replaced, ...]] = {
         record.machine: record.replaces for _, record in view.machines if record.replaces
     }
-    free = [machine for machine in machines if machine.name not in view.vm_of and machine.name not in hidden]
+    there = {*view.vm_of, *view.sight.named}
+    free = [machine for machine in machines if machine.name not in there]
     for name in dict.fromkeys(old.machine for old in view.observed.given_up):
-        pool = pool_of(view.spec, name)
-        heir = next((m for m in free if pool is not None and m.pool == pool.name and m.name not in chosen), None)
-        if heir is None:
-            raise PreflightError(
-                f"no machine would stand in for {name}: its pool needs no further one; nothing was changed",
-                resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
-            )
-        chosen[heir.name] = tuple(old for old in view.observed.given_up if old.machine == name)
+        heir = _heir(view, name, [machine for machine in free if machine.name not in chosen])
+        chosen[heir] = tuple(old for old in view.observed.given_up if old.machine == name)
     return tuple(replace(m, replaces=chosen[m.name]) if m.name in chosen else m for m in machines)
+
+
+def _heir(view: ClusterView, name: MachineName, free: Sequence[MachineSpec]) -> MachineName:
+    """The new machine that stands in for a lost one: the first of its pool."""
+    pool = pool_of(view.spec, name)
+    heir = next((machine.name for machine in free if pool is not None and machine.pool == pool.name), None)
+    if heir is None:
+        raise PreflightError(
+            f"no machine would stand in for {name}: its pool needs no further one; nothing was changed",
+            resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
+        )
+    return heir

@@ -6,8 +6,11 @@ seen does not bear out counts for nothing. It is removed when the command has en
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bootstrap.advice import Advice
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import NodePool
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -33,29 +36,30 @@ def is_unfinished(intention: Intention, view: ClusterView) -> bool:
     """
     if not view.vms:
         return False
+    if intention.command == "down":
+        return True
+    if intention.command in ("scale", "replace"):
+        return not _has_sizes(intention, view)
     joined = [kube_node for kube_node in view.kube_nodes.values() if kube_node.name in view.vm_of]
-    match intention.command:
-        case "down":
-            return True
-        case "scale" | "replace":
-            return not _has_sizes(intention, view)
-        case "upgrade":
-            return not joined or any(kube_node.version != intention.version for kube_node in joined)
-        case _:  # a restore: until its end no server, or not every one, is Ready
-            return not joined or not all(kube_node.ready for kube_node in joined)
+    if intention.command == "upgrade":
+        done = all(kube_node.version == intention.version for kube_node in joined)
+    else:  # a restore: until its end no server, or not every one, is Ready
+        done = all(kube_node.ready for kube_node in joined)
+    return not joined or not done
 
 
 def _has_sizes(intention: Intention, view: ClusterView) -> bool:
     """Whether each pool of a note has its size, and nothing is to be done about any of its machines."""
     counts = dict(intention.counts)
-    pools = [pool for pool in view.spec.pools if pool.name in counts]
-    there = {pool.name: members(view, pool) for pool in pools}
-    if any(member.leaving for found in there.values() for member in found):
+    if not all(_has_size(view, pool, counts[pool.name]) for pool in view.spec.pools if pool.name in counts):
         return False
-    if any(len(there[pool.name]) != counts[pool.name] for pool in pools):
-        return False
-    kept = with_kept_counts(view, noted=counts)
-    return not any(each.need for each in ClusterView(kept, view.observed).states if each.machine.pool in counts)
+    kept = replace(view, spec=with_kept_counts(view, noted=counts))
+    return not any(each.need for each in kept.states if each.machine.pool in counts)
+
+
+def _has_size(view: ClusterView, pool: NodePool, number: int) -> bool:
+    there = members(view, pool)
+    return len(there) == number and not any(member.leaving for member in there)
 
 
 def unfinished_line(intention: Intention) -> str:

@@ -200,18 +200,13 @@ def _sized(
     free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
     counts = (verb_options.workers,) if verb_options.workers is not None else tuple(range(WORKERS, -1, -1))
     tried = [
-        _with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib)
+        [_with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib) for memory in MEMORY_MIB]
         for workers in counts
-        for memory in MEMORY_MIB
     ]
-    fitting: list[ClusterSpec] = []
-    for each in tried:
-        if fitting and each.workers[0].count < fitting[0].workers[0].count:
-            break  # fewer workers are proposed only where more do not fit
-        if not _refusal(each, stage):
-            fitting.append(each)
+    # Fewer workers are proposed only where more do not fit.
+    fitting = next(filter(None, ([each for each in sizes if not _refusal(each, stage)] for sizes in tried)), [])
     if not fitting:
-        smallest = tried[len(MEMORY_MIB) - 1] if verb_options.workers is not None else tried[-1]
+        smallest = tried[-1][-1]
         known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
         said = "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
         return smallest, (said,), (_refusal(smallest, stage),)

@@ -7,17 +7,16 @@ placement would put its successor on another Proxmox node, and that is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import CapacityError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName
-from bootstrap.model.machine import MachineSpec, RecordState, Role
+from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
-from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
@@ -61,47 +60,48 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     Raises:
         PreflightError: There is no template that machines could be made of.
     """
-    spec = with_kept_counts(ClusterView(spec, observed))  # `replace`, which makes the moves, keeps every machine too
-    there = [machine_state for machine_state in ClusterView(spec, observed).states if _is_made(machine_state)]
-    sources = sources_for(ClusterView(spec, observed), [machine_state.machine for machine_state in there], clones=True)
+    # `replace`, which makes the moves, keeps every machine too
+    view = ClusterView(with_kept_counts(ClusterView(spec, observed)), observed)
+    there = {
+        each.name: (each.machine, each.vm)
+        for each in view.states
+        if each.vm is not None and each.made and not each.leaving and not each.held
+    }
+    sources = sources_for(view, [machine for machine, _ in there.values()], clones=True)
     offline = {facts.name for facts in observed.pve_nodes if not facts.online}
-    movable = [
-        machine_state
-        for machine_state in there
-        if machine_state.vm is not None and machine_state.vm.pve_node not in offline
-    ]
-    existing = [machine_state.vm for machine_state in there if machine_state.vm is not None]
-    moves: list[Move] = []
-    seen, moved = observed, True
-    while moved and len(moves) < len(movable):
-        moved = False
-        done = {move.machine for move in moves}
-        for machine_state in sorted(movable, key=_order):
-            if machine_state.name in done or machine_state.vm is None:
-                continue
-            found = _move(ClusterView(spec, seen), machine_state.machine, machine_state.vm, existing, sources)
-            if found is None:
-                continue
-            gone = with_commitment(
-                seen, machine_state.vm.pve_node, -machine_state.vm.cores, -machine_state.vm.memory_mib
-            )
-            seen = with_commitment(gone, found.target, machine_state.vm.cores, machine_state.vm.memory_mib)
-            existing = [replace(vm, pve_node=found.target) if vm is machine_state.vm else vm for vm in existing]
-            moves.append(found)
-            moved = True
-            break
-    hidden = (*lines(ClusterView(spec, observed)), *twin_lines(ClusterView(spec, observed)))
-    return Respread(moves=tuple(moves), notes=(*hidden, *_notes(ClusterView(spec, observed), there, offline)))
+    stuck = [name for name, (_, vm) in there.items() if vm.pve_node in offline]
+    moves = tuple(_moves(view, there, sources, besides=stuck))
+    hidden = (*lines(view), *twin_lines(view))
+    kept = (f"{name} stays: {there[name][1].pve_node} is offline" for name in stuck)
+    return Respread(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
 
 
-def _is_made(machine_state: MachineState) -> bool:
-    record = machine_state.vm.record if machine_state.vm else None
-    return record is not None and record.state is RecordState.MADE and not machine_state.held
+def _moves(
+    view: ClusterView,
+    there: Mapping[MachineName, tuple[MachineSpec, VmRecord]],
+    sources: Sources,
+    *,
+    besides: Sequence[MachineName],
+) -> Iterator[Move]:
+    """One move after another, each as if those before it had been made."""
+    existing = [vm for _, vm in there.values()]
+    left = dict(sorted(((name, each) for name, each in there.items() if name not in besides), key=_order))
+    while left:
+        found = (_move(view, machine, vm, existing, sources) for machine, vm in left.values())
+        move = next((each for each in found if each is not None), None)
+        if move is None:
+            return
+        _, vm = left.pop(move.machine)
+        seen = with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+        view = replace(view, observed=with_commitment(seen, move.target, vm.cores, vm.memory_mib))
+        existing = [replace(each, pve_node=move.target) if each is vm else each for each in existing]
+        yield move
 
 
-def _order(machine_state: MachineState) -> tuple[bool, int]:
+def _order(each: tuple[MachineName, tuple[MachineSpec, VmRecord]]) -> tuple[bool, int]:
     """Servers first, then the newest: it has the least on it."""
-    return (not machine_state.is_server, -(machine_state.vm.vmid if machine_state.vm else 0))
+    _, (machine, vm) = each
+    return machine.role is not Role.CONTROL_PLANE, -vm.vmid
 
 
 def _move(
@@ -113,24 +113,21 @@ def _move(
 ) -> Move | None:
     """Where a machine's successor would stand once it has gone; None: where it stands, or hardly better."""
     others = [each for each in existing if each is not vm and each.vmid != vm.vmid]
-    without = with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib)
+    without = replace(view, observed=with_commitment(view.observed, vm.pve_node, -vm.cores, -vm.memory_mib))
     try:
-        target = place(ClusterView(view.spec, without), new=[machine], existing=others, sources=sources).of[
-            machine.name
-        ]
+        target = place(without, new=[machine], existing=others, sources=sources).of[machine.name]
     except CapacityError:
         return None
     if target == vm.pve_node:
         return None
-    why = _why(view.spec, without, machine, vm, others, sources, target)
+    why = _why(without, machine, vm, others, sources, target)
     if not why:
         return None
     return Move(machine=machine.name, pool=machine.pool, role=machine.role, origin=vm.pve_node, target=target, why=why)
 
 
 def _why(
-    spec: ClusterSpec,
-    without: Observed,
+    view: ClusterView,
     machine: MachineSpec,
     vm: VmRecord,
     others: Sequence[VmRecord],
@@ -138,9 +135,9 @@ def _why(
     target: PveNodeName,
 ) -> str:
     """What is better on the target; empty where it is too little for the trouble."""
-    if vm.pve_node in in_maintenance(ClusterView(spec, without)):
+    if vm.pve_node in in_maintenance(view):
         return f"{vm.pve_node} is in maintenance"
-    by_name = {capacity.pve_node: capacity for capacity in rooms(ClusterView(spec, without), others, sources)}
+    by_name = {capacity.pve_node: capacity for capacity in rooms(view, others, sources)}
     here, there = by_name.get(vm.pve_node), by_name[target]
     if here is None:
         return f"{vm.pve_node} is not among the Proxmox nodes that the inventory allows, or has no template"
@@ -160,16 +157,8 @@ def _gib(mib: int) -> str:
     return f"{mib / 1024:.1f} GiB"
 
 
-def _notes(view: ClusterView, there: Sequence[MachineState], offline: set[PveNodeName]) -> tuple[str, ...]:
-    stuck = [
-        f"{machine_state.name} stays: {machine_state.vm.pve_node} is offline"
-        for machine_state in there
-        if machine_state.vm is not None and machine_state.vm.pve_node in offline
-    ]
+def _notes(view: ClusterView, offline: set[PveNodeName]) -> Iterator[str]:
     allowed = view.spec.placement.pve_nodes
-    empty = [name for name in sorted(offline) if not allowed or name in allowed]
-    return (
-        *stuck,
-        *(f"{name} is offline: nothing is moved there" for name in empty),
-        *(f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(view)),
-    )
+    empty = (name for name in sorted(offline) if not allowed or name in allowed)
+    yield from (f"{name} is offline: nothing is moved there" for name in empty)
+    yield from (f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(view))
