@@ -114,7 +114,7 @@ class Arrivals:
     def _turns(self) -> Mapping[MachineName, tuple[Gate, ...]]:
         """What each further server waits for besides.
 
-        One etcd learner at a time: two servers joining at once fail with "too many learner members" (k3s.md).
+        One etcd member at a time: of two servers that join at once, one fails (docs/k3s.md#joining).
         """
         turns: dict[MachineName, tuple[Gate, ...]] = {}
         previous = (joined(self.healthy.name),) if self.healthy is not None and self.migrates else ()

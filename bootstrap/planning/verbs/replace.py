@@ -151,7 +151,7 @@ class _Going:
     def dead(self) -> tuple[Member, ...]:
         """Servers that do not answer.
 
-        etcd takes no new member while one of the old ones does not answer ("etcdserver: unhealthy cluster", k3s.md).
+        etcd takes no new member while an old one does not answer (docs/k3s.md#joining).
         """
         return tuple(member for member in self.targets if self.is_server and not member.well)
 

@@ -206,7 +206,10 @@ def what_etcd_means(plan: Plan) -> str:
 
 
 def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequence[MachineName]) -> None:
-    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then (k3s.md)."""
+    """Refuse new servers while a server that is to stay does not answer: etcd takes no new member then.
+
+    Source: docs/k3s.md#joining.
+    """
     new = [each.name for each in work if each.is_server and each.kube_node is None]
     dead = [each.name for each in view.etcd_members if not each.ready and each.name not in going]
     if new and dead:
