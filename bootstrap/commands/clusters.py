@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -89,19 +89,20 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
     machines = [vm for vm in vms if is_ours(vm, name)]
-    roles = [vm.record.role for vm in machines if vm.record is not None]
+    roles = Counter(vm.record.role for vm in machines if vm.record is not None)
     markers = [vm for vm in vms if looks_like_marker(vm)]
-    own = [vm for vm in vms if vm not in markers and (vm.record is None or is_ours(vm, name))]
-    vmids = [vm.vmid for vm in own]
+    hidden = [vm for vm in vms if vm.record is None and vm not in markers]
+    own = [*(vm for vm in machines if vm not in markers), *hidden]
+    vmids = sorted(vm.vmid for vm in own)
     return ClusterSummary(
         name=name,
-        control_plane=roles.count(Role.CONTROL_PLANE),
-        workers=roles.count(Role.WORKER),
+        control_plane=roles[Role.CONTROL_PLANE],
+        workers=roles[Role.WORKER],
         running=sum(vm.running for vm in machines),
-        out_of_sight=sum(vm.record is None and vm not in markers for vm in vms),
-        vmids=(min(vmids), max(vmids)) if vmids else None,
+        out_of_sight=len(hidden),
+        vmids=(vmids[0], vmids[-1]) if vmids else None,
         pve_nodes=tuple(sorted({vm.pve_node for vm in own})),
-        foreign=sum(vm.record is not None and not is_ours(vm, name) for vm in vms),
+        foreign=sum(vm.record is not None for vm in vms) - sum(roles.values()),
         at_work=any(map(is_marker, markers)),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, KUBECONFIG)),

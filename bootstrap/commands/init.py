@@ -10,9 +10,9 @@ from bootstrap.commands.observing.observe import seen_by_proxmox
 from bootstrap.errors import PreflightError, UsageError
 from bootstrap.inventory.answers import Connection
 from bootstrap.inventory.write import SCHEMA_FILE, render_inventory
-from bootstrap.model.cluster import PlacementSpec
+from bootstrap.model.cluster import PlacementSpec, TemplateRef
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.observed import Observed
+from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.planning.templates.discovery import TemplateChoice, template_choices
 from bootstrap.planning.verbs.init import Proposal, Wishes, propose
@@ -121,13 +121,7 @@ def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
     observed = seen.observed
     names, wanted = {str(choice.ref) for choice in seen.templates}, verb_options.template
     if wanted is not None and observed.templates:
-        known = any(
-            wanted.image is not None
-            or wanted.vmid == each.vmid
-            or wanted.name == each.name
-            or (wanted.tag or "").lower() in each.tags
-            for each in observed.templates
-        )
+        known = wanted.image is not None or any(_is_meant(wanted, each) for each in observed.templates)
         _refuse(known, f"--template: no template matches {wanted}", names)
     if verb_options.storage is not None:
         storages = {storage.name for facts in observed.pve_nodes for storage in facts.storages}
@@ -135,6 +129,11 @@ def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
     bridges = {bridge for facts in observed.pve_nodes for bridge in facts.bridges}
     if verb_options.bridge is not None and bridges:
         _refuse(verb_options.bridge in bridges, f"--bridge: there is no bridge {verb_options.bridge}", bridges)
+
+
+def _is_meant(wanted: TemplateRef, template: TemplateFacts) -> bool:
+    named = wanted.vmid == template.vmid or wanted.name == template.name
+    return named or (wanted.tag or "").lower() in template.tags
 
 
 def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -128,9 +129,7 @@ def _with_pool(spec: ClusterSpec, observed: Observed, asked: Replacing, noted: I
     Raises:
         PreflightError: There are no such machines.
     """
-    pools = {member.name: pool.name for pool in spec.pools for member in members(ClusterView(spec, observed), pool)}
-    if noted is not None and noted.command == "replace" and noted.counts:
-        pools = {name: noted.counts[0][0] for name, _ in noted.machines} | pools
+    pools = _pools(ClusterView(spec, observed), noted)
     unknown = [name for name in asked.machines if name not in pools]
     if unknown:
         raise PreflightError(
@@ -138,17 +137,25 @@ def _with_pool(spec: ClusterSpec, observed: Observed, asked: Replacing, noted: I
             details=f"its machines: {', '.join(pools) or 'none'}",
             resolution=Advice("`homelab-k8s status` lists them"),
         )
-    found = {pools[name] for name in asked.machines}
+    found = {pools[name] for name in asked.machines} or {asked.pool}
     if len(found) > 1:
         raise PreflightError(
             f"{', '.join(asked.machines)} are of several pools: {', '.join(sorted(found))}",
             resolution="pass machines of one pool only",
         )
-    pool = next(iter(found), asked.pool)
-    if pool not in {each.name for each in spec.pools}:
+    (pool,), known = found, [each.name for each in spec.pools]
+    if pool not in known:
         raise PreflightError(
             f"{spec.name} has no pool {pool}",
-            details=f"its pools: {', '.join(each.name for each in spec.pools)}",
+            details=f"its pools: {', '.join(known)}",
             resolution="name one of them",
         )
     return replace(asked, pool=PoolName(pool))
+
+
+def _pools(view: ClusterView, noted: Intention | None) -> Mapping[MachineName, PoolName]:
+    """The pool of each machine, and of those that an earlier run has replaced."""
+    pools = {member.name: pool.name for pool in view.spec.pools for member in members(view, pool)}
+    if noted is None or noted.command != "replace" or not noted.counts:
+        return pools
+    return {name: noted.counts[0][0] for name, _ in noted.machines} | pools

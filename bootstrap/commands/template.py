@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.advice import Advice
@@ -155,18 +155,23 @@ def _image(verb_options: BuildOptions, arch: str, ports: Ports) -> CloudImage:
     )
 
 
-def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:
-    nodes = [f for f in observed.pve_nodes if f.online and f.name in (spec.placement.pve_nodes or (f.name,))]
+def _iso_storages(view: ClusterView) -> Iterator[tuple[PveNodeName, StorageName]]:
+    """The storages with ISO images, each with a Proxmox node that has it; a shared one once."""
     shared: set[StorageName] = set()
-    isos: list[tuple[PveNodeName, str]] = []
-    for facts in nodes:
-        for storage in facts.storages:
-            if not storage.active or "iso" not in storage.content or storage.name in shared:
-                continue
+    nodes = (facts for facts in view.observed.pve_nodes if facts.online and view.may_use(facts.name))
+    for facts, storage in ((each, storage) for each in nodes for storage in each.storages):
+        if storage.active and "iso" in storage.content and storage.name not in shared:
+            yield facts.name, storage.name
             if storage.shared:
                 shared.add(storage.name)
-            volumes = ports.templates.volumes(facts.name, storage.name, content="iso")
-            isos += [(facts.name, volume) for volume in sorted(volumes)]
+
+
+def _see(spec: ClusterSpec, observed: Observed, ports: Ports) -> TemplatesSeen:
+    isos = (
+        (pve_node, volume)
+        for pve_node, storage in _iso_storages(ClusterView(spec, observed))
+        for volume in sorted(ports.templates.volumes(pve_node, storage, content="iso"))
+    )
     found = ports.templates.templates()
     return TemplatesSeen(
         templates=tuple(one for one in found if not one.doubt),

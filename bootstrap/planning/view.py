@@ -9,8 +9,8 @@ from functools import cached_property
 from ipaddress import IPv4Address
 
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineRecord, Replaced, Role
+from bootstrap.model.ids import MachineName, PveNodeName
+from bootstrap.model.machine import MachineRecord, NodePool, Replaced, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.out_of_sight import Sight
@@ -41,6 +41,11 @@ class ClusterView:
     def vm_of(self) -> Mapping[MachineName, VmRecord]:
         """The cluster's VMs by the machines they are; the names of all machines that exist."""
         return {record.machine: vm for vm, record in self.machines}
+
+    def may_use(self, pve_node: PveNodeName, pool: NodePool | None = None) -> bool:
+        """Whether the inventory lets machines go to a Proxmox node; those of a pool, where one is given."""
+        allowed = (pool.pve_nodes if pool is not None else ()) or self.spec.placement.pve_nodes
+        return not allowed or pve_node in allowed
 
     @cached_property
     def twins(self) -> Mapping[MachineName, tuple[VmRecord, ...]]:

@@ -82,21 +82,18 @@ def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
     staying = [pod for pod in pods if not pod.finished and not pod.leaving]
     local = [] if step.delete_local_data else [pod for pod in staying if pod.loses_data]
     bare = [] if step.delete_bare else [pod for pod in staying if not pod.controller]
-    if not local and not bare:
+    losses = (
+        (local, "local data", "emptyDir volume", "--delete-emptydir-data deletes the data in emptyDir volumes"),
+        (bare, "no controller", "no controller recreates it", "--force deletes pods that no controller recreates"),
+    )
+    found = [loss for loss in losses if loss[0]]
+    if not found:
         return
-    briefs, ways = [], []
-    if local:
-        briefs.append(f"{count(len(local), 'pod')} {'has' if len(local) == 1 else 'have'} local data")
-        ways.append("--delete-emptydir-data deletes the data in emptyDir volumes")
-    if bare:
-        briefs.append(f"{count(len(bare), 'pod')} {'has' if len(bare) == 1 else 'have'} no controller")
-        ways.append("--force deletes pods that no controller recreates")
+    briefs = (f"{count(len(of), 'pod')} {'has' if len(of) == 1 else 'have'} {what}" for of, what, _, _ in found)
     raise DrainError(
         f"{step.machine} cannot be drained: {' and '.join(briefs)}",
-        details=few_lines(
-            [f"{pod}: emptyDir volume" for pod in local] + [f"{pod}: no controller recreates it" for pod in bare]
-        ),
-        resolution=f"move or delete these pods; or {'; '.join(ways)}",
+        details=few_lines([f"{pod}: {detail}" for of, _, detail, _ in found for pod in of]),
+        resolution=f"move or delete these pods; or {'; '.join(way for *_, way in found)}",
     )
 
 

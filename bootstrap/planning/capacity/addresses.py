@@ -27,18 +27,18 @@ def choose_address(
     if not own:
         names = ", ".join(f"{interface.name} {interface.mac}" for interface in seen) or "none"
         return f"no interface has net0's MAC address {mac}; interfaces: {names}"
-    usable = [
-        address
-        for interface in own
-        for address in interface.addresses
-        if address not in besides
-        and not address.is_link_local
-        and (not address.is_loopback or (subnet is not None and subnet.is_loopback))
-    ]
+    addresses = (address for interface in own for address in interface.addresses)
+    addresses = (address for interface in own for address in interface.addresses)
+    usable = [address for address in addresses if address not in besides and not _is_local(address, subnet)]
     if not usable:
         return f"{own[0].name} has no address yet"
     fitting = [address for address in usable if subnet is None or address in subnet]
     if not fitting:
         return f"{own[0].name} has {', '.join(map(str, usable))}, none of which is in {subnet}"
     lone = {address for interface in own for address in interface.lone}
-    return next((address for address in fitting if address not in lone), fitting[0])
+    return min(fitting, key=lambda address: address in lone)
+
+
+def _is_local(address: IPv4Address, subnet: IPv4Network | None) -> bool:
+    """Whether nobody else reaches a machine by an address."""
+    return address.is_link_local or (address.is_loopback and not (subnet is not None and subnet.is_loopback))

@@ -34,12 +34,9 @@ def clone_notes(
         templates: The template of each Proxmox node.
         places: New machines, and where each goes.
     """
-    there = {facts.name: facts for facts in view.observed.pve_nodes}
-    clones = [
-        (machine, there[name])
-        for machine, name in places
-        if name in there and name in templates and machine.kind is MachineKind.VM
-    ]
+    there = {facts.name: facts for facts in view.observed.pve_nodes if facts.name in templates}
+    vms = ((machine, name) for machine, name in places if machine.kind is MachineKind.VM)
+    clones = [(machine, there[name]) for machine, name in vms if name in there]
     used = [templates[facts.name] for _, facts in clones]
     cpus = (cpu_problem(machine.cpu_type, facts) for machine, facts in clones)
     gateway = gateway_note(view.spec)
@@ -90,11 +87,7 @@ def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
 
 def cpu_problems(view: ClusterView) -> tuple[str, ...]:
     """The same for all pools, on each Proxmox node that they may go to."""
-    found = (
-        cpu_problem(pool.cpu_type, facts)
-        for pool in view.spec.pools
-        for facts in view.observed.pve_nodes
-        if pool.count and pool.kind is MachineKind.VM and facts.online
-        if facts.name in (pool.pve_nodes or view.spec.placement.pve_nodes or (facts.name,))
-    )
-    return tuple(dict.fromkeys(problem for problem in found if problem))
+    online = [facts for facts in view.observed.pve_nodes if facts.online]
+    vms = (pool for pool in view.spec.pools if pool.count and pool.kind is MachineKind.VM)
+    pairs = ((pool, facts) for pool in vms for facts in online if view.may_use(facts.name, pool))
+    return tuple(dict.fromkeys(filter(None, (cpu_problem(pool.cpu_type, facts) for pool, facts in pairs))))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice, joined
 from bootstrap.errors import HomelabError
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.machine import MachineKind
+from bootstrap.model.machine import MachineKind, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
@@ -259,29 +260,25 @@ def check_bridges(view: ClusterView) -> Check:
         (facts, template, pool)
         for facts, template in _in_use(view)
         for pool in view.spec.pools
-        if pool.count and (not pool.pve_nodes or facts.name in pool.pve_nodes)
+        if pool.count and view.may_use(facts.name, pool)
     ]
-    wrong = dict(
-        problem for facts, template, pool in in_use for problem in network_problems(view.spec, facts, template, pool)
-    )
+    wrong = dict(problem for each in in_use for problem in network_problems(view.spec, *each))
     if wrong:
         return failed("bridges", "\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
     unknown = dict.fromkeys(facts.name for facts, _, _ in in_use if not facts.bridges)
     if unknown:
         return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
-    found = dict.fromkeys(
-        f"{_kind(facts, bridge)}{bridge} on {facts.name}"
-        for facts, template, pool in in_use
-        for bridge in bridges_of(view.spec, template, pool)
-    )
+    found = dict.fromkeys(text for each in in_use for text in _bridges(view.spec, *each))
     notes = mtu_notes(view.spec, in_use)
     if notes:
         return warning("bridges", "\n".join((", ".join(found), *notes)), MTU_REMEDY)
     return ok("bridges", ", ".join(found))
 
 
-def _kind(facts: PveNodeFacts, bridge: str) -> str:
-    return "vnet " if any(vnet.name == bridge for vnet in facts.vnets) else ""
+def _bridges(spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts, pool: NodePool) -> Iterator[str]:
+    vnets = {vnet.name for vnet in facts.vnets}
+    for bridge in bridges_of(spec, template, pool):
+        yield f"{'vnet ' if bridge in vnets else ''}{bridge} on {facts.name}"
 
 
 def check_capacity(view: ClusterView, plan: Plan) -> Check:
@@ -292,9 +289,8 @@ def check_capacity(view: ClusterView, plan: Plan) -> Check:
     wanted = f"{count(len(new), 'new machine')} ({cores} vCPUs, {mib} MiB)"
     lines = [f"{wanted} fit" if new else "no new machine is wanted"]
     used = {machine.place.pve_node for machine in new}
-    for facts in view.observed.pve_nodes:
-        if facts.online and (facts.name in used or not used):
-            lines.append(f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}")
+    shown = (facts for facts in view.observed.pve_nodes if facts.online and (facts.name in used or not used))
+    lines += [f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}" for facts in shown]
     lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(view).items()]
     return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
@@ -102,19 +102,22 @@ def check_hardware(view: ClusterView, templates: Templates) -> None:
     for pool in view.spec.pools:
         if pool.hardware.data_disk is None or not pool.count or not templates:
             continue
-        problems = {}
-        for facts in _with(templates, view.observed):
-            if pool.pve_nodes and facts.name not in pool.pve_nodes:
-                continue
-            name = data_storage(view.spec, pool, template=templates[facts.name].storage)
-            problem = storage_problem(storage_on(facts, name))
-            problems[facts.name] = f"{name} of {facts.name} {problem}" if problem else ""
+        problems = dict(_data_disk_problems(view, pool, templates))
         if problems and all(problems.values()):
             raise PreflightError(
                 f"there is no storage for the data disks of the pool {pool.name}",
                 details="\n".join(problems.values()),
                 resolution="look at it with `pvesm status` on the Proxmox node, or name another as data_disk's storage",
             )
+
+
+def _data_disk_problems(view: ClusterView, pool: NodePool, templates: Templates) -> Iterator[tuple[PveNodeName, str]]:
+    """What is wrong with the storage of data disks on each Proxmox node that a pool may use; empty for nothing."""
+    for facts in _with(templates, view.observed):
+        if not pool.pve_nodes or facts.name in pool.pve_nodes:
+            name = data_storage(view.spec, pool, template=templates[facts.name].storage)
+            problem = storage_problem(storage_on(facts, name))
+            yield facts.name, f"{name} of {facts.name} {problem}" if problem else ""
 
 
 def bridge_problem(facts: PveNodeFacts, bridge: str) -> str:

@@ -163,10 +163,11 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
         PreflightError: One of `vmids` says no such thing.
     """
     found = {vm.vmid: vm for vm in claims(view)}
-    wanted = vmids or view.spec.placement.vmids
-    built = [one for one in templates if one.doubt and one.smbios_uuid and one.vmid in wanted]
-    _check_adoptable(view, [vmid for vmid in vmids if vmid not in {*found, *(one.vmid for one in built)}])
-    chosen = [vm for vmid, vm in found.items() if not vmids or vmid in vmids]
+    foreign = [one for one in templates if one.doubt and one.smbios_uuid]
+    built = [one for one in foreign if one.vmid in (vmids or view.spec.placement.vmids)]
+    known = {*found, *(one.vmid for one in built)}
+    _check_adoptable(view, [vmid for vmid in vmids if vmid not in known])
+    chosen = [vm for vmid, vm in found.items() if vmid in (vmids or found)]
     names = Counter(vm.name for vm in chosen)
     planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
     return Plan(
@@ -178,16 +179,19 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
             *(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_signing(one)),)) for one in built),
         ),
         notes=(
-            *(
-                f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be {one.record.image} with k3s "
-                f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
-                for one in built
-            ),
+            *map(_template_note, built),
             *_strangers(view),
             *namesake_notes(view),
         ),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
+    )
+
+
+def _template_note(one: TemplateVm) -> str:
+    return (
+        f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be {one.record.image} with k3s "
+        f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
     )
 
 

@@ -94,16 +94,13 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
     """
     names = verb_options.pve_nodes or view.spec.placement.pve_nodes
     # One that is named is meant, even if Proxmox HA has it in maintenance.
-    online = [
-        facts
-        for facts in view.observed.pve_nodes
-        if facts.online and (facts.name in names or (not names and facts.takes_machines))
-    ]
+    up = [facts for facts in view.observed.pve_nodes if facts.online]
+    online = [facts for facts in up if (facts.name in names if names else facts.takes_machines)]
     missing = sorted(set(names) - {facts.name for facts in online})
     if not online or (verb_options.pve_nodes and missing):
         raise PreflightError(
             f"no Proxmox node {', '.join(missing)} is online" if missing else "no Proxmox node is online",
-            details=f"online: {', '.join(f.name for f in view.observed.pve_nodes if f.online) or 'none'}",
+            details=f"online: {', '.join(facts.name for facts in up) or 'none'}",
             resolution="bring it up, or name another with --pve-node",
         )
     return tuple(facts for facts in online if facts.architecture == online[0].architecture)

@@ -51,12 +51,8 @@ def with_planned(view: ClusterView) -> Observed:
     if not may_build(view):
         return view.observed
     served = _served(view)
-    allowed = view.spec.placement.pve_nodes
-    lacking = [
-        facts
-        for facts in view.observed.pve_nodes
-        if facts.takes_machines and (not allowed or facts.name in allowed) and facts.name not in served
-    ]
+    usable = (facts for facts in view.observed.pve_nodes if facts.takes_machines and view.may_use(facts.name))
+    lacking = [facts for facts in usable if facts.name not in served]
     planned = [_planned(view.spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
     begun = {vm.pve_node for vm in view.observed.vms if vm.vmid in view.spec.placement.vmids and _is_build(vm)}
     future = tuple(replace(one, begun=one.pve_node in begun) for one in planned if one is not None)

@@ -158,7 +158,6 @@ def _gib(mib: int) -> str:
 
 
 def _notes(view: ClusterView, offline: set[PveNodeName]) -> Iterator[str]:
-    allowed = view.spec.placement.pve_nodes
-    empty = (name for name in sorted(offline) if not allowed or name in allowed)
+    empty = filter(view.may_use, sorted(offline))
     yield from (f"{name} is offline: nothing is moved there" for name in empty)
     yield from (f"{name} is in maintenance: nothing is moved there" for name in in_maintenance(view))
