@@ -89,21 +89,25 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
     machines = [vm for vm in vms if is_ours(vm, name)]
-    roles = Counter(vm.record.role for vm in machines if vm.record is not None)
+    roles = Counter(vm.record.role for vm in machines if vm.record)
     markers = [vm for vm in vms if looks_like_marker(vm)]
     hidden = [vm for vm in vms if vm.record is None and vm not in markers]
     own = [*(vm for vm in machines if vm not in markers), *hidden]
-    vmids = sorted(vm.vmid for vm in own)
     return ClusterSummary(
         name=name,
         control_plane=roles[Role.CONTROL_PLANE],
         workers=roles[Role.WORKER],
         running=sum(vm.running for vm in machines),
         out_of_sight=len(hidden),
-        vmids=(vmids[0], vmids[-1]) if vmids else None,
+        vmids=_ends(own),
         pve_nodes=tuple(sorted({vm.pve_node for vm in own})),
-        foreign=sum(vm.record is not None for vm in vms) - sum(roles.values()),
+        foreign=len(vms) - len(machines) - sum(vm.record is None for vm in vms),
         at_work=any(map(is_marker, markers)),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, KUBECONFIG)),
     )
+
+
+def _ends(vms: Sequence[VmRecord]) -> tuple[Vmid, Vmid] | None:
+    vmids = sorted(vm.vmid for vm in vms)
+    return (vmids[0], vmids[-1]) if vmids else None

@@ -6,7 +6,7 @@ dead does not hold up anybody, and after a failure the node is as schedulable as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines
@@ -79,22 +79,38 @@ def evict_all(step: Drain, kube: KubeApi, wait_context: WaitContext) -> Drained:
 
 def _refuse_forbidden(step: Drain, pods: Iterable[Pod]) -> None:
     """Raise for pods that would lose something nobody said may be lost; those that go by themselves are not ours."""
+    losses = [loss for loss in _losses(step, pods) if loss.pods]
+    if losses:
+        raise DrainError(
+            f"{step.machine} cannot be drained: {' and '.join(map(str, losses))}",
+            details=few_lines([f"{pod}: {loss.detail}" for loss in losses for pod in loss.pods]),
+            resolution=f"move or delete these pods; or {'; '.join(loss.way for loss in losses)}",
+        )
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """Pods that would lose something, and the option that lets them."""
+
+    pods: tuple[Pod, ...]
+    what: str
+    detail: str
+    way: str
+
+    def __str__(self) -> str:
+        return f"{count(len(self.pods), 'pod')} {'has' if len(self.pods) == 1 else 'have'} {self.what}"
+
+
+def _losses(step: Drain, pods: Iterable[Pod]) -> Iterator[_Loss]:
     staying = [pod for pod in pods if not pod.finished and not pod.leaving]
-    local = [] if step.delete_local_data else [pod for pod in staying if pod.loses_data]
-    bare = [] if step.delete_bare else [pod for pod in staying if not pod.controller]
-    losses = (
-        (local, "local data", "emptyDir volume", "--delete-emptydir-data deletes the data in emptyDir volumes"),
-        (bare, "no controller", "no controller recreates it", "--force deletes pods that no controller recreates"),
-    )
-    found = [loss for loss in losses if loss[0]]
-    if not found:
-        return
-    briefs = (f"{count(len(of), 'pod')} {'has' if len(of) == 1 else 'have'} {what}" for of, what, _, _ in found)
-    raise DrainError(
-        f"{step.machine} cannot be drained: {' and '.join(briefs)}",
-        details=few_lines([f"{pod}: {detail}" for of, _, detail, _ in found for pod in of]),
-        resolution=f"move or delete these pods; or {'; '.join(way for *_, way in found)}",
-    )
+    if not step.delete_local_data:
+        local = tuple(pod for pod in staying if pod.loses_data)
+        way = "--delete-emptydir-data deletes the data in emptyDir volumes"
+        yield _Loss(local, "local data", "emptyDir volume", way)
+    if not step.delete_bare:
+        bare = tuple(pod for pod in staying if not pod.controller)
+        way = "--force deletes pods that no controller recreates"
+        yield _Loss(bare, "no controller", "no controller recreates it", way)
 
 
 @dataclass

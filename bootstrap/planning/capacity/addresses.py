@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from bootstrap.model.observed import GuestInterface
@@ -27,9 +27,20 @@ def choose_address(
     if not own:
         names = ", ".join(f"{interface.name} {interface.mac}" for interface in seen) or "none"
         return f"no interface has net0's MAC address {mac}; interfaces: {names}"
-    addresses = (address for interface in own for address in interface.addresses)
-    addresses = (address for interface in own for address in interface.addresses)
-    usable = [address for address in addresses if address not in besides and not _is_local(address, subnet)]
+    return _best([address for address in _usable(own, subnet) if address not in besides], own, subnet)
+
+
+def _usable(own: Iterable[GuestInterface], subnet: IPv4Network | None) -> Iterator[IPv4Address]:
+    """The addresses by which others may reach a machine."""
+    loops = subnet is not None and subnet.is_loopback
+    for address in (address for interface in own for address in interface.addresses):
+        if not address.is_link_local and (loops or not address.is_loopback):
+            yield address
+
+
+def _best(
+    usable: Sequence[IPv4Address], own: Sequence[GuestInterface], subnet: IPv4Network | None
+) -> IPv4Address | str:
     if not usable:
         return f"{own[0].name} has no address yet"
     fitting = [address for address in usable if subnet is None or address in subnet]
@@ -37,8 +48,3 @@ def choose_address(
         return f"{own[0].name} has {', '.join(map(str, usable))}, none of which is in {subnet}"
     lone = {address for interface in own for address in interface.lone}
     return min(fitting, key=lambda address: address in lone)
-
-
-def _is_local(address: IPv4Address, subnet: IPv4Network | None) -> bool:
-    """Whether nobody else reaches a machine by an address."""
-    return address.is_link_local or (address.is_loopback and not (subnet is not None and subnet.is_loopback))

@@ -6,7 +6,7 @@ They may be an earlier release's, restored, or another computer's; or a neighbou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,12 +162,10 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
     Raises:
         PreflightError: One of `vmids` says no such thing.
     """
-    found = {vm.vmid: vm for vm in claims(view)}
     foreign = [one for one in templates if one.doubt and one.smbios_uuid]
     built = [one for one in foreign if one.vmid in (vmids or view.spec.placement.vmids)]
-    known = {*found, *(one.vmid for one in built)}
-    _check_adoptable(view, [vmid for vmid in vmids if vmid not in known])
-    chosen = [vm for vmid, vm in found.items() if vmid in (vmids or found)]
+    _check_adoptable(view, vmids, templates=built)
+    chosen = [vm for vm in claims(view) if not vmids or vm.vmid in vmids]
     names = Counter(vm.name for vm in chosen)
     planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
     return Plan(
@@ -178,11 +176,7 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
             *(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
             *(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_signing(one)),)) for one in built),
         ),
-        notes=(
-            *map(_template_note, built),
-            *_strangers(view),
-            *namesake_notes(view),
-        ),
+        notes=(*map(_template_note, built), *_strangers(view), *namesake_notes(view)),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
     )
@@ -195,8 +189,10 @@ def _template_note(one: TemplateVm) -> str:
     )
 
 
-def _check_adoptable(view: ClusterView, others: Sequence[Vmid]) -> None:
+def _check_adoptable(view: ClusterView, vmids: Iterable[Vmid], *, templates: Sequence[TemplateVm]) -> None:
     """Refuse vmids that say no such thing."""
+    known = {vm.vmid for vm in claims(view)} | {one.vmid for one in templates}
+    others = [vmid for vmid in vmids if vmid not in known]
     if not others:
         return
     signed = {vm.vmid for vm in view.vms}

@@ -65,9 +65,7 @@ class Sight:
         """What is out of sight now."""
         vms = tuple(_by_its_name(vm, view) for vm in view.observed.out_of_sight if _counts(vm, view))
         named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in view.vm_of}
-        known = {kube_node.name: kube_node.address for kube_node in view.kube_nodes.values()}
-        known |= {kept.name: kept.address for kept in view.spec.kept if kept.address is not None}
-        addresses = {name: found for name in named if (found := known.get(name)) is not None}
+        addresses = {name: found for name in named if (found := _address(name, view)) is not None}
         unnamed = tuple(vm for vm in vms if not vm.name)
         return cls(
             vms=vms,
@@ -76,6 +74,13 @@ class Sight:
             addresses=addresses,
             blind=bool(unnamed) or _may_take_an_address(vms, addresses, view.spec),
         )
+
+
+def _address(name: MachineName, view: ClusterView) -> IPv4Address | None:
+    """A machine's fixed address, as far as it is known."""
+    kept = (each.address for each in view.spec.kept if each.name == name and each.address is not None)
+    node = view.kube_nodes.get(name)
+    return next(kept, node.address if node is not None else None)
 
 
 def _counts(vm: UnseenVm, view: ClusterView) -> bool:

@@ -88,36 +88,32 @@ class Making:
         """
         new = [machine_state.machine for machine_state in all_states if machine_state.missing]
         existing = [machine_state.vm for machine_state in all_states if machine_state.vm is not None]
-        half_made = [machine for machine, _ in _half_made(all_states)]
-        containers = [machine for machine in half_made if machine.kind is MachineKind.LXC]
+        half_made = _half_made(all_states)
+        containers = [machine for machine, _ in half_made if machine.kind is MachineKind.LXC]
         sources = sources_for(view, [*new, *containers], clones=len(half_made) > len(containers))
-        templates = sources.templates
         check_families(view.spec, view.observed)
         check_fixed(view, all_states)
         check_pod_ranges(view.spec, len(all_states))
-        check_storages(view, templates)
-        check_hardware(view, templates)
+        check_storages(view, sources.templates)
+        check_hardware(view, sources.templates)
         placement = placement or place(view, new=new, existing=existing, sources=sources)
         places = [(machine, placement.of[machine.name]) for machine in new if machine.name in placement.of]
-        check_bridges(view, templates, places)
-        check_cpu_types(view.observed, [*places, *_half_made(all_states)])
+        check_bridges(view, sources.templates, places)
+        check_cpu_types(view.observed, [*places, *half_made])
         used = sources.pve_nodes | {vm.pve_node for vm in existing}
-        facts = [pve_node for pve_node in view.observed.pve_nodes if pve_node.name in used]
         return cls(
             view=view,
             sources=sources,
             placement=placement,
             vmids=_choose_vmids(view, new),
-            cpu_type=common_cpu_type(facts),
+            cpu_type=common_cpu_type([pve_node for pve_node in view.observed.pve_nodes if pve_node.name in used]),
             notes=(
                 *placement.notes,
                 *passed_over(new, view),
-                *_full_clone_notes(view.spec, _clones_on(new, placement), templates),
+                *_full_clone_notes(view.spec, new, placement, sources.templates),
                 *_container_notes(new),
-                *clone_notes(view, templates, places),
-                *taken_off_notes(
-                    {templates[name].vmid: templates[name] for name in _clones_on(new, placement)}.values()
-                ),
+                *clone_notes(view, sources.templates, places),
+                *_taken_off(new, placement, sources),
             ),
         )
 
@@ -174,13 +170,21 @@ def kept(machine_state: MachineState) -> PlannedMachine:
     return PlannedMachine(spec=machine_state.machine, place=place_of, action=Action.KEEP, reason=machine_state.held)
 
 
+def _taken_off(new: Sequence[MachineSpec], placement: Placement, sources: Sources) -> tuple[str, ...]:
+    used = (sources.templates[name] for name in _clones_on(new, placement))
+    return taken_off_notes({template.vmid: template for template in used}.values())
+
+
 def _full_clone_notes(
-    spec: ClusterSpec, used: set[PveNodeName], templates: Mapping[PveNodeName, TemplateFacts]
+    spec: ClusterSpec,
+    new: Sequence[MachineSpec],
+    placement: Placement,
+    templates: Mapping[PveNodeName, TemplateFacts],
 ) -> tuple[str, ...]:
     return tuple(
         f"{name}: full clones, since linked ones of template {templates[name].name} cannot be made "
         f"on storage {templates[name].storage}"
-        for name in sorted(used)
+        for name in sorted(_clones_on(new, placement))
         if clones_full(spec, templates[name]) and not templates[name].linkable
     )
 

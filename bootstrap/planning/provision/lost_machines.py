@@ -46,16 +46,19 @@ def plan_farewells(view: ClusterView) -> Farewells:
     dead = _dead(view, given_up=given_up, back=there)
     if given_up:
         needed_server(view, besides=given_up)
-        check_quorum(view, going=[kube_node.name for kube_node in dead if _is_server(kube_node)])
+        check_quorum(view, going=[kube_node.name for kube_node in dead])
     serves = healthy_server(view, besides=[*given_up, *there]) is not None
     removed = dead if serves else ()
-    members = (Member(name=of.machine, vm=vm, kube_node=view.kube_nodes.get(of.machine)) for vm, of in back)
-    shown = (departing(member, "has a successor, and its Proxmox node is back") for member in members)
     return Farewells(
-        machines=tuple(planned for planned in shown if planned is not None),
+        machines=tuple(filter(None, (_shown(view, vm, record) for vm, record in back))),
         lanes=(*map(_dead_lane, removed), *(_returned_lane(record, serves=serves) for _, record in back)),
         servers=tuple(out_of_kubernetes(kube_node.name) for kube_node in removed if _is_server(kube_node)),
     )
+
+
+def _shown(view: ClusterView, vm: VmRecord, record: MachineRecord) -> PlannedMachine | None:
+    member = Member(name=record.machine, vm=vm, kube_node=view.kube_nodes.get(record.machine))
+    return departing(member, "has a successor, and its Proxmox node is back")
 
 
 def _returned(view: ClusterView) -> tuple[tuple[VmRecord, MachineRecord], ...]:

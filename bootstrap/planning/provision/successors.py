@@ -87,15 +87,13 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     Raises:
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
-    chosen: dict[MachineName, tuple[Replaced, ...]] = {
-        record.machine: record.replaces for _, record in view.machines if record.replaces
-    }
+    chosen = {record.machine: record.replaces for _, record in view.machines if record.replaces}
     there = {*view.vm_of, *view.sight.named}
     free = [machine for machine in machines if machine.name not in there]
     for name in dict.fromkeys(old.machine for old in view.observed.given_up):
         heir = _heir(view, name, [machine for machine in free if machine.name not in chosen])
         chosen[heir] = tuple(old for old in view.observed.given_up if old.machine == name)
-    return tuple(replace(m, replaces=chosen[m.name]) if m.name in chosen else m for m in machines)
+    return tuple(replace(machine, replaces=chosen.get(machine.name, machine.replaces)) for machine in machines)
 
 
 def _heir(view: ClusterView, name: MachineName, free: Sequence[MachineSpec]) -> MachineName:

@@ -7,7 +7,7 @@ says nothing of secrets, nor of who has set what; for that the settings files of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING, Final
@@ -188,12 +188,15 @@ def _changes(kube_node: KubeNode, running: Settings, effective: Settings, wanted
             continue
         have, want = _sorted(running.get(key, ())), _sorted(effective.get(key, ()))
         if key == "tls-san":  # k3s adds them by itself, and they move with the machine
-            have, want = (tuple(each for each in values if each not in own) for values in (have, want))
-        if key in FIXED:
-            default = (FIXED[key][1],)
-            have, want = (values or default for values in (have, want))
+            have, want = _without(own, have), _without(own, want)
+        elif key in FIXED:
+            have, want = have or (FIXED[key][1],), want or (FIXED[key][1],)
         if have != want:
             yield Change(key=key, have=have, want=want)
+
+
+def _without(own: Collection[str], values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value for value in values if value not in own)
 
 
 def _is_ours(key: str) -> bool:

@@ -96,10 +96,11 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
     # One that is named is meant, even if Proxmox HA has it in maintenance.
     up = [facts for facts in view.observed.pve_nodes if facts.online]
     online = [facts for facts in up if (facts.name in names if names else facts.takes_machines)]
-    missing = sorted(set(names) - {facts.name for facts in online})
+    missing = sorted(set(names).difference(facts.name for facts in online))
     if not online or (verb_options.pve_nodes and missing):
+        which = f"no Proxmox node {', '.join(missing)}" if missing else "no Proxmox node"
         raise PreflightError(
-            f"no Proxmox node {', '.join(missing)} is online" if missing else "no Proxmox node is online",
+            f"{which} is online",
             details=f"online: {', '.join(facts.name for facts in up) or 'none'}",
             resolution="bring it up, or name another with --pve-node",
         )

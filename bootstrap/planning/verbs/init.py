@@ -5,14 +5,14 @@ Whether it fits is not reckoned here: each size is tried with the plan that `up`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.model.cluster import DEFAULT_IMAGE, ClusterSpec, NetworkSpec, PlacementSpec, TemplateRef, VmidRange
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, NodePool, Role
-from bootstrap.model.observed import Observed, TemplateFacts
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.sizing import Capacity
 from bootstrap.planning.checks.preflight import bridge_problem
@@ -204,19 +204,25 @@ def _sized(
         for workers in counts
     ]
     # Fewer workers are proposed only where more do not fit.
-    fitting = next(filter(None, ([each for each in sizes if not _refusal(each, stage)] for sizes in tried)), [])
-    if not fitting:
-        smallest = tried[-1][-1]
-        known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
-        said = "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
-        return smallest, (said,), (_refusal(smallest, stage),)
-    easy = [each for each in fitting if _memory_mib(each) <= COMFORT * free_mib]
-    chosen = easy[0] if easy else fitting[-1]
+    fitting = next(filter(None, (_fitting(sizes, stage) for sizes in tried)), None)
+    if fitting is None:
+        said = _why_none(online, spec)
+        return tried[-1][-1], (said,), (_refusal(tried[-1][-1], stage),)
+    chosen = next((each for each in fitting if _memory_mib(each) <= COMFORT * free_mib), fitting[-1])
     said = (
         f"Memory: {_gib(_memory_mib(chosen))} of the {_gib(free_mib)} that guests may still have, on "
         f"{count(len(online), 'Proxmox node')}. Servers are of an odd number; 3 survive the loss of one."
     )
     return chosen, (said,), ()
+
+
+def _fitting(sizes: Iterable[ClusterSpec], stage: Observed) -> list[ClusterSpec]:
+    return [each for each in sizes if not _refusal(each, stage)]
+
+
+def _why_none(online: Sequence[PveNodeFacts], spec: ClusterSpec) -> str:
+    known = any(Capacity.of(facts, spec.sizing).is_known for facts in online)
+    return "Even the smallest sizes do not fit now." if known or not online else _UNKNOWN
 
 
 def _with_pools(spec: ClusterSpec, *, workers: int, memory: tuple[int, int], cores: int, disk_gib: int) -> ClusterSpec:

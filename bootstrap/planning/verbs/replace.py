@@ -175,12 +175,15 @@ def _going(view: ClusterView, verb_options: Replacing) -> _Going:
     there = members(view, pool)
     chosen = _named(view, there, verb_options) if verb_options.machines else _rest_or_all(pool, there, verb_options)
     ordered = worst_first(chosen, len(chosen))
-    is_server = pool.role is Role.CONTROL_PLANE
-    if not is_server or any(member.well for member in there if member not in ordered):
+    staying = [member for member in there if member.well and member not in ordered]
+    last = None if staying or pool.role is not Role.CONTROL_PLANE else _last_well(ordered)
+    if last is None:
         return _Going(view=view, pool=pool, targets=ordered)
-    through = next((member for member in reversed(ordered) if member.well), None)
-    targets = tuple(member for member in ordered if member != through)
-    return _Going(view=view, pool=pool, targets=targets, later=(through,) if through else ())
+    return _Going(view=view, pool=pool, targets=tuple(each for each in ordered if each != last), later=(last,))
+
+
+def _last_well(ordered: Sequence[Member]) -> Member | None:
+    return next((member for member in reversed(ordered) if member.well), None)
 
 
 def _named(view: ClusterView, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
