@@ -35,7 +35,7 @@ def test_scale_writes_the_count_back_and_up_finds_nothing_to_do(run: Run, file: 
     result = run("scale", "workers", "3")
     assert result.exit_code == 0, result.stderr
     assert file.read_text() == INVENTORY.replace("count: 1", "count: 3")
-    assert "homelab-k8s.yaml: workers.count was 1 and is 3 now:" in result.stdout
+    assert "homelab-k8s.yaml: workers.count changed from 1 to 3:" in result.stdout
     assert "-workers: {count: 1, cores: 2, memory: 2GiB}   # small" in result.stdout.splitlines()
     assert "+workers: {count: 3, cores: 2, memory: 2GiB}   # small" in result.stdout.splitlines()
     assert "nothing to do" in run("up").stdout
@@ -44,8 +44,8 @@ def test_scale_writes_the_count_back_and_up_finds_nothing_to_do(run: Run, file: 
 def test_no_write_leaves_the_file_and_says_what_to_edit(run: Run, file: Path) -> None:
     result = run("scale", "workers", "3", "--no-write")
     assert file.read_text() == INVENTORY
-    assert "workers.count: 1; --no-write: write 3 there" in result.stdout
-    assert run("upgrade", "--to", NEW, "--yes", "--no-write").stdout.endswith(f"write {NEW} there\n")
+    assert "workers.count: 1; --no-write: change it to 3 yourself" in result.stdout
+    assert run("upgrade", "--to", NEW, "--yes", "--no-write").stdout.endswith(f"change it to {NEW} yourself\n")
     assert file.read_text() == INVENTORY
 
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_written_is_said_with_what_to_edit(run: Run, file: Path) 
     file.chmod(0o444)
     result = run("scale", "workers", "3")
     assert result.exit_code == 0
-    assert "cannot write the inventory homelab-k8s.yaml: it is read-only: write workers.count: 3 there" in result.stdout
+    assert "cannot write the inventory homelab-k8s.yaml: it is read-only: set workers.count: 3 there" in result.stdout
     assert file.read_text() == INVENTORY
 
 
@@ -110,7 +110,7 @@ def test_the_move_to_etcd_is_asked_about_with_what_it_means(run: Run, world: Wor
 def test_as_json_stdout_is_the_document_alone(run: Run, file: Path) -> None:
     result = run("scale", "workers", "2", "-o", "json")
     assert json.loads(result.stdout)["added"] == ["demo-workers-2"]
-    assert "workers.count was 1 and is 2 now" in result.stderr
+    assert "workers.count changed from 1 to 2" in result.stderr
     assert "count: 2" in file.read_text()
 
 
@@ -118,7 +118,7 @@ def test_upgrade_writes_the_version_back_so_that_a_rebuild_does_not_go_back(run:
     result = run("upgrade", "--to", NEW, "--yes")
     assert result.exit_code == 0, result.stderr
     assert file.read_text() == INVENTORY.replace(OLD, NEW)
-    assert f"k3s.version was {OLD} and is {NEW} now:" in result.stdout
+    assert f"k3s.version changed from {OLD} to {NEW}:" in result.stdout
     rebuilt = run("rebuild", "--restore", "latest", "--yes")
     assert rebuilt.exit_code == 0, rebuilt.stderr
     assert {node.version for node in world.kube_nodes.values()} == {NEW}
@@ -142,7 +142,7 @@ def test_a_channel_is_left_and_told_where_it_is_behind(run: Run, world: World, f
     file.write_text(INVENTORY.replace(f"version: {OLD}  # pinned", "channel: stable"))
     world.channels["stable"] = OLD
     result = run("upgrade", "--to", NEW, "--yes")
-    assert "channel stable, is at v1.33.3+k3s1, which is older than the cluster" in result.stdout
+    assert "channel stable is at v1.33.3+k3s1, which is older than the cluster" in result.stdout
     assert "channel: stable" in file.read_text()
     world.channels["stable"] = NEW
     assert "channel" not in run("upgrade", "--to", NEW, "--yes").stdout
