@@ -72,8 +72,9 @@ def lab(options: LabOptions) -> Iterator[Lab]:
     with tempfile.TemporaryDirectory(prefix="homelab-k8s-bench-") as directory:
         home = Path(directory)
         environ = _environ(home)
-        stand_in = ROOT / "tests" / "doubles" / "k3s" / "artifacts.py"
-        measured([sys.executable, str(stand_in), str(home / "k3s")], environ=environ, directory=home)
+        measured(
+            [sys.executable, "-m", "bootstrap.lab.standin_release", str(home / "k3s")], environ=environ, directory=home
+        )
         start = [sys.executable, "-m", "benchmarks.labs", json.dumps(options.to_dict())]
         try:
             measured(start, environ={**environ, "PYTHONPATH": str(ROOT)}, directory=home)

@@ -61,7 +61,7 @@ class Sources:
         asked: The artifact directory that was asked for; empty: none.
         asked_is_stand_in: Whether the stand-in is in it.
         unreachable: Why releases cannot be had; empty where they can.
-        stand_in: Directory that the stand-in is made in; empty where there is none to make.
+        stand_in: Directory that the stand-in is made in.
     """
 
     asked: str = ""
@@ -98,6 +98,4 @@ def choose_k3s(kind: str, *, lacks: Sequence[str], sources: Sources) -> K3sChoic
 
 
 def _stand_in(sources: Sources, reason: str) -> K3sChoice:
-    if not sources.stand_in:
-        return K3sChoice(reason=f"{reason}, and the stand-in is in a checkout of homelab-k8s only", asked=sources.asked)
     return K3sChoice(source=STAND_IN, reason=reason, artifacts=sources.stand_in, asked=sources.asked)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -11,11 +9,9 @@ from pathlib import Path
 
 from bootstrap.lab.k3s import K3sRequest, Sources
 from bootstrap.lab.options import LabError
+from bootstrap.lab.standin_release import make_artifacts
 
 REACH_S = 5.0
-
-_SCRIPT = Path(__file__).parents[2] / "tests/doubles/k3s/artifacts.py"
-"""Makes the stand-in; there is one in a checkout only."""
 
 
 def find_sources(request: K3sRequest, *, kind: str, lacks: Sequence[str], stand_in: Path) -> Sources:
@@ -32,7 +28,7 @@ def find_sources(request: K3sRequest, *, kind: str, lacks: Sequence[str], stand_
         asked=request.artifacts,
         asked_is_stand_in=bool(request.artifacts) and is_stand_in(Path(request.artifacts)),
         unreachable=_why_unreachable(request.channel) if look else "not looked for",
-        stand_in=str(stand_in) if _SCRIPT.is_file() else "",
+        stand_in=str(stand_in),
     )
 
 
@@ -42,11 +38,10 @@ def make_stand_in(directory: Path) -> None:
     Raises:
         LabError: It cannot be made.
     """
-    done = subprocess.run(
-        [sys.executable, str(_SCRIPT), str(directory)], capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode != 0:
-        raise LabError(f"the k3s stand-in cannot be made in {directory}\n{done.stderr.strip()}")
+    try:
+        make_artifacts(directory)
+    except OSError as error:
+        raise LabError(f"the k3s stand-in cannot be made in {directory}\n{error}") from error
 
 
 def is_stand_in(artifacts: Path) -> bool:

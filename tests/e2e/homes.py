@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
+from bootstrap.lab import standin_release
 from bootstrap.lab.guests.choose import why_not
 from tests.bridge import bridge
 from tests.lab.guests.machines import NETWORK
 
 HERE = Path(__file__).parent
 PROGRAM = str(Path(sys.executable).parent / "homelab-k8s")
-STAND_IN = HERE.parent / "doubles" / "k3s" / "artifacts.py"
+STAND_IN = Path(standin_release.__file__)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doubles.k3s.artifacts import make_artifacts
+from bootstrap.lab.standin_release import make_artifacts
 from tests.e2e.homes import Home, Result, lab_home
 from tests.e2e.test_container import Api
 from tests.e2e.test_vip import VIP, Probe, probing, until

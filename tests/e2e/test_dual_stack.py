@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.doubles.k3s.artifacts import make_artifacts
+from bootstrap.lab.standin_release import make_artifacts
 from tests.e2e.homes import Home
 from tests.e2e.test_container import Api
 

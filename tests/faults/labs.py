@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
-from tests.doubles.k3s.artifacts import make_artifacts
+from bootstrap.lab.standin_release import make_artifacts
 from tests.faults.cluster import FaultyCluster
 from tests.faults.entries import Entry
 from tests.faults.trial import Trial, Unbroken, play, unbroken

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bootstrap.lab.standin_release import DEFAULT_VERSION
 from bootstrap.model.cluster import ClusterSpec, K3sSpec
-from tests.doubles.k3s.artifacts import DEFAULT_VERSION
 
 Undo = Callable[[], None]
 Cause = Callable[[ClusterSpec, Path, Mapping[str, Any]], tuple[ClusterSpec, Undo]]

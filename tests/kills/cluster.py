@@ -33,12 +33,12 @@ from bootstrap.homelab import Homelab
 from bootstrap.inventory import Inventory
 from bootstrap.lab import control
 from bootstrap.lab.options import LabInfo, LabOptions
+from bootstrap.lab.standin_release import make_artifacts
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.machine import MachineKind
 from bootstrap.planning.verbs.replace import Replacing
 from bootstrap.planning.verbs.scale import with_counts
-from tests.doubles.k3s.artifacts import make_artifacts
 from tests.fakes.specs import cluster, workers
 
 TIMEOUTS = Timeouts(first_ask_s=0.05, run_s=120.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.installing import put_binary, put_images
 
 _PUT = {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import re
 import shlex
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-if TYPE_CHECKING:
-    from bootstrap.lab.simulated.guest import SimulatedGuest
+from bootstrap.lab.simulated.calls import Call, Outcome
+from bootstrap.lab.simulated.machine import Machine
+from bootstrap.lab.simulated.scripts import EFFECTS
 
 _PLAIN = re.compile(r"exec /bin/sh -c '(?P<text>[^'\\!\n]*)'")
 """What every login shell reads alike, be it bash, fish or csh; anything else a guest may be without."""
@@ -24,29 +22,7 @@ _FORM = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended; `unknown`: the simulation does not know it."""
-
-    code: int = 0
-    out: str = ""
-    err: str = ""
-    unknown: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One run of a script: on which guest, in which directory, with which environment."""
-
-    guest: SimulatedGuest
-    directory: Path
-    env: dict[str, str]
-
-
-Effect = Callable[[Call], Awaitable[Outcome]]
-
-
-async def execute(guest: SimulatedGuest, command: str, *, user: str) -> Outcome:
+async def execute(guest: Machine, command: str, *, user: str) -> Outcome:
     """Do what a command line does."""
     text = _text(command)
     found = _FORM.fullmatch(text) if text is not None else None
@@ -59,10 +35,8 @@ async def execute(guest: SimulatedGuest, command: str, *, user: str) -> Outcome:
     return replace(done, out=mark + done.out, err=mark + done.err)
 
 
-async def _as_root(guest: SimulatedGuest, found: re.Match[str], user: str) -> Outcome:
+async def _as_root(guest: Machine, found: re.Match[str], user: str) -> Outcome:
     """Do what a script does."""
-    from bootstrap.lab.simulated.scripts import EFFECTS
-
     name = found["script"]
     if any(fault.text("during") == name for fault in guest.world.faults.named("reboots")) and guest.struck("reboots"):
         await guest.reboot()

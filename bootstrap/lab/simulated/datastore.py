@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bootstrap.lab.simulated import k3s
-from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.standin import ServerLife
 
@@ -286,12 +286,7 @@ async def renew_token(call: Call) -> Outcome:
         there = disk.read(name)
         if there is None:
             return Outcome(2, err=f"grep: {name}: No such file or directory\n")
-        long_form = any(line.lstrip().startswith(("K3S_TOKEN='K10", "K3S_TOKEN=K10")) for line in there.splitlines())
-        ours = {"K3S_TOKEN": token if long_form else token.rpartition(":")[2]}
-        if agents.exists():
-            ours["K3S_AGENT_TOKEN"] = agents.read_text(encoding="utf-8").strip()
-        kept = [line for line in there.splitlines() if line.partition("=")[0] not in ours]
-        after = "".join(f"{line}\n" for line in (*kept, *(f"{key}='{value}'" for key, value in ours.items())))
+        after = _with_tokens(there, token, agents.read_text(encoding="utf-8").strip() if agents.exists() else None)
         if after != there:
             disk.write(PENDING, "")
             disk.write(name, after)
@@ -299,6 +294,16 @@ async def renew_token(call: Call) -> Outcome:
     finally:
         sent.unlink(missing_ok=True)
         agents.unlink(missing_ok=True)
+
+
+def _with_tokens(there: str, token: str, agents: str | None) -> str:
+    """A unit's environment with other tokens; the servers' stays in the form, long or short, that it had."""
+    long_form = any(line.lstrip().startswith(("K3S_TOKEN='K10", "K3S_TOKEN=K10")) for line in there.splitlines())
+    ours = {"K3S_TOKEN": token if long_form else token.rpartition(":")[2]}
+    if agents is not None:
+        ours["K3S_AGENT_TOKEN"] = agents
+    kept = [line for line in there.splitlines() if line.partition("=")[0] not in ours]
+    return "".join(f"{line}\n" for line in (*kept, *(f"{key}='{value}'" for key, value in ours.items())))
 
 
 async def read_identity(call: Call) -> Outcome:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import time
 import uuid
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 
 import asyncssh
 import yaml
 
-from bootstrap.lab.faults.active import Fault
 from bootstrap.lab.guests.answers import FILES_AND_PROGRAMS, AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec, Interface
 from bootstrap.lab.simulated.addresses import SSH_PORT, addresses6
 from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.k3s import launch
+from bootstrap.lab.simulated.machine import Machine
 from bootstrap.lab.simulated.sshd import Sshd
 from bootstrap.lab.simulated.units import Unit
 from bootstrap.lab.simulated.world import World
@@ -28,63 +26,14 @@ _MOVED = 65_100
 """Offset in the lab's /16 of addresses that guests change to; no vmid leads there."""
 
 
-class SimulatedGuest:
-    """A guest from its clone to its end. All methods belong to the lab's event loop.
-
-    Args:
-        vmid: VM id.
-        disk: What it writes; there from its clone on.
-        world: What it shares with others.
-
-    Attributes:
-        spec: What it was last started with.
-        on: Whether it is powered on.
-        agent: What its guest agent answers.
-        agent_up: Whether that answers yet.
-        cloud_init_done: Whether cloud-init has ended with this boot.
-        units: k3s's two units.
-        boot_id: Another one after each boot.
-    """
+class SimulatedGuest(Machine):
+    """A guest from its clone to its end. All methods belong to the lab's event loop."""
 
     def __init__(self, vmid: int, disk: Disk, world: World) -> None:
-        self.vmid, self.disk, self.world = vmid, disk, world
-        self.spec: GuestSpec | None = None
-        self.on = False
-        self.agent = AnsweringAgent()
-        self.agent_up = self.cloud_init_done = False
-        self.address: IPv4Address | None = None
-        self.user, self.keys = "", frozenset[str]()
+        super().__init__(vmid, disk, world)
         self.units = {name: self._unit(name) for name in UNITS}
-        self.boot_id = ""
         self._sshd = Sshd(self)
         self._boot: asyncio.Task[None] | None = None
-
-    @property
-    def name(self) -> str:
-        """The machine's name; its vmid as text before its first start."""
-        return self.spec.name if self.spec else str(self.vmid)
-
-    @property
-    def machine_id(self) -> str:
-        """Made from the SMBIOS UUID, as systemd does in a KVM machine."""
-        if self.struck("same-machine-id"):
-            return hashlib.sha256(b"the template's own").hexdigest()[:32]
-        return self.spec.smbios_uuid.replace("-", "").lower() if self.spec else ""
-
-    def now(self) -> float:
-        """The time by the guest's clock, in seconds since the epoch."""
-        fault = self.struck("clock-wrong")
-        return time.time() + (fault.number("seconds") if fault else 0.0)
-
-    def struck(self, word: str) -> Fault | None:
-        """The fault of a kind that strikes this guest now."""
-        return self.world.faults.strike(word, machine=self.name, vmid=self.vmid)
-
-    async def wait(self, name: str) -> None:
-        """Let a delay of a kind pass."""
-        delay_s = self.world.delays.real_s(name, self.vmid)
-        if delay_s:
-            await asyncio.sleep(delay_s)
 
     async def power_on(self, spec: GuestSpec) -> None:
         """Switch it on; it boots by itself. Raises GuestError where it cannot have its address."""
@@ -144,23 +93,21 @@ class SimulatedGuest:
     def _first_boot(self, spec: GuestSpec) -> asyncssh.SSHKey:
         """What cloud-init, or Proxmox VE itself, writes before sshd starts: host key, login user and keys, names."""
         text = self.disk.read(HOST_KEY)
-        if text is None:
-            made = spec.setup.host_key if spec.setup is not None else ""
-            key = asyncssh.import_private_key(made) if made else asyncssh.generate_private_key("ssh-ed25519")
-            self.disk.write(HOST_KEY, key.export_private_key().decode())
-            self.disk.path(HOST_KEY).chmod(0o600)
-            self.disk.write("/etc/machine-id", self.machine_id + "\n")
-            if spec.setup is None:  # a container sees its Proxmox node's
-                self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
-        else:
-            key = asyncssh.import_private_key(text)
+        key = self._new_host_key(spec) if text is None else asyncssh.import_private_key(text)
         self.agent.files[f"{HOST_KEY}.pub"] = key.export_public_key()
-        told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
-        self.user = _user(told.get("user", "debian")) if spec.setup is None else "root"
-        lines = (told.get("ssh_authorized_keys") or ()) if spec.setup is None else spec.setup.keys.splitlines()
-        keys = (str(line).split() for line in lines)
-        self.keys = frozenset(" ".join(fields[:2]) for fields in keys)
+        self.user, lines = _login(spec)
+        self.keys = frozenset(" ".join(line.split()[:2]) for line in lines)
         return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
+
+    def _new_host_key(self, spec: GuestSpec) -> asyncssh.SSHKey:
+        made = spec.setup.host_key if spec.setup is not None else ""
+        key = asyncssh.import_private_key(made) if made else asyncssh.generate_private_key("ssh-ed25519")
+        self.disk.write(HOST_KEY, key.export_private_key().decode())
+        self.disk.path(HOST_KEY).chmod(0o600)
+        self.disk.write("/etc/machine-id", self.machine_id + "\n")
+        if spec.setup is None:  # a container sees its Proxmox node's
+            self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
+        return key
 
     async def _suffer(self, host_key: asyncssh.SSHKey) -> None:
         """Faults that come while it runs."""
@@ -200,6 +147,14 @@ class SimulatedGuest:
 
     def _unit(self, name: str) -> Unit:
         return Unit(name, launch=lambda unit: launch(self, unit), scale=self.world.delays.scale, clock=self.now)
+
+
+def _login(spec: GuestSpec) -> tuple[str, list[str]]:
+    """Who may log in, and the lines of authorized_keys."""
+    if spec.setup is not None:
+        return "root", spec.setup.keys.splitlines()
+    told = yaml.safe_load(spec.seed.user_data) if spec.seed else {}
+    return _user(told.get("user", "debian")), [str(line) for line in told.get("ssh_authorized_keys") or ()]
 
 
 def _user(told: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bootstrap.lab.simulated import k3s
-from bootstrap.lab.simulated.commands import Call
+from bootstrap.lab.simulated.calls import Call
 from bootstrap.lab.simulated.disk import sha256_of
 
 IMAGES = "/var/lib/rancher/k3s/agent/images"

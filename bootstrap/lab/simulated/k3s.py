@@ -7,14 +7,12 @@ import re
 import socket
 from contextlib import ExitStack
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from bootstrap.lab.simulated.machine import Machine
 from bootstrap.lab.simulated.program import Program
 from bootstrap.lab.simulated.standin import API_PORT, AgentProcess, ServerProcess
 from bootstrap.lab.simulated.units import Process, Unit
-
-if TYPE_CHECKING:
-    from bootstrap.lab.simulated.guest import SimulatedGuest
 
 BINARY = "/usr/local/bin/k3s"
 CONFIG = "/etc/rancher/k3s/config.yaml"
@@ -23,22 +21,22 @@ SERVER_DATA = "/var/lib/rancher/k3s/server"
 _ASSIGNMENT = re.compile(r"([A-Z_0-9]+)='?([^']*)'?")
 
 
-def launch(guest: SimulatedGuest, unit: Unit) -> Process:
+def launch(guest: Machine, unit: Unit) -> Process:
     """The process of one start of a unit."""
     return _Server(guest, unit) if unit.name == "k3s" else _Agent(guest, unit)
 
 
-def program_of(guest: SimulatedGuest) -> Program:
+def program_of(guest: Machine) -> Program:
     """The stand-in that is installed. Raises NotStandInError, FileNotFoundError."""
     return guest.world.programs.at(guest.disk.path(BINARY))
 
 
-def serving(guest: SimulatedGuest) -> Any:  # noqa: ANN401 - the stand-in is loaded at run time
+def serving(guest: Machine) -> Any:  # noqa: ANN401 - the stand-in is loaded at run time
     """The k3s server that listens on the guest's own address. Raises OSError as a connection would."""
     return guest.world.network.reach(str(guest.address), API_PORT)
 
 
-def api_refusal(guest: SimulatedGuest) -> tuple[int, dict[str, Any]] | None:
+def api_refusal(guest: Machine) -> tuple[int, dict[str, Any]] | None:
     """What the Kubernetes API answers under a fault; None: it is well."""
     if not guest.struck("api-503"):
         return None
@@ -50,7 +48,7 @@ def api_refusal(guest: SimulatedGuest) -> tuple[int, dict[str, Any]] | None:
 class _Start:
     """What servers and agents have in common."""
 
-    def __init__(self, guest: SimulatedGuest, unit: Unit) -> None:
+    def __init__(self, guest: Machine, unit: Unit) -> None:
         self.guest, self.unit = guest, unit
 
     @property
@@ -145,6 +143,6 @@ def _occupied(address: IPv4Address) -> socket.socket:
     return taken
 
 
-async def stop_all(guest: SimulatedGuest) -> None:
+async def stop_all(guest: Machine) -> None:
     """Stop both units, as k3s-killall.sh does."""
     await asyncio.gather(*(unit.stop() for unit in guest.units.values()))

@@ -9,14 +9,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from bootstrap.lab.simulated import k3s
+from bootstrap.lab.simulated.machine import Machine
 from bootstrap.lab.simulated.standin import API_PORT
 from bootstrap.lab.simulated.units import Unit
-
-if TYPE_CHECKING:
-    from bootstrap.lab.simulated.guest import SimulatedGuest
 
 NAME = "keepalived"
 SETTINGS = "/etc/keepalived/keepalived.conf"
@@ -26,7 +23,7 @@ CHECK_S = 0.2
 """Real seconds between two looks at the API, however fast the lab's clock runs."""
 
 
-def unit_of(guest: SimulatedGuest) -> Unit:
+def unit_of(guest: Machine) -> Unit:
     """The guest's unit, made when keepalived is first installed."""
     if NAME not in guest.units:
         scale = guest.world.delays.scale
@@ -43,7 +40,7 @@ def vip_in(settings: str) -> str | None:
 class Keepalived:
     """One start of it; a `Process`."""
 
-    def __init__(self, guest: SimulatedGuest, unit: Unit) -> None:
+    def __init__(self, guest: Machine, unit: Unit) -> None:
         self._guest, self._unit = guest, unit
         self._server: asyncio.Server | None = None
 

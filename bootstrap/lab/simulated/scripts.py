@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bootstrap.lab.simulated import baking, datastore, k3s, keepalived, settings
-from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.disk import sha256_of
 from bootstrap.lab.simulated.installing import put_binary, put_images
 from bootstrap.lab.simulated.program import NotStandInError
@@ -245,7 +245,7 @@ async def _until(with_existing_sizes: Callable[[], bool], call: Call) -> None:
 
 
 def _install(call: Call) -> Outcome:
-    guest, here = call.guest, call.directory
+    guest = call.guest
     role = call.env.get("ROLE", "")
     if role not in ("server", "agent"):
         return Outcome(1, err=f"ROLE is '{role}', which is neither server nor agent\n")
@@ -259,6 +259,14 @@ def _install(call: Call) -> Outcome:
     if problem:
         return Outcome(1, err=f"{problem}\n")
     changed = put_images(call) or changed
+    changed = _put_files(call, role, unit) or changed
+    return Outcome(out=f"changed={int(changed)}\n")
+
+
+def _put_files(call: Call, role: str, unit: str) -> bool:
+    """Put the unit, its settings and upstream's scripts in place; whether anything changed."""
+    guest, here = call.guest, call.directory
+    changed = False
     uninstall = "k3s-uninstall.sh" if role == "server" else "k3s-agent-uninstall.sh"
     if (here / "service.env").exists():
         _keep_users_lines(here / "service.env", guest.disk.read(f"{UNITS}/{unit}.service.env") or "")
@@ -272,7 +280,7 @@ def _install(call: Call) -> Outcome:
     for name, target_name in wanted.items():
         if (here / name).exists() or name not in ("service.env", "config.yaml"):
             changed = guest.disk.put(here / name, target_name) or changed
-    return Outcome(out=f"changed={int(changed)}\n")
+    return changed
 
 
 def _keep_users_lines(sent: Path, there: str) -> None:

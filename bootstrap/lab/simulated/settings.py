@@ -6,7 +6,7 @@ import base64
 import re
 
 from bootstrap.lab.simulated import k3s, keepalived
-from bootstrap.lab.simulated.commands import Call, Effect, Outcome
+from bootstrap.lab.simulated.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.datastore import PENDING
 
 _SUFFIXES = (".yaml", ".yml")
@@ -15,17 +15,20 @@ _SUFFIXES = (".yaml", ".yml")
 async def read_settings(call: Call) -> Outcome:
     """read-settings.sh."""
     disk = call.guest.disk
-    drop_ins = disk.path(f"{k3s.CONFIG}.d")
-    beside = sorted(each.name for each in drop_ins.glob("*")) if drop_ins.is_dir() else []
+    beside = sorted(each.name for each in disk.path(f"{k3s.CONFIG}.d").glob("*"))  # none where there is no directory
     names = [k3s.CONFIG, *(f"{k3s.CONFIG}.d/{name}" for name in beside if name.lower().endswith(_SUFFIXES))]
     texts = ((name, disk.read(name)) for name in names)
     lines = [f"file={name} {base64.b64encode(text.encode()).decode()}\n" for name, text in texts if text is not None]
-    served = disk.read(keepalived.SETTINGS) or ""
-    if served.startswith(keepalived.MARK):
-        router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", served, re.MULTILINE)
-        lines += [f"vrid={router[1]}\n"] if router else []
-        lines += [f"vip={keepalived.vip_in(served)}\n"]
+    lines += _vip_lines(disk.read(keepalived.SETTINGS) or "")
     return Outcome(out=f"{''.join(lines)}pending={int(disk.path(PENDING).exists())}\n")
+
+
+def _vip_lines(served: str) -> list[str]:
+    """What it prints of keepalived's settings, if they are the client's."""
+    if not served.startswith(keepalived.MARK):
+        return []
+    router = re.search(r"^ *virtual_router_id ([0-9]{1,3})$", served, re.MULTILINE)
+    return [*([f"vrid={router[1]}\n"] if router else []), f"vip={keepalived.vip_in(served)}\n"]
 
 
 async def put_settings(call: Call) -> Outcome:

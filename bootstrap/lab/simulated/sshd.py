@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 import asyncssh
 
-from bootstrap.lab.simulated.commands import Outcome, execute
-
-if TYPE_CHECKING:
-    from bootstrap.lab.simulated.guest import SimulatedGuest
+from bootstrap.lab.simulated.calls import Outcome
+from bootstrap.lab.simulated.commands import execute
+from bootstrap.lab.simulated.machine import Machine
 
 UPLOAD = b"/k3s.bin"
 """The file whose sending takes the time of a real k3s binary, however small the stand-in is."""
@@ -23,7 +21,7 @@ logger = logging.getLogger("bootstrap.lab.simulated")
 class Sshd:
     """Listens for one guest."""
 
-    def __init__(self, guest: SimulatedGuest) -> None:
+    def __init__(self, guest: Machine) -> None:
         self.guest = guest
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
@@ -97,7 +95,7 @@ class _Login(asyncssh.SSHServer):
 class _Files(asyncssh.SFTPServer):
     """SFTP into the login user's home directory, which is the whole world to it."""
 
-    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], guest: SimulatedGuest) -> None:
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], guest: Machine) -> None:
         self._guest = guest
         self._written = 0
         home = guest.disk.home(str(channel.get_extra_info("username")))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import yaml
 from kubernetes import client, config
 
-from tests.doubles.k3s.artifacts import DEFAULT_VERSION, render_program
+from bootstrap.lab.standin_release import DEFAULT_VERSION, render_program
 
 KUBECTL = Path(sys.executable).with_name("kubectl")
 TOKEN = "open-sesame"

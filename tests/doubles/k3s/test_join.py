@@ -7,8 +7,8 @@ import re
 
 import pytest
 
+from bootstrap.lab.standin.tokens import node_password_hash
 from tests.doubles.k3s.machines import Cluster, Machines, eventually
-from tests.doubles.k3s.standin.tokens import node_password_hash
 
 SECRET = ".node-password.k3s"
 REJECTED = "Node password rejected, duplicate hostname or contents of '/etc/rancher/node/password' may not match"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.doubles.k3s.artifacts import make_artifacts, render_program
-from tests.doubles.k3s.standin.flags import flag_table
-from tests.doubles.k3s.standin.node_object import shown_arguments
-from tests.doubles.k3s.standin.settings import read_config
-from tests.doubles.k3s.standin.telling import Fatal
-from tests.doubles.k3s.standin.yaml_reader import parse_config
+from bootstrap.lab.standin.flags import flag_table
+from bootstrap.lab.standin.node_object import shown_arguments
+from bootstrap.lab.standin.settings import read_config
+from bootstrap.lab.standin.telling import Fatal
+from bootstrap.lab.standin.yaml_reader import parse_config
+from bootstrap.lab.standin_release import make_artifacts, render_program
 
 SAMPLES = [
     "token: abc\nserver: https://10.0.0.1:6443\n",

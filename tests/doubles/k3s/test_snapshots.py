@@ -14,10 +14,10 @@ import pytest
 import yaml
 from kubernetes import client
 
+from bootstrap.lab.standin.schedule import cron_next
+from bootstrap.lab.standin.telling import Fatal
 from tests.doubles import s3
 from tests.doubles.k3s.machines import TOKEN, Cluster, Machine, Machines, eventually
-from tests.doubles.k3s.standin.schedule import cron_next
-from tests.doubles.k3s.standin.telling import Fatal
 from tests.doubles.k3s.test_life import SHORT_LIVED, etcd_server
 
 RESET = (

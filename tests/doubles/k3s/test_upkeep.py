@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.k3s import artifacts
+from bootstrap.lab import standin_release
 from tests.doubles.k3s.machines import Cluster, Machine, Machines
 from tests.doubles.k3s.test_life import etcd_server
 from tests.doubles.k3s.test_snapshots import save
@@ -108,7 +108,7 @@ def test_certificates_tell_how_long_they_are_good_for(machines: Machines) -> Non
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("releases")
-    assert artifacts.main([str(folder), "--versions", *VERSIONS]) == 0
+    assert standin_release.main([str(folder), "--versions", *VERSIONS]) == 0
     return folder
 
 
@@ -121,8 +121,8 @@ def test_release_directories_hold_a_version_each(releases: Path) -> None:
     for version in VERSIONS:
         files = {path.name for path in (releases / version).iterdir()}
         assert files == {"k3s", "k3s-arm64", "sha256sum-amd64.txt", "sha256sum-arm64.txt"}
-    assert artifacts.main(["--versions"]) == 2
-    script = Path(artifacts.__file__)
+    assert standin_release.main(["--versions"]) == 2
+    script = Path(standin_release.__file__)
     assert subprocess.run([sys.executable, str(script)], capture_output=True, check=False).returncode == 2
 
 

@@ -16,7 +16,7 @@ from bootstrap.lab.faults.active import Faults
 from bootstrap.lab.guests.choose import why_not
 from bootstrap.lab.guests.container import ContainerGuests
 from bootstrap.lab.simulated.driver import SimulatedGuests
-from tests.doubles.k3s.artifacts import make_artifacts
+from bootstrap.lab.standin_release import make_artifacts
 from tests.e2e.homes import Home, leftovers_of
 from tests.lab.guests.machines import NETWORK, bridge_alone, make_spec
 from tests.lab.simulated.running import Guests, LoopThread

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.doubles.k3s.artifacts import make_artifacts
+from bootstrap.lab.standin_release import make_artifacts
 from tests.e2e.homes import Home, Result, leftovers_of
 from tests.e2e.workload import apply, kubectl
 

@@ -22,7 +22,6 @@ OFFLINE = Sources(unreachable="timed out", stand_in="/lab/k3s")
         ("container", ("no vxlan",), Sources(stand_in="/lab/k3s"), "stand-in", "/lab/k3s", "does not run"),
         ("container", (), Sources(asked="/double", asked_is_stand_in=True), "stand-in", "/double", "/double"),
         ("simulated", (), Sources(asked="/real", stand_in="/lab/k3s"), "stand-in", "/lab/k3s", "nothing else"),
-        ("container", (), Sources(unreachable="timed out"), "none", "", "checkout"),
         ("none", (), OFFLINE, "none", "", "no guests"),
     ],
 )

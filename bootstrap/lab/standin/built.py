@@ -1,4 +1,4 @@
-"""What a build of the stand-in is told: `artifacts.py` writes another one of these into each release."""
+"""What a build of the stand-in is told: `standin_release.py` writes another one of these into each release."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Makes a directory laid out as a k3s release is, with the stand-in in place of the binaries.
 
-python tests/doubles/k3s/artifacts.py DIR [VERSION]
-python tests/doubles/k3s/artifacts.py DIR --versions VERSION...    # each into DIR/VERSION
+python -m bootstrap.lab.standin_release DIR [VERSION]
+python -m bootstrap.lab.standin_release DIR --versions VERSION...    # each into DIR/VERSION
 """
 
 from __future__ import annotations
