@@ -76,7 +76,7 @@ class Homelab:
         endpoint = self._inventory.endpoint
         if not endpoint.tls.insecure:
             return ()
-        return (f"{endpoint.url}: its certificate is NOT checked (insecure): anybody in between can read the token",)
+        return (f"{endpoint.url}: its certificate is NOT checked (insecure): anyone on the network can read the token",)
 
     def plan(self, verb: Verb) -> Plan:
         """What a verb would do, such as `Up()` or `Scale(counts={"workers": 5})`. Touches nothing.

@@ -30,7 +30,7 @@ def check_identity(packed: str, *, source: str) -> str:
         raise GuestError(
             f"{source}: the cluster's CAs and keys are not as expected; they were not used",
             details=problem,
-            resolution="look at /var/lib/rancher/k3s/server/tls there",
+            resolution="check /var/lib/rancher/k3s/server/tls there",
         )
     return text
 
@@ -40,11 +40,11 @@ def _problem(text: str) -> str:
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text, validate=True)), mode="r:") as archive:
             members = archive.getmembers()
     except (binascii.Error, ValueError, tarfile.TarError, EOFError) as error:
-        return f"it is no base64 tar ({type(error).__name__})"
+        return f"it is not a base64 tar ({type(error).__name__})"
     odd = [ascii(each.name)[:60] for each in members if not each.isreg() or each.size > _MOST_BYTES]
     names = [each.name for each in members]
     if odd:
-        return f"{odd[0]} is no plain file of at most {_MOST_BYTES} bytes"
+        return f"{odd[0]} is not a plain file of at most {_MOST_BYTES} bytes"
     if sorted(names) != sorted(FILES):
-        return f"it holds {len(names)} files, and not exactly those of an identity"
+        return f"it holds {len(names)} files, not exactly those of an identity"
     return ""

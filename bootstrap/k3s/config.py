@@ -44,7 +44,7 @@ def render_config(
 ) -> str:
     """The text of config.yaml; arguments as of `machine_config`."""
     config = machine_config(spec, machine, address=address, address6=address6, etcd=etcd, join=join, alone=alone)
-    header = "# Written by homelab-k8s; put settings of your own into config.yaml.d/.\n"
+    header = "# Written by homelab-k8s; put your own settings into config.yaml.d/.\n"
     return header + yaml.safe_dump(config, default_flow_style=False, sort_keys=False)
 
 

@@ -161,11 +161,11 @@ def check_families(spec: ClusterSpec, observed: Observed) -> None:
     if not servers or any((vm.ip6 is not None) == wanted for vm in servers):
         return
     was, now = ("IPv4 alone", "IPv6 too") if wanted else ("IPv4 and IPv6", "IPv4 alone")
-    undo = "take network.ipv6 out of the inventory" if wanted else "put network.ipv6 back into the inventory"
+    undo = "remove network.ipv6 from the inventory" if wanted else "restore network.ipv6 in the inventory"
     raise PreflightError(
-        f"{spec.name} was made for {was}, and the inventory wants {now}: k3s cannot change that in a cluster",
-        details=f"servers there are: {', '.join(vm.name for vm in servers)}",
-        resolution=Advice("{}, or let all be made anew, without the data: `homelab-k8s rebuild`", undo),
+        f"{spec.name} was created for {was}, but the inventory says {now}: k3s cannot change that in a cluster",
+        details=f"existing servers: {', '.join(vm.name for vm in servers)}",
+        resolution=Advice("{}, or rebuild the cluster without its data: `homelab-k8s rebuild`", undo),
     )
 
 

@@ -69,9 +69,9 @@ def render_keepalived(
     """
     if not _INTERFACE.fullmatch(interface):
         raise GuestError(
-            f"the server at {address} tells no interface that has its address",
-            details=f"it tells {ascii(interface)[:40]}",
-            resolution=f"look at it there: `ip -4 address show to {address}`",
+            f"the server at {address} reports no interface with its address",
+            details=f"it reports {ascii(interface)[:40]}",
+            resolution=f"check there: `ip -4 address show to {address}`",
         )
     others = "".join(f"        {peer}\n" for peer in sorted(peers))
     unicast = f"    unicast_src_ip {address}\n    unicast_peer {{\n{others}    }}\n" if peers else ""

@@ -23,6 +23,6 @@ def selinux_problem(name: str, facts: Mapping[str, Sequence[str]]) -> str:
         return ""
     missing = f"{' and '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not installed"
     return (
-        f"SELinux is enforcing on {name}, and {missing}: k3s or its pods may be denied files. Install that in the "
-        "template (docs/templates.md), or make SELinux permissive there"
+        f"SELinux is enforcing on {name}, and {missing}: k3s or its pods may be denied files. Install it in the "
+        "template (docs/templates.md), or set SELinux to permissive there"
     )

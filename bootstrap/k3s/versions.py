@@ -138,12 +138,12 @@ STOPS = (
     Stop(
         first=parse_version("v1.33.7+k3s3"),
         last=parse_version("v1.33.10+k3s1"),
-        why="its etcd 3.5.26 is the only one from which etcd 3.6 is safe",
+        why="an upgrade to etcd 3.6 is only safe from its etcd 3.5.26",
     ),
     # etcd.io/docs/v3.7/upgrades/upgrade_3_7: all members at 3.6.11 or later first. v1.36.1 has 3.6.7, v1.36.2 has
     # 3.6.12, and v1.37.0 has 3.7.1 (k3s's release notes).
     Stop(
-        first=parse_version("v1.36.2+k3s1"), last=None, why="etcd 3.7 wants all members at etcd 3.6.11 or later first"
+        first=parse_version("v1.36.2+k3s1"), last=None, why="etcd 3.7 needs all members at etcd 3.6.11 or later first"
     ),
 )
 
@@ -165,7 +165,7 @@ def check_direction(highest: K3sVersion, target: K3sVersion) -> None:
     if target >= highest:
         return
     raise PreflightError(
-        f"{target} is older than {highest}, which runs already: k3s is never downgraded",
+        f"{target} is older than {highest}, which is already running: k3s is never downgraded",
         details="a newer k3s may have changed the cluster's data; nothing was changed",
         resolution=Advice("to go back, `homelab-k8s restore` a snapshot taken with the older version"),
     )
@@ -187,7 +187,7 @@ def check_not_older(version: str, floor: str | None, *, what: str, remedy: str) 
         return
     raise PreflightError(
         f"k3s {version} is older than {floor}, {what}; nothing was changed",
-        details="an older k3s may not read what a newer one has written, and nothing would tell",
+        details="an older k3s may fail to read data of a newer one, without any error",
         resolution=remedy,
     )
 
@@ -201,7 +201,8 @@ def minors_between(lowest: K3sVersion, target: K3sVersion, *, etcd: K3sVersion |
     low, high = lowest.minor, target.minor
     if low.major != high.major:
         raise PreflightError(
-            f"no way is known from {lowest} to {target}", resolution="upgrade within one major version of Kubernetes"
+            f"no upgrade path is known from {lowest} to {target}",
+            resolution="upgrade within one major version of Kubernetes",
         )
     between = {Minor(low.major, minor) for minor in range(low.minor + 1, high.minor)}
     return tuple(sorted(between | {stop.first.minor for stop in _stops(etcd, target)}))

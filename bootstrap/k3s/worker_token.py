@@ -13,7 +13,7 @@ from enum import StrEnum
 from bootstrap.advice import Advice
 from bootstrap.model.observed import KubeNode, Observed
 
-REMEDY = Advice("`homelab-k8s rotate token` gives workers a token of their own, and the servers a new one")
+REMEDY = Advice("`homelab-k8s rotate token` gives the workers their own token, and the servers a new one")
 
 _VARIABLES = frozenset({"K3S_AGENT_TOKEN", "K3S_AGENT_TOKEN_FILE"})
 _FLAGS = frozenset({"--agent-token", "--agent-token-file"})
@@ -28,8 +28,8 @@ class WorkerToken(StrEnum):
     def __str__(self) -> str:
         """As a user reads it."""
         if self is WorkerToken.AGENT:
-            return "an agent token: it opens nothing that is the servers'"
-        return "the servers' token, with which a worker is given every key of the cluster"
+            return "an agent token: it gives no access to the servers' keys"
+        return "the servers' token, which gives a worker every key of the cluster"
 
 
 def worker_token(observed: Observed) -> WorkerToken | None:

@@ -74,9 +74,9 @@ def start(
         if known is not None:
             if is_running(known.pid, known.pid_start):
                 raise LabError(
-                    f"process {known.pid} of a lab runs, but its API is not up; homelab-k8s lab stop ends it"
+                    f"process {known.pid} of a lab runs, but its API is not up; stop it with: homelab-k8s lab stop"
                 )
-            progress("clearing away what a killed lab left")
+            progress("cleaning up after a killed lab")
             _sweep(places, known.kind)
         given = os.environ if environ is None else environ
         return _spawn(options, k3s=k3s or K3sRequest(), places=places, environ=given, progress=progress)
@@ -186,7 +186,7 @@ def _sweep(places: LabPlaces, kind: str) -> None:
 
 def _differences(running: LabOptions, wanted: LabOptions) -> str:
     old, new = running.to_dict(), wanted.to_dict()
-    return "\n".join(f"{key}: {old[key]} there, {new[key]} asked for" for key in old if old[key] != new[key])
+    return "\n".join(f"{key}: {old[key]} there, {new[key]} requested" for key in old if old[key] != new[key])
 
 
 def _tail(log: Path) -> str:

@@ -86,7 +86,7 @@ class Reading:
         told = "nothing" if self.value is _ABSENT else found
         return self.source.error(
             f"cannot {self.source.call}: {self.source.who} cannot be read",
-            details=f"{self.path or 'the whole of it'} is {told}, not {wanted}",
+            details=f"{self.path or 'the answer'} is {told}, not {wanted}",
             resolution=self.source.resolution,
         )
 

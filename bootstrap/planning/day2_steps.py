@@ -19,7 +19,7 @@ class MarkLeaving:
     """Have the machine's record say that it is on its way out, so that the next command knows."""
 
     phase: ClassVar[str] = "mark"
-    title: ClassVar[str] = "mark as leaving"
+    title: ClassVar[str] = "mark as being removed"
     machine: MachineName
 
 
@@ -28,7 +28,7 @@ class RestoreMarks:
     """Have the VM's name and tags in Proxmox VE as the machine's record says."""
 
     phase: ClassVar[str] = "mark"
-    title: ClassVar[str] = "put name and tags back"
+    title: ClassVar[str] = "restore name and tags"
     machine: MachineName
 
 
@@ -141,7 +141,7 @@ class ApplySettings:
     def title(self) -> str:
         """What a user reads while it runs."""
         names = ", ".join(change.partition(":")[0] for change in self.changes)
-        return f"restart k3s with new settings: {names}" if names else "restart k3s with the settings that were written"
+        return f"restart k3s with new settings: {names}" if names else "restart k3s with the written settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ class SpreadVip:
     """Have every server's keepalived know all the others."""
 
     phase: ClassVar[str] = "vip"
-    title: ClassVar[str] = "tell the servers' keepalived of each other"
+    title: ClassVar[str] = "configure keepalived on the servers"
     servers: tuple[MachineName, ...]
 
 
@@ -252,7 +252,7 @@ class RejoinServer:
     """Have a stopped server join again: its old data goes, etcd's comes from the others."""
 
     phase: ClassVar[str] = "restore"
-    title: ClassVar[str] = "join again with no data of its own"
+    title: ClassVar[str] = "join again with an empty data directory"
     machine: MachineSpec
 
 
@@ -297,7 +297,7 @@ class NoteRebuild:
     """Have it noted in the state directory that the machines go so that the cluster is built again, and how."""
 
     phase: ClassVar[str] = "save"
-    title: ClassVar[str] = "note what is to be built again"
+    title: ClassVar[str] = "save what will be rebuilt"
     cluster: ClusterName
     note: str
 

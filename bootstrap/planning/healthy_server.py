@@ -47,9 +47,8 @@ def needed_server(view: ClusterView, *, besides: Collection[MachineName] = ()) -
     server = healthy_server(view, besides=besides)
     if server is None:
         raise PreflightError(
-            f"no server of {view.spec.name} is Ready, so the cluster cannot be worked on; nothing was changed",
-            details=view.observed.kube_problem
-            or "its API answers, but no control plane node is Ready on a VM that runs",
+            f"no server of {view.spec.name} is Ready, so nothing can be changed",
+            details=view.observed.kube_problem or "its API answers, but no control plane node is Ready on a running VM",
             resolution=Advice("check with `homelab-k8s status`; `homelab-k8s up` repairs servers"),
         )
     return server

@@ -41,22 +41,22 @@ def _rule(keys: str, verdict: Verdict, why: str, *, values: str = ".*") -> Rule:
 
 
 _MAPPED = r"(?:.*,)?mapping=.*"
-_ROOT = "only root may change it"
+_ROOT = "only root can change it"
 
 _REPLACED = ("description", "tags")
 """Always the machine's own."""
 
 RULES = (
     _rule("protection", Verdict.TAKE_OFF, "a protected machine cannot be destroyed"),
-    _rule("vcpus|cpulimit|cpuunits", Verdict.TAKE_OFF, "the inventory says how many CPUs a machine has"),
+    _rule("vcpus|cpulimit|cpuunits", Verdict.TAKE_OFF, "CPUs are set in the inventory"),
     _rule("cicustom", Verdict.TAKE_OFF, "it replaces the user, the SSH key or the addresses of the inventory"),
-    _rule(r"(?:net|ipconfig)[1-9]\d*", Verdict.TAKE_OFF, "the inventory says which network devices a machine has"),
+    _rule(r"(?:net|ipconfig)[1-9]\d*", Verdict.TAKE_OFF, "network devices are set in the inventory"),
     _rule("tags", Verdict.TAKE_OFF, "the template is found by them"),
-    _rule("description", Verdict.TAKE_OFF, "the record of the machine takes its place"),
-    _rule("cipassword", Verdict.TAKE_OFF, "who knows it would get into all machines of all clusters"),
+    _rule("description", Verdict.TAKE_OFF, "replaced by the record of the machine"),
+    _rule("cipassword", Verdict.TAKE_OFF, "anyone who knows it could log in to all machines of all clusters"),
     _rule(r"unused\d+", Verdict.KEEP, "Proxmox VE does not copy it"),
-    _rule(r"usb\d+", Verdict.TAKE_OFF, "the inventory says which devices a machine has", values=r"(?:host=)?spice.*"),
-    _rule(r"usb\d+|hostpci\d+", Verdict.TAKE_OFF, "the inventory says which devices a machine has", values=_MAPPED),
+    _rule(r"usb\d+", Verdict.TAKE_OFF, "devices are set in the inventory", values=r"(?:host=)?spice.*"),
+    _rule(r"usb\d+|hostpci\d+", Verdict.TAKE_OFF, "devices are set in the inventory", values=_MAPPED),
     _rule(r"usb\d+|hostpci\d+", Verdict.REFUSE, _ROOT),
     _rule(r"serial\d+", Verdict.KEEP, "a console", values="socket"),
     _rule(r"serial\d+|parallel\d+", Verdict.REFUSE, _ROOT),
@@ -98,7 +98,7 @@ def taken_off_notes(templates: Iterable[TemplateFacts]) -> tuple[str, ...]:
     found = {one.vmid: [key for key in taken_off(one.settings) if key not in _REPLACED] for one in templates}
     names = {one.vmid: one.name for one in templates}
     return tuple(
-        f"machines are made without what template {names[vmid]} ({vmid}) has: {', '.join(keys)}"
+        f"machines are created without these options of template {names[vmid]} ({vmid}): {', '.join(keys)}"
         for vmid, keys in sorted(found.items())
         if keys
     )

@@ -53,7 +53,7 @@ class LockRecord:
 
     def __str__(self) -> str:
         """As in ``me@laptop (process 4711), at `up` since 2025-03-01 12:00:00 UTC by its clock``."""
-        return f"{self.who} (process {self.pid}), at `{self.command}` since {self.since} by its clock"
+        return f"{self.who} (process {self.pid}), running `{self.command}` since {self.since} by its clock"
 
 
 def lock_vmid(vmids: VmidRange) -> Vmid:
@@ -110,8 +110,8 @@ def render_lock(record: LockRecord, *, key: RecordKey, bearer: Bearer) -> str:
         "beat": record.beat,
     }
     sentence = (
-        f"Held while homelab-k8s works on the cluster {record.cluster}. "
-        "No machine: never started, removed when the work is done."
+        f"Lock of homelab-k8s on the cluster {record.cluster}. Not a machine: never started, removed when the command "
+        "ends."
     )
     sealed = key.sealed(RecordKind.LOCK, body, bearer)
     return f"{sentence}\n{MARK} {json.dumps(sealed, separators=(',', ':'))}"
@@ -188,20 +188,20 @@ def taken_error(spec: ClusterSpec, who: str, *, doubt: str = "") -> PreflightErr
     vmids = spec.placement.vmids
     if doubt:
         return PreflightError(
-            f"vmid {vmids.last}, which marks who works on {spec.name}, has a marker that is not to be believed",
+            f"vmid {vmids.last}, the marker VM of {spec.name}, has an invalid lock record",
             details=f"{who}: {doubt}",
             resolution=Advice(
-                "is nobody at work (an earlier release leaves such a marker where it dies)? Then "
-                "`homelab-k8s adopt {}` takes it over. Where it is another's: give that VM another vmid, or end "
-                "proxmox.vmids ({}-{}) elsewhere",
+                "if no run is in progress (an earlier release leaves such a marker when it crashes), `homelab-k8s "
+                "adopt {}` takes it over. If it is not yours: give that VM another VMID, or change the end of "
+                "proxmox.vmids ({}-{})",
                 spec.name,
                 vmids.first,
                 vmids.last,
             ),
         )
     return PreflightError(
-        f"vmid {vmids.last}, which marks who works on {spec.name}, is taken",
-        details=f"{who}, and it is no marker of homelab-k8s",
-        resolution=f"the last vmid of proxmox.vmids ({vmids.first}-{vmids.last}) is kept for the marker: end the range "
-        "elsewhere (the same for all who work on this cluster), or give that VM another vmid",
+        f"vmid {vmids.last}, reserved for the marker VM of {spec.name}, is in use",
+        details=f"{who}, and it is not a marker of homelab-k8s",
+        resolution=f"the last vmid of proxmox.vmids ({vmids.first}-{vmids.last}) is reserved for the marker: change "
+        "the end of the range (on all computers that work on this cluster), or give that VM another VMID",
     )

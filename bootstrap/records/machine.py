@@ -49,7 +49,8 @@ def render_record(record: MachineRecord, *, key: RecordKey, identity: str | None
     bearer = Bearer(vmid=record.vmid, name=record.machine, identity=identity or "")
     body = key.sealed(kind, _body(record), bearer)
     sentence = (
-        f"k3s machine of the cluster {record.cluster}, kept by homelab-k8s. Without the next line it is no longer ours."
+        f"k3s machine of the cluster {record.cluster}, managed by homelab-k8s. Without the next line it is no longer "
+        "recognized."
     )
     line = f"{MARK} {json.dumps(body, separators=(',', ':'))}"
     return with_line(line, mark=MARK, into=into) or f"{sentence}\n{line}"
@@ -144,7 +145,7 @@ def identity_of(vm: VmRecord) -> str:
     if not vm.identity:
         raise HypervisorError(
             f"{vm.name} (vmid {vm.vmid} on {vm.pve_node}) has no SMBIOS UUID",
-            details="smbios1 has no uuid, so nothing would tell it from another VM of its vmid",
+            details="smbios1 has no uuid, so it cannot be told from another VM with the same VMID",
             resolution=f"as root on {vm.pve_node}: qm set {vm.vmid} --smbios1 uuid=$(cat /proc/sys/kernel/random/uuid)",
         )
     return vm.identity

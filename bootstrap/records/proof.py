@@ -18,7 +18,7 @@ from bootstrap.records.seal import Bearer, RecordKey, RecordKind, is_sealed
 UNSEALED = "its record has no signature"
 OTHER_KEY = "its record is not signed with this cluster's key"
 NO_KEY = "this computer has no key of its cluster"
-NOT_OUR_CLONE = "its record is a clone request's, and no clone task of this token's fits it"
+NOT_OUR_CLONE = "its record is of a clone request, but no clone task of this token matches it"
 NOT_IN_POOL = "it is not in the cluster's resource pool"
 
 

@@ -101,7 +101,7 @@ def check_prefix(name: str) -> None:
     if name.startswith(SCHEDULED):
         raise PreflightError(
             f"{name!r} cannot name a snapshot",
-            details=f"k3s would take it for one of its schedule, and remove it with them: theirs begin {SCHEDULED}",
+            details=f"k3s would treat it as a scheduled snapshot and remove it: their names begin with {SCHEDULED}",
             resolution="such as --name before-upgrade",
         )
 
@@ -140,9 +140,9 @@ def parse_taken(told: Mapping[str, str], *, prefix: str, server: MachineName, cl
 def _formed(told: Mapping[str, str], key: str, form: re.Pattern[str]) -> str:
     value = told.get(key)
     if value is None:
-        raise ValueError(f"it tells no {key}")
+        raise ValueError(f"it has no {key}")
     if not form.fullmatch(value):
-        raise ValueError(f"{key} {ascii(value)[:80]} has an odd form")
+        raise ValueError(f"{key} {ascii(value)[:80]} is malformed")
     return value
 
 
@@ -200,7 +200,7 @@ def find_snapshot(wanted: str, snapshots: Iterable[Snapshot], *, cluster: Cluste
         raise PreflightError(
             f"{cluster} has no snapshot {wanted}" if wanted != LATEST else f"{cluster} has no snapshot at all",
             details="\n".join(names[:10]),
-            resolution=Advice("`homelab-k8s backups` lists them; a file of another place is named by its path"),
+            resolution=Advice("`homelab-k8s backups` lists them; for a local file, pass its path"),
         )
     return min(found, key=lambda each: (in_bucket(each), is_local(each)))
 
@@ -226,7 +226,7 @@ def needed_bucket(spec: ClusterSpec) -> S3Spec:
     s3 = spec.backup.s3
     if s3 is None:
         raise PreflightError(
-            f"the inventory of {spec.name} names no bucket", resolution="name one under backup.s3, see docs/backup.md"
+            f"the inventory of {spec.name} has no bucket", resolution="set one as backup.s3, see docs/backup.md"
         )
     check_bucket(spec)
     return s3
@@ -248,7 +248,7 @@ def check_bucket(spec: ClusterSpec) -> None:
         )
     if s3 is not None and not (_KEY.fullmatch(s3.access_key) and _KEY.fullmatch(s3.secret_key)):
         raise PreflightError(
-            f"the keys of the bucket {s3.bucket} have an odd form: they go into k3s's settings",
-            details="a key is to be of letters, digits and punctuation, without spaces, quotes or line ends",
-            resolution="look at the variables that backup.s3.access_key_env and secret_key_env name",
+            f"the keys of the bucket {s3.bucket} are malformed: they go into k3s's settings",
+            details="a key must consist of letters, digits and punctuation, without spaces, quotes or line ends",
+            resolution="check the variables that backup.s3.access_key_env and secret_key_env name",
         )

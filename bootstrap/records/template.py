@@ -220,7 +220,7 @@ def render_template(record: TemplateRecord, *, key: RecordKey, name: str, identi
     }
     sentence = (
         f"Template of homelab-k8s: {record.image} with k3s {record.k3s}. "
-        "Without the next line it is no longer kept by it."
+        "Without the next line it is no longer recognized."
     )
     bearer = Bearer(vmid=record.vmid, name=name, identity=identity)
     line = f"{MARK} {json.dumps(key.sealed(RecordKind.TEMPLATE, body, bearer), separators=(',', ':'))}"

@@ -80,11 +80,11 @@ def check_token(token: str, *, source: str) -> str:
     stripped = token.strip()
     if not _FORM.fullmatch(stripped):
         raise GuestError(
-            f"{source}: the cluster's token has an odd form; it was not used",
-            details="it is to be K10, 64 hex digits, ::server: and a secret of letters, digits and ._~+/=@-, or that "
+            f"{source}: the cluster's token is malformed; it was not used",
+            details="expected: K10, 64 hex digits, ::server: and a secret of letters, digits and ._~+/=@-, or that "
             f"secret alone; it has {len(stripped)} characters",
-            resolution="where nobody of yours has chosen such a token, look at the machine first; a new one is set on "
-            "a server with `k3s token rotate --token OLD --new-token NEW`",
+            resolution="if you did not choose such a token, check the machine for intruders first; set a new one on a "
+            "server with `k3s token rotate --token OLD --new-token NEW`",
         )
     return stripped
 

@@ -45,7 +45,7 @@ def _lead(run: RecordedRun) -> str:
     skipped = len(run.failures) - failed
     counts += [f"{number} {word}" for number, word in ((failed, "failed"), (skipped, "skipped")) if number]
     end = f"in {seconds(run.took_s)}" if run.ended else f"did not end; the recording stops after {seconds(run.took_s)}"
-    began = f" Began {html_text(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
+    began = f" Started {html_text(run.began[:19].replace('T', ' '))} UTC." if run.began else ""
     return f"{', '.join(counts)}, {end}.{began}"
 
 
@@ -109,9 +109,8 @@ def _path_table(run: RecordedRun, path: Sequence[Link]) -> str:
     ]
     headings = ("machine", "phase", "step", "began after", "at s", "took s", "of it waiting", "mostly for")
     said = (
-        f"Each of these steps began because the one above it had ended, and the last one ended last: to make the run "
-        f"shorter, one of them has to become shorter. They took {seconds(took_s)}, {seconds(waited_s)} of it waiting; "
-        f"{seconds(gaps_s)} passed between them."
+        "Each of these steps started when the one above it ended: the run gets shorter only if one of them does. "
+        f"They took {seconds(took_s)}, {seconds(waited_s)} of it waiting, and {seconds(gaps_s)} between them."
     )
     return f"<section><h2>Critical path</h2><p>{said}</p>{_table(headings, rows, numbers=(4, 5, 6))}</section>"
 

@@ -134,7 +134,7 @@ class _Reading:
     def recorded(self, document: Document, _at_s: float) -> None:
         if document.get("format") != RECORD_FORMAT:
             raise HomelabError(
-                f"the run was recorded in form {document.get('format')}; this version reads {RECORD_FORMAT}",
+                f"the run was recorded in format {document.get('format')}; this version reads {RECORD_FORMAT}",
                 resolution="read it with the version of homelab-k8s that recorded it",
             )
         self.began = str(document.get("began", ""))
@@ -257,7 +257,7 @@ def read_run(documents: Iterable[Document]) -> RecordedRun:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _no_run(f"{type(error).__name__}: {error}") from error
     if not reading.command:
-        raise _no_run("it tells no start of a run")
+        raise _no_run("it has no start of a run")
     return reading.run()
 
 
@@ -274,9 +274,9 @@ def parse_run(text: str) -> RecordedRun:
             documents.append(json.loads(line))
         except (ValueError, RecursionError) as error:
             if number < len(lines):
-                raise _no_run(f"line {number} is no JSON: {error}") from error
+                raise _no_run(f"line {number} is not JSON: {error}") from error
     return read_run(documents)
 
 
 def _no_run(details: str) -> HomelabError:
-    return HomelabError("this is no recorded run", details=details)
+    return HomelabError("this is not a recorded run", details=details)

@@ -28,7 +28,7 @@ def foreign(run: Run, world: World) -> World:
 
 def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: World) -> None:
     assert (refused := run(*UP)).exit_code == 4
-    assert "2 VMs claim to be machines of demo, and none is signed with its key; nothing was changed" in refused.stderr
+    assert "2 VMs claim to be machines of demo, but none is signed with its key; nothing was changed" in refused.stderr
     assert "`homelab-k8s adopt demo`" in refused.stderr
     assert (status := run("status", *DEMO)).exit_code == 1
     assert "where they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
@@ -82,7 +82,7 @@ def test_a_machine_of_ours_that_has_lost_its_signature_is_a_problem_still(run: R
 def test_what_is_to_be_signed_is_shown_and_asked_about(run: Run, foreign: World) -> None:
     dry = run("adopt", "demo", "--dry-run")
     assert dry.exit_code == 0, dry.stderr
-    assert "adopt (a VM, made, up 0 min, in no resource pool: its record has no signature)" in dry.stdout
+    assert "adopt (a VM, made, up 0 min, not in a resource pool: its record has no signature)" in dry.stdout
     refused = run("adopt", "demo")
     assert refused.exit_code == 2
     assert "This makes 2 VMs part of demo: logged in to, given its secrets, removed with it." in refused.stderr

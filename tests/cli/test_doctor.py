@@ -53,7 +53,7 @@ def test_as_json_each_check_has_its_verdict_remedy_and_facts(run: Run, world: Wo
     disk = next(check for check in found["checks"] if check["name"] == "etcd-disk")
     assert list(disk) == ["name", "verdict", "says", "remedy", "facts"]
     assert disk["facts"] == {"demo-cp-1": 20.0, "demo-cp-2": 20.0, "demo-cp-3": 20.0}
-    assert disk["remedy"].startswith("put the servers' disks on an SSD")
+    assert disk["remedy"].startswith("move the servers' disks to an SSD")
     endpoint = found["checks"][0]
     assert (endpoint["name"], endpoint["remedy"], endpoint["facts"]) == ("endpoint", None, {})
     assert (

@@ -65,8 +65,8 @@ def test_the_same_command_again_has_its_arguments_and_another_one_has_none() -> 
     again = SCALE.complete(Advice("`homelab-k8s scale` again continues from here"))
     assert again == f"`homelab-k8s scale {ASKED} --force workers 5` again continues from here"
     assert SCALE.complete(Advice(again)) == again
-    other = SCALE.complete(Advice("`homelab-k8s scale` gives every pool the inventory's size"))
-    assert other == f"`homelab-k8s scale {ASKED}` gives every pool the inventory's size"
+    other = SCALE.complete(Advice("`homelab-k8s scale` resizes every pool to the inventory's size"))
+    assert other == f"`homelab-k8s scale {ASKED}` resizes every pool to the inventory's size"
 
 
 def test_what_stands_for_the_inventory_is_said_again_and_a_machine_is_declared_lost_once() -> None:

@@ -30,7 +30,7 @@ def machine_state(run: Run, world: World) -> World:
 def test_the_dry_run_of_an_upgrade_prints_the_ladder(run: Run, machine_state: World) -> None:
     result = run("upgrade", *DEMO, "--to", NEW, "--dry-run")
     assert result.exit_code == 0, result.stderr
-    assert f"  - the way: {OLD} -> {NEXT} -> {NEW}" in result.stdout.splitlines()
+    assert f"  - upgrade path: {OLD} -> {NEXT} -> {NEW}" in result.stdout.splitlines()
     rows = [line.split() for line in result.stdout.splitlines()]
     assert any(row[:1] == ["demo-workers-1"] and "upgrade" in row for row in rows)
     assert result.stdout.splitlines()[-1] == "dry run: nothing was changed"

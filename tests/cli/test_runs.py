@@ -183,5 +183,5 @@ def test_a_file_that_is_no_recording_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("hello\nworld\n")
     result = run("report", "./x.jsonl")
     assert result.exit_code == 1
-    assert "x.jsonl: this is no recorded run" in result.stderr
+    assert "x.jsonl: this is not a recorded run" in result.stderr
     assert "cannot read" in run("report", "./missing.jsonl").stderr

@@ -73,7 +73,7 @@ def test_status_of_a_small_cluster_says_sqlite_and_no_more(run: Run) -> None:
     run(*UP)
     lines = run(*STATUS).stdout.splitlines()
     assert "datastore     sqlite on one server" in lines
-    assert not [line for line in lines if line.startswith(("snapshots", "API address", "at work"))]
+    assert not [line for line in lines if line.startswith(("snapshots", "API address", "in use by"))]
 
 
 def test_wide_has_sizes_beside_those_wanted(run: Run, world: World) -> None:

@@ -97,7 +97,7 @@ def test_the_move_to_etcd_is_asked_about_with_what_it_means(run: Run, world: Wor
     refused = run("scale", "control-plane", "3")
     assert refused.exit_code == 2
     assert means in " ".join(refused.stderr.split())
-    assert "2 of the 3 servers have to run" in " ".join(refused.stderr.split())
+    assert "2 of the 3 servers must be running" in " ".join(refused.stderr.split())
     assert world.journal == []
     assert file.read_text() == INVENTORY
     dry = run("scale", "control-plane", "3", "--dry-run")
@@ -157,6 +157,6 @@ def test_status_tells_a_down_that_was_cut_off(run: Run, world: World, file: Path
     assert run("down", "--yes").exit_code != 0
     world.on_call = lambda _call: None
     told = " ".join(run("status").stdout.split())
-    assert "a `down` begun at" in told
-    assert "`homelab-k8s down` continues it; `homelab-k8s up` builds the cluster again" in told
+    assert "a `down` started at" in told
+    assert "`homelab-k8s down` continues it; `homelab-k8s up` creates the cluster again" in told
     assert "`up` keeps the cluster" in " ".join(run("up", "--dry-run").stdout.split())

@@ -72,5 +72,5 @@ def test_a_second_up_has_nothing_to_do(home: Home) -> None:
 
 def test_the_families_of_a_cluster_cannot_be_changed(home: Home) -> None:
     refused = home.run("up", "--lab", "-i", "four.yaml", expect=4)
-    assert "lab was made for IPv4 and IPv6, and the inventory wants IPv4 alone" in refused.err
+    assert "lab was created for IPv4 and IPv6, but the inventory says IPv4 alone" in refused.err
     assert "homelab-k8s rebuild" in refused.err

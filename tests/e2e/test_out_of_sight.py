@@ -56,7 +56,7 @@ def test_a_proxmox_node_that_was_off_comes_back(home: Home, names_for_s: str) ->
     api = Api(home)
     api.fault("pve-node-offline", pve_node="pve2", names_for_s=names_for_s)
     said = home.run("up", *THERE, expect=1)
-    assert "out of sight (vmid" in said.err
+    assert "unreachable (vmid" in said.err
     assert "on pve2, which is offline" in said.err
     assert "--replace-unreachable" in said.err
     assert "all Ready" not in said.out
@@ -70,7 +70,7 @@ def test_a_proxmox_node_that_was_off_comes_back(home: Home, names_for_s: str) ->
     said = home.run("down", *THERE, "--yes", expect=1)
     assert "1 machine removed" in said.out
     assert "2 machines and the state are left" in said.out
-    assert "`homelab-k8s down` again removes it once pve2 is back" in said.err
+    assert "run `homelab-k8s down` again once pve2 is back" in said.err
     assert state(home) == [*kept, "unfinished"]  # `status` says what continues
     home.run("down", *THERE, "--yes", expect=1)
     api.mend()

@@ -141,7 +141,7 @@ def test_no_such_template(lab: tuple[LabServer, LabInfo], home: Home) -> None:
 def test_too_many_cores(lab: tuple[LabServer, LabInfo], home: Home) -> None:
     server, info = lab
     inventory(home, info, "workers: {cores: 5}\n")
-    assert "5 cores wanted, it has 4" in refused(server, home, code=4)
+    assert "5 cores needed, it has 4" in refused(server, home, code=4)
 
 
 def test_memory_that_does_not_fit(lab: tuple[LabServer, LabInfo], home: Home) -> None:

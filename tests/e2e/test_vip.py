@@ -213,7 +213,9 @@ def test_somebody_elses_settings_are_left_alone(home: Home) -> None:
 def test_a_vip_that_is_taken_out_of_the_inventory_is_served_no_more(home: Home) -> None:
     machines = addresses(home)
     (home.directory / "vip.yaml").write_text(INVENTORY.replace(f", vip: {VIP}", ""))
-    assert "serves a VIP that the inventory has no more" in home.run("status", "--lab", "-i", "vip.yaml", expect=1).out
+    assert (
+        "serves a VIP that is no longer in the inventory" in home.run("status", "--lab", "-i", "vip.yaml", expect=1).out
+    )
     run(home, "up")
     assert VIP not in home.kubeconfig.read_text()
     assert kubectl(home, "get", "--raw", "/readyz") == "ok"

@@ -220,7 +220,7 @@ class KillableCluster:
         if workers is not None:
             inventory = replace(inventory, spec=with_counts(inventory.spec, {WORKERS: workers}))
         told = Homelab(inventory, environ={"HOME": str(self._kubeconfig.parent)}).look(cluster_status)
-        problems = [problem for problem in told.problems if "is left alone" not in problem]
+        problems = [problem for problem in told.problems if "is ignored" not in problem]
         assert problems == []
         return tuple((machine.name, machine.vm, machine.ready) for machine in told.machines)
 

@@ -33,7 +33,7 @@ def checked_version(version: str) -> str:
 def binary_name(arch: str) -> str:
     """A release's file of the k3s binary. Raises ArtifactError for an architecture there are no machines of."""
     if arch not in ARCHES:
-        raise ArtifactError(f"k3s is not to be had for {arch!r}", details=f"k3s supports {' and '.join(ARCHES)}")
+        raise ArtifactError(f"k3s is not available for {arch!r}", details=f"k3s supports {' and '.join(ARCHES)}")
     return "k3s" if arch == "amd64" else f"k3s-{arch}"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bootstrap.k3s.worker_token import WorkerToken
 
 _READY = {True: "yes", False: "no", None: "unknown"}
+_VM = {"half-made": "incomplete", "out of sight": "unreachable"}
+"""States of a VM whose words in `-o json`, which scripts read, differ from those for people."""
 _DROP = ("ROLE", "VMID", "K3S", "PVE NODE", "ADDRESS")
 """Columns that are left out on a narrow terminal, in this order."""
 _HEADINGS = ("MACHINE", "ROLE", "PVE NODE", "VMID", "ADDRESS", "VM", "READY", "K3S")
@@ -50,14 +52,14 @@ def _cells(machine: MachineStatus) -> tuple[str, ...]:
         machine.pve_node or "-",
         str(machine.vmid or "-"),
         str(machine.address or "-"),
-        machine.vm,
+        _VM.get(machine.vm, machine.vm),
         ", ".join(
             filter(
                 None,
                 (
                     "no (stale)" if machine.stale else _READY[machine.ready],
                     "cordoned" if machine.cordoned else "",
-                    "leaving" if machine.leaving else "",
+                    "being removed" if machine.leaving else "",
                 ),
             )
         ),
@@ -88,7 +90,7 @@ def _facts(status: ClusterStatus, advise: Callable[[str], str]) -> list[tuple[st
     """What there is to tell of the cluster as a whole, as name and text."""
     found = []
     if status.at_work:
-        found.append(("at work", status.at_work))
+        found.append(("in use by", status.at_work))
     if status.datastore is not None:
         found.append(("datastore", str(status.datastore)))
     if status.vip is not None:

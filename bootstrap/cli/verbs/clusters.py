@@ -52,9 +52,9 @@ def clusters_text(found: Sequence[ClusterSummary], advise: Callable[[str], str] 
 
 def _cells(cluster: ClusterSummary) -> tuple[str, ...]:
     running = f"{cluster.running} of {cluster.machines}" if cluster.machines else "-"
-    notes = [f"{cluster.out_of_sight} out of sight"] if cluster.out_of_sight else []
+    notes = [f"{cluster.out_of_sight} unreachable"] if cluster.out_of_sight else []
     notes += [f"{cluster.foreign} foreign"] if cluster.foreign else []
-    notes += ["at work"] if cluster.at_work else []
+    notes += ["in use"] if cluster.at_work else []
     return (
         cluster.name,
         str(cluster.control_plane),

@@ -37,7 +37,7 @@ class Cause:
     @classmethod
     def unknown(cls, said: str) -> Cause:
         """One that is known by k3s's own words alone."""
-        return cls(brief=f"k3s ends with: {said}", resolution="read its journal", final=False, ends=UNKNOWN_ENDS)
+        return cls(brief=f"k3s exits with: {said}", resolution="read its journal", final=False, ends=UNKNOWN_ENDS)
 
     def same_as(self, other: Cause) -> bool:
         """Whether both are one, times, addresses and counts apart."""
@@ -59,14 +59,14 @@ def _passing(pattern: str, brief: str, resolution: str) -> tuple[re.Pattern[str]
 CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     _final(
         r"a restore was begun on this cluster and has not ended",
-        "a restore was begun on this cluster and has not ended: its data has been given up",
+        "a restore of this cluster was started and did not finish: its data was discarded",
         "run the same `homelab-k8s restore` again",
     ),
     _final(
         r"Node password rejected",
-        "the server rejects its node password: a machine of this name was in the cluster before",
+        "the server rejects its node password: another machine of this name was in the cluster before",
         # The Secret has no owner until a node of that name registers, and then stays when the node is deleted.
-        "delete what that machine left: kubectl delete node NAME; kubectl -n kube-system delete secret "
+        "delete what that machine left behind: kubectl delete node NAME; kubectl -n kube-system delete secret "
         "NAME.node-password.k3s --ignore-not-found",
     ),
     _final(
@@ -74,18 +74,19 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
         # k3s asks again without its client certificate, and sends that request without its body.
         r"|v1-k3s/\S+ http: ContentLength=\d+ with Body length 0",
         "the server refuses its token, or does not know its Kubernetes node any more",
-        "was the cluster's token changed by hand? The one that counts is in /var/lib/rancher/k3s/server/token on a "
-        "server. Was its Kubernetes node deleted? `homelab-k8s replace NAME` makes the machine anew",
+        "was the cluster's token changed by hand? The valid one is in /var/lib/rancher/k3s/server/token on a server. "
+        "Was its Kubernetes node deleted? `homelab-k8s replace NAME` replaces the machine",
     ),
     _final(
         r"invalid token CA hash length|token CA hash does not match|CA hash does not match",
-        "the token names another cluster CA than the server has",
-        "the address leads to another cluster, or this one was built anew: `homelab-k8s down`, then `homelab-k8s up`",
+        "the token is for another cluster CA than the server's",
+        "the address belongs to another cluster, or this cluster was rebuilt: `homelab-k8s down`, then `homelab-k8s "
+        "up`",
     ),
     _final(
         r"critical configuration (?:value )?mismatch",
         "its settings differ from those of the other servers",
-        "settings such as cluster-cidr, service-cidr and disable-* are to be the same on all servers: compare "
+        "settings such as cluster-cidr, service-cidr and disable-* must be the same on all servers: compare "
         "/etc/rancher/k3s/config.yaml and config.yaml.d there",
     ),
     _final(
@@ -95,7 +96,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     ),
     _passing(
         r"too many learner members",
-        "another server is joining at this moment",
+        "another server is joining right now",
         "wait; systemd tries again",
     ),
     _passing(
@@ -105,24 +106,24 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     ),
     _final(
         r"address already in use",
-        "a port that k3s needs is taken by another program on the machine",
+        "a port that k3s needs is in use by another program on the machine",
         "stop that program; k3s needs 6443, 10250 and, on servers, 2379-2380",
     ),
     _final(
         # The kernel says "no space left" of watches, too.
         r"inotify_(?:init|add_watch)\S*:? .*(?:too many open files|no space left on device)|inotify_init: too many",
-        "the machine's inotify instances are used up",
+        "the machine has no inotify instances left",
         "raise fs.inotify.max_user_instances (sysctl) on the machine; containers share it with their Proxmox node",
     ),
     _final(
         r"no space left on device",
         "the machine's disk is full",
-        "give the pool a larger disk in the inventory and make the machine anew",
+        "give the pool a larger disk in the inventory, then `homelab-k8s replace NAME`",
     ),
     _final(
         r"failed to find \S+ cgroup",
         "its kernel gives it no cgroup controllers",
-        "have cpu, memory and pids in cgroup.controllers there; a container gets them from its Proxmox node",
+        "enable cpu, memory and pids in cgroup.controllers there; a container gets them from its Proxmox node",
     ),
     _final(
         r"open /dev/kmsg: ",
@@ -131,18 +132,18 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     ),
     _final(
         r"snapshotter cannot be enabled",
-        "containerd cannot put an overlay on the machine's file system",
-        "have a real file system (ext4, xfs) under /var/lib/rancher",
+        "containerd cannot use overlayfs on the machine's file system",
+        "use ext4 or xfs for /var/lib/rancher",
     ),
     _final(
         r"newer than datastore and could cause a cluster outage",
         "its certificates or keys on disk are newer than the data that was restored",
-        "run the same `homelab-k8s restore` again, which puts them aside",
+        "run the same `homelab-k8s restore` again, which moves them away",
     ),
     _final(
         r"core\.Secret: unable to transform key|failed to decrypt data: invalid padding",
         "its Secrets cannot be decrypted: they were written with other keys",
-        "restore a snapshot with the token of its time: `homelab-k8s restore`",
+        "restore a snapshot with the token that it was taken with: `homelab-k8s restore`",
     ),
     _final(
         r"failed to find interface with specified node ip",
@@ -151,7 +152,7 @@ CAUSES: tuple[tuple[re.Pattern[str], Cause], ...] = (
     ),
     _passing(
         r"certificate has expired or is not yet valid",
-        "a certificate is not valid at the time that its clock tells",
+        "a certificate is not valid at the time of its clock",
         "compare the machine's clock with the server's: `homelab-k8s doctor`",
     ),
     _passing(

@@ -56,8 +56,8 @@ def build_kubeconfig(k3s_yaml: str, *, name: str, server_url: str, source: str) 
         raise KubernetesError(
             f"{source}: k3s's kubeconfig is not as expected",
             details=f"{K3S_YAML}: {error}",
-            resolution="where nobody of yours has changed that file, somebody else has: look at the machine first; "
-            "k3s writes the file anew at its start: `sudo systemctl restart k3s` there",
+            resolution="if you did not change that file, check the machine for intruders first; k3s writes the file "
+            "again at each start: `sudo systemctl restart k3s` there",
         ) from None
 
 
@@ -97,14 +97,14 @@ def _own(kubeconfig: str, *, api_name: str | None = _ANY) -> _Read:
         if server is None:
             raise ValueError("its server is not of the form https://address:port")
         if api_name != _ANY and server["host"] != api_name and not _ADDRESS.fullmatch(server["host"]):
-            raise ValueError("its server has a name that is not the API's")
+            raise ValueError("its server name is not the API's")
         if not _NAME.fullmatch(read.name):
-            raise ValueError("its cluster has an odd name")
+            raise ValueError("its cluster name is invalid")
     except ValueError as error:
         raise KubernetesError(
             "the kubeconfig in the state directory cannot be used",
             details=str(error),
-            resolution=Advice("`homelab-k8s up` fetches it anew"),
+            resolution=Advice("`homelab-k8s up` fetches it again"),
         ) from None
     return read
 
@@ -135,7 +135,7 @@ def _read(text: str) -> _Read:
         # BaseLoader makes words, lists and mappings of a text and nothing else, whatever its tags say.
         loaded: object = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"it is no YAML ({type(error).__name__})") from None
+        raise ValueError(f"it is not valid YAML ({type(error).__name__})") from None
     config = _mapping(loaded, "it", _TOP)
     if config.get("preferences"):
         raise ValueError("it has preferences")
@@ -155,7 +155,7 @@ def _only(
     """The one entry of a section: its name, and what it holds."""
     entries = config.get(section)
     if not isinstance(entries, list) or len(entries) != 1:
-        raise ValueError(f"it has not exactly one of {section}")
+        raise ValueError(f"it does not have exactly one of {section}")
     entry = _mapping(entries[0], section, ("name", kind))
     return str(entry.get("name")), _mapping(entry.get(kind), section, keys)
 
@@ -165,5 +165,5 @@ def _mapping(value: object, what: str, known: Collection[str]) -> dict[str, obje
         raise ValueError(f"{what}: not a mapping")
     odd = [ascii(key) for key in value if key not in known]
     if odd:
-        raise ValueError(f"{what}: nothing of ours has {odd[0][:40]}")
+        raise ValueError(f"{what}: unexpected key {odd[0][:40]}")
     return cast(dict[str, object], value)

@@ -46,7 +46,7 @@ def read_pems(*, authority: object, certificate: object, key: object) -> AdminPe
     """
     authorities = _certificates(authority, "certificate-authority-data")
     if not all(_is_authority(one) for one in authorities):
-        raise ValueError("certificate-authority-data has a certificate that is no CA's")
+        raise ValueError("certificate-authority-data has a certificate that is not a CA")
     chain = _certificates(certificate, "client-certificate-data")
     if len(chain) > 1:
         _understood("client-certificate-data", lambda: chain[0].verify_directly_issued_by(chain[1]))

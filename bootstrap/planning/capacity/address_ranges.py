@@ -90,11 +90,11 @@ def with_storage_addresses(
         address = made.get(machine.name) if machine.name in kept else next(free, None)
         if address is None and machine.name not in kept:
             raise PreflightError(
-                f"the storage network's range {addresses.first}-{addresses.last} is used up: none is left for "
+                f"the storage network's range {addresses.first}-{addresses.last} is exhausted: no address is left for "
                 f"{machine.name}",
-                details=f"{len(machines)} machines wanted, {len(used)} addresses in use"
+                details=f"{len(machines)} machines needed, {len(used)} addresses in use"
                 + _others(addresses, view.observed),
-                resolution="widen network.storage.addresses in the inventory, or ask for fewer machines",
+                resolution="widen network.storage.addresses in the inventory, or use fewer machines",
             )
         result.append(replace(machine, storage_address=address))
     return tuple(result)
@@ -110,17 +110,17 @@ def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName
 def _used_up(
     machine: MachineSpec, wanted: int, book: _Book, addresses: StaticAddresses, observed: Observed
 ) -> PreflightError:
-    details = f"{wanted} machines wanted, {len(book.used)} addresses in use{_others(addresses, observed)}"
+    details = f"{wanted} machines needed, {len(book.used)} addresses in use{_others(addresses, observed)}"
     return PreflightError(
-        f"the address range {addresses.first}-{addresses.last} is used up: none is left for {machine.name}",
+        f"the address range {addresses.first}-{addresses.last} is exhausted: no address is left for {machine.name}",
         details=details,
-        resolution="widen network.addresses in the inventory, or ask for fewer machines",
+        resolution="widen network.addresses in the inventory, or use fewer machines",
     )
 
 
 def _others(addresses: StaticAddresses, observed: Observed) -> str:
     taken = _within(addresses, observed.taken)
-    return f"\nsomebody else answers at {_listed(taken)}" if taken else ""
+    return f"\nalready in use by others: {_listed(taken)}" if taken else ""
 
 
 def _on_storage(view: ClusterView) -> dict[MachineName, IPv4Address | None]:
@@ -177,7 +177,7 @@ def passed_over(machines: Sequence[MachineSpec], view: ClusterView) -> tuple[str
         taken = _within(addresses, view.observed.taken) if addresses is not None and given else ()
         skipped = [address for address in taken if address < max(given)]
         if skipped:
-            notes.append(f"somebody else answers at {_listed(skipped)} of {name}: no machine gets what is taken")
+            notes.append(f"other machines answer at {_listed(skipped)} of {name}: these addresses are skipped")
     return tuple(notes)
 
 

@@ -198,7 +198,7 @@ def _why_not(
     spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts | ContainerBase
 ) -> tuple[str, ...]:
     if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
-        return (f"the pool {machine.pool} is kept to {', '.join(machine.pve_nodes)}",)
+        return (f"the pool {machine.pool} is limited to {', '.join(machine.pve_nodes)}",)
     if isinstance(template, TemplateFacts) and needs_shared(spec, template, capacity.pve_node):
         storage = machine.storage or spec.placement.storage or template.storage
         if storage not in capacity.shared:
@@ -275,8 +275,8 @@ def _left_out(view: ClusterView, new: Sequence[MachineSpec], sources: Sources) -
     allowed = view.spec.placement.pve_nodes or [facts.name for facts in view.observed.pve_nodes]
     offline = [facts.name for facts in view.observed.pve_nodes if not facts.online and facts.name in allowed]
     return (
-        *(f"{name} is in maintenance ({by}): no new machine goes there" for name, by in resting.items()),
-        *(f"{name} is offline: no new machine goes there" for name in offline),
+        *(f"{name} is in maintenance ({by}): no new machine is placed there" for name, by in resting.items()),
+        *(f"{name} is offline: no new machine is placed there" for name in offline),
         *_without_template(view, new, sources),
     )
 
@@ -291,8 +291,7 @@ def _without_template(view: ClusterView, new: Sequence[MachineSpec], sources: So
         if facts.online and allowed and wanted and facts.name not in sources.templates:
             yield (
                 f"{facts.name} has no template ({view.spec.template}), and the one of {homes} cannot be cloned to it: "
-                "no "
-                "new machine goes there; make it there too, or move its disks to shared storage"
+                "no new machine is placed there; build a template there too, or move its disks to shared storage"
             )
 
 
@@ -307,16 +306,16 @@ def _does_not_fit(
     lines = []
     for name in sorted(room):
         capacity = room[name]
-        planned = f" (with {capacity.machines} of our machines on it)" if capacity.machines else ""
+        planned = f" (with {capacity.machines} of this cluster's machines on it)" if capacity.machines else ""
         source = sources.of(refused, name)
         if source is None:
             continue
         reasons = _why_not(spec, capacity, refused, source)
         lines.append(f"{name}{planned}: " + "; ".join(reasons))
-    lines += [f"{name}: in maintenance, says {by}" for name, by in resting.items()]
+    lines += [f"{name}: in maintenance, according to {by}" for name, by in resting.items()]
     return CapacityError(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
-        f"{count(wanted, 'new machine')} wanted, nothing was created",
+        f"{count(wanted, 'new machine')} needed, nothing was created",
         details="\n".join(lines),
-        resolution="ask for fewer or smaller machines, free room on a Proxmox node, or change `sizing` in the file",
+        resolution="use fewer or smaller machines, change `sizing` in the inventory, or free some resources",
     )

@@ -103,19 +103,19 @@ def why_not(capacity: Capacity, machine: MachineSpec, *, disks_gib: Mapping[Stor
     reasons = []
     if machine.cores > capacity.cores:
         reasons.append(
-            f"{count(machine.cores, 'core')} wanted, it has {capacity.cores} (no VM may have more than its host)"
+            f"{count(machine.cores, 'core')} needed, it has {capacity.cores} (no VM may have more than its host)"
         )
     elif machine.cores > capacity.free_cores:
         limit = int(capacity.cores * capacity.sizing.cpu_overcommit)
         reasons.append(
-            f"{count(machine.cores, 'vCPU')} wanted, {max(0, capacity.free_cores)} left: {capacity.cores} cores "
-            f"x {capacity.sizing.cpu_overcommit:g} = {limit}, less {capacity.committed_cores} given to guests"
+            f"{count(machine.cores, 'vCPU')} needed, {max(0, capacity.free_cores)} free: {capacity.cores} cores "
+            f"x {capacity.sizing.cpu_overcommit:g} = {limit}, minus {capacity.committed_cores} allocated to guests"
         )
     if machine.memory_mib > capacity.free_memory_mib:
         reasons.append(
-            f"{machine.memory_mib} MiB wanted, {max(0, capacity.free_memory_mib)} MiB left: "
-            f"{capacity.memory_mib} in all, less {capacity.sizing.memory_reserve_mib} reserve, "
-            f"less {capacity.committed_memory_mib} of guests that run or start with it"
+            f"{machine.memory_mib} MiB needed, {max(0, capacity.free_memory_mib)} MiB free: {capacity.memory_mib} in "
+            f"total, minus {capacity.sizing.memory_reserve_mib} reserve, minus {capacity.committed_memory_mib} of "
+            "guests that run or start on boot"
         )
     reasons += _why_not_on_storages(capacity, disks_gib)
     return tuple(reasons)
@@ -128,6 +128,6 @@ def _why_not_on_storages(capacity: Capacity, disks_gib: Mapping[StorageName, int
             yield f"storage {storage} is not active there"
         elif disk_gib > capacity.room_on(storage):
             yield (
-                f"{disk_gib} GiB wanted on {storage}, {max(0, capacity.room_on(storage))} GiB left: "
-                f"{free} free, less {capacity.sizing.storage_reserve_gib} reserve"
+                f"{disk_gib} GiB needed on {storage}, {max(0, capacity.room_on(storage))} GiB free: "
+                f"{free} free, minus {capacity.sizing.storage_reserve_gib} reserve"
             )

@@ -22,8 +22,8 @@ def other_server(view: ClusterView) -> str:
     if told is None or not view.spec.states_settings or told == view.spec.api_host:
         return ""
     if view.spec.api_host is not None:
-        return f"the kubeconfig calls the API {told}, and the inventory {view.spec.api_host}"
-    return "" if _is_address(told) else f"the kubeconfig calls the API {told}, which is not in the inventory any more"
+        return f"the kubeconfig uses {told} for the API, and the inventory {view.spec.api_host}"
+    return "" if _is_address(told) else f"the kubeconfig uses {told}, which is no longer in the inventory"
 
 
 def _is_address(text: str) -> bool:
@@ -44,13 +44,11 @@ def leads_elsewhere(view: ClusterView, resolved: Sequence[IPv4Address]) -> str:
     right = _api_addresses(view)
     there = ", ".join(map(str, right)) or "the first server, once that has its address"
     if not resolved:
-        return f"{view.spec.api_name} leads nowhere from here, and kubectl will need it: let it lead to {there}"
+        return f"{view.spec.api_name} does not resolve here, and kubectl needs it: point it to {there}"
     wrong = [address for address in resolved if address not in right]
     if not right or not wrong:
         return ""
-    return (
-        f"{view.spec.api_name} leads to {', '.join(map(str, wrong))} from here, where the API is not: it is at {there}"
-    )
+    return f"{view.spec.api_name} resolves to {', '.join(map(str, wrong))} here, but the API is at {there}"
 
 
 def _api_addresses(view: ClusterView) -> tuple[IPv4Address, ...]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 CPU_REMEDY = (
-    "name a CPU type that all these Proxmox nodes have (such as x86-64-v2-AES), or leave `cpu` out: the best that all "
-    "have in common is taken then"
+    "set a CPU type that all these Proxmox nodes have (such as x86-64-v2-AES), or remove `cpu`: the best common one "
+    "is used then"
 )
 
 
@@ -43,7 +43,7 @@ def clone_notes(
     return (
         *([gateway] if gateway and clones else []),
         *small_disk_notes(view.spec, used),
-        *dict.fromkeys(f"{problem}: machines there do not start with KVM" for problem in cpus if problem),
+        *dict.fromkeys(f"{problem}: machines do not start there with KVM" for problem in cpus if problem),
         *mtu_notes(view.spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
     )
 
@@ -53,7 +53,7 @@ def gateway_note(spec: ClusterSpec) -> str:
     addresses = spec.network.addresses
     if addresses is None or addresses.gateway is not None:
         return ""
-    return f"network.gateway is not given: machines reach nothing beyond {addresses.subnet}, and no image registry"
+    return f"network.gateway is not given: machines reach nothing outside {addresses.subnet}, and no image registry"
 
 
 def small_disk_notes(spec: ClusterSpec, templates: Iterable[TemplateFacts]) -> tuple[str, ...]:
@@ -66,8 +66,8 @@ def small_disk_notes(spec: ClusterSpec, templates: Iterable[TemplateFacts]) -> t
         if pool.disk_gib < template.disk_gib
     }
     return tuple(
-        f"{pool}: the template {template.name} has a disk of {template.disk_gib} GiB, which cannot shrink to {gib} GiB"
-        f": machines get {template.disk_gib} GiB"
+        f"{pool}: the template {template.name} has a disk of {template.disk_gib} GiB, which cannot be shrunk to {gib} "
+        f"GiB: machines get {template.disk_gib} GiB"
         for pool, (gib, template) in found.items()
     )
 
@@ -82,7 +82,7 @@ def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
     if wanted is None or not facts.cpu_flags or facts.architecture != "x86_64":
         return ""
     lacking = sorted(wanted - facts.cpu_flags)
-    return f"the CPU of {facts.name} lacks what {cpu_type} takes ({', '.join(lacking)})" if lacking else ""
+    return f"the CPU of {facts.name} lacks features of {cpu_type} ({', '.join(lacking)})" if lacking else ""
 
 
 def cpu_problems(view: ClusterView) -> tuple[str, ...]:

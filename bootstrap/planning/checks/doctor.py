@@ -46,7 +46,7 @@ OLDEST_MAJOR = 8
 _TUNNEL_OFFLOAD_SINCE = (10, 2)
 _TUNNEL_OFFLOAD_UNTIL = (9, 1, 18)
 KVM_REMEDY = (
-    "switch VT-x or AMD-V on in the BIOS; where Proxmox VE is a VM itself, give that VM the CPU type `host` and nested "
+    "enable VT-x or AMD-V in the BIOS; if Proxmox VE is a VM itself, give that VM the CPU type `host` and nested "
     "virtualisation; or set `kvm: 0` on the template, which emulates the CPU and is very slow"
 )
 
@@ -145,7 +145,7 @@ def check_quorum(observed: Observed) -> Check:
     """Whether the Proxmox cluster has quorum."""
     if observed.lost_quorum is not None:
         return failed("quorum", str(observed.lost_quorum), QUORUM_REMEDY)
-    return ok("quorum", "nothing tells that the Proxmox cluster lacks it")
+    return ok("quorum", "no sign that the Proxmox cluster lacks quorum")
 
 
 def check_kvm(view: ClusterView) -> Check:
@@ -191,8 +191,8 @@ def check_template(view: ClusterView) -> Check:
     if len(planned) == len(templates):
         return warning(
             "template",
-            f"there is none of {view.spec.template.image} on {', '.join(planned)}",
-            Advice("`homelab-k8s up` builds it, asked first; `homelab-k8s template build` does that beforehand"),
+            f"there is no template of {view.spec.template.image} on {', '.join(planned)}",
+            Advice("`homelab-k8s up` builds it (it asks first), or: `homelab-k8s template build`"),
         )
     templates = {name: template for name, template in templates.items() if not template.planned}
     full = sorted(
@@ -202,22 +202,22 @@ def check_template(view: ClusterView) -> Check:
     named = ", ".join(
         f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
     )
-    says = f"{named}: guest agent on, cloud-init drive there"
+    says = f"{named}: guest agent enabled, cloud-init drive present"
     says = joined("\n", (says, *taken_off_notes(by_vmid.values())))
     small = small_disk_notes(view.spec, by_vmid.values())
     if small:
         return warning(
-            "template", "\n".join((says, *small)), "write a larger disk into the inventory, or take a smaller template"
+            "template", "\n".join((says, *small)), "set a larger disk in the inventory, or use a smaller template"
         )
     if full:
         kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
         return warning(
             "template",
             f"{says}\nbut linked clones cannot be made on {kinds}: each machine is a full clone, which takes minutes",
-            "move the template's disk to a storage with linked clones (dir, zfs, lvm-thin, rbd, btrfs), and make it a "
-            "template there",
+            "move the template's disk to a storage with linked clones (dir, zfs, lvm-thin, rbd, btrfs), and convert "
+            "it to a template there",
         )
-    return ok("template", f"{says}, disk can be cloned linked")
+    return ok("template", f"{says}, linked clones are possible")
 
 
 def check_containers(view: ClusterView) -> Check:
@@ -244,7 +244,7 @@ def check_storages(view: ClusterView) -> Check:
         storage = storage_on(facts, name)
         problem = clone_storage_problem(view.spec, facts, template)
         if not problem and storage is not None and storage.free_gib <= reserve_gib:
-            problem = f"has {storage.free_gib} GiB free, and {reserve_gib} stay reserved"
+            problem = f"has {storage.free_gib} GiB free, and {reserve_gib} are reserved"
         if problem:
             problems.append(f"{name} of {facts.name} {problem}")
         elif storage is not None:

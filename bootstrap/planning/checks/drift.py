@@ -93,7 +93,7 @@ def _surplus(view: ClusterView) -> Iterator[str]:
             continue
         if (vm.record.machine, vm.vmid) in succeeded:
             yield Advice(
-                "{} (vmid {} on {}) has a successor, and its Proxmox node is back: `homelab-k8s up` removes it",
+                "{} (vmid {} on {}) was replaced, and its Proxmox node is back: `homelab-k8s up` removes it",
                 vm.name,
                 vm.vmid,
                 vm.pve_node,
@@ -103,19 +103,19 @@ def _surplus(view: ClusterView) -> Iterator[str]:
         pool = vm.record.pool
         if pool not in pools:
             yield Advice(
-                "{} is ours, but its pool {} is not in the inventory, and `up` removes nothing: "
-                "write `pools: {{{}: {{count: 0}}}}` there, then `homelab-k8s scale`",
+                "{} belongs to this cluster, but its pool {} is not in the inventory, and `up` removes nothing: add "
+                "`pools: {{{}: {{count: 0}}}}` to the inventory, then `homelab-k8s scale`",
                 where,
                 pool,
                 pool,
             )
         elif vm.record.state is RecordState.LEAVING:
-            yield Advice(
-                "{} is on its way out; the `replace` that was cut off goes on with it, or: `homelab-k8s scale`", where
-            )
+            yield Advice("{} was being removed; repeat the interrupted `replace`, or: `homelab-k8s scale`", where)
         else:
             yield Advice(
-                "{} is ours but no longer in the inventory, and `up` removes nothing: `homelab-k8s scale`", where
+                "{} belongs to this cluster but is no longer in the inventory, and `up` removes nothing: "
+                "`homelab-k8s scale`",
+                where,
             )
 
 
@@ -123,7 +123,7 @@ def _cordoned(view: ClusterView) -> Iterator[str]:
     leaving = {record.machine for _, record in view.machines if record.state is RecordState.LEAVING}
     for kube_node in _own_nodes(view):
         if kube_node.unschedulable and kube_node.name not in leaving:
-            yield f"{kube_node.name} is cordoned, so that no new pods come to it: `kubectl uncordon {kube_node.name}`"
+            yield f"{kube_node.name} is cordoned: it gets no new pods: `kubectl uncordon {kube_node.name}`"
 
 
 def _versions(view: ClusterView) -> Iterator[str]:
@@ -135,7 +135,9 @@ def _versions(view: ClusterView) -> Iterator[str]:
     wanted = _parsed(view.spec.k3s.version)
     if wanted is None:
         if len(running) > 1:
-            yield Advice("the machines run several k3s releases, {}: `homelab-k8s upgrade --to {}`", told, running[-1])
+            yield Advice(
+                "the machines run different k3s versions, {}: `homelab-k8s upgrade --to {}`", told, running[-1]
+            )
     elif wanted < running[-1]:
         yield from older_inventory_notes(view)
     elif running != (wanted,):
@@ -153,8 +155,8 @@ def older_inventory_notes(view: ClusterView) -> Iterator[str]:
     if running and wanted is not None and wanted < running[-1]:
         told = ", ".join(str(version) for version in running)
         yield (
-            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and there is no way back: "
-            f"write `k3s: {{version: {running[-1]}}}` there"
+            f"the cluster runs k3s {told}, newer than the inventory's {wanted}, and downgrades are not possible: set "
+            f"`k3s: {{version: {running[-1]}}}` there"
         )
 
 
@@ -184,8 +186,8 @@ def unfinished_notes(view: ClusterView) -> tuple[str, ...]:
     Who acts has waited for those that are being made; one that stays so has lost the task that made it.
     """
     return tuple(
-        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, and its vmid is passed over; if no "
-        f"task is working on it, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
+        f"VM {vm.vmid} on {vm.pve_node} is an unfinished clone without a name, so its VMID is skipped; if no task is "
+        f"working on it, as root on {vm.pve_node}: `qm unlock {vm.vmid} && qm destroy {vm.vmid}`"
         for vm in view.observed.vms
         if vm.unfinished and vm.vmid in view.spec.placement.vmids
     )
@@ -194,9 +196,9 @@ def unfinished_notes(view: ClusterView) -> tuple[str, ...]:
 def unused_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each machine with disks that it does not use."""
     return tuple(
-        f"{vm.name} has disks that nothing uses ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); where "
-        f"their data is not needed, as root on {vm.pve_node}: "
-        f"`qm disk unlink {vm.vmid} --idlist {','.join(key for key, _ in vm.unused)} --force 1`"
+        f"{vm.name} has unused disks ({', '.join(f'{key}: {volume}' for key, volume in vm.unused)}); if their data is "
+        f"not needed, as root on {vm.pve_node}: `qm disk unlink {vm.vmid} --idlist "
+        f"{','.join(key for key, _ in vm.unused)} --force 1`"
         for vm in view.vms
         if vm.unused
     )

@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 
 
 STORAGE_REMEDY = (
-    "look at it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can name "
-    "another"
+    "check it with `pvesm status` on the Proxmox node; for full clones, proxmox.storage in the inventory can select "
+    "a different one"
 )
 BRIDGE_REMEDY = (
-    "make the bridge there, or name one that is there as network.bridge (or in the pool's network) in the inventory; "
+    "create the bridge there, or set an existing one as network.bridge (or in the pool's network) in the inventory; "
     "an SDN vnet is seen only with SDN.Use on /sdn/zones/ZONE/VNET"
 )
-MTU_REMEDY = "lower the mtu in the inventory (1 takes the bridge's), or raise the bridge's, and its ports', in Proxmox"
+MTU_REMEDY = (
+    "lower the mtu in the inventory (1 uses the bridge's), or raise that of the bridge and its ports in Proxmox"
+)
 USUAL_MTU = 1500
-TAG_REMEDY = "leave vlan out: such a vnet has the tag its zone gives it; or make the vnet VLAN-aware in Proxmox"
+TAG_REMEDY = "remove vlan: such a vnet has the tag of its zone; or make the vnet VLAN-aware in Proxmox"
 QUORUM_REMEDY = (
-    "bring the missing Proxmox nodes back (`pvecm status` on one that is up shows the votes), then run it again"
+    "bring the missing Proxmox nodes back (`pvecm status` on one that is up shows the votes), then run the command "
+    "again"
 )
 _NETWORK_BRIEFS = {
     BRIDGE_REMEDY: "the machines' bridge is missing",
-    TAG_REMEDY: "the machines' VLAN cannot be",
+    TAG_REMEDY: "the machines' VLAN cannot be used",
     MTU_REMEDY: "the machines' MTU is larger than their bridge's",
 }
 
@@ -65,7 +68,7 @@ def storage_problem(storage: StorageFacts | None, *, content: str = "images", wh
         what: The same, for the user.
     """
     if storage is None:
-        return "is not there, or this token may not see it"
+        return "does not exist, or this token cannot see it"
     if not storage.active:
         return "is not active"
     if content not in storage.content:
@@ -105,9 +108,10 @@ def check_hardware(view: ClusterView, templates: Templates) -> None:
         problems = dict(_data_disk_problems(view, pool, templates))
         if problems and all(problems.values()):
             raise PreflightError(
-                f"there is no storage for the data disks of the pool {pool.name}",
+                f"there is no usable storage for the data disks of the pool {pool.name}",
                 details="\n".join(problems.values()),
-                resolution="look at it with `pvesm status` on the Proxmox node, or name another as data_disk's storage",
+                resolution="check it with `pvesm status` on the Proxmox node, or set a different one as data_disk's "
+                "storage",
             )
 
 
@@ -135,7 +139,7 @@ def tag_problem(facts: PveNodeFacts, bridge: str, vlan: int | None) -> str:
     """
     if vlan is None or not any(vnet.name == bridge and not vnet.vlan_aware for vnet in facts.vnets):
         return ""
-    return f"{bridge} on {facts.name} is an SDN vnet, which takes no VLAN tag of its machines (vlan: {vlan})"
+    return f"{bridge} on {facts.name} is an SDN vnet, which does not accept VLAN tags from machines (vlan: {vlan})"
 
 
 def mtu_problem(facts: PveNodeFacts, bridge: str, mtu: int | None) -> str:
@@ -147,7 +151,7 @@ def mtu_problem(facts: PveNodeFacts, bridge: str, mtu: int | None) -> str:
     stated = dict(facts.mtus).get(bridge)
     if mtu is None or stated is None or mtu <= stated:
         return ""
-    return f"{bridge} on {facts.name} has an MTU of {stated}, and its machines are to have {mtu}"
+    return f"{bridge} on {facts.name} has an MTU of {stated}, but the machines have {mtu}"
 
 
 def mtu_notes(
@@ -161,7 +165,7 @@ def mtu_notes(
         if mtu is not None and mtu > USUAL_MTU and bridge not in dict(facts.mtus)
     }
     return tuple(
-        f"{where} states no MTU, which makes it {USUAL_MTU} unless all its ports have more: with less than {mtu} the "
+        f"{where} states no MTU, so it is {USUAL_MTU} unless all its ports have more: with less than {mtu} the "
         "machines do not start"
         for where, mtu in found.items()
     )
@@ -201,7 +205,7 @@ def check_storages(view: ClusterView, templates: Templates) -> None:
     }
     if problems and all(problems.values()):
         raise PreflightError(
-            "there is no storage for the machines' disks",
+            "there is no usable storage for the machines' disks",
             details="\n".join(problems.values()),
             resolution=STORAGE_REMEDY,
         )
@@ -249,9 +253,9 @@ def check_pod_ranges(spec: ClusterSpec, machines: int) -> None:
         length = NODE_PREFIX if isinstance(cidr, IPv4Network) else NODE_PREFIX6
         ranges = 2 ** max(0, length - cidr.prefixlen)
         if machines > ranges:
-            wider = "10.128.0.0/12" if isinstance(cidr, IPv4Network) else "one of a shorter prefix"
+            wider = "10.128.0.0/12" if isinstance(cidr, IPv4Network) else "one with a shorter prefix"
             raise PreflightError(
-                f"{machines} machines are wanted, but the cluster's pod network {cidr} has room for {ranges}",
+                f"{machines} machines are needed, but the cluster's pod network {cidr} has room for {ranges}",
                 details=f"k3s gives each node a /{length} of it",
                 resolution=f"set a wider k3s.cluster_cidr before the cluster is first built, such as {wider}",
             )

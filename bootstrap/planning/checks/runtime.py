@@ -68,12 +68,12 @@ def check_addresses(new: Sequence[MachineSpec], passed_over: Sequence[str]) -> C
     ]
     if not next_:
         return ok("addresses", "no new address is needed")
-    free = f"nobody answers at the {len(next_)} that are next ({', '.join(_ranges(next_))})"
+    free = f"no other machine answers at the next {len(next_)} ({', '.join(_ranges(next_))})"
     if passed_over:
         return warning(
             "addresses",
-            "\n".join((*passed_over, f"`up` passes them over; {free}")),
-            "narrow the range in the inventory to what is free, and keep it out of what the DHCP server hands out",
+            "\n".join((*passed_over, f"`up` skips them; {free}")),
+            "limit the range in the inventory to free addresses, outside the DHCP server's range",
         )
     return ok("addresses", free)
 
@@ -91,16 +91,16 @@ def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:
     offsets: dict[str, float] = {} if pve_s is None else {"Proxmox VE": pve_s}
     offsets |= {guest.machine: guest.clock_s for guest in guests if guest.clock_s is not None}
     if not offsets:
-        return skipped("clocks", "Proxmox VE does not tell its time")
+        return skipped("clocks", "Proxmox VE does not report its time")
     facts = tuple((name, round(offset, 1)) for name, offset in offsets.items())
     wrong = {name: offset for name, offset in offsets.items() if abs(offset) >= CLOCK_WARN_S}
     if not wrong:
         whose = ", ".join(offsets) if len(offsets) <= MOST_NAMED else f"{len(offsets)} clocks"
-        return ok("clocks", f"{whose}: as here, within {CLOCK_WARN_S:g} s", facts=facts)
+        return ok("clocks", f"{whose}: same as here, within {CLOCK_WARN_S:g} s", facts=facts)
     says = few_lines(
         [f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()]
     )
-    remedy = "have NTP on all of them, this machine too: `timedatectl status` tells on each"
+    remedy = "enable NTP on all of them, this machine too: check with `timedatectl status` on each"
     worst = max(abs(offset) for offset in wrong.values())
     return (failed if worst >= CLOCK_FAIL_S else warning)("clocks", says, remedy, facts=facts)
 
@@ -122,7 +122,7 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
     for guest in guests:
         if guest.machine_id:
             by_id.setdefault(guest.machine_id, []).append(guest.machine)
-    twins = [f"{' and '.join(names)} have one machine-id" for names in by_id.values() if len(names) > 1]
+    twins = [f"{' and '.join(names)} have the same machine-id" for names in by_id.values() if len(names) > 1]
     if twins:
         return failed(
             "machines",
@@ -134,12 +134,14 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
         )
     if problems:
         return failed(
-            "machines", few_lines(problems), Advice("`homelab-k8s status` tells more; `homelab-k8s up` repairs")
+            "machines", few_lines(problems), Advice("`homelab-k8s status` shows more; `homelab-k8s up` repairs")
         )
     lacking = [guest.selinux for guest in guests if guest.selinux]
     if lacking:
-        return warning("machines", few_lines(lacking), "docs/templates.md tells how a template gets the packages")
-    return ok("machines", f"logged in to {len(guests)}; each has a machine-id of its own")
+        return warning(
+            "machines", few_lines(lacking), "see docs/templates.md for how to install the packages in a template"
+        )
+    return ok("machines", f"logged in to {len(guests)}; each has its own machine-id")
 
 
 def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
@@ -147,14 +149,14 @@ def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
     problems = few_lines([guest.disk_problem for guest in guests if guest.disk_problem])
     if not medians:
-        return skipped("etcd-disk", problems or "no server with etcd could be asked")
+        return skipped("etcd-disk", problems or "no server with etcd could be reached")
     facts = tuple((name, round(ms, 2)) for name, ms in medians.items())
     says = f"a synced write takes {', '.join(f'{name} {ms:.1f} ms' for name, ms in medians.items())} (median)"
     if max(medians.values()) > FSYNC_WARN_MS:
         return warning(
             "etcd-disk",
             f"{says}; etcd wants less than {FSYNC_WARN_MS:g}",
-            "put the servers' disks on an SSD with power-loss protection, or on a storage that fewer guests write to",
+            "move the servers' disks to an SSD with power-loss protection, or to a less busy storage",
             facts=facts,
         )
     if problems:
@@ -167,14 +169,16 @@ def check_state_room(free_bytes: int) -> Check:
     mib = free_bytes >> 20
     facts = (("free_mib", mib),)
     if mib < ROOM_WARN_MIB:
-        return warning("state", f"{mib} MiB are free where the state directory is", ROOM_REMEDY, facts=facts)
-    return ok("state", "the state directory has room", facts=facts)
+        return warning(
+            "state", f"{mib} MiB are free in the file system of the state directory", ROOM_REMEDY, facts=facts
+        )
+    return ok("state", "the state directory has enough free space", facts=facts)
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:
     """Whether a worker that somebody has broken into opens no more than a worker needs."""
     if held is None:
-        return skipped("worker-token", "no server tells with what it was started")
+        return skipped("worker-token", "no server reports its k3s settings")
     if held is WorkerToken.AGENT:
         return ok("worker-token", f"workers hold {held}")
     return warning("worker-token", f"workers hold {held}", REMEDY)

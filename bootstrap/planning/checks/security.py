@@ -19,7 +19,7 @@ ADMINISTRATORS = (
 None of them is in a role that `init --pveum` prints."""
 ROOT_USER = "root@pam"
 _ROLE_REMEDY = Advice(
-    "`homelab-k8s init --pveum` prints the commands for a user, a role and a token that may do what is needed"
+    "`homelab-k8s init --pveum` prints the commands for a user, a role and a token with the rights needed"
 )
 _NO_PASSWORDS = Advice(
     "homelab-k8s exec -- \"printf 'PasswordAuthentication no\\nKbdInteractiveAuthentication no\\n' | "
@@ -38,7 +38,8 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
     if reach and token.user == ROOT_USER:
         return warning(
             "token",
-            f"{token} is accepted, but is root's, without separated privileges: who has it has the Proxmox nodes",
+            f"{token} is accepted, but it belongs to root, without privilege separation: with it, anyone controls the "
+            "Proxmox nodes",
             Advice(
                 "{}; then, as root on a Proxmox node:\npveum user token remove {} {}",
                 _ROLE_REMEDY,
@@ -49,17 +50,17 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
     if reach:
         return warning(
             "token",
-            f"{token} is accepted, but holds rights of an administrator, as a token without privilege separation has "
-            f"all of its user's: {', '.join(reach)}",
+            f"{token} is accepted, but has administrator rights, since a token without privilege separation has all "
+            f"rights of its user: {', '.join(reach)}",
             Advice(
-                "{}; or separate this one's privileges, and grant it those, as root on a Proxmox node:\n"
-                "pveum user token modify {} {} --privsep 1",
+                "{}; or enable privilege separation for this one, and grant it these rights, as root on a Proxmox "
+                "node:\npveum user token modify {} {} --privsep 1",
                 _ROLE_REMEDY,
                 token.user,
                 token.name,
             ),
         )
-    return ok("token", f"{token} is accepted, and holds no right of an administrator")
+    return ok("token", f"{token} is accepted, and has no administrator rights")
 
 
 def check_logins(policy: HostKeyPolicy, guests: Sequence[GuestSeen]) -> Check:
@@ -67,18 +68,19 @@ def check_logins(policy: HostKeyPolicy, guests: Sequence[GuestSeen]) -> Check:
     found, remedies = [], []
     if policy is HostKeyPolicy.ACCEPT_NEW:
         found.append(
-            "ssh.host_keys is accept-new: the first key that a new machine shows is believed, whoever answers there"
+            "ssh.host_keys is accept-new: the first key seen at a new machine is trusted, even if another machine "
+            "answers there"
         )
-        remedies.append("take ssh.host_keys out of the inventory: keys are then read through the guest agent")
+        remedies.append("remove ssh.host_keys from the inventory: keys are then read through the guest agent")
     weak = [(guest.machine, guest.passwords) for guest in guests if guest.passwords]
     if weak:
-        found.append(few_lines([f"{name} lets {', '.join(users)} in by password" for name, users in weak]))
-        remedies.append(Advice("let SSH keys in alone, on all machines and in the template:\n{}", _NO_PASSWORDS))
+        found.append(few_lines([f"{name} lets {', '.join(users)} log in with a password" for name, users in weak]))
+        remedies.append(Advice("allow SSH keys only, on all machines and in the template:\n{}", _NO_PASSWORDS))
     asked = [guest.machine for guest in guests if guest.passwords is not None]
     facts = tuple((name, " ".join(users)) for name, users in weak)
     if found:
         return warning("logins", joined("\n", found), joined("\n", remedies), facts=facts)
     if not asked:
-        return skipped("logins", "no machine could be asked whom it lets in")
+        return skipped("logins", "no machine's SSH settings could be checked")
     whose = ", ".join(asked) if len(asked) <= MOST_NAMED else f"{len(asked)} machines"
-    return ok("logins", f"{whose}: SSH takes no password")
+    return ok("logins", f"{whose}: SSH accepts no passwords")

@@ -103,7 +103,7 @@ def _unasked(view: ClusterView) -> Iterator[str]:
     runs = any(vm_state(vm) == "running" for vm in view.vms)
     if view.observed.kube_nodes is None and runs:
         yield Advice(
-            "the Kubernetes API could not be asked: {}; "
+            "the Kubernetes API could not be reached: {}; "
             "whether the machines are in the cluster is unknown: `homelab-k8s up`",
             view.observed.kube_problem,
         )
@@ -118,10 +118,11 @@ def _vip(view: ClusterView) -> Iterator[str]:
         )
     if left:
         yield Advice(
-            "keepalived of {} serves a VIP that the inventory has no more: `homelab-k8s up` ends it", ", ".join(left)
+            "keepalived of {} serves a VIP that is no longer in the inventory: `homelab-k8s up` removes it",
+            ", ".join(left),
         )
     if view.spec.vip and without_vip(view):
-        yield Advice("no server has the API's own address {}: `homelab-k8s up`", view.spec.vip.address)
+        yield Advice("no server has the API's VIP {}: `homelab-k8s up`", view.spec.vip.address)
 
 
 def _kubeconfig(view: ClusterView) -> Iterator[str]:
@@ -144,6 +145,6 @@ def _orphans(view: ClusterView) -> Iterator[str]:
             continue
         if kube_node.name not in known and not (sight.unnamed and pool_of(view.spec, kube_node.name)):
             yield (
-                f"Kubernetes node {kube_node.name} has no machine of ours; if it is not somebody else's: "
+                f"Kubernetes node {kube_node.name} has no machine of this cluster; if it is not in use: "
                 f"`kubectl delete node {kube_node.name}`"
             )

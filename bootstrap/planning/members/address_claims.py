@@ -52,8 +52,8 @@ def _line(address: IPv4Address, claims: dict[str, tuple[VmRecord, str]]) -> str:
     names = [f"{name} (vmid {vm.vmid} on {vm.pve_node}, {how})" for name, (vm, how) in claims.items()]
     either = joined(" or ", (Advice("`homelab-k8s replace {}`", name) for name in claims))
     return Advice(
-        "{} claim the address {}: who connects there may reach the wrong one; find out "
-        "which of them should not have it (a lease given twice, a copy, an intruder), and make that one anew: {}",
+        "{} claim the address {}: connections may reach the wrong one; find out which of them should not have it (a "
+        "duplicate lease, a copy, an intruder), and replace that one: {}",
         " and ".join(names),
         address,
         either,

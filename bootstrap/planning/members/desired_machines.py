@@ -219,9 +219,9 @@ def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineS
         if machine_state.vm is not None:
             return machine_state
         if name in sight.named:
-            return replace(machine_state, unseen=sight.named[name], held="is out of sight")
+            return replace(machine_state, unseen=sight.named[name], held="is unreachable")
         if sight.blind:
-            return replace(machine_state, unseen=guesses.get(name), held="may be a machine that is out of sight")
+            return replace(machine_state, unseen=guesses.get(name), held="may be an unreachable machine")
         return machine_state
 
     return tuple(map(held, bare))
@@ -288,9 +288,9 @@ def why_stranger(vm: VmRecord) -> str:
     """Why a VM of ours by looks is not ours, in a few words."""
     record = vm.record
     if record is None:
-        return vm.problem or vm.doubt or "it has no record of ours"
+        return vm.problem or vm.doubt or "it has no record of this tool"
     if record.vmid != vm.vmid:
-        return f"its record is of vmid {record.vmid}: somebody's copy"
+        return f"its record is of vmid {record.vmid}: it is a copy"
     if vm.doubt and record.machine != vm.name:
         return f"its record is of {record.machine}, and {vm.doubt.removeprefix('its record ')}"
     if vm.doubt and not has_tag(vm, OWNER_TAG):
@@ -298,10 +298,10 @@ def why_stranger(vm: VmRecord) -> str:
     if vm.doubt:
         return vm.doubt
     if record.state is RecordState.CLONING:
-        return "it is half-made, and somebody has started it"
+        return "its creation was interrupted, and it was started since"
     return f"it belongs to the cluster {record.cluster}"
 
 
 def passed_over(vm: VmRecord) -> str:
     """The line on a VM that cannot be read, or whose record cannot."""
-    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is passed over: {vm.problem}"
+    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is skipped: {vm.problem}"

@@ -69,13 +69,13 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
         return
     found = claims(view)
     doubts = few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found])
-    name = "where they are not yours: give this cluster another name"
+    name = "if they are not yours: give this cluster another name"
     if missing_key is None:
         raise PreflightError(
-            f"{_they_say(len(found), view.spec)}, and none is signed with its key; nothing was changed",
+            f"{_they_say(len(found), view.spec)}, but none is signed with its key; nothing was changed",
             details=doubts,
             resolution=Advice(
-                "where they are yours (made by an earlier release, restored, or with another SSH key): "
+                "if they are yours (created by an earlier release, restored, or with another SSH key): "
                 "`homelab-k8s adopt {}`; {}",
                 view.spec.name,
                 name,
@@ -84,11 +84,11 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
     raise PreflightError(
         f"{_they_say(len(found), view.spec)}, but the SSH key of {view.spec.name} is not on this computer; "
         "nothing was changed",
-        details=f"there is no {missing_key}, and no new one is made: machines would refuse it\n{doubts}",
+        details=f"there is no {missing_key}, and no new one is created: machines would refuse it\n{doubts}",
         resolution=Advice(
-            "copy {} back from a backup or from the computer that made them, or name the key as "
-            "ssh.private_key\nwhere it is lost: `homelab-k8s adopt {}` makes a new one, signs them with it, and shows "
-            "how each machine gets it\n{}",
+            "copy {} from a backup or from the computer that created them, or set the key as ssh.private_key\nif it "
+            "is lost: `homelab-k8s adopt {}` creates a new one, signs them with it, and shows how to install it on "
+            "each machine\n{}",
             missing_key,
             view.spec.name,
             name,
@@ -102,8 +102,7 @@ def claim_notes(view: ClusterView) -> Iterator[str]:
     if found:
         which = ", ".join(_where(vm) for vm in found)
         yield Advice(
-            "{} and {} foreign, not signed with its key: "
-            "{}; where they are yours, `homelab-k8s adopt {}` takes them over",
+            "{} and {} foreign, not signed with its key: {}; if they are yours, `homelab-k8s adopt {}` takes them over",
             _they_say(len(found), view.spec),
             "is" if len(found) == 1 else "are",
             which,
@@ -148,7 +147,7 @@ def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
 
 def namesake_notes(view: ClusterView) -> tuple[str, ...]:
     """One line for each VM that is somebody's and is called as a machine of ours would be."""
-    return tuple(f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in namesakes(view))
+    return tuple(f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in namesakes(view))
 
 
 def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()) -> Plan:
@@ -230,7 +229,7 @@ def _facts(vm: VmRecord) -> str:
     what = "a container" if vm.kind is MachineKind.LXC else "a VM"
     runs = f"up {_age(vm.uptime_s)}" if vm.running else "powered off"
     state = f", {vm.record.state.value}" if vm.record else ""
-    pool = f"in the resource pool {vm.resource_pool}" if vm.resource_pool else "in no resource pool"
+    pool = f"in the resource pool {vm.resource_pool}" if vm.resource_pool else "not in a resource pool"
     return f"{what}{state}, {runs}, {pool}: {vm.doubt}"
 
 

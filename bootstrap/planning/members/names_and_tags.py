@@ -23,7 +23,7 @@ def lost_marks(vm: VmRecord) -> str:
     record = vm.record
     if record is None or record.state is not RecordState.MADE:
         return ""  # a clone request sets no tags, and what leaves needs none
-    named = "" if vm.name == record.machine else f"is called {vm.name or 'nothing'}"
+    named = "" if vm.name == record.machine else f"is named {vm.name or 'nothing'}"
     gone = _lost_tags(vm, record)
     tagged = f"lacks the {'tags' if len(gone) > 1 else 'tag'} {' and '.join(gone)}" if gone else ""
     return " and ".join(filter(None, (named, tagged)))
@@ -52,7 +52,7 @@ def mark_notes(all_states: Sequence[MachineState]) -> tuple[str, ...]:
     lost = _lost(all_states)
     return tuple(
         Advice(
-            "{} (vmid {} on {}) {} in Proxmox: `homelab-k8s up` puts that back",
+            "{} (vmid {} on {}) {} in Proxmox: `homelab-k8s up` restores that",
             each.machine.name,
             each.vm.vmid,
             each.vm.pve_node,

@@ -110,7 +110,7 @@ def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:
 
 def where(vm: UnseenVm) -> str:
     """As in `vmid 7003 on pve2, which is offline`."""
-    why = "which is offline" if vm.why == "offline" else f"which cannot be asked: {vm.why}"
+    why = "which is offline" if vm.why == "offline" else f"which is unreachable: {vm.why}"
     return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
 
 
@@ -124,8 +124,8 @@ def _lines(view: ClusterView) -> Iterator[str]:
         who = vm.name or f"a machine of {view.spec.name}"
         name = vm.name or "NAME"
         yield Advice(
-            "{} is out of sight ({}): it may run, so nothing is made in its place; bring {} "
-            "back, or, where it is lost, `homelab-k8s up --replace-unreachable {}`",
+            "{} is unreachable ({}): it may be running, so it is not replaced; bring {} back, or, if it is lost: "
+            "`homelab-k8s up --replace-unreachable {}`",
             who,
             where(vm),
             vm.pve_node,
@@ -137,7 +137,7 @@ def left_behind(view: ClusterView) -> tuple[str, ...]:
     """What `down` cannot remove, a line each, those that have successors too."""
     return tuple(
         Advice(
-            "{} ({}) is left: `homelab-k8s down` again removes it once {} is back",
+            "{} ({}) is left: run `homelab-k8s down` again once {} is back",
             vm.name or f"a machine of {view.spec.name}",
             where(vm),
             vm.pve_node,
@@ -164,9 +164,9 @@ def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None
     nodes = ", ".join(sorted({vm.pve_node for vm in vms}))
     names = " ".join(f"--replace-unreachable {vm.name or 'NAME'}" for vm in vms)
     raise PreflightError(
-        f"{what} while machines are out of sight; nothing was changed",
-        details=few_lines([f"{vm.name or 'a machine whose name is not known'} ({where(vm)})" for vm in vms]),
-        resolution=Advice("bring {} back; or, where they are lost, `homelab-k8s up {}` makes successors", nodes, names),
+        f"{what} while machines are unreachable; nothing was changed",
+        details=few_lines([f"{vm.name or 'a machine of unknown name'} ({where(vm)})" for vm in vms]),
+        resolution=Advice("bring {} back; or, if they are lost: `homelab-k8s up {}` replaces them", nodes, names),
     )
 
 

@@ -35,14 +35,13 @@ def check_twins(view: ClusterView, names: frozenset[str] | None = None) -> None:
     if not found:
         return
     raise PreflightError(
-        f"{', '.join(found)} of {view.spec.name} is there more than once; nothing was changed",
+        f"{', '.join(found)} of {view.spec.name} exists more than once; nothing was changed",
         details=few_lines(
             [f"{name}: vmid {vm.vmid} on {vm.pve_node}" for name, vms in found.items() for vm in vms],
         ),
         resolution=Advice(
-            "keep one, and stop and remove the other in Proxmox, or take the line "
-            "homelab-k8s-record out of its notes; "
-            "`homelab-k8s down` removes all of them"
+            "keep one, and stop and remove the other in Proxmox, or remove the line homelab-k8s-record from its "
+            "notes; `homelab-k8s down` removes all of them"
         ),
     )
 

@@ -135,9 +135,9 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
             down = [name for name, kube_node in sorted(servers.items()) if not kube_node.ready]
             raise PreflightError(
                 f"{view.spec.name} would lose its etcd majority: {count(alive, 'server')} of {voters} would be Ready "
-                f"once {name} has left; nothing was changed",
+                f"without {name}; nothing was changed",
                 details=f"not Ready now: {', '.join(down) or 'none'}; {voters // 2 + 1} of {voters} are needed",
-                resolution=Advice("bring the servers that are not Ready back first: `homelab-k8s up`"),
+                resolution=Advice("repair the servers that are not Ready first: `homelab-k8s up`"),
             )
 
 

@@ -196,7 +196,7 @@ def _clones_on(new: Sequence[MachineSpec], placement: Placement) -> set[PveNodeN
 
 def _container_notes(new: Sequence[MachineSpec]) -> tuple[str, ...]:
     pools = dict.fromkeys(machine.pool for machine in new if machine.kind is MachineKind.LXC)
-    return tuple(f"{pool}: not all that runs in VMs runs in containers (docs/lxc.md)" for pool in pools)
+    return tuple(f"{pool}: some workloads run in VMs only (docs/lxc.md)" for pool in pools)
 
 
 def _choose_vmids(view: ClusterView, new: Sequence[MachineSpec]) -> Mapping[MachineName, Vmid]:
@@ -207,8 +207,8 @@ def _choose_vmids(view: ClusterView, new: Sequence[MachineSpec]) -> Mapping[Mach
         vmid = next(free, None)
         if vmid is None:
             raise PreflightError(
-                f"the vmid range {vmids.first}-{vmids.last} is used up: none is left for {machine.name}",
-                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is kept to mark who works on the "
+                f"the vmid range {vmids.first}-{vmids.last} is exhausted: no VMID is left for {machine.name}",
+                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is reserved for the "
                 "cluster); nothing was created",
                 resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
             )
@@ -300,8 +300,9 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
     template = source
     if template is None:
         raise PreflightError(
-            f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, where no usable template is left",
-            resolution=Advice("bring the template back, or remove the cluster's machines with `homelab-k8s down`"),
+            f"{machine.name}: VM creation was interrupted on {place_of.pve_node}, which has no usable template any "
+            "more",
+            resolution=Advice("restore the template, or remove the cluster's machines with `homelab-k8s down`"),
         )
     full = clones_full(making.view.spec, template)
     storage = (machine.storage or making.view.spec.placement.storage) if full else None

@@ -68,10 +68,10 @@ def count_notes(spec: ClusterSpec, kept: ClusterSpec, *, command: str) -> Iterat
         number = sizes[pool.name]
         if number == pool.count:
             continue
-        remedy = "removes the surplus" if number > pool.count else "creates the missing ones"
+        remedy = "removes the others" if number > pool.count else "creates the missing ones"
         verb = "scale" if number > pool.count else "up"
         yield Advice(
-            "{} has {}, the inventory says {}, and `{}` keeps their number: `homelab-k8s {}` {}",
+            "{} has {}, the inventory says {}, and `{}` does not change their number: `homelab-k8s {}` {}",
             pool.name,
             count(number, "machine"),
             pool.count,

@@ -46,7 +46,7 @@ def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
             f"{', '.join(wrong or names)} is not out of sight; nothing was changed",
             details=_listed(sight.vms) or f"no machine of {view.spec.name} is",
             resolution=Advice(
-                "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces one that is seen"
+                "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces a reachable one"
             ),
         )
     if len(names) != len(sight.unnamed):

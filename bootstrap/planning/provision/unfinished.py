@@ -64,12 +64,12 @@ def _has_size(view: ClusterView, pool: NodePool, number: int) -> bool:
 
 def unfinished_line(intention: Intention) -> str:
     """What `status` and other commands say of it."""
-    begun = f"a `{intention.command}` begun at {intention.since} did not finish"
+    begun = f"a `{intention.command}` started at {intention.since} did not finish"
     line = Advice("{}: `homelab-k8s {}` continues it", begun, intention.again)
     if intention.command == "down":
-        return Advice("{}; `homelab-k8s up` builds the cluster again", line)
+        return Advice("{}; `homelab-k8s up` creates the cluster again", line)
     if intention.command in ("scale", "replace"):
-        return Advice("{}; `homelab-k8s scale` gives every pool the inventory's size instead", line)
+        return Advice("{}; `homelab-k8s scale` resizes every pool to the inventory's size instead", line)
     return line
 
 
@@ -79,5 +79,5 @@ def notes_for_up(intention: Intention, view: ClusterView) -> tuple[str, ...]:
         return (unfinished_line(intention),)
     gone = [name for name, _ in intention.machines if name not in view.vm_of]
     what = f"creates again what it removed ({', '.join(gone)})" if gone else "keeps the cluster"
-    begun = f"a `down` begun at {intention.since} did not finish"
+    begun = f"a `down` started at {intention.since} did not finish"
     return (Advice("{}: `up` {}; `homelab-k8s {}` continues the removal", begun, what, intention.again),)

@@ -93,18 +93,21 @@ class Climbing:
 
     def _notes(self) -> Iterator[str]:
         if self.snapshot is None:
-            yield "no snapshot is taken: there will be no way back to the data of before"
+            yield "no snapshot is taken: there will be no way back to the current data"
         if self.at_once < self.max_unavailable:
-            yield f"{self.at_once} instead of {self.max_unavailable} agents at a time, for pods to have somewhere to go"
+            yield (
+                f"{self.at_once} instead of {self.max_unavailable} workers at a time, so that pods have nodes to "
+                "move to"
+            )
         staying = [climber.machine.name for climber in self.working if not self._drains(climber)]
         if staying:
             yield (
-                f"{', '.join(staying)}: not drained, since there is no other node that its pods could go to; they go "
-                "on running while k3s restarts"
+                f"{', '.join(staying)}: not drained, since its pods have no other node to move to; they keep running "
+                "while k3s restarts"
             )
         for climber in self.working:
             if climber.kube_node.unschedulable:
-                yield f"{climber.machine.name} is cordoned, as by an upgrade that was cut off: it is uncordoned"
+                yield f"{climber.machine.name} is cordoned, probably by an interrupted upgrade: it is uncordoned"
 
     def _drains(self, climber: Climber) -> bool:
         return bool(self.schedulable - {climber.machine.name})

@@ -28,7 +28,7 @@ NAMES: Final[Mapping[str, str]] = {
     "etcd-snapshot-retention": "backup.retention",
     "node-label": "labels",
     "node-taint": "taints",
-    "server": "the address it joins by",
+    "server": "the address it joins at",
     **{key: name for key, (name, _) in FIXED.items()},
 }
 """What settings are called in the inventory; of the bucket's it follows from their own."""
@@ -58,7 +58,7 @@ class Change:
     def way(self) -> str:
         """From what to what; never a secret."""
         if self.key in SECRET:
-            return "another one" if self.have and self.want else "none -> one" if self.want else "one -> none"
+            return "a different one" if self.have and self.want else "none -> one" if self.want else "one -> none"
         return f"{shown_values(self.have)} -> {shown_values(self.want)}"
 
     def __str__(self) -> str:

@@ -58,7 +58,7 @@ class Drift:
     @property
     def reason(self) -> str:
         """Why, in a few words."""
-        return f"settings: {'; '.join(map(str, self.changes)) or 'written, and k3s was not restarted with them'}"
+        return f"settings: {'; '.join(map(str, self.changes)) or 'written, but k3s was not restarted with them'}"
 
 
 def to_look_into(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[MachineName, ...]:
@@ -136,7 +136,7 @@ def _drift(view: ClusterView, machine_state: MachineState, files: GuestSettings 
 def _beside_files(machine_state: MachineState, changes: Sequence[Change]) -> str:
     name, unit = machine_state.name, machine_state.machine.role.unit
     return Advice(
-        "{}: k3s runs with other settings than its files there say ({}): "
+        "{}: k3s runs with settings that differ from its files there ({}): "
         "`homelab-k8s ssh {} -- sudo systemctl restart {}`; if that changes nothing, the unit's command line "
         "sets them",
         name,
@@ -281,11 +281,11 @@ def _conflicts(machine_state: MachineState, files: GuestSettings, wanted: Settin
     name = machine_state.name
     for file in files.others:
         if file.settings is None:
-            yield f"{name}: {file.name} is no YAML that k3s can read: k3s does not start with it"
+            yield f"{name}: {file.name} is not valid YAML: k3s does not start with it"
         for key in sorted(file.settings or ()):
             if key in wanted and _sorted((file.settings or {})[key]) != _sorted(wanted[key]):
                 said = Change(key=key, have=(), want=()).name
                 yield (
-                    f"{name}: {file.name} sets {key}, so that {said} of the inventory does not count there: take it "
-                    f"out of that file, or write `{key}+` to add to ours"
+                    f"{name}: {file.name} sets {key}, so that {said} of the inventory has no effect there: remove it "
+                    f"from that file, or write `{key}+` to extend the inventory's"
                 )

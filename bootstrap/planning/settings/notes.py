@@ -25,11 +25,10 @@ def check_fixed(view: ClusterView, all_states: Sequence[MachineState]) -> None:
     lines = fixed_notes(drifts(view, all_states))
     if lines:
         raise PreflightError(
-            f"the inventory of {view.spec.name} has settings that k3s cannot change in a cluster; nothing was changed",
+            f"the inventory of {view.spec.name} has settings that k3s cannot change in an existing cluster; nothing "
+            "was changed",
             details="\n".join(lines),
-            resolution=Advice(
-                "put the old values back into the inventory, or let all be made anew: `homelab-k8s rebuild`"
-            ),
+            resolution=Advice("restore the old values in the inventory, or rebuild the cluster: `homelab-k8s rebuild`"),
         )
 
 
@@ -37,7 +36,7 @@ def fixed_notes(found: Sequence[Drift]) -> tuple[str, ...]:
     """One line for each setting that the inventory has otherwise and that nobody can change."""
     told = {
         f"{change.name} is {shown_values(change.have or (FIXED[change.key][1],))}, and the inventory says "
-        f"{shown_values(change.want or (FIXED[change.key][1],))}: k3s cannot change that in a cluster"
+        f"{shown_values(change.want or (FIXED[change.key][1],))}: k3s cannot change that in an existing cluster"
         for drift in found
         for change in drift.changes
         if change.key in FIXED
@@ -59,7 +58,7 @@ def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> 
         Advice("{} ({}): `homelab-k8s up` restarts k3s there, one machine at a time", what, ", ".join(names))
         for what, names in machines.items()
     )
-    undo = Advice("put the old value back into the inventory, or: `homelab-k8s rebuild`")
+    undo = Advice("restore the old value in the inventory, or: `homelab-k8s rebuild`")
     fixed = (Advice("{}; {}", line, undo) for line in fixed_notes(found))
     return (*lines, *fixed, *left_notes(found))
 

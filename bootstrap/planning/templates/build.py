@@ -119,7 +119,7 @@ def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, se
     for place, facts in enumerate(build_nodes(view, verb_options)):
         there = None if verb_options.again else _that_serves(facts, view.observed, recipe, seen)
         if there is not None:
-            notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is that template already")
+            notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is already that template")
             continue
         if any(_serves(build, facts, view.observed) for build in builds):
             continue  # one for all that have its storage
@@ -173,8 +173,8 @@ def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
     """A line for each template that claims to be ours, in our range of vmids: others' are their own affair."""
     return [
         Advice(
-            "{} (vmid {} on {}) claims to be a template of homelab-k8s and is left alone: "
-            "{}; where it is yours, `homelab-k8s adopt {}` takes it over",
+            "{} (vmid {} on {}) claims to be a template of homelab-k8s but is ignored: "
+            "{}; if it is yours, `homelab-k8s adopt {}` takes it over",
             one.name,
             one.vmid,
             one.pve_node,
@@ -263,7 +263,7 @@ def _free_address(view: ClusterView, *, place: int) -> IPv4Address | None:
     free = [address for address in map(IPv4Address, numbers) if address not in used]
     if len(free) <= place:
         raise PreflightError(
-            f"no address of {addresses.first}-{addresses.last} is free to build a template with",
+            f"no address of {addresses.first}-{addresses.last} is free for building a template",
             resolution="widen network.addresses",
         )
     return free[place]

@@ -63,8 +63,8 @@ def check_build_storages(
         return
     if any("import" in brief for brief in briefs) and (version.major, version.minor) < _IMPORT_SINCE:
         resolution = (
-            f"Proxmox VE {version.text} downloads no images of disks (8.4 does): update it, or make a template by hand "
-            "(docs/templates.md)"
+            f"Proxmox VE {version.text} cannot download disk images (8.4 can): upgrade it, or create a template by "
+            "hand (docs/templates.md)"
         )
     else:
         resolution = _resolution(added)
@@ -122,7 +122,7 @@ def _told(storage: StorageFacts) -> str:
 def _resolution(added: Mapping[StorageName, tuple[StorageFacts, set[str]]]) -> str:
     if not added:
         return (
-            "no storage that this token sees there can take it: storages of files can (dir, nfs, cifs, cephfs, btrfs), "
+            "no storage that this token sees there supports it: file storages do (dir, nfs, cifs, cephfs, btrfs), "
             "and Datastore.AllocateSpace on one lets the token see it"
         )
     lines = []

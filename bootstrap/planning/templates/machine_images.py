@@ -127,12 +127,12 @@ def _nothing(pool: NodePool, observed: Observed, lacks: Mapping[PveNodeName, str
             "`pveam download local NAME` fetches one; or in its web interface: local, CT Templates, Templates"
         )
     else:
-        resolution = f"name a storage with the content rootdir as storage of {pool.name}, or as proxmox.storage"
+        resolution = f"set a storage with the content rootdir as storage of {pool.name}, or as proxmox.storage"
     if not lacks:
-        lines = [f"the pool is kept to {', '.join(pool.pve_nodes)}, none of which is allowed and online"]
-        resolution = f"mend `nodes` of the pool {pool.name}"
+        lines = [f"the pool is limited to {', '.join(pool.pve_nodes)}, none of which is allowed and online"]
+        resolution = f"correct `nodes` of the pool {pool.name}"
     return PreflightError(
-        f"containers of the pool {pool.name} can be made on no Proxmox node; nothing was created",
+        f"no Proxmox node can run containers of the pool {pool.name}; nothing was created",
         details="\n".join(lines),
         resolution=resolution,
     )

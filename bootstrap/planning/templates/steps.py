@@ -110,7 +110,7 @@ class MakeBuilder:
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        return f"make the VM {self.build.vmid} of the image"
+        return f"create the VM {self.build.vmid} from the image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class BakeGuest:
     @property
     def title(self) -> str:
         """What a user reads while it runs."""
-        return f"bake k3s {self.build.recipe.k3s} in"
+        return f"install k3s {self.build.recipe.k3s}"
 
 
 @dataclass(frozen=True, kw_only=True)

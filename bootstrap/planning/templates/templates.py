@@ -62,9 +62,9 @@ def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeF
     best = [template for template in templates if rank(template) == highest]
     if len(best) > 1 and not best[0].image:
         raise PreflightError(
-            f"{len(best)} templates match {spec.template}, and nothing tells which of them is meant",
+            f"{len(best)} templates match {spec.template}, but only one can be used",
             details=few_lines([f"{one.name} (vmid {one.vmid} on {one.pve_node})" for one in best]),
-            resolution="name one: `template: {vmid: N}` in the inventory",
+            resolution="choose one: `template: {vmid: N}` in the inventory",
         )
     return max(best, key=lambda template: template.vmid)
 
@@ -113,19 +113,19 @@ def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
     if unknown:
         raise PreflightError(
             f"there is no Proxmox node {', '.join(unknown)}",
-            details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token may see'}",
-            resolution="mend proxmox.nodes in the inventory",
+            details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token can see'}",
+            resolution="correct proxmox.nodes in the inventory",
         )
     allowed = frozenset(view.spec.placement.pve_nodes or online) & online
     if not allowed:
         raise PreflightError(
-            "none of the allowed Proxmox nodes is online and not in maintenance",
+            "none of the allowed Proxmox nodes is both online and out of maintenance",
             details=", ".join(
                 f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
                 for facts in view.observed.pve_nodes
                 if not facts.takes_machines
             ),
-            resolution="bring one up, or allow others with proxmox.nodes in the inventory",
+            resolution="start one, or allow others with proxmox.nodes in the inventory",
         )
     return allowed
 
@@ -145,7 +145,7 @@ def _described(template: TemplateFacts, spec: ClusterSpec) -> str:
     facts = [f"vmid {template.vmid} on {template.pve_node}"]
     facts += [f"tags {', '.join(sorted(template.tags))}"] if template.tags else []
     if template.claims:
-        facts.append(Advice("claims to be {} and is not signed: `homelab-k8s adopt {}`", template.claims, spec.name))
+        facts.append(Advice("claims to be {} but is not signed: `homelab-k8s adopt {}`", template.claims, spec.name))
     return f"{template.name} ({', '.join(facts)})"
 
 
@@ -156,16 +156,16 @@ def _no_template(
     if matching:
         where = ", ".join(sorted({template.pve_node for template in matching}))
         return PreflightError(
-            f"the template ({view.spec.template}) is on {where} only, which the inventory does not allow or is offline",
+            f"the template ({view.spec.template}) is on {where} only, which is offline or not allowed by the inventory",
             details=f"allowed and online: {', '.join(sorted(allowed))}\ntemplates seen:\n{seen}",
-            resolution="make the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
+            resolution="build the template on an allowed Proxmox node, or allow its node in proxmox.nodes",
         )
     ours = view.spec.template.image is not None and view.spec.template.build is BuildPolicy.AUTO
     return PreflightError(
-        f"no template found by {view.spec.template}",
+        f"no template found for {view.spec.template}",
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
         resolution=Advice(
-            "`homelab-k8s template build` makes one{}; or set `template:` in the inventory to a name, {{tag: ...}} or "
+            "`homelab-k8s template build` builds one{}; or set `template:` in the inventory to a name, {{tag: ...}} or "
             "{{vmid: ...}} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
             ", and so does `up`" if ours else "",
         ),
@@ -177,21 +177,21 @@ def _check(template: TemplateFacts, *, arch: str) -> None:
     unwanted = refused(template.settings)
     if unwanted:
         raise PreflightError(
-            f"{name} has options that its clones would inherit and no API token can take off: {', '.join(unwanted)}",
+            f"{name} has options that its clones would inherit and no API token can remove: {', '.join(unwanted)}",
             details="\n".join(reasons(template.settings)),
             resolution=f"as root on {template.pve_node}: qm set {template.vmid} --delete {','.join(unwanted)}",
         )
     if not template.agent_enabled:
         raise PreflightError(
             f"{name} has no guest agent configured",
-            details="machines cloned from it could not tell their addresses",
+            details="machines cloned from it could not report their addresses",
             resolution="install qemu-guest-agent in the template's system, then on the Proxmox node: "
             f"qm set {template.vmid} --agent enabled=1",
         )
     if template.cloud_init_drive is None:
         raise PreflightError(
             f"{name} has no cloud-init drive",
-            details="without it Proxmox accepts user, key and address and delivers none of them",
+            details="without it, user, key and address do not reach the machines",
             resolution=f"on the Proxmox node: qm set {template.vmid} --{cloud_init_key(arch)} "
             f"{template.storage or 'STORAGE'}:cloudinit",
         )
@@ -204,7 +204,7 @@ def _check(template: TemplateFacts, *, arch: str) -> None:
         # PVE::API2::Qemu, clone_vm: check_lock on the VM that is cloned.
         raise PreflightError(
             f"{name} is locked ({template.lock})",
-            details="Proxmox VE clones no VM that is locked",
+            details="Proxmox VE cannot clone a locked VM",
             resolution="wait for the task that locked it (Proxmox's task list shows it); if there is none any more, as "
             f"root on {template.pve_node}: qm unlock {template.vmid}",
         )

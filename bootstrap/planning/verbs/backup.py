@@ -48,4 +48,4 @@ def plan_backup(view: ClusterView, *, name: str, to: Path | None, s3: bool) -> P
 def _notes(to: Path | None) -> tuple[str, ...]:
     if to is None:
         return ()
-    return (f"whoever can read {to} can read the cluster's secrets: the token lies beside the snapshot",)
+    return (f"anyone who can read {to} can read the cluster's secrets: the token is stored next to the snapshot",)

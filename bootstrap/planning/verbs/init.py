@@ -34,7 +34,7 @@ MEMORY_MIB = ((4096, 8192), (4096, 4096), (2048, 4096), (2048, 2048), (2048, 102
 """RAM of a server and of a worker, the best first. A k3s server wants 2 GiB, an agent 512 MiB (k3s's requirements)."""
 COMFORT = 0.75
 """Share of the free memory that a proposal takes, if it can be had smaller: somebody will want another machine."""
-_UNKNOWN = "What the Proxmox nodes can take is unknown: the token lacks Sys.Audit. These are the smallest sizes."
+_UNKNOWN = "The Proxmox nodes' capacity is unknown: the token lacks Sys.Audit. These are the smallest sizes."
 CORES = 2
 DISK_GIB = 20
 WORKERS = 3
@@ -131,9 +131,9 @@ def _template(observed: Observed, verb_options: Wishes) -> tuple[TemplateRef, tu
     choices = template_choices(observed)
     usable = [choice for choice in choices if not choice.problem]
     if not usable:
-        found = "None that can be used was found" if choices else "None was found"
+        found = "No usable one was found" if choices else "None was found"
         return TemplateRef(image=DEFAULT_IMAGE), (
-            f"{found}: `up` builds one of this cloud image, with k3s in it, and asks first.",
+            f"{found}: `up` builds one from this cloud image, with k3s preinstalled (it asks first).",
         )
     others = ", ".join(str(choice.ref) for choice in usable[1:])
     return usable[0].ref, (f"{naming} Also here: {others}." if others else naming,)
@@ -141,8 +141,8 @@ def _template(observed: Observed, verb_options: Wishes) -> tuple[TemplateRef, tu
 
 def _no_template(observed: Observed, template: TemplateRef) -> str:
     if not observed.templates:
-        return "there is no template that this token can see"
-    return f"no template can be used by {template}"
+        return "this token sees no template"
+    return f"no usable template matches {template}"
 
 
 def _with_storage(
@@ -156,10 +156,13 @@ def _with_storage(
         return spec, (said,) if said else ()
     common = common_storages(each for each in observed.pve_nodes if each.name in here)
     if not common:
-        return spec, ("Disks are full clones on the template's storage; no other one takes them on every node.",)
+        return spec, ("Disks are full clones on the template's storage; no other storage on all nodes accepts them.",)
     best = max(common, key=lambda storage: storage.free_gib)
     placement = replace(spec.placement, storage=best.name)
-    said = f"The template allows no linked clones; of the storages that all its nodes have {best.name} has most room."
+    said = (
+        f"The template allows no linked clones; of the storages that all its nodes have {best.name} has most free "
+        "space."
+    )
     return replace(spec, placement=placement), (said,)
 
 
@@ -210,8 +213,8 @@ def _sized(
         return tried[-1][-1], (said,), (_refusal(tried[-1][-1], stage),)
     chosen = next((each for each in fitting if _memory_mib(each) <= COMFORT * free_mib), fitting[-1])
     said = (
-        f"Memory: {_gib(_memory_mib(chosen))} of the {_gib(free_mib)} that guests may still have, on "
-        f"{count(len(online), 'Proxmox node')}. Servers are of an odd number; 3 survive the loss of one."
+        f"Memory: {_gib(_memory_mib(chosen))} of the {_gib(free_mib)} that are free for guests, on "
+        f"{count(len(online), 'Proxmox node')}. The number of servers is odd; 3 survive the loss of one."
     )
     return chosen, (said,), ()
 
@@ -255,10 +258,14 @@ def _about_pve_nodes(observed: Observed, here: Mapping[PveNodeName, TemplateFact
     without = [name for name in online if name not in here] if here else []
     first = "rather " if builds and without else ""
     said = (
-        f"Machines go {first}to the Proxmox nodes that have the template ({', '.join(sorted(here))})." if here else ""
+        f"Machines are placed {first}on the Proxmox nodes that have the template ({', '.join(sorted(here))})."
+        if here
+        else ""
     )
-    lacking = f"Without it{' until a machine goes there' if builds else ''}: {', '.join(without)}." if without else ""
-    example = f"To keep to some of them: nodes: [{', '.join(online)}]" if len(online) > 1 else ""
+    lacking = (
+        f"Without it{' until a machine is placed there' if builds else ''}: {', '.join(without)}." if without else ""
+    )
+    example = f"To use only some of them: nodes: [{', '.join(online)}]" if len(online) > 1 else ""
     return tuple(filter(None, (said, lacking, example)))
 
 
@@ -266,4 +273,4 @@ def _about_vmids(vmids: VmidRange, machines: Iterable[Vmid]) -> tuple[str, ...]:
     number = len(list(machines))
     if number:
         return (f"The cluster has {count(number, 'machine')} already; their vmids are in this range.",)
-    return (f"None of these is in use. The last, {vmids.last}, marks who is at work on the cluster.",)
+    return (f"None of these is in use. The last, {vmids.last}, is reserved for the marker VM of a running command.",)

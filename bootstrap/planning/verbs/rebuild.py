@@ -45,9 +45,9 @@ def corrected(rebuild: RebuildNote, spec: ClusterSpec) -> RebuildNote:
 def correction_notes(noted: RebuildNote, now: RebuildNote) -> Iterator[str]:
     """What a rebuild under way does otherwise than it was begun with, a line each."""
     if now.version != noted.version:
-        yield f"the rebuild was begun with k3s {noted.version}; the inventory says {now.version} now, which is taken"
+        yield f"the rebuild was started with k3s {noted.version}; the inventory says {now.version} now, which is used"
     if now.snapshot != noted.snapshot:
-        yield f"the rebuild was begun with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
+        yield f"the rebuild was started with {noted.snapshot or 'no snapshot'}; {now.snapshot} is restored now"
 
 
 def address_notes(view: ClusterView, rebuild: RebuildNote) -> Iterator[str]:
@@ -57,14 +57,14 @@ def address_notes(view: ClusterView, rebuild: RebuildNote) -> Iterator[str]:
     known = dict(view.observed.addresses)
     if view.spec.api_name is not None:
         name = view.spec.api_name
-        yield f"the servers' addresses come from DHCP and may change: let {name} lead to the new ones then"
+        yield f"the servers' addresses come from DHCP and may change: point {name} to the new ones then"
         return
     servers = [kept for kept in rebuild.kept if kept.pool == view.spec.control_plane.name and kept.address is None]
     for server in servers[:1]:
         address = f"https://{known[server.name]}:6443" if server.name in known else f"the address of {server.name}"
         yield Advice(
-            "kubeconfigs name {}, which comes from DHCP and may change: yours is rewritten then, copies stop "
-            "working (`homelab-k8s kubeconfig` prints a new one); what stays is an address or a name of the API's own: "
+            "kubeconfigs name {}, which comes from DHCP and may change: yours is updated then, copies stop working "
+            "(`homelab-k8s kubeconfig` prints a new one); to avoid that, set a VIP or a DNS name for the API: "
             "`control_plane.vip` or `control_plane.api_name` in the inventory",
             address,
         )
@@ -113,7 +113,7 @@ def without_machines(view: ClusterView) -> Observed:
         vms=tuple(vm for vm in view.observed.vms if vm not in view.vms),
         used_vmids=view.observed.used_vmids - {vm.vmid for vm in view.vms},
         kube_nodes=None,
-        kube_problem="the cluster is to be built again",
+        kube_problem="the cluster will be rebuilt",
         addresses=(),
         vip_holder=None,
         pve_nodes=tuple(_relieved(facts, view.vms) for facts in view.observed.pve_nodes),

@@ -346,7 +346,9 @@ def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
 def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:
     if view.on_sqlite:
         raise PreflightError(
-            f"{view.spec.name} has one server with sqlite, which cannot hand its data over to another",
-            resolution=Advice("`homelab-k8s scale control-plane 3` moves it to etcd first; or `homelab-k8s rebuild`"),
+            f"{view.spec.name} has one server with sqlite, whose data cannot be moved to another server",
+            resolution=Advice(
+                "`homelab-k8s scale control-plane 3` migrates it to etcd first; or: `homelab-k8s rebuild`"
+            ),
         )
     check_quorum(view, going=[member.name for member in targets if not member.well])

@@ -90,7 +90,7 @@ def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, w
     if not servers:
         raise PreflightError(
             f"{spec.name} has no server to restore to",
-            resolution=Advice("`homelab-k8s up` makes one; then restore, with the snapshot's file by its path"),
+            resolution=Advice("`homelab-k8s up` creates one; then restore the snapshot's file by its path"),
         )
     # A snapshot on a server's own disk can be had nowhere else.
     has_it = snapshot.machine if not is_local(snapshot) and not in_bucket(snapshot) else None
@@ -98,7 +98,7 @@ def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, w
         raise PreflightError(
             f"{snapshot.name} is on {has_it}, not on {wanted}",
             resolution=Advice(
-                "restore it there; or fetch it first: `homelab-k8s backup --to DIR` takes a new one here"
+                "restore it there; or fetch it first: `homelab-k8s backup --to DIR` takes a new snapshot here"
             ),
         )
     name = wanted or has_it
@@ -167,8 +167,8 @@ def _agent_lane(agent: Present) -> Lane:
 def _notes(snapshot: Snapshot, chosen: Present, machines: Sequence[Present]) -> tuple[str, ...]:
     made = f" of {snapshot.made:%Y-%m-%d %H:%M:%S} UTC" if snapshot.made else ""
     notes = [
-        f"all that was changed in Kubernetes since {snapshot.name}{made} is lost; volumes' contents stay as they are",
-        f"the API is away until {chosen.machine.name} serves the restored data",
+        f"all changes in Kubernetes since {snapshot.name}{made} are lost; the contents of volumes are not changed",
+        f"the API is unavailable until {chosen.machine.name} serves the restored data",
     ]
     off = [each for each in machines if not each.is_server and each.vm.idle]
     notes += [

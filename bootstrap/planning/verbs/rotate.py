@@ -90,9 +90,9 @@ def _lane(each: Present, *, after: Gate) -> Lane:
 
 
 def _notes(machines: tuple[Present, ...], *, unfinished: bool) -> tuple[str, ...]:
-    notes = ["a rotation that was cut off is finished; no third token is made"] if unfinished else []
+    notes = ["an interrupted rotation is completed; no further token is created"] if unfinished else []
     # A server holds who joins to what it has read at its start (k3s: pkg/server/handlers/token.go writes files alone).
-    notes.append("until all servers have restarted, the old token still joins machines, by those that have not")
+    notes.append("until all servers have restarted, machines can still join with the old token")
     notes += [
         Advice("{} is {}: it gets the new token from `homelab-k8s up`", each.machine.name, each.vm.idle)
         for each in machines

@@ -53,7 +53,8 @@ def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:
             )
         if name == CONTROL_PLANE_POOL and number % 2 == 0:
             raise PreflightError(
-                f"{number} servers make no sense: etcd needs a majority, so an even number bears no more losses",
+                f"{number} servers are not supported: etcd needs a majority, so an even number survives no more "
+                "failures",
                 resolution=f"{max(number - 1, 1)} or {number + 1}",
             )
 
@@ -195,9 +196,9 @@ def what_etcd_means(plan: Plan) -> str:
         return ""
     servers = sum(each.spec.role is Role.CONTROL_PLANE and each.action is not Action.DESTROY for each in plan.machines)
     return Advice(
-        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the "
-        "API is away meanwhile; {} of the {} servers have to run from then on; there is no way "
-        "back to SQLite but restoring a backup into a new cluster (`homelab-k8s backup` first)",
+        "the datastore of {} moves from SQLite to etcd: k3s on {} restarts, and the API is unavailable meanwhile; "
+        "from then on {} of the {} servers must be running; the only way back to SQLite is to restore a backup into "
+        "a new cluster (`homelab-k8s backup` first)",
         plan.cluster,
         moved[0].machine.name,
         servers // 2 + 1,
@@ -214,12 +215,10 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
     dead = [each.name for each in view.etcd_members if not each.ready and each.name not in going]
     if new and dead:
         raise PreflightError(
-            f"{', '.join(dead)} of {view.spec.name} is not Ready: etcd takes no new member until it is; "
-            "nothing was changed",
+            f"{', '.join(dead)} of {view.spec.name} is not Ready: etcd accepts no new member until it is; nothing was "
+            "changed",
             details=f"{', '.join(new)} would have to wait for it",
-            resolution=Advice(
-                "`homelab-k8s up` brings it back, or `homelab-k8s replace {}` puts another in its place", dead[0]
-            ),
+            resolution=Advice("`homelab-k8s up` repairs it, or `homelab-k8s replace {}` replaces it", dead[0]),
         )
 
 

@@ -189,9 +189,9 @@ def check_datastore(view: ClusterView) -> None:
     if lacks_etcd(view):
         raise PreflightError(
             f"{view.spec.name} has one server with sqlite: further servers cannot join it",
-            details=f"{view.spec.control_plane.count} servers wanted",
+            details=f"{view.spec.control_plane.count} servers needed",
             resolution=Advice(
-                "`homelab-k8s scale control-plane {}` moves its data to etcd first", view.spec.control_plane.count
+                "`homelab-k8s scale control-plane {}` migrates its data to etcd first", view.spec.control_plane.count
             ),
         )
 

@@ -96,7 +96,9 @@ def standpoint(view: ClusterView) -> Standpoint:
         if problem:
             problems.append(f"{record.machine}: {problem}")
         elif kube_node is not None and not is_release(kube_node.version):
-            problems.append(f"{record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is no release")
+            problems.append(
+                f"{record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is not a k3s version"
+            )
         elif kube_node is not None:
             climbers.append(
                 Climber(
@@ -219,13 +221,14 @@ def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observe
 def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
     stops = [f"{rung.version} since {rung.why}" for rung in rungs if rung.why]
     way = " -> ".join([str(lowest), *(str(rung.version) for rung in rungs if rung.version > lowest)])
-    return f"the way: {way}" + (f"; by {'; by '.join(stops)}" if stops else "")
+    return f"upgrade path: {way}" + (f"; by {'; by '.join(stops)}" if stops else "")
 
 
 def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
     ours = {climber.machine.name for climber in start.climbers}
     return tuple(
-        f"the Kubernetes node {kube_node.name} ({kube_node.version}) is no machine of ours: it is left as it is"
+        f"the Kubernetes node {kube_node.name} ({kube_node.version}) is not a machine of this cluster: it is not "
+        "changed"
         for kube_node in observed.kube_nodes or ()
         if kube_node.name not in ours and kube_node.version != str(target)
     )
@@ -234,4 +237,4 @@ def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) ->
 def _inventory_notes(spec: ClusterSpec, target: K3sVersion) -> tuple[str, ...]:
     if spec.k3s.version in (None, str(target)):
         return ()
-    return (f"the inventory says k3s.version: {spec.k3s.version}: afterwards it is to say {target}",)
+    return (f"the inventory says k3s.version: {spec.k3s.version}: change it afterwards to {target}",)

@@ -74,7 +74,7 @@ def test_a_hostile_template_record_hides_no_other_template(
         assert hypervisor.templates.templates() == ()
     (event,) = told
     assert isinstance(event, Told)
-    assert event.message.startswith(f"demo-cp-1 (vmid {vm} on pve1) is passed over: its record cannot be read: ")
+    assert event.message.startswith(f"demo-cp-1 (vmid {vm} on pve1) is skipped: its record cannot be read: ")
 
 
 def with_answer(key: str, answer: Any) -> ProxmoxHypervisor:

@@ -55,7 +55,7 @@ def test_a_second_start_finds_the_first(lab_dir: Path) -> None:
     first = control.start(OPTIONS, progress=told.append)
     assert control.start(OPTIONS, progress=told.append) == first
     assert told[-1] == f"the lab is already running at {first.endpoint}"
-    with pytest.raises(LabError, match=r"other options \(cores: None there, 3 asked for\)"):
+    with pytest.raises(LabError, match=r"other options \(cores: None there, 3 requested\)"):
         control.start(LabOptions(guests="none", port=0, cores=3), progress=told.append)
 
 
@@ -67,7 +67,7 @@ def test_a_killed_lab_is_noticed_and_cleared_away(lab_dir: Path) -> None:
     assert control.status() is None
     told: list[str] = []
     second = control.start(OPTIONS, progress=told.append)
-    assert told[0] == "clearing away what a killed lab left"
+    assert told[0] == "cleaning up after a killed lab"
     assert second.pid != first.pid
     os.kill(second.pid, signal.SIGKILL)
     assert control.stop()

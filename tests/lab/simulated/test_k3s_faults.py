@@ -37,9 +37,12 @@ def cause_of(guest: Guest, unit: str = "k3s-agent") -> str:
     ("fault", "cause"),
     [
         ("wrong-token", "the server refuses its token, or does not know its Kubernetes node any more"),
-        ("ca-mismatch", "the token names another cluster CA than the server has"),
+        ("ca-mismatch", "the token is for another cluster CA than the server's"),
         ("server-unreachable", "it cannot reach the server on port 6443"),
-        ("password-rejected", "the server rejects its node password: a machine of this name was in the cluster before"),
+        (
+            "password-rejected",
+            "the server rejects its node password: another machine of this name was in the cluster before",
+        ),
     ],
 )
 def test_an_agent_that_cannot_join(simulated: Guests, faults: Faults, k3s: Path, fault: str, cause: str) -> None:
@@ -56,7 +59,7 @@ def test_a_port_that_is_taken(simulated: Guests, faults: Faults, k3s: Path) -> N
     server = simulated.start(201)
     install(server, k3s, "server")
     server.run("start-k3s.sh", UNIT="k3s", RESTART="0")
-    eventually("the cause", lambda: "a port that k3s needs is taken" in cause_of(server, "k3s"))
+    eventually("the cause", lambda: "a port that k3s needs is in use" in cause_of(server, "k3s"))
     eventually("a restart", lambda: int(server.run("unit-state.sh", UNIT="k3s")["restarts"]) > 0)
 
 

@@ -131,8 +131,8 @@ def test_replace_says_what_it_takes_out_of_proxmox_ha(lab: Lab) -> None:
 def test_machines_go_past_a_node_in_maintenance_and_that_is_said(lab: Lab) -> None:
     lab.cause({"fault": "pve-node-maintenance", "pve_node": "pve2"})
     plan = lab.home.run("up", "--lab", "--workers", "3", "--dry-run").out
-    assert "pve2 is in maintenance (Proxmox HA): no new machine goes there" in plan
+    assert "pve2 is in maintenance (Proxmox HA): no new machine is placed there" in plan
     lab.up(workers=3)
     assert {pve_node for pve_node, _ in lab.machines().values()} == {"pve1"}
     assert "pve2 (Proxmox HA)" in lab.home.run("status", "--lab").out
-    assert "pve2: in maintenance, says Proxmox HA" in lab.home.run("doctor", "--lab", expect=None).out
+    assert "pve2: in maintenance, according to Proxmox HA" in lab.home.run("doctor", "--lab", expect=None).out

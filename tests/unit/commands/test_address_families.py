@@ -50,7 +50,7 @@ def world() -> World:
     ids=["up", "scale", "replace", "rebuild --restore"],
 )
 def test_no_verb_adds_a_family_to_a_cluster(world: World, verb: Verb) -> None:
-    with pytest.raises(PreflightError, match="demo was made for IPv4 alone, and the inventory wants IPv6 too"):
+    with pytest.raises(PreflightError, match="demo was created for IPv4 alone, but the inventory says IPv6 too"):
         verb.plan(BOTH, world.ports)
     assert world.journal == []
 

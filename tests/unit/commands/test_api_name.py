@@ -78,7 +78,7 @@ def test_a_name_that_the_certificates_have_already_still_reaches_the_kubeconfig(
     up(world, replace(BARE, k3s=san))
     spec = replace(NAMED, k3s=san)
     assert sans(world).count(NAME) == 1
-    assert any("the kubeconfig calls the API" in problem for problem in cluster_status(spec, world.ports).problems)
+    assert any("the kubeconfig uses" in problem for problem in cluster_status(spec, world.ports).problems)
     world.journal.clear()
     up(world, spec)
     assert server_in(world) == f"https://{NAME}:6443"
@@ -120,18 +120,18 @@ def test_a_kubeconfig_that_nobody_has_merged_is_no_trouble() -> None:
     for item in ("kubeconfig-server", "kubeconfig-path"):
         del world.state[DEMO, item]
     told = cluster_status(replace(NAMED, k3s=K3sSpec()), world.ports).problems
-    assert not any("the kubeconfig calls" in problem for problem in told)
+    assert not any("the kubeconfig uses" in problem for problem in told)
 
 
 @pytest.mark.parametrize(
     ("resolved", "vip", "built", "words"),
     [
-        ((), None, False, f"{NAME} leads nowhere from here, and kubectl will need it: let it lead to the first server"),
-        ((), VIP, False, "let it lead to 192.0.2.5"),
+        ((), None, False, f"{NAME} does not resolve here, and kubectl needs it: point it to the first server"),
+        ((), VIP, False, "point it to 192.0.2.5"),
         ((VIP,), VIP, False, ""),
         ((IPv4Address("198.51.100.1"),), None, False, ""),
-        ((IPv4Address("198.51.100.1"),), VIP, False, "leads to 198.51.100.1 from here, where the API is not"),
-        ((IPv4Address("198.51.100.1"),), None, True, "leads to 198.51.100.1 from here, where the API is not"),
+        ((IPv4Address("198.51.100.1"),), VIP, False, "resolves to 198.51.100.1 here, but the API is at"),
+        ((IPv4Address("198.51.100.1"),), None, True, "resolves to 198.51.100.1 here, but the API is at"),
         ("own", None, True, ""),
     ],
 )

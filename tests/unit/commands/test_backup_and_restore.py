@@ -99,7 +99,7 @@ class TestBackup:
         keyless = replace(THREE, backup=BackupSpec(s3=replace(BUCKET, secret_key="")))
         with pytest.raises(PreflightError, match="keys of the bucket snaps"):
             Backup(s3=True).plan(keyless, world.ports)
-        with pytest.raises(PreflightError, match="names no bucket"):
+        with pytest.raises(PreflightError, match="has no bucket"):
             Backup(s3=True).plan(THREE, world.ports)
 
     @pytest.mark.parametrize("name", ["", "a/b", "Über", "latest", "x" * 41, "-a", "a b", "$(id)"])

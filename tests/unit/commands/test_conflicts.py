@@ -39,16 +39,14 @@ def test_taken_addresses_are_passed_over_and_named() -> None:
     plan = Up().plan(static(50, 60), World(answering={address(51), address(52), address(60)}).ports)
     assert given(plan) == [address(50), address(53), address(54), address(55)]
     told = [note for note in plan.notes if "answers at" in note]
-    assert told == [
-        "somebody else answers at 192.0.2.51, 192.0.2.52 of network.addresses: no machine gets what is taken"
-    ]
+    assert told == ["other machines answer at 192.0.2.51, 192.0.2.52 of network.addresses: these addresses are skipped"]
 
 
 def test_a_range_that_is_all_taken_is_refused_and_nothing_is_touched() -> None:
     world = World(answering={address(number) for number in range(53, 61)})
-    with pytest.raises(PreflightError, match="none is left for demo-workers-3") as refused:
+    with pytest.raises(PreflightError, match="no address is left for demo-workers-3") as refused:
         Up().plan(static(50, 60), world.ports)
-    assert "somebody else answers at 192.0.2.53, 192.0.2.54" in refused.value.details
+    assert "other machines answer at 192.0.2.53, 192.0.2.54" in refused.value.details
     assert world.journal == []
 
 
@@ -68,7 +66,7 @@ def test_successors_of_replaced_machines_get_no_address_that_is_taken() -> None:
     plan = Replace(Replacing(pool=PoolName("workers"))).plan(spec, world.ports)
     new = [machine.spec.address for machine in plan.machines if machine.action == "create"]
     assert new == [address(55), address(57), address(58)]
-    assert any("somebody else answers at 192.0.2.54, 192.0.2.56" in note for note in plan.notes)
+    assert any("other machines answer at 192.0.2.54, 192.0.2.56" in note for note in plan.notes)
 
 
 def test_addresses_of_the_storage_network_are_asked_too() -> None:
@@ -77,10 +75,10 @@ def test_addresses_of_the_storage_network_are_asked_too() -> None:
     spec = replace(cluster(agents=1), network=NetworkSpec(storage=storage))
     plan = Up().plan(spec, World(answering={net[5], net[7]}).ports)
     assert [machine.spec.storage_address for machine in plan.machines] == [net[6], net[8]]
-    assert "somebody else answers at 198.51.100.5, 198.51.100.7 of network.storage.addresses" in "\n".join(plan.notes)
+    assert "other machines answer at 198.51.100.5, 198.51.100.7 of network.storage.addresses" in "\n".join(plan.notes)
     with pytest.raises(PreflightError, match=r"storage network's range .* is used up") as refused:
         Up().plan(spec, World(answering={net[number] for number in range(6, 10)}).ports)
-    assert "somebody else answers at 198.51.100.6, 198.51.100.7" in refused.value.details
+    assert "other machines answer at 198.51.100.6, 198.51.100.7" in refused.value.details
 
 
 @dataclass

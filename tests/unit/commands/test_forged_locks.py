@@ -59,13 +59,13 @@ def test_a_forged_marker_is_neither_taken_over_nor_removed(forge: Callable[[Fake
     forge(forgery)
     before = deepcopy(forgery)
     world.vms[Vmid(7001)].running = False
-    with pytest.raises(PreflightError, match="has a marker that is not to be believed") as caught:
+    with pytest.raises(PreflightError, match="has an invalid lock record") as caught:
         Up().plan(SPEC, world.ports)
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     plan = Down().plan(SPEC, world.ports)
     assert not plan.marked
-    assert [note for note in plan.notes if note.startswith("demo-lock (vmid 7999 on pve1) is left alone: it")]
-    with pytest.raises(HomelabError, match="has a marker that is not to be believed"):
+    assert [note for note in plan.notes if note.startswith("demo-lock (vmid 7999 on pve1) is ignored: it")]
+    with pytest.raises(HomelabError, match="has an invalid lock record"):
         Down().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert world.vms[LAST] == before
     assert not any(summary.at_work for summary in all_clusters(world.ports))
@@ -109,7 +109,7 @@ def test_a_lock_with_a_disk_is_not_even_adopted() -> None:
     on_a_vm_with_a_disk(marker)
     assert Adopt().plan(SPEC, world.ports).empty
     before = deepcopy(marker)
-    with pytest.raises(PreflightError, match="has a marker that is not to be believed"):
+    with pytest.raises(PreflightError, match="has an invalid lock record"):
         Adopt().run(
             replace(Adopt().plan(SPEC, world.ports), marked=True),
             SPEC,

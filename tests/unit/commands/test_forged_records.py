@@ -190,7 +190,7 @@ def test_a_lost_ssh_key_is_told_with_the_ways_back_and_no_new_one_is_made() -> N
     with pytest.raises(PreflightError, match="but the SSH key of demo is not on this computer") as caught:
         Up().plan(cluster(1, 1), world.ports)
     assert "/nonexistent" in caught.value.details
-    assert "no new one is made" in caught.value.details
+    assert "no new one is created" in caught.value.details
     assert "copy /nonexistent" in caught.value.resolution
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     assert (world.vms, world.keys.lacks) == (before, {DEMO})
@@ -243,7 +243,7 @@ def test_a_vm_outside_of_the_resource_pool_is_none_of_ours() -> None:
     world.vms[Vmid(7000)].resource_pool = "k8s"
     plan = Down().plan(cluster(1, 1), world.ports)
     assert [machine.place.vmid for machine in plan.machines] == [7000]
-    told = "demo-workers-1 (vmid 7001 on pve1) is left alone: it is not in the cluster's resource pool"
+    told = "demo-workers-1 (vmid 7001 on pve1) is ignored: it is not in the cluster's resource pool"
     assert told in plan.notes
     assert Adopt().plan(cluster(1, 1), world.ports).machines == ()
 
@@ -254,7 +254,7 @@ def test_a_cluster_of_an_earlier_release_is_named_and_neither_doubled_nor_remove
     state = dict(world.state)
     line = (
         "2 VMs claim to be machines of demo and are foreign, not signed with its key: demo-cp-1 (vmid 7000 on pve1), "
-        "demo-workers-1 (vmid 7001 on pve1); where they are yours, `homelab-k8s adopt demo` takes them over"
+        "demo-workers-1 (vmid 7001 on pve1); if they are yours, `homelab-k8s adopt demo` takes them over"
     )
     status = cluster_status(spec, world.ports)
     assert line in status.problems
@@ -277,7 +277,7 @@ def test_adopted_it_is_ours_as_it_is() -> None:
         ("demo-cp-1", 7000, "adopt"),
         ("demo-workers-1", 7001, "adopt"),
     ]
-    assert plan.machines[0].reason == ("a VM, made, up 0 min, in no resource pool: its record has no signature")
+    assert plan.machines[0].reason == ("a VM, made, up 0 min, not in a resource pool: its record has no signature")
     adopt(world, spec)
     assert world.vms[Vmid(7001)].description.endswith("\nmy notes")
     assert Up().plan(spec, world.ports).empty
@@ -295,7 +295,7 @@ def test_only_what_was_named_is_adopted() -> None:
     assert [machine.place.vmid for machine in Down().plan(spec, world.ports).machines] == [7001]
     with pytest.raises(PreflightError, match="vmid 7001, 7999 cannot be adopted") as caught:
         Adopt(vmids=[Vmid(7001), Vmid(7999)]).plan(spec, world.ports)
-    assert caught.value.details.splitlines() == ["7001: signed already", "7999: claims nothing that could be signed"]
+    assert caught.value.details.splitlines() == ["7001: already signed", "7999: has no record that could be signed"]
 
 
 def test_what_has_changed_since_it_was_shown_is_not_adopted() -> None:

@@ -100,7 +100,7 @@ def test_several_templates_of_a_name_or_tag_are_named_and_none_is_taken() -> Non
     """A neighbour's of a higher vmid won, silently."""
     world = World(templates=[TEMPLATE, replace(TEMPLATE, vmid=Vmid(9999))])
     for ref in (TemplateRef(name=TEMPLATE.name), TemplateRef(tag=TEMPLATE_TAG)):
-        with pytest.raises(PreflightError, match="nothing tells which of them is meant") as e:
+        with pytest.raises(PreflightError, match="only one can be used") as e:
             Up().plan(replace(cluster(1, 0), template=ref), world.ports)
         assert e.value.details.splitlines() == ["debian-12 (vmid 9000 on pve1)", "debian-12 (vmid 9999 on pve1)"]
     named = replace(cluster(1, 0), template=TemplateRef(vmid=Vmid(9000)))

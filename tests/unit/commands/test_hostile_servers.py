@@ -41,7 +41,7 @@ def test_a_program_in_a_servers_kubeconfig_is_neither_kept_nor_merged() -> None:
     world = World(lies={"read-kubeconfig.sh": poisoned})
     with pytest.raises(HomelabError) as raised:
         up(world)
-    assert "users: nothing of ours has 'exec'" in str(raised.value)
+    assert "users: unexpected key 'exec'" in str(raised.value)
     assert world.kubeconfigs == {}
     assert (DEMO, "kubeconfig") not in world.state
 
@@ -174,7 +174,7 @@ def test_a_token_that_a_server_tells_puts_nothing_but_a_token_into_a_new_workers
     spec = cluster(1, 4)
     with pytest.raises(HomelabError) as raised:
         Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
-    assert "the cluster's token has an odd form" in str(raised.value)
+    assert "the cluster's token is malformed" in str(raised.value)
     assert "LD_PRELOAD" not in f"{raised.value} {raised.value.details} {world.state}"
     made = [vm for vmid, vm in world.vms.items() if vmid not in before]
     assert [vm.name for vm in made] == ["demo-workers-4"]
@@ -195,12 +195,12 @@ def test_the_interface_that_a_server_tells_is_the_name_of_one() -> None:
     world.lies["vip-state.sh"] = lambda text: text.replace("interface=eth0", "interface=eth0 } vrrp_script x { script")
     with pytest.raises(HomelabError) as raised:
         Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
-    assert "tells no interface that has its address" in str(raised.value)
+    assert "reports no interface with its address" in str(raised.value)
     assert not [vm.name for vm in world.vms.values() if "keepalived.conf" in vm.files]
 
 
 @pytest.mark.parametrize("key", ["a\nb", "a b", "a'b", 'a"b', "a`b", "a\\b", "ä"])
 def test_a_buckets_keys_are_keys_by_their_form(key: str) -> None:
     s3 = S3Spec(endpoint="minio:9000", bucket="snaps", access_key="AK/+=", secret_key=key)
-    with pytest.raises(PreflightError, match="keys of the bucket snaps have an odd form"):
+    with pytest.raises(PreflightError, match="keys of the bucket snaps are malformed"):
         Up().plan(replace(cluster(3), backup=BackupSpec(s3=s3)), World().ports)

@@ -67,7 +67,10 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
     world = World(templates=[], pve_nodes=[replace(pve_node(), storages=(EVERYTHING,))])
     drafted = draft(survey(world.ports), WISHES, PINNED)
     assert "template: {image: debian-13}\n" in drafted.text
-    assert "# None was found: `up` builds one of this cloud image, with k3s in it, and asks first.\n" in drafted.text
+    assert (
+        "# None was found: `up` builds one from this cloud image, with k3s preinstalled (it asks first).\n"
+        in drafted.text
+    )
     assert drafted.proposal.problems == ()
     file = Path("homelab-k8s.yaml")
     assert "\nnext: homelab-k8s doctor\n" in written_text(drafted.proposal, file, default=file)

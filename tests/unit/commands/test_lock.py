@@ -259,14 +259,14 @@ def test_machines_never_get_the_markers_vmid() -> None:
     )
     with pytest.raises(PreflightError, match="7000-7002 is used up") as refusal:
         Up().plan(spec, World().ports)
-    assert "7002 is kept to mark who works on the cluster" in refusal.value.details
+    assert "7002 is reserved for the marker VM" in refusal.value.details
     assert Vmid(7999) in Up().plan(cluster(), World().ports).reserved_vmids
 
 
 def test_something_else_at_the_markers_vmid_is_named_before_anything_is_touched() -> None:
     world = World()
     world.vms[LAST] = FakeVm(vmid=LAST, name="precious", pve_node=PVE1)
-    with pytest.raises(PreflightError, match="vmid 7999, which marks who works on demo, is taken") as refusal:
+    with pytest.raises(PreflightError, match="vmid 7999, reserved for the marker VM of demo, is in use") as refusal:
         Up().plan(cluster(), world.ports)
     assert "VM 7999 (precious) on pve1 has it" in refusal.value.details
     assert "proxmox.vmids (7000-7999)" in refusal.value.resolution

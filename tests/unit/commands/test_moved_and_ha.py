@@ -175,7 +175,7 @@ def test_a_node_in_ha_maintenance_gets_nothing_and_status_names_it() -> None:
     world.pve_nodes[1] = replace(world.pve_nodes[1], maintenance=True)
     plan = Up().plan(spec, world.ports)
     assert {machine.place.pve_node for machine in plan.machines} == {"pve1"}
-    assert "pve2 is in maintenance (Proxmox HA): no new machine goes there" in plan.notes
+    assert "pve2 is in maintenance (Proxmox HA): no new machine is placed there" in plan.notes
     assert cluster_status(spec, world.ports).maintenance == (("pve2", "Proxmox HA"),)
 
 
@@ -195,7 +195,7 @@ def test_nothing_is_made_while_all_are_in_maintenance() -> None:
     world = World()
     world.pve_nodes[0] = replace(world.pve_nodes[0], maintenance=True)
     with pytest.raises(
-        PreflightError, match="none of the allowed Proxmox nodes is online and not in maintenance"
+        PreflightError, match="none of the allowed Proxmox nodes is both online and out of maintenance"
     ) as no:
         Up().plan(cluster(), world.ports)
     assert no.value.details == "pve1 is in maintenance"

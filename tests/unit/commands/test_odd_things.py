@@ -44,7 +44,7 @@ class OddHypervisor(FakeHypervisor):
     def guest_interfaces(self, vmid: Vmid, *, pve_node: PveNodeName) -> tuple[GuestInterface, ...]:
         found = super().guest_interfaces(vmid, pve_node=pve_node)
         if self.world.vms[vmid].name in self.odd_agents:
-            raise UnreadableAnswerError(f"cannot read the addresses of VM {vmid}", details="the whole of it is ['x']")
+            raise UnreadableAnswerError(f"cannot read the addresses of VM {vmid}", details="the answer is ['x']")
         return found
 
     def observe(self, *, cluster: ClusterName, vmids: VmidRange) -> PveFacts:
@@ -75,7 +75,7 @@ def test_a_hostile_vm_is_named_by_status_and_all_else_is_as_it_was(world: World,
     assert [machine.name for machine in status.machines] == ["demo-cp-1", "demo-workers-1", "demo-workers-2"]
     assert status.healthy, "a neighbour writes whatever into a VM of theirs"
     (notice,) = status.notices
-    assert notice.startswith(f"x (vmid {hostile.vmid} on pve1) is passed over: its record cannot be read: ")
+    assert notice.startswith(f"x (vmid {hostile.vmid} on pve1) is skipped: its record cannot be read: ")
 
 
 def test_a_hostile_vm_stops_neither_clusters_nor_doctor(world: World, hostile: FakeVm) -> None:
@@ -85,13 +85,13 @@ def test_a_hostile_vm_stops_neither_clusters_nor_doctor(world: World, hostile: F
     assert (summary.name, summary.machines, summary.out_of_sight) == ("demo", 3, 0)
     assert [event.message for event in told if isinstance(event, Told) and hostile.name in event.message]
     found = next(check for check in diagnose(SPEC, ENDPOINT, world.ports).checks if check.name == "cluster")
-    assert "is passed over" in found.says
+    assert "is skipped" in found.says
 
 
 def test_a_hostile_vm_stops_neither_up_nor_down_and_stays(world: World, hostile: FakeVm) -> None:
     up(world.ports)
     plan = Down().plan(SPEC, world.ports)
-    assert any("is passed over" in note for note in plan.notes)
+    assert any("is skipped" in note for note in plan.notes)
     Down().run(plan, SPEC, world.ports, sink=lambda _event: None, options=RunOptions())
     assert list(world.vms) == [hostile.vmid]
 
@@ -101,7 +101,7 @@ def test_a_guest_agents_nonsense_hides_no_other_machine_of_its_proxmox_node(worl
     status = cluster_status(SPEC, replace(world.ports, hypervisor=odd))
     addresses = {machine.name: machine.address for machine in status.machines}
     assert addresses[MachineName("demo-workers-2")] is not None
-    assert [line for line in status.problems if "the whole of it is ['x']" in line]
+    assert [line for line in status.problems if "the answer is ['x']" in line]
 
 
 def test_what_proxmox_lists_in_odd_form_is_a_problem_of_status(world: World) -> None:

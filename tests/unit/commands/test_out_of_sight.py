@@ -93,7 +93,7 @@ def test_up_makes_nothing_in_its_place(
     plan = Up().plan(spec, world.ports)
     assert plan.empty
     (line,) = plan.unreached
-    assert "out of sight" in line
+    assert "unreachable" in line
     assert "on pve2, which " + (f"cannot be asked: {why}" if why else "is offline") in line
     assert line in plan.notes
     kept = {machine.spec.name: machine.reason for machine in plan.machines}
@@ -172,7 +172,7 @@ def test_status_says_so_and_does_not_advise_to_delete_the_node(world: World, spe
     rows = {row.name: (row.vm, row.pve_node, row.ready) for row in status.machines}
     assert rows[MachineName("demo-workers-1")] == ("out of sight", "pve2", False)
     (problem,) = status.problems
-    assert "out of sight (vmid" in problem
+    assert "unreachable (vmid" in problem
     assert "delete node" not in problem
 
 
@@ -180,8 +180,7 @@ def test_down_removes_the_rest_keeps_the_state_and_finishes_later(world: World, 
     plan = Down().plan(spec, world.ports)
     (line,) = plan.unreached
     assert line == (
-        "demo-workers-1 (vmid 7001 on pve2, which is offline) is left: `homelab-k8s down` again removes it once pve2 "
-        "is back"
+        "demo-workers-1 (vmid 7001 on pve2, which is offline) is left: run `homelab-k8s down` again once pve2 is back"
     )
     down(world, spec)
     assert [vm.name for vm in world.vms.values()] == ["demo-workers-1"]
@@ -215,7 +214,7 @@ PREPARES: dict[str, Callable[[ClusterSpec, World], object]] = {
 
 @pytest.mark.parametrize("what", PREPARES)
 def test_what_needs_it_is_refused_with_one_and_the_same_way_out(world: World, spec: ClusterSpec, what: str) -> None:
-    with pytest.raises(PreflightError, match="out of sight; nothing was changed") as refusal:
+    with pytest.raises(PreflightError, match="unreachable; nothing was changed") as refusal:
         PREPARES[what](spec, world)
     assert refusal.value.details == "demo-workers-1 (vmid 7001 on pve2, which is offline)"
     assert "`homelab-k8s up --replace-unreachable demo-workers-1`" in refusal.value.resolution
@@ -228,7 +227,7 @@ def test_a_restore_is_refused_while_a_server_is_out_of_sight(tmp_path: Path) -> 
     lose(world, "demo-cp-3")
     snapshot = tmp_path / "snapshot"
     snapshot.write_text("data")
-    with pytest.raises(PreflightError, match="demo cannot be restored while machines are out of sight"):
+    with pytest.raises(PreflightError, match="demo cannot be restored while machines are unreachable"):
         Restore(snapshot=str(snapshot), directory=tmp_path).plan(spec, world.ports)
 
 
@@ -238,7 +237,7 @@ def test_scale_adds_nothing_that_may_be_there(world: World, spec: ClusterSpec) -
         "demo-workers-4"
     ]
     world.nameless = True
-    with pytest.raises(PreflightError, match="no machine can be added to demo while machines are out of sight"):
+    with pytest.raises(PreflightError, match="no machine can be added to demo while machines are unreachable"):
         verb_options.plan(spec, world.ports)
 
 
@@ -251,14 +250,14 @@ def test_replacing_the_pool_leaves_it_alone(world: World, spec: ClusterSpec) -> 
 
 def test_commands_that_need_it_not_go_on_and_say_so(world: World, spec: ClusterSpec) -> None:
     for plan in (Backup().plan(spec, world.ports), RotateToken().plan(spec, world.ports)):
-        assert any("demo-workers-1 is out of sight" in note for note in plan.notes)
+        assert any("demo-workers-1 is unreachable" in note for note in plan.notes)
     (summary,) = all_clusters(world.ports)
     assert summary.out_of_sight == 1
     world.nameless = True
     (summary,) = all_clusters(world.ports)
     assert summary.out_of_sight == 1
     (check,) = [check for check in diagnose(spec, ENDPOINT, world.ports).checks if check.name == "cluster"]
-    assert "out of sight" in check.says
+    assert "unreachable" in check.says
 
 
 @pytest.mark.parametrize("nameless", [False, True])
@@ -307,9 +306,9 @@ def test_a_lost_server_leaves_etcd_before_its_successor_joins() -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["demo-workers-2"], "demo-workers-2 is not out of sight"),
-        (["demo-workers-9"], "demo-workers-9 is not out of sight"),
-        (["something"], "something is not out of sight"),
+        (["demo-workers-2"], "no unreachable machine is called demo-workers-2"),
+        (["demo-workers-9"], "no unreachable machine is called demo-workers-9"),
+        (["something"], "no unreachable machine is called something"),
     ],
 )
 def test_only_what_is_out_of_sight_can_be_declared_lost(

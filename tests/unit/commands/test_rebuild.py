@@ -192,7 +192,7 @@ def test_a_rebuild_that_goes_on_takes_the_version_that_the_inventory_states_now(
     assert (noted.stage, noted.version) == (Stage.BUILDING, OLD)
     for verb in (Up(), Rebuild()):
         plan = verb.plan(stating(NEW), world.ports)
-        assert any(f"begun with k3s {OLD}; the inventory says {NEW} now" in note for note in plan.notes)
+        assert any(f"started with k3s {OLD}; the inventory says {NEW} now" in note for note in plan.notes)
     rebuild(world, stating(NEW), Rebuild())
     assert versions(world) == {NEW}
     assert "restore demo-cp-1" in world.journal

@@ -57,7 +57,7 @@ def test_it_is_named_with_what_fixes_it_and_up_puts_it_back(name: str, tags: str
     vm.shown, vm.tags = name, tags
     status = cluster_status(SPEC, world.ports)
     assert status.problems == (
-        f"{WORKER} (vmid {vm.vmid} on {vm.pve_node}) {says} in Proxmox: `homelab-k8s up` puts that back",
+        f"{WORKER} (vmid {vm.vmid} on {vm.pve_node}) {says} in Proxmox: `homelab-k8s up` restores that",
     )
     plan = Up().plan(SPEC, world.ports)
     shown = [(machine.spec.name, machine.action, machine.reason) for machine in plan.machines]

@@ -93,7 +93,7 @@ def test_other_sizes_and_cpus_want_a_replacement() -> None:
     )
     status = seen(world, wanted)
     assert status.problems[0] == (
-        "demo-cp-1 has 2048 MiB of memory instead of 4096, and `up` does not resize what runs: "
+        "demo-cp-1 has 2048 MiB of memory instead of 4096, and `up` does not resize existing machines: "
         "`homelab-k8s replace demo-cp-1`"
     )
     assert status.machines[3].differs == ("2 cores instead of 4", "20 GiB of disk instead of 40")
@@ -122,7 +122,7 @@ def test_too_many_machines_and_those_on_their_way_out_go_by_scale() -> None:
     status = seen(world, cluster(1, 1))
     gone = [problem for problem in status.problems if problem.endswith("`homelab-k8s scale`")]
     assert len(gone) == 2
-    assert any("demo-workers-1 (vmid 7001 on pve1) is on its way out" in problem for problem in gone)
+    assert any("demo-workers-1 (vmid 7001 on pve1) was being removed" in problem for problem in gone)
     assert [machine.name for machine in status.machines if machine.leaving] == ["demo-workers-1"]
 
 
@@ -130,7 +130,7 @@ def test_a_pool_that_the_inventory_forgot_has_to_be_named_first() -> None:
     world = built(replace(cluster(1, 1), workers=(workers(1), workers(1, name="gpu"))))
     (problem,) = seen(world, cluster(1, 1)).problems
     assert "its pool gpu is not in the inventory" in problem
-    assert problem.endswith("write `pools: {gpu: {count: 0}}` there, then `homelab-k8s scale`")
+    assert problem.endswith("add `pools: {gpu: {count: 0}}` to the inventory, then `homelab-k8s scale`")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_vip_that_nobody_holds_is_a_problem_where_all_servers_were_asked() -> 
     status = seen(world, spec)
     assert status.vip is not None
     assert status.vip.holder is None
-    assert "no server has the API's own address 192.0.2.250: `homelab-k8s up`" in status.problems
+    assert "no server has the API's VIP 192.0.2.250: `homelab-k8s up`" in status.problems
     world.silent.add("demo-cp-1")
     assert not [problem for problem in seen(world, spec).problems if "own address 192.0.2.250" in problem]
 
@@ -216,7 +216,7 @@ def test_a_node_that_somebody_has_joined_is_no_trouble_and_one_that_ours_left_be
     left = MachineName("demo-gone-1")
     world.kube_nodes[left] = KubeNode(name=left, ready=False, version=RUNS)
     (problem,) = seen(world, cluster(1, 0)).problems
-    assert problem.startswith("Kubernetes node demo-gone-1 has no machine of ours")
+    assert problem.startswith("Kubernetes node demo-gone-1 has no machine of this cluster")
 
 
 def test_a_rebuild_that_was_cut_off_is_told_first() -> None:

@@ -110,7 +110,7 @@ def test_where_it_is_already_nothing_is_done() -> None:
     build(world)
     again = BuildTemplate(WISH).plan(SPEC, world.ports)
     assert again.empty
-    assert "is that template already" in again.notes[0]
+    assert "is already that template" in again.notes[0]
     assert len(builds_of(BuildTemplate(replace(WISH, again=True)).plan(SPEC, world.ports))) == 1
 
 
@@ -223,7 +223,7 @@ def test_the_line_for_import_content_is_for_a_storage_that_can_have_it() -> None
         ((lvm, nfs, off), "pvesm set nfs --content iso,import"),
         ((lvm, nfs, replace(EVERYTHING, content=frozenset({"none"}))), "pvesm set local --content import"),
         ((lvm, replace(nfs, content=frozenset())), "pvesm set nfs --content import,iso"),
-        ((lvm,), "no storage that this token sees there can take it"),
+        ((lvm,), "no storage that this token sees there supports it"),
     ):
         world = world_of()
         world.pve_nodes = [replace(each, storages=storages) for each in world.pve_nodes]

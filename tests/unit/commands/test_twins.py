@@ -83,7 +83,7 @@ def test_what_would_act_on_them_is_refused(
 ) -> None:
     snapshot = tmp_path / "snapshot"
     snapshot.write_text("data")
-    with pytest.raises(PreflightError, match="demo-workers-1 of demo is there more than once") as refusal:
+    with pytest.raises(PreflightError, match="demo-workers-1 of demo exists more than once") as refusal:
         prepare(world, snapshot)
     assert refusal.value.details == "demo-workers-1: vmid 7001 on pve1\ndemo-workers-1: vmid 7050 on pve1"
     assert world.journal == []

@@ -202,13 +202,13 @@ def test_without_a_state_directory_records_tell_what_they_can() -> None:
     world = built()
     cut(world, scale, SPEC, at="destroy", nth=1)
     world.state = {key: text for key, text in world.state.items() if key[1] == "kubeconfig"}
-    assert any("is on its way out" in line for line in problems(world))
+    assert any("was being removed" in line for line in problems(world))
 
 
 def test_who_has_changed_his_mind_gives_every_pool_the_inventorys_size() -> None:
     world = built()
     cut(world, lambda world, spec: scale(world, spec, 5), SPEC, at="clone", nth=1)
-    assert "`homelab-k8s scale` gives every pool the inventory's size instead" in problems(world)[0]
+    assert "`homelab-k8s scale` resizes every pool to the inventory's size instead" in problems(world)[0]
     scale(world, SPEC, None)
     assert problems(world) == ()
     world.state[DEMO, UNFINISHED] = render_intention(

@@ -142,5 +142,5 @@ def test_disks_that_nothing_uses_are_named_with_their_machine() -> None:
     world = built()
     world.vms[Vmid(7001)].settings["unused0"] = "local:7001/vm-7001-disk-2.qcow2"
     (note,) = [note for note in Up().plan(SPEC, world.ports).notes if "unused0" in note]
-    assert note.startswith("demo-workers-1 has disks that nothing uses (unused0: local:7001/vm-7001-disk-2.qcow2)")
+    assert note.startswith("demo-workers-1 has unused disks (unused0: local:7001/vm-7001-disk-2.qcow2)")
     assert "qm disk unlink 7001 --idlist unused0 --force 1" in note

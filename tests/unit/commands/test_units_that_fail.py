@@ -59,7 +59,7 @@ def test_a_cause_that_may_pass_is_said_soon_and_waited_for(said: str, words: str
 def test_an_unknown_end_is_told_in_its_own_words_and_not_waited_for_to_the_end() -> None:
     line = f'{T}level=fatal msg="Error: something new"'
     error, took_s, events = up(line)
-    assert "demo-workers-1: k3s-agent does not start: k3s ends with: something new" in error.brief
+    assert "demo-workers-1: k3s-agent does not start: k3s exits with: something new" in error.brief
     assert line in error.details
     assert took_s < 40.0
     told = [event for event in events if isinstance(event, Waiting) and event.lane == AGENT]

@@ -380,7 +380,7 @@ def test_status_does_not_say_of_an_api_it_could_not_ask_who_is_in_the_cluster() 
     assert status.problems == (
         f"{world.vms[Vmid(7001)].name}: powered off: `homelab-k8s up`",
         (
-            "the Kubernetes API could not be asked: no kubeconfig of the cluster in the state directory; "
+            "the Kubernetes API could not be reached: no kubeconfig of the cluster in the state directory; "
             "whether the machines are in the cluster is unknown: `homelab-k8s up`"
         ),
     )
@@ -406,7 +406,7 @@ def test_status_shows_machines_and_kubernetes_nodes_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("world", "spec", "words"),
     [
-        (World(templates=[]), cluster(), "no template found by debian-12"),
+        (World(templates=[]), cluster(), "no template found for debian-12"),
         (World(templates=[replace(TEMPLATE, agent_enabled=False)]), cluster(), "no guest agent configured"),
         (World(templates=[replace(TEMPLATE, cloud_init_drive=None)]), cluster(), "no cloud-init drive"),
         (World(missing=(LACKING,)), cluster(), "lacks privileges that `up` needs, on 1 path"),
@@ -430,10 +430,10 @@ def test_too_many_cores_and_too_much_memory_are_refused_with_the_arithmetic() ->
     spec = replace(cluster(), workers=(workers(1, cores=6),))
     with pytest.raises(CapacityError, match="demo-workers-1") as cores:
         Up().plan(spec, world.ports)
-    assert "6 cores wanted, it has 4" in cores.value.details
+    assert "6 cores needed, it has 4" in cores.value.details
     with pytest.raises(CapacityError) as memory:
         Up().plan(replace(cluster(), workers=(workers(1, memory_mib=7168),)), world.ports)
-    assert "7168 MiB wanted, 5120 MiB left: 8192 in all, less 1024 reserve" in memory.value.details
+    assert "7168 MiB needed, 5120 MiB free: 8192 in total, minus 1024 reserve" in memory.value.details
     assert world.journal == []
 
 
@@ -446,5 +446,5 @@ def test_a_used_up_vmid_range_is_refused() -> None:
 
 def test_more_machines_than_pod_ranges_are_refused() -> None:
     world = World(pve_nodes=[pve_node(cores=512, memory_gib=2048)])
-    with pytest.raises(PreflightError, match=r"301 machines are wanted, but .* has room for 256"):
+    with pytest.raises(PreflightError, match=r"301 machines are needed, but .* has room for 256"):
         Up().plan(cluster(agents=300), world.ports)

@@ -133,14 +133,14 @@ def test_a_template_that_an_older_recipe_made_is_made_anew() -> None:
 
 
 def test_with_never_it_says_what_makes_one() -> None:
-    with pytest.raises(PreflightError, match="no template found by image debian-13") as caught:
+    with pytest.raises(PreflightError, match="no template found for image debian-13") as caught:
         Up().plan(replace(SPEC, template=replace(IMAGE, build=BuildPolicy.NEVER)), world_of().ports)
     assert "template build" in caught.value.resolution
 
 
 @pytest.mark.parametrize("ref", [TemplateRef(name="mine"), TemplateRef(tag="mine")])
 def test_what_others_make_is_not_built(ref: TemplateRef) -> None:
-    with pytest.raises(PreflightError, match="no template found by"):
+    with pytest.raises(PreflightError, match="no template found for"):
         Up().plan(replace(SPEC, template=ref), world_of().ports)
 
 

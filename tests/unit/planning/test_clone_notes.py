@@ -35,7 +35,7 @@ def test_a_disk_smaller_than_the_templates_is_told_where_the_inventory_states_it
     assert "cannot shrink" not in notes(replace(spec, control_plane=unstated), there)
     stated = replace(spec.control_plane, disk_gib=10, stated=frozenset({"disk_gib"}))
     said = notes(replace(spec, control_plane=stated), there)
-    assert "has a disk of 30 GiB, which cannot shrink to 10 GiB: machines get 30 GiB" in said
+    assert "has a disk of 30 GiB, which cannot be shrunk to 10 GiB: machines get 30 GiB" in said
     larger = replace(stated, disk_gib=30)
     assert "cannot shrink" not in notes(replace(spec, control_plane=larger), there)
 
@@ -48,7 +48,7 @@ def test_a_cpu_without_the_flags_of_a_level_is_told(level: str, flags: frozenset
     assert "lacks" not in notes(spec, with_node(cpu_flags=frozenset()))
     one = min(flags)
     said = notes(spec, with_node(cpu_flags=flags - {one}))
-    assert f"the CPU of pve1 lacks what {level} takes ({one}): machines there do not start with KVM" in said
+    assert f"the CPU of pve1 lacks features of {level} ({one}): machines do not start there with KVM" in said
 
 
 def test_an_mtu_beyond_the_bridges_is_refused_before_anything_is_made() -> None:
@@ -56,10 +56,10 @@ def test_an_mtu_beyond_the_bridges_is_refused_before_anything_is_made() -> None:
     spec = replace(cluster(agents=0), network=NetworkSpec(mtu=9000))
     with pytest.raises(PreflightError, match="the machines' MTU is larger than their bridge's") as refused:
         notes(spec, with_node(mtus=(("vmbr0", 1500),)))
-    assert refused.value.details == "vmbr0 on pve1 has an MTU of 1500, and its machines are to have 9000"
-    assert "raise the bridge's" in refused.value.resolution
+    assert refused.value.details == "vmbr0 on pve1 has an MTU of 1500, but the machines have 9000"
+    assert "raise that of the bridge" in refused.value.resolution
     assert "MTU" not in notes(spec, with_node(mtus=(("vmbr0", 9000),)))
-    assert "vmbr0 on pve1 states no MTU, which makes it 1500" in notes(spec, with_node())
+    assert "vmbr0 on pve1 states no MTU, so it is 1500" in notes(spec, with_node())
 
 
 @pytest.mark.parametrize("mtu", [None, 1, 1400, 1500])
@@ -72,7 +72,7 @@ def test_addresses_without_a_gateway_are_told() -> None:
     first, last = IPv4Address("192.0.2.50"), IPv4Address("192.0.2.59")
     ranges = StaticAddresses(first=first, last=last, subnet=IPv4Network("192.0.2.0/24"))
     spec = replace(cluster(agents=0), network=NetworkSpec(addresses=ranges))
-    assert "network.gateway is not given: machines reach nothing beyond 192.0.2.0/24" in notes(spec, seen())
+    assert "network.gateway is not given: machines reach nothing outside 192.0.2.0/24" in notes(spec, seen())
     routed = NetworkSpec(addresses=replace(ranges, gateway=IPv4Address("192.0.2.1")))
     assert "gateway" not in notes(replace(spec, network=routed), seen())
 

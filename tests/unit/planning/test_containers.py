@@ -100,7 +100,7 @@ def test_a_root_file_system_counts_with_its_whole_size() -> None:
     more = replace(spec, workers=(*spec.workers[:-1], light(12)))
     with pytest.raises(CapacityError, match="demo-light-12") as raised:
         plan_up(ClusterView(more, observed()), version="v1.33.3+k3s1")
-    assert "8 GiB wanted on tank, 7 GiB left" in raised.value.details
+    assert "8 GiB needed on tank, 7 GiB free" in raised.value.details
 
 
 @given(
@@ -127,7 +127,7 @@ def test_a_template_can_be_named(name: str) -> None:
 
 
 def test_without_a_template_it_is_said_how_to_get_one() -> None:
-    with pytest.raises(PreflightError, match="pool light can be made on no Proxmox node") as raised:
+    with pytest.raises(PreflightError, match="no Proxmox node can run containers of the pool light") as raised:
         plan_up(
             ClusterView(mixed(), observed(ostemplates=(ostemplate("debian-12-standard_12.7-1_amd64.tar.zst"),))),
             version="",

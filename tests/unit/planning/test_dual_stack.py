@@ -193,8 +193,8 @@ def test_the_scarcer_family_bounds_the_machines() -> None:
 @pytest.mark.parametrize(
     ("made_with", "network", "words", "undo"),
     [
-        (None, AUTO, "was made for IPv4 alone, and the inventory wants IPv6 too", "take network.ipv6 out"),
-        ("auto", NetworkSpec(), "was made for IPv4 and IPv6, and the inventory wants IPv4 alone", "put network.ipv6"),
+        (None, AUTO, "was created for IPv4 alone, but the inventory says IPv6 too", "remove network.ipv6"),
+        ("auto", NetworkSpec(), "was created for IPv4 and IPv6, but the inventory says IPv4 alone", "put network.ipv6"),
     ],
 )
 def test_the_families_of_a_cluster_are_not_changed(

@@ -82,7 +82,7 @@ def test_data_disks_count_with_their_whole_size() -> None:
     assert len(make(spec, observed(("fast", 205))).placement.of) == 3
     with pytest.raises(CapacityError, match="demo-workers-2") as refused:
         make(spec, observed(("fast", 204)))
-    assert "100 GiB wanted on fast, 99 GiB left: 104 free, less 5 reserve" in refused.value.details
+    assert "100 GiB needed on fast, 99 GiB free: 104 free, minus 5 reserve" in refused.value.details
 
 
 def test_a_data_disk_on_the_storage_of_the_clones_counts_with_them() -> None:
@@ -90,7 +90,7 @@ def test_a_data_disk_on_the_storage_of_the_clones_counts_with_them() -> None:
     assert make(spec, observed())
     with pytest.raises(CapacityError) as refused:
         make(with_pool(Hardware(data_disk=DataDisk(size_gib=500)), count=1), observed())
-    assert "504 GiB wanted on local" in refused.value.details
+    assert "504 GiB needed on local" in refused.value.details
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_what_the_inventory_says_otherwise_is_taken_off(key: str, value: str) ->
     assert settings(cluster(), vm=replace(VM, settings=((key, value),)))["delete"] == key
     world = World(templates=[replace(TEMPLATE, settings=((key, value),))])
     plan = Up().plan(cluster(), world.ports)
-    assert f"machines are made without what template debian-12 (9000) has: {key}" in plan.notes
+    assert f"machines are created without these options of template debian-12 (9000): {key}" in plan.notes
     Up().run(plan, cluster(), world.ports, sink=lambda _event: None, options=RunOptions())
     assert not any(key in vm.settings for vm in world.vms.values())
     assert key in check_template(ClusterView(cluster(), world_seen(world))).says

@@ -109,7 +109,7 @@ def test_a_small_host_gets_fewer_workers_rather_than_none() -> None:
 def test_what_cannot_fit_is_said_with_the_arithmetic() -> None:
     proposal = propose(observed(TEMPLATE, pve_nodes=(pve_node(memory_gib=2),)), WISHES)
     assert len(proposal.problems) == 1
-    assert "2048 MiB wanted, 1024 MiB left" in proposal.problems[0]
+    assert "2048 MiB needed, 1024 MiB free" in proposal.problems[0]
 
 
 def test_the_template_that_serves_most_proxmox_nodes_is_chosen() -> None:
@@ -167,7 +167,7 @@ def test_with_unusable_templates_alone_one_of_ours_is_to_be_built() -> None:
     bad = template("bad", on="pve1", vmid=9100, agent_enabled=False)
     proposal = propose(observed(bad, pve_nodes=builds), WISHES)
     assert proposal.spec.template == TemplateRef(image="debian-13")
-    assert "None that can be used was found: `up` builds one" in proposal.remarks["template"][0]
+    assert "No usable one was found: `up` builds one" in proposal.remarks["template"][0]
     assert proposal.problems == ()
 
 
@@ -205,7 +205,7 @@ def test_without_any_template_sizes_are_proposed_all_the_same() -> None:
     assert proposal.spec.workers[0].memory_mib == 8192
     assert proposal.problems == ()
     named = propose(observed(pve_nodes=(pve_node(memory_gib=64),)), replace(WISHES, template=TemplateRef(name="x")))
-    assert named.problems == ("there is no template that this token can see",)
+    assert named.problems == ("this token sees no template",)
 
 
 def test_full_clones_get_the_roomiest_storage_that_all_nodes_have() -> None:

@@ -62,7 +62,7 @@ def test_an_unknown_end_is_told_in_its_own_words() -> None:
     line = f'{T}level=fatal msg="Error: starting kubernetes: preparing server: something new"'
     found = diagnose([*QUIET, line, *SYSTEMD], ended=True)
     assert found is not None
-    assert found.cause.brief == "k3s ends with: starting kubernetes: preparing server: something new"
+    assert found.cause.brief == "k3s exits with: starting kubernetes: preparing server: something new"
     assert found.evidence == (line,)
     assert not found.cause.final
     assert found.cause.ends is not None

@@ -133,7 +133,7 @@ MISFITS: dict[str, tuple[str, object, str]] = {
         text(MADE.admin.pem + MADE.server_ca.pem),
         "client-certificate-data cannot be used",
     ),
-    "a CA that is none": ("certificate-authority-data", text(MADE.admin.pem), "a certificate that is no CA's"),
+    "a CA that is none": ("certificate-authority-data", text(MADE.admin.pem), "a certificate that is not a CA"),
     "an empty CA": ("certificate-authority-data", "", "certificate-authority-data is missing"),
 }
 
@@ -196,7 +196,7 @@ def test_a_name_for_the_api_stands_in_it_only_where_we_have_written_it() -> None
     )
     assert check_own(kept, api_name="k8s.home.arpa") == kept
     for other in (None, "", "home.arpa"):
-        with pytest.raises(KubernetesError, match="has a name that is not the API's"):
+        with pytest.raises(KubernetesError, match="its server name is not the API's"):
             check_own(kept, api_name=other)
 
 

@@ -104,7 +104,7 @@ def test_neighbours_are_no_trouble_and_are_not_touched(vms: list[VmRecord], node
 def test_down_names_a_namesake_that_it_leaves() -> None:
     theirs = replace(FIRST, vmid=Vmid(7300), name="demo-workers-7", record=None)
     plan = plan_down(ClusterView(SPEC, seen(*OURS, theirs)), has_traces=False)
-    assert plan.notes == ("demo-workers-7 (vmid 7300 on pve1) is left alone: it has no record of ours",)
+    assert plan.notes == ("demo-workers-7 (vmid 7300 on pve1) is ignored: it has no record of this tool",)
 
 
 def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None:

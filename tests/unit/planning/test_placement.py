@@ -285,17 +285,17 @@ def test_a_proxmox_node_in_maintenance_gets_nothing_and_that_is_said() -> None:
     spec = placed(cluster(servers=3), pve_nodes=names, maintenance=(PveNodeName("pve2"),))
     making = planned(spec, three_pve_nodes())
     assert set(making.placement.of.values()) == set(names)
-    assert "pve2 is in maintenance (proxmox.nodes): no new machine goes there" in making.notes
+    assert "pve2 is in maintenance (proxmox.nodes): no new machine is placed there" in making.notes
     crowded = replace(spec, workers=(workers(1, memory_mib=99_999),))
     with pytest.raises(CapacityError) as refused:
         planned(crowded, three_pve_nodes())
-    assert "pve2: in maintenance, says proxmox.nodes" in refused.value.details
+    assert "pve2: in maintenance, according to proxmox.nodes" in refused.value.details
 
 
 def test_a_proxmox_node_that_is_offline_is_left_out_and_that_is_said() -> None:
     making = planned(cluster(servers=3), three_pve_nodes(offline="pve1"))
     assert set(making.placement.of.values()) == {"pve2", "pve3"}
-    assert making.notes == ("pve1 is offline: no new machine goes there",)
+    assert making.notes == ("pve1 is offline: no new machine is placed there",)
     elsewhere = placed(cluster(), pve_nodes=(PveNodeName("pve2"),))
     assert planned(elsewhere, three_pve_nodes(offline="pve1")).notes == ()
 
@@ -376,6 +376,6 @@ def test_a_template_on_one_of_several_proxmox_nodes_is_said() -> None:
     assert set(making.placement.of.values()) == {"pve1"}
     said = [note for note in making.notes if "cannot be cloned to it" in note]
     assert [note.split()[0] for note in said] == ["pve2", "pve3"]
-    assert "make it there too" in said[0]
+    assert "build a template there too" in said[0]
     kept = placed(cluster(servers=3), pve_nodes=(PveNodeName("pve1"),))
     assert not [note for note in planned(kept, observed).notes if "cannot be cloned" in note]

@@ -79,8 +79,10 @@ def test_a_vnet_takes_no_vlan_tag_unless_it_is_vlan_aware() -> None:
     plain = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=False),)),))
     with pytest.raises(PreflightError, match="VLAN cannot be") as refused:
         Making.of(ClusterView(spec, plain), machine_states(ClusterView(spec, plain)))
-    assert refused.value.details == "lan on pve1 is an SDN vnet, which takes no VLAN tag of its machines (vlan: 40)"
-    assert refused.value.resolution.startswith("leave vlan out: ")
+    assert (
+        refused.value.details == "lan on pve1 is an SDN vnet, which does not accept VLAN tags from machines (vlan: 40)"
+    )
+    assert refused.value.resolution.startswith("remove vlan: ")
     assert check_bridges(ClusterView(spec, plain)).says == refused.value.details
     aware = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=True),)),))
     assert Making.of(ClusterView(spec, aware), machine_states(ClusterView(spec, aware))).placement.of

@@ -70,7 +70,7 @@ def test_a_note_reads_as_it_was_written(rebuild: RebuildNote) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1, "stage": "sideways"}'])
 def test_a_damaged_note_says_what_to_do(text: str) -> None:
-    with pytest.raises(HomelabError, match="its note in the state directory cannot be read") as caught:
+    with pytest.raises(HomelabError, match="its file in the state directory cannot be read") as caught:
         parse_rebuild(text)
     assert "remove the file" in caught.value.resolution
 

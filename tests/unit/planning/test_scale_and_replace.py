@@ -238,7 +238,7 @@ def test_replacing_keeps_the_number_of_machines_whatever_the_inventory_says(stat
     steps = order(plan)
     assert len(names_of(steps, DestroyVm)) == 3
     assert len(set(names_of(steps, CloneVm))) == 3
-    told = [note for note in plan.notes if "`replace` keeps their number" in note]
+    told = [note for note in plan.notes if "`replace` does not change their number" in note]
     assert bool(told) == (stated != 3)
     assert all(("`homelab-k8s scale`" if stated == 1 else "`homelab-k8s up`") in note for note in told)
 

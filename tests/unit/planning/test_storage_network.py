@@ -82,7 +82,9 @@ def test_a_machine_made_before_there_was_such_a_network_has_none() -> None:
 
 def test_a_range_that_is_used_up_is_told() -> None:
     spec = spec_of(replace(STATIC, addresses=StaticAddresses(first=NET[5], last=NET[5], subnet=NET)))
-    with pytest.raises(PreflightError, match=r"10\.10\.0\.5-10\.10\.0\.5 is used up: none is left for demo-workers-1"):
+    with pytest.raises(
+        PreflightError, match=r"10\.10\.0\.5-10\.10\.0\.5 is exhausted: no address is left for demo-workers-1"
+    ):
         addresses(spec)
 
 

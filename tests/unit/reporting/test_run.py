@@ -51,7 +51,7 @@ def test_a_killed_run_ends_with_its_last_event_and_its_steps_stay_open() -> None
     [
         ("", "no start of a run"),
         ("{}\n{}\n", "no start of a run"),
-        ("nonsense\n{}\n", "line 1 is no JSON"),
+        ("nonsense\n{}\n", "line 1 is not JSON"),
         ('{"event": "run_started"}\n', "KeyError"),
         ('[1]\n{"event": "x"}\n', "AttributeError"),
         ('{"event": "recorded", "format": 7}\n', "form 7"),
