@@ -256,7 +256,7 @@ class _Doctor:
         name = self._spec.api_name
         elsewhere = api_name_notes(self._spec, self._ports, self._observed)
         if elsewhere:
-            return warning("api-name", elsewhere[0], "put it right in your DNS, or in /etc/hosts here")
+            return warning("api-name", elsewhere[0], "correct it in your DNS, or in /etc/hosts on this computer")
         return ok("api-name", f"{name} leads to the API")
 
     def _k3s(self) -> Check:

@@ -51,7 +51,7 @@ def test_the_second_up_names_the_first_and_touches_nothing(home: Home) -> None:
         _, told = first.communicate(timeout=120)
     assert first.returncode == 0, told
     assert "another run is in progress on lab; nothing was changed" in second.err
-    assert f"(process {first.pid}), at `up` since " in second.err
+    assert f"(process {first.pid}), running `up` since " in second.err
     assert Api(home).vms() == {7000: "lab-cp-1", 7001: "lab-workers-1", 7002: "lab-workers-2"}
 
 
@@ -63,7 +63,7 @@ def test_up_that_was_killed_is_known_to_be_dead_at_once_and_continued(home: Home
         first.communicate(timeout=30)
     assert Api(home).vms()[7999] == "lab-lock"
     again = home.run(*UP)
-    assert f"(process {first.pid}), at `up` since " in again.err
+    assert f"(process {first.pid}), running `up` since " in again.err
     assert "its lock was taken over" in again.err
     assert "checking whether it is alive" not in again.err
     assert Api(home).vms() == {7000: "lab-cp-1", 7001: "lab-workers-1", 7002: "lab-workers-2"}

@@ -110,7 +110,7 @@ def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:
 
 def where(vm: UnseenVm) -> str:
     """As in `vmid 7003 on pve2, which is offline`."""
-    why = "which is offline" if vm.why == "offline" else f"which is unreachable: {vm.why}"
+    why = "which is offline" if vm.why == "offline" else f"which does not answer: {vm.why}"
     return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
 
 

@@ -208,8 +208,8 @@ def _choose_vmids(view: ClusterView, new: Sequence[MachineSpec]) -> Mapping[Mach
         if vmid is None:
             raise PreflightError(
                 f"the vmid range {vmids.first}-{vmids.last} is exhausted: no VMID is left for {machine.name}",
-                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is reserved for the "
-                "cluster); nothing was created",
+                details=f"{len(new)} needed, {len(chosen)} free ({vmids.last} is reserved for the marker "
+                "VM); nothing was created",
                 resolution="widen proxmox.vmids in the inventory, or remove VMs from that range",
             )
         chosen[machine.name] = vmid

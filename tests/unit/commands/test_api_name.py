@@ -144,7 +144,7 @@ def test_where_the_name_leads_is_a_warning_of_dry_run_and_doctor(
         up(world, spec)
     server = world.vm_named("demo-cp-2")
     world.dns[NAME] = (server.address,) if server is not None and resolved == "own" else tuple(resolved)  # type: ignore[arg-type]
-    notes = [note for note in Up().plan(spec, world.ports).notes if NAME in note and "leads" in note]
+    notes = [note for note in Up().plan(spec, world.ports).notes if NAME in note and "resolve" in note]
     (found,) = [check for check in diagnose(spec, PINNED, world.ports).checks if check.name == "api-name"]
     if not words:
         assert notes == []
@@ -153,7 +153,10 @@ def test_where_the_name_leads_is_a_warning_of_dry_run_and_doctor(
     (note,) = notes
     assert words in note
     assert found == Check(
-        name="api-name", verdict=Verdict.WARNING, says=note, remedy="put it right in your DNS, or in /etc/hosts here"
+        name="api-name",
+        verdict=Verdict.WARNING,
+        says=note,
+        remedy="correct it in your DNS, or in /etc/hosts on this computer",
     )
 
 

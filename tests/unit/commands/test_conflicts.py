@@ -38,7 +38,7 @@ def given(plan: Plan) -> list[IPv4Address | None]:
 def test_taken_addresses_are_passed_over_and_named() -> None:
     plan = Up().plan(static(50, 60), World(answering={address(51), address(52), address(60)}).ports)
     assert given(plan) == [address(50), address(53), address(54), address(55)]
-    told = [note for note in plan.notes if "answers at" in note]
+    told = [note for note in plan.notes if "answer at" in note]
     assert told == ["other machines answer at 192.0.2.51, 192.0.2.52 of network.addresses: these addresses are skipped"]
 
 
@@ -46,7 +46,7 @@ def test_a_range_that_is_all_taken_is_refused_and_nothing_is_touched() -> None:
     world = World(answering={address(number) for number in range(53, 61)})
     with pytest.raises(PreflightError, match="no address is left for demo-workers-3") as refused:
         Up().plan(static(50, 60), world.ports)
-    assert "other machines answer at 192.0.2.53, 192.0.2.54" in refused.value.details
+    assert "already in use by others: 192.0.2.53, 192.0.2.54" in refused.value.details
     assert world.journal == []
 
 
@@ -76,9 +76,9 @@ def test_addresses_of_the_storage_network_are_asked_too() -> None:
     plan = Up().plan(spec, World(answering={net[5], net[7]}).ports)
     assert [machine.spec.storage_address for machine in plan.machines] == [net[6], net[8]]
     assert "other machines answer at 198.51.100.5, 198.51.100.7 of network.storage.addresses" in "\n".join(plan.notes)
-    with pytest.raises(PreflightError, match=r"storage network's range .* is used up") as refused:
+    with pytest.raises(PreflightError, match=r"storage network's range .* is exhausted") as refused:
         Up().plan(spec, World(answering={net[number] for number in range(6, 10)}).ports)
-    assert "other machines answer at 198.51.100.6, 198.51.100.7" in refused.value.details
+    assert "already in use by others: 198.51.100.6, 198.51.100.7" in refused.value.details
 
 
 @dataclass

@@ -244,7 +244,7 @@ CASES = [
     Case("token", Verdict.FAILED, "refuses the API token", "check the token's id",
          lambda: World(observe_error=AuthenticationError("Proxmox VE refuses the API token x", details="401",
                                                          resolution="check the token's id")), skips=OF_TOKEN),
-    Case("token", Verdict.WARNING, "root@pam!all is accepted, but is root's", "token remove root@pam all",
+    Case("token", Verdict.WARNING, "root@pam!all is accepted, but it belongs to root", "token remove root@pam all",
          lambda: World(held=("Permissions.Modify", "VM.Allocate")),
          endpoint=replace(PINNED, token=replace(TOKEN, user="root@pam", name="all"))),
     Case("token", Verdict.WARNING, "all rights of its user: Permissions.Modify, Sys.Console", "--privsep 1",
@@ -277,7 +277,7 @@ CASES = [
          lambda: with_template(lock="backup"), skips=OF_TEMPLATE),
     Case("template", Verdict.WARNING, "has a disk of 30 GiB, which cannot be shrunk to 20 GiB", "a larger disk",
          lambda: with_template(disk_gib=30), stating("disk_gib", 20)),
-    Case("kvm", Verdict.WARNING, "the CPU of pve1 lacks what x86-64-v3 takes (abm, aes, avx, avx2", "x86-64-v2-AES",
+    Case("kvm", Verdict.WARNING, "the CPU of pve1 lacks features of x86-64-v3 (abm, aes, avx, avx2", "x86-64-v2-AES",
          spec=stating("cpu_type", "x86-64-v3")),
     Case("kvm", Verdict.FAILED, "pve1 knows no CPU type x86-64-v5; near: x86-64-v4, x86-64-v3, x86-64-v2",
          "pvesh get /nodes/pve1/capabilities/qemu/cpu", spec=stating("cpu_type", "x86-64-v5")),
@@ -298,7 +298,7 @@ CASES = [
     Case("addresses", Verdict.WARNING, "`up` skips them; no other machine answers at the next 2 (192.0.2.50, 192."
          "0.2.52)", "limit the range",
          lambda: World(answering={IPv4Address("192.0.2.51"), IPv4Address("192.0.2.55")}), spec=STATIC),
-    Case("addresses", Verdict.FAILED, "other machines answer at 192.0.2.50, 192.0.2.51", "widen network.addresses",
+    Case("addresses", Verdict.FAILED, "already in use by others: 192.0.2.50, 192.0.2.51", "widen network.addresses",
          lambda: World(answering={IPv4Address("192.0.2.0") + number for number in range(50, 120)}), spec=STATIC),
     Case("ssh-key", Verdict.FAILED, "no SSH agent", "ssh-add /home/me/.ssh/id", lambda: World(key_problem=LOCKED)),
     Case("k3s", Verdict.FAILED, "wrong checksum", "put the release's file there",
@@ -310,7 +310,7 @@ CASES = [
          lambda: World(state_room=12 << 10)),
     Case("addresses", Verdict.WARNING, "network.gateway is not given: machines reach nothing outside 192.0.2.0/24",
          "add network.gateway", spec=STATIC),
-    Case("lock", Verdict.WARNING, "held by you@laptop (process 7), at `down`", "the next `up` or `down`", held),
+    Case("lock", Verdict.WARNING, "held by you@laptop (process 7), running `down`", "the next `up` or `down`", held),
     Case("cluster", Verdict.FAILED, "demo-workers-1: powered off", "`homelab-k8s up`", changed(power_off), THREE),
     Case("cluster", Verdict.FAILED, "claim the address", "`homelab-k8s up`", changed(claim_the_servers_address), THREE),
     Case("cluster", Verdict.FAILED, "the Kubernetes API could not be reached", "`homelab-k8s up`",
@@ -392,8 +392,16 @@ def test_a_machine_that_cannot_be_asked_is_named_once() -> None:
 @pytest.mark.parametrize(
     ("world", "words", "details"),
     [
-        (lambda: with_storage(active=False), "no storage for the machines' disks", "local of pve1 is not active"),
-        (lambda: with_storage(content=frozenset({"iso"})), "no storage", "not for disk images (its content: iso)"),
+        (
+            lambda: with_storage(active=False),
+            "no usable storage for the machines' disks",
+            "local of pve1 is not active",
+        ),
+        (
+            lambda: with_storage(content=frozenset({"iso"})),
+            "no usable storage",
+            "not for disk images (its content: iso)",
+        ),
         (
             lambda: with_node(bridges=frozenset({"vmbr7"})),
             "bridge is missing",
@@ -424,4 +432,4 @@ def test_full_clones_are_judged_by_the_storage_they_go_to() -> None:
     spec = replace(cluster(), clone=CloneMode.FULL, placement=replace(cluster().placement, storage=StorageName("fast")))
     with pytest.raises(PreflightError) as refusal:
         Up().plan(spec, World().ports)
-    assert "fast of pve1 is not there" in refusal.value.details
+    assert "fast of pve1 does not exist" in refusal.value.details

@@ -118,7 +118,7 @@ def test_a_forged_server_is_not_the_first_server(forge: Forge) -> None:
     world = World()
     forgery = strangers_vm(world, "demo-cp-1", 7050, forge)
     before = deepcopy(forgery)
-    with pytest.raises(PreflightError, match="1 VM claims to be a machine of demo, and none is signed") as caught:
+    with pytest.raises(PreflightError, match="1 VM claims to be a machine of demo, but none is signed") as caught:
         Up().plan(cluster(1, 0), world.ports)
     assert "`homelab-k8s adopt demo`" in caught.value.resolution
     assert (world.journal, forgery) == ([], before)

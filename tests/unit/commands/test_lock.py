@@ -92,7 +92,7 @@ def test_while_up_runs_the_marker_says_who_since_when_and_doing_what() -> None:
     world.on_call = look
     events = up(world)
     assert seen[0] is not None
-    assert str(seen[0]) == "me@here (process 1), at `up` since 2025-03-01 12:00:00 UTC by its clock"
+    assert str(seen[0]) == "me@here (process 1), running `up` since 2025-03-01 12:00:00 UTC by its clock"
     assert "left alone" not in messages(events)
 
 
@@ -101,7 +101,9 @@ def test_a_holder_whose_heart_beats_is_named_and_nothing_is_touched() -> None:
     beating(world, hold(world))
     with pytest.raises(ClusterBusyError, match="another run is in progress on demo; nothing was changed") as busy:
         up(world)
-    assert busy.value.details == "held by you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock"
+    assert (
+        busy.value.details == "held by you@laptop (process 42), running `up` since 2025-03-01 11:00:00 UTC by its clock"
+    )
     assert busy.value.exit_code == 1
     assert busy.value.resolution
     assert (world.journal, list(world.vms), world.state) == ([], [LAST], {})
@@ -119,7 +121,9 @@ def test_a_holder_on_this_machine_that_is_dead_is_taken_over_at_once() -> None:
     world = World(dead={"here/42"})
     hold(world, replace(HELD, process="here/42"))
     events = up(world)
-    assert "you@laptop (process 42), at `up` since 2025-03-01 11:00:00 UTC by its clock crashed" in messages(events)
+    assert "you@laptop (process 42), running `up` since 2025-03-01 11:00:00 UTC by its clock crashed" in messages(
+        events
+    )
     assert "checking whether" not in messages(events)
     assert sorted(world.vms) == [7000, 7001]
 
@@ -257,7 +261,7 @@ def test_machines_never_get_the_markers_vmid() -> None:
     spec = replace(
         cluster(agents=2), placement=replace(cluster().placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
     )
-    with pytest.raises(PreflightError, match="7000-7002 is used up") as refusal:
+    with pytest.raises(PreflightError, match="7000-7002 is exhausted") as refusal:
         Up().plan(spec, World().ports)
     assert "7002 is reserved for the marker VM" in refusal.value.details
     assert Vmid(7999) in Up().plan(cluster(), World().ports).reserved_vmids
@@ -283,7 +287,7 @@ def test_a_vmid_that_vanished_from_sight_is_told_as_such() -> None:
             return None
 
     ports = replace(world.ports, markers=Blind(world))
-    with pytest.raises(PreflightError, match="is taken") as refusal:
+    with pytest.raises(PreflightError, match="is in use") as refusal:
         Up().run(plan, cluster(), ports, sink=lambda _event: None, options=RunOptions())
     assert "a container" in refusal.value.details
     assert world.journal == []

@@ -1,4 +1,4 @@
-"""Machines on a Proxmox node that cannot be asked: nothing is doubled, nothing forgotten, and every command says so."""
+"""Machines on a Proxmox node that does not answer: nothing is doubled, nothing forgotten, and every command says so."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_up_makes_nothing_in_its_place(
     assert plan.empty
     (line,) = plan.unreached
     assert "unreachable" in line
-    assert "on pve2, which " + (f"cannot be asked: {why}" if why else "is offline") in line
+    assert "on pve2, which " + (f"does not answer: {why}" if why else "is offline") in line
     assert line in plan.notes
     kept = {machine.spec.name: machine.reason for machine in plan.machines}
     assert kept[MachineName("demo-workers-1")]
@@ -280,7 +280,7 @@ def test_one_declared_lost_gets_a_successor_and_goes_when_it_is_back(
     world.unasked.clear()
     old.running = True
     (problem,) = cluster_status(spec, world.ports).problems
-    assert "demo-workers-1 (vmid 7001 on pve2) has a successor" in problem
+    assert "demo-workers-1 (vmid 7001 on pve2) was replaced" in problem
     plan = Up().plan(spec, world.ports)
     assert [(m.spec.name, m.action) for m in plan.machines if m.action == "destroy"] == [(name, "destroy")]
     up(world, spec)
@@ -324,9 +324,9 @@ def test_of_several_without_names_all_have_to_be_declared_lost(world: World, spe
     assert other is not None
     other.pve_node, other.running = PVE2, False
     one, two = MachineName("demo-workers-1"), MachineName("demo-workers-2")
-    with pytest.raises(PreflightError, match="which VM is demo-workers-1 cannot be told") as refusal:
+    with pytest.raises(PreflightError, match="it is unknown which VM is demo-workers-1") as refusal:
         Up(replace_unreachable=[one]).plan(spec, world.ports)
-    assert "all 2 machines" in refusal.value.resolution
+    assert "all 2 unreachable machines" in refusal.value.resolution
     up(world, spec, one, two)
     assert sorted(call for call in world.journal if call.startswith("clone")) == [
         "clone demo-workers-4",

@@ -44,10 +44,10 @@ def worker(world: World) -> FakeVm:
 @pytest.mark.parametrize(
     ("name", "tags", "says"),
     [
-        ("nas", "demo;homelab-k8s", "is called nas"),
+        ("nas", "demo;homelab-k8s", "is named nas"),
         (WORKER, "homelab-k8s;mine", "lacks the tag demo"),
         (WORKER, "mine", "lacks the tags demo and homelab-k8s"),
-        ("nas", "", "is called nas and lacks the tags demo and homelab-k8s"),
+        ("nas", "", "is named nas and lacks the tags demo and homelab-k8s"),
     ],
 )
 def test_it_is_named_with_what_fixes_it_and_up_puts_it_back(name: str, tags: str, says: str) -> None:

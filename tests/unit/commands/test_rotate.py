@@ -84,7 +84,7 @@ def test_one_that_was_cut_off_is_finished_with_the_same_token(script: str) -> No
         rotate(world)
     wanted = world.state[DEMO, NEXT_TOKEN]
     world.broken_scripts.clear()
-    assert any("cut off" in note for note in RotateToken().plan(THREE, world.ports).notes)
+    assert any("interrupted" in note for note in RotateToken().plan(THREE, world.ports).notes)
     rotate(world)
     assert token_on(world) == {wanted}
     assert short_form(world.state[DEMO, TOKEN]) == wanted

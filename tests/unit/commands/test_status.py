@@ -141,7 +141,7 @@ def test_a_pool_that_the_inventory_forgot_has_to_be_named_first() -> None:
         ((RUNS, RUNS), "v1.34.1+k3s1", "`homelab-k8s upgrade --to v1.34.1+k3s1`"),
         (("v1.34.1+k3s1", RUNS), "v1.34.1+k3s1", "`homelab-k8s upgrade --to v1.34.1+k3s1`"),
         (("v1.34.1+k3s1", RUNS), None, "`homelab-k8s upgrade --to v1.34.1+k3s1`"),
-        (("v1.34.10+k3s1", "v1.34.9+k3s1"), "v1.34.9+k3s1", "write `k3s: {version: v1.34.10+k3s1}` there"),
+        (("v1.34.10+k3s1", "v1.34.9+k3s1"), "v1.34.9+k3s1", "set `k3s: {version: v1.34.10+k3s1}` there"),
         (("v1.33.3+mine", "v1.33.3+mine"), RUNS, None),
     ],
 )
@@ -232,7 +232,7 @@ def test_who_is_at_work_is_told_and_no_problem() -> None:
     record = LockRecord(cluster=DEMO, who="you@there", pid=4, process="", run="r", command="scale", since="noon")
     world.vms[Vmid(7999)] = marker_vm(record)
     status = seen(world, cluster(1, 0))
-    assert status.at_work == "you@there (process 4), at `scale` since noon by its clock"
+    assert status.at_work == "you@there (process 4), running `scale` since noon by its clock"
     assert status.healthy
 
 

@@ -128,7 +128,7 @@ def test_a_marker_without_tags_is_one_in_the_making() -> None:
     last = spec.placement.vmids.last
     marker = marker_vm(record, vmid=last, tags="")
     check_lock_place(spec, [marker.record()])
-    with pytest.raises(PreflightError, match="is taken"):
+    with pytest.raises(PreflightError, match="is in use"):
         check_lock_place(spec, [replace(marker.record(), name="somebody-elses", description="", doubt="")])
 
 

@@ -28,7 +28,7 @@ from tests.fakes.world import PVE1, FakeVm, World
 
 SPEC = cluster(agents=2)
 WORKERS = PoolName("workers")
-TWINS = "demo-workers-1 is there twice, as vmid 7001 on pve1 and vmid 7050 on pve1"
+TWINS = "demo-workers-1 exists twice, as vmid 7001 on pve1 and vmid 7050 on pve1"
 
 
 @pytest.fixture

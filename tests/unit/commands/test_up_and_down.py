@@ -203,7 +203,7 @@ def test_foreign_vms_survive_down_whatever_their_name_or_vmid() -> None:
     for vm in foreign_lookalikes:
         world.vms[vm.vmid] = vm
     plan = Down().plan(cluster(agents=1), world.ports)
-    assert sum("left alone" in note for note in plan.notes) == 2
+    assert sum("is ignored" in note for note in plan.notes) == 2
     down(world, cluster(agents=1))
     assert [vm.vmid for vm in world.vms.values()] == [7050, 7051]
     assert all(vm.running for vm in world.vms.values())
@@ -440,7 +440,7 @@ def test_too_many_cores_and_too_much_memory_are_refused_with_the_arithmetic() ->
 def test_a_used_up_vmid_range_is_refused() -> None:
     spec = cluster()
     narrow = replace(spec.placement, vmids=VmidRange(first=Vmid(7000), last=Vmid(7002)))
-    with pytest.raises(PreflightError, match="7000-7002 is used up"):
+    with pytest.raises(PreflightError, match="7000-7002 is exhausted"):
         Up().plan(replace(spec, placement=narrow), World().ports)
 
 

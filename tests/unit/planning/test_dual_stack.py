@@ -194,7 +194,12 @@ def test_the_scarcer_family_bounds_the_machines() -> None:
     ("made_with", "network", "words", "undo"),
     [
         (None, AUTO, "was created for IPv4 alone, but the inventory says IPv6 too", "remove network.ipv6"),
-        ("auto", NetworkSpec(), "was created for IPv4 and IPv6, but the inventory says IPv4 alone", "put network.ipv6"),
+        (
+            "auto",
+            NetworkSpec(),
+            "was created for IPv4 and IPv6, but the inventory says IPv4 alone",
+            "restore network.ipv6",
+        ),
     ],
 )
 def test_the_families_of_a_cluster_are_not_changed(

@@ -96,12 +96,12 @@ def test_a_data_disk_on_the_storage_of_the_clones_counts_with_them() -> None:
 @pytest.mark.parametrize(
     ("there", "why"),
     [
-        (observed(), "fast of pve1 is not there"),
+        (observed(), "fast of pve1 does not exist"),
         (observed(("fast", 500), content="iso"), "fast of pve1 is not for disk images"),
     ],
 )
 def test_a_storage_that_cannot_take_data_disks_is_refused_first(there: Observed, why: str) -> None:
-    with pytest.raises(PreflightError, match="no storage for the data disks of the pool workers") as refused:
+    with pytest.raises(PreflightError, match="no usable storage for the data disks of the pool workers") as refused:
         make(with_pool(Hardware(data_disk=DataDisk(size_gib=1, storage=FAST))), there)
     assert why in refused.value.details
 

@@ -356,7 +356,7 @@ def test_full_clones_to_another_proxmox_node_need_shared_storage(pool_says: bool
     places = planned(fast, observed).placement.of
     assert {places[MachineName(f"demo-workers-{n}")] for n in (1, 2, 3)} == {"pve1"}
     only = placed(fast, pve_nodes=(PveNodeName("pve2"),))
-    with pytest.raises(PreflightError, match=r"no Proxmox node|no storage for") as refused:
+    with pytest.raises(PreflightError, match=r"no Proxmox node|no usable storage for") as refused:
         planned(only, observed)
     assert "fast" in refused.value.details
     assert "not shared, and full clones of the template on pve1" in refused.value.details

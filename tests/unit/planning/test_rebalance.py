@@ -86,7 +86,7 @@ def test_machines_of_a_node_that_is_offline_stay_and_are_named() -> None:
         pve_nodes=tuple(replace(facts, online=facts.name != PVE3) for facts in there.pve_nodes),
     )
     found = plan_respread(spec, down)
-    assert "demo-workers-1 stays: pve3 is offline" in found.notes
+    assert "demo-workers-1 is not moved: pve3 is offline" in found.notes
     assert all(PVE3 not in (move.origin, move.target) for move in found.moves)
 
 

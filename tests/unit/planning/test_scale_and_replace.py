@@ -195,7 +195,7 @@ def test_the_server_that_all_goes_through_is_marked_and_leaves_by_a_second_plan(
     assert sorted(names_of(steps, MarkLeaving)) == ["demo-cp-1", "demo-cp-2", "demo-cp-3"]
     assert len(names_of(steps, DestroyVm)) == 2
     assert len(names_of(steps, JoinServer)) == 3
-    assert any("leaves last" in note for note in plan.notes)
+    assert any("is removed last" in note for note in plan.notes)
 
 
 def test_successors_of_servers_keep_apart_from_each_other_too() -> None:

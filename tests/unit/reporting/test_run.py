@@ -54,7 +54,7 @@ def test_a_killed_run_ends_with_its_last_event_and_its_steps_stay_open() -> None
         ("nonsense\n{}\n", "line 1 is not JSON"),
         ('{"event": "run_started"}\n', "KeyError"),
         ('[1]\n{"event": "x"}\n', "AttributeError"),
-        ('{"event": "recorded", "format": 7}\n', "form 7"),
+        ('{"event": "recorded", "format": 7}\n', "format 7"),
     ],
 )
 def test_what_is_no_recording_is_refused(text: str, said: str) -> None:
