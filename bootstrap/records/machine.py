@@ -2,7 +2,7 @@
 
 The description a user sees in Proxmox's web interface is a sentence and one line of JSON:
 
-    k3s machine of the cluster demo, kept by homelab-k8s. Without the next line it is no longer ours.
+    k3s machine of the cluster demo, managed by homelab-k8s. Without the next line it is no longer recognized.
     homelab-k8s-record: {"cluster":"demo","machine":"demo-cp-1",...,"seal":"5d41402a..."}
 
 Proxmox keeps descriptions but for trailing newlines (docs/proxmox.md#config); a user may add text around the line.

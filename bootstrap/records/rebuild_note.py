@@ -16,11 +16,11 @@ from bootstrap.model.reading import Reading, Source, read_json
 FORMAT = 1
 _MAC = "(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 _NOTE = Source(
-    call="go on with the rebuild that was interrupted",
-    who="its note in the state directory",
+    call="continue the interrupted rebuild",
+    who="its file in the state directory",
     resolution=Advice(
         "remove the file `rebuild` of the cluster's state directory; "
-        "then `homelab-k8s up` builds the cluster without what the note says"
+        "then `homelab-k8s up` creates the cluster without the saved data"
     ),
 )
 

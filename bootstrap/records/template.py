@@ -1,6 +1,6 @@
 """What a template is made of, and the record of it in its VM's description: a recipe's hash names it. Pure.
 
-Template of homelab-k8s: debian-13 with k3s v1.34.1+k3s1. Without the next line it is no longer kept by it.
+Template of homelab-k8s: debian-13 with k3s v1.34.1+k3s1. Without the next line it is no longer recognized.
 homelab-k8s-template: {"format":1,"recipe":"5d41402a",...}
 """
 

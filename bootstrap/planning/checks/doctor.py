@@ -287,7 +287,7 @@ def check_capacity(view: ClusterView, plan: Plan) -> Check:
     mib = sum(machine.spec.memory_mib for machine in new)
     cores = sum(machine.spec.cores for machine in new)
     wanted = f"{count(len(new), 'new machine')} ({cores} vCPUs, {mib} MiB)"
-    lines = [f"{wanted} fit" if new else "no new machine is wanted"]
+    lines = [f"{wanted} fit" if new else "no new machine is needed"]
     used = {machine.place.pve_node for machine in new}
     shown = (facts for facts in view.observed.pve_nodes if facts.online and (facts.name in used or not used))
     lines += [f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}" for facts in shown]

@@ -214,7 +214,7 @@ def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observe
     if not turns:
         return PlannedMachine(spec=machine, place=place, action=Action.KEEP, reason="")
     ahead = [str(rung.version) for rung in turns if rung.version > climber.version]
-    reason = " -> ".join([str(climber.version), *ahead]) if ahead else "finish an upgrade that was cut off"
+    reason = " -> ".join([str(climber.version), *ahead]) if ahead else "finish an interrupted upgrade"
     return PlannedMachine(spec=machine, place=place, action=Action.UPGRADE, reason=reason)
 
 
