@@ -31,12 +31,12 @@ def test_up_status_and_down_name_the_command_that_takes_over(run: Run, foreign: 
     assert "2 VMs claim to be machines of demo, but none is signed with its key; nothing was changed" in refused.stderr
     assert "`homelab-k8s adopt demo`" in refused.stderr
     assert (status := run("status", *DEMO)).exit_code == 1
-    assert "where they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
+    assert "if they are yours, `homelab-k8s adopt demo` takes them over" in " ".join(status.stdout.split())
     down = run("down", *DEMO, "--yes")
     assert down.exit_code == 0
     left = "demo: nothing was removed; 2 foreign VMs left: if they are yours: `homelab-k8s adopt demo`"
     assert down.stdout.startswith(left)
-    assert "where they are yours, `homelab-k8s adopt demo` takes them over" in down.stderr
+    assert "if they are yours, `homelab-k8s adopt demo` takes them over" in down.stderr
     row = next(line.split() for line in run("clusters").stdout.splitlines() if line.startswith("demo"))
     assert row == ["demo", "0", "0", "-,", "2", "foreign", "-", "-", "here"]
     assert foreign.journal == []
