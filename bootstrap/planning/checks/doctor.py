@@ -291,7 +291,7 @@ def check_capacity(view: ClusterView, plan: Plan) -> Check:
     used = {machine.place.pve_node for machine in new}
     shown = (facts for facts in view.observed.pve_nodes if facts.online and (facts.name in used or not used))
     lines += [f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}" for facts in shown]
-    lines += [f"{name}: in maintenance, says {by}" for name, by in in_maintenance(view).items()]
+    lines += [f"{name}: in maintenance, according to {by}" for name, by in in_maintenance(view).items()]
     return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
 
 

@@ -61,7 +61,7 @@ def _sizes(observed: Observed, all_states: Sequence[MachineState]) -> Iterator[s
         name, differs = machine_state.name, differing_sizes(machine_state)
         if not differs:
             continue
-        text = f"{name} has {' and '.join(differs)}, and `up` does not resize what runs"
+        text = f"{name} has {' and '.join(differs)}, and `up` does not resize existing machines"
         if machine_state.is_server and has_sqlite(observed):
             # A sqlite server cannot hand its data over, so `replace` refuses it.
             yield Advice("{}: `homelab-k8s rebuild --restore latest`", text)

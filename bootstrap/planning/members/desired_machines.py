@@ -195,7 +195,7 @@ def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
             machine=as_it_is(with_topology(view.spec, machine, vm.pve_node if vm else None), vm),
             vm=vm,
             kube_node=view.kube_nodes.get(machine.name),
-            held="is there more than once" if machine.name in view.twins else "",
+            held="exists more than once" if machine.name in view.twins else "",
         )
         for machine in wanted_machines(view)
         for vm in (view.vm_of.get(machine.name),)

@@ -195,17 +195,17 @@ def _check_adoptable(view: ClusterView, vmids: Iterable[Vmid], *, templates: Seq
     if not others:
         return
     signed = {vm.vmid for vm in view.vms}
-    why = {vmid: "signed already" if vmid in signed else "claims nothing that could be signed" for vmid in others}
+    why = {vmid: "already signed" if vmid in signed else "has no record that could be signed" for vmid in others}
     raise PreflightError(
         f"vmid {', '.join(map(str, others))} cannot be adopted",
         details=few_lines([f"{vmid}: {text}" for vmid, text in why.items()]),
-        resolution=Advice("`homelab-k8s adopt {} --dry-run` lists those that can be", view.spec.name),
+        resolution=Advice("`homelab-k8s adopt {} --dry-run` lists the VMs that can be", view.spec.name),
     )
 
 
 def _strangers(view: ClusterView) -> Iterator[str]:
     looking = (vm for vm in foreign_lookalikes(view) if not is_claim(vm, view.spec))
-    yield from (f"{_where(vm)} is left alone: {why_stranger(vm)}" for vm in looking)
+    yield from (f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in looking)
 
 
 def _signing(one: TemplateVm) -> AdoptTemplate:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def twin_lines(view: ClusterView) -> tuple[str, ...]:
     """The one sentence on each machine that has several VMs: every command says it."""
     return tuple(
-        f"{name} is there {_times(len(vms))}, as {' and '.join(f'vmid {vm.vmid} on {vm.pve_node}' for vm in vms)}: "
-        "nothing is done about it; keep one, and stop and remove the other in Proxmox, or take the line "
-        "homelab-k8s-record out of its notes"
+        f"{name} exists {_times(len(vms))}, as {' and '.join(f'vmid {vm.vmid} on {vm.pve_node}' for vm in vms)}: both "
+        "are ignored; keep one, and stop and remove the other in Proxmox, or remove the line homelab-k8s-record "
+        "from its notes"
         for name, vms in view.twins.items()
     )
 

@@ -182,8 +182,8 @@ def _full_clone_notes(
     templates: Mapping[PveNodeName, TemplateFacts],
 ) -> tuple[str, ...]:
     return tuple(
-        f"{name}: full clones, since linked ones of template {templates[name].name} cannot be made "
-        f"on storage {templates[name].storage}"
+        f"{name}: full clones, since linked clones of template {templates[name].name} are not possible on storage "
+        f"{templates[name].storage}"
         for name in sorted(_clones_on(new, placement))
         if clones_full(spec, templates[name]) and not templates[name].linkable
     )

@@ -51,7 +51,7 @@ def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
         )
     if len(names) != len(sight.unnamed):
         raise PreflightError(
-            f"which VM is {', '.join(names)} cannot be told; nothing was changed",
+            f"it is unknown which VM is {', '.join(names)}; nothing was changed",
             details=_listed(sight.unnamed),
             resolution=f"give all {len(sight.unnamed)} machines that are out of sight as --replace-unreachable, "
             "or bring the Proxmox node back",
@@ -102,7 +102,7 @@ def _heir(view: ClusterView, name: MachineName, free: Sequence[MachineSpec]) -> 
     heir = next((machine.name for machine in free if pool is not None and machine.pool == pool.name), None)
     if heir is None:
         raise PreflightError(
-            f"no machine would stand in for {name}: its pool needs no further one; nothing was changed",
+            f"no machine would replace {name}: its pool needs no more machines; nothing was changed",
             resolution="bring its Proxmox node back, or raise the pool's count in the inventory",
         )
     return heir

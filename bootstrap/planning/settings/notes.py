@@ -53,7 +53,7 @@ def notes_on_settings(view: ClusterView, all_states: Sequence[MachineState]) -> 
             if change.key not in FIXED:
                 machines.setdefault(str(change), []).append(drift.machine_state.name)
         if drift.pending and not drift.changes:
-            machines.setdefault("settings were written, and k3s was not restarted", []).append(drift.machine_state.name)
+            machines.setdefault("settings were written, but k3s was not restarted", []).append(drift.machine_state.name)
     lines = (
         Advice("{} ({}): `homelab-k8s up` restarts k3s there, one machine at a time", what, ", ".join(names))
         for what, names in machines.items()

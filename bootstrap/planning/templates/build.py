@@ -102,7 +102,7 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
         raise PreflightError(
             f"{which} is online",
             details=f"online: {', '.join(facts.name for facts in up) or 'none'}",
-            resolution="bring it up, or name another with --pve-node",
+            resolution="start it, or pass another one with --pve-node",
         )
     return tuple(facts for facts in online if facts.architecture == online[0].architecture)
 

@@ -72,7 +72,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     stuck = [name for name, (_, vm) in there.items() if vm.pve_node in offline]
     moves = tuple(_moves(view, there, sources, besides=stuck))
     hidden = (*lines(view), *twin_lines(view))
-    kept = (f"{name} stays: {there[name][1].pve_node} is offline" for name in stuck)
+    kept = (f"{name} is not moved: {there[name][1].pve_node} is offline" for name in stuck)
     return Respread(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
 
 

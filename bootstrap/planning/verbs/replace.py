@@ -262,7 +262,7 @@ class _Replacement:
         """Refuse to make machines that may be there, out of sight."""
         pool = self.going.pool.name
         if any(each.doubtful for each in self.going.after.states if each.machine.pool == pool):
-            require_sight(self.view, what=f"no machine can be made for the pool {pool} of {self.view.spec.name}")
+            require_sight(self.view, what=f"no machine can be created for the pool {pool} of {self.view.spec.name}")
 
     def shown(self) -> tuple[PlannedMachine, ...]:
         """The machines as the plan shows them."""
@@ -320,7 +320,10 @@ class _Replacement:
     def notes(self) -> Iterator[str]:
         """What the user should know of who goes when."""
         for member in self.going.later:
-            yield f"{member.name} is the server that all this goes through: it leaves last, through one of the new ones"
+            yield (
+                f"{member.name} is the server used for all other steps: it is removed last, through one of the "
+                "new servers"
+            )
         if self.options.surge and not self.turns.surge and self.new:
             more = count(self.options.at_once, "machine")
             yield f"there is no room for {more} more: each goes before its successor comes"

@@ -109,7 +109,7 @@ def _reasons(view: ClusterView, rollout: Rollout) -> Mapping[MachineName, str]:
 
 def _reason(machine_state: MachineState, view: ClusterView) -> str:
     unknown = machine_state.need is Need.JOIN and view.observed.kube_nodes is None
-    return "may not be joined to the cluster" if unknown else machine_state.reason
+    return "must not join the cluster" if unknown else machine_state.reason
 
 
 def _lanes_with_work(view: ClusterView, arrivals: Arrivals, rollout: Rollout, farewells: Farewells) -> tuple[Lane, ...]:
