@@ -89,7 +89,7 @@ def _cluster_of(vm: VmRecord, seen: Collection[ClusterName]) -> ClusterName | No
 
 def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[ClusterName], ports: Ports) -> ClusterSummary:
     machines = [vm for vm in vms if is_ours(vm, name)]
-    roles = Counter(vm.record.role for vm in machines if vm.record)
+    roles = Counter(vm.record and vm.record.role for vm in machines)
     markers = [vm for vm in vms if looks_like_marker(vm)]
     hidden = [vm for vm in vms if vm.record is None and vm not in markers]
     own = [*(vm for vm in machines if vm not in markers), *hidden]
@@ -101,7 +101,7 @@ def _summary(name: ClusterName, vms: Sequence[VmRecord], known: Sequence[Cluster
         out_of_sight=len(hidden),
         vmids=_ends(own),
         pve_nodes=tuple(sorted({vm.pve_node for vm in own})),
-        foreign=len(vms) - len(machines) - sum(vm.record is None for vm in vms),
+        foreign=sum(vm not in machines and vm.record is not None for vm in vms),
         at_work=any(map(is_marker, markers)),
         known=name in known,
         kubeconfig=bool(ports.state.read(name, KUBECONFIG)),

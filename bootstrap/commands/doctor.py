@@ -23,7 +23,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineKind, Role
-from bootstrap.model.observed import ARCHITECTURES, Observed
+from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
 from bootstrap.planning.checks import doctor as checks
@@ -263,10 +263,8 @@ class _Doctor:
         known = self._token_accepted
         k3s, artifacts = self._inventory_spec.k3s, self._ports.artifacts
         version = choose_version(self._spec, self._ports, self._observed) if known else artifacts.resolve(k3s)
-        online = [facts.architecture for facts in self._observed.pve_nodes if facts.online] if known else []
-        found = {
-            artifacts.check(k3s, version=version, arch=ARCHITECTURES.get(arch, "amd64")) for arch in online or [""]
-        }
+        online = {facts.k3s_arch for facts in self._observed.pve_nodes if facts.online} if known else set()
+        found = {artifacts.check(k3s, version=version, arch=arch) for arch in online or {"amd64"}}
         return ok("k3s", f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
 
     def _state(self) -> Check:

@@ -118,17 +118,20 @@ def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
     if seen.missing_pool:
         brief = f"--pool: there is no resource pool {seen.missing_pool} in Proxmox"
         raise UsageError(brief, resolution=f"as root on a Proxmox node:\npveum pool add {seen.missing_pool}")
-    observed = seen.observed
-    names, wanted = {str(choice.ref) for choice in seen.templates}, verb_options.template
-    if wanted is not None and observed.templates:
-        known = wanted.image is not None or any(_is_meant(wanted, each) for each in observed.templates)
-        _refuse(known, f"--template: no template matches {wanted}", names)
+    observed, facts = seen.observed, seen.observed.pve_nodes
+    if verb_options.template is not None and observed.templates:
+        _refuse_template(verb_options.template, seen)
     if verb_options.storage is not None:
-        storages = {storage.name for facts in observed.pve_nodes for storage in facts.storages}
+        storages = {storage.name for each in facts for storage in each.storages}
         _refuse(verb_options.storage in storages, f"--storage: there is no storage {verb_options.storage}", storages)
-    bridges = {bridge for facts in observed.pve_nodes for bridge in facts.bridges}
+    bridges = {bridge for each in facts for bridge in each.bridges}
     if verb_options.bridge is not None and bridges:
         _refuse(verb_options.bridge in bridges, f"--bridge: there is no bridge {verb_options.bridge}", bridges)
+
+
+def _refuse_template(wanted: TemplateRef, seen: Survey) -> None:
+    known = wanted.image is not None or any(_is_meant(wanted, each) for each in seen.observed.templates)
+    _refuse(known, f"--template: no template matches {wanted}", {str(choice.ref) for choice in seen.templates})
 
 
 def _is_meant(wanted: TemplateRef, template: TemplateFacts) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -363,14 +363,16 @@ def _snapshots(spec: ClusterSpec, ports: Ports, servers: list[IPv4Address]) -> S
     except KubernetesError:
         return None
     told = tuple(snapshot for snapshot in told if is_own(snapshot, spec))
-    usable = [snapshot for snapshot in told if not snapshot.problem]
-    newest = max(usable, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
+    newest = _newest(snapshot for snapshot in told if not snapshot.problem)
     made = newest.made if newest is not None else None
     age_s = max(0.0, ports.processes.unix_s() - made.timestamp()) if made is not None else None
-    afar = [snapshot for snapshot in told if not snapshot.location.startswith("file://")]
-    last = max(afar, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
+    last = _newest(snapshot for snapshot in told if not snapshot.location.startswith("file://"))
     unsent = last if last is not None and last.problem else None
     return SnapshotsStatus(count=len(told), newest=newest, age_s=age_s, unsent=unsent)
+
+
+def _newest(snapshots: Iterable[Snapshot]) -> Snapshot | None:
+    return max(snapshots, key=lambda snapshot: snapshot.made or datetime.min.replace(tzinfo=UTC), default=None)
 
 
 def _snapshot_problems(snapshots: SnapshotsStatus | None) -> Iterator[str]:

@@ -17,7 +17,7 @@ from bootstrap.events import EventSink, Told, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import ARCHITECTURES, OWNER_TAG, Observed
+from bootstrap.model.observed import OWNER_TAG, Observed
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.plan import Plan
@@ -93,7 +93,7 @@ def builds_for(
         PreflightError: It cannot be done.
         ArtifactError: The image's checksum cannot be had.
     """
-    arch = ARCHITECTURES.get(build_nodes(ClusterView(spec, observed), verb_options)[0].architecture, "amd64")
+    arch = build_nodes(ClusterView(spec, observed), verb_options)[0].k3s_arch
     recipe = Recipe(image=_image(verb_options, arch, ports), k3s=version)
     seen = _see(spec, observed, ports)
     plan = plan_build(

@@ -88,6 +88,11 @@ class PveNodeFacts:
     maintenance: bool = False
 
     @property
+    def k3s_arch(self) -> str:
+        """Its architecture as k3s's releases name it: amd64 or arm64."""
+        return ARCHITECTURES.get(self.architecture, "amd64")
+
+    @property
     def takes_machines(self) -> bool:
         """Whether anything new may go there, as far as Proxmox VE is concerned."""
         return self.online and not self.maintenance
@@ -379,6 +384,10 @@ class Observed:
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()
     passed_over: tuple[str, ...] = ()
+
+    def k3s_arch(self, pve_node: PveNodeName) -> str:
+        """The architecture of a Proxmox node as k3s's releases name it; amd64 where nobody says."""
+        return next((facts.k3s_arch for facts in self.pve_nodes if facts.name == pve_node), "amd64")
 
     @property
     def vnets(self) -> frozenset[str]:

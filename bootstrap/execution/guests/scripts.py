@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
@@ -14,12 +15,22 @@ from bootstrap.k3s.settings import guest_settings
 from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.reading import Reading, Source
+from bootstrap.ports import GuestScript, GuestShell
+
+if TYPE_CHECKING:
+    from bootstrap.execution.context import RunContext
+
 
 WITHIN_S = "2"
 """Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
 
 Not for longer, since Ctrl-C is to end a run within 5 s and a command is not cut short.
 """
+
+
+def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
+    """What a guest script printed, run with this environment. Raises ScriptError where it failed."""
+    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
 
 
 def parse_lines(text: str) -> dict[str, list[str]]:

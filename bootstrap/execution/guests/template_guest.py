@@ -8,14 +8,14 @@ from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, Ssh
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.host_keys import log_in, read_host_key
 from bootstrap.execution.guests.reconnecting_shell import LastingShell
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
+from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines, run_script
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.selinux import selinux_problem
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.templates.steps import TemplateBuild
-from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.ports import GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 _ASK_EVERY_S = 1.0
@@ -45,7 +45,7 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
     shell = wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
     try:
         _await_cloud_init(build, shell, lane, context)
-        told = _run(shell, "facts.sh", context)
+        told = run_script(shell, "facts.sh", context)
         facts = parse_facts(told, machine=build.name, address=address)
     except HomelabError:
         shell.close()
@@ -90,7 +90,7 @@ def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | Non
 
 def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, context: RunContext) -> None:
     def poll() -> dict[str, list[str]] | NotYet:
-        lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
+        lines = parse_lines(run_script(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
         return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
 
     condition = Condition(what=f"cloud-init on {build.name}", poll=poll, every_s=0.3)
@@ -101,7 +101,3 @@ def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, contex
             details="\n".join(lines.get("error", [])),
             resolution="read /var/log/cloud-init-output.log there; is this a cloud image?",
         )
-
-
-def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
-    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)

@@ -21,7 +21,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, log_in, read_host_key
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines
+from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines, run_script
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.handlers.vms import owned_vm
 from bootstrap.execution.run_facts import GuestFacts
@@ -37,7 +37,7 @@ from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
-from bootstrap.ports import Artifact, GuestScript, GuestShell
+from bootstrap.ports import Artifact, GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 KEY_REFUSALS = 10
@@ -72,7 +72,7 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
     shell = _await_login(step.machine, vm, address, host_key, lane, context)
     try:
         _await_cloud_init(shell, step.machine, lane, context)
-        told = _run(shell, "facts.sh", context, UNIT=_unit(vm))
+        told = run_script(shell, "facts.sh", context, UNIT=_unit(vm))
     except HomelabError:
         shell.close()
         raise
@@ -96,10 +96,6 @@ def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
 
 def _unit(vm: VmRecord) -> str:
     return vm.record.role.unit if vm.record else "k3s"
-
-
-def _run(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
-    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
 
 
 def _await_addresses(
@@ -294,7 +290,7 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
 
 def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
     def poll() -> dict[str, list[str]] | NotYet:
-        lines = parse_lines(_run(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
+        lines = parse_lines(run_script(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
         return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
 
     condition = Condition(

@@ -8,12 +8,12 @@ from ipaddress import IPv4Address
 from bootstrap.errors import KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.paused import PauseWatch
-from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.execution.guests.scripts import parse_lines, run_script
 from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.identity import inherit
 from bootstrap.execution.k3s.kube_retries import KubeWrites
 from bootstrap.execution.k3s.readiness import Readiness, addresses_in
-from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up, run_script, serves, start_unit
+from bootstrap.execution.k3s.service import Starting, await_api, check_stays_up, serves, start_unit
 from bootstrap.execution.run_facts import ClusterAccess, GuestFacts
 from bootstrap.k3s.config import render_config, render_environment
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig, with_server

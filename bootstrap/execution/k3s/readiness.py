@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.scripts import parse_lines
+from bootstrap.execution.guests.scripts import parse_lines, run_script
 from bootstrap.execution.guests.scripts import told as value_told
-from bootstrap.execution.k3s.service import run_script
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import LAST_UNIX_S

@@ -8,23 +8,18 @@ from datetime import UTC, datetime
 from bootstrap.advice import Advice
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_lines
+from bootstrap.execution.guests.scripts import WITHIN_S, parse_lines, run_script
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.k3s.start_failures import Blame
 from bootstrap.k3s.diagnosis.unit import Diagnosis, parse_runs
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.reading import LAST_UNIX_S
-from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.ports import GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 JOURNAL_LINES = "400"
 """How many lines of a run are read: a good start of a server has 250 to 555 (k3s v1.36.3, observed)."""
-
-
-def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
-    """What a guest script printed, run with this environment. Raises ScriptError where it failed."""
-    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
 
 
 def start_unit(

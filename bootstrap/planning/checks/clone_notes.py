@@ -43,7 +43,7 @@ def clone_notes(
     return (
         *([gateway] if gateway and clones else []),
         *small_disk_notes(view.spec, used),
-        *dict.fromkeys(f"{problem}: machines do not start there with KVM" for problem in cpus if problem),
+        *dict.fromkeys(f"{problem}: machines do not start there with KVM" for problem in filter(None, cpus)),
         *mtu_notes(view.spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
     )
 

@@ -164,21 +164,25 @@ def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Se
     foreign = [one for one in templates if one.doubt and one.smbios_uuid]
     built = [one for one in foreign if one.vmid in (vmids or view.spec.placement.vmids)]
     _check_adoptable(view, vmids, templates=built)
-    chosen = [vm for vm in claims(view) if not vmids or vm.vmid in vmids]
-    names = Counter(vm.name for vm in chosen)
-    planned = [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
+    planned = _all_planned([vm for vm in claims(view) if not vmids or vm.vmid in vmids])
     return Plan(
         command="adopt",
         cluster=view.spec.name,
         machines=tuple(machine for machine, _ in planned),
-        lanes=(
-            *(Lane(name=step.machine, steps=(LaneStep(step=step),)) for _, step in planned),
-            *(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_signing(one)),)) for one in built),
-        ),
+        lanes=(*(_lane(step.machine, step) for _, step in planned), *map(_template_lane, built)),
         notes=(*map(_template_note, built), *_strangers(view), *namesake_notes(view)),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
     )
+
+
+def _all_planned(chosen: Sequence[VmRecord]) -> list[tuple[PlannedMachine, AdoptVm]]:
+    names = Counter(vm.name for vm in chosen)
+    return [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
+
+
+def _lane(name: str, step: AdoptVm | AdoptTemplate) -> Lane:
+    return Lane(name=name, steps=(LaneStep(step=step),))
 
 
 def _template_note(one: TemplateVm) -> str:
@@ -208,10 +212,11 @@ def _strangers(view: ClusterView) -> Iterator[str]:
     yield from (f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in looking)
 
 
-def _signing(one: TemplateVm) -> AdoptTemplate:
-    return AdoptTemplate(
+def _template_lane(one: TemplateVm) -> Lane:
+    step = AdoptTemplate(
         vmid=one.vmid, pve_node=one.pve_node, name=one.name, smbios_uuid=one.smbios_uuid or "", record=one.record
     )
+    return _lane(f"{one.name}-{one.vmid}", step)
 
 
 def _planned(vm: VmRecord, record: MachineRecord, *, alone: bool) -> tuple[PlannedMachine, AdoptVm]:

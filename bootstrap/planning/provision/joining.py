@@ -12,7 +12,7 @@ from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
-from bootstrap.model.observed import ARCHITECTURES, Observed, TemplateFacts
+from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.planning.capacity.address_ranges import passed_over
 from bootstrap.planning.capacity.placement import ContainerBase, Placement, Sources, clones_full, place
 from bootstrap.planning.checks.clone_notes import clone_notes
@@ -139,14 +139,10 @@ class Making:
             spec=self.machine(machine_state.machine), place=self.place(machine_state), action=action, reason=reason
         )
 
-    def architecture(self, pve_node: PveNodeName) -> str:
-        """As k3s's releases name it: amd64 or arm64."""
-        facts = next((facts for facts in self.view.observed.pve_nodes if facts.name == pve_node), None)
-        return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
-
     def architectures(self, work: Sequence[MachineState]) -> tuple[str, ...]:
-        """Those of some machines."""
-        return tuple(sorted({self.architecture(self.place(machine_state).pve_node) for machine_state in work}))
+        """Those of some machines, as k3s's releases name them: amd64 or arm64."""
+        places = map(self.place, work)
+        return tuple(sorted({self.view.observed.k3s_arch(place_of.pve_node) for place_of in places}))
 
 
 def _half_made(all_states: Sequence[MachineState]) -> tuple[tuple[MachineSpec, PveNodeName], ...]:
@@ -260,7 +256,7 @@ def join_lane(
         LaneStep(step=AwaitGuest(machine=machine.name)),
         LaneStep(
             step=PrepareGuest(machine=machine.name, version=version),
-            needs=(fetched(version, making.architecture(place_of.pve_node)),),
+            needs=(fetched(version, making.view.observed.k3s_arch(place_of.pve_node)),),
         ),
         *(init if init is not None else (_join(machine, needs),)),
         ready_step,

@@ -12,7 +12,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts
+from bootstrap.model.observed import Observed, PveNodeFacts
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.provision.joining import fetched
@@ -96,11 +96,10 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
     # One that is named is meant, even if Proxmox HA has it in maintenance.
     up = [facts for facts in view.observed.pve_nodes if facts.online]
     online = [facts for facts in up if (facts.name in names if names else facts.takes_machines)]
-    missing = sorted(set(names).difference(facts.name for facts in online))
+    missing = ", ".join(sorted(set(names).difference(facts.name for facts in online)))
     if not online or (verb_options.pve_nodes and missing):
-        which = f"no Proxmox node {', '.join(missing)}" if missing else "no Proxmox node"
         raise PreflightError(
-            f"{which} is online",
+            f"no Proxmox node {f'{missing} ' if missing else ''}is online",
             details=f"online: {', '.join(facts.name for facts in up) or 'none'}",
             resolution="start it, or pass another one with --pve-node",
         )
@@ -229,7 +228,7 @@ def _build(
         recipe=recipe,
         pve_node=facts.name,
         vmid=vmid,
-        arch=ARCHITECTURES.get(facts.architecture, "amd64"),
+        arch=facts.k3s_arch,
         disk_storage=choose_storage(spec, facts, "images", verb_options.disk_storage),
         image_storage=None
         if recipe.image.volume

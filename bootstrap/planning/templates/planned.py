@@ -12,7 +12,7 @@ from dataclasses import replace
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec
 from bootstrap.model.ids import PveNodeName, Vmid
-from bootstrap.model.observed import ARCHITECTURES, NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
+from bootstrap.model.observed import NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
 from bootstrap.planning.checks.preflight import storage_on
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.steps import CloneVm
@@ -116,7 +116,7 @@ def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFact
         disk_gib=IMAGE_GIB,
         storage=storage.name,
         linkable=storage.kind not in NEVER_LINKED,
-        cloud_init_drive=cloud_init_key(ARCHITECTURES.get(facts.architecture, "amd64")),
+        cloud_init_drive=cloud_init_key(facts.k3s_arch),
         bridge=spec.network.bridge or next(iter(sorted(facts.bridges)), None),
         scsi_controller="virtio-scsi-single",
         storages=frozenset({storage.name}),

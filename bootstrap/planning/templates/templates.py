@@ -9,7 +9,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.observed import ARCHITECTURES, Observed, PveNodeFacts, TemplateFacts
+from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.proxmox.inherited import reasons, refused
 from bootstrap.records.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
@@ -38,9 +38,8 @@ def usable_templates(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
             chosen[facts.name] = _best(view.spec, within_reach, facts)
     if not chosen:
         raise _no_template(view, matching, allowed)
-    architectures = {facts.name: facts.architecture for facts in view.observed.pve_nodes}
     for template in chosen.values():
-        _check(template, arch=ARCHITECTURES.get(architectures.get(template.pve_node, ""), "amd64"))
+        _check(template, arch=view.observed.k3s_arch(template.pve_node))
     return chosen
 
 
@@ -107,8 +106,7 @@ def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
     Raises:
         PreflightError: There is none.
     """
-    online = {facts.name for facts in view.observed.pve_nodes if facts.takes_machines}
-    known = {facts.name for facts in view.observed.pve_nodes}
+    known = {facts.name: facts for facts in view.observed.pve_nodes}
     unknown = [name for name in view.spec.placement.pve_nodes if name not in known]
     if unknown:
         raise PreflightError(
@@ -116,15 +114,13 @@ def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
             details=f"Proxmox nodes: {', '.join(sorted(known)) or 'none that this token can see'}",
             resolution="correct proxmox.nodes in the inventory",
         )
-    allowed = frozenset(view.spec.placement.pve_nodes or online) & online
+    allowed = frozenset(name for name, facts in known.items() if facts.takes_machines and view.may_use(name))
     if not allowed:
+        away = (facts for facts in known.values() if not facts.takes_machines)
+        why = (f"{facts.name} is {'in maintenance' if facts.online else 'offline'}" for facts in away)
         raise PreflightError(
             "none of the allowed Proxmox nodes is both online and out of maintenance",
-            details=", ".join(
-                f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
-                for facts in view.observed.pve_nodes
-                if not facts.takes_machines
-            ),
+            details=", ".join(why),
             resolution="start one, or allow others with proxmox.nodes in the inventory",
         )
     return allowed

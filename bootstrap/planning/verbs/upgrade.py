@@ -24,7 +24,7 @@ from bootstrap.k3s.versions import (
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import RecordState, Role
-from bootstrap.model.observed import ARCHITECTURES, KubeNode, Observed, VmRecord
+from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import machine_of
@@ -103,7 +103,7 @@ def standpoint(view: ClusterView) -> Standpoint:
             climbers.append(
                 Climber(
                     machine=machine_of(vm, record),
-                    arch=_architecture(vm, view.observed),
+                    arch=view.observed.k3s_arch(vm.pve_node),
                     kube_node=kube_node,
                     version=parse_version(kube_node.version),
                 )
@@ -144,11 +144,6 @@ def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
 def _turn(climber: Climber, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:
     is_agent = climber.machine.role is not Role.CONTROL_PLANE
     return (is_agent, climber.kube_node.ready, not interrupted(climber, lowest), climber.machine.name)
-
-
-def _architecture(vm: VmRecord, observed: Observed) -> str:
-    facts = next((facts for facts in observed.pve_nodes if facts.name == vm.pve_node), None)
-    return ARCHITECTURES.get(facts.architecture if facts else "x86_64", "amd64")
 
 
 def plan_upgrade(
