@@ -82,12 +82,16 @@ class LabOptions:
             found.append(f"cores: {self.cores} is less than 1")
         if self.memory_mib is not None and self.memory_mib < 512:
             found.append(f"memory_mib: {self.memory_mib} is less than 512")
+        return (*found, *self._problems_of_names(), *self._problems_of_time())
+
+    def _problems_of_names(self) -> tuple[str, ...]:
+        found = []
         if self.vnet and not re.fullmatch("[a-z][a-z0-9]{0,7}", self.vnet):
             found.append(f"vnet: {self.vnet!r} is no name of a vnet: at most 8 small letters and digits")
         unknown = sorted(set(self.storage_content.split(",")) - CONTENT_TYPES)
         if unknown:
             found.append(f"storage_content: {', '.join(unknown)} is none of {', '.join(sorted(CONTENT_TYPES))}")
-        return (*found, *self._problems_of_time())
+        return tuple(found)
 
     def _problems_of_time(self) -> tuple[str, ...]:
         found = []

@@ -73,8 +73,12 @@ class RequestFaults:
             return
         moved = self._strike("vm-moved", request)
         if moved:
-            online = [name for name, state in sorted(self._pve.nodes.items()) if state.get("online", True)]
-            guest.node = moved.text("to") or next((name for name in online if name != guest.node), guest.node)
+            guest.node = moved.text("to") or self._another_than(guest.node)
+
+    def _another_than(self, pve_node: str) -> str:
+        """The first other Proxmox node that is online; the same one where there is none."""
+        online = [name for name, state in sorted(self._pve.nodes.items()) if state.get("online", True)]
+        return next((name for name in online if name != pve_node), pve_node)
 
     def _strike(self, word: str, request: web.Request) -> Fault | None:
         node, vm = _NODE.search(request.path), _VM.search(request.path)
@@ -96,11 +100,13 @@ class RequestFaults:
         if said:
             return _told(500, said.text("text"))
         node = _NODE.search(request.path)
-        if node and self._strike("pve-node-unreachable", request):
+        return self._refusal_of(node[1], request) if node else None
+
+    def _refusal_of(self, pve_node: str, request: web.Request) -> web.Response | None:
+        """What a request that is a Proxmox node's is refused with."""
+        if self._strike("pve-node-unreachable", request) or not self._pve.nodes.get(pve_node, {}).get("online", True):
             return _bare(*OFFLINE)
-        if node and not self._pve.nodes.get(node[1], {}).get("online", True):
-            return _bare(*OFFLINE)
-        if not self._pve.quorate and node and request.method != "GET" and not _CLONE.search(request.path):
+        if not self._pve.quorate and request.method != "GET" and not _CLONE.search(request.path):
             return _told(500, _unwritable(request.path) or NO_QUORUM[1])
         return None
 

@@ -140,25 +140,30 @@ class Cloning:
         vm.config.pop("lock", None)
 
     async def _volumes(self, work: CloneWork) -> None:
-        vm, delays = work.vm, self.front.delays
-        keys = [key for key in sorted(work.config) if DRIVE.fullmatch(key) and self._storage(work, key)]
+        keys = self._drives(work)
         done: list[str] = []
         killed = self._strike("clone-dies", work)
         for key in keys:
             if killed and len(done) == killed.number("written"):
                 raise _KilledError(killed, early=True)
-            kind = "clone_drive" if "cloudinit" in str(work.config[key]) else "full_clone" if work.full else "clone"
-            async with self._locked(work.source.node, self._storage(work, key)):
-                await self.front.pve.pause(delays.lab_s(kind, vm.vmid))
-                failure = self._strike("clone-fails", work)
-                if failure:
-                    raise TaskError(f"clone failed: {failure.text('text')}")
+            await self._volume(work, key)
             done.append(key)
             # After each volume Proxmox writes the whole config, with the drives so far.
             left = {key: value for key, value in work.config.items() if key not in keys or key in done}
             _show(work, {**left, "lock": "clone"})
         if killed:
             raise _KilledError(killed, early=False)
+
+    def _drives(self, work: CloneWork) -> list[str]:
+        return [key for key in sorted(work.config) if DRIVE.fullmatch(key) and self._storage(work, key)]
+
+    async def _volume(self, work: CloneWork, key: str) -> None:
+        kind = "clone_drive" if "cloudinit" in str(work.config[key]) else "full_clone" if work.full else "clone"
+        async with self._locked(work.source.node, self._storage(work, key)):
+            await self.front.pve.pause(self.front.delays.lab_s(kind, work.vm.vmid))
+            failure = self._strike("clone-fails", work)
+            if failure:
+                raise TaskError(f"clone failed: {failure.text('text')}")
 
     def _storage(self, work: CloneWork, key: str) -> str:
         """The storage of a drive; empty where it is none of the lab's."""

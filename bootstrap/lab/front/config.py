@@ -143,11 +143,7 @@ class Config:
         self._check_devices(call, vm, changes)
         if self.front.faults.strike("config-changed", machine=vm.name, vmid=vm.vmid, pve_node=vm.node):
             vm.config["tags"] = ";".join(sorted({*_tags(str(vm.config.get("tags", ""))), "somebody-elses"}))
-        digest = call.values.get("digest")
-        if digest and digest != vm.digest():
-            raise PveError(500, "checksum mismatch (file change by other user?)")
-        if vm.lock:
-            raise PveError(500, f"VM is locked ({vm.lock})")
+        _check_free(call, vm)
         return vm
 
     def _check_volumes(self, changes: Mapping[str, Any]) -> None:
@@ -172,12 +168,13 @@ class Config:
                     raise PveError(500, f"only root can set '{name}' config for {device}")
 
     def _check_right(self, call: Call, option: str) -> None:
+        if option not in ROOT_ONLY:
+            self._require_for(call, option)
+        elif call.user != "root@pam":  # not even a token of root's counts as root here
+            raise PveError(500, f"only root can set '{option}' config")
+
+    def _require_for(self, call: Call, option: str) -> None:
         pve, path = self.front.pve, f"/vms/{call.vmid}"
-        if option in ROOT_ONLY:
-            # Not even a token of root's counts as root here.
-            if call.user != "root@pam":
-                raise PveError(500, f"only root can set '{option}' config")
-            return
         privilege = privilege_for(option) or "VM.Config.Options"
         if option == "startup":
             pve.require(call.user, "/", "Sys.Modify")
@@ -186,28 +183,34 @@ class Config:
             sdn.require_use(self.front, call.user, {option: value})
         if DRIVE.fullmatch(option) and (new := _NEW_DISK.match(value)):
             pve.require(call.user, f"/storage/{new[1]}", "Datastore.AllocateSpace")
-        if privilege == "VM.Config.Disk" and "cloudinit" in value:
-            pve.require(call.user, path, "VM.Config.CDROM")
-            privilege = "VM.Config.Cloudinit"
-        elif "media=cdrom" in value:
-            privilege = "VM.Config.CDROM"
+        privilege = self._privilege_for_cdrom(call, privilege, value)
         if privilege == "VM.Config.Cloudinit" and pve.allowed(call.user, path, "VM.Config.Network"):
             return
         pve.require(call.user, path, privilege)
+
+    def _privilege_for_cdrom(self, call: Call, privilege: str, value: str) -> str:
+        """The privilege for a drive that may be a CD-ROM or cloud-init's, which needs one more."""
+        if privilege == "VM.Config.Disk" and "cloudinit" in value:
+            self.front.pve.require(call.user, f"/vms/{call.vmid}", "VM.Config.CDROM")
+            return "VM.Config.Cloudinit"
+        return "VM.Config.CDROM" if "media=cdrom" in value else privilege
+
+    def _delete(self, vm: Any, name: str) -> None:
+        vm.pending.pop(name, None)
+        if name not in vm.config:
+            return
+        if vm.status == "running" and name not in AT_ONCE:
+            vm.pending[name] = None
+        else:
+            self._put_aside(vm, name, "")
+            del vm.config[name]
 
     def _apply(self, vm: Any, call: Call) -> None:
         running = vm.status == "running"
         for name in _listed(call, "revert"):
             vm.pending.pop(name, None)
         for name in _listed(call, "delete"):
-            vm.pending.pop(name, None)
-            if name not in vm.config:
-                continue
-            if running and name not in AT_ONCE:
-                vm.pending[name] = None
-            else:
-                self._put_aside(vm, name, "")
-                del vm.config[name]
+            self._delete(vm, name)
         for name, value in _changes(call).items():
             kept = self._drive(vm, str(value)) if DRIVE.fullmatch(name) else self._kept(name, value)
             self._put_aside(vm, name, str(kept))
@@ -273,6 +276,14 @@ def _listed(call: Call, name: str) -> list[str]:
     return [part for part in re.split(r"[\s,;]+", str(call.values.get(name, ""))) if part]
 
 
+def _check_free(call: Call, vm: Any) -> None:
+    digest = call.values.get("digest")
+    if digest and digest != vm.digest():
+        raise PveError(500, "checksum mismatch (file change by other user?)")
+    if vm.lock:
+        raise PveError(500, f"VM is locked ({vm.lock})")
+
+
 def _check_names(call: Call) -> None:
     for parameter in ("delete", "revert"):
         for name in _listed(call, parameter):
@@ -282,10 +293,7 @@ def _check_names(call: Call) -> None:
 
 def _check_values(changes: Mapping[str, Any], *, pve_version: int) -> None:
     if "sshkeys" in changes:
-        text = str(changes["sshkeys"])
-        keys = [line for line in unquote(text).splitlines() if line.strip() and not line.startswith("#")]
-        if not all(line.startswith(_KEY_TYPES) and len(line.split()) >= 2 for line in keys):
-            raise PveError(500, "SSH public key validation error")
+        _check_ssh_keys(unquote(str(changes["sshkeys"])))
     for tag in _tags(str(changes.get("tags", ""))):
         if not _TAG.fullmatch(tag):
             raise bad_parameters(tags="invalid format - invalid characters in tag\n")
@@ -297,6 +305,12 @@ def _check_values(changes: Mapping[str, Any], *, pve_version: int) -> None:
         if custom != model:
             text = f"Custom cputype '{custom}' not found"
         raise bad_parameters(cpu=f"invalid format - {text}\n")
+
+
+def _check_ssh_keys(text: str) -> None:
+    keys = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not all(line.startswith(_KEY_TYPES) and len(line.split()) >= 2 for line in keys):
+        raise PveError(500, "SSH public key validation error")
 
 
 def _tags(text: str) -> list[str]:

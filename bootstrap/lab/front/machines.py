@@ -84,14 +84,7 @@ class Machines:
         source = pve.vm(call.vmid)
         if source is None or source.node != call.pve_node:
             raise PveError(500, NO_CONFIG_ON_NODE.format(vmid=call.vmid, node=call.pve_node))
-        pool = call.values.get("pool")
-        if pool is not None and pool not in pve.pools:
-            raise PveError(403, f"Permission check failed (pool '{pool}' does not exist)")
-        if not (
-            pve.allowed(call.user, f"/vms/{newid}", "VM.Allocate")
-            or (pool and pve.allowed(call.user, f"/pool/{pool}", "VM.Allocate"))
-        ):
-            raise PveError(403, "Permission check failed")
+        self._require_allocate(call, newid)
         if not source.template and call.values.get("full") == 0:
             _refuse_linked_clone(source)
         self._refuse_other_node(source, call.values.get("target"))
@@ -105,15 +98,30 @@ class Machines:
         failure = self._found_in_the_task(source, newid)
         if failure:
             return await failing_task(self.front, call, kind="qmclone", message=failure)
-        if pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
-            self.front.supervisor.sources[newid] = (source.vmid, bool(call.values.get("full", not source.template)))
+        return await self._cloned(call, source, newid)
+
+    def _require_allocate(self, call: Call, newid: int) -> None:
+        """Refuse a new vmid without VM.Allocate on it or on the resource pool that is named."""
+        pve, pool = self.front.pve, call.values.get("pool")
+        if pool is not None and pool not in pve.pools:
+            raise PveError(403, f"Permission check failed (pool '{pool}' does not exist)")
+        if not (
+            pve.allowed(call.user, f"/vms/{newid}", "VM.Allocate")
+            or (pool and pve.allowed(call.user, f"/pool/{pool}", "VM.Allocate"))
+        ):
+            raise PveError(403, "Permission check failed")
+
+    async def _cloned(self, call: Call, source: Any, newid: int) -> Answer:
+        """Have fakepve clone, and its task go on as a real one's."""
+        full = bool(call.values.get("full", not source.template))
+        if self.front.pve.vm(newid) is None:  # before the clone is there, since the supervisor may see it at once
+            self.front.supervisor.sources[newid] = (source.vmid, full)
         answer = await self.front.passer.call(call.request)
         vm = await self._made(answer, newid)
         if vm is not None:
             self._change_room([volume for volume in self._volumes(vm) if volume["vmid"] == newid])
-            record = pve.tasks[answer.data]
+            record = self.front.pve.tasks[answer.data]
             self._mend_clone(vm, record["log"])
-            full = bool(call.values.get("full", not source.template))
             await self._cloning.go_on(source, vm, record, full=full)
         return answer
 
@@ -252,18 +260,20 @@ class Machines:
             if not DRIVE.fullmatch(key):
                 continue
             if "cloudinit" in volume and sid in self.front.pve.storages:
-                form = name.rsplit(".", 1)[-1]
-                own = f"{vm.vmid}/vm-{vm.vmid}-cloudinit.{form}"
-                kept = {k: v for k, v in options_of(rest).items() if k != "size"}
-                options = ",".join(f"{k}={v}" for k, v in sorted({**kept, "size": "4M"}.items()))
-                vm.config[key] = f"{sid}:{own},{options}"
-                self.front.pve.storages[sid]["volumes"][own] = {
-                    "content": "images", "format": form, "size": SEED_SIZE, "vmid": vm.vmid, "ctime": 0
-                }  # fmt: skip
-            elif "/base-" in volume or ("/" in name and name.count("/") > 1):
+                vm.config[key] = self._own_seed(vm.vmid, sid, form=name.rsplit(".", 1)[-1], options=rest)
+            elif "/base-" in volume or name.count("/") > 1:
                 base = "/".join(name.split("/")[:2])
                 log.insert(-1, f"create linked clone of drive {key} ({sid}:{base})")
         log[:] = [line for line in log if not line.startswith("creating a clone of VM")]
+
+    def _own_seed(self, vmid: int, storage: str, *, form: str, options: str) -> str:
+        """Make a VM's own cloud-init volume; the drive that has it."""
+        own = f"{vmid}/vm-{vmid}-cloudinit.{form}"
+        self.front.pve.storages[storage]["volumes"][own] = {
+            "content": "images", "format": form, "size": SEED_SIZE, "vmid": vmid, "ctime": 0
+        }  # fmt: skip
+        kept = {**options_of(options), "size": "4M"}
+        return ",".join([f"{storage}:{own}", *(f"{key}={value}" for key, value in sorted(kept.items()))])
 
     def _grow(self, vm: Any, call: Call) -> None:
         pve, key = self.front.pve, call.values["disk"]

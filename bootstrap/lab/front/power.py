@@ -169,6 +169,9 @@ class Power:
         if memory_mib(config) * MIB > capacity.memory_bytes:
             log("kvm: cannot set up guest memory 'pc.ram': Cannot allocate memory")
             raise TaskError("start failed: QEMU exited with code 1")
+        self._check_networks(config, log)
+
+    def _check_networks(self, config: Mapping[str, Any], log: Log) -> None:
         for key in sorted(config):
             problem = sdn.why_not_plugged(self.front, str(config[key])) if _NET.fullmatch(key) else ""
             if problem and self.front.options.pve_version >= 9:

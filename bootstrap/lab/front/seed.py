@@ -59,9 +59,7 @@ def _interface_id(mac: str) -> int:
 def render_user_data(vmid: int, config: Mapping[str, Any]) -> str:
     """The `#cloud-config` user data."""
     name = str(config.get("name") or f"VM{vmid}")
-    hostname = name.split(".")[0]
-    domain = str(config.get("searchdomain", "")).split(" ")[0]
-    fqdn = name if "." in name or not domain else f"{name}.{domain}"
+    hostname, fqdn = name.split(".")[0], _fqdn(name, config)
     lines = ["#cloud-config", f"hostname: {hostname}", "manage_etc_hosts: true", f"fqdn: {fqdn}"]
     if config.get("ciuser"):
         lines.append(f"user: {config['ciuser']}")
@@ -78,6 +76,11 @@ def render_user_data(vmid: int, config: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _fqdn(name: str, config: Mapping[str, Any]) -> str:
+    domain = str(config.get("searchdomain", "")).split(" ")[0]
+    return name if "." in name or not domain else f"{name}.{domain}"
+
+
 def render_network_config(config: Mapping[str, Any], *, host_nameservers: tuple[str, ...] = ()) -> str:
     """The network config, version 1, each interface named by its MAC address.
 
@@ -87,14 +90,16 @@ def render_network_config(config: Mapping[str, Any], *, host_nameservers: tuple[
     for key in sorted((key for key in config if re.fullmatch(r"net\d+", key)), key=lambda key: int(key[3:])):
         lines += _interface(int(key[3:]), str(config[key]), str(config.get(f"ipconfig{key[3:]}") or "ip=dhcp"))
     servers = tuple(str(config.get("nameserver", "")).split()) or host_nameservers
-    domains = tuple(str(config.get("searchdomain", "")).split())
-    if servers or domains:
-        lines.append("    - type: nameserver")
-    if servers:
-        lines += ["      address:", *(f"      - '{server}'" for server in servers)]
-    if domains:
-        lines += ["      search:", *(f"      - '{domain}'" for domain in domains)]
+    lines += _resolver(servers, tuple(str(config.get("searchdomain", "")).split()))
     return "\n".join(lines) + "\n"
+
+
+def _resolver(servers: tuple[str, ...], domains: tuple[str, ...]) -> list[str]:
+    if not servers and not domains:
+        return []
+    address = ["      address:", *(f"      - '{server}'" for server in servers)] if servers else []
+    search = ["      search:", *(f"      - '{domain}'" for domain in domains)] if domains else []
+    return ["    - type: nameserver", *address, *search]
 
 
 def _interface(index: int, net: str, ipconfig: str) -> list[str]:
