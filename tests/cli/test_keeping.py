@@ -41,7 +41,7 @@ def test_an_upgrade_ends_with_what_runs_now(run: Run, machine_state: World) -> N
     refused = run("upgrade", *DEMO, "--channel", "stable")
     assert refused.exit_code == 2
     assert "This upgrades 2 machines, drained one by one; the only way back is a snapshot." in refused.stderr
-    assert f"The way: {OLD} -> {NEXT} -> {NEW}." in refused.stderr
+    assert f"Upgrade path: {OLD} -> {NEXT} -> {NEW}." in refused.stderr
     assert machine_state.journal == []
     result = run("upgrade", *DEMO, "--channel", "stable", "--yes")
     assert result.exit_code == 0, result.stderr

@@ -146,7 +146,7 @@ def _target(plan: Plan) -> str | None:
 
 
 def _question(plan: Plan) -> Question:
-    way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("the way: ")), "")
+    way = next((f" {note[0].upper()}{note[1:]}." for note in plan.notes if note.startswith("upgrade path: ")), "")
     return Question(
         f"This upgrades {count(len(_upgraded(plan)), 'machine')}, drained one by one; the only way back is a "
         f"snapshot.{way}"
