@@ -47,7 +47,7 @@ class Source:
     """
 
     call: str
-    who: str = "what is there"
+    who: str = "the data"
     error: type[UnreadableError] = UnreadableError
     secret: bool = False
     resolution: str = ""

@@ -213,7 +213,7 @@ def _read_guests(api: Api, named: NamedRow, odd: PassOver) -> NodeReading:
     try:
         guests = sight.ask(lambda: tuple(guest for kind in _KINDS for guest in _list_guests(api, name, kind, odd)))
     except sight.NotAskedError as unasked:
-        logger.warning("%s cannot be asked: %s", name, unasked)
+        logger.warning("%s is unreachable: %s", name, unasked)
         return NodeReading(name=name, row=row, online=False, problem=unasked.error)
     return NodeReading(name=name, row=row, online=True, guests=guests)
 
@@ -241,7 +241,7 @@ def _read_node(api: Api, row: NamedRow, odd: PassOver) -> NodeReading:
             )
         )
     except sight.NotAskedError as unasked:
-        logger.warning("%s cannot be asked: %s", name, unasked)
+        logger.warning("%s is unreachable: %s", name, unasked)
         return NodeReading(name=name, row=reading.row, online=False, problem=unasked.error)
 
 
@@ -276,7 +276,7 @@ def _with_config(api: Api, guest: ListedGuest) -> ListedGuest:
         logger.info("%s", error)
         return guest
     except sight.NotAskedError as unasked:
-        logger.warning("%s cannot be asked: %s", guest.pve_node, unasked)
+        logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
         return replace(guest, problem=unasked.error)
     return replace(guest, config=config)
 
@@ -292,7 +292,7 @@ def _with_task(api: Api, guest: ListedGuest, *, sees_all: bool) -> ListedGuest:
     try:
         clones = sight.ask(lambda: api.read(path, what=what, source="active", typefilter="qmclone").items())
     except sight.NotAskedError as unasked:
-        logger.warning("%s cannot be asked: %s", guest.pve_node, unasked)
+        logger.warning("%s is unreachable: %s", guest.pve_node, unasked)
         return guest
     if clones:
         return replace(guest, clone_runs=True)

@@ -71,7 +71,7 @@ def from_those_that_answer(
         try:
             found = ask(lambda pve_node=pve_node: list(read(pve_node)))  # type: ignore[misc]
         except NotAskedError as error:
-            logger.warning("%s cannot be asked: %s", pve_node, error)
+            logger.warning("%s is unreachable: %s", pve_node, error)
             last = error.error
             continue
         asked = True

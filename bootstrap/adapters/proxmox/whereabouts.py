@@ -165,7 +165,7 @@ class Whereabouts:
         if unasked:
             names = ", ".join(unasked)
             return VmOutOfSightError(
-                f"VM {vmid} was on {was_on}, and {names} cannot be asked: it may have moved there",
+                f"VM {vmid} was on {was_on}, and {names} cannot be reached: it may have moved there",
                 resolution=f"bring {names} back (`pvecm status` on another Proxmox node), then run the command again",
             )
         return VmOutOfSightError(

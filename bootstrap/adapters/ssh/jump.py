@@ -81,7 +81,7 @@ class Way:
                 f"{self._machine}: the jump host {hop} does not reach {host}:{port}",
                 details=str(error) or type(error).__name__,
                 resolution=f"is it up, and does {hop.name} allow connections there (AllowTcpForwarding)? "
-                f"`ssh -W {host}:{port} {hop.name}` tells",
+                f"`ssh -W {host}:{port} {hop.name}` shows the reason",
             ) from error
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ def _converted(machine: MachineName, hop: Hop) -> Iterator[None]:
         raise SshUnreachableError(
             f"{machine}: the jump host {hop} cannot be reached",
             details=str(error) or type(error).__name__,
-            resolution=f"`ssh {hop.name}` tells more; the way is a ProxyJump of your ~/.ssh/config",
+            resolution=f"`ssh {hop.name}` shows more; it is a ProxyJump in your ~/.ssh/config",
         ) from error
 
 

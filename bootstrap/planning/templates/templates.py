@@ -162,7 +162,7 @@ def _no_template(
         details=f"templates seen:\n{seen}" if seen else "this token sees no template at all",
         resolution=Advice(
             "`homelab-k8s template build` builds one{}; or set `template:` in the inventory to a name, {{tag: ...}} or "
-            "{{vmid: ...}} that is there; the README tells which privileges let the token see it (VM.Audit, VM.Clone)",
+            "{{vmid: ...}} that exists; to see it, the token needs VM.Audit and VM.Clone",
             ", and so does `up`" if ours else "",
         ),
     )

@@ -155,7 +155,7 @@ def test_one_that_may_be_on_an_offline_node_is_not_gone(lab: Lab, hypervisor: Pr
     lab.pve.set_node_offline("pve2")
     for act in (ACTS["read"], lambda it, vmid: it.destroy(vmid, pve_node=PVE1, warn=print)):
         with pytest.raises(
-            VmOutOfSightError, match="VM 7001 was on pve1, and pve2 cannot be asked: it may have moved there"
+            VmOutOfSightError, match="VM 7001 was on pve1, and pve2 cannot be reached: it may have moved there"
         ) as refused:
             act(hypervisor, vm)
         assert "bring pve2 back" in refused.value.resolution

@@ -144,7 +144,7 @@ class FakeHypervisor:
             raise VmNotFoundError(f"there is no VM {vmid} on {pve_node}")
         if vm.pve_node in self.world.unreachable:
             raise VmOutOfSightError(
-                f"VM {vmid} was on {pve_node}, and {vm.pve_node} cannot be asked: it may have moved there",
+                f"VM {vmid} was on {pve_node}, and {vm.pve_node} cannot be reached: it may have moved there",
                 resolution=f"bring {vm.pve_node} back, then run the command again",
             )
         return vm

@@ -68,7 +68,7 @@ def test_down_keeps_the_state_while_a_vm_may_be_where_nobody_can_be_asked() -> N
         world.move(WORKER, PVE2)
         world.unreachable.add(PVE2)
 
-    with pytest.raises(VmOutOfSightError, match="was on pve1, and pve2 cannot be asked: it may have moved there"):
+    with pytest.raises(VmOutOfSightError, match="was on pve1, and pve2 cannot be reached: it may have moved there"):
         down(world, spec, between=lost)
     assert world.vm_named(WORKER) is not None
     assert world.state.items() >= state.items()
