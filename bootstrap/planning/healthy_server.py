@@ -24,16 +24,11 @@ def healthy_server(view: ClusterView, *, besides: Collection[MachineName] = ()) 
         view: The cluster, as wanted and as seen.
         besides: Servers that will not do.
     """
-    ready = {
-        kube_node.name
-        for kube_node in view.observed.kube_nodes or ()
-        if kube_node.ready and "control-plane" in kube_node.roles and kube_node.name not in besides
-    }
-    doubled = view.twins
+    ready = {each.name for each in view.kube_servers if each.ready and each.name not in besides} - view.twins.keys()
     candidates = sorted(
         (record.state is RecordState.LEAVING, record.machine, machine_of(vm, record))
         for vm, record in view.machines
-        if not vm.idle and record.machine in ready and record.machine not in doubled
+        if not vm.idle and record.machine in ready
     )
     return candidates[0][2] if candidates else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -89,10 +90,12 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     """
     chosen = {record.machine: record.replaces for _, record in view.machines if record.replaces}
     there = {*view.vm_of, *view.sight.named}
-    free = [machine for machine in machines if machine.name not in there]
-    for name in dict.fromkeys(old.machine for old in view.observed.given_up):
-        heir = _heir(view, name, [machine for machine in free if machine.name not in chosen])
-        chosen[heir] = tuple(old for old in view.observed.given_up if old.machine == name)
+    lost: defaultdict[MachineName, list[Replaced]] = defaultdict(list)
+    for old in view.observed.given_up:
+        lost[old.machine].append(old)
+    for name, replaced in lost.items():
+        free = [machine for machine in machines if machine.name not in {*there, *chosen}]
+        chosen[_heir(view, name, free)] = tuple(replaced)
     return tuple(replace(machine, replaces=chosen.get(machine.name, machine.replaces)) for machine in machines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from bootstrap.errors import PreflightError
@@ -53,10 +53,13 @@ def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
     refs += [TemplateRef(name=name) for name in sorted({each.name for each in templates if each.image not in IMAGES})]
     named = [_choice(observed, ref) for ref in refs]
     most = max((len(choice.pve_nodes) for choice in named), default=0)
-    tags = sorted({tag for each in templates for tag in each.tags})
-    tagged = [_choice(observed, TemplateRef(tag=tag)) for tag in tags]
-    wider = [choice for choice in tagged if len(choice.pve_nodes) > most]
+    wider = (choice for choice in _tagged(observed) if len(choice.pve_nodes) > most)
     return tuple(sorted([*named, *wider], key=_rank))
+
+
+def _tagged(observed: Observed) -> Iterator[TemplateChoice]:
+    tags = sorted({tag for each in observed.templates for tag in each.tags})
+    return (_choice(observed, TemplateRef(tag=tag)) for tag in tags)
 
 
 def free_vmids(used: Iterable[Vmid], *, own: Iterable[Vmid] = ()) -> VmidRange:

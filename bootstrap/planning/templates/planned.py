@@ -6,7 +6,7 @@ goes on with one that is *planned*; placement counts what it costs, and those th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from bootstrap.errors import PreflightError
@@ -51,12 +51,15 @@ def with_planned(view: ClusterView) -> Observed:
     if not may_build(view):
         return view.observed
     served = _served(view)
-    usable = (facts for facts in view.observed.pve_nodes if facts.takes_machines and view.may_use(facts.name))
-    lacking = [facts for facts in usable if facts.name not in served]
+    lacking = [facts for facts in _usable(view) if facts.name not in served]
     planned = [_planned(view.spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
     begun = {vm.pve_node for vm in view.observed.vms if vm.vmid in view.spec.placement.vmids and _is_build(vm)}
     future = tuple(replace(one, begun=one.pve_node in begun) for one in planned if one is not None)
     return replace(view.observed, templates=(*view.observed.templates, *future))
+
+
+def _usable(view: ClusterView) -> Iterator[PveNodeFacts]:
+    return (facts for facts in view.observed.pve_nodes if facts.takes_machines and view.may_use(facts.name))
 
 
 def _is_build(vm: VmRecord) -> bool:

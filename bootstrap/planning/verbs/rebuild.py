@@ -148,9 +148,7 @@ def plan_teardown(
     """
     down = plan_down(view, has_traces=False)
     # What the new machines need is here before the old ones go.
-    fetches = tuple(
-        LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps_of(coming, FetchK3s)
-    )
+    fetches = _fetches(coming)
     fetching = (Lane(name="k3s", steps=fetches),) if fetches else ()
     note = LaneStep(
         step=NoteRebuild(cluster=view.spec.name, note=render_rebuild(rebuild)),
@@ -162,11 +160,16 @@ def plan_teardown(
         lanes = (*fetching, Lane(name="state", steps=(note,)), *going)
     else:
         # One lane a machine: the server that all is saved from goes on in the lane in which it was asked.
-        own = next((lane.steps for lane in going if lane.name == through.name), ())
-        save = access_lane(view.spec, through, further=(*(LaneStep(step=step) for step in saves), note, *own))
-        rest = (lane for lane in going if lane.name != through.name)
-        lanes = (*fetching, save, *rest)
+        own = next((lane for lane in going if lane.name == through.name), None)
+        goes = own.steps if own is not None else ()
+        save = access_lane(view.spec, through, further=(*(LaneStep(step=step) for step in saves), note, *goes))
+        lanes = (*fetching, save, *(lane for lane in going if lane is not own))
     return replace(down, command="rebuild", lanes=lanes)
+
+
+def _fetches(coming: Plan) -> tuple[LaneStep, ...]:
+    steps = steps_of(coming, FetchK3s)
+    return tuple(LaneStep(step=step, opens=(fetched(step.version, step.arch),)) for step in steps)
 
 
 def _after(lane: Lane, gate: Gate) -> Lane:

@@ -175,15 +175,10 @@ def _going(view: ClusterView, verb_options: Replacing) -> _Going:
     there = members(view, pool)
     chosen = _named(view, there, verb_options) if verb_options.machines else _rest_or_all(pool, there, verb_options)
     ordered = worst_first(chosen, len(chosen))
-    staying = [member for member in there if member.well and member not in ordered]
-    last = None if staying or pool.role is not Role.CONTROL_PLANE else _last_well(ordered)
-    if last is None:
-        return _Going(view=view, pool=pool, targets=ordered)
-    return _Going(view=view, pool=pool, targets=tuple(each for each in ordered if each != last), later=(last,))
-
-
-def _last_well(ordered: Sequence[Member]) -> Member | None:
-    return next((member for member in reversed(ordered) if member.well), None)
+    well = [member for member in ordered if member.well]
+    serves = any(member.well for member in there if member not in ordered)
+    later = tuple(well[-1:]) if pool.role is Role.CONTROL_PLANE and not serves else ()
+    return _Going(view=view, pool=pool, targets=tuple(each for each in ordered if each not in later), later=later)
 
 
 def _named(view: ClusterView, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
