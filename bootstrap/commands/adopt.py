@@ -1,27 +1,29 @@
-"""`adopt`: signs the records of machines that an earlier release made, that were restored, or whose key was lost."""
+"""`adopt`: signs the records of machines that were restored, or whose key was lost, and gives them the key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bootstrap.advice import Advice
 from bootstrap.commands.locked.carry_out import RunOptions, run_plan
 from bootstrap.commands.locked.lock import ClusterLock, adopt_lock, is_unsigned_lock
-from bootstrap.commands.observing.observe import observe_proxmox
+from bootstrap.commands.observing.observe import observe_proxmox, with_refusing
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.observing.ssh_keys import missing_key
 from bootstrap.commands.verb import Verb
+from bootstrap.errors import PermissionDeniedError
 from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
-from bootstrap.model.machine import MachineKind
-from bootstrap.planning.members.authorize import authorizing_command
+from bootstrap.model.rights import RightsNeeded
+from bootstrap.planning.day2_steps import AuthorizeKey
 from bootstrap.planning.members.foreign import plan_adopt
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
+from bootstrap.proxmox.rights.grants import FILE_WRITE
 from bootstrap.records.lock import lock_vmid
 
 
@@ -36,18 +38,18 @@ class Adopt(Verb):
     vmids: Sequence[Vmid] = ()
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
-        """As `Verb.plan`: sees what says it is the cluster's and bears no signature of it."""
+        """As `Verb.plan`: sees what says it is the cluster's without a signature of it, and who refuses our SSH key."""
         observed = observe_proxmox(spec, ports)
         check_sight(spec, ports, observed.vms)
-        plan = plan_adopt(ClusterView(spec, observed), vmids=self.vmids, templates=ports.templates.templates())
         lost = missing_key(spec, ports)
-        if lost is not None and not plan.empty:
-            note: str = Advice(
-                "there is no {}: a new SSH key is created, which the machines do not accept yet: how to install it is "
-                "printed at the end",
-                lost,
-            )
-            plan = replace(plan, notes=(note, *plan.notes))
+        if lost is None:
+            observed = with_refusing(spec, ports, observed)
+        view = ClusterView(spec, observed)
+        plan = plan_adopt(view, vmids=self.vmids, templates=ports.templates.templates(), new_key=lost is not None)
+        notes: list[str] = [Advice("there is no {}: a new SSH key is created", lost)] if lost is not None else []
+        if not plan.empty and (lost is not None or observed.refusing):
+            notes += _lacking(plan, spec, ports)
+        plan = plan if plan.empty else replace(plan, notes=(*notes, *plan.notes))
         marker = ports.markers.find(lock_vmid(spec.placement.vmids))
         if marker is None or self.vmids or not is_unsigned_lock(marker, spec, ports):
             return plan
@@ -57,8 +59,7 @@ class Adopt(Verb):
         return replace(plan, notes=(*plan.notes, note), marked=True)
 
     def run(self, plan: Plan, spec: ClusterSpec, ports: Ports, *, sink: EventSink, options: RunOptions) -> Report:
-        """As `Verb.run`: signs what the user has seen, and nothing else."""
-        lost = missing_key(spec, ports)
+        """As `Verb.run`: signs what the user has seen, has it take the SSH key, and nothing else."""
         if plan.marked:
             adopt_lock(spec, ports)  # else nobody could take it
         with ClusterLock(spec, ports, command=plan.command, sink=sink, stop=options.stop, times=options.lock) as lock:
@@ -68,17 +69,23 @@ class Adopt(Verb):
             report = run_plan(plan, spec, ports, token="", sink=sink, options=options)
         lock.check()
         report.raise_failures()
-        if lost is not None:
-            _tell_the_way(plan, spec, ports, sink)
         return report
 
 
-def _tell_the_way(plan: Plan, spec: ClusterSpec, ports: Ports, sink: EventSink) -> None:
-    """For each machine the command that has it accept the new key."""
-    for machine in plan.machines:
-        kind = machine.spec.kind
-        user = "root" if kind is MachineKind.LXC else spec.ssh.user
-        key = ports.shells.public_key
-        command = authorizing_command(machine.place.vmid, kind=kind, user=user, public_key=key)
-        message = f"does not accept the new SSH key yet: as root on {machine.place.pve_node}: `{command}`"
-        sink(Warned(subject=machine.spec.name, message=message))
+def _lacking(plan: Plan, spec: ClusterSpec, ports: Ports) -> Iterator[str]:
+    """That the token may not write files in guests: the user may grant it before going on."""
+    asked = {step.machine for step in steps_of(plan, AuthorizeKey)}
+    vmids = tuple(machine.place.vmid for machine in plan.machines if machine.spec.name in asked)
+    try:
+        missing = ports.hypervisor.missing_privileges(
+            RightsNeeded(own_vmids=vmids, resource_pool=spec.placement.resource_pool, writes_guest_files=True)
+        )
+    except PermissionDeniedError:
+        return  # a token that may not even ask about itself
+    for lack in missing if vmids else ():
+        if not {FILE_WRITE, "VM.Monitor"}.isdisjoint(lack.privileges):
+            yield (
+                f"the token may not write files in machines ({lack.path}: {', '.join(lack.privileges)}), so that for "
+                f"each the command is printed that adds the key; or grant it first, as root on a Proxmox node: "
+                f"{lack.remedy}"
+            )

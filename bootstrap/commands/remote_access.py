@@ -12,10 +12,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from bootstrap.advice import Advice
-from bootstrap.commands.observing.guests import host_key, logged_in
+from bootstrap.commands.observing.guests import logged_in
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.errors import GuestError, HomelabError, UsageError, few_lines
-from bootstrap.execution.guests.host_keys import is_kept, keep, log_in
+from bootstrap.execution.guests.host_keys import host_key, is_kept, keep, log_in
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName
 from bootstrap.model.machine import MachineKind, MachineRecord

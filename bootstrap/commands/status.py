@@ -12,6 +12,7 @@ from bootstrap.advice import Advice
 from bootstrap.commands.locked.lock import read_lock
 from bootstrap.commands.locked.rebuild_state import read_rebuild
 from bootstrap.commands.locked.unfinished import unfinished
+from bootstrap.commands.observing.liveness import with_units
 from bootstrap.commands.observing.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.commands.observing.privileges import unseen_vms
 from bootstrap.commands.observing.settings import with_settings
@@ -212,7 +213,7 @@ def cluster_status(spec: ClusterSpec, ports: Ports, *, seen: Observed | None = N
 
 
 def _observed(spec: ClusterSpec, ports: Ports) -> Observed:
-    observed = observe_cluster(spec, ports, patient=False)
+    observed = with_units(spec, ports, observe_cluster(spec, ports, patient=False), every=True)
     return with_settings(with_existing_sizes(spec, observed), ports, observed)
 
 

@@ -38,6 +38,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.checks.api_name import leads_elsewhere
 from bootstrap.planning.checks.doctor import OLDEST_MAJOR
 from bootstrap.planning.healthy_server import healthy_server
+from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.successors import give_up
@@ -89,8 +90,10 @@ class Up(Verb):
         if not _has_work(spec, observed):
             check_vip(spec, ports, observed)
             # A rebuild's note that is left over is forgotten by a run that finds nothing to do.
+            said = (*said, *refusing_lines(ClusterView(spec, observed)))
             idle = with_notes(plan_up(ClusterView(spec, observed), version=""), said)
-            return replace(idle, marked=idle.marked or read_rebuild(spec.name, ports) is not None)
+            marked = idle.marked or read_rebuild(spec.name, ports) is not None
+            return replace(idle, marked=marked, refusing=observed.refusing)
         check_privileges(spec, ports, observed)
         check_state_room(ports)
         check_vip(spec, ports, observed)

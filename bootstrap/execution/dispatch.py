@@ -13,6 +13,7 @@ from bootstrap.execution.handlers import decommission as leaving_steps
 from bootstrap.execution.handlers import guests as guest_steps
 from bootstrap.execution.handlers import identity as identity_steps
 from bootstrap.execution.handlers import k3s as k3s_steps
+from bootstrap.execution.handlers import keys as key_steps
 from bootstrap.execution.handlers import settings as settings_steps
 from bootstrap.execution.handlers import snapshots as snapshot_steps
 from bootstrap.execution.handlers import templates as template_steps
@@ -22,6 +23,7 @@ from bootstrap.execution.handlers import vms as vm_steps
 from bootstrap.planning.day2_steps import (
     AdoptVm,
     ApplySettings,
+    AuthorizeKey,
     AwaitVersion,
     ConfigureVip,
     DeleteKubeNode,
@@ -96,6 +98,7 @@ HANDLERS: Final[Mapping[type[Step], _Handler]] = {
     DestroyVm: vm_steps.destroy_vm,
     ForgetCluster: cluster_steps.forget_cluster,
     AdoptVm: adopting_steps.adopt_vm,
+    AuthorizeKey: key_steps.authorize_key,
     RestoreMarks: vm_steps.restore_marks,
     MarkLeaving: leaving_steps.mark_leaving,
     Reclaim: leaving_steps.reclaim,

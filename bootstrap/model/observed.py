@@ -364,6 +364,7 @@ class Observed:
         given_up: Those of them that the user has just declared lost, each of which gets a successor.
         settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
+        refusing: Machines that refused our SSH key, of those that were asked.
     """
 
     version: PveVersion
@@ -384,6 +385,7 @@ class Observed:
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()
     passed_over: tuple[str, ...] = ()
+    refusing: tuple[MachineName, ...] = ()
 
     def k3s_arch(self, pve_node: PveNodeName) -> str:
         """The architecture of a Proxmox node as k3s's releases name it; amd64 where nobody says."""

@@ -38,6 +38,7 @@ class RightsNeeded:
         mappings: PCI resource mappings to pass through.
         cpu_models: Custom CPU models, without the `custom-` before their names.
         reads_guest_files: Whether SSH host keys are read through the guest agent.
+        writes_guest_files: Whether an SSH key is added to machines through the guest agent.
         builds: What templates are built with, or None where none is.
         ostemplate_storages: Storages with templates that containers are made of.
         vmids: Of VMs and containers that are to be made.
@@ -52,6 +53,7 @@ class RightsNeeded:
     mappings: tuple[str, ...] = ()
     resource_pool: str | None = None
     reads_guest_files: bool = True
+    writes_guest_files: bool = False
     builds: BuildRights | None = None
     ostemplate_storages: tuple[StorageName, ...] = ()
     cpu_models: tuple[str, ...] = ()

@@ -312,8 +312,23 @@ class AdoptVm:
     record: MachineRecord
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuthorizeKey:
+    """Have a machine that refuses our SSH key accept it: its guest agent writes it.
+
+    Attributes:
+        new_key: The key was made a moment ago, so that a machine that cannot be asked refuses it, too.
+    """
+
+    phase: ClassVar[str] = "adopt"
+    title: ClassVar[str] = "have it accept the SSH key"
+    machine: MachineName
+    new_key: bool = False
+
+
 KeepingStep = (
     AdoptVm
+    | AuthorizeKey
     | MarkLeaving
     | RestoreMarks
     | Reclaim

@@ -113,6 +113,7 @@ class Plan:
         follows: Plans for afterwards, as far as they can be foreseen; they are made again then.
         unreached: What the command would have to act on and cannot, a line each: it ends with that as its error.
         foreign: How many VMs say that they are the cluster's machines, and are left alone since they are not signed.
+        refusing: Machines that refuse our SSH key: the command ends with that as its error.
         marked: A marker VM says that somebody works on the cluster, or did and died: that has to be looked into
             even where nothing else is to be done.
         seen: What it was planned from; it is no part of what makes two plans differ.
@@ -129,6 +130,7 @@ class Plan:
     marked: bool = False
     follows: tuple[Plan, ...] = ()
     unreached: tuple[str, ...] = ()
+    refusing: tuple[MachineName, ...] = ()
     seen: Observed | None = field(default=None, compare=False, repr=False)
 
     @property

@@ -24,6 +24,7 @@ from bootstrap.ports.local import (
     StateStore,
 )
 from bootstrap.ports.proxmox import (
+    GUEST_FILE_MAX,
     CloneRequest,
     ContainerRequest,
     Hypervisor,
@@ -54,6 +55,7 @@ class Ports:
 
 
 __all__ = [
+    "GUEST_FILE_MAX",
     "Artifact",
     "ArtifactSource",
     "BuilderRequest",

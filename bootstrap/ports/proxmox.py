@@ -20,6 +20,9 @@ from bootstrap.model.observed import (
 from bootstrap.model.quorum import LostQuorum
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 
+GUEST_FILE_MAX = 60 * 1024
+"""Characters that Proxmox VE's `file-write` takes at most (its API schema)."""
+
 Warn = Callable[[str], None]
 """Takes a warning that stops nothing, such as a Proxmox task's `WARNINGS: 1` with its log line."""
 
@@ -205,6 +208,25 @@ class Hypervisor(Protocol):
             PermissionDeniedError: The token may not (PVE 9: VM.GuestAgent.FileRead).
             AgentForbidsError: The guest agent's own settings do not allow it.
             AgentNotRunningError: No answer, or the file is not there yet.
+        """
+        ...
+
+    def write_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str, content: str) -> None:
+        """Put a text in place of what a file of the guest holds, through its agent.
+
+        A file that is there keeps its owner and mode; one that is not is made as root's. The agent empties the file
+        before it writes.
+
+        Args:
+            vmid: The VM's.
+            pve_node: Where it was seen.
+            path: The file; its directory has to be there.
+            content: ASCII text, at most `GUEST_FILE_MAX` characters: Proxmox VE takes no more.
+
+        Raises:
+            PermissionDeniedError: The token may not (PVE 9: VM.GuestAgent.FileWrite).
+            AgentForbidsError: The guest agent's own settings do not allow it.
+            AgentNotRunningError: No answer, or the guest agent cannot write there.
         """
         ...
 

@@ -101,3 +101,34 @@ def test_one_that_is_named_is_adopted_alone(run: Run, foreign: World) -> None:
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("demo: 1 record signed in ")
     assert run("adopt", "demo", "--vmid", "9", "--yes").exit_code == 4
+
+
+def test_up_and_status_end_with_an_error_while_a_machine_refuses_our_key(run: Run, world: World) -> None:
+    """`up` said "all Ready; nothing to do" and ended with 0."""
+    assert run(*UP).exit_code == 0
+    world.refuses_key.add("demo-workers-1")
+    status = run("status", *DEMO)
+    assert status.exit_code == 1
+    assert "refuses our SSH key" in " ".join(status.stdout.split())
+    refused = run(*UP)
+    assert refused.exit_code == 1
+    assert "nothing to do" not in refused.stdout
+    assert refused.stdout.startswith("demo: 2 machines, all Ready, but 1 of them refuses our SSH key\n")
+    assert "`homelab-k8s adopt demo`" in refused.stderr
+    given = run("adopt", "demo", "--yes", "-o", "json")
+    assert given.exit_code == 0, given.stderr
+    told = json.loads(given.stdout)
+    assert (told["changed"], told["adopted"], told["key_added"]) == (True, [], ["demo-workers-1"])
+    assert run("status", *DEMO).exit_code == 0
+    assert "nothing to do" in run(*UP).stdout
+
+
+def test_what_is_done_about_the_key_is_in_the_question(run: Run, world: World) -> None:
+    assert run(*UP).exit_code == 0
+    world.refuses_key.add("demo-workers-1")
+    asked = run("adopt", "demo")
+    assert asked.exit_code == 2
+    told = " ".join(asked.stderr.split())
+    assert "On 1 machine, if our SSH key is refused there, the guest agent adds it to authorized_keys" in told
+    assert not [call for call in world.journal if call.startswith("write")]
+    assert run("adopt", "demo", "--yes").stdout.startswith("demo: SSH key added to 1 machine in ")

@@ -75,6 +75,7 @@ class Host:
             mark=MARK,
             x8192=filler,
             x8193=filler + "x",
+            x61441="x" * 61_441,
         )
         self.name_template(template)
 

@@ -284,6 +284,15 @@ class ProxmoxHypervisor:
 
         return self._follow(vmid, pve_node, act)
 
+    def write_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str, content: str) -> None:
+        """See `Hypervisor.write_guest_file`. Written twice it is the same, so a lost answer is asked for again."""
+
+        def act(where: PveNodeName) -> None:
+            what = f"write {path} of {self._label(vmid, where)} through its guest agent"
+            self._ask_agent("file-write", vmid, where, what, {"file": path, "content": content}, method="post")
+
+        self._follow(vmid, pve_node, act)
+
     def container_host_key(self, vmid: Vmid, *, pve_node: PveNodeName) -> str | None:
         """See `Hypervisor.container_host_key`."""
         return self._follow(vmid, pve_node, lambda where: host_keys.told_when_made(self._api, vmid, pve_node=where))
@@ -315,7 +324,13 @@ class ProxmoxHypervisor:
         self._api.close()
 
     def _ask_agent(
-        self, command: str, vmid: Vmid, pve_node: PveNodeName, what: str, parameters: Mapping[str, str]
+        self,
+        command: str,
+        vmid: Vmid,
+        pve_node: PveNodeName,
+        what: str,
+        parameters: Mapping[str, str],
+        method: str = "get",
     ) -> Any:  # noqa: ANN401 - JSON of any shape
         with self._guard:
             lock = self._agent_calls[pve_node]
@@ -325,7 +340,7 @@ class ProxmoxHypervisor:
             with lock:
                 if self._stop.is_set():
                     raise InterruptedRunError(f"interrupted before the call to {what}")
-                return self._api.send("get", path, what=what, parameters=parameters)
+                return self._api.send(method, path, what=what, parameters=parameters)
 
         return self._api.retry(attempt)
 

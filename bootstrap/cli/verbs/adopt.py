@@ -17,6 +17,7 @@ from bootstrap.cli.views.choose import Progress
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
+    from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
 
 ClusterArgument = Annotated[
@@ -69,25 +70,67 @@ def adopt(
             work.result(
                 lambda: work.session.advise(_closing(ended)),
                 lambda: documents.kept_document(
-                    ended.plan, ended.report, adopted=[machine.spec.name for machine in ended.plan.machines]
+                    ended.plan, ended.report, adopted=_signed(ended.plan), key_added=_accepting(ended.report)
                 ),
             )
 
 
 def _question(plan: Plan) -> Question:
-    machines = count(len(plan.machines), "VM")
+    signed, keys = _signed(plan), _given_keys(plan)
     lines = [note for note in plan.notes if "is signed" in note]
-    if plan.machines:
+    if signed:
+        machines = count(len(signed), "VM")
         lines.append(f"This makes {machines} part of {plan.cluster}: logged in to, given its secrets, removed with it.")
+    if keys:
+        lines.append(
+            f"On {count(keys, 'machine')}, if our SSH key is refused there, the guest agent adds it to "
+            "authorized_keys: one line more, nothing else changes."
+        )
     otherwise = "--vmid VMID takes over that one alone"
     return Question("\n".join(lines), by_name=True, otherwise=otherwise)
+
+
+def _signed(plan: Plan) -> list[str]:
+    """The machines whose records are signed."""
+    from bootstrap.planning.day2_steps import AdoptVm
+    from bootstrap.planning.plan import steps_of
+
+    return [step.machine for step in steps_of(plan, AdoptVm)]
+
+
+def _given_keys(plan: Plan) -> int:
+    """How many machines are given the key where they refuse it."""
+    from bootstrap.planning.day2_steps import AuthorizeKey
+    from bootstrap.planning.plan import steps_of
+
+    return len(steps_of(plan, AuthorizeKey))
+
+
+def _accepting(report: Report | None) -> list[str]:
+    """The machines that were given the key and accept it now."""
+    from bootstrap.planning.day2_steps import AuthorizeKey
+
+    steps = report.steps if report is not None else ()
+    return [step.lane for step in steps if step.title == AuthorizeKey.title and step.changed]
 
 
 def _closing(ended: Ended) -> str:
     plan, report = ended.plan, ended.report
     if report is None:
         return f"{plan.cluster}: nothing to adopt"
-    machines = count(len(plan.lanes), "record")
+    done = [f"{count(signed, 'record')} signed"] if (signed := _records(plan)) else []
+    if accepting := len(_accepting(report)):
+        done.append(f"SSH key added to {count(accepting, 'machine')}")
     return Advice(
-        "{}: {} signed in {}; next: `homelab-k8s status`", plan.cluster, machines, tables.seconds(report.took_s)
+        "{}: {} in {}; next: `homelab-k8s status`",
+        plan.cluster,
+        ", ".join(done) or "no SSH key added",
+        tables.seconds(report.took_s),
     )
+
+
+def _records(plan: Plan) -> int:
+    from bootstrap.planning.plan import steps_of
+    from bootstrap.planning.templates.steps import AdoptTemplate
+
+    return len(_signed(plan)) + len(steps_of(plan, AdoptTemplate))

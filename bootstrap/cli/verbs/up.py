@@ -222,6 +222,9 @@ def _closing(ended: Ended, target: KubeconfigTarget, *, context: str) -> str:
     held = sum(machine.action is Action.KEEP and bool(machine.reason) for machine in there)
     machines = count(len(there), "machine")
     machines += f", {len(there) - held} of them Ready" if plan.unreached else ", all Ready"
+    if plan.refusing:
+        refuse = "refuses" if len(plan.refusing) == 1 else "refuse"
+        return f"{plan.cluster}: {machines}, but {len(plan.refusing)} of them {refuse} our SSH key"
     if report is None:
         return f"{plan.cluster}: {machines}; nothing to do"
     file = ["--kubeconfig", str(target.path)] if target.path is not None else []

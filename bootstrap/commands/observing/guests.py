@@ -10,12 +10,12 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from bootstrap.errors import HomelabError
-from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, log_in
+from bootstrap.execution.guests.host_keys import host_key, log_in
 from bootstrap.execution.guests.scripts import parse_lines, told
 from bootstrap.k3s.selinux import selinux_problem
-from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.machine import Role
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.checks.runtime import GuestSeen
@@ -74,23 +74,6 @@ def logged_in(
         yield shell
     finally:
         shell.close()
-
-
-def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
-    """A machine's SSH host key as its guest agent tells it; None where the first one that it shows counts.
-
-    Of a container its fingerprint, where Proxmox VE tells it.
-
-    Raises:
-        PermissionDeniedError: The token may not read files in guests.
-        AgentNotRunningError: No answer.
-    """
-    if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        return None
-    if vm.kind is MachineKind.LXC:
-        return ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
-    text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
-    return " ".join(text.split()[:2])
 
 
 def _ahead_s(name: MachineName, facts: dict[str, list[str]], ours_s: float) -> float | None:

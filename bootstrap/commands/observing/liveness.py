@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from bootstrap.commands.observing.guests import logged_in
-from bootstrap.errors import DeadlineError, HomelabError, SshUnreachableError
+from bootstrap.errors import DeadlineError, HomelabError, KeyRefusedError, SshUnreachableError
 from bootstrap.execution.guests.scripts import parse_lines, told
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
@@ -25,8 +25,8 @@ RENEWAL_S = 12.0
 STARTS_WITHIN_S = 90.0
 """How long a server that starts is waited for before anything is decided. A first start takes 7 to 31 s on two busy
 cores (k3s v1.36.3, observed), a boot before that as long."""
-_MOST = 10
-"""Machines that are asked: where more are away it is no single machine's doing."""
+_MOST_ASKED = 200
+"""Machines that are asked, all at once."""
 _TRIES = 2
 """Restarts after which a unit that does not come up counts as one that loops."""
 _LOOK_S = 2.0
@@ -41,6 +41,7 @@ class UnitState:
 
     Attributes:
         age_s: Seconds since its process was started; None where it was not.
+        refused: Whether the machine refused our SSH key: it is there, and tells nothing.
     """
 
     unit: str
@@ -50,6 +51,7 @@ class UnitState:
     age_s: float | None = None
     problem: str = ""
     unreachable: bool = False
+    refused: bool = False
 
     @property
     def is_down(self) -> bool:
@@ -81,14 +83,18 @@ def with_vms(spec: ClusterSpec, observed: Observed) -> Observed:
 def with_units(spec: ClusterSpec, ports: Ports, observed: Observed, *, every: bool = False) -> Observed:
     """The Kubernetes nodes; where a lease has missed a renewal, or a node is not Ready, its machine was asked.
 
+    Which of them refused our SSH key is told with it.
+
     Args:
         spec: The cluster.
         ports: Where to look.
         observed: What there is.
         every: Ask all machines: a lease that was renewed a moment ago tells nothing of now.
     """
-    asked = {node.name for node in observed.kube_nodes or () if every or _is_doubtful(node)}
-    states = unit_states(spec, ports, observed, asked)
+    doubtful = {node.name for node in observed.kube_nodes or () if _is_doubtful(node)}
+    states = unit_states(spec, ports, observed, set(dict(observed.addresses)) if every else doubtful)
+    refusing = {name for name, state in states.items() if state.refused} | set(observed.refusing)
+    observed = replace(observed, refusing=tuple(sorted(refusing)))
 
     def joined(kube_node: KubeNode) -> KubeNode:
         state = states.get(kube_node.name)
@@ -120,7 +126,7 @@ def unit_states(
         (vm, record)
         for vm, record in ClusterView(spec, observed).machines
         if record.machine in names and record.machine in addresses and not vm.idle
-    ][:_MOST]
+    ][:_MOST_ASKED]
     if not asked:
         return {}
 
@@ -132,12 +138,14 @@ def unit_states(
             with logged_in(vm, addresses[name], spec, ports) as shell:
                 lines = parse_lines(shell.run(script, timeout_s=_TIMEOUT_S))
             return _unit_state(name, unit, lines)
+        except KeyRefusedError as error:
+            return UnitState(unit=unit, problem=f"no SSH: {error}", refused=True)
         except SshUnreachableError as error:
             return UnitState(unit=unit, problem=f"no SSH: {error}", unreachable=True)
         except HomelabError as error:
             return UnitState(unit=unit, problem=str(error))
 
-    with ThreadPoolExecutor(max_workers=_MOST, thread_name_prefix="unit") as pool:
+    with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="unit") as pool:
         return dict(zip((record.machine for _, record in asked), pool.map(ask, asked), strict=True))
 
 

@@ -80,6 +80,13 @@ def observe_cluster(spec: ClusterSpec, ports: Ports, *, patient: bool = True) ->
     return when_served(spec, ports, found, look=lambda: observe_cluster(spec, ports, patient=False))
 
 
+def with_refusing(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observed:
+    """What Proxmox VE tells, with the machines of ours that run and refuse our SSH key. Reads only."""
+    running = [vm for vm in observed.vms if is_ours(vm, spec.name) and vm.running]
+    addresses = _addresses(spec, running, _interfaces(ports, running, []))
+    return with_units(spec, ports, replace(observed, addresses=tuple(sorted(addresses.items()))), every=True)
+
+
 def observe_proxmox(spec: ClusterSpec, ports: Ports, *, patient: bool = True) -> Observed:
     """What Proxmox VE alone tells, `patient` as in `observe_cluster`. Reads only."""
     if not patient:

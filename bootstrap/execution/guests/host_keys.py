@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from bootstrap.errors import AgentNotRunningError, HostKeyError
-from bootstrap.model.cluster import ClusterSpec
+from bootstrap.model.cluster import ClusterSpec, HostKeyPolicy
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
@@ -38,6 +38,23 @@ def read_host_key(vmid: Vmid, *, pve_node: PveNodeName, ports: Ports) -> str | N
         return NotYet(error.details or error.brief)
     fields = text.split()
     return " ".join(fields[:2]) if len(fields) > 1 else NotYet(f"{HOST_KEY_FILE} is still empty")
+
+
+def host_key(vm: VmRecord, spec: ClusterSpec, ports: Ports) -> str | None:
+    """A machine's SSH host key as its guest agent tells it; None where the first one that it shows counts.
+
+    Of a container its fingerprint, where Proxmox VE tells it.
+
+    Raises:
+        PermissionDeniedError: The token may not read files in guests.
+        AgentNotRunningError: No answer.
+    """
+    if spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
+        return None
+    if vm.kind is MachineKind.LXC:
+        return ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
+    text = ports.hypervisor.read_guest_file(vm.vmid, pve_node=vm.pve_node, path=HOST_KEY_FILE)
+    return " ".join(text.split()[:2])
 
 
 def log_in(

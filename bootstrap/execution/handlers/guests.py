@@ -119,7 +119,7 @@ def _await_addresses(
             return NotYet(pauses.look() or error.details or error.brief)
         context.pacing.answered(name, vm.pve_node, asked_s=asked_s, now_s=clock.now_s())
         off.clear()
-        chosen = _own_address(interfaces, vm, context)
+        chosen = own_address(interfaces, vm, context)
         if isinstance(chosen, str):
             return NotYet(chosen)
         if static is not None and chosen != static:
@@ -147,7 +147,8 @@ def _await_addresses(
         context.pacing.left(name, vm.pve_node)
 
 
-def _own_address(interfaces: Iterable[GuestInterface], vm: VmRecord, context: RunContext) -> IPv4Address | str:
+def own_address(interfaces: Iterable[GuestInterface], vm: VmRecord, context: RunContext) -> IPv4Address | str:
+    """A machine's own IPv4 address among those that were told, or why there is none."""
     vip = context.spec.vip
     return choose_address(
         interfaces,
@@ -170,7 +171,7 @@ def _check_place(name: MachineName, vm: VmRecord, address: IPv4Address, off: lis
         _check_power(name, vm, error, off)
         return
     off.clear()
-    now = _own_address(interfaces, vm, context)
+    now = own_address(interfaces, vm, context)
     if isinstance(now, IPv4Address) and now != address:
         raise SshUnreachableError(f"the address of {name} changed from {address} to {now}")
 
@@ -278,9 +279,10 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
         f"{name}: sshd refuses our key for {user}",
         details=error.details,
         resolution=Advice(
-            "the machine was created with another key: {}\nif that key is lost, as root on {}:\n"
-            "{}\nor replace the machine: `homelab-k8s replace {}`",
+            "the machine was created with another key: {}\nif that key is lost: `homelab-k8s adopt {}` has the guest "
+            "agent add this one; or as root on {}:\n{}\nor replace the machine: `homelab-k8s replace {}`",
             back,
+            context.spec.name,
             vm.pve_node,
             authorizing_command(vm.vmid, kind=vm.kind, user=user, public_key=public_key),
             name,

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,9 @@ FILES_AND_PROGRAMS = frozenset(
     f"guest-{name}" for name in ("exec", "exec-status", "file-open", "file-read", "file-write", "file-close")
 )
 """What the guest agent of RHEL and its kin refuses unless its settings are changed."""
+
+_DIRECTORIES = frozenset({"", "/etc", "/home", "/root", "/tmp", "/var"})  # noqa: S108 - the guest's
+"""Those that are there whatever files are; another one is where something lies in it."""
 
 _OS = {
     "id": "debian", "kernel-release": "6.1.0-lab", "kernel-version": "#1 SMP", "machine": "x86_64",
@@ -45,7 +49,7 @@ class AnsweringAgent:
     more_addresses: set[str] = field(default_factory=set)
     addresses6: tuple[tuple[str, int], ...] = ()
     forbidden: frozenset[str] = frozenset()
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: MutableMapping[str, bytes] = field(default_factory=dict)
     programs: dict[tuple[str, ...], tuple[int, str, str]] = field(default_factory=dict)
     handles: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     ended: dict[int, tuple[int, str, str]] = field(default_factory=dict)
@@ -93,6 +97,9 @@ class AnsweringAgent:
         if mode.startswith("r") and path not in self.files:
             raise AgentCommandError(f"failed to open file '{path}' (mode: '{mode}'): No such file or directory")
         if mode.startswith("w"):
+            directory = posixpath.dirname(path)
+            if directory not in _DIRECTORIES and not any(each.startswith(f"{directory}/") for each in self.files):
+                raise AgentCommandError(f"failed to open file '{path}' (mode: '{mode}'): No such file or directory")
             self.files[path] = b""
         handle = max(self.handles, default=999) + 1
         self.handles[handle] = (path, mode, 0)

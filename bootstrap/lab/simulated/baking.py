@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bootstrap.lab.simulated.calls import Call, Effect, Outcome
 from bootstrap.lab.simulated.installing import put_binary, put_images
+from bootstrap.lab.simulated.machine import AUTHORIZED_KEYS, HOST_KEY
 
 _PUT = {
     "bake-sysctl.conf": "/etc/sysctl.d/90-homelab-k8s.conf",
     "bake-modules.conf": "/etc/modules-load.d/homelab-k8s.conf",
     "bake-cloud.cfg": "/etc/cloud/cloud.cfg.d/99-homelab-k8s.cfg",
 }
-_OWN = ("/etc/ssh/ssh_host_ed25519_key", "/etc/machine-id", "/sys/class/dmi/id/product_uuid")
+_OWN = (HOST_KEY, f"{HOST_KEY}.pub", "/etc/machine-id", "/sys/class/dmi/id/product_uuid")
 
 
 async def bake(call: Call) -> Outcome:
@@ -29,7 +30,7 @@ async def clean(call: Call) -> Outcome:
     guest = call.guest
     for name in _OWN:
         guest.disk.path(name).unlink(missing_ok=True)
-    guest.keys = frozenset()
+    (guest.disk.home(guest.user) / AUTHORIZED_KEYS).unlink(missing_ok=True)
     for path in call.directory.iterdir():
         path.unlink()
     return Outcome(out="cleaned=1\n")

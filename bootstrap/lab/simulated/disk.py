@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import shutil
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 _LARGE = 65_536
@@ -93,6 +95,37 @@ class Disk:
         part.write_bytes(content)
         part.replace(target)
         return True
+
+
+class DiskFiles(MutableMapping[str, bytes]):
+    """A disk's files by their names in the guest, as its agent (which is root) reads and writes them."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    def __getitem__(self, name: str) -> bytes:
+        path = self._path(name)
+        if not path.is_file():
+            raise KeyError(name)
+        return path.read_bytes()
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def __delitem__(self, name: str) -> None:
+        self._path(name).unlink()
+
+    def __iter__(self) -> Iterator[str]:
+        root = self._disk.root
+        return (f"/{path.relative_to(root)}" for path in root.rglob("*") if path.is_file())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _path(self, name: str) -> Path:
+        return self._disk.path(posixpath.normpath(f"/{name}"))
 
 
 def sha256_of(path: Path) -> str:

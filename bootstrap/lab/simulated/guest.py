@@ -13,14 +13,13 @@ import yaml
 from bootstrap.lab.guests.answers import FILES_AND_PROGRAMS, AnsweringAgent
 from bootstrap.lab.guests.base import GuestSpec, Interface
 from bootstrap.lab.simulated.addresses import SSH_PORT, addresses6
-from bootstrap.lab.simulated.disk import Disk
+from bootstrap.lab.simulated.disk import Disk, DiskFiles
 from bootstrap.lab.simulated.k3s import launch
-from bootstrap.lab.simulated.machine import Machine
+from bootstrap.lab.simulated.machine import AUTHORIZED_KEYS, HOST_KEY, Machine
 from bootstrap.lab.simulated.sshd import Sshd
 from bootstrap.lab.simulated.units import Unit
 from bootstrap.lab.simulated.world import World
 
-HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 UNITS = ("k3s", "k3s-agent")
 _MOVED = 65_100
 """Offset in the lab's /16 of addresses that guests change to; no vmid leads there."""
@@ -72,7 +71,8 @@ class SimulatedGuest(Machine):
         self.boot_id = str(uuid.uuid4())
         await self.wait("agent" if spec.setup is None else "container_boot")
         prefix = self.world.slot.network.prefixlen
-        self.agent = AnsweringAgent(mac=spec.mac, files={"/etc/hostname": f"{spec.name}\n".encode()}, prefix=prefix)
+        self.disk.write("/etc/hostname", f"{spec.name}\n")
+        self.agent = AnsweringAgent(mac=spec.mac, files=DiskFiles(self.disk), prefix=prefix)
         self.agent_up = True
         await self.wait("address")
         self.agent.address = str(address)
@@ -94,9 +94,10 @@ class SimulatedGuest(Machine):
         """What cloud-init, or Proxmox VE itself, writes before sshd starts: host key, login user and keys, names."""
         text = self.disk.read(HOST_KEY)
         key = self._new_host_key(spec) if text is None else asyncssh.import_private_key(text)
-        self.agent.files[f"{HOST_KEY}.pub"] = key.export_public_key()
+        self.disk.write(f"{HOST_KEY}.pub", key.export_public_key().decode())
         self.user, lines = _login(spec)
-        self.keys = frozenset(" ".join(line.split()[:2]) for line in lines)
+        if text is None:  # later what stands there stays, as with cloud-init
+            self._make_user(lines)
         return asyncssh.generate_private_key("ssh-ed25519") if self.struck("other-host-key") else key
 
     def _new_host_key(self, spec: GuestSpec) -> asyncssh.SSHKey:
@@ -108,6 +109,15 @@ class SimulatedGuest(Machine):
         if spec.setup is None:  # a container sees its Proxmox node's
             self.disk.write("/sys/class/dmi/id/product_uuid", spec.smbios_uuid.lower() + "\n")
         return key
+
+    def _make_user(self, keys: list[str]) -> None:
+        home = self.disk.home(self.user)
+        self.disk.write(
+            "/etc/passwd",
+            f"root:x:0:0:root:/root:/bin/bash\n{self.user}:x:1000:1000::/home/{self.user}:/bin/bash\n",
+        )
+        (home / ".ssh").mkdir(mode=0o700, exist_ok=True)
+        (home / AUTHORIZED_KEYS).write_text("".join(f"{line}\n" for line in keys), encoding="utf-8")
 
     async def _suffer(self, host_key: asyncssh.SSHKey) -> None:
         """Faults that come while it runs."""

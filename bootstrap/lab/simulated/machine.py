@@ -15,6 +15,10 @@ from bootstrap.lab.simulated.disk import Disk
 from bootstrap.lab.simulated.units import Unit
 from bootstrap.lab.simulated.world import World
 
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+AUTHORIZED_KEYS = ".ssh/authorized_keys"
+"""In the login user's home."""
+
 
 class Machine(ABC):
     """A simulated guest, as its scripts, its sshd and its k3s see it.
@@ -41,7 +45,7 @@ class Machine(ABC):
         self.agent = AnsweringAgent()
         self.agent_up = self.cloud_init_done = False
         self.address: IPv4Address | None = None
-        self.user, self.keys = "", frozenset[str]()
+        self.user = ""
         self.units: dict[str, Unit] = {}
         self.boot_id = ""
 
@@ -60,6 +64,13 @@ class Machine(ABC):
         if self.struck("same-machine-id"):
             return hashlib.sha256(b"the template's own").hexdigest()[:32]
         return self.spec.smbios_uuid.replace("-", "").lower() if self.spec else ""
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The public keys, type and key, that its login user is let in with now."""
+        path = self.disk.home(self.user) / AUTHORIZED_KEYS
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
+        return frozenset(" ".join(line.split()[:2]) for line in lines)
 
     def now(self) -> float:
         """The time by the guest's clock, in seconds since the epoch."""

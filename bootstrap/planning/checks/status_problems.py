@@ -12,6 +12,7 @@ from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.api_name import other_server
 from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
+from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import all_foreign, strangers_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
@@ -41,6 +42,7 @@ def problems_of(view: ClusterView, wanted: Sequence[MachineState]) -> tuple[str,
         *_broken(view.observed, _without_settings(view, wanted)),
         *_missing(view, wanted),
         *_unasked(view),
+        *refusing_lines(view),
         *_vip(view),
         *_kubeconfig(view),
         *_orphans(view),

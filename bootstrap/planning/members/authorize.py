@@ -1,11 +1,19 @@
-"""How a machine that knows another SSH key is given ours, without logging in to it. Pure."""
+"""Machines that refuse our SSH key: how that is said, and how they are given it without a login. Pure."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from bootstrap.model.ids import Vmid
-from bootstrap.model.machine import MachineKind
+from bootstrap.advice import Advice
+from bootstrap.errors import HomelabError
+from bootstrap.model.ids import ClusterName, Vmid
+from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.words import count
+
+if TYPE_CHECKING:
+    from bootstrap.planning.view import ClusterView
 
 
 def authorizing_command(vmid: Vmid, *, kind: MachineKind, user: str, public_key: str) -> str:
@@ -20,3 +28,22 @@ def authorizing_command(vmid: Vmid, *, kind: MachineKind, user: str, public_key:
     line = shlex.quote(f"echo {shlex.quote(public_key)} >>~{user}/.ssh/authorized_keys")
     tool = "pct exec" if kind is MachineKind.LXC else "qm guest exec"
     return f"{tool} {vmid} -- sh -c {line}"
+
+
+def refusing_lines(view: ClusterView) -> Iterator[str]:
+    """One line for each machine of ours that refused our SSH key, with the commands that mend it."""
+    for name in view.observed.refusing:
+        vm = view.vm_of.get(name)
+        way = Advice("`homelab-k8s adopt {}` has its guest agent add the key", view.spec.name)
+        if vm is not None and vm.record is not None and vm.record.role is Role.WORKER:
+            way = Advice("{}, or `homelab-k8s replace {}`", way, name)
+        yield Advice("{}: refuses our SSH key, so that nothing on it can be changed: {}", name, way)
+
+
+def not_maintained(cluster: ClusterName, command: str, machines: int) -> HomelabError:
+    """The error with which a command ends that found nothing to do and machines that it could do nothing on."""
+    who = f"{count(machines, 'machine')} refuse{'s' * (machines == 1)}"
+    return HomelabError(
+        f"{command} of {cluster} is not complete: {who} our SSH key",
+        resolution=Advice("`homelab-k8s adopt {}`", cluster),
+    )

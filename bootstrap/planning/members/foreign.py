@@ -18,7 +18,7 @@ from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord
 from bootstrap.model.observed import VmRecord
 from bootstrap.model.words import count
-from bootstrap.planning.day2_steps import AdoptVm
+from bootstrap.planning.day2_steps import AdoptVm, AuthorizeKey
 from bootstrap.planning.members.desired_machines import (
     foreign_lookalikes,
     machine_of,
@@ -87,8 +87,8 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
         details=f"there is no {missing_key}, and no new one is created: machines would refuse it\n{doubts}",
         resolution=Advice(
             "copy {} from a backup or from the computer that created them, or set the key as ssh.private_key\nif it "
-            "is lost: `homelab-k8s adopt {}` creates a new one, signs them with it, and shows how to install it on "
-            "each machine\n{}",
+            "is lost: `homelab-k8s adopt {}` creates a new one, signs them with it, and has their guest agents add it"
+            "\n{}",
             missing_key,
             view.spec.name,
             name,
@@ -150,35 +150,46 @@ def namesake_notes(view: ClusterView) -> tuple[str, ...]:
     return tuple(f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in namesakes(view))
 
 
-def plan_adopt(view: ClusterView, *, vmids: Collection[Vmid] = (), templates: Sequence[TemplateVm] = ()) -> Plan:
-    """Plan the signing of what says it is the cluster's.
+def plan_adopt(
+    view: ClusterView,
+    *,
+    vmids: Collection[Vmid] = (),
+    templates: Sequence[TemplateVm] = (),
+    new_key: bool = False,
+) -> Plan:
+    """Plan the signing of what says it is the cluster's, and that it and what refuses our SSH key take it.
 
     Args:
         view: The cluster, as wanted and as seen.
         vmids: Which; empty for all.
         templates: Those there are; foreign ones in the cluster's range of vmids are signed, too.
+        new_key: The SSH key is not there, and is created.
 
     Raises:
         PreflightError: One of `vmids` says no such thing.
     """
     foreign = [one for one in templates if one.doubt and one.smbios_uuid]
     built = [one for one in foreign if one.vmid in (vmids or view.spec.placement.vmids)]
-    _check_adoptable(view, vmids, templates=built)
-    planned = _all_planned([vm for vm in claims(view) if not vmids or vm.vmid in vmids])
+    locked = [vm for vm, record in view.machines if record.machine in view.observed.refusing]
+    _check_adoptable(view, vmids, known={one.vmid for one in built} | {vm.vmid for vm in locked})
+    chosen, locked = ([vm for vm in vms if not vmids or vm.vmid in vmids] for vms in (claims(view), locked))
+    names = Counter(vm.name for vm in chosen)
+    planned = [
+        *(_planned(vm, vm.record, new_key=new_key, alone=names[vm.name] == 1) for vm in chosen if vm.record),
+        *(_given_key(vm, vm.record) for vm in locked if vm.record),
+    ]
     return Plan(
         command="adopt",
         cluster=view.spec.name,
         machines=tuple(machine for machine, _ in planned),
-        lanes=(*(_lane(step.machine, step) for _, step in planned), *map(_template_lane, built)),
+        lanes=(
+            *(Lane(name=machine.spec.name, steps=steps) for machine, steps in planned),
+            *map(_template_lane, built),
+        ),
         notes=(*map(_template_note, built), *_strangers(view), *namesake_notes(view)),
         reserved_vmids=view.observed.used_vmids,
         vmids=view.spec.placement.vmids,
     )
-
-
-def _all_planned(chosen: Sequence[VmRecord]) -> list[tuple[PlannedMachine, AdoptVm]]:
-    names = Counter(vm.name for vm in chosen)
-    return [_planned(vm, vm.record, alone=names[vm.name] == 1) for vm in chosen if vm.record]
 
 
 def _lane(name: str, step: AdoptVm | AdoptTemplate) -> Lane:
@@ -192,10 +203,10 @@ def _template_note(one: TemplateVm) -> str:
     )
 
 
-def _check_adoptable(view: ClusterView, vmids: Iterable[Vmid], *, templates: Sequence[TemplateVm]) -> None:
-    """Refuse vmids that say no such thing."""
-    known = {vm.vmid for vm in claims(view)} | {one.vmid for one in templates}
-    others = [vmid for vmid in vmids if vmid not in known]
+def _check_adoptable(view: ClusterView, vmids: Iterable[Vmid], *, known: Collection[Vmid]) -> None:
+    """Refuse vmids that say no such thing; those of `known` do."""
+    claiming = {vm.vmid for vm in claims(view)}
+    others = [vmid for vmid in vmids if vmid not in claiming and vmid not in known]
     if not others:
         return
     signed = {vm.vmid for vm in view.vms}
@@ -219,13 +230,31 @@ def _template_lane(one: TemplateVm) -> Lane:
     return _lane(f"{one.name}-{one.vmid}", step)
 
 
-def _planned(vm: VmRecord, record: MachineRecord, *, alone: bool) -> tuple[PlannedMachine, AdoptVm]:
+def _planned(
+    vm: VmRecord, record: MachineRecord, *, new_key: bool, alone: bool
+) -> tuple[PlannedMachine, tuple[LaneStep, ...]]:
     name = record.machine if alone else MachineName(f"{record.machine}/{vm.vmid}")
     machine = replace(machine_of(vm, record), name=name)
     place = VmPlace.of(record.machine, vm)
     return (
         PlannedMachine(spec=machine, place=place, action=Action.ADOPT, reason=_facts(vm)),
-        AdoptVm(machine=name, record=record),
+        (
+            LaneStep(step=AdoptVm(machine=name, record=record)),
+            *((LaneStep(step=AuthorizeKey(machine=name, new_key=new_key)),) if vm.running else ()),
+        ),
+    )
+
+
+def _given_key(vm: VmRecord, record: MachineRecord) -> tuple[PlannedMachine, tuple[LaneStep, ...]]:
+    """A machine that is signed, and refuses our SSH key."""
+    return (
+        PlannedMachine(
+            spec=machine_of(vm, record),
+            place=VmPlace.of(record.machine, vm),
+            action=Action.ADOPT,
+            reason="it refuses our SSH key",
+        ),
+        (LaneStep(step=AuthorizeKey(machine=record.machine)),),
     )
 
 

@@ -67,6 +67,9 @@ def parse_file(told: object, *, what: str) -> str:
     """The text of a `file-read` answer.
 
     Raises:
-        UnreadableAnswerError: There is none in it.
+        UnreadableAnswerError: There is none in it, or only the beginning.
     """
-    return answer(told, what=what, who=_WHO).at("content").text()
+    whole = answer(told, what=what, who=_WHO)
+    if whole.at("truncated").flag(default=False):
+        raise whole.at("truncated").wrong("a whole file")
+    return whole.at("content").text()

@@ -41,6 +41,8 @@ GUEST_PRIVILEGES = (
 TEMPLATE_PRIVILEGES = ("VM.Audit", "VM.Clone")
 BUILDER_PRIVILEGES = ("VM.Config.CDROM", "VM.Clone")
 """For VMs of ours that become templates: our ISO in their drive, and clones of them."""
+FILE_WRITE = "VM.GuestAgent.FileWrite"
+"""For `adopt` alone, which adds an SSH key: in no role that is printed, and asked for only then."""
 AGENT_UNRESTRICTED = "VM.GuestAgent.Unrestricted"
 NETWORK_ZONE = "/sdn/zones/localnetwork"
 """Where Proxmox VE keeps the rights to plain bridges; those to a vnet are below its own zone."""
@@ -87,11 +89,12 @@ class Need:
         return (self.path, *self.also, *(path for path, _ in self.instead))
 
 
-def agent_privileges(version: PveVersion, *, reads_files: bool) -> tuple[str, ...]:
+def agent_privileges(version: PveVersion, *, reads_files: bool, writes_files: bool = False) -> tuple[str, ...]:
     """What the guest-agent calls need: Proxmox VE 9 dropped VM.Monitor for finer ones."""
     if version.major < 9:
         return ("VM.Monitor",)
-    return ("VM.GuestAgent.Audit", "VM.GuestAgent.FileRead") if reads_files else ("VM.GuestAgent.Audit",)
+    read = ("VM.GuestAgent.FileRead",) if reads_files or writes_files else ()
+    return ("VM.GuestAgent.Audit", *read, *((FILE_WRITE,) if writes_files else ()))
 
 
 def bridges_of(rights: RightsNeeded) -> tuple[str, ...]:
@@ -146,7 +149,9 @@ def _guest_needs(rights: RightsNeeded, version: PveVersion) -> Iterator[Need]:
     it, and Proxmox VE counts that when it is asked for the vmid (PVE::RPCEnvironment: check_vm_perm, permissions).
     """
     pool = rights.resource_pool
-    privileges = GUEST_PRIVILEGES + agent_privileges(version, reads_files=rights.reads_guest_files)
+    privileges = GUEST_PRIVILEGES + agent_privileges(
+        version, reads_files=rights.reads_guest_files, writes_files=rights.writes_guest_files
+    )
     if rights.builds is not None:
         privileges += BUILDER_PRIVILEGES
     say = f"/pool/{pool}" if pool else "/vms"

@@ -16,8 +16,11 @@ from bootstrap.errors import (
     AgentNotRunningError,
     InterruptedRunError,
     PermissionDeniedError,
+    UnreadableError,
 )
+from bootstrap.lab.guests.answers import FILES_AND_PROGRAMS
 from bootstrap.model.ids import MachineName, Vmid
+from bootstrap.model.rights import RightsNeeded
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, VM, Lab, Relay, clone_request
 
 
@@ -69,6 +72,38 @@ def test_an_agent_that_may_not_read_files_is_final_and_says_the_way_out(
     assert lab.requests("GET", "/agent/file-read") == 1
 
 
+def test_a_file_is_written_whole(lab: Lab, hypervisor: ProxmoxHypervisor, running: Vmid) -> None:
+    for content in ("a\n", "ssh-ed25519 AAAA+/= me@home\n" * 100):
+        hypervisor.write_guest_file(running, pve_node=PVE1, path="/etc/x", content=content)
+        assert hypervisor.read_guest_file(running, pve_node=PVE1, path="/etc/x") == content
+    assert lab.guests.guests[running].files["/etc/x"] == content.encode()
+
+
+def test_a_file_whose_beginning_alone_comes_is_none(lab: Lab, hypervisor: ProxmoxHypervisor, running: Vmid) -> None:
+    """Put back with a line more it would be cut."""
+    lab.guests.guests[running].files["/etc/x"] = b"#" * (16 * 1024**2 + 1)
+    with pytest.raises(UnreadableError):
+        hypervisor.read_guest_file(running, pve_node=PVE1, path="/etc/x")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"), [("/nope/x", r"failed to open file '/nope/x' \(mode: 'wb'\): No such file or directory")]
+)
+def test_a_file_that_cannot_be_written_is_told(
+    hypervisor: ProxmoxHypervisor, running: Vmid, path: str, why: str
+) -> None:
+    with pytest.raises(AgentNotRunningError, match=why):
+        hypervisor.write_guest_file(running, pve_node=PVE1, path=path, content="x")
+
+
+def test_an_agent_that_forbids_files_is_final_for_writing_too(
+    lab: Lab, hypervisor: ProxmoxHypervisor, running: Vmid
+) -> None:
+    lab.guests.guests[running].forbidden = FILES_AND_PROGRAMS
+    with pytest.raises(AgentForbidsError, match="cannot write /etc/x"):
+        hypervisor.write_guest_file(running, pve_node=PVE1, path="/etc/x", content="x")
+
+
 def test_a_vm_that_is_off_has_no_agent_running(hypervisor: ProxmoxHypervisor, vm: Vmid) -> None:
     with pytest.raises(AgentNotRunningError, match="VM 7001 is not running"):
         hypervisor.guest_interfaces(vm, pve_node=PVE1)
@@ -100,6 +135,23 @@ def test_reading_files_without_the_right_names_it(start_lab: Callable[..., Lab],
     lab.grant_only(("/", "VM.Audit VM.GuestAgent.Audit"))
     with pytest.raises(PermissionDeniedError, match=f"lacks {lacks} on /vms/7001"):
         hypervisor.read_guest_file(VM, pve_node=PVE1, path="/etc/hostname")
+
+
+@pytest.mark.parametrize(("version", "lacks"), [(8, "VM.Monitor"), (9, "VM.GuestAgent.FileWrite")])
+def test_writing_files_without_the_right_names_it(start_lab: Callable[..., Lab], version: int, lacks: str) -> None:
+    lab = start_lab(pve_version=version)
+    hypervisor = lab.connect()
+    hypervisor.clone(clone_request(), warn=lab.warnings.append)
+    hypervisor.start(VM, pve_node=PVE1, warn=lab.warnings.append)
+    lab.grant_only(("/", "VM.Audit VM.GuestAgent.Audit VM.GuestAgent.FileRead"))
+    with pytest.raises(PermissionDeniedError, match=f"lacks {lacks} on /vms/7001"):
+        hypervisor.write_guest_file(VM, pve_node=PVE1, path="/etc/x", content="x")
+    (lack,) = hypervisor.missing_privileges(RightsNeeded(own_vmids=(VM,), writes_guest_files=True))
+    assert lacks in lack.privileges
+    if version == 9:
+        lab.grant_only(("/", "VM.Audit VM.GuestAgent.Audit VM.GuestAgent.FileWrite"))
+        hypervisor.write_guest_file(VM, pve_node=PVE1, path="/etc/x", content="x")
+        assert lab.guests.guests[VM].files["/etc/x"] == b"x"
 
 
 def test_at_most_one_call_is_in_flight_per_proxmox_node(lab: Lab, hypervisor: ProxmoxHypervisor) -> None:

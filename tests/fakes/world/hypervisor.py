@@ -17,15 +17,15 @@ from bootstrap.errors import (
     VmNotFoundError,
     VmOutOfSightError,
 )
-from bootstrap.execution.guests.host_keys import fingerprint
+from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, fingerprint
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
-from bootstrap.ports import CloneRequest, ContainerRequest, PveFacts, Warn
+from bootstrap.ports import GUEST_FILE_MAX, CloneRequest, ContainerRequest, PveFacts, Warn
 from bootstrap.records.proof import Evidence, doubt_about
-from tests.fakes.world.vm import FakeVm
+from tests.fakes.world.vm import AUTHORIZED_KEYS, FakeVm
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World
@@ -282,4 +282,35 @@ class FakeHypervisor:
         return None if told is None else fingerprint(told).split()[1]
 
     def read_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str) -> str:
-        return f"{self.world.host_key(self.world.vms[vmid])} root@guest\n"
+        vm = self._vm(vmid, pve_node)
+        if path == HOST_KEY_FILE:
+            return f"{self.world.host_key(vm)} root@guest\n"
+        self._ask_agent_of(vm)
+        return vm.guest_files.get(path) or _no_file(path)
+
+    def write_guest_file(self, vmid: Vmid, *, pve_node: PveNodeName, path: str, content: str) -> None:
+        vm = self._vm(vmid, pve_node)
+        if self.world.may_not_write_files:
+            raise PermissionDeniedError(
+                f"cannot write {path} of VM {vmid}", details=f"lacks VM.GuestAgent.FileWrite on /vms/{vmid}"
+            )
+        self._ask_agent_of(vm)
+        assert content.isascii()
+        assert len(content) <= GUEST_FILE_MAX
+        self.world.log(f"write {path} {vm.name}")
+        vm.guest_files[path] = content
+        cut = self.world.cuts_writes.pop(vm.name, None)
+        if cut is not None:
+            vm.guest_files[path] = content[:cut]
+            raise AgentNotRunningError(f"cannot write {path}", details="QEMU guest agent is not running")
+        if path == AUTHORIZED_KEYS and not self.world.key_in_vain:
+            self.world.refuses_key.discard(vm.name)
+
+    def _ask_agent_of(self, vm: FakeVm) -> None:
+        if not vm.running or vm.name in self.world.silent:
+            raise AgentNotRunningError(f"{vm.name}: no answer", details="QEMU guest agent is not running")
+
+
+def _no_file(path: str) -> str:
+    text = f"Agent error: failed to open file '{path}' (mode: 'r'): No such file or directory"
+    raise AgentNotRunningError(f"cannot read {path}", details=text)

@@ -13,6 +13,14 @@ from bootstrap.model.observed import VmRecord
 from bootstrap.proxmox.inherited import matters
 from bootstrap.records.machine import record_or_problem
 
+AUTHORIZED_KEYS = "/home/debian/.ssh/authorized_keys"
+OLD_KEY = "ssh-ed25519 AAAAold homelab-k8s\n"
+GUEST_FILES = {
+    "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\ndebian:x:1000:1000:Debian,,,:/home/debian:/bin/bash\n",
+    AUTHORIZED_KEYS: OLD_KEY,
+}
+"""What is there after cloud-init, with the key that the machine was made with."""
+
 
 @dataclass
 class FakeVm:
@@ -49,6 +57,7 @@ class FakeVm:
     restarts: int = 0
     moved: int = 0
     files: dict[str, str] = field(default_factory=dict)
+    guest_files: dict[str, str] = field(default_factory=lambda: dict(GUEST_FILES))
     kind: MachineKind = MachineKind.VM
     holds_vip: bool = False
     further: tuple[IPv4Address, ...] = ()

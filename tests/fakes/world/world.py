@@ -48,6 +48,9 @@ class World:
         paused_once_joined: Machine names whose VM is paused (`io-error`) as soon as Kubernetes has a node of it.
         silent: Machine names whose guest agent never answers.
         refuses_key: Machine names whose sshd refuses our key.
+        may_not_write_files: Whether the token may not write files in guests.
+        key_in_vain: Whether sshd refuses our key though it is in authorized_keys.
+        cuts_writes: Machine name to how much of the next file comes before its guest agent dies.
         taken_while_cloning: Vmids that somebody takes between look and clone.
         hidden: Vmids of VMs that the token may not see.
         broken_units: Machine name to what its k3s says again and again, or ends with each time.
@@ -133,6 +136,9 @@ class World:
     paused_once_joined: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
     refuses_key: set[str] = field(default_factory=set)
+    may_not_write_files: bool = False
+    key_in_vain: bool = False
+    cuts_writes: dict[str, int] = field(default_factory=dict)
     key_problem: PreflightError | None = None
     no_agent: set[str] = field(default_factory=set)
     taken_while_cloning: set[Vmid] = field(default_factory=set)

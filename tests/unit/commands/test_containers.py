@@ -10,10 +10,9 @@ import pytest
 from bootstrap.adapters.local.state import DirectoryStateStore
 from bootstrap.commands.down import Down
 from bootstrap.commands.locked.carry_out import RunOptions
-from bootstrap.commands.observing.guests import host_key
 from bootstrap.commands.up import Up
 from bootstrap.errors import NotOursError
-from bootstrap.execution.guests.host_keys import fingerprint
+from bootstrap.execution.guests.host_keys import fingerprint, host_key
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate
