@@ -148,8 +148,8 @@ def test_memory_that_does_not_fit(lab: tuple[LabServer, LabInfo], home: Home) ->
     server, info = lab
     inventory(home, info, "workers: {count: 2, memory: 4GiB}\n")
     said = refused(server, home, code=4)
-    assert "4096 MiB wanted" in said
-    assert "8192 in all" in said
+    assert "4096 MiB needed" in said
+    assert "8192 in total" in said
 
 
 def test_an_unknown_proxmox_node(lab: tuple[LabServer, LabInfo], home: Home) -> None:
@@ -167,7 +167,7 @@ def test_a_vmid_range_that_others_used_up(lab: tuple[LabServer, LabInfo], home: 
     inventory(home, info)
     for vmid in (7000, 7001):
         server.pve.add_vm(vmid, f"other-{vmid}", config={"name": f"other-{vmid}", "memory": 512})
-    assert "7000-7001 is used up" in refused(server, home, "--vmids", "7000-7001", code=4)
+    assert "7000-7001 is exhausted" in refused(server, home, "--vmids", "7000-7001", code=4)
 
 
 def test_an_address_range_that_is_too_small(lab: tuple[LabServer, LabInfo], home: Home) -> None:
