@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.lab import standin_release
-from tests.doubles.k3s.machines import Cluster, Machine, Machines
+from tests.doubles.k3s.machines import Cluster, Machine, Machines, eventually
 from tests.doubles.k3s.test_life import etcd_server
 from tests.doubles.k3s.test_snapshots import save
 
@@ -145,6 +145,8 @@ def test_upgrade_goes_up_by_restart_and_not_down_again(machines: Machines, relea
     use(first, releases, VERSIONS[1])
     assert VERSIONS[1] in first.run("--version").stdout
     first.restart()
+    # The node is still Ready of before while the new kubelet has not spoken.
+    eventually(lambda: versions()["s1"] == VERSIONS[1], "s1 runs the new version")
     cluster.wait_ready("s1", "s2", "a1")
     assert versions() == {"s1": VERSIONS[1], "s2": VERSIONS[0], "a1": VERSIONS[0]}
     assert VERSIONS[1] in first.run("kubectl", "version").stdout
