@@ -55,6 +55,10 @@ class Advice(str):
         advice.commands = tuple(commands)
         return advice
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Itself: a filled text must not be read as a template again (`dataclasses.asdict` copies texts so)."""
+        return self
+
 
 def joined(separator: str, texts: Iterable[str]) -> Advice:
     """As `str.join`, with what the texts advise."""

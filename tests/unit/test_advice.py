@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from bootstrap.advice import Advice, joined, with_commands
@@ -40,6 +42,13 @@ def test_advice_in_advice_stays_advice() -> None:
     assert shouted(whole).endswith("; then first `homelab-k8s UP` or this or first `homelab-k8s UP`")
     assert shouted(few_lines([inner] * 12)).count("UP") == 10
     assert shouted(HomelabError("no", resolution=inner).resolution) == "first `homelab-k8s UP`"
+
+
+def test_a_copy_is_the_text_as_it_was_filled() -> None:
+    told = Advice("{}; or `homelab-k8s up`", "`ssh: {host_keys: accept-new}` and {}")
+    copy = deepcopy(told)
+    assert (copy, copy.commands) == (told, told.commands)
+    assert shouted(copy).endswith("or `homelab-k8s UP`")
 
 
 @pytest.mark.parametrize("text", [THEIRS, "a note: `homelab-k8s up`"])
