@@ -44,4 +44,4 @@ def test_a_stopped_vm_is_not_ready_and_a_server_that_boots_is_waited_for(cluster
     first = told[0]
     assert isinstance(first, Told)
     assert "demo-cp-1" in first.message
-    assert "90 s at the most" in first.message
+    assert "waiting up to 90 s" in first.message

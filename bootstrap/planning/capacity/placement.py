@@ -317,5 +317,5 @@ def _does_not_fit(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
         f"{count(wanted, 'new machine')} needed, nothing was created",
         details="\n".join(lines),
-        resolution="use fewer or smaller machines, change `sizing` in the inventory, or free some resources",
+        resolution="use fewer or smaller machines, change `sizing` in the inventory, or free some room",
     )

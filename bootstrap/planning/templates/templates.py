@@ -121,7 +121,7 @@ def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
         raise PreflightError(
             "none of the allowed Proxmox nodes is both online and out of maintenance",
             details=", ".join(why),
-            resolution="start one, or allow others with proxmox.nodes in the inventory",
+            resolution="start one or end its maintenance, or allow others with proxmox.nodes in the inventory",
         )
     return allowed
 
