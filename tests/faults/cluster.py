@@ -44,6 +44,10 @@ TIMEOUTS = Timeouts(
     pause_look_s=1.0,
 )
 """What takes minutes at the most takes seconds here: the lab's clock runs fifty times as fast."""
+UNHURRIED = replace(
+    TIMEOUTS, run_s=60.0, agent_s=15.0, ssh_s=15.0, cloud_init_s=15.0, server_s=15.0, agent_join_s=15.0, ready_s=15.0
+)
+"""For a command that has to end well, on a machine that has other work too."""
 
 RETRY_FOR_S = 4.0
 REQUEST_TIMEOUT_S = 3.0
@@ -90,6 +94,7 @@ class FaultyCluster(KillableCluster):
         self._directory = directory
         self._told = directory / "told.json"
         self.artifacts = directory / "k3s"
+        self.timeouts = TIMEOUTS
 
     def use(self, spec: ClusterSpec) -> None:
         """Run the next commands with another spec."""
@@ -138,7 +143,7 @@ class FaultyCluster(KillableCluster):
 
     def _command(self, command: str, told: list[str], sink: Any) -> int:
         homelab = self.homelab()
-        options = RunOptions(timeouts=TIMEOUTS, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
+        options = RunOptions(timeouts=self.timeouts, kubeconfig=KubeconfigTarget(path=self._kubeconfig))
         if command == "status":
             found = homelab.look(cluster_status)
             # That the foreign VM is left alone is always told, and here it is always there.

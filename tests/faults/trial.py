@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.cluster import FOREIGN, TAKER, FaultyCluster, Said
+from tests.faults.cluster import FOREIGN, TAKER, UNHURRIED, FaultyCluster, Said
 from tests.faults.entries import Entry
 from tests.faults.local import LOCAL
 
@@ -174,6 +174,7 @@ def _healed(cluster: FaultyCluster, entry: Entry, said: Said, whole: Unbroken) -
     if said.code and untouched and picture(cluster) == whole.down:
         return  # nothing was touched: what an unbroken run makes of that is known
     if said.code:
+        cluster.timeouts = UNHURRIED
         again = cluster.say(entry.command)
         if again.code or again.took_s > HEALED_WITHIN_S:
             how = f"exit code {again.code} in {again.took_s:.1f} s: {again.text}{again.crash}"
