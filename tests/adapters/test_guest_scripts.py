@@ -500,6 +500,17 @@ class TestUnit:
             "start --no-block k3s.service",
         ]
 
+    @pytest.mark.parametrize(("sub_state", "its_own"), [("running", True), ("start", True), ("dead", False)])
+    def test_one_that_systemd_started_before_counts_from_its_own_start(
+        self, machine: Machine, sub_state: str, its_own: bool
+    ) -> None:
+        script = f'case "$*" in *SubState*) echo {sub_state};; *ExecMain*) echo Sun 2026-11-29 00:52:40 UTC;; esac'
+        machine.put_command("systemctl", f"#!/bin/sh\n{script}\n")
+        told = dict(lines(machine.run("start-k3s.sh", UNIT="k3s-agent", RESTART="0")))
+        assert (int(told["time"]) == 1795913560) is its_own
+        told = dict(lines(machine.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")))
+        assert abs(int(told["time"]) - time.time()) < 60
+
     def test_new_settings_restart(self, machine: Machine) -> None:
         machine.run("start-k3s.sh", UNIT="k3s-agent", RESTART="1")
         assert machine.calls.read_text().splitlines()[-1] == "restart --no-block k3s-agent.service"

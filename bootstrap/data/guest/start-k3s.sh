@@ -1,7 +1,7 @@
 #!/bin/sh
 # Enables the k3s unit and starts it, without waiting: a unit whose server refuses it stays `activating` for ever.
-# Prints time=... first, by this machine's clock: from when on the journal tells of this start; and before a restart
-# before=..., the run (InvocationID) that it ends.
+# Prints time=... first, by this machine's clock: from when on the journal and the node tell of this start. Of a unit that
+# systemd has started meanwhile that is its own start. And before a restart before=..., the run (InvocationID) that it ends.
 # Environment: UNIT     k3s or k3s-agent
 #              RESTART  1 to restart it where it runs (new settings), else 0
 set -eu
@@ -14,8 +14,9 @@ fi
 # token, keep k3s from starting ("newer than datastore"). Where the file is not there it comes out of the data, and what
 # the unit's environment says is put into it (k3s: pkg/cluster/bootstrap.go, pkg/daemons/control/deps). One that is up
 # needs it there.
+state=$(systemctl show --property SubState --value "$UNIT.service")
 if [ "$UNIT" = k3s ]; then
-    case $(systemctl show --property SubState --value k3s.service) in
+    case $state in
         dead | failed | auto-restart) down=1 ;;
         *) down=0 ;;
     esac
@@ -23,7 +24,15 @@ if [ "$UNIT" = k3s ]; then
         rm -f /var/lib/rancher/k3s/server/cred/passwd
     fi
 fi
-echo "time=$(date +%s)"
+began=$(date +%s)
+if [ "$RESTART" != 1 ] && { [ "$state" = running ] || [ "$state" = start ]; }; then
+    at=$(TZ=UTC systemctl show --property ExecMainStartTimestamp --value "$UNIT.service")
+    case $at in
+        '' | n/a) ;;
+        *) began=$(date -d "$at" +%s) ;;
+    esac
+fi
+echo "time=$began"
 systemctl daemon-reload
 systemctl enable --quiet "$UNIT.service"
 systemctl reset-failed "$UNIT.service" 2>/dev/null || :

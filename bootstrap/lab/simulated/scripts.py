@@ -78,10 +78,18 @@ async def install_k3s(call: Call) -> Outcome:
             (call.directory / name).unlink(missing_ok=True)
 
 
+def _began(call: Call, name: str) -> float:
+    """When the start began: now, or when a unit that runs and is not restarted was started."""
+    unit = call.guest.units.get(name)
+    if call.env["RESTART"] == "1" or unit is None or unit.since is None or unit.sub_state not in ("running", "start"):
+        return call.guest.now()
+    return unit.since
+
+
 async def start_k3s(call: Call) -> Outcome:
     """start-k3s.sh."""
-    began = f"time={int(call.guest.now())}\n"
     name = call.env["UNIT"]
+    began = f"time={int(_began(call, name))}\n"
     if name == "k3s" and call.guest.disk.path(datastore.MARKER).exists():
         return Outcome(1, "", f"{datastore.GIVEN_UP}\n")
     unit = _installed(call, name)
