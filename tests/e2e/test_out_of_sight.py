@@ -94,7 +94,7 @@ def test_one_declared_lost_gets_a_successor_and_is_removed_when_it_is_back(home:
     until = time.monotonic() + 20
     while len(rows(home)["problems"]) < 2 and time.monotonic() < until:
         time.sleep(0.5)
-    assert all("has a successor" in problem for problem in rows(home)["problems"][:2])
+    assert all("was replaced, and its Proxmox node is back" in problem for problem in rows(home)["problems"][:2])
     home.run("up", *THERE, "--yes")
     assert vms(home) == ["demo-cp-1", "demo-workers-3", "demo-workers-4"]
     home.run("status", *THERE)

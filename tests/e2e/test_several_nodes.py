@@ -67,7 +67,7 @@ def test_init_writes_an_inventory_that_has_the_template_built(home: Home, env: M
 def test_nothing_is_built_unasked(home: Home, env: Mapping[str, str]) -> None:
     said = home.run("up", env=env, expect=2).err
     assert "First a template is built on pve1, pve2, pve3" in said
-    assert "give --yes" in said
+    assert "pass --yes to confirm" in said
     assert templates(home, env) == {}
 
 

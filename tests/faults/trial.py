@@ -12,7 +12,7 @@ from tests.faults.entries import Entry
 from tests.faults.local import LOCAL
 
 MACHINES = ("demo-cp-1", "demo-workers-1")
-HEALED_WITHIN_S = 20.0
+HEALED_WITHIN_S = 45.0
 UNCOUNTED = frozenset(
     {
         *("api-refused", "forbidden", "no-quorum", "pve-node-offline", "pve-node-maintenance"),
