@@ -86,7 +86,7 @@ def test_what_is_not_stated_or_stated_in_another_way_is_left_alone(file: Path, t
 
 def test_what_is_no_yaml_any_more_is_said(file: Path) -> None:
     file.write_text("k3s: {version: [\n")
-    with pytest.raises(HomelabError, match="no YAML"):
+    with pytest.raises(HomelabError, match="would no longer be YAML"):
         stated(file, [VERSION])
 
 

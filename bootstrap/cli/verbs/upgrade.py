@@ -158,5 +158,7 @@ def _closing(ended: Ended) -> str:
     if report is None:
         return f"{plan.cluster}: {count(len(plan.machines), 'machine')}, all up to date; nothing to do"
     upgraded = count(len(_upgraded(plan)), "machine")
-    first = f"{plan.cluster}: {upgraded} upgraded to k3s {_target(plan)}, in {tables.seconds(report.took_s)}"
+    target = _target(plan)  # None where an earlier run has done all but the last steps
+    what = f"upgraded to k3s {target}" if target else "of an interrupted upgrade finished"
+    first = f"{plan.cluster}: {upgraded} {what}, in {tables.seconds(report.took_s)}"
     return "\n".join([first, *tables.times_lines(report)])

@@ -30,6 +30,9 @@ _SERVER_ROLE = "control-plane"
 REACH_S = 20.0
 """How long a machine that is about to be removed may take to let us in."""
 
+_WRITES = 3
+"""How often a node is uncordoned at the most: each but the first only where it did not stay so."""
+
 
 def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
     """Have the record say that the machine leaves; one half-cloned is to be removed anyway."""
@@ -176,7 +179,13 @@ def _set_schedulable(name: MachineName, lane: str, context: RunContext) -> bool:
 
     what = f"Kubernetes to uncordon {name}"
     there = once_it_answers(lambda: _kube_node(name, kube), what=what, lane=lane, context=context)
-    return there is not None and writes(lane, context).set_unschedulable(name, unschedulable=False)
+    if there is None:
+        return False
+    # Read back: a server that has just restarted may not have kept the first write.
+    for tried in range(_WRITES):
+        if not writes(lane, context).set_unschedulable(name, unschedulable=False):
+            return tried > 0
+    return True
 
 
 def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:

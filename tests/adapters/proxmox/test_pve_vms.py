@@ -125,7 +125,7 @@ def test_settings_that_proxmox_does_not_keep_are_an_error(lab: Lab, hypervisor: 
     lab.pve.vm(vm).config = Stubborn(lab.pve.vm(vm).config)
     with pytest.raises(HypervisorError, match="did not keep cores") as raised:
         hypervisor.configure(vm, pve_node=PVE1, settings={"cores": 2, "memory": 1024})
-    assert raised.value.details == "cores: requested 2, found 1"
+    assert raised.value.details == "cores: asked for 2, found 1"
 
 
 def test_a_wrong_setting_is_refused_with_its_name(hypervisor: ProxmoxHypervisor, vm: Vmid) -> None:
