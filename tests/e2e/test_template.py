@@ -93,7 +93,7 @@ def test_prune_keeps_what_machines_stand_on_until_they_are_gone(home: Home, buil
     home.run(*build, "--again")
     old, new = home.run("template", "list", "--lab", "-o", "json").json["templates"]
     assert new["vmid"] > old["vmid"]  # `up` takes the highest
-    assert "stays" in home.run("template", "prune", "--lab", "--yes").out
+    assert "is kept" in home.run("template", "prune", "--lab", "--yes").out
     home.run("down", "--lab", "--yes")
     home.run("template", "prune", "--lab", "--yes")
     assert home.run("template", "list", "--lab", "-o", "json").json["templates"] == [new]

@@ -44,7 +44,7 @@ def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
     wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
     if wrong or not sight.unnamed:
         raise PreflightError(
-            f"{', '.join(wrong or names)} is not out of sight; nothing was changed",
+            f"no unreachable machine is called {', '.join(wrong or names)}; nothing was changed",
             details=_listed(sight.vms) or f"no machine of {view.spec.name} is",
             resolution=Advice(
                 "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces a reachable one"
@@ -54,8 +54,8 @@ def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
         raise PreflightError(
             f"it is unknown which VM is {', '.join(names)}; nothing was changed",
             details=_listed(sight.unnamed),
-            resolution=f"give all {len(sight.unnamed)} machines that are out of sight as --replace-unreachable, "
-            "or bring the Proxmox node back",
+            resolution=f"pass all {len(sight.unnamed)} unreachable machines as --replace-unreachable, or bring the "
+            "Proxmox node back",
         )
 
 
