@@ -92,10 +92,10 @@ class _Doctor:
             ("version", ("token",), self._version),
             *((("pool", ("token",), self._pool),) if self._inventory_spec.placement.resource_pool else ()),
             ("privileges", ("token", "pool"), self._privileges),
-            ("kvm", ("token",), lambda: checks.check_kvm(ClusterView(self._spec, self._observed))),
+            ("kvm", ("token",), lambda: checks.check_kvm(self._view)),
             ("template", ("token",), self._template),
-            ("storage", ("template",), lambda: checks.check_storages(ClusterView(self._spec, self._foreseen))),
-            ("bridges", ("template",), lambda: checks.check_bridges(ClusterView(self._spec, self._foreseen))),
+            ("storage", ("template",), lambda: checks.check_storages(self._foreseen_view)),
+            ("bridges", ("template",), lambda: checks.check_bridges(self._foreseen_view)),
             *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
             ("capacity", ("template", "containers"), self._capacity),
             ("addresses", ("capacity",), self._addresses),
@@ -148,11 +148,19 @@ class _Doctor:
     @cached_property
     def _foreseen(self) -> Observed:
         """With the templates that `up` would build."""
-        return with_planned(ClusterView(self._spec, self._observed))
+        return with_planned(self._view)
+
+    @cached_property
+    def _view(self) -> ClusterView:
+        return ClusterView(self._spec, self._observed)
+
+    @cached_property
+    def _foreseen_view(self) -> ClusterView:
+        return ClusterView(self._spec, self._foreseen)
 
     @cached_property
     def _plan(self) -> Plan:
-        return plan_up(ClusterView(self._spec, self._foreseen), version="")
+        return plan_up(self._foreseen_view, version="")
 
     @cached_property
     def _servers(self) -> tuple[str, ...]:
@@ -163,9 +171,7 @@ class _Doctor:
     def _guests(self) -> tuple[checks_live.GuestSeen, ...]:
         addresses = dict(self._observed.addresses)
         running = tuple(
-            (vm, addresses[record.machine])
-            for vm, record in ClusterView(self._spec, self._observed).machines
-            if record.machine in addresses
+            (vm, addresses[record.machine]) for vm, record in self._view.machines if record.machine in addresses
         )
         return visit_all(running, self._spec, self._ports, etcd=bool(self._servers))
 
@@ -210,9 +216,9 @@ class _Doctor:
     def _privileges(self) -> Check:
         rights = rights_needed(
             self._spec,
-            matching_templates(ClusterView(self._spec, self._observed)),
+            matching_templates(self._view),
             self._observed,
-            tuple(all_bases(ClusterView(self._spec, self._observed))),
+            tuple(all_bases(self._view)),
         )
         missing = self._ports.hypervisor.missing_privileges(rights)
         self._blind = any(map(hides_vms, missing))
@@ -226,17 +232,17 @@ class _Doctor:
 
     def _template(self) -> Check:
         check_planned(self._spec, self._foreseen)
-        return checks.check_template(ClusterView(self._spec, self._foreseen))
+        return checks.check_template(self._foreseen_view)
 
     @property
     def _wants_containers(self) -> bool:
         return any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools)
 
     def _containers(self) -> Check:
-        return checks.check_containers(ClusterView(self._spec, self._observed))
+        return checks.check_containers(self._view)
 
     def _capacity(self) -> Check:
-        return checks.check_capacity(ClusterView(self._spec, self._observed), self._plan)
+        return checks.check_capacity(self._view, self._plan)
 
     def _addresses(self) -> Check:
         check_vip(self._spec, self._ports, self._observed)
@@ -298,10 +304,10 @@ class _Doctor:
         return ok("ssh-key", self._ports.shells.check())
 
     def _cluster(self) -> Check:
-        ours = ClusterView(self._spec, self._observed).vms
-        unfinished = unfinished_notes(ClusterView(self._spec, self._observed))
-        if all_foreign(ClusterView(self._spec, self._observed)):
-            found = few_lines(strangers_notes(ClusterView(self._spec, self._observed)))
+        ours = self._view.vms
+        unfinished = unfinished_notes(self._view)
+        if all_foreign(self._view):
+            found = few_lines(strangers_notes(self._view))
             lost = missing_key(self._spec, self._ports)
             if lost is not None:
                 return failed(
@@ -310,7 +316,7 @@ class _Doctor:
             return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove the interrupted clones as described")
-        if not ours and not ClusterView(self._spec, self._observed).sight.vms:
+        if not ours and not self._view.sight.vms:
             return skipped("cluster", Advice("it does not exist yet; create it with `homelab-k8s up`"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:

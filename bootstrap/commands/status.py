@@ -228,18 +228,19 @@ def _unseen(lack: MissingPrivileges) -> str:
 def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
     """What an observation means."""
     spec = with_existing_sizes(spec, observed)
+    view = ClusterView(spec, observed)
     try:
-        wanted = ClusterView(spec, observed).states
+        wanted = view.states
     except PreflightError:
         wanted = ()  # an address range used up hinders `up`, not looking
     return ClusterStatus(
         cluster=spec.name,
         machines=tuple(_rows(spec, observed, wanted)),
-        problems=problems_of(ClusterView(spec, observed), wanted),
-        notices=strangers_notices(ClusterView(spec, observed)),
+        problems=problems_of(view, wanted),
+        notices=strangers_notices(view),
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
         datastore=_datastore(observed),
-        maintenance=tuple(sorted(in_maintenance(ClusterView(spec, observed)).items())),
+        maintenance=tuple(sorted(in_maintenance(view).items())),
         worker_token=worker_token(observed),
     )
 

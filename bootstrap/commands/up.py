@@ -170,12 +170,13 @@ def with_builds(
     migrates: bool = False,
 ) -> Plan:
     """The plan; where templates are missing that are ours to build, their builds, with the plan that follows them."""
-    foreseen = with_planned(ClusterView(spec, observed))
+    view = ClusterView(spec, observed)
+    foreseen = with_planned(view)
     plan = plan_up(ClusterView(spec, foreseen), version=version, restore=restore, migrates=migrates)
     verb_options = wanted_builds(spec, plan)
     if verb_options is None:
         return plan
-    check_wanted_builds(ClusterView(spec, observed), verb_options)
+    check_wanted_builds(view, verb_options)
     builds = builds_for(spec, ports, observed, verb_options, version=version)
     if not builds_of(builds):
         raise PreflightError(
@@ -275,7 +276,6 @@ def check_privileges(spec: ClusterSpec, ports: Ports, observed: Observed) -> Non
 
     This comes before planning: a token without rights sees empty lists, which would read as "no template".
     """
-    rights = rights_needed(
-        spec, matching_templates(ClusterView(spec, observed)), observed, tuple(all_bases(ClusterView(spec, observed)))
-    )
+    view = ClusterView(spec, observed)
+    rights = rights_needed(spec, matching_templates(view), observed, tuple(all_bases(view)))
     check_rights(ports, rights, what="`up`")

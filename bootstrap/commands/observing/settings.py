@@ -26,11 +26,12 @@ def with_settings(spec: ClusterSpec, ports: Ports, observed: Observed) -> Observ
 
     One that cannot be logged in to is told apart by what Kubernetes says alone; who acts on it meets the reason.
     """
+    view = ClusterView(spec, observed)
     try:
-        everything = ClusterView(spec, observed).states
+        everything = view.states
     except PreflightError:
         return observed  # anyone who plans meets it again, and says so
-    names = to_look_into(ClusterView(spec, observed), everything)
+    names = to_look_into(view, everything)
     if not names:
         return observed
     wanted = [machine_state for machine_state in everything if machine_state.name in names]
