@@ -60,9 +60,9 @@ class Api:
 
     def write(self, op: Obj) -> Reply:
         """Do one write where the leader is. `op` is plain JSON, so that it can travel."""
-        if not self.cluster.is_leader:
-            return self.cluster.forward(op)
         try:
+            if not self.cluster.is_leader:
+                return self.cluster.forward(op)
             with self.cluster.lock:
                 if op["method"] == "READ":
                     return self.call("GET", op["path"])

@@ -18,6 +18,8 @@ from .store import Store, number
 from .telling import die, log
 
 QUORUM_LOST_EXIT_S = 2.0  # with the line above: the process is gone within 5 s, as seen on k3s
+ELECTION_S = 7.0
+"""How long a request waits for a leader (etcd: EtcdServer.requestTimeout, 5 s and two election timeouts)."""
 LEARNER_S = 1.5  # how long a member stays a learner, so that two that join at once do collide
 LEARNER_EVICT_S = 300.0
 LEARNERS = "etcdserver: too many learner members in cluster"
@@ -149,9 +151,12 @@ class Etcd:
             return 200
 
     def forward(self, op: Obj) -> Reply:
-        """Have the leader do a write."""
-        link = self.peers.link(self.leader) if self.leader else None
-        if link is None:
+        """Have the leader do a write. During an election the write waits for its end, as etcd's requests do."""
+        deadline = time.monotonic() + ELECTION_S
+        while (link := self.peers.link(self.leader) if self.leader else None) is None:
+            if time.monotonic() < deadline:
+                process.LIFE.pause(0.05)
+                continue
             raise ApiError(500, "InternalError", "etcdserver: no leader")
         try:
             status, raw = link.request("POST", "/write", json.dumps(op).encode())

@@ -58,7 +58,9 @@ class Machine:
         """Write its settings: these beside those that all have; None takes one away."""
         base: dict[str, object] = {"node-name": self.name, "node-ip": self.address, "token": TOKEN}
         if "bind_address" in settings:
-            base["kube-controller-manager-arg"] = PATIENT
+            given = settings.pop("kube_controller_manager_arg", [])
+            assert isinstance(given, list)
+            base["kube-controller-manager-arg"] = [*given, *PATIENT]  # the first one of a name counts
             base["disable"] = ADD_ONS
         path = self.root / "etc/rancher/k3s/config.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
