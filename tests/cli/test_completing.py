@@ -108,8 +108,8 @@ ZSH = """
 zmodload zsh/zpty
 zpty shell 'zsh -f -i'
 zpty -w shell 'PS1=; autoload -U compinit; compinit -u -D'
-zpty -w shell 'eval "$(_HOMELAB_K8S_COMPLETE=source_zsh homelab-k8s)"; echo re""ady'
-zpty -r shell said $'*ready\\r\\n*'
+zpty -w shell 'eval "$(_HOMELAB_K8S_COMPLETE=source_zsh homelab-k8s)"; PS1=at-the-pro""mpt'
+zpty -r shell said $'*at-the-prompt*'
 zpty -w -n shell $'{line}\\t'
 zpty -w shell $' # end'
 zpty -r shell said $'*# end*'
