@@ -41,10 +41,12 @@ class Hardware:
     """Disks and devices of each machine of a pool.
 
     Attributes:
+        cpu_weight: Proxmox's `cpuunits`, 1 to 10000 on cgroup v2; None leaves its default, 100.
         disk_options: Of the system disk and the data disk.
         mappings: PCI resource mappings of Proxmox that are passed through, hostpci0 first.
     """
 
+    cpu_weight: int | None = None
     disk_options: DiskOptions = field(default_factory=DiskOptions)
     data_disk: DataDisk | None = None
     mappings: tuple[str, ...] = ()

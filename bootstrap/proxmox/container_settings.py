@@ -50,6 +50,8 @@ def container_settings(
             ip=_ip(spec.network.addresses, machine.address) + ip6_setting(spec, machine.address),
         ),
     }
+    if machine.hardware.cpu_weight is not None:
+        settings["cpuunits"] = machine.hardware.cpu_weight
     storage_network = spec.network.storage
     if storage_network is not None:
         stable = spec.network.macs is MacPolicy.STABLE

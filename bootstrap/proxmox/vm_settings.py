@@ -61,6 +61,8 @@ def vm_settings(
         "tags": _tags(spec, vm, template_tags),
         "description": render_record(record, key=key, identity=identity_of(vm), into=vm.description),
     }
+    if machine.hardware.cpu_weight is not None:
+        settings["cpuunits"] = machine.hardware.cpu_weight
     controller = scsi_controller_wanted(machine, scsi_controller)
     if controller is not None:
         settings["scsihw"] = controller

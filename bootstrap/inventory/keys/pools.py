@@ -52,6 +52,12 @@ class PoolKeys(Section):
         doc="Proxmox CPU type.",
         fills="cpu_type",
     )
+    cpu_weight = Key(
+        kind=Integer(minimum=1, maximum=10000),
+        default_doc="Proxmox's own, 100",
+        example=200,
+        doc="Share of CPU time against the other guests of a busy Proxmox node (cpuunits), for new machines.",
+    )
     labels = Key(
         kind=MapOf(key=forms.LABEL_KEY, value=forms.LABEL_VALUE),
         default_doc="none",

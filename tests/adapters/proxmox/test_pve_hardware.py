@@ -64,6 +64,16 @@ def test_the_system_disk_gets_its_options_and_keeps_its_volume_and_size(
     assert hypervisor.read_vm(vm, pve_node=PVE1).disk_gib == 20
 
 
+def test_a_machine_has_the_cpu_weight_of_its_pool_and_never_its_templates(
+    lab: Lab, hypervisor: ProxmoxHypervisor, vm: Vmid
+) -> None:
+    lab.pve.vm(vm).config["cpuunits"] = 50  # as a clone inherits it
+    configure(hypervisor, vm, MACHINE)
+    assert "cpuunits" not in lab.pve.vm(vm).config
+    configure(hypervisor, vm, replace(MACHINE, hardware=Hardware(cpu_weight=200)))
+    assert lab.pve.vm(vm).config["cpuunits"] == 200
+
+
 def test_a_data_disk_is_made_read_back_and_goes_with_its_vm(lab: Lab, hypervisor: ProxmoxHypervisor, vm: Vmid) -> None:
     data = DataDisk(size_gib=50, storage=StorageName("local"))
     configure(hypervisor, vm, replace(MACHINE, hardware=Hardware(data_disk=data, disk_options=DiskOptions(ssd=True))))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bootstrap.errors import CapacityError, PreflightError
 from bootstrap.k3s.config import render_config
 from bootstrap.model.cluster import ClusterSpec, MacPolicy, NetworkSpec, StaticAddresses, StorageNetwork
+from bootstrap.model.hardware import Hardware
 from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import MachineKind, NodePool, PoolNetwork
@@ -215,6 +216,17 @@ def test_a_container_is_unprivileged_with_nesting_and_nothing_else_that_a_token_
     assert (told["rootfs"], told["ssh-public-keys"]) == ("tank:8", "ssh-ed25519 AAAA me")
     assert told["net0"] == "name=eth0,bridge=vmbr0,ip=dhcp"
     assert told["tags"] == "demo;homelab-k8s"
+
+
+def test_a_container_has_the_cpu_weight_of_its_pool() -> None:
+    pool = replace(light(), hardware=Hardware(cpu_weight=50))
+    spec = replace(mixed(), workers=(pool,))
+    machine = wanted_machines(ClusterView(spec, observed()))[1]
+    told = container_settings(
+        spec, machine, ostemplate="x", storage=StorageName("tank"), bridge="vmbr0", public_key="ssh-ed25519 AAAA"
+    )
+    assert told["cpuunits"] == 50
+    assert "cpuunits" not in settings(NetworkSpec())
 
 
 def test_a_containers_network_is_what_a_vms_would_be() -> None:
