@@ -316,7 +316,7 @@ class _Doctor:
             return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
             return warning("cluster", few_lines(unfinished), "remove the interrupted clones as described")
-        if not ours and not self._view.sight.vms:
+        if not ours and not self._view.unreachable.vms:
             return skipped("cluster", Advice("it does not exist yet; create it with `homelab-k8s up`"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:

@@ -43,7 +43,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.day2_steps import SaveIdentity, TakeSnapshot
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.members.out_of_sight import require_sight
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.kept_counts import count_notes
 from bootstrap.planning.verbs.rebuild import (
@@ -97,7 +97,7 @@ class Rebuild(Verb):
         if noted is not None and noted.stage is Stage.BUILDING:
             return _prepare_building(spec, ports, noted, self)
         observed = observe_cluster(spec, ports)
-        require_sight(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
+        require_reachable(ClusterView(spec, observed), what=f"{spec.name} cannot be rebuilt")
         check_version(observed)
         check_keys(spec, ports, observed)
         check_privileges(spec, ports, observed)

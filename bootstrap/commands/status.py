@@ -251,15 +251,15 @@ def _rows(spec: ClusterSpec, observed: Observed, wanted: tuple[MachineState, ...
     for machine_state in wanted:
         machine = machine_state.machine
         row = _row(machine.name, machine.role, machine.pool, machine_state.vm, kube.get(machine.name), observed)
-        unseen = machine_state.unseen
+        unreachable = machine_state.unreachable
         yield replace(
             row,
             wanted=machine,
             kind=machine.kind,
             differs=differing_sizes(machine_state),
             vm=standing_state(machine_state),
-            pve_node=unseen.pve_node if unseen else row.pve_node,
-            vmid=unseen.vmid if unseen else row.vmid,
+            pve_node=unreachable.pve_node if unreachable else row.pve_node,
+            vmid=unreachable.vmid if unreachable else row.vmid,
         )
     shown = {machine_state.name: machine_state.vm for machine_state in wanted}
     for vm, record in ClusterView(spec, observed).machines:

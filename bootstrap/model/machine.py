@@ -107,7 +107,7 @@ class NodePool:
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Replaced:
-    """A machine that was out of sight when it got a successor; its VM is removed once its Proxmox node is back."""
+    """A machine that was unreachable when it got a successor; its VM is removed once its Proxmox node is back."""
 
     machine: MachineName
     vmid: Vmid
@@ -121,7 +121,7 @@ class MachineSpec:
         address: A fixed one, or None where DHCP gives one.
         mac: The MAC address net0 is to have, in upper case, or None to keep the one its clone was given.
         storage_address: A fixed one of the storage network, for net1.
-        replaces: Machines out of sight that it stands in for, by the user's word (docs/adr/0008).
+        replaces: Unreachable machines that it stands in for, by the user's word (docs/adr/0008).
     """
 
     name: MachineName
@@ -177,7 +177,7 @@ class MachineRecord:
     tags too, is not taken for ours.
 
     Attributes:
-        replaces: Machines that it stands in for, which were out of sight when it was made.
+        replaces: Machines that it stands in for, which were unreachable when it was made.
         cloned: Of a clone that is not configured yet: the request it comes of.
     """
 

@@ -271,7 +271,7 @@ def has_tag(vm: VmRecord, tag: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnseenVm:
+class UnreachableVm:
     """A VM or a container on a Proxmox node that cannot be asked; `/cluster/resources` lists it, and no more is known.
 
     Attributes:
@@ -360,7 +360,7 @@ class Observed:
         taken: Addresses of the machines' range that somebody who is not ours was found at.
         lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
-        out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
+        unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
         given_up: Those of them that the user has just declared lost, each of which gets a successor.
         settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
@@ -380,7 +380,7 @@ class Observed:
     kubeconfig_server: str | None = None
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
-    out_of_sight: tuple[UnseenVm, ...] = ()
+    unreachable: tuple[UnreachableVm, ...] = ()
     given_up: tuple[Replaced, ...] = ()
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bootstrap.planning.checks.drift import unfinished_notes
-from bootstrap.planning.members import out_of_sight
+from bootstrap.planning.members import unreachable
 from bootstrap.planning.members.twins import check_twins, twin_lines
 from bootstrap.planning.plan import Lane, Plan, PlannedMachine
 from bootstrap.records.lock import lock_vmid, marker_of
@@ -24,14 +24,14 @@ def bare_plan(
 ) -> Plan:
     """A plan of these machines and lanes.
 
-    What every command says stands among the notes: machines out of sight, and those that have several VMs. Reserved are
+    What every command says stands among the notes: unreachable machines, and those that have several VMs. Reserved are
     the vmids that anybody was seen to use, the marker's, and those of the plan's own machines.
 
     Raises:
         PreflightError: Something would be done about a machine that has several VMs.
     """
     check_twins(view, frozenset(lane.name for lane in lanes))
-    hidden, doubled = out_of_sight.lines(view), twin_lines(view)
+    hidden, doubled = unreachable.lines(view), twin_lines(view)
     planned = {machine.place.vmid for machine in machines}
     return Plan(
         command=command,

@@ -13,7 +13,7 @@ from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import MachineRecord, NodePool, Replaced, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.planning.members.desired_machines import MachineState, machine_states
-from bootstrap.planning.members.out_of_sight import Sight
+from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.records.machine import is_ours
 
 
@@ -65,9 +65,9 @@ class ClusterView:
         return machine_states(self)
 
     @cached_property
-    def sight(self) -> Sight:
-        """What of the cluster is out of sight."""
-        return Sight.of(self)
+    def unreachable(self) -> Unreachable:
+        """The unreachable machines of the cluster."""
+        return Unreachable.of(self)
 
     @cached_property
     def stood_in_for(self) -> frozenset[Replaced]:
@@ -100,9 +100,9 @@ class ClusterView:
     def lost(self) -> frozenset[MachineName]:
         """The Kubernetes nodes, neighbours' too, without a VM of the cluster and without a successor.
 
-        One that is Ready runs somewhere and is no lost machine of ours, unless a VM out of sight may be it.
+        One that is Ready runs somewhere and is no lost machine of ours, unless an unreachable VM may be it.
         """
-        may_run = bool(self.sight.unnamed)
+        may_run = bool(self.unreachable.unnamed)
         gone = (each for name, each in self.kube_nodes.items() if name not in self.vm_of)
         return frozenset(each.name for each in gone if may_run or not each.ready) - self.succeeded
 

@@ -14,7 +14,7 @@ from bootstrap.model.observed import (
     PveNodeFacts,
     PveVersion,
     TemplateFacts,
-    UnseenVm,
+    UnreachableVm,
     VmRecord,
 )
 from bootstrap.model.quorum import LostQuorum
@@ -32,7 +32,7 @@ class PveFacts:
     """One reading of a Proxmox cluster; `used_vmids` are those of VMs and containers alike.
 
     Attributes:
-        out_of_sight: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: those that carry
+        unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool: those that carry
             its tag, and those named `<cluster>-...` in the range (a clone that was cut off has no tag yet).
         passed_over: As in `Observed`.
     """
@@ -42,7 +42,7 @@ class PveFacts:
     templates: tuple[TemplateFacts, ...]
     vms: tuple[VmRecord, ...]
     used_vmids: frozenset[Vmid]
-    out_of_sight: tuple[UnseenVm, ...] = ()
+    unreachable: tuple[UnreachableVm, ...] = ()
     lost_quorum: LostQuorum | None = None
     passed_over: tuple[str, ...] = ()
 
@@ -101,7 +101,7 @@ class Hypervisor(Protocol):
 
         `vms` holds each VM and container (no templates) that lies in `vmids`, carries our tag, has a record, or is
         named `<cluster>-...`. A Proxmox node that cannot be asked is no error as long as another one can be: it is
-        told as not online, and its VMs are in `out_of_sight`.
+        told as not online, and its VMs are in `unreachable`.
         """
         ...
 

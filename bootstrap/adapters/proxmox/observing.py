@@ -135,7 +135,7 @@ def observe(api: Api, *, version: PveVersion, proof: Proof, cluster: ClusterName
         templates=templates(look.pve_nodes, guests, answers.note, proof=proof),
         vms=tuple(sorted((vm for vm in vms if vm.vmid not in hidden), key=lambda vm: vm.vmid)),
         used_vmids=vmids_away.union(guest.vmid for guest in guests),
-        out_of_sight=unseen,
+        unreachable=unseen,
         lost_quorum=lost_quorum,
         passed_over=odd.lines,
     )

@@ -16,7 +16,7 @@ from bootstrap.errors import AuthenticationError, HypervisorError, PermissionDen
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import OWNER_TAG, UnseenVm, VmRecord
+from bootstrap.model.observed import OWNER_TAG, UnreachableVm, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.proxmox.reading import answers, configs
 
@@ -118,10 +118,10 @@ def unseen_vms(
     *,
     cluster: ClusterName,
     vmids: VmidRange,
-) -> tuple[UnseenVm, ...]:
+) -> tuple[UnreachableVm, ...]:
     """Those that may be machines of this tool: by our tag, or by name and vmid (a clone cut off has no tag yet)."""
     return tuple(
-        UnseenVm(
+        UnreachableVm(
             vmid=vm.vmid,
             name=vm.name,
             pve_node=vm.pve_node,

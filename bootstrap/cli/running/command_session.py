@@ -97,7 +97,7 @@ class Ended:
     def require_complete(self) -> None:
         """Raise HomelabError, once the result is told, where machines could not be reached."""
         from bootstrap.planning.members.authorize import not_maintained
-        from bootstrap.planning.members.out_of_sight import incomplete
+        from bootstrap.planning.members.unreachable import incomplete
 
         if self.plan.unreached:
             raise incomplete(self.plan.cluster, self.plan.command, self.plan.unreached)

@@ -128,7 +128,7 @@ def seen_by_proxmox(facts: PveFacts) -> Observed:
         # Proxmox VE lists them in any order, and another one each time.
         vms=tuple(sorted(facts.vms, key=lambda vm: vm.vmid)),
         used_vmids=facts.used_vmids,
-        out_of_sight=facts.out_of_sight,
+        unreachable=facts.unreachable,
         lost_quorum=facts.lost_quorum,
         passed_over=facts.passed_over,
     )

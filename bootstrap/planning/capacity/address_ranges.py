@@ -34,7 +34,7 @@ class _Book:
     def of(cls, view: ClusterView) -> _Book:
         kept = {record.machine: record.address for _, record in view.machines if record.address is not None}
         used = set(kept.values()) | {vm.address for vm in view.observed.vms if vm.address is not None}
-        for name, address in view.sight.addresses.items():
+        for name, address in view.unreachable.addresses.items():
             kept.setdefault(name, address)
             used.add(address)
         for known in view.spec.kept:
@@ -101,10 +101,10 @@ def with_storage_addresses(
 
 
 def _held(machines: Sequence[MachineSpec], view: ClusterView) -> set[MachineName]:
-    """Machines that get no address: they are out of sight, or may be, and none is made in their place."""
-    sight = view.sight
-    hidden = {machine.name for machine in machines if sight.blind and machine.name not in view.vm_of}
-    return hidden | set(sight.named)
+    """Machines that get no address: they are unreachable, or may be, and none is made in their place."""
+    unreachable = view.unreachable
+    hidden = {machine.name for machine in machines if unreachable.blind and machine.name not in view.vm_of}
+    return hidden | set(unreachable.named)
 
 
 def _used_up(

@@ -162,7 +162,7 @@ def older_inventory_notes(view: ClusterView) -> Iterator[str]:
 
 def _own_nodes(view: ClusterView) -> tuple[KubeNode, ...]:
     """The Kubernetes nodes of our machines; others that have joined are their owners' affair."""
-    ours = {*view.vm_of, *view.sight.named}
+    ours = {*view.vm_of, *view.unreachable.named}
     return tuple(kube_node for kube_node in view.observed.kube_nodes or () if kube_node.name in ours)
 
 

@@ -16,8 +16,8 @@ from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import all_foreign, strangers_problems
 from bootstrap.planning.members.names_and_tags import mark_notes
-from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
+from bootstrap.planning.members.unreachable import lines
 from bootstrap.planning.provision.successors import pool_of
 from bootstrap.planning.provision.vip_lanes import left_over, with_other_settings, without_vip
 from bootstrap.planning.settings.drift import drifts
@@ -135,17 +135,17 @@ def _kubeconfig(view: ClusterView) -> Iterator[str]:
 
 
 def _orphans(view: ClusterView) -> Iterator[str]:
-    """Kubernetes nodes that machines of ours have left behind; none that may be one out of sight, or that `up` deletes.
+    """Kubernetes nodes that removed machines have left; none that may be an unreachable one, or that `up` deletes.
 
     A node that is Ready, or is not called as a machine of ours is, is a neighbour's that has joined.
     """
     called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
-    sight = view.sight
-    known = {*view.vm_of, *sight.named} | {old.machine for old in view.stood_in_for}
+    unreachable = view.unreachable
+    known = {*view.vm_of, *unreachable.named} | {old.machine for old in view.stood_in_for}
     for kube_node in view.observed.kube_nodes or ():
         if kube_node.ready or not called.fullmatch(kube_node.name):
             continue
-        if kube_node.name not in known and not (sight.unnamed and pool_of(view.spec, kube_node.name)):
+        if kube_node.name not in known and not (unreachable.unnamed and pool_of(view.spec, kube_node.name)):
             yield (
                 f"Kubernetes node {kube_node.name} has no machine of this cluster; if it is not in use: "
                 f"`kubectl delete node {kube_node.name}`"

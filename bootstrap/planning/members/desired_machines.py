@@ -10,10 +10,10 @@ from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, KubeNode, UnseenVm, VmRecord, has_tag
+from bootstrap.model.observed import OWNER_TAG, KubeNode, UnreachableVm, VmRecord, has_tag
 from bootstrap.planning.capacity.address_ranges import with_addresses, with_storage_addresses
-from bootstrap.planning.members.out_of_sight import Sight
 from bootstrap.planning.members.pool_members import names, staying
+from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.planning.provision.successors import pool_of, with_successors
 from bootstrap.proxmox.macs import wanted_mac
 from bootstrap.records.lock import is_marker, marker_name
@@ -97,14 +97,14 @@ class MachineState:
     Attributes:
         vm: Its VM, or None.
         kube_node: Its Kubernetes node, or None (not registered, or the API cannot be asked).
-        unseen: The VM out of sight that it is, or may be.
+        unreachable: The unreachable VM that it is, or may be.
         held: Why nothing may be done about it, in a few words; empty where something may.
     """
 
     machine: MachineSpec
     vm: VmRecord | None
     kube_node: KubeNode | None
-    unseen: UnseenVm | None = None
+    unreachable: UnreachableVm | None = None
     held: str = ""
 
     @property
@@ -128,19 +128,19 @@ class MachineState:
         return self.vm is None and not self.held
 
     @property
-    def unseen_by_name(self) -> bool:
-        """Whether it is out of sight for sure: the VM there has its name."""
-        return self.unseen is not None and self.unseen.name == self.machine.name
+    def unreachable_by_name(self) -> bool:
+        """Whether it is unreachable for sure: the VM there has its name."""
+        return self.unreachable is not None and self.unreachable.name == self.machine.name
 
     @property
     def doubtful(self) -> bool:
-        """Whether it is missing, or is one of the machines out of sight: nobody knows."""
-        return self.vm is None and bool(self.held) and not self.unseen_by_name
+        """Whether it is missing, or is one of the unreachable machines: nobody knows."""
+        return self.vm is None and bool(self.held) and not self.unreachable_by_name
 
     @property
     def shown(self) -> bool:
-        """Whether a plan that leaves it as it is shows it: it has a VM, be that out of sight."""
-        return self.vm is not None or self.unseen is not None
+        """Whether a plan that leaves it as it is shows it: it has a VM, even if unreachable."""
+        return self.vm is not None or self.unreachable is not None
 
     @property
     def made(self) -> bool:
@@ -200,28 +200,30 @@ def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
         for machine in wanted_machines(view)
         for vm in (view.vm_of.get(machine.name),)
     )
-    return _with_unseen(bare, view.sight)
+    return _with_unreachable(bare, view.unreachable)
 
 
-def _with_unseen(bare: tuple[MachineState, ...], sight: Sight) -> tuple[MachineState, ...]:
-    """The same, with the VMs out of sight: a missing machine may be any whose name is not known."""
-    if not sight.vms:
+def _with_unreachable(bare: tuple[MachineState, ...], unreachable: Unreachable) -> tuple[MachineState, ...]:
+    """The same, with the unreachable VMs: a missing machine may be any whose name is not known."""
+    if not unreachable.vms:
         return bare
     missing = [
-        machine_state for machine_state in bare if machine_state.vm is None and machine_state.name not in sight.named
+        machine_state
+        for machine_state in bare
+        if machine_state.vm is None and machine_state.name not in unreachable.named
     ]
     # One that Kubernetes has a node of has been there.
     likely = sorted(missing, key=lambda machine_state: machine_state.kube_node is None)
-    guesses = {machine_state.name: vm for machine_state, vm in zip(likely, sight.unnamed, strict=False)}
+    guesses = {machine_state.name: vm for machine_state, vm in zip(likely, unreachable.unnamed, strict=False)}
 
     def held(machine_state: MachineState) -> MachineState:
         name = machine_state.name
         if machine_state.vm is not None:
             return machine_state
-        if name in sight.named:
-            return replace(machine_state, unseen=sight.named[name], held="is unreachable")
-        if sight.blind:
-            return replace(machine_state, unseen=guesses.get(name), held="may be an unreachable machine")
+        if name in unreachable.named:
+            return replace(machine_state, unreachable=unreachable.named[name], held="is unreachable")
+        if unreachable.blind:
+            return replace(machine_state, unreachable=guesses.get(name), held="may be an unreachable machine")
         return machine_state
 
     return tuple(map(held, bare))

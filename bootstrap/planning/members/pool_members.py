@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from bootstrap.model.ids import MachineName, PveNodeName
 from bootstrap.model.machine import NodePool, RecordState, Role
-from bootstrap.model.observed import KubeNode, UnseenVm, VmRecord
+from bootstrap.model.observed import KubeNode, UnreachableVm, VmRecord
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -43,13 +43,13 @@ def ordinal_of(name: MachineName) -> int:
 class Member:
     """A machine of a pool as it is: its VM, its Kubernetes node, or both.
 
-    `unseen` is its VM where that is out of sight: it counts, and nothing can be done about it.
+    `unreachable` is its VM where that is unreachable: it counts, and nothing can be done about it.
     """
 
     name: MachineName
     vm: VmRecord | None
     kube_node: KubeNode | None
-    unseen: UnseenVm | None = None
+    unreachable: UnreachableVm | None = None
 
     @property
     def leaving(self) -> bool:
@@ -63,9 +63,9 @@ class Member:
 
     @property
     def whole(self) -> bool:
-        """Whether it has a VM that has been made, be that out of sight."""
+        """Whether it has a VM that has been made, even if unreachable."""
         made = self.vm is not None and self.vm.record is not None and self.vm.record.state is not RecordState.CLONING
-        return made or self.unseen is not None
+        return made or self.unreachable is not None
 
     @property
     def well(self) -> bool:
@@ -79,14 +79,14 @@ class Member:
 
 
 def members(view: ClusterView, pool: NodePool) -> tuple[Member, ...]:
-    """A pool's machines, by number; those out of sight, and those whose VM was lost as long as their node is left."""
+    """A pool's machines, by number; the unreachable ones, and those whose VM was lost as long as their node is left."""
     vms = {record.machine: vm for vm, record in view.machines if record.pool == pool.name}
     pattern = re.compile(re.escape(machine_name(view.spec.name, pool, 0).removesuffix("0")) + "[1-9][0-9]*")
-    unseen = {name: vm for name, vm in view.sight.named.items() if pattern.fullmatch(name)}
+    unreachable = {name: vm for name, vm in view.unreachable.named.items() if pattern.fullmatch(name)}
     lost = {name for name in view.lost if pattern.fullmatch(name)}
     found = (
-        Member(name=name, vm=vms.get(name), kube_node=view.kube_nodes.get(name), unseen=unseen.get(name))
-        for name in vms.keys() | unseen.keys() | lost
+        Member(name=name, vm=vms.get(name), kube_node=view.kube_nodes.get(name), unreachable=unreachable.get(name))
+        for name in vms.keys() | unreachable.keys() | lost
     )
     return tuple(sorted(found, key=lambda member: (ordinal_of(member.name), member.name)))
 

@@ -13,8 +13,8 @@ from bootstrap.model.machine import MachineSpec
 from bootstrap.planning.day2_steps import MarkLeaving, MigrateToEtcd, RestoreSnapshot, StopK3s
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.desired_machines import MachineState
-from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, LaneStep
 from bootstrap.planning.provision.joining import API_REACHABLE, Making, access_lane, init_step, join_lane, joined
 from bootstrap.planning.provision.vip_lanes import VipPlan, plan_vip
@@ -164,5 +164,5 @@ def _check_founding(view: ClusterView, servers: Sequence[MachineState]) -> None:
     made = sum(machine_state.made for machine_state in servers)
     if held and made <= len(servers) // 2:
         what = f"no server of {view.spec.name} answers, and none can be started"
-        require_sight(view, what=what, of=[each.unseen for each in held if each.unseen is not None])
-        require_sight(view, what=what)
+        require_reachable(view, what=what, of=[each.unreachable for each in held if each.unreachable is not None])
+        require_reachable(view, what=what)

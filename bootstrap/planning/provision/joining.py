@@ -156,11 +156,11 @@ def _half_made(all_states: Sequence[MachineState]) -> tuple[tuple[MachineSpec, P
 
 def kept(machine_state: MachineState) -> PlannedMachine:
     """How the plan shows a machine that stays as it is."""
-    name, vm, unseen = machine_state.name, machine_state.vm, machine_state.unseen
+    name, vm, unreachable = machine_state.name, machine_state.vm, machine_state.unreachable
     if vm is not None:
         place_of = VmPlace.of(name, vm)
-    elif unseen is not None:
-        place_of = VmPlace(machine=name, pve_node=unseen.pve_node, vmid=unseen.vmid)
+    elif unreachable is not None:
+        place_of = VmPlace(machine=name, pve_node=unreachable.pve_node, vmid=unreachable.vmid)
     else:  # cannot be: a machine without any VM needs work
         raise AssertionError(machine_state)
     return PlannedMachine(spec=machine_state.machine, place=place_of, action=Action.KEEP, reason=machine_state.held)

@@ -1,4 +1,4 @@
-"""Machines out of sight that the user has declared lost, and the new machines that stand in for them. Pure."""
+"""Unreachable machines that the user has declared lost, and the new machines that stand in for them. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, NodePool, RecordState, Replaced
-from bootstrap.model.observed import Observed, UnseenVm, VmRecord
-from bootstrap.planning.members.out_of_sight import where
+from bootstrap.model.observed import Observed, UnreachableVm, VmRecord
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
+from bootstrap.planning.members.unreachable import where
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -24,42 +24,42 @@ def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     """What is seen, with machines declared lost: they no longer count, and each gets a successor.
 
     Raises:
-        PreflightError: One of them is not out of sight, or it cannot be told which VM it is.
+        PreflightError: One of them is not unreachable, or it cannot be told which VM it is.
     """
     done = {old.machine for old in view.stood_in_for}
     wanted = [name for name in dict.fromkeys(names) if name not in done]
-    sight = view.sight
-    others = [name for name in wanted if name not in sight.named]
+    unreachable = view.unreachable
+    others = [name for name in wanted if name not in unreachable.named]
     if others:
         _check(view, others)
-    given = [Replaced(machine=name, vmid=sight.named[name].vmid) for name in wanted if name in sight.named]
+    given = [Replaced(machine=name, vmid=unreachable.named[name].vmid) for name in wanted if name in unreachable.named]
     # Which of the VMs without a name is which machine does not matter: all of them are lost.
-    given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in sight.unnamed]
+    given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in unreachable.unnamed]
     return replace(view.observed, given_up=tuple(given))
 
 
 def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
-    """Refuse names that are no machine out of sight."""
-    sight = view.sight
+    """Refuse names that are no unreachable machine."""
+    unreachable = view.unreachable
     wrong = [name for name in names if name in view.vm_of or pool_of(view.spec, name) is None]
-    if wrong or not sight.unnamed:
+    if wrong or not unreachable.unnamed:
         raise PreflightError(
             f"no unreachable machine is called {', '.join(wrong or names)}; nothing was changed",
-            details=_listed(sight.vms) or f"no machine of {view.spec.name} is",
+            details=_listed(unreachable.vms) or f"no machine of {view.spec.name} is",
             resolution=Advice(
                 "`homelab-k8s status` lists the machines; `homelab-k8s replace NAME` replaces a reachable one"
             ),
         )
-    if len(names) != len(sight.unnamed):
+    if len(names) != len(unreachable.unnamed):
         raise PreflightError(
             f"it is unknown which VM is {', '.join(names)}; nothing was changed",
-            details=_listed(sight.unnamed),
-            resolution=f"pass all {len(sight.unnamed)} unreachable machines as --replace-unreachable, or bring the "
-            "Proxmox node back",
+            details=_listed(unreachable.unnamed),
+            resolution=f"pass all {len(unreachable.unnamed)} unreachable machines as --replace-unreachable, or bring "
+            "the Proxmox node back",
         )
 
 
-def _listed(vms: Sequence[UnseenVm]) -> str:
+def _listed(vms: Sequence[UnreachableVm]) -> str:
     return "\n".join(f"{vm.name or 'name not known'} ({where(vm)})" for vm in vms)
 
 
@@ -89,7 +89,7 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
         PreflightError: The pool of one that was declared lost needs no further machine.
     """
     chosen = {record.machine: record.replaces for _, record in view.machines if record.replaces}
-    there = {*view.vm_of, *view.sight.named}
+    there = {*view.vm_of, *view.unreachable.named}
     lost: defaultdict[MachineName, list[Replaced]] = defaultdict(list)
     for old in view.observed.given_up:
         lost[old.machine].append(old)

@@ -13,8 +13,8 @@ from bootstrap.planning.capacity.maintenance import removal_reason
 from bootstrap.planning.checks.drift import unfinished_notes
 from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.foreign import all_foreign, claims, namesake_notes, strangers_notes
-from bootstrap.planning.members.out_of_sight import left_behind
 from bootstrap.planning.members.pool_members import ordinal_of
+from bootstrap.planning.members.unreachable import left_behind
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
 from bootstrap.records.lock import marker_of

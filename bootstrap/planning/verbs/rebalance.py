@@ -17,8 +17,8 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.capacity.placement import Sources, place, rooms
-from bootstrap.planning.members.out_of_sight import lines
 from bootstrap.planning.members.twins import twin_lines
+from bootstrap.planning.members.unreachable import lines
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.provision.replacement_capacity import with_commitment
 from bootstrap.planning.templates.machine_images import sources_for

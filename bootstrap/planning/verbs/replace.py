@@ -23,9 +23,9 @@ from bootstrap.planning.checks.drift import older_inventory_notes
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import strangers_notes
-from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, worst_first
 from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.arrivals import Arrivals
@@ -185,8 +185,8 @@ def _named(view: ClusterView, there: Sequence[Member], verb_options: Replacing) 
     """The machines that were asked for and have not been replaced by an earlier run."""
     named = (member for member in there if member.name in verb_options.machines)
     chosen = [member for member in named if not _is_successor(member, verb_options)]
-    hidden = [member.unseen for member in chosen if member.unseen is not None]
-    require_sight(view, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
+    hidden = [member.unreachable for member in chosen if member.unreachable is not None]
+    require_reachable(view, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
     return chosen
 
 
@@ -195,7 +195,7 @@ def _rest_or_all(pool: NodePool, there: Sequence[Member], verb_options: Replacin
     rest = [member for member in there if member.leaving or _is_begun(member, verb_options)]
     if rest or _unfinished(pool, there):
         return rest
-    return [member for member in there if member.unseen is None]
+    return [member for member in there if member.unreachable is None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,10 +254,10 @@ class _Replacement:
         return Making.of(self.going.after, self.present, placement=Placement(of=self.turns.of))
 
     def check(self) -> None:
-        """Refuse to make machines that may be there, out of sight."""
+        """Refuse to make machines that may exist, unreachable."""
         pool = self.going.pool.name
         if any(each.doubtful for each in self.going.after.states if each.machine.pool == pool):
-            require_sight(self.view, what=f"no machine can be created for the pool {pool} of {self.view.spec.name}")
+            require_reachable(self.view, what=f"no machine can be created for the pool {pool} of {self.view.spec.name}")
 
     def shown(self) -> tuple[PlannedMachine, ...]:
         """The machines as the plan shows them."""
@@ -338,7 +338,7 @@ def _is_successor(member: Member, verb_options: Replacing) -> bool:
 def _unfinished(pool: NodePool, there: Sequence[Member]) -> bool:
     """Whether successors of machines that have gone already are still to come: that is the end of an earlier run."""
     half_made = any(m.vm and m.vm.record and m.vm.record.state is RecordState.CLONING for m in there)
-    return half_made or sum(bool(member.vm or member.unseen) for member in there) < pool.count
+    return half_made or sum(bool(member.vm or member.unreachable) for member in there) < pool.count
 
 
 def _check_servers(view: ClusterView, targets: Sequence[Member]) -> None:

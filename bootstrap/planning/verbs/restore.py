@@ -16,9 +16,9 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.day2_steps import RejoinServer, RenewToken, RestoreSnapshot, StopK3s
 from bootstrap.planning.members.existing_machines import Present, plan_on, present_machines
-from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of
 from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.provision.joining import API_REACHABLE, joined, kubeconfig_lane, ready
 from bootstrap.planning.settings.snapshot_retention import folder_of
@@ -80,10 +80,12 @@ def _what_happens(each: Present, chosen: Present, snapshot: Snapshot) -> str:
 
 def _check_servers_seen(view: ClusterView) -> None:
     """A server that comes back later has the data of before, and its own idea of who is in etcd."""
-    sight = view.sight
+    unreachable = view.unreachable
     pool = view.spec.control_plane
-    hidden = [vm for name, vm in sight.named.items() if machine_name(view.spec.name, pool, ordinal_of(name)) == name]
-    require_sight(view, what=f"{view.spec.name} cannot be restored", of=[*hidden, *sight.unnamed])
+    hidden = [
+        vm for name, vm in unreachable.named.items() if machine_name(view.spec.name, pool, ordinal_of(name)) == name
+    ]
+    require_reachable(view, what=f"{view.spec.name} cannot be restored", of=[*hidden, *unreachable.unnamed])
 
 
 def _chosen(spec: ClusterSpec, servers: Sequence[Present], snapshot: Snapshot, wanted: MachineName | None) -> Present:

@@ -17,8 +17,8 @@ from bootstrap.planning.day2_steps import MigrateToEtcd, Reclaim
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.foreign import strangers_notes
-from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.pool_members import Member, members, staying
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.arrivals import Arrivals
@@ -86,7 +86,7 @@ def plan_scale(
     reclaimed = tuple(name for pool in chosen for name in _to_reclaim(view, pool))
     view = ClusterView(spec, marked(observed, reclaimed, RecordState.MADE))
     scaling = _Scaling(view=view, pools=chosen, reclaimed=reclaimed)
-    scaling.check_sight()
+    scaling.check_reachable()
     notes = (*older_inventory_notes(view), *strangers_notes(view))
     if not scaling.work and not scaling.going:
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
@@ -140,16 +140,18 @@ class _Scaling:
         others = (each for each in self.view.states if each.shown)
         return Making.of(self.view, [*others, *(each for each in self.work if each.missing)])
 
-    def check_sight(self) -> None:
-        """Refuse to add what may be there out of sight, and to choose who goes where not all can be asked."""
+    def check_reachable(self) -> None:
+        """Refuse to add what may exist, unreachable, and to choose who goes where not all can be asked."""
         name = self.view.spec.name
         if any(each.doubtful for each in self.wanted):
-            require_sight(self.view, what=f"no machine can be added to {name}")
+            require_reachable(self.view, what=f"no machine can be added to {name}")
         shrinking = {pool.name: pool for pool, member in self.going if not member.leaving}
         if shrinking:
             there = (member for pool in shrinking.values() for member in members(self.view, pool))
-            of = [member.unseen for member in there if member.unseen is not None]
-            require_sight(self.view, what=f"no machine of {name} can be removed", of=[*of, *self.view.sight.unnamed])
+            of = [member.unreachable for member in there if member.unreachable is not None]
+            require_reachable(
+                self.view, what=f"no machine of {name} can be removed", of=[*of, *self.view.unreachable.unnamed]
+            )
 
     def check_servers(self) -> None:
         """Refuse what etcd cannot bear, and what no server is there for."""

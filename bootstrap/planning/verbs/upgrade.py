@@ -28,8 +28,8 @@ from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.model.words import count
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.members.desired_machines import machine_of
-from bootstrap.planning.members.out_of_sight import require_sight
 from bootstrap.planning.members.twins import check_twins
+from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
@@ -86,7 +86,7 @@ def standpoint(view: ClusterView) -> Standpoint:
         PreflightError: No server answers, or machines are not as they should be; nothing was touched.
     """
     check_twins(view)
-    require_sight(view, what=f"{view.spec.name} cannot be upgraded")
+    require_reachable(view, what=f"{view.spec.name} cannot be upgraded")
     needed_server(view)
     problems: list[str] = []
     climbers: list[Climber] = []

@@ -12,7 +12,7 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError
 from bootstrap.model.ids import ClusterName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
-from bootstrap.model.observed import PveVersion, UnseenVm
+from bootstrap.model.observed import PveVersion, UnreachableVm
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, TEMPLATE, VM, VMIDS, Lab, clone_request, token
 from tests.fakes.keys import sealed
 
@@ -137,8 +137,8 @@ def test_an_offline_node_is_told_and_its_vmids_are_known(start_lab: Callable[...
     assert [template.pve_node for template in facts.templates] == ["pve1"]
     assert facts.used_vmids == {9000, 9001, 7400}
     assert facts.vms == ()
-    assert facts.out_of_sight == (
-        UnseenVm(vmid=Vmid(7400), name="demo-worker-1", pve_node=PVE2, tags=frozenset({"homelab-k8s"})),
+    assert facts.unreachable == (
+        UnreachableVm(vmid=Vmid(7400), name="demo-worker-1", pve_node=PVE2, tags=frozenset({"homelab-k8s"})),
     )
 
 
@@ -158,7 +158,7 @@ def test_a_node_that_counts_as_online_and_does_not_answer_is_told_and_its_guests
             (True, ""),
             (False, "595 No route to host"),
         ], path
-        assert [(vm.vmid, vm.kind, vm.why) for vm in facts.out_of_sight] == [
+        assert [(vm.vmid, vm.kind, vm.why) for vm in facts.unreachable] == [
             (7400, MachineKind.VM, "595 No route to host"),
             (7401, MachineKind.VM, "595 No route to host"),
             (7403, MachineKind.LXC, "595 No route to host"),

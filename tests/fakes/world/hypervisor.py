@@ -21,7 +21,7 @@ from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, fingerprint
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnseenVm, VmRecord
+from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnreachableVm, VmRecord
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.ports import GUEST_FILE_MAX, CloneRequest, ContainerRequest, PveFacts, Warn
 from bootstrap.records.proof import Evidence, doubt_about
@@ -72,8 +72,8 @@ class FakeHypervisor:
             ),
             lost_quorum=world.lost_quorum,
             used_vmids=frozenset(world.vms) | {template.vmid for template in world.templates},
-            out_of_sight=tuple(
-                UnseenVm(
+            unreachable=tuple(
+                UnreachableVm(
                     vmid=vm.vmid,
                     name="" if world.nameless else vm.name,
                     pve_node=vm.pve_node,

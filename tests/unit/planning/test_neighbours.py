@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnseenVm, VmRecord
+from bootstrap.model.observed import OWNER_TAG, KubeNode, Observed, UnreachableVm, VmRecord
 from bootstrap.planning.checks.status_problems import problems_of
 from bootstrap.planning.members.desired_machines import machine_states
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
@@ -109,7 +109,7 @@ def test_down_names_a_namesake_that_it_leaves() -> None:
 
 def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None:
     """It may run: a second demo-workers-1 beside it would have its volumes and its address."""
-    renamed = UnseenVm(
+    renamed = UnreachableVm(
         vmid=FIRST.vmid,
         name="nas",
         pve_node=PveNodeName("pve2"),
@@ -117,10 +117,10 @@ def test_a_machine_that_was_renamed_and_is_out_of_sight_gets_no_double() -> None
         why="offline",
     )
     nodes = (*(seen(SERVER, SECOND).kube_nodes or ()), kube_node(MachineName("demo-workers-1"), ready=False))
-    observed = replace(seen(SERVER, SECOND, nodes=nodes), out_of_sight=(renamed,))
+    observed = replace(seen(SERVER, SECOND, nodes=nodes), unreachable=(renamed,))
     plan = plan_up(ClusterView(with_existing_sizes(SPEC, observed), observed), version="")
     assert not [machine for machine in plan.machines if machine.action == "create"]
     assert plan.unreached
-    theirs = replace(observed, out_of_sight=(replace(renamed, tags=frozenset({"demo"})),))
+    theirs = replace(observed, unreachable=(replace(renamed, tags=frozenset({"demo"})),))
     plan = plan_up(ClusterView(with_existing_sizes(SPEC, theirs), theirs), version="v1.33.3+k3s1")
     assert [machine.spec.name for machine in plan.machines if machine.action == "create"] == ["demo-workers-1"]

@@ -17,15 +17,15 @@ from bootstrap.errors import HomelabError, PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.machine import Replaced
-from bootstrap.model.observed import OWNER_TAG, UnseenVm
+from bootstrap.model.observed import OWNER_TAG, UnreachableVm
 from bootstrap.records.lock import lock_vmid, marker_name
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-def may_be_ours(vm: UnseenVm, cluster: ClusterName, vmids: VmidRange) -> bool:
-    """Whether a VM out of sight may be a machine of this cluster; its marker is none.
+def may_be_ours(vm: UnreachableVm, cluster: ClusterName, vmids: VmidRange) -> bool:
+    """Whether an unreachable VM may be a machine of this cluster; its marker is none.
 
     Every machine carries our tag and its cluster's; where these were taken off, name and vmid have to tell. One that
     has both and another name was renamed.
@@ -43,8 +43,8 @@ def may_be_ours(vm: UnseenVm, cluster: ClusterName, vmids: VmidRange) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What of a cluster is out of sight.
+class Unreachable:
+    """The unreachable machines of a cluster.
 
     Attributes:
         vms: All that may be machines of it, but for those that have successors by the user's word.
@@ -54,16 +54,16 @@ class Sight:
         blind: Whether every missing machine may be one of them, or may get the address of one: then none is made.
     """
 
-    vms: tuple[UnseenVm, ...]
-    named: dict[MachineName, UnseenVm]
-    unnamed: tuple[UnseenVm, ...]
+    vms: tuple[UnreachableVm, ...]
+    named: dict[MachineName, UnreachableVm]
+    unnamed: tuple[UnreachableVm, ...]
     addresses: dict[MachineName, IPv4Address]
     blind: bool
 
     @classmethod
-    def of(cls, view: ClusterView) -> Sight:
-        """What is out of sight now."""
-        vms = tuple(_by_its_name(vm, view) for vm in view.observed.out_of_sight if _counts(vm, view))
+    def of(cls, view: ClusterView) -> Unreachable:
+        """Those that are unreachable now."""
+        vms = tuple(_by_its_name(vm, view) for vm in view.observed.unreachable if _counts(vm, view))
         named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in view.vm_of}
         addresses = {name: found for name in named if (found := _address(name, view)) is not None}
         unnamed = tuple(vm for vm in vms if not vm.name)
@@ -83,19 +83,19 @@ def _address(name: MachineName, view: ClusterView) -> IPv4Address | None:
     return next(kept, node.address if node is not None else None)
 
 
-def _counts(vm: UnseenVm, view: ClusterView) -> bool:
+def _counts(vm: UnreachableVm, view: ClusterView) -> bool:
     """Whether it may be a machine of the cluster that has no successor by the user's word."""
     spec, succeeded = view.spec, {*view.stood_in_for, *view.observed.given_up}
     return may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
 
 
-def _by_its_name(vm: UnseenVm, view: ClusterView) -> UnseenVm:
+def _by_its_name(vm: UnreachableVm, view: ClusterView) -> UnreachableVm:
     """A name that somebody else has given it says nothing of which machine it is."""
     return vm if vm.name.startswith(f"{view.spec.name}-") else replace(vm, name="")
 
 
 def _may_take_an_address(
-    vms: Sequence[UnseenVm], addresses: Mapping[MachineName, IPv4Address], spec: ClusterSpec
+    vms: Sequence[UnreachableVm], addresses: Mapping[MachineName, IPv4Address], spec: ClusterSpec
 ) -> bool:
     """Whether one of them may have a fixed address that is not known."""
     storage = spec.network.storage
@@ -104,23 +104,23 @@ def _may_take_an_address(
     return spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
 
 
-def _is_one_of(vm: UnseenVm, machines: set[Replaced]) -> bool:
+def _is_one_of(vm: UnreachableVm, machines: set[Replaced]) -> bool:
     return any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in machines)
 
 
-def where(vm: UnseenVm) -> str:
+def where(vm: UnreachableVm) -> str:
     """As in `vmid 7003 on pve2, which is offline`."""
     why = "which is offline" if vm.why == "offline" else f"which does not answer: {vm.why}"
     return f"vmid {vm.vmid} on {vm.pve_node}, {why}"
 
 
 def lines(view: ClusterView) -> tuple[str, ...]:
-    """The one sentence on each machine that is out of sight: every command says it."""
+    """The one sentence on each machine that is unreachable: every command says it."""
     return tuple(_lines(view))
 
 
 def _lines(view: ClusterView) -> Iterator[str]:
-    for vm in view.sight.vms:
+    for vm in view.unreachable.vms:
         who = vm.name or f"a machine of {view.spec.name}"
         name = vm.name or "NAME"
         yield Advice(
@@ -142,13 +142,13 @@ def left_behind(view: ClusterView) -> tuple[str, ...]:
             where(vm),
             vm.pve_node,
         )
-        for vm in view.observed.out_of_sight
+        for vm in view.observed.unreachable
         if may_be_ours(vm, view.spec.name, view.spec.placement.vmids)
     )
 
 
-def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None = None) -> None:
-    """Refuse what cannot be done while machines are out of sight.
+def require_reachable(view: ClusterView, *, what: str, of: Sequence[UnreachableVm] | None = None) -> None:
+    """Refuse what cannot be done while machines are unreachable.
 
     Args:
         view: The cluster, as wanted and as seen.
@@ -158,7 +158,7 @@ def require_sight(view: ClusterView, *, what: str, of: Sequence[UnseenVm] | None
     Raises:
         PreflightError: There are such machines; nothing was touched.
     """
-    vms = view.sight.vms if of is None else tuple(of)
+    vms = view.unreachable.vms if of is None else tuple(of)
     if not vms:
         return
     nodes = ", ".join(sorted({vm.pve_node for vm in vms}))
