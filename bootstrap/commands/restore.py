@@ -16,8 +16,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import check_not_older, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Observed, Snapshot
 from bootstrap.planning.day2_steps import RestoreSnapshot
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of

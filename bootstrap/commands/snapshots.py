@@ -22,9 +22,8 @@ from bootstrap.k3s.kubeconfig.build import with_server
 from bootstrap.k3s.versions import is_release
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import Role
-from bootstrap.model.observed import Observed, VmRecord
+from bootstrap.model.observed import Observed, Snapshot, VmRecord
 from bootstrap.model.words import count
-from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.settings.snapshot_retention import is_left_behind, is_own
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports

@@ -21,10 +21,9 @@ from bootstrap.k3s.worker_token import WorkerToken, worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind, MachineSpec, RecordState, Role
-from bootstrap.model.observed import KubeNode, Observed, VmRecord
+from bootstrap.model.observed import KubeNode, Observed, Snapshot, VmRecord
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.model.words import count
-from bootstrap.model.workloads import Snapshot
 from bootstrap.planning.capacity.maintenance import in_maintenance
 from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from bootstrap.errors import UnreadableError
-from bootstrap.model.guest_settings import GuestSettings, Settings, SettingsFile
 from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import GuestSettings, Settings, SettingsFile
 from bootstrap.model.reading import Source, shown
 from bootstrap.model.reading_yaml import read_yaml
 

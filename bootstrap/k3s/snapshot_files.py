@@ -9,8 +9,8 @@ from decimal import Decimal
 
 from bootstrap.errors import UnreadableError
 from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import Snapshot
 from bootstrap.model.reading import Reading, Source, read_json
-from bootstrap.model.workloads import Snapshot
 
 KIND = "ETCDSnapshotFile"
 _QUANTITY = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?)(Ki|Mi|Gi|Ti|k|M|G|T|)")

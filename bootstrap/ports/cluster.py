@@ -11,8 +11,7 @@ from typing import Protocol
 from bootstrap.model.cluster import K3sSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
-from bootstrap.model.observed import KubeNode
-from bootstrap.model.workloads import Pod, Refusal, Snapshot
+from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
 
 
 class KubeApi(Protocol):

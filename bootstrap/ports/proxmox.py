@@ -10,6 +10,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import (
     GuestInterface,
+    LostQuorum,
     OsTemplate,
     PveNodeFacts,
     PveVersion,
@@ -17,7 +18,6 @@ from bootstrap.model.observed import (
     UnreachableVm,
     VmRecord,
 )
-from bootstrap.model.quorum import LostQuorum
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 
 GUEST_FILE_MAX = 60 * 1024

@@ -13,8 +13,8 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, UnreadableError
 from bootstrap.model.cluster import ClusterSpec, S3Spec
 from bootstrap.model.ids import ClusterName, MachineName
+from bootstrap.model.observed import Snapshot
 from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
-from bootstrap.model.workloads import Snapshot
 
 LATEST = "latest"
 """Stands for the newest snapshot there is."""

@@ -14,7 +14,7 @@ from bootstrap.adapters.kube.pods import parse_pod, selects
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.k3s.snapshot_files import parse_snapshots
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Pod, Refusal, Snapshot
+from bootstrap.model.observed import Pod, Refusal, Snapshot
 from tests.adapters.kube_server import KubeServer, node
 from tests.adapters.kube_workloads import Object, budget, pod
 

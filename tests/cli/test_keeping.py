@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Pod
+from bootstrap.model.observed import Pod
 from tests.cli.conftest import Run
 from tests.cli.test_process import COLOURS, on_a_terminal
 from tests.fakes.world import World

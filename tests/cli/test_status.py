@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from tests.cli.conftest import Run
 from tests.cli.test_process import PROGRAM, started
 from tests.fakes.world import World

@@ -37,7 +37,7 @@ from bootstrap.events import (
 )
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.ports import CommandOutcome
 from bootstrap.records.lock import LockRecord, lock_vmid
 from tests.cli.conftest import Run

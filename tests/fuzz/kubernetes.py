@@ -22,7 +22,7 @@ from bootstrap.adapters.kube.watch import Leases, NodeWatch
 from bootstrap.k3s.snapshot_files import parse_listing
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
-from bootstrap.model.workloads import Pod
+from bootstrap.model.observed import Pod
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 

@@ -25,9 +25,8 @@ from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.k3s.snapshot_files import parse_snapshots
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
 from bootstrap.model.reading import Reading, each
-from bootstrap.model.workloads import Pod, Refusal, Snapshot
 
 if TYPE_CHECKING:
     from bootstrap.adapters.kube.client import BoundedClient

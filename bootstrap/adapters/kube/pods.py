@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bootstrap.adapters.kube.objects import kube_object, note
+from bootstrap.model.observed import Pod
 from bootstrap.model.reading import Reading, each
-from bootstrap.model.workloads import Pod
 
 SNAPSHOTS = ("k3s.cattle.io", "v1", "etcdsnapshotfiles")
 """Group, version and plural of what k3s tells of its snapshots."""

@@ -10,8 +10,7 @@ from bootstrap.adapters.proxmox.api import Api
 from bootstrap.errors import PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName
 from bootstrap.model.machine import MachineKind
-from bootstrap.model.observed import VmRecord
-from bootstrap.model.quorum import LostQuorum
+from bootstrap.model.observed import LostQuorum, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.proxmox.reading import answers, configs
 

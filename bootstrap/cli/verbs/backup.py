@@ -22,7 +22,7 @@ from bootstrap.events import Event, EventSink, StepFinished
 if TYPE_CHECKING:
     from bootstrap.commands.backup import Backup
     from bootstrap.commands.snapshots import SnapshotList
-    from bootstrap.model.workloads import Snapshot
+    from bootstrap.model.observed import Snapshot
 
 S3 = "s3"
 _HEADINGS = ("SNAPSHOT", "MADE (UTC)", "AGE", "SIZE", "WHERE")

@@ -11,8 +11,7 @@ from bootstrap.k3s.config import render_bucket
 from bootstrap.k3s.snapshot_files import parse_listing
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed, VmRecord
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Observed, Snapshot, VmRecord
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
 from bootstrap.records.snapshot_note import has_keys, in_bucket

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.commands.observing.observe import ask_servers, observe_cluster, server_addresses
 from bootstrap.errors import KubernetesError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.workloads import Pod
+from bootstrap.model.observed import Pod
 from bootstrap.planning.day2_steps import Drain
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.ports import KubeApi, Ports

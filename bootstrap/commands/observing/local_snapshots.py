@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.records.snapshot_note import NOTE, TOKEN, made_at, parse_note, snapshot_at
 
 

@@ -9,9 +9,8 @@ from bootstrap.commands.observing.guests import logged_in
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.execution.guests.scripts import parse_guest_settings
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
+from bootstrap.model.observed import GuestSettings, Observed
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.drift import to_look_into
 from bootstrap.planning.view import ClusterView

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.settings import guest_settings
-from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.ids import MachineName
+from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
 from bootstrap.ports import GuestScript, GuestShell
 

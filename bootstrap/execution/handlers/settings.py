@@ -15,9 +15,8 @@ from bootstrap.execution.k3s.kube_retries import once_it_answers
 from bootstrap.execution.k3s.service import await_served, begin_start
 from bootstrap.k3s.config import render_config
 from bootstrap.k3s.settings import parse_args
-from bootstrap.model.guest_settings import GuestSettings
 from bootstrap.model.machine import MachineSpec, Role
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import GuestSettings, KubeNode
 from bootstrap.planning.day2_steps import ApplySettings
 from bootstrap.planning.settings.drift import has_etcd, joins_by, runs_otherwise
 from bootstrap.ports import GuestScript, GuestShell

@@ -12,7 +12,7 @@ from bootstrap.execution.guests.scripts import parse_lines, run_script
 from bootstrap.execution.handlers.k3s import CLUSTER
 from bootstrap.execution.k3s.sidecar_files import place_for, put_in_place, write_beside
 from bootstrap.k3s.config import render_bucket
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import TakeSnapshot, Upload
 from bootstrap.planning.settings.snapshot_retention import folder_of, surplus
 from bootstrap.ports import GuestScript, GuestShell

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import KubeNode, Pod, Refusal
 from bootstrap.model.words import count
-from bootstrap.model.workloads import Pod, Refusal
 from bootstrap.planning.day2_steps import Drain
 from bootstrap.ports import Clock, KubeApi
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for

@@ -16,10 +16,9 @@ from bootstrap.advice import Advice
 from bootstrap.k3s.config import machine_config
 from bootstrap.k3s.settings import OMITTED, SECRET, merged, parse_args, settings_of
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.guest_settings import GuestSettings, Settings
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, RecordState, Role
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import GuestSettings, KubeNode, Settings
 from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.settings.change import BUCKET, FIXED, NAMES, Change
 

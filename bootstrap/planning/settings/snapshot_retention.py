@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from bootstrap.model.cluster import ClusterSpec, S3Spec
 from bootstrap.model.ids import ClusterName, MachineName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import Upload
 from bootstrap.records.snapshot_note import in_bucket
 

@@ -13,7 +13,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import RejoinServer, RenewToken, RestoreSnapshot, StopK3s
 from bootstrap.planning.members.existing_machines import Present, plan_on, present_machines
 from bootstrap.planning.members.pool_members import machine_name, ordinal_of

@@ -20,7 +20,7 @@ from bootstrap.errors import (
     TransientError,
 )
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
-from bootstrap.model.quorum import LostQuorum
+from bootstrap.model.observed import LostQuorum
 from bootstrap.proxmox.rights.grants import likely_paths
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, Relay, clone_request
 

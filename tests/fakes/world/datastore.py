@@ -19,8 +19,7 @@ from bootstrap.errors import GuestError, ScriptError
 from bootstrap.k3s.ca_archive import FILES
 from bootstrap.k3s.versions import is_newer
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import KubeNode
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import KubeNode, Snapshot
 from tests.fakes.world.facts import VERSION
 from tests.fakes.world.k3s import whole_environment
 from tests.fakes.world.vm import FakeVm

@@ -13,8 +13,7 @@ from bootstrap.adapters.kube.nodes import FRESH_S
 from bootstrap.errors import KubernetesError, KubeUnreachableError
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
-from bootstrap.model.observed import KubeNode
-from bootstrap.model.workloads import Pod, Refusal, Snapshot
+from bootstrap.model.observed import KubeNode, Pod, Refusal, Snapshot
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World

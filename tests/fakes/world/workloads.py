@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Pod, Refusal
+from bootstrap.model.observed import Pod, Refusal
 
 if TYPE_CHECKING:
     from tests.fakes.world.world import World

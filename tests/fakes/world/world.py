@@ -11,10 +11,8 @@ from pathlib import Path
 
 from bootstrap.errors import HomelabError, PreflightError, SshUnreachableError
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.model.observed import KubeNode, OsTemplate, PveNodeFacts, PveVersion, TemplateFacts
-from bootstrap.model.quorum import LostQuorum
+from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, Snapshot, TemplateFacts
 from bootstrap.model.rights import MissingPrivileges
-from bootstrap.model.workloads import Snapshot
 from bootstrap.ports import CommandOutcome, EndpointFacts, Ports
 from bootstrap.records.template import parse_template
 from tests.fakes.clock import SteppingClock

@@ -19,7 +19,7 @@ from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from tests.fakes.specs import cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.datastore import MADE, TAKEN_S

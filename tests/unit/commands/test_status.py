@@ -15,8 +15,7 @@ from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.model.observed import KubeNode
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import KubeNode, Snapshot
 from bootstrap.records.lock import LockRecord
 from bootstrap.records.machine import read_record
 from bootstrap.records.rebuild_note import RebuildNote, Stage

@@ -11,8 +11,7 @@ from bootstrap.commands.status import cluster_status
 from bootstrap.commands.up import Up
 from bootstrap.errors import DeadlineError, HypervisorError, PreflightError
 from bootstrap.model.ids import PveNodeName
-from bootstrap.model.observed import PveNodeFacts
-from bootstrap.model.quorum import LostQuorum
+from bootstrap.model.observed import LostQuorum, PveNodeFacts
 from bootstrap.planning.capacity.sizing import Capacity, why_not
 from bootstrap.planning.checks.doctor import Verdict, check_capacity, check_kvm, check_quorum
 from bootstrap.planning.view import ClusterView

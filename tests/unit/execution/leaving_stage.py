@@ -14,8 +14,7 @@ from bootstrap.execution.run_facts import ClusterAccess, Findings
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, KubeNode
-from bootstrap.model.workloads import Pod
+from bootstrap.model.observed import OWNER_TAG, KubeNode, Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi

@@ -13,7 +13,7 @@ from bootstrap.events import Warned
 from bootstrap.execution.context import Done
 from bootstrap.execution.k3s.drain import DEAD_AFTER_S, is_evictable
 from bootstrap.execution.k3s.kube_retries import ANSWER_S
-from bootstrap.model.workloads import Pod
+from bootstrap.model.observed import Pod
 from bootstrap.planning.day2_steps import Drain, MarkLeaving, Reclaim, Uncordon
 from tests.fakes.world.workloads import FakeBudget, FakePod
 from tests.unit.execution.leaving_stage import CP1, W1, W2, Stage, pod

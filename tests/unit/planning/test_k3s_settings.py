@@ -8,10 +8,9 @@ from ipaddress import IPv4Address
 import pytest
 
 from bootstrap.k3s.settings import CONFIG, guest_settings, merged, parse_args, parse_file
-from bootstrap.model.guest_settings import SettingsFile
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec, Role, Taint
-from bootstrap.model.observed import KubeNode
+from bootstrap.model.observed import KubeNode, SettingsFile
 from bootstrap.planning.settings.drift import runs_otherwise
 from bootstrap.planning.settings.rollout import parse_taint
 from tests.fakes.specs import cluster

@@ -8,8 +8,7 @@ import pytest
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName
-from bootstrap.model.observed import Observed
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Observed, Snapshot
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.restore import plan_restore

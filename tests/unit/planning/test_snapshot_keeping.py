@@ -8,7 +8,7 @@ import pytest
 
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
-from bootstrap.model.workloads import Snapshot
+from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import Upload
 from bootstrap.planning.settings.snapshot_retention import (
     before_upgrade,

@@ -1,15 +1,59 @@
-"""What runs on Kubernetes nodes, as far as draining one has to know; and the cluster's snapshots."""
+"""What Kubernetes has: nodes, the pods on them as far as draining asks, and snapshots of its data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Address
 
 from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import Taint
 
 _DAEMON_SET = "DaemonSet"
 _SYSTEM = "kube-system"
 """Where k3s puts its packaged add-ons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeNode:
+    """A Kubernetes node object.
+
+    Attributes:
+        ready: The Ready condition is True and its lease was renewed within 30 s (Ready alone can be stale:
+            a stopped k3s stays Ready for 40 s, and after a cold boot the API tells of the time before). Where it was
+            looked at with its machine, the VM runs, too, and so does k3s there if the lease is older than a renewal.
+        problem: Why it is not ready, in Kubernetes' words; empty when it is.
+        version: kubeletVersion.
+        uid: Changes when the node is deleted and registers again.
+        heartbeat: When its kubelet last reported its status, by the machine's own clock; one that starts reports
+            within seconds, and then every 5 minutes while nothing changes.
+        stale: It says Ready, but its kubelet has not been heard of for too long, or, where it was looked at with its
+            machine, the VM or k3s there does not run.
+        lease_age_s: Seconds since its kubelet renewed its lease, by the API server's clock; None without a lease.
+        renewed: When that was, by the machine's own clock; every 10 s. A list knows it best.
+        args: What its k3s was started with: command line and settings files, secrets masked. k3s itself writes it
+            into the annotation k3s.io/node-args at each start. None where it does not tell.
+        env: The names of k3s's own variables (K3S_...) in its environment, likewise, from k3s.io/node-env.
+    """
+
+    name: MachineName
+    ready: bool
+    problem: str = ""
+    version: str = ""
+    address: IPv4Address | None = None
+    roles: frozenset[str] = frozenset()
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    os_image: str = ""
+    created: datetime | None = None
+    uid: str = ""
+    heartbeat: datetime | None = None
+    lease_age_s: float | None = field(default=None, compare=False)
+    stale: bool = False
+    renewed: datetime | None = field(default=None, compare=False)
+    args: tuple[str, ...] | None = None
+    env: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,15 +1,29 @@
-"""k3s's settings as they are on a machine's disk: ours, and those that the user has put beside them."""
+"""What is seen inside machines: network interfaces, and k3s's settings on their disks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from bootstrap.model.ids import MachineName
 
 Settings = Mapping[str, tuple[str, ...]]
 """Names of k3s's settings without dashes, each with its values as k3s writes them; `NAME+` adds to what is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuestInterface:
+    """A network interface as the guest agent tells it; `mac` is upper case.
+
+    `lone` are those of `addresses` that are a network of their own (/32), as keepalived gives a VIP.
+    """
+
+    name: str
+    mac: str
+    addresses: tuple[IPv4Address, ...]
+    lone: frozenset[IPv4Address] = frozenset()
+    addresses6: tuple[IPv6Address, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
