@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bootstrap.advice import Advice, joined
@@ -22,7 +22,7 @@ from bootstrap.k3s.worker_token import worker_token
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import Observed
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.address_ranges import has_ranges, passed_over
@@ -43,10 +43,8 @@ from bootstrap.planning.view import ClusterView
 from bootstrap.ports import EndpointFacts, Ports
 from bootstrap.records.lock import lock_vmid
 
-SEES_VMS = frozenset(
-    {"template", "lock", "cluster", "machines", "logins", "api-certificate", "etcd-disk", "worker-token"}
-)
-"""Checks that a token without VM.Audit would answer wrongly: its lists are empty, not refused."""
+VMS = "vms"
+"""That the token may see VMs (VM.Audit): without, checks would answer wrongly, since lists are empty, not refused."""
 LOST_KEY = Advice("`homelab-k8s up --dry-run` shows how to restore it")
 DOCTOR_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""
@@ -81,56 +79,59 @@ class _Doctor:
         self._ports = ports
         self._done: dict[str, Check] = {}
         self._causes: dict[str, str] = {}
-        self._blind = False
 
     def run(self) -> tuple[Check, ...]:
-        table: tuple[tuple[str, tuple[str, ...], Callable[[], Check]], ...] = (
-            ("endpoint", (), self._endpoint_answers),
-            ("tls", ("endpoint",), self._tls),
-            ("token", ("tls",), self._token),
-            ("quorum", ("token",), lambda: checks.check_quorum(self._observed)),
-            ("version", ("token",), self._version),
-            *((("pool", ("token",), self._pool),) if self._inventory_spec.placement.resource_pool else ()),
-            ("privileges", ("token", "pool"), self._privileges),
-            ("kvm", ("token",), lambda: checks.check_kvm(self._view)),
-            ("template", ("token",), self._template),
-            ("storage", ("template",), lambda: checks.check_storages(self._foreseen_view)),
-            ("bridges", ("template",), lambda: checks.check_bridges(self._foreseen_view)),
-            *((("containers", ("token",), self._containers),) if self._wants_containers else ()),
-            ("capacity", ("template", "containers"), self._capacity),
-            ("addresses", ("capacity",), self._addresses),
-            *((("api-name", ("token",), self._api_name),) if self._inventory_spec.api_name else ()),
-            ("ssh-key", (), self._ssh_key),
-            ("k3s", (), self._k3s),
-            ("state", (), self._state),
-            ("lock", ("token",), self._lock),
-            ("cluster", ("token",), self._cluster),
-            ("machines", ("token",), self._machines),
-            ("logins", ("token",), lambda: check_logins(self._inventory_spec.ssh.host_keys, self._guests)),
-            ("clocks", ("endpoint",), self._clocks),
-            ("pve-certificate", ("endpoint",), self._pve_certificate),
-            ("api-certificate", ("token",), self._api_certificate),
-            ("etcd-disk", ("token",), self._etcd_disk),
-            ("worker-token", ("token",), lambda: checks_live.check_worker_token(worker_token(self._observed))),
-        )
-        for name, needs, look in table:
+        for name, needs, look in self._table():
             self._done[name] = self._check(name, needs, look)
             if self._done[name].verdict is Verdict.FAILED:
                 self._causes[name] = name
         return tuple(self._done.values())
 
+    def _table(self) -> Iterator[tuple[str, tuple[str, ...], Callable[[], Check]]]:
+        """Every check: its name, the earlier checks that it needs, and the function that makes it."""
+        yield "endpoint", (), self._endpoint_answers
+        yield "tls", ("endpoint",), self._tls
+        yield "token", ("tls",), self._token
+        yield "quorum", ("token",), lambda: checks.check_quorum(self._observed)
+        yield "version", ("token",), self._version
+        if self._inventory_spec.placement.resource_pool:
+            yield "pool", ("token",), self._pool
+        yield "privileges", ("token", "pool"), self._privileges
+        yield "kvm", ("token",), lambda: checks.check_kvm(self._view)
+        yield "template", ("token", VMS), self._template
+        yield "storage", ("template",), lambda: checks.check_storages(self._foreseen_view)
+        yield "bridges", ("template",), lambda: checks.check_bridges(self._foreseen_view)
+        if any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools):
+            yield "containers", ("token",), lambda: checks.check_containers(self._view)
+        yield "capacity", ("template", "containers"), lambda: checks.check_capacity(self._view, self._plan)
+        yield "addresses", ("capacity",), self._addresses
+        if self._inventory_spec.api_name:
+            yield "api-name", ("token",), self._api_name
+        yield "ssh-key", (), lambda: ok(self._ports.shells.check())
+        yield "k3s", (), self._k3s
+        yield "state", (), self._state
+        yield "lock", ("token", VMS), self._lock
+        yield "cluster", ("token", VMS), self._cluster
+        yield "machines", ("token", VMS), self._machines
+        yield "logins", ("token", VMS), lambda: check_logins(self._inventory_spec.ssh.host_keys, self._guests)
+        yield "clocks", ("endpoint",), self._clocks
+        yield "pve-certificate", ("endpoint",), self._pve_certificate
+        yield "api-certificate", ("token", VMS), self._api_certificate
+        yield "etcd-disk", ("token", VMS), self._etcd_disk
+        yield "worker-token", ("token", VMS), lambda: checks_live.check_worker_token(worker_token(self._observed))
+
     def _check(self, name: str, needs: tuple[str, ...], look: Callable[[], Check]) -> Check:
-        cause = next((self._causes[needed] for needed in needs if needed in self._causes), None)
-        if cause is not None:
-            self._causes[name] = cause
-            return skipped(name, f"needs {cause}, which failed")
-        if name in SEES_VMS and self._blind:
-            self._causes[name] = "privileges"
-            return skipped(name, "this token may not see VMs (VM.Audit)")
-        try:
-            return look()
-        except HomelabError as error:
-            return refused(name, error)
+        lacking = next((need for need in needs if need in self._causes), None)
+        if lacking is not None:
+            cause = self._causes[name] = self._causes[lacking]
+            blind = lacking == VMS
+            found = skipped("this token may not see VMs (VM.Audit)" if blind else f"needs {cause}, which failed")
+        else:
+            try:
+                found = look()
+            except HomelabError as error:
+                found = refused(error)
+        return replace(found, name=name)
 
     @cached_property
     def _seen(self) -> EndpointFacts:
@@ -177,7 +178,7 @@ class _Doctor:
 
     def _endpoint_answers(self) -> Check:
         self._seen  # noqa: B018 - looked at here for the first time
-        return ok("endpoint", f"{self._endpoint.url} answers")
+        return ok(f"{self._endpoint.url} answers")
 
     def _tls(self) -> Check:
         certificate = self._seen.certificate
@@ -187,12 +188,12 @@ class _Doctor:
             "after comparing it with the output of `pvenode cert info` on the Proxmox node"
         )
         if self._endpoint.tls.insecure:
-            return warning("tls", "the certificate is NOT checked (insecure)", pin, facts=facts)
+            return warning("the certificate is NOT checked (insecure)", pin, facts=facts)
         shown = f"its fingerprint is {certificate.fingerprint}"
         if certificate.problem:
             says = f"the certificate is not to be trusted: {certificate.problem}\n{shown}"
-            return failed("tls", says, certificate.remedy or pin, facts=facts)
-        return ok("tls", f"the certificate is {certificate.trust}; {shown}", facts=facts)
+            return failed(says, certificate.remedy or pin, facts=facts)
+        return ok(f"the certificate is {certificate.trust}; {shown}", facts=facts)
 
     def _token(self) -> Check:
         self._observed  # noqa: B018 - looked at here for the first time
@@ -210,8 +211,8 @@ class _Doctor:
     def _pool(self) -> Check:
         name = self._inventory_spec.placement.resource_pool or ""
         if not self._ports.hypervisor.has_resource_pool(name):
-            return failed("pool", missing_pool(name), pool_remedy(name))
-        return ok("pool", f"the resource pool {name} is there")
+            return failed(missing_pool(name), pool_remedy(name))
+        return ok(f"the resource pool {name} is there")
 
     def _privileges(self) -> Check:
         rights = rights_needed(
@@ -221,33 +222,23 @@ class _Doctor:
             tuple(all_bases(self._view)),
         )
         missing = self._ports.hypervisor.missing_privileges(rights)
-        self._blind = any(map(hides_vms, missing))
+        if any(map(hides_vms, missing)):
+            self._causes[VMS] = "privileges"
         if missing:
             return failed(
-                "privileges",
                 "the token lacks\n" + "\n".join(map(str, missing)),
                 "as root on a Proxmox node:\n" + "\n".join(lack.remedy for lack in missing),
             )
-        return ok("privileges", "the token has all that `up` and `down` need")
+        return ok("the token has all that `up` and `down` need")
 
     def _template(self) -> Check:
         check_planned(self._spec, self._foreseen)
         return checks.check_template(self._foreseen_view)
 
-    @property
-    def _wants_containers(self) -> bool:
-        return any(pool.kind is MachineKind.LXC for pool in self._inventory_spec.pools)
-
-    def _containers(self) -> Check:
-        return checks.check_containers(self._view)
-
-    def _capacity(self) -> Check:
-        return checks.check_capacity(self._view, self._plan)
-
     def _addresses(self) -> Check:
         check_vip(self._spec, self._ports, self._observed)
         if not has_ranges(self._spec):
-            return skipped("addresses", "machines get their addresses by DHCP")
+            return skipped("machines get their addresses by DHCP")
         observed = with_conflicts(self._spec, self._ports, self._foreseen)
         # As `up` would give them out: what somebody has is passed over.
         planned = plan_up(ClusterView(self._spec, observed), version="").machines
@@ -255,15 +246,15 @@ class _Doctor:
         found = checks_live.check_addresses(new, passed_over(new, ClusterView(self._spec, observed)))
         lacking = gateway_note(self._spec)
         if lacking and found.verdict is Verdict.OK:
-            return warning("addresses", f"{found.says}\n{lacking}", "add network.gateway, unless this is intended")
+            return warning(f"{found.says}\n{lacking}", "add network.gateway, unless this is intended")
         return found
 
     def _api_name(self) -> Check:
         name = self._spec.api_name
         elsewhere = api_name_notes(self._spec, self._ports, self._observed)
         if elsewhere:
-            return warning("api-name", elsewhere[0], "correct it in your DNS, or in /etc/hosts on this computer")
-        return ok("api-name", f"{name} leads to the API")
+            return warning(elsewhere[0], "correct it in your DNS, or in /etc/hosts on this computer")
+        return ok(f"{name} leads to the API")
 
     def _k3s(self) -> Check:
         known = self._token_accepted
@@ -271,7 +262,7 @@ class _Doctor:
         version = choose_version(self._spec, self._ports, self._observed) if known else artifacts.resolve(k3s)
         online = {facts.k3s_arch for facts in self._observed.pve_nodes if facts.online} if known else set()
         found = {artifacts.check(k3s, version=version, arch=arch) for arch in online or {"amd64"}}
-        return ok("k3s", f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
+        return ok(f"{version}: {'; '.join(sorted(found))}", facts=(("version", version),))
 
     def _state(self) -> Check:
         check_state_room(self._ports)
@@ -281,27 +272,21 @@ class _Doctor:
         vmid = lock_vmid(self._spec.placement.vmids)
         marker = self._ports.markers.find(vmid)
         if marker is None:
-            return ok("lock", "no run is in progress")
+            return ok("no run is in progress")
         doubt = why_no_lock(marker, self._ports)
         if doubt:
             told = f"VM {vmid} ({marker.name}) on {marker.pve_node}: {doubt}"
-            return warning("lock", told, Advice("`homelab-k8s adopt {}`, where no run is in progress", self._spec.name))
+            return warning(told, Advice("`homelab-k8s adopt {}`, where no run is in progress", self._spec.name))
         record = read_lock(marker, self._ports)
         if record is None:
             self._plan  # noqa: B018 - what else has the marker's vmid is the plan's to refuse, with words of its own
             return warning(
-                "lock",
                 f"VM {vmid} ({marker.name}) uses the VMID of the marker VM",
                 Advice("run `homelab-k8s doctor` again"),
             )
         if self._ports.processes.state(record.process) is False:
-            return warning(
-                "lock", f"left behind by {record}; that process has ended", "the next `up` or `down` removes it"
-            )
-        return warning("lock", f"held by {record}", "wait for it; if it crashed, the next `up` or `down` takes over")
-
-    def _ssh_key(self) -> Check:
-        return ok("ssh-key", self._ports.shells.check())
+            return warning(f"left behind by {record}; that process has ended", "the next `up` or `down` removes it")
+        return warning(f"held by {record}", "wait for it; if it crashed, the next `up` or `down` takes over")
 
     def _cluster(self) -> Check:
         ours = self._view.vms
@@ -310,24 +295,21 @@ class _Doctor:
             found = few_lines(strangers_notes(self._view))
             lost = missing_key(self._spec, self._ports)
             if lost is not None:
-                return failed(
-                    "cluster", Advice("there is no {}, the SSH key that signs its machines\n{}", lost, found), LOST_KEY
-                )
-            return failed("cluster", found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
+                return failed(Advice("there is no {}, the SSH key that signs its machines\n{}", lost, found), LOST_KEY)
+            return failed(found, Advice("`homelab-k8s adopt {}`, where they are yours", self._spec.name))
         if not ours and unfinished:
-            return warning("cluster", few_lines(unfinished), "remove the interrupted clones as described")
+            return warning(few_lines(unfinished), "remove the interrupted clones as described")
         if not ours and not self._view.unreachable.vms:
-            return skipped("cluster", Advice("it does not exist yet; create it with `homelab-k8s up`"))
+            return skipped(Advice("it does not exist yet; create it with `homelab-k8s up`"))
         status = status_of(self._inventory_spec, self._observed)
         if not status.healthy:
-            return failed("cluster", few_lines(status.problems), Advice("`homelab-k8s up` repairs what it can"))
+            return failed(few_lines(status.problems), Advice("`homelab-k8s up` repairs what it can"))
         said = f"{count(len(status.machines), 'machine')}, all Ready"
-        return ok("cluster", joined("\n", (said, *status.notices)))
+        return ok(joined("\n", (said, *status.notices)))
 
     def _machines(self) -> Check:
         if not self._guests:
             return skipped(
-                "machines",
                 "none is running with a known address; that the template's /etc/machine-id is empty, as it must be, "
                 "shows only in machines made of it",
             )
@@ -339,7 +321,6 @@ class _Doctor:
 
     def _pve_certificate(self) -> Check:
         return checks_live.check_certificate(
-            "pve-certificate",
             "Proxmox VE's certificate",
             days_left=self._seen.certificate.days_left,
             warn_days=checks_live.PVE_CERTIFICATE_DAYS,
@@ -352,14 +333,13 @@ class _Doctor:
         servers = [
             vm.record.machine
             for vm in self._observed.vms
-            if vm.record and vm.record.role is Role.CONTROL_PLANE and vm.record.machine in addresses
+            if vm.record and vm.is_server and vm.record.machine in addresses
         ]
         if not servers:
-            return skipped("api-certificate", "no server is running with a known address")
+            return skipped("no server is running with a known address")
         days = {name: self._ports.probes.certificate(addresses[name], API_PORT).days_left for name in servers}
         first = min(days, key=lambda name: days[name])
         return checks_live.check_certificate(
-            "api-certificate",
             f"the Kubernetes API's certificate of {first}",
             days_left=days[first],
             warn_days=checks_live.API_CERTIFICATE_DAYS,
@@ -368,7 +348,5 @@ class _Doctor:
 
     def _etcd_disk(self) -> Check:
         if not self._servers:
-            return skipped(
-                "etcd-disk", "no server with etcd is known to run (one server alone keeps its data in sqlite)"
-            )
+            return skipped("no server with etcd is known to run (one server alone keeps its data in sqlite)")
         return checks_live.check_etcd_disks(self._guests)

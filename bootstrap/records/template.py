@@ -151,6 +151,10 @@ class TemplateVm:
     description: str = ""
     doubt: str = UNCHECKED
 
+    def __str__(self) -> str:
+        """As in `debian-13-a1b2c3d4 (vmid 7998 on pve1)`."""
+        return f"{self.name} (vmid {self.vmid} on {self.pve_node})"
+
 
 def image_of_volume(text: str) -> CloudImage | None:
     """The image that a volume id names (`local:import/debian.qcow2`); None where the text is none."""

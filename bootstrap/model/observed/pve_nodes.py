@@ -83,6 +83,16 @@ class PveNodeFacts:
         """Whether anything new may go there, as far as Proxmox VE is concerned."""
         return self.online and not self.maintenance
 
+    @property
+    def x86_flags(self) -> frozenset[str]:
+        """Its CPU flags, where it is an x86-64 machine; empty too where the token may not see them."""
+        return self.cpu_flags if self.architecture == "x86_64" else frozenset()
+
+    @property
+    def active_storages(self) -> frozenset[StorageName]:
+        """The storages that can be used there now."""
+        return frozenset(storage.name for storage in self.storages if storage.active)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LostQuorum:

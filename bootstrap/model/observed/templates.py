@@ -64,6 +64,10 @@ class TemplateFacts:
     lock: str = ""
     settings: tuple[tuple[str, str], ...] = ()
 
+    def __str__(self) -> str:
+        """As in `debian-13 (vmid 9000 on pve1)`."""
+        return f"{self.name} (vmid {self.vmid} on {self.pve_node})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class OsTemplate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from bootstrap.model.ids import PveNodeName, Vmid
-from bootstrap.model.machine import MachineKind, MachineRecord
+from bootstrap.model.machine import MachineKind, MachineRecord, RecordState, Role
 
 OWNER_TAG = "homelab-k8s"
 """The tag every VM of ours carries; Proxmox stores tags in lower case, sorted."""
@@ -49,7 +49,7 @@ class VmRecord:
         problem: What of it cannot be read, its record among that; it is nobody's then. Else empty.
         resource_pool: The Proxmox resource pool it is in, or None; told where the inventory names one.
         doubt: Why what its description says is not to be believed, in a few words; empty where it is (see
-            `planning.proof`), which means nothing where it has no record.
+            `records.proof`), which means nothing where it has no record.
     """
 
     vmid: Vmid
@@ -85,6 +85,20 @@ class VmRecord:
     problem: str = ""
     resource_pool: str | None = None
     doubt: str = UNCHECKED
+
+    def __str__(self) -> str:
+        """As in `demo-cp-1 (vmid 7000 on pve1)`."""
+        return f"{self.name} (vmid {self.vmid} on {self.pve_node})"
+
+    @property
+    def state(self) -> RecordState | None:
+        """How far it has come, by its record; None where it has none."""
+        return self.record.state if self.record is not None else None
+
+    @property
+    def is_server(self) -> bool:
+        """Whether its record is of a machine of the control plane."""
+        return self.record is not None and self.record.role is Role.CONTROL_PLANE
 
     @property
     def idle(self) -> str:

@@ -34,17 +34,15 @@ def clone_notes(
         templates: The template of each Proxmox node.
         places: New machines, and where each goes.
     """
-    there = {facts.name: facts for facts in view.observed.pve_nodes if facts.name in templates}
-    vms = ((machine, name) for machine, name in places if machine.kind is MachineKind.VM)
-    clones = [(machine, there[name]) for machine, name in vms if name in there]
-    used = [templates[facts.name] for _, facts in clones]
-    cpus = (cpu_problem(machine.cpu_type, facts) for machine, facts in clones)
-    gateway = gateway_note(view.spec)
+    there = {facts.name: (facts, templates[facts.name]) for facts in view.observed.pve_nodes if facts.name in templates}
+    clones = [(*there[at], machine) for machine, at in places if machine.kind is MachineKind.VM and at in there]
+    cpus = filter(None, (cpu_problem(machine.cpu_type, facts) for facts, _, machine in clones))
+    gateway = gateway_note(view.spec) if clones else ""
     return (
-        *([gateway] if gateway and clones else []),
-        *small_disk_notes(view.spec, used),
-        *dict.fromkeys(f"{problem}: machines do not start there with KVM" for problem in filter(None, cpus)),
-        *mtu_notes(view.spec, [(facts, templates[facts.name], machine) for machine, facts in clones]),
+        *filter(None, (gateway,)),
+        *small_disk_notes(view.spec, (template for _, template, _ in clones)),
+        *dict.fromkeys(f"{problem}: machines do not start there with KVM" for problem in cpus),
+        *mtu_notes(view.spec, clones),
     )
 
 
@@ -79,9 +77,9 @@ def cpu_problem(cpu_type: str | None, facts: PveNodeFacts) -> str:
     `enforce`). Of vendors' models QEMU knows more than we do.
     """
     wanted = dict(LEVELS).get(cpu_type or "")
-    if wanted is None or not facts.cpu_flags or facts.architecture != "x86_64":
+    if wanted is None or not facts.x86_flags:
         return ""
-    lacking = sorted(wanted - facts.cpu_flags)
+    lacking = sorted(wanted - facts.x86_flags)
     return f"the CPU of {facts.name} lacks features of {cpu_type} ({', '.join(lacking)})" if lacking else ""
 
 

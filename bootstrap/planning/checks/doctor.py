@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ from bootstrap.model.machine import MachineKind, NodePool
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
-from bootstrap.planning.capacity.placement import clones_full
 from bootstrap.planning.capacity.sizing import Capacity
 from bootstrap.planning.checks.clone_notes import CPU_REMEDY, cpu_problems, small_disk_notes
 from bootstrap.planning.checks.preflight import (
@@ -67,43 +66,42 @@ class Check:
     """One check.
 
     Attributes:
-        name: Which, one of a fixed list: `endpoint`, `tls`, `token`, ...
+        name: Which, one of a fixed list: `endpoint`, `tls`, `token`, ...; the list of `doctor` gives it.
         says: What was found, or why it was skipped; may have several lines.
         remedy: What the user does; a line that is a command can be copied as it is. Empty where nothing is to be done.
         facts: Numbers and names for programs.
     """
 
-    name: str
     verdict: Verdict
     says: str
     remedy: str = ""
     facts: Facts = ()
+    name: str = ""
 
 
-def ok(name: str, says: str, *, facts: Facts = ()) -> Check:
+def ok(says: str, *, facts: Facts = ()) -> Check:
     """A check that went well."""
-    return Check(name=name, verdict=Verdict.OK, says=says, facts=facts)
+    return Check(verdict=Verdict.OK, says=says, facts=facts)
 
 
-def warning(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+def warning(says: str, remedy: str, *, facts: Facts = ()) -> Check:
     """A check that found what works but should not stay so."""
-    return Check(name=name, verdict=Verdict.WARNING, says=says, remedy=remedy, facts=facts)
+    return Check(verdict=Verdict.WARNING, says=says, remedy=remedy, facts=facts)
 
 
-def failed(name: str, says: str, remedy: str, *, facts: Facts = ()) -> Check:
+def failed(says: str, remedy: str, *, facts: Facts = ()) -> Check:
     """A check that found what `up` would fail of, or what is broken."""
-    return Check(name=name, verdict=Verdict.FAILED, says=says, remedy=remedy, facts=facts)
+    return Check(verdict=Verdict.FAILED, says=says, remedy=remedy, facts=facts)
 
 
-def skipped(name: str, why: str) -> Check:
+def skipped(why: str) -> Check:
     """A check that could not be made, or about which there is nothing to say."""
-    return Check(name=name, verdict=Verdict.SKIPPED, says=why)
+    return Check(verdict=Verdict.SKIPPED, says=why)
 
 
-def refused(name: str, error: HomelabError) -> Check:
+def refused(error: HomelabError) -> Check:
     """The check that an error is: what failed, what the other side said, what to do."""
-    says = f"{error.brief}\n{error.details}" if error.details else error.brief
-    return failed(name, says, error.resolution)
+    return failed(f"{error.brief}\n{error.details}" if error.details else error.brief, error.resolution)
 
 
 def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str, str]]) -> Check:
@@ -116,18 +114,17 @@ def check_version(observed: Observed, packages: Mapping[PveNodeName, Mapping[str
     version = observed.version
     facts = (("version", version.text),)
     if version.major < OLDEST_MAJOR:
-        return failed("version", f"Proxmox VE {version.text} is too old", "upgrade to Proxmox VE 8 or 9", facts=facts)
+        return failed(f"Proxmox VE {version.text} is too old", "upgrade to Proxmox VE 8 or 9", facts=facts)
     losing = [name for name, versions in sorted(packages.items()) if _loses_vxlan(versions)]
     if losing:
         return warning(
-            "version",
             f"Proxmox VE {version.text}; {', '.join(losing)} may lose packets between pods on different machines: its "
             "QEMU offers VMs UDP tunnel offload, which breaks VXLAN (flannel's default) on some network cards",
             f"on {', '.join(losing)}: apt update && apt install qemu-server (9.1.18 or newer); then power each machine "
             "off and on",
             facts=facts,
         )
-    return ok("version", f"Proxmox VE {version.text}", facts=facts)
+    return ok(f"Proxmox VE {version.text}", facts=facts)
 
 
 def _loses_vxlan(versions: Mapping[str, str]) -> bool:
@@ -144,26 +141,20 @@ def _numbers(version: str) -> tuple[int, ...]:
 def check_quorum(observed: Observed) -> Check:
     """Whether the Proxmox cluster has quorum."""
     if observed.lost_quorum is not None:
-        return failed("quorum", str(observed.lost_quorum), QUORUM_REMEDY)
-    return ok("quorum", "no sign that the Proxmox cluster lacks quorum")
+        return failed(str(observed.lost_quorum), QUORUM_REMEDY)
+    return ok("no sign that the Proxmox cluster lacks quorum")
 
 
 def check_kvm(view: ClusterView) -> Check:
     """Whether the CPUs of each Proxmox node have virtualisation and the CPU types of the pools.
 
-    Without VT-x or AMD-V no VM with KVM starts.
-
-    Other architectures than x86-64 have no such flag.
+    Without VT-x or AMD-V no VM with KVM starts. Other architectures than x86-64 have no such flag.
     """
     unknown = unknown_types(view.spec, view.observed)
     if unknown:
-        return failed("kvm", "\n".join(unknown), unknown_remedy(next(iter(unknown.values()))))
-    asked = [
-        facts
-        for facts in view.observed.pve_nodes
-        if facts.online and facts.cpu_flags and facts.architecture == "x86_64"
-    ]
-    lacking = [facts.name for facts in asked if not facts.cpu_flags & {"vmx", "svm"}]
+        return failed("\n".join(unknown), unknown_remedy(next(iter(unknown.values()))))
+    flags = {facts.name: facts.x86_flags for facts in view.observed.pve_nodes if facts.online and facts.x86_flags}
+    lacking = [name for name, its in flags.items() if not its & {"vmx", "svm"}]
     if lacking:
         return warning(  # not failed: a template with `kvm: 0` does start there
             "kvm",
@@ -172,12 +163,10 @@ def check_kvm(view: ClusterView) -> Check:
         )
     too_new = cpu_problems(view)
     if too_new:
-        return warning("kvm", "\n".join(too_new), CPU_REMEDY)
-    if not asked:
-        return skipped(
-            "kvm", "this token may not see the CPUs of the Proxmox nodes (Sys.Audit), or they are not x86-64"
-        )
-    return ok("kvm", f"{', '.join(facts.name for facts in asked)}: the CPUs have virtualisation")
+        return warning("\n".join(too_new), CPU_REMEDY)
+    if not flags:
+        return skipped("this token may not see the CPUs of the Proxmox nodes (Sys.Audit), or they are not x86-64")
+    return ok(f"{', '.join(flags)}: the CPUs have virtualisation")
 
 
 def check_template(view: ClusterView) -> Check:
@@ -186,38 +175,28 @@ def check_template(view: ClusterView) -> Check:
     Raises:
         PreflightError: It is not.
     """
-    templates = usable_templates(view)
-    planned = sorted(name for name, template in templates.items() if template.planned)
-    if len(planned) == len(templates):
+    usable = usable_templates(view)
+    templates = {name: template for name, template in usable.items() if not template.planned}
+    if not templates:
         return warning(
-            "template",
-            f"there is no template of {view.spec.template.image} on {', '.join(planned)}",
+            f"there is no template of {view.spec.template.image} on {', '.join(sorted(usable))}",
             Advice("`homelab-k8s up` builds it (it asks first), or: `homelab-k8s template build`"),
         )
-    templates = {name: template for name, template in templates.items() if not template.planned}
-    full = sorted(
-        name for name, template in templates.items() if clones_full(view.spec, template) and not template.linkable
-    )
-    by_vmid = {template.vmid: template for template in templates.values()}
-    named = ", ".join(
-        f"{template.name} (vmid {template.vmid} on {template.pve_node})" for _, template in sorted(by_vmid.items())
-    )
-    says = f"{named}: guest agent enabled, cloud-init drive present"
+    full = [f"{template.storage} of {name}" for name, template in sorted(templates.items()) if not template.linkable]
+    by_vmid = dict(sorted({template.vmid: template for template in templates.values()}.items()))
+    says = f"{', '.join(map(str, by_vmid.values()))}: guest agent enabled, cloud-init drive present"
     says = joined("\n", (says, *taken_off_notes(by_vmid.values())))
     small = small_disk_notes(view.spec, by_vmid.values())
     if small:
-        return warning(
-            "template", "\n".join((says, *small)), "set a larger disk in the inventory, or use a smaller template"
-        )
+        return warning("\n".join((says, *small)), "set a larger disk in the inventory, or use a smaller template")
     if full:
-        kinds = ", ".join(f"{templates[name].storage} of {name}" for name in full)
         return warning(
-            "template",
-            f"{says}\nbut linked clones cannot be made on {kinds}: each machine is a full clone, which takes minutes",
+            f"{says}\nbut linked clones cannot be made on {', '.join(full)}: each machine is a full clone, which takes "
+            "minutes",
             "move the template's disk to a storage with linked clones (dir, zfs, lvm-thin, rbd, btrfs), and convert "
             "it to a template there",
         )
-    return ok("template", f"{says}, linked clones are possible")
+    return ok(f"{says}, linked clones are possible")
 
 
 def check_containers(view: ClusterView) -> Check:
@@ -232,7 +211,7 @@ def check_containers(view: ClusterView) -> Check:
         if pool.kind is MachineKind.LXC
         for name, base in container_bases(view, pool).items()
     ]
-    return ok("containers", "\n".join(lines))
+    return ok("\n".join(lines))
 
 
 def check_storages(view: ClusterView) -> Check:
@@ -250,29 +229,24 @@ def check_storages(view: ClusterView) -> Check:
         elif storage is not None:
             fine.append(f"{name} of {facts.name}: {storage.free_gib} GiB free")
     if problems:
-        return failed("storage", "\n".join(problems), STORAGE_REMEDY)
-    return ok("storage", "; ".join(fine))
+        return failed("\n".join(problems), STORAGE_REMEDY)
+    return ok("; ".join(fine))
 
 
 def check_bridges(view: ClusterView) -> Check:
     """Whether each bridge that machines are put on is on each Proxmox node that may get some."""
-    in_use = [
-        (facts, template, pool)
-        for facts, template in _in_use(view)
-        for pool in view.spec.pools
-        if pool.count and view.may_use(facts.name, pool)
-    ]
+    in_use = list(_pools_in_use(view))
     wrong = dict(problem for each in in_use for problem in network_problems(view.spec, *each))
     if wrong:
-        return failed("bridges", "\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
+        return failed("\n".join(wrong), "; ".join(dict.fromkeys(wrong.values())))
     unknown = dict.fromkeys(facts.name for facts, _, _ in in_use if not facts.bridges)
     if unknown:
-        return skipped("bridges", f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
+        return skipped(f"this token may not list the networks of {', '.join(unknown)} (Sys.Audit)")
     found = dict.fromkeys(text for each in in_use for text in _bridges(view.spec, *each))
     notes = mtu_notes(view.spec, in_use)
     if notes:
-        return warning("bridges", "\n".join((", ".join(found), *notes)), MTU_REMEDY)
-    return ok("bridges", ", ".join(found))
+        return warning("\n".join((", ".join(found), *notes)), MTU_REMEDY)
+    return ok(", ".join(found))
 
 
 def _bridges(spec: ClusterSpec, facts: PveNodeFacts, template: TemplateFacts, pool: NodePool) -> Iterator[str]:
@@ -286,13 +260,18 @@ def check_capacity(view: ClusterView, plan: Plan) -> Check:
     new = [machine for machine in plan.machines if machine.action is Action.CREATE]
     mib = sum(machine.spec.memory_mib for machine in new)
     cores = sum(machine.spec.cores for machine in new)
-    wanted = f"{count(len(new), 'new machine')} ({cores} vCPUs, {mib} MiB)"
-    lines = [f"{wanted} fit" if new else "no new machine is needed"]
-    used = {machine.place.pve_node for machine in new}
-    shown = (facts for facts in view.observed.pve_nodes if facts.online and (facts.name in used or not used))
-    lines += [f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}" for facts in shown]
-    lines += [f"{name}: in maintenance, according to {by}" for name, by in in_maintenance(view).items()]
-    return ok("capacity", "\n".join(lines), facts=(("new_machines", len(new)), ("memory_mib", mib), ("cores", cores)))
+    fit = f"{count(len(new), 'new machine')} ({cores} vCPUs, {mib} MiB) fit" if new else "no new machine is needed"
+    rooms = _room_lines(view, {machine.place.pve_node for machine in new})
+    facts = (("new_machines", len(new)), ("memory_mib", mib), ("cores", cores))
+    return ok("\n".join((fit, *rooms)), facts=facts)
+
+
+def _room_lines(view: ClusterView, used: Collection[PveNodeName]) -> Iterator[str]:
+    """The room of the Proxmox nodes in `used` (of all, where that is empty), and those in maintenance."""
+    for facts in view.observed.pve_nodes:
+        if facts.online and (facts.name in used or not used):
+            yield f"{facts.name}: {_arithmetic(facts, Capacity.of(facts, view.spec.sizing))}"
+    yield from (f"{name}: in maintenance, according to {by}" for name, by in in_maintenance(view).items())
 
 
 def _arithmetic(facts: PveNodeFacts, room: Capacity) -> str:
@@ -307,5 +286,13 @@ def _arithmetic(facts: PveNodeFacts, room: Capacity) -> str:
 
 def _in_use(view: ClusterView) -> Iterable[tuple[PveNodeFacts, TemplateFacts]]:
     """Each Proxmox node that machines may go to, with its template."""
-    by_name: dict[PveNodeName, PveNodeFacts] = {facts.name: facts for facts in view.observed.pve_nodes}
-    return tuple((by_name[name], template) for name, template in sorted(usable_templates(view).items()))
+    by_name = {facts.name: facts for facts in view.observed.pve_nodes}
+    return ((by_name[name], template) for name, template in sorted(usable_templates(view).items()))
+
+
+def _pools_in_use(view: ClusterView) -> Iterator[tuple[PveNodeFacts, TemplateFacts, NodePool]]:
+    """The same, with each pool whose machines may go there."""
+    for facts, template in _in_use(view):
+        yield from (
+            (facts, template, pool) for pool in view.spec.pools if pool.count and view.may_use(facts.name, pool)
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from itertools import groupby
@@ -29,7 +30,7 @@ API_CERTIFICATE_DAYS = 90
 FSYNC_WARN_MS = 10.0
 """etcd's own limit for its slowest writes: above it, leaders change and the API stalls."""
 _DAY_S = 86400.0
-MOST_NAMED = 10
+_MOST_NAMED = 10
 """Whose names are written out where all is well."""
 
 
@@ -67,15 +68,14 @@ def check_addresses(new: Sequence[MachineSpec], passed_over: Sequence[str]) -> C
         address for machine in new for address in (machine.address, machine.storage_address) if address is not None
     ]
     if not next_:
-        return ok("addresses", "no new address is needed")
+        return ok("no new address is needed")
     free = f"no other machine answers at the next {len(next_)} ({', '.join(_ranges(next_))})"
     if passed_over:
         return warning(
-            "addresses",
             "\n".join((*passed_over, f"`up` skips them; {free}")),
             "limit the range in the inventory to free addresses, outside the DHCP server's range",
         )
-    return ok("addresses", free)
+    return ok(free)
 
 
 def _ranges(addresses: Sequence[IPv4Address]) -> Iterator[str]:
@@ -91,41 +91,43 @@ def check_clocks(pve_s: float | None, guests: Sequence[GuestSeen]) -> Check:
     offsets: dict[str, float] = {} if pve_s is None else {"Proxmox VE": pve_s}
     offsets |= {guest.machine: guest.clock_s for guest in guests if guest.clock_s is not None}
     if not offsets:
-        return skipped("clocks", "Proxmox VE does not report its time")
+        return skipped("Proxmox VE does not report its time")
     facts = tuple((name, round(offset, 1)) for name, offset in offsets.items())
     wrong = {name: offset for name, offset in offsets.items() if abs(offset) >= CLOCK_WARN_S}
     if not wrong:
-        whose = ", ".join(offsets) if len(offsets) <= MOST_NAMED else f"{len(offsets)} clocks"
-        return ok("clocks", f"{whose}: same as here, within {CLOCK_WARN_S:g} s", facts=facts)
-    says = few_lines(
-        [f"{name} is {abs(s):.0f} s {'ahead of' if s > 0 else 'behind'} this machine" for name, s in wrong.items()]
-    )
+        whose = named_or_counted(list(offsets), "clock")
+        return ok(f"{whose}: same as here, within {CLOCK_WARN_S:g} s", facts=facts)
+    says = few_lines(list(_clock_lines(wrong)))
     remedy = "enable NTP on all of them, this machine too: check with `timedatectl status` on each"
-    worst = max(abs(offset) for offset in wrong.values())
-    return (failed if worst >= CLOCK_FAIL_S else warning)("clocks", says, remedy, facts=facts)
+    return (failed if max(map(abs, wrong.values())) >= CLOCK_FAIL_S else warning)(says, remedy, facts=facts)
 
 
-def check_certificate(name: str, what: str, *, days_left: float, warn_days: float, remedy: str) -> Check:
+def _clock_lines(offsets: Mapping[str, float]) -> Iterator[str]:
+    for name, ahead_s in offsets.items():
+        yield f"{name} is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine"
+
+
+def named_or_counted(names: Sequence[str], noun: str) -> str:
+    """A few names, or how many there are: `12 machines`."""
+    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} {noun}s"
+
+
+def check_certificate(what: str, *, days_left: float, warn_days: float, remedy: str) -> Check:
     """Whether a certificate is valid for a good while yet."""
     facts = (("days_left", round(days_left, 1)),)
     if days_left <= 0:
-        return failed(name, f"{what} ended {-days_left:.0f} days ago", remedy, facts=facts)
+        return failed(f"{what} ended {-days_left:.0f} days ago", remedy, facts=facts)
     if days_left < warn_days:
-        return warning(name, f"{what} ends in {days_left:.0f} days", remedy, facts=facts)
-    return ok(name, f"{what}: {days_left:.0f} days left", facts=facts)
+        return warning(f"{what} ends in {days_left:.0f} days", remedy, facts=facts)
+    return ok(f"{what}: {days_left:.0f} days left", facts=facts)
 
 
 def check_machines(guests: Sequence[GuestSeen]) -> Check:
     """Whether machines can be logged in to, and are not copies of one identity."""
     problems = [guest.problem for guest in guests if guest.problem]
-    by_id: dict[str, list[str]] = {}
-    for guest in guests:
-        if guest.machine_id:
-            by_id.setdefault(guest.machine_id, []).append(guest.machine)
-    twins = [f"{' and '.join(names)} have the same machine-id" for names in by_id.values() if len(names) > 1]
+    twins = list(_sharing_a_machine_id(guests))
     if twins:
         return failed(
-            "machines",
             few_lines([*twins, *problems]),
             Advice(
                 "empty /etc/machine-id in the template (truncate -s 0 /etc/machine-id), then `homelab-k8s down` and "
@@ -133,35 +135,38 @@ def check_machines(guests: Sequence[GuestSeen]) -> Check:
             ),
         )
     if problems:
-        return failed(
-            "machines", few_lines(problems), Advice("`homelab-k8s status` shows more; `homelab-k8s up` repairs")
-        )
+        return failed(few_lines(problems), Advice("`homelab-k8s status` shows more; `homelab-k8s up` repairs"))
     lacking = [guest.selinux for guest in guests if guest.selinux]
     if lacking:
-        return warning(
-            "machines", few_lines(lacking), "see docs/templates.md for how to install the packages in a template"
-        )
-    return ok("machines", f"logged in to {len(guests)}; each has its own machine-id")
+        return warning(few_lines(lacking), "see docs/templates.md for how to install the packages in a template")
+    return ok(f"logged in to {len(guests)}; each has its own machine-id")
+
+
+def _sharing_a_machine_id(guests: Iterable[GuestSeen]) -> Iterator[str]:
+    by_id: defaultdict[str, list[str]] = defaultdict(list)
+    for guest in guests:
+        by_id[guest.machine_id].append(guest.machine)
+    by_id.pop("", None)
+    return (f"{' and '.join(names)} have the same machine-id" for names in by_id.values() if len(names) > 1)
 
 
 def check_etcd_disks(guests: Sequence[GuestSeen]) -> Check:
     """Whether the servers' disks are fast enough for etcd."""
-    medians: Mapping[str, float] = {g.machine: statistics.median(g.writes_ms) for g in guests if g.writes_ms}
-    problems = few_lines([guest.disk_problem for guest in guests if guest.disk_problem])
+    medians = {guest.machine: statistics.median(guest.writes_ms) for guest in guests if guest.writes_ms}
+    problems = few_lines(list(filter(None, (guest.disk_problem for guest in guests))))
     if not medians:
-        return skipped("etcd-disk", problems or "no server with etcd could be reached")
+        return skipped(problems or "no server with etcd could be reached")
     facts = tuple((name, round(ms, 2)) for name, ms in medians.items())
     says = f"a synced write takes {', '.join(f'{name} {ms:.1f} ms' for name, ms in medians.items())} (median)"
     if max(medians.values()) > FSYNC_WARN_MS:
         return warning(
-            "etcd-disk",
             f"{says}; etcd wants less than {FSYNC_WARN_MS:g}",
             "move the servers' disks to an SSD with power-loss protection, or to a less busy storage",
             facts=facts,
         )
     if problems:
-        return warning("etcd-disk", f"{says}, but\n{problems}", Advice("run `homelab-k8s doctor` again"), facts=facts)
-    return ok("etcd-disk", says, facts=facts)
+        return warning(f"{says}, but\n{problems}", Advice("run `homelab-k8s doctor` again"), facts=facts)
+    return ok(says, facts=facts)
 
 
 def check_state_room(free_bytes: int) -> Check:
@@ -169,16 +174,14 @@ def check_state_room(free_bytes: int) -> Check:
     mib = free_bytes >> 20
     facts = (("free_mib", mib),)
     if mib < ROOM_WARN_MIB:
-        return warning(
-            "state", f"{mib} MiB are free in the file system of the state directory", ROOM_REMEDY, facts=facts
-        )
-    return ok("state", "the state directory has enough free space", facts=facts)
+        return warning(f"{mib} MiB are free in the file system of the state directory", ROOM_REMEDY, facts=facts)
+    return ok("the state directory has enough free space", facts=facts)
 
 
 def check_worker_token(held: WorkerToken | None) -> Check:
     """Whether a worker that somebody has broken into opens no more than a worker needs."""
     if held is None:
-        return skipped("worker-token", "no server reports its k3s settings")
+        return skipped("no server reports its k3s settings")
     if held is WorkerToken.AGENT:
-        return ok("worker-token", f"workers hold {held}")
-    return warning("worker-token", f"workers hold {held}", REMEDY)
+        return ok(f"workers hold {held}")
+    return warning(f"workers hold {held}", REMEDY)

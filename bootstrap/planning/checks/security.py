@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bootstrap.advice import Advice, joined
 from bootstrap.errors import few_lines
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.endpoint import ApiToken
+from bootstrap.model.ids import MachineName
 from bootstrap.planning.checks.doctor import Check, ok, skipped, warning
-from bootstrap.planning.checks.runtime import MOST_NAMED, GuestSeen
+from bootstrap.planning.checks.runtime import GuestSeen, named_or_counted
 
 ADMINISTRATORS = (
     *("Permissions.Modify", "User.Modify", "Group.Allocate", "Realm.Allocate", "Realm.AllocateUser"),
@@ -37,7 +38,6 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
     reach = [name for name in ADMINISTRATORS if name in held]
     if reach and token.user == ROOT_USER:
         return warning(
-            "token",
             f"{token} is accepted, but it belongs to root, without privilege separation: with it, anyone controls the "
             "Proxmox nodes",
             Advice(
@@ -49,7 +49,6 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
         )
     if reach:
         return warning(
-            "token",
             f"{token} is accepted, but has administrator rights, since a token without privilege separation has all "
             f"rights of its user: {', '.join(reach)}",
             Advice(
@@ -60,27 +59,32 @@ def check_token(token: ApiToken, held: Sequence[str]) -> Check:
                 token.name,
             ),
         )
-    return ok("token", f"{token} is accepted, and has no administrator rights")
+    return ok(f"{token} is accepted, and has no administrator rights")
 
 
 def check_logins(policy: HostKeyPolicy, guests: Sequence[GuestSeen]) -> Check:
     """Whether the machines that are logged in to are ours for sure, and whether others could log in with a password."""
-    found, remedies = [], []
-    if policy is HostKeyPolicy.ACCEPT_NEW:
-        found.append(
-            "ssh.host_keys is accept-new: the first key seen at a new machine is trusted, even if another machine "
-            "answers there"
-        )
-        remedies.append("remove ssh.host_keys from the inventory: keys are then read through the guest agent")
-    weak = [(guest.machine, guest.passwords) for guest in guests if guest.passwords]
-    if weak:
-        found.append(few_lines([f"{name} lets {', '.join(users)} log in with a password" for name, users in weak]))
-        remedies.append(Advice("allow SSH keys only, on all machines and in the template:\n{}", _NO_PASSWORDS))
+    weak = {guest.machine: guest.passwords for guest in guests if guest.passwords}
     asked = [guest.machine for guest in guests if guest.passwords is not None]
-    facts = tuple((name, " ".join(users)) for name, users in weak)
+    found = dict(_login_problems(policy, weak))
     if found:
-        return warning("logins", joined("\n", found), joined("\n", remedies), facts=facts)
+        facts = tuple((name, " ".join(users)) for name, users in weak.items())
+        return warning(joined("\n", found), joined("\n", found.values()), facts=facts)
     if not asked:
-        return skipped("logins", "no machine's SSH settings could be checked")
-    whose = ", ".join(asked) if len(asked) <= MOST_NAMED else f"{len(asked)} machines"
-    return ok("logins", f"{whose}: SSH accepts no passwords")
+        return skipped("no machine's SSH settings could be checked")
+    return ok(f"{named_or_counted(asked, 'machine')}: SSH accepts no passwords")
+
+
+def _login_problems(
+    policy: HostKeyPolicy, weak: Mapping[MachineName, tuple[str, ...]]
+) -> Iterator[tuple[str, str | Advice]]:
+    """What lets others in, each with what to do."""
+    if policy is HostKeyPolicy.ACCEPT_NEW:
+        trusted = "the first key seen at a new machine is trusted, even if another machine answers there"
+        remedy = "remove ssh.host_keys from the inventory: keys are then read through the guest agent"
+        yield f"ssh.host_keys is accept-new: {trusted}", remedy
+    if weak:
+        yield (
+            few_lines([f"{name} lets {', '.join(users)} log in with a password" for name, users in weak.items()]),
+            Advice("allow SSH keys only, on all machines and in the template:\n{}", _NO_PASSWORDS),
+        )
