@@ -146,12 +146,7 @@ class Reading:
         """A number within bounds, also one that is written as a text; for nothing the default, if any."""
         if default is not None and (self.absent or self.value == ""):
             return default
-        value = self.value
-        if isinstance(value, str) and len(value) < 40 and value.isascii():
-            try:
-                value = float(value)
-            except ValueError:
-                raise self.wrong("a number") from None
+        value = self.parsed(float, "a number") if _is_short_text(self.value) else self.value
         if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
             raise self.wrong(f"a number from {least:g} to {most:g}")
         return float(value)
@@ -179,6 +174,10 @@ class Reading:
     def _below(self, key: str) -> str:
         name = key if len(key) <= 60 else f"{key[:57]}..."
         return f"{self.path}.{name}" if self.path else name
+
+
+def _is_short_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) < 40 and value.isascii()
 
 
 def _whole(value: object) -> int | None:

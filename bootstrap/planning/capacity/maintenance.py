@@ -18,10 +18,7 @@ BY_HA = "Proxmox HA"
 
 def in_maintenance(view: ClusterView) -> Mapping[PveNodeName, str]:
     """Proxmox nodes that get no new machine for now, each with who says so; only those that the inventory allows."""
-    allowed = view.spec.placement.pve_nodes
-    by_ha = [
-        facts.name for facts in view.observed.pve_nodes if facts.maintenance and (not allowed or facts.name in allowed)
-    ]
+    by_ha = [facts.name for facts in view.observed.pve_nodes if facts.maintenance and view.may_use(facts.name)]
     return {**dict.fromkeys(by_ha, BY_HA), **dict.fromkeys(view.spec.placement.maintenance, BY_INVENTORY)}
 
 

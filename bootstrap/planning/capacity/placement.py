@@ -49,6 +49,8 @@ class ContainerBase:
     storage: StorageName
 
 
+Source = TemplateFacts | ContainerBase
+"""What a machine is made of."""
 Bases = Mapping[PoolName, Mapping[PveNodeName, ContainerBase]]
 
 
@@ -69,7 +71,7 @@ class Sources:
         """The Proxmox nodes that have any."""
         return frozenset(self.templates).union(*self.bases.values())
 
-    def of(self, machine: MachineSpec, pve_node: PveNodeName) -> TemplateFacts | ContainerBase | None:
+    def of(self, machine: MachineSpec, pve_node: PveNodeName) -> Source | None:
         """What a machine is made of on a Proxmox node, or None where there is nothing."""
         if machine.kind is MachineKind.LXC:
             return self.bases.get(machine.pool, {}).get(pve_node)
@@ -118,11 +120,12 @@ def place(
     attempts = ((new, _spread), (by_need, _spread), (by_need, _pack))
     refusals = []
     for order, rank in attempts:
-        chosen, after, refused = _assign(view.spec, start, order, rank, sources, shared=view.observed.shared_storages)
+        attempt = _Attempt(view, sources, rank, start)
+        refused = next((machine for machine in order if not attempt.put(machine)), None)
         if refused is None:
-            return Placement(of=chosen, notes=(*_notes(start, after), *_left_out(view, new, sources)))
-        refusals.append((refused, after))
-    raise _does_not_fit(view.spec, sources, len(new), *refusals[0], in_maintenance(view))
+            return Placement(of=attempt.chosen, notes=(*_notes(start, attempt.room), *_left_out(view, new, sources)))
+        refusals.append((refused, attempt))
+    raise _does_not_fit(*refusals[0], wanted=len(new))
 
 
 def rooms(
@@ -144,10 +147,10 @@ def rooms(
 
 def _with_existing(capacity: Capacity, existing: Sequence[VmRecord]) -> Capacity:
     here = [vm for vm in existing if vm.pve_node == capacity.pve_node]
-    uncounted = [vm for vm in here if not vm.running and not vm.onboot]
+    uncounted = [vm for vm in here if not (vm.running or vm.onboot)]
     return replace(
         capacity,
-        servers=sum(1 for vm in here if vm.record and vm.record.role is Role.CONTROL_PLANE),
+        servers=sum(vm.is_server for vm in here),
         machines=len(here),
         committed_cores=capacity.committed_cores + sum(vm.cores for vm in uncounted),
         committed_memory_mib=capacity.committed_memory_mib + sum(vm.memory_mib for vm in uncounted),
@@ -177,9 +180,7 @@ def _pack(capacity: Capacity, _machine: MachineSpec) -> tuple[float, ...]:
     return (capacity.wait_mib, capacity.free_memory_mib, capacity.free_cores)
 
 
-def _need(
-    spec: ClusterSpec, machine: MachineSpec, template: TemplateFacts | ContainerBase
-) -> Mapping[StorageName, int]:
+def _need(spec: ClusterSpec, machine: MachineSpec, template: Source) -> Mapping[StorageName, int]:
     """What the machine's disks take of each storage, in GiB. A container's is no clone and counts as a whole."""
     if isinstance(template, ContainerBase):
         return {template.storage: machine.disk_gib}
@@ -194,9 +195,7 @@ def _need(
     return need
 
 
-def _why_not(
-    spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: TemplateFacts | ContainerBase
-) -> tuple[str, ...]:
+def _why_not(spec: ClusterSpec, capacity: Capacity, machine: MachineSpec, template: Source) -> tuple[str, ...]:
     if machine.pve_nodes and capacity.pve_node not in machine.pve_nodes:
         return (f"the pool {machine.pool} is limited to {', '.join(machine.pve_nodes)}",)
     if isinstance(template, TemplateFacts) and needs_shared(spec, template, capacity.pve_node):
@@ -206,34 +205,40 @@ def _why_not(
     return why_not(capacity, machine, disks_gib=_need(spec, machine, template))
 
 
-def _assign(
-    spec: ClusterSpec,
-    start: Sequence[Capacity],
-    order: Sequence[MachineSpec],
-    rank: Rank,
-    sources: Sources,
-    *,
-    shared: frozenset[StorageName],
-) -> tuple[dict[MachineName, PveNodeName], dict[PveNodeName, Capacity], MachineSpec | None]:
-    room = {capacity.pve_node: capacity for capacity in start}
-    chosen: dict[MachineName, PveNodeName] = {}
-    for machine in order:
-        fitting = []
-        for capacity in room.values():
-            source = sources.of(machine, capacity.pve_node)
-            if source is not None and not _why_not(spec, capacity, machine, source):
-                fitting.append((capacity, source))
+class _Attempt:
+    """Machines put on Proxmox nodes one after the other.
+
+    Attributes:
+        room: What each Proxmox node can still take.
+        chosen: Where the machines so far go.
+    """
+
+    def __init__(self, view: ClusterView, sources: Sources, rank: Rank, start: Sequence[Capacity]) -> None:
+        self.view, self._sources, self._rank = view, sources, rank
+        self.room = {capacity.pve_node: capacity for capacity in start}
+        self._shared = view.observed.shared_storages
+        self.chosen: dict[MachineName, PveNodeName] = {}
+
+    def put(self, machine: MachineSpec) -> bool:
+        """Put a machine on the best Proxmox node that it fits on; False where there is none."""
+        fitting = [(capacity, source) for capacity, source, reasons in self.verdicts(machine) if not reasons]
         if not fitting:
-            return chosen, room, machine
-        best, source = min(fitting, key=lambda pair: (rank(pair[0], machine), pair[0].pve_node))
-        need = _need(spec, machine, source)
-        room[best.pve_node] = _put(best, machine, need)
-        elsewhere = {name: gib for name, gib in need.items() if name in shared}
-        for name, capacity in room.items():
-            if elsewhere and name != best.pve_node:
-                room[name] = replace(capacity, free_gib=_less(capacity.free_gib, elsewhere))
-        chosen[machine.name] = best.pve_node
-    return chosen, room, None
+            return False
+        best, source = min(fitting, key=lambda pair: (self._rank(pair[0], machine), pair[0].pve_node))
+        need = _need(self.view.spec, machine, source)
+        shared = {name: gib for name, gib in need.items() if name in self._shared}
+        for name, capacity in self.room.items():
+            self.room[name] = replace(capacity, free_gib=_less(capacity.free_gib, shared))
+        self.room[best.pve_node] = _put(best, machine, need)
+        self.chosen[machine.name] = best.pve_node
+        return True
+
+    def verdicts(self, machine: MachineSpec) -> Iterator[tuple[Capacity, Source, tuple[str, ...]]]:
+        """Each Proxmox node that has what a machine is made of, with this and why the machine does not fit there."""
+        for name, capacity in sorted(self.room.items()):
+            source = self._sources.of(machine, name)
+            if source is not None:
+                yield capacity, source, _why_not(self.view.spec, capacity, machine, source)
 
 
 def _less(
@@ -272,47 +277,33 @@ def _left_out(view: ClusterView, new: Sequence[MachineSpec], sources: Sources) -
     if not new:
         return ()
     resting = in_maintenance(view)
-    allowed = view.spec.placement.pve_nodes or [facts.name for facts in view.observed.pve_nodes]
-    offline = [facts.name for facts in view.observed.pve_nodes if not facts.online and facts.name in allowed]
+    offline = [facts.name for facts in view.observed.pve_nodes if not facts.online and view.may_use(facts.name)]
+    vms = [machine for machine in new if machine.kind is MachineKind.VM]
     return (
         *(f"{name} is in maintenance ({by}): no new machine is placed there" for name, by in resting.items()),
         *(f"{name} is offline: no new machine is placed there" for name in offline),
-        *_without_template(view, new, sources),
+        *_without_template(view, vms, sources),
     )
 
 
-def _without_template(view: ClusterView, new: Sequence[MachineSpec], sources: Sources) -> Iterator[str]:
+def _without_template(view: ClusterView, vms: Sequence[MachineSpec], sources: Sources) -> Iterator[str]:
     """Where machines could go that is left empty since the template is elsewhere."""
-    vms = [machine for machine in new if machine.kind is MachineKind.VM]
     homes = ", ".join(sorted({template.pve_node for template in sources.templates.values()}))
     for facts in view.observed.pve_nodes:
-        allowed = facts.name in (view.spec.placement.pve_nodes or (facts.name,))
         wanted = any(not machine.pve_nodes or facts.name in machine.pve_nodes for machine in vms)
-        if facts.online and allowed and wanted and facts.name not in sources.templates:
+        if facts.online and view.may_use(facts.name) and wanted and facts.name not in sources.templates:
             yield (
                 f"{facts.name} has no template ({view.spec.template}), and the one of {homes} cannot be cloned to it: "
                 "no new machine is placed there; build a template there too, or move its disks to shared storage"
             )
 
 
-def _does_not_fit(
-    spec: ClusterSpec,
-    sources: Sources,
-    wanted: int,
-    refused: MachineSpec,
-    room: Mapping[PveNodeName, Capacity],
-    resting: Mapping[PveNodeName, str],
-) -> CapacityError:
+def _does_not_fit(refused: MachineSpec, attempt: _Attempt, *, wanted: int) -> CapacityError:
     lines = []
-    for name in sorted(room):
-        capacity = room[name]
+    for capacity, _, reasons in attempt.verdicts(refused):
         planned = f" (with {capacity.machines} of this cluster's machines on it)" if capacity.machines else ""
-        source = sources.of(refused, name)
-        if source is None:
-            continue
-        reasons = _why_not(spec, capacity, refused, source)
-        lines.append(f"{name}{planned}: " + "; ".join(reasons))
-    lines += [f"{name}: in maintenance, according to {by}" for name, by in resting.items()]
+        lines.append(f"{capacity.pve_node}{planned}: {'; '.join(reasons)}")
+    lines += [f"{name}: in maintenance, according to {by}" for name, by in in_maintenance(attempt.view).items()]
     return CapacityError(
         f"{refused.name} ({count(refused.cores, 'core')}, {refused.memory_mib} MiB) fits on no Proxmox node; "
         f"{count(wanted, 'new machine')} needed, nothing was created",

@@ -157,7 +157,6 @@ def check_kvm(view: ClusterView) -> Check:
     lacking = [name for name, its in flags.items() if not its & {"vmx", "svm"}]
     if lacking:
         return warning(  # not failed: a template with `kvm: 0` does start there
-            "kvm",
             f"the CPUs of {', '.join(lacking)} show no virtualisation (vmx, svm): VMs with KVM do not start there",
             KVM_REMEDY,
         )

@@ -11,7 +11,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, KubeNode, UnreachableVm, VmRecord, has_tag
-from bootstrap.planning.capacity.address_ranges import with_addresses, with_storage_addresses
+from bootstrap.planning.capacity.address_ranges import with_addresses
 from bootstrap.planning.members.pool_members import names, staying
 from bootstrap.planning.members.unreachable import Unreachable
 from bootstrap.planning.provision.successors import pool_of, with_successors
@@ -57,13 +57,7 @@ def wanted_machines(view: ClusterView) -> tuple[MachineSpec, ...]:
         for pool in view.spec.pools
         for name in names(view, pool)
     )
-    machines = with_successors(view, machines)
-    storage = view.spec.network.storage
-    if storage is not None and storage.addresses is not None:
-        machines = with_storage_addresses(machines, view, storage.addresses)
-    if view.spec.network.addresses is None:
-        return machines
-    return with_addresses(machines, view, view.spec.network.addresses)
+    return with_addresses(with_successors(view, machines), view)
 
 
 def _labels(pool: NodePool) -> tuple[tuple[str, str], ...]:
