@@ -19,7 +19,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import Vmid
 from bootstrap.model.rights import RightsNeeded
 from bootstrap.planning.day2_steps import AuthorizeKey
-from bootstrap.planning.members.foreign import plan_adopt
+from bootstrap.planning.members.adopt import plan_adopt
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports

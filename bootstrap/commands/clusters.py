@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, PveNodeName, Vmid
 from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.planning.members.desired_machines import passed_over
+from bootstrap.planning.members.foreign import passed_over
 from bootstrap.ports import Ports
 from bootstrap.records.lock import is_marker, looks_like_marker
 from bootstrap.records.machine import is_ours, lacks_only_a_signature

@@ -25,7 +25,7 @@ from bootstrap.model.observed import KubeNode, Observed, Snapshot, VmRecord
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.model.words import count
 from bootstrap.planning.capacity.maintenance import in_maintenance
-from bootstrap.planning.checks.drift import differing_sizes, has_sqlite, servers_of
+from bootstrap.planning.checks.drift import differing_sizes
 from bootstrap.planning.checks.runtime import API_CERTIFICATE_DAYS
 from bootstrap.planning.checks.status_problems import problems_of, standing_state, vm_state
 from bootstrap.planning.members.desired_machines import MachineState
@@ -238,7 +238,7 @@ def status_of(spec: ClusterSpec, observed: Observed) -> ClusterStatus:
         problems=problems_of(view, wanted),
         notices=strangers_notices(view),
         vip=Vip(address=spec.vip.address, holder=observed.vip_holder) if spec.vip else None,
-        datastore=_datastore(observed),
+        datastore=_datastore(view),
         maintenance=tuple(sorted(in_maintenance(view).items())),
         worker_token=worker_token(observed),
     )
@@ -304,16 +304,14 @@ def _row(
         memory_mib=vm.memory_mib,
         disk_gib=vm.disk_gib,
         cpu_type=vm.cpu_type,
-        leaving=vm.record is not None and vm.record.state is RecordState.LEAVING,
+        leaving=vm.state is RecordState.LEAVING,
     )
 
 
-def _datastore(observed: Observed) -> Datastore | None:
-    servers = servers_of(observed)
-    if not servers:
+def _datastore(view: ClusterView) -> Datastore | None:
+    if not view.kube_servers:
         return None
-    members = servers if has_sqlite(observed) else tuple(server for server in servers if "etcd" in server.roles)
-    kind = "sqlite" if has_sqlite(observed) else "etcd"
+    kind, members = ("sqlite", view.kube_servers) if view.on_sqlite else ("etcd", view.etcd_members)
     return Datastore(kind=kind, members=len(members), ready=sum(server.ready for server in members))
 
 

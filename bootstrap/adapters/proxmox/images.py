@@ -19,7 +19,7 @@ from bootstrap.adapters.proxmox.tasks import Tasks
 from bootstrap.adapters.proxmox.whereabouts import Whereabouts
 from bootstrap.errors import HypervisorError, PermissionDeniedError, UnreadableError, VmNotFoundError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
-from bootstrap.planning.members.desired_machines import passed_over
+from bootstrap.planning.members.foreign import passed_over
 from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.proxmox.reading import answers, configs

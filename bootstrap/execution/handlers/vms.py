@@ -21,7 +21,7 @@ from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import CloneAsked, MachineKind, MachineRecord, MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, container_identity, has_tag
 from bootstrap.planning.day2_steps import RestoreMarks
-from bootstrap.planning.members.desired_machines import why_stranger
+from bootstrap.planning.members.foreign import why_stranger
 from bootstrap.planning.members.names_and_tags import lost_marks, marks_to_restore
 from bootstrap.planning.plan import VmPlace
 from bootstrap.planning.steps import CloneVm, ConfigureVm, CreateContainer, DestroyVm, StartVm, StopVm

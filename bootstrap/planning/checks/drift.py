@@ -10,7 +10,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.k3s.versions import K3sVersion, parse_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.machine import MachineKind, RecordState
-from bootstrap.model.observed import KubeNode, Observed
+from bootstrap.model.observed import KubeNode
 from bootstrap.planning.members.desired_machines import MachineState, surplus
 
 if TYPE_CHECKING:
@@ -20,24 +20,13 @@ if TYPE_CHECKING:
 def notes_on_drift(view: ClusterView, all_states: Sequence[MachineState]) -> tuple[str, ...]:
     """One line for each difference that `up` does not touch."""
     return (
-        *_sizes(view.observed, all_states),
+        *_sizes(view, all_states),
         *_kinds(view.spec, all_states),
         *_surplus(view),
         *_cordoned(view),
         *_versions(view),
         *unused_notes(view),
     )
-
-
-def has_sqlite(observed: Observed) -> bool:
-    """Whether the cluster's data is in one server's sqlite, which no other server can join."""
-    servers = servers_of(observed)
-    return bool(servers) and not any("etcd" in server.roles for server in servers)
-
-
-def servers_of(observed: Observed) -> tuple[KubeNode, ...]:
-    """The Kubernetes nodes of the control plane; none where the API could not be asked."""
-    return tuple(kube_node for kube_node in observed.kube_nodes or () if "control-plane" in kube_node.roles)
 
 
 def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
@@ -56,13 +45,13 @@ def differing_sizes(machine_state: MachineState) -> tuple[str, ...]:
     return tuple(differs)
 
 
-def _sizes(observed: Observed, all_states: Sequence[MachineState]) -> Iterator[str]:
+def _sizes(view: ClusterView, all_states: Sequence[MachineState]) -> Iterator[str]:
     for machine_state in all_states:
         name, differs = machine_state.name, differing_sizes(machine_state)
         if not differs:
             continue
         text = f"{name} has {' and '.join(differs)}, and `up` does not resize existing machines"
-        if machine_state.is_server and has_sqlite(observed):
+        if machine_state.is_server and view.on_sqlite:
             # A sqlite server cannot hand its data over, so `replace` refuses it.
             yield Advice("{}: `homelab-k8s rebuild --restore latest`", text)
         else:
@@ -92,30 +81,22 @@ def _surplus(view: ClusterView) -> Iterator[str]:
         if vm.record is None:
             continue
         if (vm.record.machine, vm.vmid) in succeeded:
-            yield Advice(
-                "{} (vmid {} on {}) was replaced, and its Proxmox node is back: `homelab-k8s up` removes it",
-                vm.name,
-                vm.vmid,
-                vm.pve_node,
-            )
-            continue
-        where = f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
-        pool = vm.record.pool
-        if pool not in pools:
+            yield Advice("{} was replaced, and its Proxmox node is back: `homelab-k8s up` removes it", vm)
+        elif vm.record.pool not in pools:
             yield Advice(
                 "{} belongs to this cluster, but its pool {} is not in the inventory, and `up` removes nothing: add "
                 "`pools: {{{}: {{count: 0}}}}` to the inventory, then `homelab-k8s scale`",
-                where,
-                pool,
-                pool,
+                vm,
+                vm.record.pool,
+                vm.record.pool,
             )
         elif vm.record.state is RecordState.LEAVING:
-            yield Advice("{} was being removed; repeat the interrupted `replace`, or: `homelab-k8s scale`", where)
+            yield Advice("{} was being removed; repeat the interrupted `replace`, or: `homelab-k8s scale`", vm)
         else:
             yield Advice(
                 "{} belongs to this cluster but is no longer in the inventory, and `up` removes nothing: "
                 "`homelab-k8s scale`",
-                where,
+                vm,
             )
 
 

@@ -10,7 +10,7 @@ from bootstrap.advice import Advice
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import Observed, VmRecord
 from bootstrap.planning.checks.api_name import other_server
-from bootstrap.planning.checks.drift import has_sqlite, notes_on_drift, unfinished_notes
+from bootstrap.planning.checks.drift import notes_on_drift, unfinished_notes
 from bootstrap.planning.members.address_claims import claim_lines
 from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.desired_machines import MachineState
@@ -58,7 +58,7 @@ def vm_state(vm: VmRecord | None) -> str:
     """How a machine stands as far as Proxmox VE knows: `running`, `paused`, `stopped`, `half-made` or `missing`."""
     if vm is None:
         return "missing"
-    if vm.record is not None and vm.record.state is RecordState.CLONING:
+    if vm.state is RecordState.CLONING:
         return "half-made"
     if vm.halted:
         return "paused"
@@ -92,7 +92,7 @@ def _missing(view: ClusterView, wanted: Sequence[MachineState]) -> Iterator[str]
         yield Advice("the cluster does not exist; `homelab-k8s up` builds it")
         return
     for machine in missing:
-        if machine.role is Role.CONTROL_PLANE and has_sqlite(view.observed):
+        if machine.role is Role.CONTROL_PLANE and view.on_sqlite:
             # `up` refuses: nobody can join a server with sqlite before its data is in etcd.
             yield Advice(
                 "{}: VM missing: `homelab-k8s scale {} {}`", machine.name, machine.pool, view.spec.control_plane.count

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.model.machine import MachineKind, Role
+from bootstrap.model.machine import MachineKind
 from bootstrap.model.words import count
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def authorizing_command(vmid: Vmid, *, kind: MachineKind, user: str, public_key:
 
 
 def refusing_lines(view: ClusterView) -> Iterator[str]:
-    """One line for each machine of ours that refused our SSH key, with the commands that mend it."""
+    """One line for each machine of ours that refused our SSH key, with the commands that fix it."""
     for name in view.observed.refusing:
         vm = view.vm_of.get(name)
         way = Advice("`homelab-k8s adopt {}` has its guest agent add the key", view.spec.name)
-        if vm is not None and vm.record is not None and vm.record.role is Role.WORKER:
+        if vm is not None and not vm.is_server:
             way = Advice("{}, or `homelab-k8s replace {}`", way, name)
         yield Advice("{}: refuses our SSH key, so that nothing on it can be changed: {}", name, way)
 

@@ -10,13 +10,12 @@ from bootstrap.k3s.topology_labels import with_topology
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineRecord, MachineSpec, NodePool, RecordState, Role
-from bootstrap.model.observed import OWNER_TAG, KubeNode, UnreachableVm, VmRecord, has_tag
+from bootstrap.model.observed import KubeNode, UnreachableVm, VmRecord
 from bootstrap.planning.capacity.address_ranges import with_addresses
 from bootstrap.planning.members.pool_members import names, staying
 from bootstrap.planning.members.unreachable import Unreachable
-from bootstrap.planning.provision.successors import pool_of, with_successors
+from bootstrap.planning.provision.successors import with_successors
 from bootstrap.proxmox.macs import wanted_mac
-from bootstrap.records.lock import is_marker, marker_name
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
@@ -139,20 +138,17 @@ class MachineState:
     @property
     def made(self) -> bool:
         """Whether its VM has been configured, and so may hold data."""
-        record = self.vm.record if self.vm else None
-        return record is not None and record.state is not RecordState.CLONING
+        return self.vm is not None and self.vm.state in (RecordState.MADE, RecordState.LEAVING)
 
     @property
     def leaving(self) -> bool:
         """Whether an earlier command has marked it to go."""
-        record = self.vm.record if self.vm else None
-        return record is not None and record.state is RecordState.LEAVING
+        return self.vm is not None and self.vm.state is RecordState.LEAVING
 
     @property
     def interrupted(self) -> bool:
         """Whether it has a VM whose creation was cut off."""
-        record = self.vm.record if self.vm else None
-        return record is not None and record.state is RecordState.CLONING
+        return self.vm is not None and self.vm.state is RecordState.CLONING
 
     @property
     def need(self) -> Need | None:
@@ -167,7 +163,8 @@ class MachineState:
             return Need.JOIN
         if not self.kube_node.ready:
             return Need.READY
-        return None if _metadata_holds(self.machine, self.kube_node) else Need.LABELS
+        labelled = set(self.machine.labels) <= set(self.kube_node.labels)
+        return None if labelled and set(self.machine.taints) <= set(self.kube_node.taints) else Need.LABELS
 
     @property
     def reason(self) -> str:
@@ -176,10 +173,6 @@ class MachineState:
             return self.vm.idle
         problem = self.kube_node.problem if self.need is Need.READY and self.kube_node is not None else ""
         return f"{self.need or ''} ({problem})" if problem else f"{self.need or ''}"
-
-
-def _metadata_holds(machine: MachineSpec, kube_node: KubeNode) -> bool:
-    return set(machine.labels) <= set(kube_node.labels) and set(machine.taints) <= set(kube_node.taints)
 
 
 def machine_states(view: ClusterView) -> tuple[MachineState, ...]:
@@ -255,49 +248,3 @@ def surplus(view: ClusterView) -> tuple[VmRecord, ...]:
     """Machines of ours that the inventory no longer asks for, and those that were on their way out."""
     wanted = {member.name for pool in view.spec.pools for member in staying(view, pool)}
     return tuple(vm for vm, record in view.machines if record.machine not in wanted)
-
-
-def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
-    """VMs that say they are the cluster's, machines or its marker, and are not.
-
-    Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.
-    """
-    return tuple(
-        vm
-        for vm in view.observed.vms
-        if vm not in view.vms
-        and not is_marker(vm)
-        and (vm.name == marker_name(view.spec.name) if vm.record is None else vm.record.cluster == view.spec.name)
-    )
-
-
-def namesakes(view: ClusterView) -> tuple[VmRecord, ...]:
-    """VMs without a record that are called as machines of the cluster's pools are: somebody's, and no trouble."""
-    return tuple(
-        vm
-        for vm in view.observed.vms
-        if vm.record is None and not vm.problem and pool_of(view.spec, MachineName(vm.name)) is not None
-    )
-
-
-def why_stranger(vm: VmRecord) -> str:
-    """Why a VM of ours by looks is not ours, in a few words."""
-    record = vm.record
-    if record is None:
-        return vm.problem or vm.doubt or "it has no record of this tool"
-    if record.vmid != vm.vmid:
-        return f"its record is of vmid {record.vmid}: it is a copy"
-    if vm.doubt and record.machine != vm.name:
-        return f"its record is of {record.machine}, and {vm.doubt.removeprefix('its record ')}"
-    if vm.doubt and not has_tag(vm, OWNER_TAG):
-        return f"{vm.doubt}, and it has no homelab-k8s tag"
-    if vm.doubt:
-        return vm.doubt
-    if record.state is RecordState.CLONING:
-        return "its creation was interrupted, and it was started since"
-    return f"it belongs to the cluster {record.cluster}"
-
-
-def passed_over(vm: VmRecord) -> str:
-    """The line on a VM that cannot be read, or whose record cannot."""
-    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is skipped: {vm.problem}"

@@ -1,43 +1,28 @@
-"""VMs that say they are a cluster's machines, and bear no signature of it: foreign until somebody adopts them. Pure.
+"""VMs that say they are a cluster's machines, and bear no signature of it: foreign until they are adopted. Pure.
 
 They may be an earlier release's, restored, or another computer's; or a neighbour has written what they say.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import MachineName, Vmid
-from bootstrap.model.machine import MachineKind, MachineRecord
-from bootstrap.model.observed import VmRecord
+from bootstrap.model.ids import MachineName
+from bootstrap.model.machine import RecordState
+from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.words import count
-from bootstrap.planning.day2_steps import AdoptVm, AuthorizeKey
-from bootstrap.planning.members.desired_machines import (
-    foreign_lookalikes,
-    machine_of,
-    namesakes,
-    passed_over,
-    why_stranger,
-)
-from bootstrap.planning.plan import Action, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.provision.successors import pool_of
-from bootstrap.planning.templates.steps import AdoptTemplate
+from bootstrap.records.lock import is_marker, marker_name
 from bootstrap.records.machine import lacks_only_a_signature
 from bootstrap.records.proof import NOT_IN_POOL
-from bootstrap.records.template import TemplateVm
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
-
-
-_HOUR_S, _DAY_S = 3600, 86400
 
 
 def claims(view: ClusterView) -> tuple[VmRecord, ...]:
@@ -68,7 +53,7 @@ def check_claims(view: ClusterView, *, missing_key: Path | None = None) -> None:
     if not all_foreign(view):
         return
     found = claims(view)
-    doubts = few_lines([f"{_where(vm)}: {vm.doubt}" for vm in found])
+    doubts = few_lines([f"{vm}: {vm.doubt}" for vm in found])
     name = "if they are not yours: give this cluster another name"
     if missing_key is None:
         raise PreflightError(
@@ -100,14 +85,19 @@ def claim_notes(view: ClusterView) -> Iterator[str]:
     """One line that says how many there are, and what takes them over."""
     found = claims(view)
     if found:
-        which = ", ".join(_where(vm) for vm in found)
         yield Advice(
             "{} and {} foreign, not signed with its key: {}; if they are yours, `homelab-k8s adopt {}` takes them over",
             _they_say(len(found), view.spec),
             "is" if len(found) == 1 else "are",
-            which,
+            ", ".join(map(str, found)),
             view.spec.name,
         )
+
+
+def _they_say(number: int, spec: ClusterSpec) -> str:
+    if number == 1:
+        return f"1 VM claims to be a machine of {spec.name}"
+    return f"{count(number, 'VM')} claim to be machines of {spec.name}"
 
 
 def strangers_notes(view: ClusterView) -> tuple[str, ...]:
@@ -131,12 +121,12 @@ def strangers_notices(view: ClusterView) -> tuple[str, ...]:
 def _left_alone(view: ClusterView) -> Iterator[str]:
     looking = foreign_lookalikes(view)
     odd = [vm for vm in view.observed.vms if vm.problem and vm not in looking and _may_be_ours(vm, view.spec)]
-    yield from _strangers(view)
+    yield from stranger_notes(view)
     yield from map(passed_over, odd)
 
 
 def _unreadable(view: ClusterView) -> Iterator[str]:
-    yield from (f"ignored: {line}" for line in view.observed.passed_over)
+    return (f"ignored: {line}" for line in view.observed.passed_over)
 
 
 def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
@@ -145,139 +135,54 @@ def _may_be_ours(vm: VmRecord, spec: ClusterSpec) -> bool:
     return vm.vmid in spec.placement.vmids or spec.name in vm.tags or called
 
 
-def namesake_notes(view: ClusterView) -> tuple[str, ...]:
-    """One line for each VM that is somebody's and is called as a machine of ours would be."""
-    return tuple(f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in namesakes(view))
-
-
-def plan_adopt(
-    view: ClusterView,
-    *,
-    vmids: Collection[Vmid] = (),
-    templates: Sequence[TemplateVm] = (),
-    new_key: bool = False,
-) -> Plan:
-    """Plan the signing of what says it is the cluster's, and that it and what refuses our SSH key take it.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-        vmids: Which; empty for all.
-        templates: Those there are; foreign ones in the cluster's range of vmids are signed, too.
-        new_key: The SSH key is not there, and is created.
-
-    Raises:
-        PreflightError: One of `vmids` says no such thing.
-    """
-    foreign = [one for one in templates if one.doubt and one.smbios_uuid]
-    built = [one for one in foreign if one.vmid in (vmids or view.spec.placement.vmids)]
-    locked = [vm for vm, record in view.machines if record.machine in view.observed.refusing]
-    _check_adoptable(view, vmids, known={one.vmid for one in built} | {vm.vmid for vm in locked})
-    chosen, locked = ([vm for vm in vms if not vmids or vm.vmid in vmids] for vms in (claims(view), locked))
-    names = Counter(vm.name for vm in chosen)
-    planned = [
-        *(_planned(vm, vm.record, new_key=new_key, alone=names[vm.name] == 1) for vm in chosen if vm.record),
-        *(_given_key(vm, vm.record) for vm in locked if vm.record),
-    ]
-    return Plan(
-        command="adopt",
-        cluster=view.spec.name,
-        machines=tuple(machine for machine, _ in planned),
-        lanes=(
-            *(Lane(name=machine.spec.name, steps=steps) for machine, steps in planned),
-            *map(_template_lane, built),
-        ),
-        notes=(*map(_template_note, built), *_strangers(view), *namesake_notes(view)),
-        reserved_vmids=view.observed.used_vmids,
-        vmids=view.spec.placement.vmids,
-    )
-
-
-def _lane(name: str, step: AdoptVm | AdoptTemplate) -> Lane:
-    return Lane(name=name, steps=(LaneStep(step=step),))
-
-
-def _template_note(one: TemplateVm) -> str:
-    return (
-        f"{one.name} (vmid {one.vmid} on {one.pve_node}) claims to be {one.record.image} with k3s "
-        f"{one.record.k3s} of homelab-k8s, and is signed, too: {one.doubt}"
-    )
-
-
-def _check_adoptable(view: ClusterView, vmids: Iterable[Vmid], *, known: Collection[Vmid]) -> None:
-    """Refuse vmids that say no such thing; those of `known` do."""
-    claiming = {vm.vmid for vm in claims(view)}
-    others = [vmid for vmid in vmids if vmid not in claiming and vmid not in known]
-    if not others:
-        return
-    signed = {vm.vmid for vm in view.vms}
-    why = {vmid: "already signed" if vmid in signed else "has no record that could be signed" for vmid in others}
-    raise PreflightError(
-        f"vmid {', '.join(map(str, others))} cannot be adopted",
-        details=few_lines([f"{vmid}: {text}" for vmid, text in why.items()]),
-        resolution=Advice("`homelab-k8s adopt {} --dry-run` lists the VMs that can be", view.spec.name),
-    )
-
-
-def _strangers(view: ClusterView) -> Iterator[str]:
+def stranger_notes(view: ClusterView) -> Iterator[str]:
+    """One line for each VM that looks like ours and could not be adopted either."""
     looking = (vm for vm in foreign_lookalikes(view) if not is_claim(vm, view.spec))
-    yield from (f"{_where(vm)} is ignored: {why_stranger(vm)}" for vm in looking)
+    return (f"{vm} is ignored: {why_stranger(vm)}" for vm in looking)
 
 
-def _template_lane(one: TemplateVm) -> Lane:
-    step = AdoptTemplate(
-        vmid=one.vmid, pve_node=one.pve_node, name=one.name, smbios_uuid=one.smbios_uuid or "", record=one.record
-    )
-    return _lane(f"{one.name}-{one.vmid}", step)
+def namesake_notes(view: ClusterView) -> Iterator[str]:
+    """One line for each VM without a record that is called as a machine of the cluster's pools would be."""
+    for vm in view.observed.vms:
+        if vm.record is None and not vm.problem and pool_of(view.spec, MachineName(vm.name)) is not None:
+            yield f"{vm} is ignored: {why_stranger(vm)}"
 
 
-def _planned(
-    vm: VmRecord, record: MachineRecord, *, new_key: bool, alone: bool
-) -> tuple[PlannedMachine, tuple[LaneStep, ...]]:
-    name = record.machine if alone else MachineName(f"{record.machine}/{vm.vmid}")
-    machine = replace(machine_of(vm, record), name=name)
-    place = VmPlace.of(record.machine, vm)
-    return (
-        PlannedMachine(spec=machine, place=place, action=Action.ADOPT, reason=_facts(vm)),
-        (
-            LaneStep(step=AdoptVm(machine=name, record=record)),
-            *((LaneStep(step=AuthorizeKey(machine=name, new_key=new_key)),) if vm.running else ()),
-        ),
-    )
+def foreign_lookalikes(view: ClusterView) -> tuple[VmRecord, ...]:
+    """VMs that say they are the cluster's, machines or its marker, and are not.
 
-
-def _given_key(vm: VmRecord, record: MachineRecord) -> tuple[PlannedMachine, tuple[LaneStep, ...]]:
-    """A machine that is signed, and refuses our SSH key."""
-    return (
-        PlannedMachine(
-            spec=machine_of(vm, record),
-            place=VmPlace.of(record.machine, vm),
-            action=Action.ADOPT,
-            reason="it refuses our SSH key",
-        ),
-        (LaneStep(step=AuthorizeKey(machine=record.machine)),),
+    Neighbours do not count, whatever their names: machines of other clusters (`demo-2-cp-1`), and VMs without a record.
+    """
+    return tuple(
+        vm
+        for vm in view.observed.vms
+        if vm not in view.vms
+        and not is_marker(vm)
+        and (vm.name == marker_name(view.spec.name) if vm.record is None else vm.record.cluster == view.spec.name)
     )
 
 
-def _facts(vm: VmRecord) -> str:
-    """What tells a machine of ours from somebody's VM: what it is, since when it runs, where it is, and what lacks."""
-    what = "a container" if vm.kind is MachineKind.LXC else "a VM"
-    runs = f"up {_age(vm.uptime_s)}" if vm.running else "powered off"
-    state = f", {vm.record.state.value}" if vm.record else ""
-    pool = f"in the resource pool {vm.resource_pool}" if vm.resource_pool else "not in a resource pool"
-    return f"{what}{state}, {runs}, {pool}: {vm.doubt}"
+def why_stranger(vm: VmRecord) -> str:
+    """Why a VM of ours by looks is not ours, in a few words."""
+    record = vm.record
+    if record is None:
+        return vm.problem or vm.doubt or "it has no record of this tool"
+    if record.vmid != vm.vmid:
+        return f"its record is of vmid {record.vmid}: it is a copy"
+    if vm.doubt:
+        return _doubt(vm, record.machine)
+    if record.state is RecordState.CLONING:
+        return "its creation was interrupted, and it was started since"
+    return f"it belongs to the cluster {record.cluster}"
 
 
-def _age(seconds: int) -> str:
-    if seconds < _HOUR_S:
-        return f"{seconds // 60} min"
-    return f"{seconds // _HOUR_S} h" if seconds < 2 * _DAY_S else f"{seconds // _DAY_S} days"
+def _doubt(vm: VmRecord, recorded: MachineName) -> str:
+    """Why the record of a VM is not believed, and what else of it is odd."""
+    if recorded != vm.name:
+        return f"its record is of {recorded}, and {vm.doubt.removeprefix('its record ')}"
+    return vm.doubt if has_tag(vm, OWNER_TAG) else f"{vm.doubt}, and it has no homelab-k8s tag"
 
 
-def _where(vm: VmRecord) -> str:
-    return f"{vm.name} (vmid {vm.vmid} on {vm.pve_node})"
-
-
-def _they_say(number: int, spec: ClusterSpec) -> str:
-    if number == 1:
-        return f"1 VM claims to be a machine of {spec.name}"
-    return f"{count(number, 'VM')} claim to be machines of {spec.name}"
+def passed_over(vm: VmRecord) -> str:
+    """The line on a VM that cannot be read, or whose record cannot."""
+    return f"{vm.name or 'a VM'} (vmid {vm.vmid} on {vm.pve_node}) is skipped: {vm.problem}"

@@ -53,13 +53,13 @@ def mark_notes(all_states: Sequence[MachineState]) -> tuple[str, ...]:
     return tuple(
         Advice(
             "{} (vmid {} on {}) {} in Proxmox: `homelab-k8s up` restores that",
-            each.machine.name,
+            each.name,
             each.vm.vmid,
             each.vm.pve_node,
-            lost[each.machine.name],
+            lost[each.name],
         )
         for each in all_states
-        if each.vm and each.machine.name in lost
+        if each.vm and each.name in lost
     )
 
 
@@ -87,5 +87,5 @@ def shown_restored(
 
 
 def _lost(all_states: Sequence[MachineState]) -> dict[MachineName, str]:
-    found = ((each.machine.name, lost_marks(each.vm)) for each in all_states if each.vm and not each.held)
+    found = ((each.name, lost_marks(each.vm)) for each in all_states if each.vm and not each.held)
     return {name: text for name, text in found if text}

@@ -54,18 +54,17 @@ class Member:
     @property
     def leaving(self) -> bool:
         """Whether an earlier command has marked it to go."""
-        return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.LEAVING
+        return self.vm is not None and self.vm.state is RecordState.LEAVING
 
     @property
     def made(self) -> bool:
         """Whether its VM is finished and is to stay."""
-        return self.vm is not None and self.vm.record is not None and self.vm.record.state is RecordState.MADE
+        return self.vm is not None and self.vm.state is RecordState.MADE
 
     @property
     def whole(self) -> bool:
         """Whether it has a VM that has been made, even if unreachable."""
-        made = self.vm is not None and self.vm.record is not None and self.vm.record.state is not RecordState.CLONING
-        return made or self.unreachable is not None
+        return self.made or self.leaving or self.unreachable is not None
 
     @property
     def well(self) -> bool:

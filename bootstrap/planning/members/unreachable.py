@@ -7,16 +7,15 @@ docs/adr/0008-machines-out-of-sight.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, PreflightError, few_lines
-from bootstrap.model.cluster import ClusterSpec, VmidRange
+from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
-from bootstrap.model.machine import Replaced
 from bootstrap.model.observed import OWNER_TAG, UnreachableVm
 from bootstrap.records.lock import lock_vmid, marker_name
 
@@ -24,22 +23,22 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-def may_be_ours(vm: UnreachableVm, cluster: ClusterName, vmids: VmidRange) -> bool:
+def _may_be_ours(vm: UnreachableVm, spec: ClusterSpec) -> bool:
     """Whether an unreachable VM may be a machine of this cluster; its marker is none.
 
     Every machine carries our tag and its cluster's; where these were taken off, name and vmid have to tell. One that
     has both and another name was renamed.
     """
-    if vm.name == marker_name(cluster) or vm.vmid == lock_vmid(vmids):
+    if vm.name == marker_name(spec.name) or vm.vmid == lock_vmid(spec.placement.vmids):
         return False
-    if vm.name and not vm.name.startswith(f"{cluster}-"):
-        return {OWNER_TAG, cluster} <= vm.tags
-    if cluster in vm.tags:
+    if vm.name and not vm.name.startswith(f"{spec.name}-"):
+        return {OWNER_TAG, spec.name} <= vm.tags
+    if spec.name in vm.tags:
         return True
     others = vm.tags - {OWNER_TAG}
     if vm.name:
         return not any(vm.name.startswith(f"{tag}-") for tag in others)
-    return vm.vmid in vmids or not others
+    return vm.vmid in spec.placement.vmids or not others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +48,12 @@ class Unreachable:
     Attributes:
         vms: All that may be machines of it, but for those that have successors by the user's word.
         named: Those of them whose names are known and are no visible machine's.
-        unnamed: Those whose names are not: each may be any machine that is missing.
         addresses: Fixed addresses that are known to be theirs.
         blind: Whether every missing machine may be one of them, or may get the address of one: then none is made.
     """
 
     vms: tuple[UnreachableVm, ...]
     named: dict[MachineName, UnreachableVm]
-    unnamed: tuple[UnreachableVm, ...]
     addresses: dict[MachineName, IPv4Address]
     blind: bool
 
@@ -65,28 +62,31 @@ class Unreachable:
         """Those that are unreachable now."""
         vms = tuple(_by_its_name(vm, view) for vm in view.observed.unreachable if _counts(vm, view))
         named = {MachineName(vm.name): vm for vm in vms if vm.name and vm.name not in view.vm_of}
-        addresses = {name: found for name in named if (found := _address(name, view)) is not None}
-        unnamed = tuple(vm for vm in vms if not vm.name)
-        return cls(
-            vms=vms,
-            named=named,
-            unnamed=unnamed,
-            addresses=addresses,
-            blind=bool(unnamed) or _may_take_an_address(vms, addresses, view.spec),
-        )
+        addresses = dict(_addresses(named, view))
+        blind = not all(vm.name for vm in vms) or _may_take_an_address(vms, addresses, view.spec)
+        return cls(vms=vms, named=named, addresses=addresses, blind=blind)
+
+    @property
+    def unnamed(self) -> tuple[UnreachableVm, ...]:
+        """Those whose names are not known: each may be any machine that is missing."""
+        return tuple(vm for vm in self.vms if not vm.name)
 
 
-def _address(name: MachineName, view: ClusterView) -> IPv4Address | None:
-    """A machine's fixed address, as far as it is known."""
-    kept = (each.address for each in view.spec.kept if each.name == name and each.address is not None)
-    node = view.kube_nodes.get(name)
-    return next(kept, node.address if node is not None else None)
+def _addresses(names: Iterable[MachineName], view: ClusterView) -> Iterator[tuple[MachineName, IPv4Address]]:
+    """Machines' fixed addresses, as far as they are known."""
+    kept = {each.name: each.address for each in view.spec.kept}
+    for name in names:
+        kube_node = view.kube_nodes.get(name)
+        address = kept.get(name) or (kube_node.address if kube_node is not None else None)
+        if address is not None:
+            yield name, address
 
 
 def _counts(vm: UnreachableVm, view: ClusterView) -> bool:
     """Whether it may be a machine of the cluster that has no successor by the user's word."""
-    spec, succeeded = view.spec, {*view.stood_in_for, *view.observed.given_up}
-    return may_be_ours(vm, spec.name, spec.placement.vmids) and not _is_one_of(vm, succeeded)
+    succeeded = (*view.stood_in_for, *view.observed.given_up)
+    replaced = any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in succeeded)
+    return _may_be_ours(vm, view.spec) and not replaced
 
 
 def _by_its_name(vm: UnreachableVm, view: ClusterView) -> UnreachableVm:
@@ -104,10 +104,6 @@ def _may_take_an_address(
     return spec.network.addresses is not None and any(vm.name not in addresses for vm in vms)
 
 
-def _is_one_of(vm: UnreachableVm, machines: set[Replaced]) -> bool:
-    return any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in machines)
-
-
 def where(vm: UnreachableVm) -> str:
     """As in `vmid 7003 on pve2, which is offline`."""
     why = "which is offline" if vm.why == "offline" else f"which does not answer: {vm.why}"
@@ -116,21 +112,17 @@ def where(vm: UnreachableVm) -> str:
 
 def lines(view: ClusterView) -> tuple[str, ...]:
     """The one sentence on each machine that is unreachable: every command says it."""
-    return tuple(_lines(view))
-
-
-def _lines(view: ClusterView) -> Iterator[str]:
-    for vm in view.unreachable.vms:
-        who = vm.name or f"a machine of {view.spec.name}"
-        name = vm.name or "NAME"
-        yield Advice(
+    return tuple(
+        Advice(
             "{} is unreachable ({}): it may be running, so it is not replaced; bring {} back, or, if it is lost: "
             "`homelab-k8s up --replace-unreachable {}`",
-            who,
+            vm.name or f"a machine of {view.spec.name}",
             where(vm),
             vm.pve_node,
-            name,
+            vm.name or "NAME",
         )
+        for vm in view.unreachable.vms
+    )
 
 
 def left_behind(view: ClusterView) -> tuple[str, ...]:
@@ -143,7 +135,7 @@ def left_behind(view: ClusterView) -> tuple[str, ...]:
             vm.pve_node,
         )
         for vm in view.observed.unreachable
-        if may_be_ours(vm, view.spec.name, view.spec.placement.vmids)
+        if _may_be_ours(vm, view.spec)
     )
 
 
