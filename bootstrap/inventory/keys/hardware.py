@@ -32,7 +32,7 @@ class DataDiskKeys(Section, makes=DataDisk):
     size = Key(
         kind=Size(minimum=1, maximum=128 * 1024, gib=True),
         example="200GiB",
-        doc="Its size, in whole GiB.",
+        doc="Size of the disk, in whole GiB.",
         required=("needs its size", "such as data_disk: 200GiB"),
         fills="size_gib",
     )
@@ -40,7 +40,7 @@ class DataDiskKeys(Section, makes=DataDisk):
         kind=forms.STORAGE_NAME,
         default_doc="the pool's, else that of proxmox.storage, else the template's",
         example="fast-zfs",
-        doc="Storage it is on.",
+        doc="Storage of the disk.",
     )
 
 

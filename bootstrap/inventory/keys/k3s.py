@@ -16,7 +16,7 @@ _K3S: Final = K3sSpec()
 
 
 class K3sKeys(Section, exclusive=("version", "channel")):
-    """Which k3s, and from where."""
+    """The k3s version, and where it is downloaded from."""
 
     version = Key(
         kind=forms.K3S_VERSION, default_doc="the channel's version", example="v1.33.3+k3s1", doc="The k3s version."
@@ -26,7 +26,7 @@ class K3sKeys(Section, exclusive=("version", "channel")):
         kind=forms.FILE,
         default_doc="HOMELAB_K3S_ARTIFACTS, else releases",
         example="/srv/k3s",
-        doc="Directory with k3s, sha256sum-<arch>.txt and perhaps air-gap images, instead of releases.",
+        doc="Directory with k3s, sha256sum-<arch>.txt and optionally air-gap images, instead of releases.",
     )
     releases_url = Key(kind=forms.URL, default=_K3S.releases_url, doc="Base URL of release downloads, or of a mirror.")
     channels_url = Key(
@@ -46,13 +46,13 @@ class K3sKeys(Section, exclusive=("version", "channel")):
     )
     cluster_cidr = Key(
         kind=forms6.CIDRS,
-        default_doc="k3s's 10.42.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
+        default_doc="k3s's 10.42.0.0/16; with network.ipv6 also one of fd00::/8, derived from the cluster's name",
         example="10.52.0.0/16",
         doc="Network of the pods; with IPv6 two, the IPv4 one first.",
     )
     service_cidr = Key(
         kind=forms6.CIDRS,
-        default_doc="k3s's 10.43.0.0/16; with network.ipv6 one of fd00::/8 too, made from the cluster's name",
+        default_doc="k3s's 10.43.0.0/16; with network.ipv6 also one of fd00::/8, derived from the cluster's name",
         example="10.53.0.0/16",
         doc="Network of the services; with IPv6 two, the IPv4 one first.",
     )

@@ -14,7 +14,7 @@ from bootstrap.model.machine import PoolNetwork
 
 
 class PoolNetworkKeys(Section, makes=PoolNetwork):
-    """Where the pool's machines are connected."""
+    """Network of the pool's machines."""
 
     bridge = Key(
         kind=forms.BRIDGE,
@@ -24,14 +24,14 @@ class PoolNetworkKeys(Section, makes=PoolNetwork):
     )
     vlan = Key(
         kind=Integer(minimum=1, maximum=4094),
-        default_doc="that of network.vlan, or none where bridge is given",
+        default_doc="that of network.vlan, or none if bridge is set",
         example=40,
         doc="VLAN tag of the pool's machines.",
     )
 
 
 class StorageNetworkKeys(Section):
-    """A second network device of all machines, net1, for storage's traffic; it has no gateway."""
+    """A second network device of all machines, net1, for storage traffic; it has no gateway."""
 
     bridge = Key(
         kind=forms.BRIDGE,
@@ -63,7 +63,7 @@ class StorageNetworkKeys(Section):
 
 
 class Ipv6Keys(Section):
-    """IPv6 besides IPv4 (dual stack)."""
+    """IPv6 in addition to IPv4 (dual stack)."""
 
     method = Key(
         kind=EnumChoice(of=IPv6Method),
@@ -81,7 +81,7 @@ class Ipv6Keys(Section):
         kind=forms6.ADDRESS_RANGE6,
         default_doc="none",
         example="fd12:3456:789a::50-fd12:3456:789a::80",
-        doc="Fixed addresses instead; a machine has the one at its place in network.addresses. Needs subnet.",
+        doc="Fixed addresses instead, assigned by position in network.addresses. Needs subnet.",
     )
     gateway = Key(
         kind=forms6.ADDRESS6,
@@ -100,7 +100,7 @@ class Ipv6Keys(Section):
 
 
 class NetworkKeys(Section):
-    """How machines are connected."""
+    """The machines' network."""
 
     bridge = Key(kind=forms.BRIDGE, default_doc="the template's", example="vmbr0", doc="Proxmox bridge of net0.")
     vlan = Key(kind=Integer(minimum=1, maximum=4094), default_doc="none", example=30, doc="VLAN tag.")
@@ -147,7 +147,7 @@ class NetworkKeys(Section):
     )
     ipv6 = Key(
         kind=Short(section=Ipv6Keys, keys=(("str", Ipv6Keys.method),)),
-        default_doc="none: IPv4 alone",
+        default_doc="none: IPv4 only",
         example="auto",
         doc="IPv6 in addition to IPv4 (dual stack), for new clusters; a plain method is enough.",
         optional=True,

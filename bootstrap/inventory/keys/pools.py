@@ -24,7 +24,7 @@ traefik.yaml, metrics-server); the jobs that install its charts do not, and need
 class PoolKeys(Section):
     """A pool of k3s agents."""
 
-    count = Key(kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Machines of the pool.")
+    count = Key(kind=Integer(minimum=0, maximum=1000), default=1, example=3, doc="Number of machines.")
     cores = Key(
         kind=Integer(minimum=1, maximum=512),
         default=2,
@@ -145,7 +145,7 @@ class PoolKeys(Section):
 
 
 class VipKeys(Section, makes=VipSpec):
-    """An address of the API's own, which follows a living server."""
+    """A virtual IP address for the API, which moves to a healthy server."""
 
     address = Key(
         kind=forms.ADDRESS,
@@ -155,7 +155,7 @@ class VipKeys(Section, makes=VipSpec):
     )
     router_id = Key(
         kind=Integer(minimum=1, maximum=255),
-        default_doc="made from the cluster's name",
+        default_doc="derived from the cluster's name",
         example=51,
         doc="VRRP's virtual router id, for networks with other keepalived instances.",
     )
@@ -168,11 +168,11 @@ class ControlPlaneKeys(PoolKeys):
         kind=Integer(minimum=1, maximum=7, odd=True),
         default=1,
         example=3,
-        doc="Servers; more than one have embedded etcd.",
+        doc="Number of servers; more than one use embedded etcd.",
     )
     vip = Key(
         kind=Short(section=VipKeys, keys=(("str", VipKeys.address),)),
-        default_doc="none: the first server's address is the API's",
+        default_doc="none: the API has the first server's address",
         example="192.168.1.40",
         doc="A virtual IP for the API, which moves to a healthy server; a plain address is enough.",
         optional=True,
@@ -181,14 +181,13 @@ class ControlPlaneKeys(PoolKeys):
         kind=forms.API_NAME,
         default_doc="none: the kubeconfig names an address",
         example="k8s.home.arpa",
-        doc="A DNS name of yours for the API, which leads to the VIP or to servers; kubeconfig and certificates "
-        "have it.",
+        doc="A DNS name for the API, which resolves to the VIP or to servers; used in kubeconfig and certificates.",
     )
     schedulable = Key(
         kind=Boolean(),
         default=True,
         example=False,
-        doc="Whether servers take any pod; false taints them with node-role.kubernetes.io/control-plane:NoSchedule.",
+        doc="Run your pods on servers too; false taints them with node-role.kubernetes.io/control-plane:NoSchedule.",
     )
 
     def _further_taints(self) -> tuple[Taint, ...]:

@@ -32,7 +32,7 @@ class TokenKeys(
 
 
 class TlsKeys(Section, makes=TlsSpec, exclusive=("fingerprint", "ca_file", "insecure")):
-    """How the API's certificate is checked; one of the three, or none for the system's CAs."""
+    """How the API's certificate is verified; one of the three, or none for the system's CAs."""
 
     fingerprint = Key(
         kind=forms.FINGERPRINT,
@@ -46,12 +46,12 @@ class TlsKeys(Section, makes=TlsSpec, exclusive=("fingerprint", "ca_file", "inse
 
 
 class PveNodeKeys(Section):
-    """A Proxmox node that machines may go to; a plain word is its name."""
+    """A Proxmox node for machines; a plain word is its name."""
 
     name = Key(
         kind=forms.PVE_NODE_NAME,
         example="pve1",
-        doc="Its name.",
+        doc="Name of the Proxmox node.",
         required=("needs its name", "such as {name: pve1, weight: 2}"),
     )
     weight = Key(
@@ -69,7 +69,7 @@ class PveNodeKeys(Section):
 
 
 class ProxmoxKeys(Section):
-    """The Proxmox VE API and where machines go."""
+    """The Proxmox VE API, and where machines are placed."""
 
     endpoint = Key(
         kind=forms.ENDPOINT,

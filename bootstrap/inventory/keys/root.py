@@ -26,7 +26,7 @@ _SIZING: Final = SizingSpec()
 
 
 class SshKeys(Section, makes=SshSpec):
-    """How machines are logged in to."""
+    """SSH login to the machines."""
 
     user = Key(kind=forms.LINUX_USER, default=_SSH.user, example="ops", doc="cloud-init's user on the machines.")
     port = Key(kind=Integer(minimum=1, maximum=65535), default=_SSH.port, example=22, doc="Port of the machines' sshd.")
@@ -45,7 +45,7 @@ class SshKeys(Section, makes=SshSpec):
 
 
 class SizingKeys(Section, makes=SizingSpec):
-    """How far the Proxmox nodes may be filled."""
+    """Limits for the use of the Proxmox nodes."""
 
     cpu_overcommit = Key(
         kind=Number(minimum=1, maximum=64),
@@ -73,7 +73,7 @@ class Root(
     Section,
     refusal=("the file must hold a mapping", "begin with `cluster: NAME`"),
 ):
-    """A k3s cluster on Proxmox VE, as homelab-k8s takes it."""
+    """A k3s cluster on Proxmox VE."""
 
     cluster = Key(
         kind=forms.CLUSTER_NAME,
@@ -85,7 +85,7 @@ class Root(
     proxmox = Key(kind=ProxmoxKeys, fills="placement")
     template = Key(
         kind=Short(section=TemplateKeys, keys=(("str", TemplateKeys.name), ("int", TemplateKeys.vmid))),
-        default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}, and {{image: {DEFAULT_IMAGE}}} where none has it",
+        default_doc=f"{{tag: {DEFAULT_TEMPLATE_TAG}}}, or {{image: {DEFAULT_IMAGE}}} if no template has it",
         example="debian-12-k3s",
         doc="The cloud-init template to clone; a plain word is its name, a plain number its vmid.",
     )

@@ -14,11 +14,11 @@ DEFAULT_TEMPLATE_TAG: Final = "homelab-k8s-template"
 
 
 class TemplateKeys(Section, exclusive=("name", "tag", "vmid", "image")):
-    """The cloud-init template: by name, tag or vmid one that is there, or by image one that is made."""
+    """The cloud-init template: an existing one by name, tag or vmid, or one that is built from an image."""
 
     name = Key(kind=forms.VM_NAME, example="debian-12-k3s", doc="The template's name.")
-    tag = Key(kind=forms.TAG, example="k3s-template", doc="A tag it carries.")
-    vmid = Key(kind=Integer(minimum=100, maximum=forms.MAX_VMID), example=9000, doc="Its vmid.")
+    tag = Key(kind=forms.TAG, example="k3s-template", doc="A tag of the template.")
+    vmid = Key(kind=Integer(minimum=100, maximum=forms.MAX_VMID), example=9000, doc="The template's vmid.")
     image = Key(
         kind=forms.IMAGE,
         default_doc=f"{DEFAULT_IMAGE}, if no template has the tag {DEFAULT_TEMPLATE_TAG}",

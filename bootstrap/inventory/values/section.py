@@ -3,7 +3,7 @@
 A key is declared once:
 
     class Vip(Section, makes=VipSpec):
-        \"\"\"An address of the API's own, which follows a living server.\"\"\"
+        \"\"\"A virtual IP address for the API, which moves to a healthy server.\"\"\"
 
         router_id = Key(kind=Integer(minimum=1, maximum=255), example=51, doc="VRRP's virtual router id.")
 
