@@ -20,7 +20,7 @@ from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import OWNER_TAG, Observed
 from bootstrap.model.rights import BuildRights, RightsNeeded
 from bootstrap.planning.checks.preflight import check_pve_quorum
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.templates.build import (
     BuildOptions,
     TemplatesSeen,
@@ -28,9 +28,8 @@ from bootstrap.planning.templates.build import (
     builds_of,
     plan_build,
     plan_prune,
-    removals,
 )
-from bootstrap.planning.templates.steps import TemplateBuild
+from bootstrap.planning.templates.steps import RemoveTemplate, TemplateBuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.lock import lock_vmid
@@ -125,7 +124,8 @@ def _rights_to_build(spec: ClusterSpec, builds: Sequence[TemplateBuild], *, vnet
 
 def _check_losses(plan: Plan, fresh: Plan) -> None:
     """Refuse to remove what was not shown."""
-    new = [step.name for step in removals(fresh) if step not in removals(plan)]
+    shown = steps_of(plan, RemoveTemplate)
+    new = [step.name for step in steps_of(fresh, RemoveTemplate) if step not in shown]
     if new:
         raise HomelabError(
             "the templates changed: the plan is out of date, and it would now remove other templates; nothing was "

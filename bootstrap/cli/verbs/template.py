@@ -236,9 +236,10 @@ def _built_document(ended: Ended) -> Document:
 
 
 def _gone(plan: Plan) -> list[str]:
-    from bootstrap.planning.templates.build import removals
+    from bootstrap.planning.plan import steps_of
+    from bootstrap.planning.templates.steps import RemoveTemplate
 
-    return [f"{step.name} ({step.vmid} on {step.pve_node})" for step in removals(plan)]
+    return [f"{step.name} ({step.vmid} on {step.pve_node})" for step in steps_of(plan, RemoveTemplate)]
 
 
 def _question(plan: Plan) -> Question | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING
 from bootstrap.advice import Advice
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.model.ids import PveNodeName, StorageName, Vmid
+from bootstrap.model.ids import PveNodeName, StorageName
 from bootstrap.model.observed import Observed, PveNodeFacts
 from bootstrap.planning.checks.drift import unfinished_notes
-from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
+from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
 from bootstrap.planning.provision.joining import fetched
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.templates.build_storages import StorageOptions, check_build_storages, choose_storage
+from bootstrap.planning.templates.build_storages import check_build_storages, choose_storage
 from bootstrap.planning.templates.discovery import common_bridges
 from bootstrap.planning.templates.steps import (
     AwaitBuilder,
@@ -30,7 +31,6 @@ from bootstrap.planning.templates.steps import (
     SealTemplate,
     StartBuilder,
     TemplateBuild,
-    TemplateStep,
     UploadSeed,
 )
 from bootstrap.planning.templates.templates import reaches
@@ -78,12 +78,14 @@ class BuildOptions:
     iso_storage: StorageName | None = None
     again: bool = False
 
+    def contents(self, *, downloads: bool) -> tuple[tuple[str, StorageName | None], ...]:
+        """Each content type that a storage is needed for, with the storage asked for.
 
-def storage_wish(verb_options: BuildOptions, *, imports: bool) -> StorageOptions:
-    """What is wished for of storages; `imports`: whether the image is to be downloaded."""
-    return StorageOptions(
-        disk=verb_options.disk_storage, image=verb_options.image_storage, iso=verb_options.iso_storage, imports=imports
-    )
+        Args:
+            downloads: Whether the image is downloaded, and not on a storage already.
+        """
+        image = (("import", self.image_storage),) if downloads else ()
+        return (("images", self.disk_storage), *image, ("iso", self.iso_storage))
 
 
 def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeFacts, ...]:
@@ -93,17 +95,21 @@ def build_nodes(view: ClusterView, verb_options: BuildOptions) -> tuple[PveNodeF
         PreflightError: None of them is online.
     """
     names = verb_options.pve_nodes or view.spec.placement.pve_nodes
-    # One that is named is meant, even if Proxmox HA has it in maintenance.
-    up = [facts for facts in view.observed.pve_nodes if facts.online]
-    online = [facts for facts in up if (facts.name in names if names else facts.takes_machines)]
-    missing = ", ".join(sorted(set(names).difference(facts.name for facts in online)))
-    if not online or (verb_options.pve_nodes and missing):
+    online = {facts.name: facts for facts in view.observed.pve_nodes if facts.online}
+    usable = _usable(online.values(), names)
+    missing = ", ".join(sorted(set(names) - online.keys()))
+    if not usable or (verb_options.pve_nodes and missing):
         raise PreflightError(
-            f"no Proxmox node {f'{missing} ' if missing else ''}is online",
-            details=f"online: {', '.join(facts.name for facts in up) or 'none'}",
+            " ".join(filter(None, ("no Proxmox node", missing, "is online"))),
+            details=f"online: {', '.join(online) or 'none'}",
             resolution="start it, or pass another one with --pve-node",
         )
-    return tuple(facts for facts in online if facts.architecture == online[0].architecture)
+    return tuple(facts for facts in usable if facts.architecture == usable[0].architecture)
+
+
+def _usable(online: Iterable[PveNodeFacts], names: Container[PveNodeName]) -> list[PveNodeFacts]:
+    """Those that are named, even if Proxmox HA has them in maintenance; without names, all that take machines."""
+    return [facts for facts in online if (facts.name in names if names else facts.takes_machines)]
 
 
 def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, seen: TemplatesSeen) -> Plan:
@@ -112,30 +118,17 @@ def plan_build(view: ClusterView, recipe: Recipe, verb_options: BuildOptions, se
     Raises:
         PreflightError: No storage fits, or no vmid is free.
     """
-    notes: list[str] = [*_foreign_notes(view.spec, seen)]
+    notes = _foreign_notes(view.spec, seen)
     builds: list[TemplateBuild] = []
-    used = set(view.observed.used_vmids)
     for place, facts in enumerate(build_nodes(view, verb_options)):
         there = None if verb_options.again else _that_serves(facts, view.observed, recipe, seen)
         if there is not None:
             notes.append(f"{there.name} ({there.vmid} on {there.pve_node}) is already that template")
-            continue
-        if any(_serves(build, facts, view.observed) for build in builds):
-            continue  # one for all that have its storage
-        wish_for = storage_wish(verb_options, imports=not recipe.image.volume)
-        check_build_storages(view.spec, [facts], wish_for, version=view.observed.version)
-        build = replace(
-            _build(view.spec, recipe, verb_options, seen, facts, used), address=_free_address(view, place=place)
-        )
-        used.add(build.vmid)
-        builds.append(build)
-    lanes = [_tidy_lane(view.spec, seen, keep=builds, reports=False)]
-    if builds:
-        arch = builds[0].arch
-        fetch = LaneStep(step=FetchK3s(version=recipe.k3s, arch=arch), opens=(fetched(recipe.k3s, arch),))
-        needs = (TIDIED,) if lanes[0].steps else ()
-        lanes += [Lane(name="k3s", steps=(fetch,)), *(_build_lane(build, needs=needs) for build in builds)]
-    return _plan("template build", view, [lane for lane in lanes if lane.steps], notes)
+        elif not any(_serves(build, facts, view.observed) for build in builds):  # one for all that have its storage
+            build = _build(view, recipe, verb_options, seen, facts, builds)
+            builds.append(replace(build, address=_free_address(view, place=place)))
+    tidy = _tidy_lanes(view.spec, seen, keep=builds, reports=False)
+    return _plan("template build", view, [*tidy, *_build_lanes(builds, needs=(TIDIED,) if tidy else ())], notes)
 
 
 def _that_serves(facts: PveNodeFacts, observed: Observed, recipe: Recipe, seen: TemplatesSeen) -> TemplateVm | None:
@@ -148,35 +141,36 @@ def _that_serves(facts: PveNodeFacts, observed: Observed, recipe: Recipe, seen: 
 
 def _serves(build: TemplateBuild, facts: PveNodeFacts, observed: Observed) -> bool:
     """Whether a template that is being built is on storage that another Proxmox node has as well."""
-    active = {storage.name for storage in facts.storages if storage.active}
-    return build.disk_storage in observed.shared_storages & active
+    return build.disk_storage in observed.shared_storages & facts.active_storages
 
 
 def plan_prune(view: ClusterView, seen: TemplatesSeen) -> Plan:
-    """Plan the removal of templates that nobody uses and that a newer one of the same image stands in for."""
-    newest: dict[tuple[PveNodeName, str], TemplateVm] = {}
+    """Plan the removal of templates without linked clones of which there is a newer one of the same image."""
+    notes, lanes = [], []
+    for one in _outdated(seen):
+        if one.users:
+            notes.append(f"{one.name} ({one.vmid}) is kept: {', '.join(one.users)} are linked clones of it")
+        else:
+            lanes.append(Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)))
+    lanes += _tidy_lanes(view.spec, seen, keep=(), reports=True)
+    return _plan("template prune", view, lanes, [*notes, *_foreign_notes(view.spec, seen)])
+
+
+def _outdated(seen: TemplatesSeen) -> list[TemplateVm]:
+    """The templates of which their Proxmox node has a newer one of the same image."""
     made = [one for one in seen.templates if one.template]
-    for one in sorted(made, key=lambda one: (one.record.made, one.vmid)):
-        newest[one.pve_node, one.record.image] = one
-    old = [one for one in made if newest[one.pve_node, one.record.image] is not one]
-    notes = [
-        f"{one.name} ({one.vmid}) is kept: {', '.join(one.users)} are linked clones of it" for one in old if one.users
-    ]
-    notes += _foreign_notes(view.spec, seen)
-    lanes = [Lane(name=f"{one.name}-{one.vmid}", steps=(LaneStep(step=_removal(one)),)) for one in old if not one.users]
-    tidy = _tidy_lane(view.spec, seen, keep=(), reports=True)
-    return _plan("template prune", view, [*lanes, *([tidy] if tidy.steps else [])], notes)
+    by_age = sorted(made, key=lambda one: (one.record.made, one.vmid))
+    newest = {(one.pve_node, one.record.image): one for one in by_age}
+    return [one for one in made if newest[one.pve_node, one.record.image] is not one]
 
 
 def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
     """A line for each template that claims to be ours, in our range of vmids: others' are their own affair."""
     return [
         Advice(
-            "{} (vmid {} on {}) claims to be a template of homelab-k8s but is ignored: "
-            "{}; if it is yours, `homelab-k8s adopt {}` takes it over",
-            one.name,
-            one.vmid,
-            one.pve_node,
+            "{} claims to be a template of homelab-k8s but is ignored: {}; if it is yours, `homelab-k8s adopt {}` "
+            "takes it over",
+            one,
             one.doubt,
             spec.name,
         )
@@ -185,14 +179,9 @@ def _foreign_notes(spec: ClusterSpec, seen: TemplatesSeen) -> list[str]:
     ]
 
 
-def removals(plan: Plan) -> tuple[RemoveTemplate, ...]:
-    """The VMs that go by a plan."""
-    return tuple(step.step for lane in plan.lanes for step in lane.steps if isinstance(step.step, RemoveTemplate))
-
-
 def builds_of(plan: Plan) -> tuple[TemplateBuild, ...]:
     """The templates that a plan makes."""
-    return tuple(step.step.build for lane in plan.lanes for step in lane.steps if isinstance(step.step, SealTemplate))
+    return tuple(step.build for step in steps_of(plan, SealTemplate))
 
 
 def _plan(command: str, view: ClusterView, lanes: Iterable[Lane], notes: Sequence[str]) -> Plan:
@@ -208,18 +197,19 @@ def _plan(command: str, view: ClusterView, lanes: Iterable[Lane], notes: Sequenc
 
 
 def _build(
-    spec: ClusterSpec,
+    view: ClusterView,
     recipe: Recipe,
     verb_options: BuildOptions,
     seen: TemplatesSeen,
     facts: PveNodeFacts,
-    used: set[Vmid],
+    others: Iterable[TemplateBuild],
 ) -> TemplateBuild:
-    begun = next(
-        (one for one in seen.templates if one.pve_node == facts.name and _goes_on(one, spec, recipe, seen)), None
-    )
-    vmids = spec.placement.vmids
-    vmid = begun.vmid if begun else template_vmid(vmids, used, (one.vmid for one in seen.templates))
+    """The build on a Proxmox node, beside those of others: one that was begun there goes on."""
+    spec, downloads = view.spec, not recipe.image.volume
+    check_build_storages(spec, [facts], verb_options.contents(downloads=downloads), version=view.observed.version)
+    begun = (one.vmid for one in seen.templates if one.pve_node == facts.name and _goes_on(one, spec, recipe, seen))
+    vmids, used = spec.placement.vmids, view.observed.used_vmids | {build.vmid for build in others}
+    vmid = next(begun, None) or template_vmid(vmids, used, (one.vmid for one in seen.templates))
     if vmid is None:
         raise PreflightError(
             f"no vmid of {vmids.first}-{vmids.last} is free for a template", resolution="widen proxmox.vmids"
@@ -230,9 +220,7 @@ def _build(
         vmid=vmid,
         arch=facts.k3s_arch,
         disk_storage=choose_storage(spec, facts, "images", verb_options.disk_storage),
-        image_storage=None
-        if recipe.image.volume
-        else choose_storage(spec, facts, "import", verb_options.image_storage),
+        image_storage=choose_storage(spec, facts, "import", verb_options.image_storage) if downloads else None,
         iso_storage=choose_storage(spec, facts, "iso", verb_options.iso_storage),
         bridge=spec.network.bridge or next(iter(common_bridges([facts])), "vmbr0"),
         vlan=spec.network.vlan,
@@ -268,41 +256,53 @@ def _free_address(view: ClusterView, *, place: int) -> IPv4Address | None:
     return free[place]
 
 
-def _build_lane(build: TemplateBuild, *, needs: tuple[Gate, ...]) -> Lane:
-    kinds: tuple[Callable[..., TemplateStep], ...] = (FetchImage, UploadSeed, MakeBuilder, StartBuilder, AwaitBuilder)
-    first, *others = [kind(build=build) for kind in kinds]
-    return Lane(
-        name=build.key,
-        steps=(
-            LaneStep(step=first, needs=needs),
-            *(LaneStep(step=step) for step in others),
+def _build_lanes(builds: Sequence[TemplateBuild], *, needs: tuple[Gate, ...]) -> Iterator[Lane]:
+    if builds:
+        version, arch = builds[0].recipe.k3s, builds[0].arch
+        fetch = LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
+        yield Lane(name="k3s", steps=(fetch,))
+    for build in builds:
+        before = [kind(build=build) for kind in (UploadSeed, MakeBuilder, StartBuilder, AwaitBuilder)]
+        after = (CleanGuest(build=build), SealTemplate(build=build))
+        steps = (
+            LaneStep(step=FetchImage(build=build), needs=needs),
+            *(LaneStep(step=step) for step in before),
             LaneStep(step=BakeGuest(build=build), needs=(fetched(build.recipe.k3s, build.arch),)),
-            LaneStep(step=CleanGuest(build=build)),
-            LaneStep(step=SealTemplate(build=build)),
+            *(LaneStep(step=step) for step in after),
             LaneStep(step=RemoveIsos(isos=((build.pve_node, build.iso),), reports=False)),
+        )
+        yield Lane(name=build.key, steps=steps)
+
+
+def _tidy_lanes(
+    spec: ClusterSpec, seen: TemplatesSeen, *, keep: Iterable[TemplateBuild], reports: bool
+) -> tuple[Lane, ...]:
+    """A lane that removes what dead builds left in our vmid range, where nobody else builds while we hold the lock."""
+    kept = {build.vmid for build in keep}
+    stale = [one for one in seen.templates if not one.template and one.vmid in spec.placement.vmids]
+    steps: list[RemoveTemplate | RemoveIsos] = [_removal(one) for one in stale if one.vmid not in kept]
+    steps += [RemoveIsos(isos=isos, reports=reports) for isos in _stale_isos(spec, seen, kept)]
+    if not steps:
+        return ()
+    *before, last = steps
+    return (
+        Lane(
+            name="leftovers",
+            steps=(*(LaneStep(step=step) for step in before), LaneStep(step=last, opens=(TIDIED,))),
         ),
     )
 
 
-def _tidy_lane(spec: ClusterSpec, seen: TemplatesSeen, *, keep: Sequence[TemplateBuild], reports: bool) -> Lane:
-    """What dead builds left in our vmid range, where nobody else builds while we hold the cluster's lock."""
-    kept = {build.vmid for build in keep}
-    vmids = spec.placement.vmids
-    steps: list[RemoveTemplate | RemoveIsos] = [
-        _removal(one) for one in seen.templates if not one.template and one.vmid in vmids and one.vmid not in kept
-    ]
-    by_storage: dict[tuple[PveNodeName, str], list[tuple[PveNodeName, str]]] = {}
+def _stale_isos(
+    spec: ClusterSpec, seen: TemplatesSeen, kept: Container[int]
+) -> Iterator[tuple[tuple[PveNodeName, str], ...]]:
+    """NoCloud ISOs of dead builds, storage by storage: of what is on one the token may remove all, or nothing."""
+    by_storage: defaultdict[tuple[PveNodeName, str], list[tuple[PveNodeName, str]]] = defaultdict(list)
     for pve_node, volume in seen.isos:
         found = _ISO.fullmatch(volume)
-        if found and int(found[1]) in vmids and int(found[1]) not in kept:
-            by_storage.setdefault((pve_node, volume.partition(":")[0]), []).append((pve_node, volume))
-    # Rights are a storage's: of what is on one storage all may be removed, or none.
-    steps += [RemoveIsos(isos=tuple(isos), reports=reports) for isos in by_storage.values()]
-    last = len(steps) - 1
-    return Lane(
-        name="leftovers",
-        steps=tuple(LaneStep(step=step, opens=(TIDIED,) if n == last else ()) for n, step in enumerate(steps)),
-    )
+        if found and int(found[1]) in spec.placement.vmids and int(found[1]) not in kept:
+            by_storage[pve_node, volume.partition(":")[0]].append((pve_node, volume))
+    return map(tuple, by_storage.values())
 
 
 def _removal(one: TemplateVm) -> RemoveTemplate:

@@ -5,8 +5,7 @@ No storage of a stock Proxmox VE has the content `import`, and only storages of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
@@ -22,26 +21,20 @@ _IMPORT_SINCE = (8, 4)
 """Since then images of disks are downloaded into import content; 8.3 took OVAs alone."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StorageOptions:
-    """What `template build` was told; None is chosen. `image` is unused where the image is on a storage already."""
-
-    disk: StorageName | None = None
-    image: StorageName | None = None
-    iso: StorageName | None = None
-    imports: bool = True
-
-    @property
-    def contents(self) -> tuple[tuple[str, StorageName | None], ...]:
-        """Each content type that is needed, and the storage that is to take it."""
-        imports = (("import", self.image),) if self.imports else ()
-        return (("images", self.disk), *imports, ("iso", self.iso))
-
-
 def check_build_storages(
-    spec: ClusterSpec, pve_nodes: Iterable[PveNodeFacts], verb_options: StorageOptions, *, version: PveVersion
+    spec: ClusterSpec,
+    pve_nodes: Iterable[PveNodeFacts],
+    contents: Sequence[tuple[str, StorageName | None]],
+    *,
+    version: PveVersion,
 ) -> None:
     """Refuse to build where a storage for something is missing.
+
+    Args:
+        spec: The cluster.
+        pve_nodes: Where templates are to be built.
+        contents: Each content type that is needed, and the storage that is to take it; None: any.
+        version: Proxmox VE's.
 
     Raises:
         PreflightError: With one `pvesm set` line for each storage that can take what is missing.
@@ -50,7 +43,7 @@ def check_build_storages(
     details: dict[str, None] = {}
     added: dict[StorageName, tuple[StorageFacts, set[str]]] = {}
     for facts in pve_nodes:
-        for content, wanted in verb_options.contents:
+        for content, wanted in contents:
             if _choose(spec, facts, content, wanted) is not None:
                 continue
             briefs[_brief(facts, content, wanted)] = None
@@ -81,11 +74,6 @@ def choose_storage(spec: ClusterSpec, facts: PveNodeFacts, content: str, wanted:
     if found is None:
         raise PreflightError(_brief(facts, content, wanted), details="\n".join(map(_told, facts.storages)))
     return found
-
-
-def build_storage(spec: ClusterSpec, facts: PveNodeFacts) -> StorageName:
-    """Where a template's disk goes on a Proxmox node, if nobody says otherwise. Raises PreflightError: nowhere."""
-    return choose_storage(spec, facts, "images", None)
 
 
 def _choose(spec: ClusterSpec, facts: PveNodeFacts, content: str, wanted: StorageName | None) -> StorageName | None:

@@ -48,13 +48,19 @@ def template_choices(observed: Observed) -> tuple[TemplateChoice, ...]:
     given as an address or a volume, which a name cannot bring back. A tag is a choice only where it
     serves more Proxmox nodes than anything else does.
     """
-    templates = observed.templates
-    refs = [TemplateRef(image=image) for image in sorted({each.image for each in templates if each.image in IMAGES})]
-    refs += [TemplateRef(name=name) for name in sorted({each.name for each in templates if each.image not in IMAGES})]
-    named = [_choice(observed, ref) for ref in refs]
+    named = [_choice(observed, ref) for ref in _named(observed.templates)]
     most = max((len(choice.pve_nodes) for choice in named), default=0)
     wider = (choice for choice in _tagged(observed) if len(choice.pve_nodes) > most)
     return tuple(sorted([*named, *wider], key=_rank))
+
+
+def _named(templates: Iterable[TemplateFacts]) -> Iterator[TemplateRef]:
+    images: dict[bool, set[str]] = {True: set(), False: set()}
+    for each in templates:
+        by_image = each.image in IMAGES
+        images[by_image].add(each.image if by_image else each.name)
+    yield from (TemplateRef(image=image) for image in sorted(images[True]))
+    yield from (TemplateRef(name=name) for name in sorted(images[False]))
 
 
 def _tagged(observed: Observed) -> Iterator[TemplateChoice]:

@@ -14,10 +14,10 @@ from bootstrap.model.cluster import BuildPolicy, ClusterSpec
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.observed import NEVER_LINKED, Observed, PveNodeFacts, TemplateFacts, VmRecord
 from bootstrap.planning.checks.preflight import storage_on
-from bootstrap.planning.plan import Plan
+from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import CloneVm
-from bootstrap.planning.templates.build import BuildOptions, storage_wish
-from bootstrap.planning.templates.build_storages import build_storage, check_build_storages
+from bootstrap.planning.templates.build import BuildOptions
+from bootstrap.planning.templates.build_storages import check_build_storages, choose_storage
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.planning.templates.templates import is_asked_for, matching_templates, usable_templates
 from bootstrap.planning.view import ClusterView
@@ -43,23 +43,23 @@ def may_build(view: ClusterView) -> bool:
 
 
 def with_planned(view: ClusterView) -> Observed:
-    """What would be seen once every Proxmox node that machines may go to had the template that is asked for.
-
-    Args:
-        view: The cluster, as wanted and as seen.
-    """
+    """What would be seen once every Proxmox node that machines may go to had the template that is asked for."""
     if not may_build(view):
         return view.observed
-    served = _served(view)
-    lacking = [facts for facts in _usable(view) if facts.name not in served]
-    planned = [_planned(view.spec, facts, Vmid(_FIRST_PLANNED - place)) for place, facts in enumerate(lacking)]
-    begun = {vm.pve_node for vm in view.observed.vms if vm.vmid in view.spec.placement.vmids and _is_build(vm)}
-    future = tuple(replace(one, begun=one.pve_node in begun) for one in planned if one is not None)
-    return replace(view.observed, templates=(*view.observed.templates, *future))
+    return replace(view.observed, templates=(*view.observed.templates, *_planned(view)))
 
 
-def _usable(view: ClusterView) -> Iterator[PveNodeFacts]:
-    return (facts for facts in view.observed.pve_nodes if facts.takes_machines and view.may_use(facts.name))
+def _planned(view: ClusterView) -> Iterator[TemplateFacts]:
+    """The templates that Proxmox nodes would get which have not what is asked for."""
+    served, vmids = _served(view), view.spec.placement.vmids
+    builds = filter(_is_build, view.observed.vms)
+    begun = {vm.pve_node for vm in builds if vm.vmid in vmids}
+    usable = (facts for facts in view.observed.pve_nodes if facts.takes_machines and view.may_use(facts.name))
+    lacking = (facts for facts in usable if facts.name not in served)
+    for place, facts in enumerate(lacking):
+        planned = _planned_on(view.spec, facts, Vmid(_FIRST_PLANNED - place), begun=facts.name in begun)
+        if planned is not None:
+            yield planned
 
 
 def _is_build(vm: VmRecord) -> bool:
@@ -69,8 +69,7 @@ def _is_build(vm: VmRecord) -> bool:
 
 def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildOptions | None:
     """What has to be built before a plan made of what `with_planned` gave can be carried out; None: nothing."""
-    steps = (lane_step.step for lane in plan.lanes for lane_step in lane.steps)
-    pve_nodes = {step.pve_node for step in steps if isinstance(step, CloneVm) and step.after_build}
+    pve_nodes = {step.pve_node for step in steps_of(plan, CloneVm) if step.after_build}
     if not pve_nodes or spec.template.image is None:
         return None
     return BuildOptions(image=spec.template.image, checksum=spec.template.checksum, pve_nodes=tuple(sorted(pve_nodes)))
@@ -79,8 +78,8 @@ def wanted_builds(spec: ClusterSpec, plan: Plan) -> BuildOptions | None:
 def check_wanted_builds(view: ClusterView, verb_options: BuildOptions) -> None:
     """Refuse to build where a storage is missing, before anything is asked of publishers. Raises PreflightError."""
     facts = [facts for facts in view.observed.pve_nodes if facts.name in verb_options.pve_nodes]
-    imports = image_of_volume(verb_options.image) is None
-    check_build_storages(view.spec, facts, storage_wish(verb_options, imports=imports), version=view.observed.version)
+    contents = verb_options.contents(downloads=image_of_volume(verb_options.image) is None)
+    check_build_storages(view.spec, facts, contents, version=view.observed.version)
 
 
 def check_planned(spec: ClusterSpec, foreseen: Observed) -> None:
@@ -100,10 +99,10 @@ def _served(view: ClusterView) -> Mapping[PveNodeName, TemplateFacts]:
     return {name: template for name, template in templates.items() if is_asked_for(view.spec.template, template)}
 
 
-def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFacts | None:
+def _planned_on(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid, *, begun: bool) -> TemplateFacts | None:
     """The template that a Proxmox node would get; None where it has no storage for it."""
     try:
-        storage = storage_on(facts, build_storage(spec, facts))
+        storage = storage_on(facts, choose_storage(spec, facts, "images", None))
     except PreflightError:
         return None
     if storage is None or spec.template.image is None:
@@ -126,4 +125,5 @@ def _planned(spec: ClusterSpec, facts: PveNodeFacts, vmid: Vmid) -> TemplateFact
         image=image,
         k3s=spec.template.k3s,
         planned=True,
+        begun=begun,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bootstrap.advice import Advice
@@ -62,7 +62,7 @@ def _best(spec: ClusterSpec, templates: Sequence[TemplateFacts], facts: PveNodeF
     if len(best) > 1 and not best[0].image:
         raise PreflightError(
             f"{len(best)} templates match {spec.template}, but only one can be used",
-            details=few_lines([f"{one.name} (vmid {one.vmid} on {one.pve_node})" for one in best]),
+            details=few_lines(list(map(str, best))),
             resolution="choose one: `template: {vmid: N}` in the inventory",
         )
     return max(best, key=lambda template: template.vmid)
@@ -72,12 +72,11 @@ def reaches(template: TemplateFacts, facts: PveNodeFacts, observed: Observed) ->
     """Whether a template can be cloned to a Proxmox node: it is there, or all that it is on is shared with it."""
     if template.pve_node == facts.name:
         return True
-    home = next((each for each in observed.pve_nodes if each.name == template.pve_node), None)
-    if home is None or not home.online or not template.storages:
+    home = next((each for each in observed.pve_nodes if each.name == template.pve_node and each.online), None)
+    if home is None or not template.storages:
         return False
     shared = {storage.name for storage in home.storages if storage.shared}
-    active = {storage.name for storage in facts.storages if storage.active}
-    return template.storages <= shared & active
+    return template.storages <= shared & facts.active_storages
 
 
 def matching_templates(view: ClusterView) -> tuple[TemplateFacts, ...]:
@@ -116,14 +115,18 @@ def allowed_pve_nodes(view: ClusterView) -> frozenset[PveNodeName]:
         )
     allowed = frozenset(name for name, facts in known.items() if facts.takes_machines and view.may_use(name))
     if not allowed:
-        away = (facts for facts in known.values() if not facts.takes_machines)
-        why = (f"{facts.name} is {'in maintenance' if facts.online else 'offline'}" for facts in away)
         raise PreflightError(
             "none of the allowed Proxmox nodes is both online and out of maintenance",
-            details=", ".join(why),
+            details=", ".join(_why_away(known.values())),
             resolution="start one or end its maintenance, or allow others with proxmox.nodes in the inventory",
         )
     return allowed
+
+
+def _why_away(pve_nodes: Iterable[PveNodeFacts]) -> Iterator[str]:
+    for facts in pve_nodes:
+        if not facts.takes_machines:
+            yield f"{facts.name} is {'in maintenance' if facts.online else 'offline'}"
 
 
 def _matches(wanted: TemplateRef, template: TemplateFacts) -> bool:
@@ -169,7 +172,7 @@ def _no_template(
 
 
 def _check(template: TemplateFacts, *, arch: str) -> None:
-    name = f"template {template.name} (vmid {template.vmid} on {template.pve_node})"
+    name = f"template {template}"
     unwanted = refused(template.settings)
     if unwanted:
         raise PreflightError(
