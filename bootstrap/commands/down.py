@@ -16,7 +16,7 @@ from bootstrap.events import EventSink, Warned
 from bootstrap.execution.report import LaneStatus, Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan, steps_of
-from bootstrap.planning.provision.unfinished import going
+from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.steps import ForgetCluster
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.view import ClusterView
@@ -57,7 +57,9 @@ class Down(Verb):
 
     def intention(self, plan: Plan, spec: ClusterSpec, ports: Ports) -> Intention:  # noqa: ARG002
         """What is removed."""
-        return Intention(command="down", again="down", since=ports.processes.utc_text(), machines=going(plan))
+        return Intention(
+            command="down", again="down", since=ports.processes.utc_text(), machines=machines_to_remove(plan)
+        )
 
 
 def _has_traces(spec: ClusterSpec, ports: Ports) -> bool:

@@ -15,7 +15,7 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.model.observed import Observed, TemplateFacts
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.planning.templates.discovery import TemplateChoice, template_choices
-from bootstrap.planning.verbs.init import Proposal, Wishes, propose
+from bootstrap.planning.verbs.init import InitOptions, Proposal, propose
 from bootstrap.ports import Ports
 
 DEFAULT_CLUSTER = ClusterName("homelab")
@@ -109,7 +109,7 @@ def refuse_blind(seen: Survey) -> None:
         )
 
 
-def refuse_unknown(seen: Survey, verb_options: Wishes) -> None:
+def refuse_unknown(seen: Survey, verb_options: InitOptions) -> None:
     """Refuse what the Proxmox VE does not have. A template may still come: it is refused only beside others.
 
     Raises:
@@ -145,7 +145,7 @@ def _refuse(known: bool, brief: str, there: Iterable[str]) -> None:
         raise UsageError(brief, resolution=f"available: {names}" if names else "none that this token can see")
 
 
-def draft(seen: Survey, verb_options: Wishes, connection: Connection) -> Draft:
+def draft(seen: Survey, verb_options: InitOptions, connection: Connection) -> Draft:
     """The inventory to propose.
 
     Raises:

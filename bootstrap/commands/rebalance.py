@@ -6,11 +6,11 @@ from bootstrap.commands.observing.observe import observe_cluster
 from bootstrap.commands.up import check_version
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
-from bootstrap.planning.verbs.rebalance import Respread, plan_respread
+from bootstrap.planning.verbs.rebalance import RebalancePlan, plan_rebalance
 from bootstrap.ports import Ports
 
 
-def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> Respread:
+def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> RebalancePlan:
     """Observe and plan. Touches nothing.
 
     Raises:
@@ -18,4 +18,4 @@ def prepare_rebalance(spec: ClusterSpec, ports: Ports) -> Respread:
     """
     observed = observe_cluster(spec, ports)
     check_version(observed)
-    return plan_respread(with_existing_sizes(spec, observed), observed)
+    return plan_rebalance(with_existing_sizes(spec, observed), observed)

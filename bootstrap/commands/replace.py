@@ -27,8 +27,8 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.provision.unfinished import going
-from bootstrap.planning.verbs.replace import Replacing, plan_replace, seen_after
+from bootstrap.planning.provision.unfinished import machines_to_remove
+from bootstrap.planning.verbs.replace import ReplaceOptions, plan_replace, seen_after
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.intention import Intention
@@ -43,7 +43,7 @@ class Replace(Verb):
 
     drains: ClassVar[bool] = True
 
-    asked: Replacing
+    asked: ReplaceOptions
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`."""
@@ -69,7 +69,7 @@ class Replace(Verb):
         """As `Verb.run`; the server that all went through leaves last, in a run of its own, whose report this is."""
         intention, now = self.intention(plan, spec, ports), self
         for _ in range(_ROUNDS):
-            destroyed = {name for name, _ in going(plan)}
+            destroyed = {name for name, _ in machines_to_remove(plan)}
             report = run_locked(
                 plan,
                 spec,
@@ -102,11 +102,11 @@ class Replace(Verb):
             again=f"replace {typed}",
             since=ports.processes.utc_text(),
             counts=tuple((pool.name, pool.count) for pool in kept.pools if pool.name == asked.pool),
-            machines=tuple((dict(going(plan)) | dict(asked.begun)).items()),
+            machines=tuple((dict(machines_to_remove(plan)) | dict(asked.begun)).items()),
         )
 
 
-def _continued(asked: Replacing, noted: Intention | None) -> Replacing:
+def _continued(asked: ReplaceOptions, noted: Intention | None) -> ReplaceOptions:
     """The wish with what an earlier command that did not finish was to end with."""
     counts = dict(noted.counts) if noted is not None else {}
     if noted is None or asked.pool not in counts:
@@ -123,7 +123,7 @@ def _leaving(spec: ClusterSpec, ports: Ports, among: set[MachineName]) -> tuple[
     return tuple(member.name for member in there if member.leaving and member.name in among)
 
 
-def _with_pool(spec: ClusterSpec, observed: Observed, asked: Replacing, noted: Intention | None) -> Replacing:
+def _with_pool(spec: ClusterSpec, observed: Observed, asked: ReplaceOptions, noted: Intention | None) -> ReplaceOptions:
     """The wish with the pool of its machines; one that has gone by an earlier run still has its successor to come.
 
     Raises:

@@ -19,7 +19,7 @@ from bootstrap.model.ids import PoolName
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.provision.decommission import DrainRules
-from bootstrap.planning.provision.unfinished import going
+from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.scale import plan_scale, with_counts
 from bootstrap.ports import Ports
@@ -76,7 +76,7 @@ class Scale(Verb):
             again=f"scale{typed}",
             since=ports.processes.utc_text(),
             counts=tuple(counts.items()),
-            machines=going(plan),
+            machines=machines_to_remove(plan),
         )
 
 

@@ -41,7 +41,7 @@ from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.members.authorize import refusing_lines
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.provision.successors import give_up
+from bootstrap.planning.provision.successors import declare_lost
 from bootstrap.planning.provision.unfinished import notes_for_up
 from bootstrap.planning.settings.drift import serves_vip
 from bootstrap.planning.steps import FetchK3s
@@ -83,7 +83,7 @@ class Up(Verb):
             rebuild = corrected(rebuild, spec)
             spec, resolved = with_rebuild(rebuild, spec), resolved or rebuild.version
         spec = with_existing_sizes(spec, observed)
-        observed = give_up(ClusterView(spec, observed), self.replace_unreachable)
+        observed = declare_lost(ClusterView(spec, observed), self.replace_unreachable)
         if not _has_work(spec, observed):
             observed = with_units(spec, ports, observed, every=True)
         observed = with_settings(spec, ports, observed)

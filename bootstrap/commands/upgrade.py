@@ -21,7 +21,7 @@ from bootstrap.planning.day2_steps import UpgradeK3s
 from bootstrap.planning.members.existing_sizes import with_existing_sizes
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.steps import FetchK3s
-from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
+from bootstrap.planning.verbs.upgrade import UpgradeOptions, plan_upgrade, upgrade_start
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.records.intention import Intention
@@ -44,7 +44,7 @@ class Upgrade(Verb):
 
     to: str | None = None
     channel: str | None = None
-    how: Upgrading = field(default_factory=Upgrading)
+    how: UpgradeOptions = field(default_factory=UpgradeOptions)
 
     def plan(self, spec: ClusterSpec, ports: Ports) -> Plan:
         """As `Verb.plan`; every release on the way is looked for.
@@ -58,7 +58,7 @@ class Upgrade(Verb):
         spec = with_existing_sizes(spec, observed)
         check_version(observed)
         check_keys(spec, ports, observed)
-        start = standpoint(ClusterView(spec, observed))
+        start = upgrade_start(ClusterView(spec, observed))
         newest = {
             minor: parse_version(ports.artifacts.newest(spec.k3s, minor=str(minor))) for minor in start.minors(target)
         }

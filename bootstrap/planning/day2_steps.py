@@ -326,7 +326,7 @@ class AuthorizeKey:
     new_key: bool = False
 
 
-KeepingStep = (
+Day2Step = (
     AdoptVm
     | AuthorizeKey
     | MarkLeaving

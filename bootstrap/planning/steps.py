@@ -11,7 +11,7 @@ from typing import ClassVar
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.words import count
-from bootstrap.planning.day2_steps import KeepingStep
+from bootstrap.planning.day2_steps import Day2Step
 from bootstrap.planning.templates.steps import TemplateStep
 
 
@@ -242,6 +242,6 @@ Step = (
     | StopVm
     | DestroyVm
     | ForgetCluster
-    | KeepingStep
+    | Day2Step
     | TemplateStep
 )

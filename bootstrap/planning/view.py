@@ -70,14 +70,14 @@ class ClusterView:
         return Unreachable.of(self)
 
     @cached_property
-    def stood_in_for(self) -> frozenset[Replaced]:
+    def replaced(self) -> frozenset[Replaced]:
         """The machines that have successors by the user's word, as the records of these say."""
         return frozenset(old for _, record in self.machines for old in record.replaces)
 
     @cached_property
     def succeeded(self) -> frozenset[MachineName]:
         """The names of those, and of the machines that were just declared lost."""
-        return frozenset(old.machine for old in (*self.stood_in_for, *self.observed.given_up))
+        return frozenset(old.machine for old in (*self.replaced, *self.observed.declared_lost))
 
     @cached_property
     def running_servers(self) -> tuple[VmRecord, ...]:

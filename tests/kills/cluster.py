@@ -37,7 +37,7 @@ from bootstrap.lab.standin_release import make_artifacts
 from bootstrap.model.cluster import ClusterSpec, TemplateRef
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.machine import MachineKind
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.planning.verbs.scale import with_counts
 from tests.fakes.specs import cluster, workers
 
@@ -175,7 +175,7 @@ class KillableCluster:
                 if not plan.empty:
                     homelab.run(verb_options, plan, sink=sink, options=options)
             case "replace":
-                roll = Replacing(pool=WORKERS, surge=number != "first")
+                roll = ReplaceOptions(pool=WORKERS, surge=number != "first")
                 homelab.run(Replace(roll), homelab.plan(Replace(roll)), sink=sink, options=options)
             case _:
                 raise ValueError(command)

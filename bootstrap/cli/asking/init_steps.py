@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
     from bootstrap.model.endpoint import PveEndpoint, TlsSpec
     from bootstrap.model.ids import StorageName
-    from bootstrap.planning.verbs.init import Wishes
+    from bootstrap.planning.verbs.init import InitOptions
     from bootstrap.ports import Ports
 
 DEFAULT_TOKEN_ID = "homelab@pve!k8s"  # noqa: S105 - its name; the secret is Proxmox VE's to make
@@ -127,13 +127,13 @@ class Steps:
             "Name of the cluster", flag="--cluster", check=check, proposal=free_name(seen)
         )
 
-    def verb_options(self, seen: Survey, *, cluster: str) -> Wishes:
+    def verb_options(self, seen: Survey, *, cluster: str) -> InitOptions:
         """Template, sizes, storage and bridge; what has but one answer is not asked."""
         from bootstrap.model.ids import ClusterName, StorageName
-        from bootstrap.planning.verbs.init import Wishes
+        from bootstrap.planning.verbs.init import InitOptions
 
         flags = self._flags
-        said = Wishes(
+        said = InitOptions(
             cluster=ClusterName(cluster),
             template=self._template(seen),
             control_planes=flags.control_planes,
@@ -276,7 +276,7 @@ class Steps:
 
         return self._prompts.ask("Template", flag="--template", check=check, proposal=_typed(usable[0].ref))
 
-    def _counts(self, seen: Survey, said: Wishes) -> Wishes:
+    def _counts(self, seen: Survey, said: InitOptions) -> InitOptions:
         from bootstrap.inventory import Overrides
         from bootstrap.planning.verbs.init import propose
 
@@ -305,7 +305,7 @@ class Steps:
 
         return self._prompts.ask(question, flag=flag, check=check, proposal=str(proposal))
 
-    def _places(self, seen: Survey, said: Wishes) -> Wishes:
+    def _places(self, seen: Survey, said: InitOptions) -> InitOptions:
         """Storage and bridge, where the template leaves them open and there are several."""
         from bootstrap.model.ids import StorageName
         from bootstrap.planning.templates.discovery import common_bridges, common_storages
@@ -336,7 +336,7 @@ class Steps:
             said = replace(said, bridge=answer)
         return said
 
-    def _known(self, seen: Survey, verb_options: Wishes) -> None:
+    def _known(self, seen: Survey, verb_options: InitOptions) -> None:
         from bootstrap.commands.init import refuse_unknown
 
         refuse_unknown(seen, verb_options)
@@ -353,11 +353,11 @@ def _typed(ref: TemplateRef) -> str:
     return f"tag:{ref.tag}" if ref.tag is not None else str(ref.name)
 
 
-def _any_wishes(**said: object) -> Wishes:
+def _any_wishes(**said: object) -> InitOptions:
     from bootstrap.commands.init import DEFAULT_CLUSTER
-    from bootstrap.planning.verbs.init import Wishes
+    from bootstrap.planning.verbs.init import InitOptions
 
-    return replace(Wishes(cluster=DEFAULT_CLUSTER), **said)  # type: ignore[arg-type]
+    return replace(InitOptions(cluster=DEFAULT_CLUSTER), **said)  # type: ignore[arg-type]
 
 
 def _any_spec() -> ClusterSpec:

@@ -16,7 +16,7 @@ from bootstrap.cli.text.tables import render_table
 from bootstrap.cli.views.choose import Progress
 
 if TYPE_CHECKING:
-    from bootstrap.planning.verbs.rebalance import Respread
+    from bootstrap.planning.verbs.rebalance import RebalancePlan
 
 FORMAT = 1
 _HEADINGS = ("MACHINE", "ROLE", "FROM", "TO", "WHY")
@@ -56,7 +56,7 @@ def rebalance(
         work.result(lambda: _text(found, work), lambda: _document(found, work))
 
 
-def _text(found: Respread, work: Work) -> str:
+def _text(found: RebalancePlan, work: Work) -> str:
     notes = [f"- {work.session.advise(note)}" for note in found.notes]
     if not found.moves:
         return "\n".join(["the machines are spread evenly; nothing to move", *notes])
@@ -72,14 +72,14 @@ def _text(found: Respread, work: Work) -> str:
     )
 
 
-def _commands(found: Respread, work: Work) -> Iterator[str]:
+def _commands(found: RebalancePlan, work: Work) -> Iterator[str]:
     """One for each pool, in the moves' order."""
     for pool in dict.fromkeys(move.pool for move in found.moves):
         machines = [move.machine for move in found.moves if move.pool == pool]
         yield f"{PROGRAM} {work.session.invocation.command(shlex.join(['replace', *machines]))}"
 
 
-def _document(found: Respread, work: Work) -> Document:
+def _document(found: RebalancePlan, work: Work) -> Document:
     return {
         "format": FORMAT,
         "moves": [

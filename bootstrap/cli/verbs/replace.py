@@ -92,12 +92,12 @@ def replace(
                 ),
             )
         from bootstrap.model.ids import MachineName, PoolName
-        from bootstrap.planning.verbs.replace import Replacing
+        from bootstrap.planning.verbs.replace import ReplaceOptions
 
         rules = drain_rules(
             force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
         )
-        asked = Replacing(
+        asked = ReplaceOptions(
             pool=PoolName(pool or ""),
             machines=tuple(MachineName(machine) for machine in machines or ()),
             at_once=max_unavailable,

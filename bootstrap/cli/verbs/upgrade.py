@@ -87,12 +87,12 @@ def upgrade(
         output=output,
     ) as work:
         from bootstrap.commands.upgrade import Upgrade
-        from bootstrap.planning.verbs.upgrade import Upgrading
+        from bootstrap.planning.verbs.upgrade import UpgradeOptions
 
         rules = drain_rules(
             force=force, timeout_s=drain_timeout, delete_emptydir_data=delete_emptydir_data or delete_local_data
         )
-        how = Upgrading(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
+        how = UpgradeOptions(max_unavailable=max_unavailable, snapshot=snapshot, rules=rules)
         verb = Upgrade(to=to, channel=channel, how=how)
         ended = work.act(
             verb,

@@ -59,7 +59,7 @@ class Observed:
         lost_quorum: Set where the Proxmox cluster has no quorum; None too where the token may not ask (Sys.Audit).
         ostemplates: Templates of containers; looked for only where a pool is to have containers.
         unreachable: VMs on Proxmox nodes that cannot be asked which may be machines of this tool, of any cluster.
-        given_up: Those of them that the user has just declared lost, each of which gets a successor.
+        declared_lost: Those of them that the user has just declared lost, each of which gets a successor.
         settings: The settings files of machines that were looked into: what `KubeNode.args` cannot tell.
         passed_over: What Proxmox VE listed and is of odd form, a line each; VMs have their own `problem`.
         refusing: Machines that refused our SSH key, of those that were asked.
@@ -79,7 +79,7 @@ class Observed:
     taken: frozenset[IPv4Address] = frozenset()
     ostemplates: tuple[OsTemplate, ...] = ()
     unreachable: tuple[UnreachableVm, ...] = ()
-    given_up: tuple[Replaced, ...] = ()
+    declared_lost: tuple[Replaced, ...] = ()
     lost_quorum: LostQuorum | None = None
     settings: tuple[GuestSettings, ...] = ()
     passed_over: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ def _kinds(spec: ClusterSpec, all_states: Sequence[MachineState]) -> Iterator[st
 
 def _surplus(view: ClusterView) -> Iterator[str]:
     pools = {pool.name for pool in view.spec.pools}
-    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
+    succeeded = {(old.machine, old.vmid) for old in view.replaced}
     for vm in surplus(view):
         if vm.record is None:
             continue

@@ -141,7 +141,7 @@ def _orphans(view: ClusterView) -> Iterator[str]:
     """
     called = re.compile(rf"{re.escape(view.spec.name)}-.+-[1-9][0-9]*")
     unreachable = view.unreachable
-    known = {*view.vm_of, *unreachable.named} | {old.machine for old in view.stood_in_for}
+    known = {*view.vm_of, *unreachable.named} | {old.machine for old in view.replaced}
     for kube_node in view.observed.kube_nodes or ():
         if kube_node.ready or not called.fullmatch(kube_node.name):
             continue

@@ -84,7 +84,7 @@ def _addresses(names: Iterable[MachineName], view: ClusterView) -> Iterator[tupl
 
 def _counts(vm: UnreachableVm, view: ClusterView) -> bool:
     """Whether it may be a machine of the cluster that has no successor by the user's word."""
-    succeeded = (*view.stood_in_for, *view.observed.given_up)
+    succeeded = (*view.replaced, *view.observed.declared_lost)
     replaced = any(vm.vmid == old.vmid and vm.name in ("", old.machine) for old in succeeded)
     return _may_be_ours(vm, view.spec) and not replaced
 

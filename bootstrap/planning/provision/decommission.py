@@ -51,7 +51,7 @@ class DrainRules:
         )
 
 
-def left(name: MachineName) -> Gate:
+def removed(name: MachineName) -> Gate:
     """Open once a machine is gone, its VM too."""
     return Gate("left", name)
 
@@ -61,7 +61,7 @@ def out_of_kubernetes(name: MachineName) -> Gate:
     return Gate("out_of_kubernetes", name)
 
 
-def departure_lane(
+def removal_lane(
     member: Member, *, role: Role, rules: DrainRules, needs: tuple[Gate, ...] = (), drains: bool = True
 ) -> Lane:
     """A machine's way out.
@@ -84,7 +84,7 @@ def departure_lane(
         LaneStep(
             step=DeleteKubeNode(machine=name, server=role is Role.CONTROL_PLANE),
             needs=gates,
-            opens=(out_of_kubernetes(name),) if member.vm is not None else (out_of_kubernetes(name), left(name)),
+            opens=(out_of_kubernetes(name),) if member.vm is not None else (out_of_kubernetes(name), removed(name)),
         )
     )
     if member.vm is not None:
@@ -92,12 +92,12 @@ def departure_lane(
             steps.append(LaneStep(step=RetireServer(machine=name)))
         steps += [
             LaneStep(step=StopVm(machine=name)),
-            LaneStep(step=DestroyVm(machine=name), opens=(left(name),)),
+            LaneStep(step=DestroyVm(machine=name), opens=(removed(name),)),
         ]
     return Lane(name=name, steps=tuple(steps))
 
 
-def departing(member: Member, reason: str) -> PlannedMachine | None:
+def planned_removal(member: Member, reason: str) -> PlannedMachine | None:
     """How the plan shows a machine that leaves; None for one that has no VM."""
     vm = member.vm
     if vm is None or vm.record is None:
@@ -108,7 +108,7 @@ def departing(member: Member, reason: str) -> PlannedMachine | None:
     )
 
 
-def why_goes(member: Member) -> str:
+def why_removed(member: Member) -> str:
     """Why this one, in a few words."""
     if member.leaving:
         return REMOVAL_BEGUN
@@ -141,7 +141,7 @@ def check_quorum(view: ClusterView, *, going: Iterable[MachineName]) -> None:
             )
 
 
-def marked(observed: Observed, names: Collection[MachineName], state: RecordState) -> Observed:
+def with_record_state(observed: Observed, names: Collection[MachineName], state: RecordState) -> Observed:
     """What would be seen once these machines' records say so."""
 
     def rewritten(vm: VmRecord) -> VmRecord:

@@ -63,7 +63,7 @@ def ready(name: MachineName) -> Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
+class Allocation:
     """What machines are made of: templates, places, vmids and CPU types, chosen once for the whole plan."""
 
     view: ClusterView
@@ -80,7 +80,7 @@ class Making:
         all_states: Sequence[MachineState],
         *,
         placement: Placement | None = None,
-    ) -> Making:
+    ) -> Allocation:
         """Choose; `placement` where the new machines' places are known already.
 
         Raises:
@@ -212,11 +212,11 @@ def _choose_vmids(view: ClusterView, new: Sequence[MachineSpec]) -> Mapping[Mach
     return chosen
 
 
-def fetch_lane(making: Making, work: Sequence[MachineState], version: str) -> Lane:
+def fetch_lane(allocation: Allocation, work: Sequence[MachineState], version: str) -> Lane:
     """Have k3s here for each architecture there is work on."""
     steps = tuple(
         LaneStep(step=FetchK3s(version=version, arch=arch), opens=(fetched(version, arch),))
-        for arch in making.architectures(work)
+        for arch in allocation.architectures(work)
     )
     return Lane(name="k3s", steps=steps)
 
@@ -228,7 +228,7 @@ def kubeconfig_lane(spec: ClusterSpec, *, after: tuple[Gate, ...] = ()) -> Lane:
 
 
 def join_lane(
-    making: Making,
+    allocation: Allocation,
     machine_state: MachineState,
     version: str,
     *,
@@ -239,24 +239,24 @@ def join_lane(
     """A machine from whatever there is of it to Ready.
 
     Args:
-        making: What it is made of.
+        allocation: What it is made of.
         machine_state: What there is of it.
         version: The k3s version it gets.
         init: For the server that all others join through: the steps instead of a join.
         needs: Gates before it joins.
         begins: Gates before anything is done.
     """
-    machine = making.machine(machine_state.machine)
-    place_of = making.place(machine_state)
+    machine = allocation.machine(machine_state.machine)
+    place_of = allocation.place(machine_state)
     ready_step = LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,), opens=(ready(machine.name),))
     if machine_state.need is Need.LABELS:
         return Lane(name=machine.name, steps=(ready_step,))
-    steps = [LaneStep(step=step) for step in _vm_steps(making, machine_state, machine, place_of)]
+    steps = [LaneStep(step=step) for step in _vm_steps(allocation, machine_state, machine, place_of)]
     steps += [
         LaneStep(step=AwaitGuest(machine=machine.name)),
         LaneStep(
             step=PrepareGuest(machine=machine.name, version=version),
-            needs=(fetched(version, making.view.observed.k3s_arch(place_of.pve_node)),),
+            needs=(fetched(version, allocation.view.observed.k3s_arch(place_of.pve_node)),),
         ),
         *(init if init is not None else (_join(machine, needs),)),
         ready_step,
@@ -285,14 +285,16 @@ def access_lane(spec: ClusterSpec, machine: MachineSpec, *, further: tuple[LaneS
     )
 
 
-def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec, place_of: VmPlace) -> tuple[Step, ...]:
+def _vm_steps(
+    allocation: Allocation, machine_state: MachineState, machine: MachineSpec, place_of: VmPlace
+) -> tuple[Step, ...]:
     """The steps until the VM is powered on; a VM that is configured is only started or resumed, a running one left."""
     start = StartVm(machine=machine.name)
     if machine_state.vm is not None and machine_state.made:
         return () if not machine_state.vm.idle else (start,)
-    source = making.sources.of(machine, place_of.pve_node)
+    source = allocation.sources.of(machine, place_of.pve_node)
     if isinstance(source, ContainerBase):
-        return (_container_step(making, machine, place_of, source), start)
+        return (_container_step(allocation, machine, place_of, source), start)
     template = source
     if template is None:
         raise PreflightError(
@@ -300,8 +302,8 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
             "more",
             resolution=Advice("restore the template, or remove the cluster's machines with `homelab-k8s down`"),
         )
-    full = clones_full(making.view.spec, template)
-    storage = (machine.storage or making.view.spec.placement.storage) if full else None
+    full = clones_full(allocation.view.spec, template)
+    storage = (machine.storage or allocation.view.spec.placement.storage) if full else None
     clone = CloneVm(
         machine=machine,
         template=template.vmid,
@@ -310,8 +312,8 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
         vmid=place_of.vmid,
         full=full,
         storage=storage,
-        locks=_lock_name(making.view.observed, place_of.pve_node, storage or template.storage),
-        resource_pool=making.view.spec.placement.resource_pool,
+        locks=_lock_name(allocation.view.observed, place_of.pve_node, storage or template.storage),
+        resource_pool=allocation.view.spec.placement.resource_pool,
         after_build=template.planned,
     )
     configure = ConfigureVm(
@@ -323,22 +325,24 @@ def _vm_steps(making: Making, machine_state: MachineState, machine: MachineSpec,
     return (clone, configure, start)
 
 
-def _container_step(making: Making, machine: MachineSpec, place_of: VmPlace, base: ContainerBase) -> CreateContainer:
+def _container_step(
+    allocation: Allocation, machine: MachineSpec, place_of: VmPlace, base: ContainerBase
+) -> CreateContainer:
     return CreateContainer(
         machine=machine,
         pve_node=place_of.pve_node,
         vmid=place_of.vmid,
         ostemplate=base.ostemplate,
         storage=base.storage,
-        bridge=bridge_of(making.view.spec, _template_on(making, place_of.pve_node), machine),
-        locks=_lock_name(making.view.observed, place_of.pve_node, base.storage),
-        resource_pool=making.view.spec.placement.resource_pool,
+        bridge=bridge_of(allocation.view.spec, _template_on(allocation, place_of.pve_node), machine),
+        locks=_lock_name(allocation.view.observed, place_of.pve_node, base.storage),
+        resource_pool=allocation.view.spec.placement.resource_pool,
     )
 
 
-def _template_on(making: Making, pve_node: PveNodeName) -> TemplateFacts | None:
+def _template_on(allocation: Allocation, pve_node: PveNodeName) -> TemplateFacts | None:
     """The VM template on a Proxmox node: where no bridge is named, containers are on the same one as VMs."""
-    seen = [template for template in matching_templates(making.view) if template.pve_node == pve_node]
+    seen = [template for template in matching_templates(allocation.view) if template.pve_node == pve_node]
     return max(seen, key=lambda template: template.vmid, default=None)
 
 

@@ -13,7 +13,7 @@ from bootstrap.planning.day2_steps import DeleteKubeNode, MarkLeaving
 from bootstrap.planning.healthy_server import healthy_server, needed_server
 from bootstrap.planning.members.pool_members import Member
 from bootstrap.planning.plan import Gate, Lane, LaneStep, PlannedMachine
-from bootstrap.planning.provision.decommission import check_quorum, departing, out_of_kubernetes
+from bootstrap.planning.provision.decommission import check_quorum, out_of_kubernetes, planned_removal
 from bootstrap.planning.provision.joining import API_REACHABLE
 from bootstrap.planning.steps import DestroyVm, StopVm
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Farewells:
+class LostMachines:
     """Lanes and machines of a plan for those that have successors.
 
     Attributes:
@@ -34,22 +34,22 @@ class Farewells:
     servers: tuple[Gate, ...]
 
 
-def plan_farewells(view: ClusterView) -> Farewells:
+def plan_lost_machines(view: ClusterView) -> LostMachines:
     """What goes of machines that have successors, or get them by this plan.
 
     Raises:
         PreflightError: A machine was declared lost, and no server can take it out of the cluster.
     """
-    given_up = {old.machine for old in view.observed.given_up}
+    declared_lost = {old.machine for old in view.observed.declared_lost}
     back = _returned(view)
     there = {record.machine for _, record in back}
-    dead = _dead(view, given_up=given_up, back=there)
-    if given_up:
-        needed_server(view, besides=given_up)
+    dead = _dead(view, declared_lost=declared_lost, back=there)
+    if declared_lost:
+        needed_server(view, besides=declared_lost)
         check_quorum(view, going=[kube_node.name for kube_node in dead])
-    serves = healthy_server(view, besides=[*given_up, *there]) is not None
+    serves = healthy_server(view, besides=[*declared_lost, *there]) is not None
     removed = dead if serves else ()
-    return Farewells(
+    return LostMachines(
         machines=tuple(filter(None, (_shown(view, vm, record) for vm, record in back))),
         lanes=(*map(_dead_lane, removed), *(_returned_lane(record, serves=serves) for _, record in back)),
         servers=tuple(out_of_kubernetes(kube_node.name) for kube_node in removed if _is_server(kube_node)),
@@ -58,22 +58,22 @@ def plan_farewells(view: ClusterView) -> Farewells:
 
 def _shown(view: ClusterView, vm: VmRecord, record: MachineRecord) -> PlannedMachine | None:
     member = Member(name=record.machine, vm=vm, kube_node=view.kube_nodes.get(record.machine))
-    return departing(member, "has a successor, and its Proxmox node is back")
+    return planned_removal(member, "has a successor, and its Proxmox node is back")
 
 
 def _returned(view: ClusterView) -> tuple[tuple[VmRecord, MachineRecord], ...]:
     """Machines that have successors and are seen again."""
-    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
+    succeeded = {(old.machine, old.vmid) for old in view.replaced}
     return tuple((vm, record) for vm, record in view.machines if (record.machine, vm.vmid) in succeeded)
 
 
 def _dead(
-    view: ClusterView, *, given_up: Collection[MachineName], back: Collection[MachineName]
+    view: ClusterView, *, declared_lost: Collection[MachineName], back: Collection[MachineName]
 ) -> tuple[KubeNode, ...]:
     """Nodes of machines that do not come back: declared lost now, or long replaced and not Ready."""
-    replaced = {old.machine for old in view.stood_in_for}.difference(back, given_up)
+    replaced = {old.machine for old in view.replaced}.difference(back, declared_lost)
     known = view.kube_nodes
-    names = sorted({*given_up, *(name for name in replaced if name in known and not known[name].ready)})
+    names = sorted({*declared_lost, *(name for name in replaced if name in known and not known[name].ready)})
     return tuple(known[name] for name in names if name in known)
 
 

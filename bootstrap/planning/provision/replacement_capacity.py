@@ -15,7 +15,7 @@ from bootstrap.planning.view import ClusterView
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turns:
+class ReplacementPlaces:
     """How machines replace others.
 
     Attributes:
@@ -27,7 +27,7 @@ class Turns:
     surge: bool
 
 
-def plan_turns(
+def place_replacements(
     view: ClusterView,
     *,
     new: Sequence[MachineSpec],
@@ -36,7 +36,7 @@ def plan_turns(
     sources: Sources,
     at_once: int,
     surge: bool,
-) -> Turns:
+) -> ReplacementPlaces:
     """Place each new machine as if those before it had been replaced already.
 
     Args:
@@ -53,7 +53,9 @@ def plan_turns(
     """
     for lead in (at_once, 0) if surge else (0,):
         try:
-            return Turns(of=_placed(view.spec, view.observed, new, old, existing, sources, behind=lead), surge=lead > 0)
+            return ReplacementPlaces(
+                of=_placed(view.spec, view.observed, new, old, existing, sources, behind=lead), surge=lead > 0
+            )
         except CapacityError:
             if lead == 0:
                 raise

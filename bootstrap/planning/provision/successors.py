@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView
 
 
-def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
+def declare_lost(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     """What is seen, with machines declared lost: they no longer count, and each gets a successor.
 
     Raises:
         PreflightError: One of them is not unreachable, or it cannot be told which VM it is.
     """
-    done = {old.machine for old in view.stood_in_for}
+    done = {old.machine for old in view.replaced}
     wanted = [name for name in dict.fromkeys(names) if name not in done]
     unreachable = view.unreachable
     others = [name for name in wanted if name not in unreachable.named]
@@ -35,7 +35,7 @@ def give_up(view: ClusterView, names: Sequence[MachineName]) -> Observed:
     given = [Replaced(machine=name, vmid=unreachable.named[name].vmid) for name in wanted if name in unreachable.named]
     # Which of the VMs without a name is which machine does not matter: all of them are lost.
     given += [Replaced(machine=name, vmid=vm.vmid) for name in others for vm in unreachable.unnamed]
-    return replace(view.observed, given_up=tuple(given))
+    return replace(view.observed, declared_lost=tuple(given))
 
 
 def _check(view: ClusterView, names: Sequence[MachineName]) -> None:
@@ -71,7 +71,7 @@ def pool_of(spec: ClusterSpec, name: MachineName) -> NodePool | None:
 
 def with_returned(view: ClusterView) -> Observed:
     """What is seen, with machines that have successors and are back on their way out, as they would be marked."""
-    succeeded = {(old.machine, old.vmid) for old in view.stood_in_for}
+    succeeded = {(old.machine, old.vmid) for old in view.replaced}
 
     def marked(vm: VmRecord) -> VmRecord:
         record = vm.record
@@ -91,7 +91,7 @@ def with_successors(view: ClusterView, machines: tuple[MachineSpec, ...]) -> tup
     chosen = {record.machine: record.replaces for _, record in view.machines if record.replaces}
     there = {*view.vm_of, *view.unreachable.named}
     lost: defaultdict[MachineName, list[Replaced]] = defaultdict(list)
-    for old in view.observed.given_up:
+    for old in view.observed.declared_lost:
         lost[old.machine].append(old)
     for name, replaced in lost.items():
         free = [machine for machine in machines if machine.name not in {*there, *chosen}]

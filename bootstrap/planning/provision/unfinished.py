@@ -18,7 +18,7 @@ from bootstrap.planning.view import ClusterView
 from bootstrap.records.intention import Intention
 
 
-def going(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
+def machines_to_remove(plan: Plan) -> tuple[tuple[MachineName, str], ...]:
     """The machines that a plan removes, as they are noted."""
     return tuple(
         (machine.spec.name, machine.place.identity or "")

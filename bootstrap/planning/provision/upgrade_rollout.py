@@ -31,7 +31,7 @@ def upgraded(name: MachineName, version: K3sVersion) -> Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Climber:
+class UpgradeCandidate:
     """A machine that is to be upgraded; `arch` is amd64 or arm64."""
 
     machine: MachineSpec
@@ -40,17 +40,17 @@ class Climber:
     version: K3sVersion
 
 
-def interrupted(climber: Climber, lowest: K3sVersion) -> bool:
+def interrupted(candidate: UpgradeCandidate, lowest: K3sVersion) -> bool:
     """Whether an upgrade that was killed left it half-way: such a machine may be not Ready and is done first."""
-    return climber.kube_node.unschedulable or climber.version > lowest
+    return candidate.kube_node.unschedulable or candidate.version > lowest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Climbing:
+class UpgradeRollout:
     """A whole upgrade.
 
     Attributes:
-        climbers: In their order: servers first.
+        candidates: In their order: servers first.
         rungs: The releases, each reached by all before the next.
         access: The server that the run goes through.
         schedulable: Nodes that pods can go to.
@@ -59,7 +59,7 @@ class Climbing:
         rules: How machines are drained.
     """
 
-    climbers: tuple[Climber, ...]
+    candidates: tuple[UpgradeCandidate, ...]
     rungs: tuple[Rung, ...]
     access: MachineSpec
     schedulable: frozenset[MachineName]
@@ -67,19 +67,19 @@ class Climbing:
     snapshot: str | None
     rules: DrainRules
 
-    def turns_of(self, climber: Climber) -> tuple[Rung, ...]:
+    def turns_of(self, candidate: UpgradeCandidate) -> tuple[Rung, ...]:
         """The rungs on which something is to be done about a machine."""
-        unfinished = climber.kube_node.unschedulable or not climber.kube_node.ready
+        unfinished = candidate.kube_node.unschedulable or not candidate.kube_node.ready
         return tuple(
             rung
             for rung in self.rungs
-            if climber.version < rung.version or (climber.version == rung.version and unfinished)
+            if candidate.version < rung.version or (candidate.version == rung.version and unfinished)
         )
 
     @property
-    def working(self) -> tuple[Climber, ...]:
+    def working(self) -> tuple[UpgradeCandidate, ...]:
         """The machines that something is to be done about."""
-        return tuple(climber for climber in self.climbers if self.turns_of(climber))
+        return tuple(candidate for candidate in self.candidates if self.turns_of(candidate))
 
     @property
     def at_once(self) -> int:
@@ -99,18 +99,18 @@ class Climbing:
                 f"{self.at_once} instead of {self.max_unavailable} workers at a time, so that pods have nodes to "
                 "move to"
             )
-        staying = [climber.machine.name for climber in self.working if not self._drains(climber)]
+        staying = [candidate.machine.name for candidate in self.working if not self._drains(candidate)]
         if staying:
             yield (
                 f"{', '.join(staying)}: not drained, since its pods have no other node to move to; they keep running "
                 "while k3s restarts"
             )
-        for climber in self.working:
-            if climber.kube_node.unschedulable:
-                yield f"{climber.machine.name} is cordoned, probably by an interrupted upgrade: it is uncordoned"
+        for candidate in self.working:
+            if candidate.kube_node.unschedulable:
+                yield f"{candidate.machine.name} is cordoned, probably by an interrupted upgrade: it is uncordoned"
 
-    def _drains(self, climber: Climber) -> bool:
-        return bool(self.schedulable - {climber.machine.name})
+    def _drains(self, candidate: UpgradeCandidate) -> bool:
+        return bool(self.schedulable - {candidate.machine.name})
 
     def lanes(self, spec: ClusterSpec) -> tuple[Lane, ...]:
         """The lanes: releases, the snapshot, the server that the run goes through, and every machine."""
@@ -124,8 +124,8 @@ class Climbing:
             lanes.append(Lane(name="snapshot", steps=(step,)))
         steps = self._steps(self._starts(fetches, saves=saves))
         through = init_step(spec, self.access)
-        for climber in self.climbers:
-            name = climber.machine.name
+        for candidate in self.candidates:
+            name = candidate.machine.name
             first = LaneStep(step=AwaitGuest(machine=name), opens=(met(name),))
             if name == self.access.name:
                 lanes.append(Lane(name=name, steps=(first, through, *steps.get(name, ()))))
@@ -135,10 +135,10 @@ class Climbing:
 
     def _fetches(self) -> tuple[LaneStep, ...]:
         wanted = {
-            (rung.version, climber.arch)
-            for climber in self.working
-            for rung in self.turns_of(climber)
-            if self._upgrades(climber, rung)
+            (rung.version, candidate.arch)
+            for candidate in self.working
+            for rung in self.turns_of(candidate)
+            if self._upgrades(candidate, rung)
         }
         return tuple(
             LaneStep(step=FetchK3s(version=str(version), arch=arch), opens=(fetched(str(version), arch),))
@@ -151,7 +151,7 @@ class Climbing:
             API_REACHABLE,
             *((SNAPSHOT_TAKEN,) if saves else ()),
             *(gate for fetch in fetches for gate in fetch.opens),
-            *(met(climber.machine.name) for climber in self.working),
+            *(met(candidate.machine.name) for candidate in self.working),
         )
 
     def _steps(self, starts: tuple[Gate, ...]) -> dict[MachineName, tuple[LaneStep, ...]]:
@@ -159,50 +159,50 @@ class Climbing:
         steps: dict[MachineName, tuple[LaneStep, ...]] = {}
         before = starts
         for rung in self.rungs:
-            turns = [climber for climber in self.climbers if rung in self.turns_of(climber)]
-            servers = [climber for climber in turns if climber.machine.role is Role.CONTROL_PLANE]
-            agents = [climber for climber in turns if climber.machine.role is not Role.CONTROL_PLANE]
+            turns = [candidate for candidate in self.candidates if rung in self.turns_of(candidate)]
+            servers = [candidate for candidate in turns if candidate.machine.role is Role.CONTROL_PLANE]
+            agents = [candidate for candidate in turns if candidate.machine.role is not Role.CONTROL_PLANE]
             needs = before
-            for climber in servers:
-                self._add(steps, climber, rung, needs)
-                needs = (upgraded(climber.machine.name, rung.version),)
-            for number, climber in enumerate(agents):
+            for candidate in servers:
+                self._add(steps, candidate, rung, needs)
+                needs = (upgraded(candidate.machine.name, rung.version),)
+            for number, candidate in enumerate(agents):
                 ahead = agents[number - self.at_once] if number >= self.at_once else None
                 waits = needs if ahead is None else (upgraded(ahead.machine.name, rung.version),)
-                self._add(steps, climber, rung, waits)
+                self._add(steps, candidate, rung, waits)
             if turns:
-                before = tuple(upgraded(climber.machine.name, rung.version) for climber in turns)
+                before = tuple(upgraded(candidate.machine.name, rung.version) for candidate in turns)
         return steps
 
     def _add(
         self,
         steps: dict[MachineName, tuple[LaneStep, ...]],
-        climber: Climber,
+        candidate: UpgradeCandidate,
         rung: Rung,
         needs: tuple[Gate, ...],
     ) -> None:
-        name = climber.machine.name
-        turn = [LaneStep(step=step) for step in self._turn(climber, rung, first=name not in steps)]
+        name = candidate.machine.name
+        turn = [LaneStep(step=step) for step in self._turn(candidate, rung, first=name not in steps)]
         turn[0] = replace(turn[0], needs=needs)
         turn[-1] = replace(turn[-1], opens=(upgraded(name, rung.version),))
         steps[name] = (*steps.get(name, ()), *turn)
 
-    def _turn(self, climber: Climber, rung: Rung, *, first: bool) -> tuple[Step, ...]:
+    def _turn(self, candidate: UpgradeCandidate, rung: Rung, *, first: bool) -> tuple[Step, ...]:
         """What is done about a machine on a rung; `first`: it is as it was observed."""
-        name, version = climber.machine.name, str(rung.version)
-        drains = climber.version < rung.version and self._drains(climber)
+        name, version = candidate.machine.name, str(rung.version)
+        drains = candidate.version < rung.version and self._drains(candidate)
         climbs: tuple[Step, ...] = ()
-        if self._upgrades(climber, rung):
+        if self._upgrades(candidate, rung):
             climbs = (
-                UpgradeK3s(machine=climber.machine, version=version),
+                UpgradeK3s(machine=candidate.machine, version=version),
                 AwaitVersion(machine=name, version=version),
             )
-        cordoned = drains or (first and climber.kube_node.unschedulable)
+        cordoned = drains or (first and candidate.kube_node.unschedulable)
         return (
             *((self.rules.step(name),) if drains else ()),
             *climbs,
             *((Uncordon(machine=name),) if cordoned else ()),
         )
 
-    def _upgrades(self, climber: Climber, rung: Rung) -> bool:
-        return climber.version < rung.version or not climber.kube_node.ready
+    def _upgrades(self, candidate: UpgradeCandidate, rung: Rung) -> bool:
+        return candidate.version < rung.version or not candidate.kube_node.ready

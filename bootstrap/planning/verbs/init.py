@@ -41,7 +41,7 @@ WORKERS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class InitOptions:
     """What the user has decided already; None is to be proposed."""
 
     cluster: ClusterName
@@ -67,19 +67,17 @@ class Proposal:
     problems: tuple[str, ...] = ()
 
 
-def propose(observed: Observed, verb_options: Wishes) -> Proposal:
+def propose(observed: Observed, options: InitOptions) -> Proposal:
     """The cluster to propose; what the user wishes is taken as it is, whether or not it fits."""
-    template, about_template = _template(observed, verb_options)
-    machines = [vm.vmid for vm in observed.vms if is_ours(vm, verb_options.cluster)]
+    template, about_template = _template(observed, options)
+    machines = [vm.vmid for vm in observed.vms if is_ours(vm, options.cluster)]
     vmids = free_vmids(observed.used_vmids, own=machines)
     bare = ClusterSpec(
-        name=verb_options.cluster,
+        name=options.cluster,
         template=template,
-        control_plane=_pool(
-            CONTROL_PLANE_POOL, Role.CONTROL_PLANE, verb_options.control_planes or 1, MEMORY_MIB[-1][0]
-        ),
-        placement=PlacementSpec(storage=verb_options.storage, resource_pool=verb_options.resource_pool, vmids=vmids),
-        network=NetworkSpec(bridge=verb_options.bridge),
+        control_plane=_pool(CONTROL_PLANE_POOL, Role.CONTROL_PLANE, options.control_planes or 1, MEMORY_MIB[-1][0]),
+        placement=PlacementSpec(storage=options.storage, resource_pool=options.resource_pool, vmids=vmids),
+        network=NetworkSpec(bridge=options.bridge),
     )
     here = _usable(bare, observed)
     placed, about_storage = _with_storage(bare, observed, here)
@@ -93,7 +91,7 @@ def propose(observed: Observed, verb_options: Wishes) -> Proposal:
         if here
         else with_stand_ins(ClusterView(linked, observed))
     )
-    spec, about_sizes, problems = _sized(linked, stage, verb_options, disk_gib=_disk_gib(here.values()))
+    spec, about_sizes, problems = _sized(linked, stage, options, disk_gib=_disk_gib(here.values()))
     remarks = {
         "nodes": _about_pve_nodes(observed, here, builds=builds),
         "storage": about_storage,
@@ -124,10 +122,10 @@ def _usable(spec: ClusterSpec, observed: Observed) -> Mapping[PveNodeName, Templ
         return {}
 
 
-def _template(observed: Observed, verb_options: Wishes) -> tuple[TemplateRef, tuple[str, ...]]:
+def _template(observed: Observed, options: InitOptions) -> tuple[TemplateRef, tuple[str, ...]]:
     naming = "A plain word is a template's name; {image: ...}, {tag: ...} and {vmid: ...} work too."
-    if verb_options.template is not None:
-        return verb_options.template, (naming,)
+    if options.template is not None:
+        return options.template, (naming,)
     choices = template_choices(observed)
     usable = [choice for choice in choices if not choice.problem]
     if not usable:
@@ -195,13 +193,13 @@ def _pool(name: PoolName, role: Role, machines: int, memory_mib: int) -> NodePoo
 
 
 def _sized(
-    spec: ClusterSpec, stage: Observed, verb_options: Wishes, *, disk_gib: int
+    spec: ClusterSpec, stage: Observed, options: InitOptions, *, disk_gib: int
 ) -> tuple[ClusterSpec, tuple[str, ...], tuple[str, ...]]:
     """The spec with the sizes to propose, what to say of them, and why they do not fit."""
     online = [facts for facts in stage.pve_nodes if facts.takes_machines]
     cores = min(CORES, max((facts.cores for facts in online if facts.cores), default=CORES))
     free_mib = sum(max(0, Capacity.of(facts, spec.sizing).free_memory_mib) for facts in online)
-    counts = (verb_options.workers,) if verb_options.workers is not None else tuple(range(WORKERS, -1, -1))
+    counts = (options.workers,) if options.workers is not None else tuple(range(WORKERS, -1, -1))
     tried = [
         [_with_pools(spec, workers=workers, memory=memory, cores=cores, disk_gib=disk_gib) for memory in MEMORY_MIB]
         for workers in counts

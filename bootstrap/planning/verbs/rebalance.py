@@ -38,7 +38,7 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Respread:
+class RebalancePlan:
     """What a re-spread comes to.
 
     Attributes:
@@ -50,7 +50,7 @@ class Respread:
     notes: tuple[str, ...]
 
 
-def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
+def plan_rebalance(spec: ClusterSpec, observed: Observed) -> RebalancePlan:
     """Which machines would move.
 
     Args:
@@ -73,7 +73,7 @@ def plan_respread(spec: ClusterSpec, observed: Observed) -> Respread:
     moves = tuple(_moves(view, there, sources, besides=stuck))
     hidden = (*lines(view), *twin_lines(view))
     kept = (f"{name} is not moved: {there[name][1].pve_node} is offline" for name in stuck)
-    return Respread(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
+    return RebalancePlan(moves=moves, notes=(*hidden, *kept, *_notes(view, offline)))
 
 
 def _moves(

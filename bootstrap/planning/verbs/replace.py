@@ -28,27 +28,27 @@ from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, Plan, PlannedMachine
 from bootstrap.planning.plan_base import bare_plan
-from bootstrap.planning.provision.arrivals import Arrivals
 from bootstrap.planning.provision.decommission import (
     DrainRules,
     check_quorum,
-    departing,
-    departure_lane,
-    left,
-    marked,
     out_of_kubernetes,
-    why_goes,
+    planned_removal,
+    removal_lane,
+    removed,
+    why_removed,
+    with_record_state,
 )
-from bootstrap.planning.provision.joining import Making, fetch_lane, fetched, kept, kubeconfig_lane, ready
+from bootstrap.planning.provision.join_lanes import JoinLanes
+from bootstrap.planning.provision.joining import Allocation, fetch_lane, fetched, kept, kubeconfig_lane, ready
 from bootstrap.planning.provision.kept_counts import count_notes, with_kept_counts
-from bootstrap.planning.provision.replacement_capacity import Turns, plan_turns
+from bootstrap.planning.provision.replacement_capacity import ReplacementPlaces, place_replacements
 from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replacing:
+class ReplaceOptions:
     """What is to be replaced, and how.
 
     Attributes:
@@ -76,7 +76,7 @@ class Replacing:
         return with_kept_counts(view, noted=self.noted, asked=self.asked)
 
 
-def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing, *, version: str) -> Plan:
+def plan_replace(spec: ClusterSpec, observed: Observed, options: ReplaceOptions, *, version: str) -> Plan:
     """Plan the replacement. Every pool keeps as many machines as it has.
 
     The server that the plan works through cannot leave by it: it gets its successor and is marked, and leaves by a
@@ -85,16 +85,16 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
     Args:
         spec: The cluster, sizes settled.
         observed: What there is.
-        verb_options: What is to be replaced.
+        options: What is to be replaced.
         version: The k3s version new machines get.
 
     Raises:
         PreflightError: It cannot be done; nothing was touched.
     """
-    view = ClusterView(verb_options.kept(ClusterView(spec, observed)), observed)
-    going = _going(view, verb_options)
+    view = ClusterView(options.kept(ClusterView(spec, observed)), observed)
+    going = _going(view, options)
     going.check()
-    replacement = _Replacement(view=view, options=verb_options, going=going, version=version)
+    replacement = _Replacement(view=view, options=options, going=going, version=version)
     replacement.check()
     check_lock_place(view.spec, observed.vms)
     return bare_plan(
@@ -105,17 +105,17 @@ def plan_replace(spec: ClusterSpec, observed: Observed, verb_options: Replacing,
         notes=(
             *replacement.notes(),
             *count_notes(spec, view.spec, command="replace"),
-            *replacement.making.notes,
+            *replacement.allocation.notes,
             *older_inventory_notes(view),
             *strangers_notes(view),
         ),
     )
 
 
-def seen_after(spec: ClusterSpec, observed: Observed, verb_options: Replacing) -> Observed:
+def seen_after(spec: ClusterSpec, observed: Observed, options: ReplaceOptions) -> Observed:
     """What would be seen once the machines that are to go are marked: from then on their successors are wanted."""
-    view = ClusterView(verb_options.kept(ClusterView(spec, observed)), observed)
-    return _going(view, verb_options).after.observed
+    view = ClusterView(options.kept(ClusterView(spec, observed)), observed)
+    return _going(view, options).after.observed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ class _Going:
     def after(self) -> ClusterView:
         """What would be seen once they are marked."""
         names = [member.name for member in self.all]
-        return replace(self.view, observed=marked(self.view.observed, names, RecordState.LEAVING))
+        return replace(self.view, observed=with_record_state(self.view.observed, names, RecordState.LEAVING))
 
     def check(self) -> None:
         """Refuse what would lose the cluster's data, or is about machines nobody can tell apart."""
@@ -170,10 +170,10 @@ class _Going:
             needed_server(self.view, besides=self.names)
 
 
-def _going(view: ClusterView, verb_options: Replacing) -> _Going:
-    pool = next(pool for pool in view.spec.pools if pool.name == verb_options.pool)
+def _going(view: ClusterView, options: ReplaceOptions) -> _Going:
+    pool = next(pool for pool in view.spec.pools if pool.name == options.pool)
     there = members(view, pool)
-    chosen = _named(view, there, verb_options) if verb_options.machines else _rest_or_all(pool, there, verb_options)
+    chosen = _named(view, there, options) if options.machines else _rest_or_all(pool, there, options)
     ordered = worst_first(chosen, len(chosen))
     well = [member for member in ordered if member.well]
     serves = any(member.well for member in there if member not in ordered)
@@ -181,18 +181,18 @@ def _going(view: ClusterView, verb_options: Replacing) -> _Going:
     return _Going(view=view, pool=pool, targets=tuple(each for each in ordered if each not in later), later=later)
 
 
-def _named(view: ClusterView, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
+def _named(view: ClusterView, there: Sequence[Member], options: ReplaceOptions) -> list[Member]:
     """The machines that were asked for and have not been replaced by an earlier run."""
-    named = (member for member in there if member.name in verb_options.machines)
-    chosen = [member for member in named if not _is_successor(member, verb_options)]
+    named = (member for member in there if member.name in options.machines)
+    chosen = [member for member in named if not _is_successor(member, options)]
     hidden = [member.unreachable for member in chosen if member.unreachable is not None]
-    require_reachable(view, what=f"{', '.join(verb_options.machines)} cannot be replaced", of=hidden)
+    require_reachable(view, what=f"{', '.join(options.machines)} cannot be replaced", of=hidden)
     return chosen
 
 
-def _rest_or_all(pool: NodePool, there: Sequence[Member], verb_options: Replacing) -> list[Member]:
+def _rest_or_all(pool: NodePool, there: Sequence[Member], options: ReplaceOptions) -> list[Member]:
     """What an earlier run has left: it was cut off, and this goes on with it; else all."""
-    rest = [member for member in there if member.leaving or _is_begun(member, verb_options)]
+    rest = [member for member in there if member.leaving or _is_begun(member, options)]
     if rest or _unfinished(pool, there):
         return rest
     return [member for member in there if member.unreachable is None]
@@ -203,7 +203,7 @@ class _Replacement:
     """A whole replacement; `view` has the sizes that pools keep."""
 
     view: ClusterView
-    options: Replacing
+    options: ReplaceOptions
     going: _Going
     version: str
 
@@ -229,11 +229,11 @@ class _Replacement:
         return tuple(zip(self.new, (*self.going.all, *repeat(None, len(self.new))), strict=False))
 
     @cached_property
-    def turns(self) -> Turns:
+    def turns(self) -> ReplacementPlaces:
         """Where the new machines go."""
         machines = [each.machine for each in self.new]
         vms = (*(each.vm for each in self.going.after.states), *(member.vm for member in self.going.all))
-        return plan_turns(
+        return place_replacements(
             self.view,
             new=machines,
             old=[member.vm if member else None for _, member in self.pairs],
@@ -249,9 +249,9 @@ class _Replacement:
         return tuple(each for each in self.going.after.states if each.shown or each in self.new)
 
     @cached_property
-    def making(self) -> Making:
+    def allocation(self) -> Allocation:
         """What the new machines are made of."""
-        return Making.of(self.going.after, self.present, placement=Placement(of=self.turns.of))
+        return Allocation.of(self.going.after, self.present, placement=Placement(of=self.turns.of))
 
     def check(self) -> None:
         """Refuse to make machines that may exist, unreachable."""
@@ -261,16 +261,16 @@ class _Replacement:
 
     def shown(self) -> tuple[PlannedMachine, ...]:
         """The machines as the plan shows them."""
-        making, arriving = self.making, self.arriving
-        there = [making.planned(each, each.reason) if each in arriving else kept(each) for each in self.present]
-        leaving = (departing(member, why_goes(member)) for member in self.going.all)
+        allocation, arriving = self.allocation, self.arriving
+        there = [allocation.planned(each, each.reason) if each in arriving else kept(each) for each in self.present]
+        leaving = (planned_removal(member, why_removed(member)) for member in self.going.all)
         return (*there, *(planned for planned in leaving if planned is not None))
 
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes of those that come and of those that go."""
         begins, drains = self._order()
-        arrivals = Arrivals(
-            making=self.making,
+        joins = JoinLanes(
+            allocation=self.allocation,
             all_states=self.going.after.states,
             work=self.arriving,
             version=self.version,
@@ -280,18 +280,18 @@ class _Replacement:
             marks=bool(self.going.later),
         )
         return (
-            *((fetch_lane(self.making, self.arriving, self.version),) if self.arriving else ()),
+            *((fetch_lane(self.allocation, self.arriving, self.version),) if self.arriving else ()),
             kubeconfig_lane(self.view.spec),
-            *arrivals.lanes(),
+            *joins.lanes(),
             *(self._departure(member, drains[member.name]) for member in self.going.targets),
         )
 
     def _departure(self, member: Member, drains: tuple[Gate, ...]) -> Lane:
         # Machines that an earlier run left half-way are missed until they are Ready: nobody else goes before.
         unfinished = tuple(ready(each.name) for each in self.arriving if each.vm is not None)
-        at_hand = tuple(fetched(self.version, arch) for arch in self.making.architectures(self.arriving))
+        at_hand = tuple(fetched(self.version, arch) for arch in self.allocation.architectures(self.arriving))
         needs = at_hand if member in self.going.dead else (*at_hand, *unfinished, *drains)
-        return departure_lane(member, role=self.going.pool.role, rules=self.options.rules, needs=needs)
+        return removal_lane(member, role=self.going.pool.role, rules=self.options.rules, needs=needs)
 
     def _order(self) -> tuple[dict[MachineName, tuple[Gate, ...]], dict[MachineName, tuple[Gate, ...]]]:
         """What each new machine waits for before it is cloned, and each old one before it is drained."""
@@ -301,7 +301,7 @@ class _Replacement:
         going = [member.name for member in self.going.all]
         for before, name in zip((*repeat(None, self.at_once), *going), going, strict=False):
             successor = successors.get(name)
-            waits = (left(before),) if before else ()
+            waits = (removed(before),) if before else ()
             if successor is None:
                 drains[name] = waits
             elif self.turns.surge:
@@ -309,7 +309,7 @@ class _Replacement:
                 drains[name] = (ready(successor),)
             else:
                 drains[name] = (ready(successors[before]),) if before in successors else waits
-                begins[successor] = (left(name),)
+                begins[successor] = (removed(name),)
         return begins, drains
 
     def notes(self) -> Iterator[str]:
@@ -324,14 +324,14 @@ class _Replacement:
             yield f"there is no room for {more} more: each goes before its successor comes"
 
 
-def _is_begun(member: Member, verb_options: Replacing) -> bool:
+def _is_begun(member: Member, options: ReplaceOptions) -> bool:
     """Whether an earlier run was to replace this very machine."""
-    return member.name in verb_options.begun and not _is_successor(member, verb_options)
+    return member.name in options.begun and not _is_successor(member, options)
 
 
-def _is_successor(member: Member, verb_options: Replacing) -> bool:
+def _is_successor(member: Member, options: ReplaceOptions) -> bool:
     """Whether a machine only has the name of one that an earlier run has replaced: free numbers are taken again."""
-    known = verb_options.begun.get(member.name)
+    known = options.begun.get(member.name)
     return bool(known) and member.vm is not None and member.vm.identity != known
 
 

@@ -21,18 +21,18 @@ from bootstrap.planning.members.pool_members import Member, members, staying
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, steps_of
 from bootstrap.planning.plan_base import bare_plan
-from bootstrap.planning.provision.arrivals import Arrivals
 from bootstrap.planning.provision.decommission import (
     REMOVAL_BEGUN,
     DrainRules,
     check_quorum,
-    departing,
-    departure_lane,
-    marked,
     out_of_kubernetes,
-    why_goes,
+    planned_removal,
+    removal_lane,
+    why_removed,
+    with_record_state,
 )
-from bootstrap.planning.provision.joining import API_REACHABLE, Making, fetch_lane, kept, kubeconfig_lane
+from bootstrap.planning.provision.join_lanes import JoinLanes
+from bootstrap.planning.provision.joining import API_REACHABLE, Allocation, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.view import ClusterView
 from bootstrap.records.lock import check_lock_place
 
@@ -84,14 +84,14 @@ def plan_scale(
     view = ClusterView(spec, observed)
     chosen = tuple(pool for pool in spec.pools if pool.name in pools)
     reclaimed = tuple(name for pool in chosen for name in _to_reclaim(view, pool))
-    view = ClusterView(spec, marked(observed, reclaimed, RecordState.MADE))
+    view = ClusterView(spec, with_record_state(observed, reclaimed, RecordState.MADE))
     scaling = _Scaling(view=view, pools=chosen, reclaimed=reclaimed)
     scaling.check_reachable()
     notes = (*older_inventory_notes(view), *strangers_notes(view))
     if not scaling.work and not scaling.going:
         return bare_plan("scale", view, machines=scaling.shown(), notes=notes)
     scaling.check_servers()
-    notes = (*scaling.making.notes, *notes)
+    notes = (*scaling.allocation.notes, *notes)
     check_lock_place(spec, observed.vms)
     lanes = scaling.lanes(version, rules)
     plan = bare_plan("scale", view, machines=scaling.shown(), lanes=lanes, notes=notes)
@@ -135,10 +135,10 @@ class _Scaling:
         return tuple(member.name for pool, member in self.going if pool.role is Role.CONTROL_PLANE)
 
     @cached_property
-    def making(self) -> Making:
+    def allocation(self) -> Allocation:
         """What new machines are made of."""
         others = (each for each in self.view.states if each.shown)
-        return Making.of(self.view, [*others, *(each for each in self.work if each.missing)])
+        return Allocation.of(self.view, [*others, *(each for each in self.work if each.missing)])
 
     def check_reachable(self) -> None:
         """Refuse to add what may exist, unreachable, and to choose who goes where not all can be asked."""
@@ -165,16 +165,16 @@ class _Scaling:
         for each in self.view.states:
             if each in self.work:
                 reason = REMOVAL_BEGUN if each.name in self.reclaimed else each.reason
-                shown.append(self.making.planned(each, reason))
+                shown.append(self.allocation.planned(each, reason))
             elif each.shown:
                 shown.append(kept(each))
-        gone = (departing(member, why_goes(member)) for _, member in self.going)
+        gone = (planned_removal(member, why_removed(member)) for _, member in self.going)
         return (*shown, *(planned for planned in gone if planned is not None))
 
     def lanes(self, version: str, rules: DrainRules) -> tuple[Lane, ...]:
         """The lanes of those that come, those that stay after all and those that go."""
-        arrivals = Arrivals(
-            making=self.making,
+        joins = JoinLanes(
+            allocation=self.allocation,
             all_states=self.view.states,
             work=[each for each in self.work if each.name not in self.reclaimed],
             version=version,
@@ -183,9 +183,9 @@ class _Scaling:
             besides=self.reclaimed,
         )
         return (
-            *((fetch_lane(self.making, arrivals.work, version),) if arrivals.work else ()),
+            *((fetch_lane(self.allocation, joins.work, version),) if joins.work else ()),
             kubeconfig_lane(self.view.spec),
-            *arrivals.lanes(),
+            *joins.lanes(),
             *(_reclaim_lane(name) for name in self.reclaimed),
             *_departures(self.going, rules),
         )
@@ -227,7 +227,7 @@ def _check_joinable(view: ClusterView, work: Sequence[MachineState], going: Sequ
 def _to_reclaim(view: ClusterView, pool: NodePool) -> tuple[MachineName, ...]:
     """Machines on their way out that may as well stay, since the pool is to have more than are left."""
     lacking = pool.count - len(staying(view, pool))
-    succeeded = {old.machine for old in view.stood_in_for}
+    succeeded = {old.machine for old in view.replaced}
     leaving = (member for member in members(view, pool) if member.leaving)
     fit = [member.name for member in leaving if member.well and member.name not in succeeded]
     return tuple(fit[: max(lacking, 0)])
@@ -249,7 +249,7 @@ def _departures(going: Sequence[tuple[NodePool, Member]], rules: DrainRules) -> 
         is_server = pool.role is Role.CONTROL_PLANE
         # etcd's members leave one at a time, so that it always knows how many make a majority.
         needs = previous if is_server else ()
-        lanes.append(departure_lane(member, role=pool.role, rules=rules, needs=needs))
+        lanes.append(removal_lane(member, role=pool.role, rules=rules, needs=needs))
         if is_server:
             previous = (out_of_kubernetes(member.name),)
     return tuple(lanes)

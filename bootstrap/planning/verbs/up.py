@@ -23,17 +23,17 @@ from bootstrap.planning.members.foreign import strangers_notes
 from bootstrap.planning.members.names_and_tags import shown_restored, with_marks_restored
 from bootstrap.planning.plan import Gate, Lane, Plan
 from bootstrap.planning.plan_base import bare_plan
-from bootstrap.planning.provision.arrivals import Arrivals
+from bootstrap.planning.provision.join_lanes import JoinLanes
 from bootstrap.planning.provision.joining import (
     KUBECONFIG,
-    Making,
+    Allocation,
     access_lane,
     fetch_lane,
     kept,
     kubeconfig_lane,
     ready,
 )
-from bootstrap.planning.provision.lost_machines import Farewells, plan_farewells
+from bootstrap.planning.provision.lost_machines import LostMachines, plan_lost_machines
 from bootstrap.planning.provision.vip_lanes import (
     VipPlan,
     plan_vip,
@@ -70,33 +70,35 @@ def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, mig
     if rollout.servers:
         check_bucket(view.spec)  # a server's settings have the bucket's keys
     notes = (*notes_on_drift(view, view.states), *strangers_notes(view), *left_notes(differing))
-    farewells = plan_farewells(view)
+    lost = plan_lost_machines(view)
     seen = [machine_state for machine_state in view.states if machine_state.shown or machine_state.name in reasons]
     if reasons:
         moves = migrates and lacks_etcd(view)
         if not moves:
             check_datastore(view)
-        making = Making.of(view, view.states)
+        allocation = Allocation.of(view, view.states)
         work = [machine_state for machine_state in view.states if machine_state.name in reasons]
-        arrivals = Arrivals(
-            making=making,
+        joins = JoinLanes(
+            allocation=allocation,
             all_states=view.states,
             work=work,
             version=version,
             migrates=moves,
             restore=restore,
-            before_servers=farewells.servers,
+            before_servers=lost.servers,
         )
-        notes = (*making.notes, *notes)
-        planned = [making.planned(each, reasons[each.name]) if each.name in reasons else kept(each) for each in seen]
-        lanes = _lanes_with_work(view, arrivals, rollout, farewells)
+        notes = (*allocation.notes, *notes)
+        planned = [
+            allocation.planned(each, reasons[each.name]) if each.name in reasons else kept(each) for each in seen
+        ]
+        lanes = _lanes_with_work(view, joins, rollout, lost)
     else:
         planned = [*map(kept, seen)]
-        lanes = _lanes_without_work(view, rollout, farewells)
+        lanes = _lanes_without_work(view, rollout, lost)
     lanes = with_marks_restored(lanes, view.states)
     if lanes:
         check_lock_place(view.spec, view.observed.vms)
-    machines = (*shown_restored(shown(planned, rollout), view.states), *farewells.machines)
+    machines = (*shown_restored(shown(planned, rollout), view.states), *lost.machines)
     return bare_plan("up", view, machines=machines, lanes=lanes, notes=notes)
 
 
@@ -112,18 +114,18 @@ def _reason(machine_state: MachineState, view: ClusterView) -> str:
     return "must not join the cluster" if unknown else machine_state.reason
 
 
-def _lanes_with_work(view: ClusterView, arrivals: Arrivals, rollout: Rollout, farewells: Farewells) -> tuple[Lane, ...]:
+def _lanes_with_work(view: ClusterView, joins: JoinLanes, rollout: Rollout, lost: LostMachines) -> tuple[Lane, ...]:
     """The lanes where machines are made or repaired."""
-    repaired = _repaired_servers(view, arrivals.work)
+    repaired = _repaired_servers(view, joins.work)
     # A server that comes must find the settings it has itself; one that is repaired comes before all that.
     first = () if repaired else rollout.servers
-    arrivals = replace(arrivals, before_servers=(*arrivals.before_servers, *first))
-    rollout = replace(rollout, after=repaired, agents_after=arrivals.vip.joins)
+    joins = replace(joins, before_servers=(*joins.before_servers, *first))
+    rollout = replace(rollout, after=repaired, agents_after=joins.vip.joins)
     return (
-        fetch_lane(arrivals.making, arrivals.work, arrivals.version),
+        fetch_lane(joins.allocation, joins.work, joins.version),
         kubeconfig_lane(view.spec, after=(*rollout.agents_after, *_named(view.spec, rollout))),
-        *rollout.lanes((*arrivals.lanes(), *_removal(view, rollout, arrivals.work))),
-        *farewells.lanes,
+        *rollout.lanes((*joins.lanes(), *_removal(view, rollout, joins.work))),
+        *lost.lanes,
     )
 
 
@@ -143,22 +145,22 @@ def _repaired_servers(view: ClusterView, work: Sequence[MachineState]) -> tuple[
     )
 
 
-def _lanes_without_work(view: ClusterView, rollout: Rollout, farewells: Farewells) -> tuple[Lane, ...]:
+def _lanes_without_work(view: ClusterView, rollout: Rollout, lost: LostMachines) -> tuple[Lane, ...]:
     """The lanes where no machine is made or repaired: settings that are rolled out, the VIP, machines that go."""
-    going = [MachineName(lane.name) for lane in farewells.lanes]
+    going = [MachineName(lane.name) for lane in lost.lanes]
     server = healthy_server(view, besides=going)
     if server is None:
-        return farewells.lanes
+        return lost.lanes
     vip, gone = _vip_without_work(view, server), _removal(view, rollout, ())
     restarts = bool(rollout.turns or vip.first or gone or other_server(view))
     if not (going or restarts):
-        return farewells.lanes
+        return lost.lanes
     access, *rest = replace(rollout, agents_after=vip.joins).lanes((access_lane(view.spec, server), *vip.lanes, *gone))
     # Certificates come first: nobody may reach a server by an address that its certificate is not for.
     served = tuple(replace(step, needs=(*step.needs, *rollout.servers)) for step in vip.first)
     access = replace(access, steps=(*access.steps, *served))
     kubeconfig = (kubeconfig_lane(view.spec, after=(*vip.joins, *_named(view.spec, rollout))),) if restarts else ()
-    return (*kubeconfig, access, *rest, *farewells.lanes)
+    return (*kubeconfig, access, *rest, *lost.lanes)
 
 
 def _vip_without_work(view: ClusterView, server: MachineSpec) -> VipPlan:

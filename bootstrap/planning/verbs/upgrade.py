@@ -33,7 +33,7 @@ from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Action, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
-from bootstrap.planning.provision.upgrade_rollout import Climber, Climbing, interrupted
+from bootstrap.planning.provision.upgrade_rollout import UpgradeCandidate, UpgradeRollout, interrupted
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
 from bootstrap.records.lock import check_lock_place
 from bootstrap.records.machine import is_ours
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Upgrading:
+class UpgradeOptions:
     """How machines are upgraded.
 
     Attributes:
@@ -58,17 +58,17 @@ class Upgrading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standpoint:
+class UpgradeStart:
     """From where a cluster is upgraded.
 
     Attributes:
-        climbers: Its machines, servers first, those that an earlier run left half-way before the others.
+        candidates: Its machines, servers first, those that an earlier run left half-way before the others.
         lowest: The oldest version among them.
         highest: The newest.
         etcd: The oldest of a server with embedded etcd, or None.
     """
 
-    climbers: tuple[Climber, ...]
+    candidates: tuple[UpgradeCandidate, ...]
     lowest: K3sVersion
     highest: K3sVersion
     etcd: K3sVersion | None
@@ -79,7 +79,7 @@ class Standpoint:
         return minors_between(self.lowest, target, etcd=self.etcd)
 
 
-def standpoint(view: ClusterView) -> Standpoint:
+def upgrade_start(view: ClusterView) -> UpgradeStart:
     """From where the cluster is upgraded.
 
     Raises:
@@ -89,7 +89,7 @@ def standpoint(view: ClusterView) -> Standpoint:
     require_reachable(view, what=f"{view.spec.name} cannot be upgraded")
     needed_server(view)
     problems: list[str] = []
-    climbers: list[Climber] = []
+    candidates: list[UpgradeCandidate] = []
     for vm, record in view.machines:
         kube_node = view.kube_nodes.get(record.machine)
         problem = _problem(vm, kube_node)
@@ -100,19 +100,19 @@ def standpoint(view: ClusterView) -> Standpoint:
                 f"{record.machine}: it reports k3s {ascii(kube_node.version)[:80]}, which is not a k3s version"
             )
         elif kube_node is not None:
-            climbers.append(
-                Climber(
+            candidates.append(
+                UpgradeCandidate(
                     machine=machine_of(vm, record),
                     arch=view.observed.k3s_arch(vm.pve_node),
                     kube_node=kube_node,
                     version=parse_version(kube_node.version),
                 )
             )
-    versions = [climber.version for climber in climbers]
+    versions = [candidate.version for candidate in candidates]
     problems += [
-        f"{climber.machine.name}: not Ready ({climber.kube_node.problem or 'no reason given'})"
-        for climber in climbers
-        if not climber.kube_node.ready and not interrupted(climber, min(versions))
+        f"{candidate.machine.name}: not Ready ({candidate.kube_node.problem or 'no reason given'})"
+        for candidate in candidates
+        if not candidate.kube_node.ready and not interrupted(candidate, min(versions))
     ]
     if problems:
         raise PreflightError(
@@ -122,11 +122,11 @@ def standpoint(view: ClusterView) -> Standpoint:
             resolution=Advice("run `homelab-k8s up` to repair them, then upgrade"),
         )
     lowest = min(versions)  # the server that answers is one of them
-    return Standpoint(
-        climbers=tuple(sorted(climbers, key=lambda climber: _turn(climber, lowest))),
+    return UpgradeStart(
+        candidates=tuple(sorted(candidates, key=lambda candidate: _turn(candidate, lowest))),
         lowest=lowest,
         highest=max(versions),
-        etcd=min((c.version for c in climbers if "etcd" in c.kube_node.roles), default=None),
+        etcd=min((c.version for c in candidates if "etcd" in c.kube_node.roles), default=None),
     )
 
 
@@ -141,9 +141,9 @@ def _problem(vm: VmRecord, kube_node: KubeNode | None) -> str:
     return "not joined to the cluster" if kube_node is None else ""
 
 
-def _turn(climber: Climber, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:
-    is_agent = climber.machine.role is not Role.CONTROL_PLANE
-    return (is_agent, climber.kube_node.ready, not interrupted(climber, lowest), climber.machine.name)
+def _turn(candidate: UpgradeCandidate, lowest: K3sVersion) -> tuple[bool, bool, bool, MachineName]:
+    is_agent = candidate.machine.role is not Role.CONTROL_PLANE
+    return (is_agent, candidate.kube_node.ready, not interrupted(candidate, lowest), candidate.machine.name)
 
 
 def plan_upgrade(
@@ -151,24 +151,24 @@ def plan_upgrade(
     *,
     target: K3sVersion,
     newest: Mapping[Minor, K3sVersion],
-    upgrading: Upgrading,
+    upgrading: UpgradeOptions,
 ) -> Plan:
     """Plan what it takes for every machine to run the target.
 
     Args:
         view: The cluster, as wanted and as seen.
         target: Where to.
-        newest: The newest release of each of `Standpoint.minors`.
+        newest: The newest release of each of `UpgradeStart.minors`.
         upgrading: How.
 
     Raises:
         PreflightError: It cannot be done, or would be a downgrade; nothing was touched.
     """
-    start = standpoint(view)
+    start = upgrade_start(view)
     check_direction(start.highest, target)
     rungs = ladder(start.lowest, target, newest=newest, etcd=start.etcd) or (Rung(version=target),)
-    climbing = Climbing(
-        climbers=start.climbers,
+    rollout = UpgradeRollout(
+        candidates=start.candidates,
         rungs=rungs,
         access=needed_server(view),
         schedulable=_schedulable(view.observed, start),
@@ -176,18 +176,18 @@ def plan_upgrade(
         snapshot=before_upgrade(str(target)) if upgrading.snapshot else None,
         rules=upgrading.rules,
     )
-    machines = tuple(_planned(climber, climbing, view.spec.name, view.observed) for climber in start.climbers)
+    machines = tuple(_planned(candidate, rollout, view.spec.name, view.observed) for candidate in start.candidates)
     strange = _strange_notes(start, view.observed, target)
-    if not climbing.working:
+    if not rollout.working:
         return bare_plan("upgrade", view, machines=machines, notes=strange)
     check_lock_place(view.spec, view.observed.vms)
-    notes = (_way(start.lowest, rungs), *climbing.notes, *strange, *_inventory_notes(view.spec, target))
-    return bare_plan("upgrade", view, machines=machines, lanes=climbing.lanes(view.spec), notes=notes)
+    notes = (_way(start.lowest, rungs), *rollout.notes, *strange, *_inventory_notes(view.spec, target))
+    return bare_plan("upgrade", view, machines=machines, lanes=rollout.lanes(view.spec), notes=notes)
 
 
-def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName]:
+def _schedulable(observed: Observed, start: UpgradeStart) -> frozenset[MachineName]:
     """Nodes that pods may come to: Ready, not tainted; what is cordoned now is not counted on."""
-    climbers = {climber.machine.name for climber in start.climbers}
+    candidates = {candidate.machine.name for candidate in start.candidates}
     return frozenset(
         kube_node.name
         for kube_node in observed.kube_nodes or ()
@@ -196,20 +196,22 @@ def _schedulable(observed: Observed, start: Standpoint) -> frozenset[MachineName
             taint.effect in ("NoSchedule", "NoExecute") and "unschedulable" not in taint.key
             for taint in kube_node.taints
         )
-        and (kube_node.name in climbers or not kube_node.unschedulable)
+        and (kube_node.name in candidates or not kube_node.unschedulable)
     )
 
 
-def _planned(climber: Climber, climbing: Climbing, cluster: ClusterName, observed: Observed) -> PlannedMachine:
-    machine = climber.machine
+def _planned(
+    candidate: UpgradeCandidate, rollout: UpgradeRollout, cluster: ClusterName, observed: Observed
+) -> PlannedMachine:
+    machine = candidate.machine
     # A machine's name may be in a stranger's record, too.
     vm = next(vm for vm in observed.vms if is_ours(vm, cluster) and vm.name == machine.name)
     place = VmPlace.of(machine.name, vm)
-    turns = climbing.turns_of(climber)
+    turns = rollout.turns_of(candidate)
     if not turns:
         return PlannedMachine(spec=machine, place=place, action=Action.KEEP, reason="")
-    ahead = [str(rung.version) for rung in turns if rung.version > climber.version]
-    reason = " -> ".join([str(climber.version), *ahead]) if ahead else "finish an interrupted upgrade"
+    ahead = [str(rung.version) for rung in turns if rung.version > candidate.version]
+    reason = " -> ".join([str(candidate.version), *ahead]) if ahead else "finish an interrupted upgrade"
     return PlannedMachine(spec=machine, place=place, action=Action.UPGRADE, reason=reason)
 
 
@@ -219,8 +221,8 @@ def _way(lowest: K3sVersion, rungs: Sequence[Rung]) -> str:
     return f"upgrade path: {way}" + (f"; by {'; by '.join(stops)}" if stops else "")
 
 
-def _strange_notes(start: Standpoint, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
-    ours = {climber.machine.name for climber in start.climbers}
+def _strange_notes(start: UpgradeStart, observed: Observed, target: K3sVersion) -> tuple[str, ...]:
+    ours = {candidate.machine.name for candidate in start.candidates}
     return tuple(
         f"the Kubernetes node {kube_node.name} ({kube_node.version}) is not a machine of this cluster: it is not "
         "changed"

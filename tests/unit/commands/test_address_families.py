@@ -20,7 +20,7 @@ from bootstrap.model.cluster import ClusterSpec, NetworkSpec
 from bootstrap.model.ids import PoolName
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.ports import Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -44,7 +44,7 @@ def world() -> World:
     [
         Up(),
         Scale(counts={WORKERS: 2}),
-        Replace(Replacing(pool=WORKERS)),
+        Replace(ReplaceOptions(pool=WORKERS)),
         Rebuild(snapshot=Path("/snapshots/one")),
     ],
     ids=["up", "scale", "replace", "rebuild --restore"],

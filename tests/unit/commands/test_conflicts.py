@@ -16,7 +16,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.ids import PoolName
 from bootstrap.planning.plan import Plan
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 
@@ -63,7 +63,7 @@ def test_successors_of_replaced_machines_get_no_address_that_is_taken() -> None:
     world, spec = World(), static(50, 60)
     Up().run(Up().plan(spec, world.ports), spec, world.ports, sink=lambda _event: None, options=RunOptions())
     world.answering |= {address(54), address(56)}
-    plan = Replace(Replacing(pool=PoolName("workers"))).plan(spec, world.ports)
+    plan = Replace(ReplaceOptions(pool=PoolName("workers"))).plan(spec, world.ports)
     new = [machine.spec.address for machine in plan.machines if machine.action == "create"]
     assert new == [address(55), address(57), address(58)]
     assert any("other machines answer at 192.0.2.54, 192.0.2.56" in note for note in plan.notes)

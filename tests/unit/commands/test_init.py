@@ -18,12 +18,12 @@ from bootstrap.model.cluster import TemplateRef
 from bootstrap.model.endpoint import TlsSpec
 from bootstrap.model.ids import ClusterName, StorageName
 from bootstrap.model.rights import MissingPrivileges
-from bootstrap.planning.verbs.init import Wishes
+from bootstrap.planning.verbs.init import InitOptions
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World, pve_node
 from tests.fakes.world.facts import EVERYTHING, FINGERPRINT
 
-WISHES = Wishes(cluster=DEMO)
+WISHES = InitOptions(cluster=DEMO)
 PINNED = Connection(endpoint="https://192.0.2.1:8006", token_env="T", tls=TlsSpec(fingerprint=FINGERPRINT))
 NO_AUDIT = MissingPrivileges(path="/vms", privileges=("VM.Audit",), remedy="pveum ...")
 
@@ -93,7 +93,7 @@ def test_no_template_at_all_is_no_reason_to_write_nothing() -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_refused_with_what_is(verb_options: Wishes, told: str, there: str) -> None:
+def test_what_is_not_there_is_refused_with_what_is(verb_options: InitOptions, told: str, there: str) -> None:
     with pytest.raises(UsageError) as caught:
         draft(survey(World().ports), verb_options, PINNED)
     assert (caught.value.brief, caught.value.resolution) == (told, there)

@@ -17,7 +17,7 @@ from bootstrap.events import Event, StepFinished
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import TemplateFacts
-from bootstrap.planning.verbs.rebalance import plan_respread
+from bootstrap.planning.verbs.rebalance import plan_rebalance
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import TEMPLATE, World, pve_node
 
@@ -183,7 +183,7 @@ def test_machines_move_off_a_node_in_ha_maintenance() -> None:
     spec = cluster(agents=1)
     world = built(spec)
     world.pve_nodes[0] = replace(world.pve_nodes[0], maintenance=True)
-    found = plan_respread(spec, observe_cluster(spec, world.ports))
+    found = plan_rebalance(spec, observe_cluster(spec, world.ports))
     assert {(move.machine, move.target, move.why) for move in found.moves} == {
         (MachineName("demo-cp-1"), PVE2, "pve1 is in maintenance"),
         (MachineName(WORKER), PVE2, "pve1 is in maintenance"),

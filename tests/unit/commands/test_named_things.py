@@ -15,7 +15,7 @@ from bootstrap.commands.up import Up
 from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import PoolName
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.ports import Ports
 from tests.fakes.specs import cluster
 from tests.fakes.world import World, pve_node
@@ -55,7 +55,7 @@ def test_a_cpu_type_that_a_proxmox_node_does_not_know_is_told_with_those_that_ar
     "act",
     [
         lambda spec, ports: Scale(counts={WORKERS: 2}).plan(spec, ports),
-        lambda spec, ports: Replace(Replacing(pool=WORKERS)).plan(spec, ports),
+        lambda spec, ports: Replace(ReplaceOptions(pool=WORKERS)).plan(spec, ports),
     ],
     ids=["scale", "replace"],
 )

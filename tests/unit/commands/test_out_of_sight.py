@@ -27,13 +27,13 @@ from bootstrap.model.cluster import ClusterSpec, StaticAddresses
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import RecordState
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import TEMPLATE, FakeVm, World, pve_node
 
 PVE2 = PveNodeName("pve2")
 WORKERS = PoolName("workers")
-POOL = Replacing(pool=WORKERS)
+POOL = ReplaceOptions(pool=WORKERS)
 ENDPOINT = PveEndpoint(
     url="https://192.0.2.1:8006", token=ApiToken(user="a@pve", name="b", secret="c"), tls=TlsSpec(insecure=True)
 )

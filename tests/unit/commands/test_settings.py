@@ -23,7 +23,7 @@ from bootstrap.model.ids import MachineName, PoolName
 from bootstrap.model.machine import Taint
 from bootstrap.planning.day2_steps import ApplySettings
 from bootstrap.planning.plan import steps_of
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.ports import GuestScript
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
@@ -215,7 +215,7 @@ def test_no_machine_joins_with_what_the_cluster_cannot_become() -> None:
     with pytest.raises(PreflightError, match="cannot change"):
         Scale(counts={PoolName("workers"): 3}).plan(spec, world.ports)
     with pytest.raises(PreflightError, match="cannot change"):
-        Replace(Replacing(pool=PoolName("workers"))).plan(spec, world.ports)
+        Replace(ReplaceOptions(pool=PoolName("workers"))).plan(spec, world.ports)
     assert world.journal == []
 
 

@@ -21,7 +21,7 @@ from bootstrap.commands.up import Up
 from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import PreflightError
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from tests.fakes.keys import sealed
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World
@@ -67,10 +67,10 @@ def test_up_leaves_them_alone_and_repairs_the_others(world: World) -> None:
 @pytest.mark.parametrize(
     "prepare",
     [
-        lambda world, _path: Replace(Replacing(pool=WORKERS, machines=(MachineName("demo-workers-1"),))).plan(
+        lambda world, _path: Replace(ReplaceOptions(pool=WORKERS, machines=(MachineName("demo-workers-1"),))).plan(
             SPEC, world.ports
         ),
-        lambda world, _path: Replace(Replacing(pool=WORKERS)).plan(SPEC, world.ports),
+        lambda world, _path: Replace(ReplaceOptions(pool=WORKERS)).plan(SPEC, world.ports),
         lambda world, _path: Scale(counts={WORKERS: 0}).plan(SPEC, world.ports),
         lambda world, _path: Upgrade(to="v1.33.4+k3s1").plan(SPEC, world.ports),
         lambda world, _path: RotateToken().plan(SPEC, world.ports),

@@ -24,7 +24,7 @@ from bootstrap.errors import HomelabError, HypervisorError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
-from bootstrap.planning.verbs.replace import Replacing
+from bootstrap.planning.verbs.replace import ReplaceOptions
 from bootstrap.records.intention import Intention, parse_intention, render_intention
 from bootstrap.records.lock import LockRecord
 from bootstrap.records.state_items import UNFINISHED
@@ -59,15 +59,15 @@ def scale(world: World, spec: ClusterSpec, count: int | None = 1) -> None:
         verb_options.run(plan, spec, world.ports, sink=quiet, options=RunOptions())
 
 
-def roll(world: World, spec: ClusterSpec, verb_options: Replacing | None = None) -> None:
-    verb_options = verb_options or Replacing(pool=WORKERS)
+def roll(world: World, spec: ClusterSpec, verb_options: ReplaceOptions | None = None) -> None:
+    verb_options = verb_options or ReplaceOptions(pool=WORKERS)
     Replace(verb_options).run(
         Replace(verb_options).plan(spec, world.ports), spec, world.ports, sink=quiet, options=RunOptions()
     )
 
 
 def roll_one(world: World, spec: ClusterSpec) -> None:
-    roll(world, spec, Replacing(pool=PoolName(""), machines=(MachineName("demo-workers-2"),), surge=False))
+    roll(world, spec, ReplaceOptions(pool=PoolName(""), machines=(MachineName("demo-workers-2"),), surge=False))
 
 
 def upgrade(world: World, spec: ClusterSpec) -> None:
@@ -150,7 +150,7 @@ def test_a_replacement_that_was_cut_off_ends_with_as_many_machines_as_it_began_w
     world = built()
     spec = cluster(1, stated)
     old = {vm.smbios_uuid for vm in world.vms.values() if "workers" in vm.name}
-    verb_options = Replacing(pool=WORKERS, surge=surge)
+    verb_options = ReplaceOptions(pool=WORKERS, surge=surge)
     cut(world, lambda world, spec: roll(world, spec, verb_options), spec, at=at, nth=nth)
     roll(world, spec, verb_options)
     assert len([name for name in world.kube_nodes if "workers" in name]) == 3
@@ -168,7 +168,7 @@ def test_replace_after_a_scale_that_was_cut_off_neither_finishes_nor_undoes_it()
     world = built()
     cut(world, lambda world, spec: scale(world, spec, 5), SPEC, at="clone", nth=1)
     before = sum("workers" in vm.name for vm in world.vms.values())
-    roll(world, SPEC, Replacing(pool=PoolName(""), machines=(MachineName("demo-workers-1"),)))
+    roll(world, SPEC, ReplaceOptions(pool=PoolName(""), machines=(MachineName("demo-workers-1"),)))
     assert len([name for name in world.kube_nodes if "workers" in name]) == before
     world = built()
     cut(world, lambda world, spec: scale(world, spec, 2), SPEC, at="stop", nth=1)

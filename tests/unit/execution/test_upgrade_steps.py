@@ -19,13 +19,13 @@ from bootstrap.planning.day2_steps import MigrateToEtcd
 from bootstrap.planning.healthy_server import needed_server
 from bootstrap.planning.plan import LaneStep, Plan
 from bootstrap.planning.provision.joining import access_lane
-from bootstrap.planning.verbs.upgrade import Upgrading
+from bootstrap.planning.verbs.upgrade import UpgradeOptions
 from bootstrap.planning.view import ClusterView
 from tests.fakes.specs import cluster
 from tests.fakes.world import World
 
 OLD, NEXT, LAST = "v1.33.3+k3s1", "v1.34.6+k3s1", "v1.35.1+k3s1"
-HOW = Upgrading(snapshot=False)
+HOW = UpgradeOptions(snapshot=False)
 W1 = MachineName("demo-workers-1")
 
 

@@ -11,7 +11,7 @@ from bootstrap.errors import PreflightError
 from bootstrap.model.cluster import ClusterSpec, NetworkSpec, StaticAddresses, StorageNetwork
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.provision.joining import Allocation
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS
 from tests.fakes.seen import seen
@@ -20,7 +20,7 @@ from tests.fakes.world import TEMPLATE
 
 
 def notes(spec: ClusterSpec, there: Observed) -> str:
-    return "\n".join(Making.of(ClusterView(spec, there), machine_states(ClusterView(spec, there))).notes)
+    return "\n".join(Allocation.of(ClusterView(spec, there), machine_states(ClusterView(spec, there))).notes)
 
 
 def with_node(**changes: object) -> Observed:

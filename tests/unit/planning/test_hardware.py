@@ -13,7 +13,7 @@ from bootstrap.model.hardware import DataDisk, DiskOptions, Hardware
 from bootstrap.model.ids import StorageName
 from bootstrap.model.observed import Observed
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.provision.joining import Allocation
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings, scsi_controller_wanted
 from tests.fakes.seen import seen
@@ -39,8 +39,8 @@ def observed(*storages: tuple[str, int], template_disk: str = "scsi0", content: 
     return replace(bare, pve_nodes=(facts,), templates=(replace(TEMPLATE, disk=template_disk),))
 
 
-def make(spec: ClusterSpec, there: Observed) -> Making:
-    return Making.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
+def make(spec: ClusterSpec, there: Observed) -> Allocation:
+    return Allocation.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
 
 
 def test_options_are_added_to_those_of_the_template_and_win_over_them() -> None:

@@ -17,7 +17,7 @@ from bootstrap.model.ids import ClusterName, PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, StorageFacts, TemplateFacts
 from bootstrap.planning.capacity.sizing import Capacity
 from bootstrap.planning.templates.discovery import common_bridges, common_storages, free_vmids, template_choices
-from bootstrap.planning.verbs.init import COMFORT, MEMORY_MIB, Wishes, propose
+from bootstrap.planning.verbs.init import COMFORT, MEMORY_MIB, InitOptions, propose
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import vm
@@ -25,7 +25,7 @@ from tests.fakes.specs import DEMO, control_plane
 from tests.fakes.world import TEMPLATE, pve_node
 from tests.fakes.world.facts import EVERYTHING, STORAGE
 
-WISHES = Wishes(cluster=DEMO)
+WISHES = InitOptions(cluster=DEMO)
 FAST = replace(STORAGE, name=StorageName("fast"), free_gib=900)
 CEPH = replace(STORAGE, name=StorageName("ceph"), free_gib=700, shared=True)
 

@@ -13,7 +13,7 @@ from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.planning.verbs.rotate import plan_rotate
-from bootstrap.planning.verbs.upgrade import standpoint
+from bootstrap.planning.verbs.upgrade import upgrade_start
 from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
@@ -50,7 +50,7 @@ def test_rotate_goes_round_a_paused_machine_and_names_it() -> None:
 
 def test_upgrade_refuses_with_the_paused_machine_and_up() -> None:
     with pytest.raises(PreflightError, match="demo-workers-2: paused") as refused:
-        standpoint(ClusterView(SPEC, with_paused("demo-workers-2")))
+        upgrade_start(ClusterView(SPEC, with_paused("demo-workers-2")))
     assert "`homelab-k8s up`" in refused.value.resolution
 
 

@@ -18,7 +18,7 @@ from bootstrap.model.observed import Observed, PveNodeFacts, PveVersion, Storage
 from bootstrap.planning.capacity.placement import Placement, Sources, place
 from bootstrap.planning.capacity.sizing import LINKED_CLONE_GIB
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.provision.joining import Allocation
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import LEVELS, common_cpu_type
@@ -257,8 +257,8 @@ def three_pve_nodes(*, offline: str = "") -> Observed:
     return replace(observed_of(tuple(facts)), templates=tuple(templates))
 
 
-def planned(spec: ClusterSpec, observed: Observed) -> Making:
-    return Making.of(ClusterView(spec, observed), machine_states(ClusterView(spec, observed)))
+def planned(spec: ClusterSpec, observed: Observed) -> Allocation:
+    return Allocation.of(ClusterView(spec, observed), machine_states(ClusterView(spec, observed)))
 
 
 def placed(spec: ClusterSpec, **placement: Any) -> ClusterSpec:
@@ -283,9 +283,9 @@ def test_weights_do_not_bring_servers_together() -> None:
 def test_a_proxmox_node_in_maintenance_gets_nothing_and_that_is_said() -> None:
     names = (PveNodeName("pve1"), PveNodeName("pve3"))
     spec = placed(cluster(servers=3), pve_nodes=names, maintenance=(PveNodeName("pve2"),))
-    making = planned(spec, three_pve_nodes())
-    assert set(making.placement.of.values()) == set(names)
-    assert "pve2 is in maintenance (proxmox.nodes): no new machine is placed there" in making.notes
+    allocation = planned(spec, three_pve_nodes())
+    assert set(allocation.placement.of.values()) == set(names)
+    assert "pve2 is in maintenance (proxmox.nodes): no new machine is placed there" in allocation.notes
     crowded = replace(spec, workers=(workers(1, memory_mib=99_999),))
     with pytest.raises(CapacityError) as refused:
         planned(crowded, three_pve_nodes())
@@ -293,9 +293,9 @@ def test_a_proxmox_node_in_maintenance_gets_nothing_and_that_is_said() -> None:
 
 
 def test_a_proxmox_node_that_is_offline_is_left_out_and_that_is_said() -> None:
-    making = planned(cluster(servers=3), three_pve_nodes(offline="pve1"))
-    assert set(making.placement.of.values()) == {"pve2", "pve3"}
-    assert making.notes == ("pve1 is offline: no new machine is placed there",)
+    allocation = planned(cluster(servers=3), three_pve_nodes(offline="pve1"))
+    assert set(allocation.placement.of.values()) == {"pve2", "pve3"}
+    assert allocation.notes == ("pve1 is offline: no new machine is placed there",)
     elsewhere = placed(cluster(), pve_nodes=(PveNodeName("pve2"),))
     assert planned(elsewhere, three_pve_nodes(offline="pve1")).notes == ()
 
@@ -372,9 +372,9 @@ def test_linked_clones_stay_on_shared_storage_whatever_storage_is_named() -> Non
 def test_a_template_on_one_of_several_proxmox_nodes_is_said() -> None:
     """Everything goes there, which nobody would expect who has three machines."""
     observed = replace(three_pve_nodes(), templates=(TEMPLATE,))
-    making = planned(cluster(servers=3), observed)
-    assert set(making.placement.of.values()) == {"pve1"}
-    said = [note for note in making.notes if "cannot be cloned to it" in note]
+    allocation = planned(cluster(servers=3), observed)
+    assert set(allocation.placement.of.values()) == {"pve1"}
+    said = [note for note in allocation.notes if "cannot be cloned to it" in note]
     assert [note.split()[0] for note in said] == ["pve2", "pve3"]
     assert "build a template there too" in said[0]
     kept = placed(cluster(servers=3), pve_nodes=(PveNodeName("pve1"),))

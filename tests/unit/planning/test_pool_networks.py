@@ -14,7 +14,7 @@ from bootstrap.model.machine import PoolNetwork
 from bootstrap.model.observed import Vnet
 from bootstrap.planning.checks.doctor import Verdict, check_bridges
 from bootstrap.planning.members.desired_machines import machine_states
-from bootstrap.planning.provision.joining import Making
+from bootstrap.planning.provision.joining import Allocation
 from bootstrap.planning.templates.discovery import common_bridges
 from bootstrap.planning.view import ClusterView
 from tests.fakes.seen import seen
@@ -51,10 +51,10 @@ def test_only_the_proxmox_nodes_that_get_such_a_machine_need_its_bridge() -> Non
     spec = spec_of(PoolNetwork(bridge="vmbr1"))
     there = seen()
     with pytest.raises(PreflightError, match="bridge is missing") as refused:
-        Making.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
+        Allocation.of(ClusterView(spec, there), machine_states(ClusterView(spec, there)))
     assert refused.value.details == "pve1 has no bridge vmbr1; it has vmbr0"
     alone = replace(spec, workers=(replace(spec.workers[0], count=0),))
-    assert Making.of(ClusterView(alone, there), machine_states(ClusterView(alone, there))).placement.of
+    assert Allocation.of(ClusterView(alone, there), machine_states(ClusterView(alone, there))).placement.of
 
 
 def test_doctor_looks_at_the_bridges_of_all_pools() -> None:
@@ -78,14 +78,14 @@ def test_a_vnet_takes_no_vlan_tag_unless_it_is_vlan_aware() -> None:
     facts = replace(seen().pve_nodes[0], bridges=frozenset({"vmbr0", "lan"}))
     plain = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=False),)),))
     with pytest.raises(PreflightError, match="VLAN cannot be") as refused:
-        Making.of(ClusterView(spec, plain), machine_states(ClusterView(spec, plain)))
+        Allocation.of(ClusterView(spec, plain), machine_states(ClusterView(spec, plain)))
     assert (
         refused.value.details == "lan on pve1 is an SDN vnet, which does not accept VLAN tags from machines (vlan: 40)"
     )
     assert refused.value.resolution.startswith("remove vlan: ")
     assert check_bridges(ClusterView(spec, plain)).says == refused.value.details
     aware = replace(seen(), pve_nodes=(replace(facts, vnets=(Vnet(name="lan", vlan_aware=True),)),))
-    assert Making.of(ClusterView(spec, aware), machine_states(ClusterView(spec, aware))).placement.of
+    assert Allocation.of(ClusterView(spec, aware), machine_states(ClusterView(spec, aware))).placement.of
     assert check_bridges(ClusterView(spec, aware)).says == "vmbr0 on pve1, vnet lan on pve1"
 
 

@@ -27,7 +27,7 @@ from bootstrap.planning.day2_steps import AwaitVersion, Drain, TakeSnapshot, Unc
 from bootstrap.planning.plan import Gate, Plan
 from bootstrap.planning.provision.upgrade_rollout import SNAPSHOT_TAKEN
 from bootstrap.planning.steps import AwaitGuest, FetchK3s, InitServer
-from bootstrap.planning.verbs.upgrade import Upgrading, plan_upgrade, standpoint
+from bootstrap.planning.verbs.upgrade import UpgradeOptions, plan_upgrade, upgrade_start
 from bootstrap.planning.view import ClusterView
 from tests.fakes.specs import DEMO, cluster, workers
 from tests.fakes.world import PVE1, pve_node
@@ -206,10 +206,13 @@ def node(
     )
 
 
-def plan_to(target: str, observed: Observed, how: Upgrading | None = None) -> Plan:
+def plan_to(target: str, observed: Observed, how: UpgradeOptions | None = None) -> Plan:
     newest = {Minor(1, minor): V(f"v1.{minor}.14+k3s1") for minor in range(28, 39)}
     return plan_upgrade(
-        ClusterView(cluster(3, 2), observed), target=V(target), newest=newest, upgrading=how or Upgrading(snapshot=True)
+        ClusterView(cluster(3, 2), observed),
+        target=V(target),
+        newest=newest,
+        upgrading=how or UpgradeOptions(snapshot=True),
     )
 
 
@@ -283,7 +286,7 @@ def test_any_order_the_gates_allow_is_a_good_one(
     done = min(done, len(names) - 1)
     nodes = [make(n, reached if i < done else str(low), cordoned=i == done > 0) for i, (make, n) in enumerate(names)]
     observed = seen(*nodes)
-    plan = plan_to(str(target), observed, Upgrading(max_unavailable=at_once))
+    plan = plan_to(str(target), observed, UpgradeOptions(max_unavailable=at_once))
     climb = Climb(plan, observed, data)
     climb.run()
     assert set(climb.versions.values()) == {target}
@@ -322,7 +325,7 @@ def test_the_same_version_says_nothing_to_do() -> None:
 
 
 def test_without_a_snapshot_the_plan_warns() -> None:
-    plan = plan_to("v1.34.1+k3s1", seen(server(1, "v1.33.8+k3s1")), Upgrading(snapshot=False))
+    plan = plan_to("v1.34.1+k3s1", seen(server(1, "v1.33.8+k3s1")), UpgradeOptions(snapshot=False))
     assert "no way back" in " ".join(plan.notes)
     needs = {gate for lane in plan.lanes for lane_step in lane.steps for gate in lane_step.needs}
     assert "snapshot" not in [lane.name for lane in plan.lanes]
@@ -364,8 +367,8 @@ def test_machines_that_a_killed_upgrade_left_come_first() -> None:
         server(3, "v1.34.1+k3s1", etcd=True, ready=False),
         agent(1, "v1.33.8+k3s1"),
     )
-    start = standpoint(ClusterView(cluster(3, 1), seen(*nodes)))
-    assert [climber.machine.name for climber in start.climbers] == [
+    start = upgrade_start(ClusterView(cluster(3, 1), seen(*nodes)))
+    assert [candidate.machine.name for candidate in start.candidates] == [
         "demo-cp-3",
         "demo-cp-2",
         "demo-cp-1",

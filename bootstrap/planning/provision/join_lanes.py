@@ -16,7 +16,7 @@ from bootstrap.planning.members.desired_machines import MachineState
 from bootstrap.planning.members.twins import check_twins
 from bootstrap.planning.members.unreachable import require_reachable
 from bootstrap.planning.plan import Gate, Lane, LaneStep
-from bootstrap.planning.provision.joining import API_REACHABLE, Making, access_lane, init_step, join_lane, joined
+from bootstrap.planning.provision.joining import API_REACHABLE, Allocation, access_lane, init_step, join_lane, joined
 from bootstrap.planning.provision.vip_lanes import VipPlan, plan_vip
 from bootstrap.planning.steps import AwaitReady
 from bootstrap.records.snapshot_note import check_bucket
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arrivals:
+class JoinLanes:
     """Machines that join.
 
     Attributes:
-        making: What they are made of.
+        allocation: What they are made of.
         all_states: All machines that the cluster is to have.
         work: Those that something is to be done about.
         version: The k3s version they get.
@@ -43,7 +43,7 @@ class Arrivals:
         restore: A snapshot's file that the first server gets its data from.
     """
 
-    making: Making
+    allocation: Allocation
     all_states: Sequence[MachineState]
     work: Sequence[MachineState]
     version: str
@@ -63,7 +63,7 @@ class Arrivals:
     @cached_property
     def healthy(self) -> MachineSpec | None:
         """The server that the others are reached through, where one serves."""
-        return healthy_server(self.making.view, besides=(*self.leaving, *self.besides))
+        return healthy_server(self.allocation.view, besides=(*self.leaving, *self.besides))
 
     @cached_property
     def primary(self) -> MachineState | None:
@@ -84,7 +84,7 @@ class Arrivals:
         if through is None:
             return VipPlan()
         return plan_vip(
-            self.making.view,
+            self.allocation.view,
             servers=self.servers,
             through=through.name,
             arriving=[each.name for each in self.work if each.is_server and each.name != through.name],
@@ -99,9 +99,9 @@ class Arrivals:
                 bucket are missing.
         """
         if self.healthy is None:
-            _check_founding(self.making.view, self.servers)
+            _check_founding(self.allocation.view, self.servers)
         if any(machine_state.is_server for machine_state in self.work):
-            check_bucket(self.making.view.spec)  # a server's settings have the bucket's keys
+            check_bucket(self.allocation.view.spec)  # a server's settings have the bucket's keys
         through = (self._healthy_lane(self.healthy),) if self.healthy is not None else ()
         return (*through, *map(self._lane, self._joining), *self.vip.lanes)
 
@@ -127,15 +127,15 @@ class Arrivals:
     def _lane(self, machine_state: MachineState) -> Lane:
         begins = self.begins.get(machine_state.name, ())
         if machine_state is self.primary:
-            init = (*self._first_steps(self.making.machine(machine_state.machine)), *self.vip.first)
-            return join_lane(self.making, machine_state, self.version, init=init, begins=begins)
+            init = (*self._first_steps(self.allocation.machine(machine_state.machine)), *self.vip.first)
+            return join_lane(self.allocation, machine_state, self.version, init=init, begins=begins)
         needs = (API_REACHABLE, *self.vip.joins, *self._turns.get(machine_state.name, ()))
-        return join_lane(self.making, machine_state, self.version, needs=needs, begins=begins)
+        return join_lane(self.allocation, machine_state, self.version, needs=needs, begins=begins)
 
     def _first_steps(self, machine: MachineSpec) -> tuple[LaneStep, ...]:
         """How the first server comes to serve. One that an earlier run has begun to restore may run, and is stopped."""
         if self.restore is None:
-            return (init_step(self.making.view.spec, machine),)
+            return (init_step(self.allocation.view.spec, machine),)
         return (
             LaneStep(step=StopK3s(machine=machine)),
             LaneStep(step=RestoreSnapshot(machine=machine, source=self.restore), opens=(API_REACHABLE,)),
@@ -144,14 +144,14 @@ class Arrivals:
     def _healthy_lane(self, healthy: MachineSpec) -> Lane:
         """What is done on the server that the others are reached through, once it has been reached itself."""
         lacking = next((machine_state for machine_state in self.work if machine_state.name == healthy.name), None)
-        machine = self.making.machine(lacking.machine) if lacking else healthy
+        machine = self.allocation.machine(lacking.machine) if lacking else healthy
         steps = [LaneStep(step=MarkLeaving(machine=machine.name))] if self.marks else []
         steps += self.vip.first
         if self.migrates:
             steps.append(LaneStep(step=MigrateToEtcd(machine=machine), opens=(joined(machine.name),)))
         if lacking:
             steps.append(LaneStep(step=AwaitReady(machine=machine), needs=(API_REACHABLE,)))
-        return access_lane(self.making.view.spec, machine, further=tuple(steps))
+        return access_lane(self.allocation.view.spec, machine, further=tuple(steps))
 
 
 def _check_founding(view: ClusterView, servers: Sequence[MachineState]) -> None:
