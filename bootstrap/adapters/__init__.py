@@ -35,7 +35,7 @@ def connect_ports(inventory: Inventory, *, environ: Mapping[str, str], stop: thr
     from bootstrap.adapters.ssh.fabric import FabricShells
     from bootstrap.adapters.ssh.user_config import UserSshConfig
     from bootstrap.ports import Ports
-    from bootstrap.records.state_items import OWN_KEY
+    from bootstrap.records.state.state_items import OWN_KEY
 
     spec = inventory.spec
     clock = SystemClock()

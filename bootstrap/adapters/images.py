@@ -11,7 +11,7 @@ from typing import Any
 
 from bootstrap.adapters.artifacts.download import MOST_LIST_BYTES, Downloader
 from bootstrap.errors import ArtifactError, PreflightError
-from bootstrap.records.template import CloudImage, image_name
+from bootstrap.records.vms.template import CloudImage, image_name
 
 _CHECKSUM = re.compile(r"(sha256|sha512):([0-9a-f]{64}|[0-9a-f]{128})")
 _LENGTHS = {"sha256": 64, "sha512": 128}

@@ -24,7 +24,7 @@ from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.proxmox.rights.grants import FILE_WRITE
-from bootstrap.records.lock import lock_vmid
+from bootstrap.records.vms.lock import lock_vmid
 
 
 @dataclass(frozen=True)

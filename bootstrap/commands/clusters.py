@@ -12,9 +12,9 @@ from bootstrap.model.machine import Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.planning.members.foreign import passed_over
 from bootstrap.ports import Ports
-from bootstrap.records.lock import is_marker, looks_like_marker
-from bootstrap.records.machine import is_ours, lacks_only_a_signature
-from bootstrap.records.state_items import KUBECONFIG
+from bootstrap.records.state.state_items import KUBECONFIG
+from bootstrap.records.vms.lock import is_marker, looks_like_marker
+from bootstrap.records.vms.machine import is_ours, lacks_only_a_signature
 from bootstrap.waiting import tell
 
 CLUSTERS_FORMAT = 1

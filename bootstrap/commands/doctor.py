@@ -41,7 +41,7 @@ from bootstrap.planning.templates.templates import matching_templates
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import EndpointFacts, Ports
-from bootstrap.records.lock import lock_vmid
+from bootstrap.records.vms.lock import lock_vmid
 
 VMS = "vms"
 """That the token may see VMs (VM.Audit): without, checks would answer wrongly, since lists are empty, not refused."""

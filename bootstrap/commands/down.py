@@ -21,8 +21,8 @@ from bootstrap.planning.steps import ForgetCluster
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
-from bootstrap.records.state_items import KUBECONFIG, TOKEN
+from bootstrap.records.state.intention import Intention
+from bootstrap.records.state.state_items import KUBECONFIG, TOKEN
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from bootstrap.execution.handlers.cluster import merge_entries
 from bootstrap.k3s.kubeconfig.build import check_own
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import MergedKubeconfig, Ports
-from bootstrap.records.state_items import API_NAME, KUBECONFIG
+from bootstrap.records.state.state_items import API_NAME, KUBECONFIG
 
 
 def own_kubeconfig(cluster: ClusterName, ports: Ports) -> str | None:

@@ -58,9 +58,9 @@ from bootstrap.planning.verbs.rebuild import (
 )
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.rebuild_note import RebuildNote, Stage
-from bootstrap.records.state_items import AGENT_TOKEN, IDENTITY, KUBECONFIG, OLD_TOKENS, TOKEN
-from bootstrap.records.token_history import parse_old_tokens, render_old_tokens, short_form, with_old_token
+from bootstrap.records.state.rebuild_note import RebuildNote, Stage
+from bootstrap.records.state.state_items import AGENT_TOKEN, IDENTITY, KUBECONFIG, OLD_TOKENS, TOKEN
+from bootstrap.records.state.token_history import parse_old_tokens, render_old_tokens, short_form, with_old_token
 
 _SECRETS = (TOKEN, AGENT_TOKEN, KUBECONFIG, IDENTITY)
 

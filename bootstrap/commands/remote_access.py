@@ -23,8 +23,8 @@ from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import CommandOutcome, Ports
-from bootstrap.records.machine import is_ours
-from bootstrap.records.state_items import OWN_KEY, known_hosts_item
+from bootstrap.records.state.state_items import OWN_KEY, known_hosts_item
+from bootstrap.records.vms.machine import is_ours
 
 _AS_ASKED = (
     "PubkeyAuthentication=yes",

@@ -31,7 +31,7 @@ from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.verbs.replace import ReplaceOptions, plan_replace, seen_after
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
+from bootstrap.records.state.intention import Intention
 
 _ROUNDS = 3
 """At the most: one for all but the server that the others are reached through, one for that, one to spare."""

@@ -24,7 +24,6 @@ from bootstrap.planning.settings.snapshot_retention import location_in
 from bootstrap.planning.verbs.restore import plan_restore
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
 from bootstrap.records.snapshot_note import (
     LATEST,
     SnapshotNote,
@@ -34,6 +33,7 @@ from bootstrap.records.snapshot_note import (
     is_local,
     needed_bucket,
 )
+from bootstrap.records.state.intention import Intention
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.rotate import plan_rotate
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.intention import Intention
-from bootstrap.records.state_items import NEXT_AGENT_TOKEN, NEXT_TOKEN
+from bootstrap.records.state.intention import Intention
+from bootstrap.records.state.state_items import NEXT_AGENT_TOKEN, NEXT_TOKEN
 
 _SCRIPT_TIMEOUT_S = 30.0
 

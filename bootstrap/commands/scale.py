@@ -23,7 +23,7 @@ from bootstrap.planning.provision.unfinished import machines_to_remove
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.scale import plan_scale, with_counts
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
+from bootstrap.records.state.intention import Intention
 
 
 @dataclass(frozen=True, kw_only=True)

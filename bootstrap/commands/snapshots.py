@@ -36,7 +36,7 @@ from bootstrap.records.snapshot_note import (
     parse_note,
     parse_on_disk,
 )
-from bootstrap.records.state_items import KUBECONFIG
+from bootstrap.records.state.state_items import KUBECONFIG
 
 _THREADS = 8
 _SCRIPT_TIMEOUT_S = 30.0

@@ -35,7 +35,7 @@ from bootstrap.planning.provision.unfinished import unfinished_line
 from bootstrap.planning.settings.snapshot_retention import is_own
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.lock import LockRecord, marker_of
+from bootstrap.records.vms.lock import LockRecord, marker_of
 
 STATUS_FORMAT = 1
 """Version of the JSON form; it grows when a key changes its meaning or goes."""

@@ -32,8 +32,15 @@ from bootstrap.planning.templates.build import (
 from bootstrap.planning.templates.steps import RemoveTemplate, TemplateBuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.lock import lock_vmid
-from bootstrap.records.template import CloudImage, Recipe, TemplateVm, image_of_volume, key_fingerprint, template_vmid
+from bootstrap.records.vms.lock import lock_vmid
+from bootstrap.records.vms.template import (
+    CloudImage,
+    Recipe,
+    TemplateVm,
+    image_of_volume,
+    key_fingerprint,
+    template_vmid,
+)
 
 
 def list_templates(ports: Ports) -> tuple[TemplateVm, ...]:

@@ -53,7 +53,7 @@ from bootstrap.planning.verbs.rebuild import corrected, correction_notes, with_r
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.rebuild_note import RebuildNote
+from bootstrap.records.state.rebuild_note import RebuildNote
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.upgrade import UpgradeOptions, plan_upgrade, upgrade_start
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
+from bootstrap.records.state.intention import Intention
 
 MACHINE_S = 900.0
 """What one machine may take on one rung, at the most, on top of what any run may take."""

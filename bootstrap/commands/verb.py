@@ -13,7 +13,7 @@ from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
+from bootstrap.records.state.intention import Intention
 
 
 class Verb(ABC):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.ports import Artifact, GuestShell, KubeApi
-from bootstrap.records.token_history import ClusterTokens
+from bootstrap.records.state.token_history import ClusterTokens
 
 if TYPE_CHECKING:
     from bootstrap.execution.k3s.service import Starting

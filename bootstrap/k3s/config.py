@@ -16,7 +16,7 @@ from bootstrap.k3s.topology_labels import REGION, ZONE
 from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind, MachineSpec, Role
-from bootstrap.records.token_history import check_token
+from bootstrap.records.state.token_history import check_token
 
 IN_CONTAINER = ("feature-gates=KubeletInUserNamespace=true",)
 """What the kubelet needs in an unprivileged container: it then goes on without /dev/kmsg and without setting the host's

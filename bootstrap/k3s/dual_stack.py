@@ -15,7 +15,7 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.model.ipv6 import IPv6Spec
 from bootstrap.model.machine import RecordState, Role
 from bootstrap.model.observed import GuestInterface, Observed, VmRecord
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.machine import is_ours
 
 PODS: Final = IPv4Network("10.42.0.0/16")
 SERVICES: Final = IPv4Network("10.43.0.0/16")

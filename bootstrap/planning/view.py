@@ -14,7 +14,7 @@ from bootstrap.model.machine import MachineRecord, NodePool, Replaced, Role
 from bootstrap.model.observed import KubeNode, Observed, VmRecord
 from bootstrap.planning.members.desired_machines import MachineState, machine_states
 from bootstrap.planning.members.unreachable import Unreachable
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.machine import is_ours
 
 
 @dataclass(frozen=True)

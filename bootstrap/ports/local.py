@@ -10,7 +10,7 @@ from typing import Protocol
 
 from bootstrap.model.endpoint import PveEndpoint
 from bootstrap.model.ids import ClusterName
-from bootstrap.records.seal import RecordKey
+from bootstrap.records.vms.seal import RecordKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.ports.proxmox import Warn
-from bootstrap.records.template import CloudImage, TemplateVm
+from bootstrap.records.vms.template import CloudImage, TemplateVm
 
 
 @dataclass(frozen=True, kw_only=True)

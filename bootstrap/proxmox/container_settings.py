@@ -10,7 +10,7 @@ from bootstrap.model.ids import StorageName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.proxmox.macs import stable_mac
 from bootstrap.proxmox.networks import vlan_of
-from bootstrap.records.machine import owner_tags
+from bootstrap.records.vms.machine import owner_tags
 
 _SMALLEST_MTU = 64
 """Of a container's network device; 1, a VM's word for the bridge's own, is what it has anyway (pct.conf)."""

@@ -15,9 +15,9 @@ from bootstrap.proxmox.inherited import own_tags, taken_off
 from bootstrap.proxmox.macs import stable_mac
 from bootstrap.proxmox.networks import vlan_of
 from bootstrap.proxmox.reading.configs import properties
-from bootstrap.records.machine import identity_of, render_record
-from bootstrap.records.seal import RecordKey
-from bootstrap.records.template import HASH_TAG, TEMPLATE_TAG
+from bootstrap.records.vms.machine import identity_of, render_record
+from bootstrap.records.vms.seal import RecordKey
+from bootstrap.records.vms.template import HASH_TAG, TEMPLATE_TAG
 
 _COLONS_OF_A_MAC: Final = 5
 

@@ -12,7 +12,7 @@ from bootstrap.adapters.kubeconfig.store import BACKUP_SUFFIX, FileKubeconfigSto
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName
-from bootstrap.records.kubeconfigs import parse_marks, render_marks
+from bootstrap.records.state.kubeconfigs import parse_marks, render_marks
 from tests.fakes.certificates import k3s_yaml
 
 DEMO = ClusterName("demo")

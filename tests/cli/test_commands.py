@@ -17,7 +17,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.ports import PveFacts
-from bootstrap.records.lock import LockRecord
+from bootstrap.records.vms.lock import LockRecord
 from tests.cli.conftest import Run
 from tests.fakes.world import FakeHypervisor, World
 from tests.fakes.world.markers import marker_vm

@@ -39,7 +39,7 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.observed import Snapshot
 from bootstrap.ports import CommandOutcome
-from bootstrap.records.lock import LockRecord, lock_vmid
+from bootstrap.records.vms.lock import LockRecord, lock_vmid
 from tests.cli.conftest import Run
 from tests.fakes.specs import DEMO
 from tests.fakes.world import World

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineRecord
-from bootstrap.records.machine import MARK, render_record
-from bootstrap.records.seal import SEAL, RecordKey
-from bootstrap.records.template import TemplateRecord, render_template
+from bootstrap.records.vms.machine import MARK, render_record
+from bootstrap.records.vms.seal import SEAL, RecordKey
+from bootstrap.records.vms.template import TemplateRecord, render_template
 
 
 @dataclass

@@ -19,9 +19,9 @@ from bootstrap.model.ids import MachineName
 from bootstrap.ports import Ports
 from bootstrap.proxmox.reading.configs import smbios_uuid
 from bootstrap.proxmox.rights.grants import GUEST_PRIVILEGES
-from bootstrap.records.lock import parse_lock, render_lock
-from bootstrap.records.machine import read_record, render_record
-from bootstrap.records.seal import Bearer
+from bootstrap.records.vms.lock import parse_lock, render_lock
+from bootstrap.records.vms.machine import read_record, render_record
+from bootstrap.records.vms.seal import Bearer
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 from tests.fakes.world import World

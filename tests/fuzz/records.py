@@ -6,16 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bootstrap.records.identity import parse_identity
-from bootstrap.records.intention import parse_intention
-from bootstrap.records.lock import MARK as LOCK_MARK
-from bootstrap.records.lock import parse_lock
-from bootstrap.records.machine import MARK, record_or_problem
-from bootstrap.records.rebuild_note import parse_rebuild
 from bootstrap.records.snapshot_note import parse_note, snapshot_at
-from bootstrap.records.template import MARK as TEMPLATE_MARK
-from bootstrap.records.template import parse_template
-from bootstrap.records.token_history import parse_old_tokens, token_at
+from bootstrap.records.state.identity import parse_identity
+from bootstrap.records.state.intention import parse_intention
+from bootstrap.records.state.rebuild_note import parse_rebuild
+from bootstrap.records.state.token_history import parse_old_tokens, token_at
+from bootstrap.records.vms.lock import MARK as LOCK_MARK
+from bootstrap.records.vms.lock import parse_lock
+from bootstrap.records.vms.machine import MARK, record_or_problem
+from bootstrap.records.vms.template import MARK as TEMPLATE_MARK
+from bootstrap.records.vms.template import parse_template
 from tests.fuzz.mutations import Mutator
 from tests.fuzz.running import Area
 

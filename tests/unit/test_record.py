@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, PveNodeName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.records.machine import is_ours, lacks_only_a_signature, read_record, record_or_problem
+from bootstrap.records.vms.machine import is_ours, lacks_only_a_signature, read_record, record_or_problem
 from tests.fakes.keys import sealed
 
 DEMO = ClusterName("demo")

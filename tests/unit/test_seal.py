@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
 
 KEY = RecordKey(b"k" * 32)
 MARK = "mark:"

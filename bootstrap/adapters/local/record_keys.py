@@ -13,8 +13,8 @@ from bootstrap.adapters.ssh.keys import make_key_pair, private_bytes, read_key
 from bootstrap.errors import HomelabError
 from bootstrap.inventory.regular import read_regular_text
 from bootstrap.model.ids import ClusterName
-from bootstrap.records.seal import SECRET_BYTES, RecordKey, parse_record_key, render_record_key
-from bootstrap.records.state_items import OWN_KEY, RECORD_KEY
+from bootstrap.records.state.state_items import OWN_KEY, RECORD_KEY
+from bootstrap.records.vms.seal import SECRET_BYTES, RecordKey, parse_record_key, render_record_key
 
 _SALT = b"homelab-k8s"
 

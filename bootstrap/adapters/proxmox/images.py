@@ -24,7 +24,7 @@ from bootstrap.ports import Warn
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.proxmox.reading import answers, configs
 from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
-from bootstrap.records.template import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
+from bootstrap.records.vms.template import TEMPLATE_TAG, BuildState, CloudImage, TemplateVm, read_template
 from bootstrap.waiting import tell
 
 _THREADS = 4

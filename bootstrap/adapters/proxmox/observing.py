@@ -29,7 +29,7 @@ from bootstrap.model.reading import Reading, each
 from bootstrap.ports import PveFacts
 from bootstrap.proxmox.reading import answers, configs
 from bootstrap.proxmox.reading.listed import ListedGuest, listed_guest
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.machine import is_ours
 
 _THREADS = 4
 """Configs are read by Proxmox VE's front process; more at once would only take it from others."""

@@ -19,9 +19,9 @@ from bootstrap.model.observed import TemplateFacts, VmRecord
 from bootstrap.model.reading import Reading, each
 from bootstrap.ports import RecordKeys
 from bootstrap.proxmox.reading import answers, configs
-from bootstrap.records.proof import Evidence, doubt_about
-from bootstrap.records.seal import Bearer
-from bootstrap.records.template import doubt_about_template
+from bootstrap.records.vms.proof import Evidence, doubt_about
+from bootstrap.records.vms.seal import Bearer
+from bootstrap.records.vms.template import doubt_about_template
 
 _CLOCKS_APART_S = 300
 """By how much our clock and a Proxmox node's may differ where a clone request's task is looked for."""

@@ -365,6 +365,6 @@ def _any_spec() -> ClusterSpec:
     from bootstrap.commands.init import DEFAULT_CLUSTER
     from bootstrap.model.cluster import ClusterSpec, TemplateRef
     from bootstrap.planning.templates.discovery import ANY_POOL
-    from bootstrap.records.template import TEMPLATE_TAG
+    from bootstrap.records.vms.template import TEMPLATE_TAG
 
     return ClusterSpec(name=DEFAULT_CLUSTER, template=TemplateRef(tag=TEMPLATE_TAG), control_plane=ANY_POOL)

@@ -18,7 +18,7 @@ from bootstrap.cli.views.choose import Progress
 if TYPE_CHECKING:
     from bootstrap.execution.report import Report
     from bootstrap.planning.plan import Plan
-    from bootstrap.records.template import TemplateVm
+    from bootstrap.records.vms.template import TemplateVm
 
 _DROP = ("IMAGE", "K3S", "PVE NODE")
 _HEADINGS = ("TEMPLATE", "VMID", "PVE NODE", "IMAGE", "K3S", "STATE", "USED BY")

@@ -23,7 +23,7 @@ from bootstrap.errors import ClusterBusyError, HomelabError, InterruptedRunError
 from bootstrap.events import EventSink, Told, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.ports import Marker, Ports
-from bootstrap.records.lock import (
+from bootstrap.records.vms.lock import (
     LockRecord,
     doubt_about_lock,
     lock_vmid,
@@ -33,7 +33,7 @@ from bootstrap.records.lock import (
     render_lock,
     taken_error,
 )
-from bootstrap.records.seal import Bearer, RecordKey
+from bootstrap.records.vms.seal import Bearer, RecordKey
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 _ATTEMPTS = 5

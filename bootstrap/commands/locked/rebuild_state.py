@@ -17,9 +17,9 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.verbs.rebuild import with_rebuild
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.rebuild_note import RebuildNote, Stage, parse_rebuild, render_rebuild
 from bootstrap.records.snapshot_note import newest_first
-from bootstrap.records.state_items import IDENTITY, REBUILD_NOTE
+from bootstrap.records.state.rebuild_note import RebuildNote, Stage, parse_rebuild, render_rebuild
+from bootstrap.records.state.state_items import IDENTITY, REBUILD_NOTE
 
 SNAPSHOT_NAME = "rebuild"
 """What the name of a snapshot begins with that is taken for a rebuild."""

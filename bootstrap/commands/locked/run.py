@@ -16,9 +16,9 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention
-from bootstrap.records.state_items import AGENT_TOKEN, TOKEN
-from bootstrap.records.token_history import ClusterTokens
+from bootstrap.records.state.intention import Intention
+from bootstrap.records.state.state_items import AGENT_TOKEN, TOKEN
+from bootstrap.records.state.token_history import ClusterTokens
 from bootstrap.waiting import telling
 
 Prepare = Callable[[], Plan]

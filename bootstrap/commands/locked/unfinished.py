@@ -8,8 +8,8 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.provision.unfinished import is_unfinished
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.intention import Intention, parse_intention, render_intention
-from bootstrap.records.state_items import NEXT_TOKEN, UNFINISHED
+from bootstrap.records.state.intention import Intention, parse_intention, render_intention
+from bootstrap.records.state.state_items import NEXT_TOKEN, UNFINISHED
 
 _TAKES_BACK = ("up", "rebuild")
 """Commands that are the opposite of a `down`: who runs one has given that up."""

@@ -17,7 +17,7 @@ from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.healthy_server import healthy_server
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import GuestScript, Ports
-from bootstrap.records.state_items import KUBECONFIG
+from bootstrap.records.state.state_items import KUBECONFIG
 from bootstrap.waiting import Condition, NotYet, patience_to_look, tell, wait_for
 
 RENEWAL_S = 12.0

@@ -30,8 +30,8 @@ from bootstrap.planning.checks.preflight import check_pve_quorum
 from bootstrap.planning.provision.successors import with_returned
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import KubeApi, Ports, PveFacts
-from bootstrap.records.machine import is_ours
-from bootstrap.records.state_items import KUBECONFIG, KUBECONFIG_PATH, KUBECONFIG_SERVER
+from bootstrap.records.state.state_items import KUBECONFIG, KUBECONFIG_PATH, KUBECONFIG_SERVER
+from bootstrap.records.vms.machine import is_ours
 from bootstrap.waiting import Condition, NotYet, WaitContext, wait_for
 
 Answer = TypeVar("Answer")

@@ -17,8 +17,8 @@ from bootstrap.planning.capacity.placement import ContainerBase, clones_full
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
 from bootstrap.proxmox.networks import vlan_of
-from bootstrap.records.lock import lock_vmid, machine_vmids
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.lock import lock_vmid, machine_vmids
+from bootstrap.records.vms.machine import is_ours
 
 
 def check_rights(ports: Ports, rights: RightsNeeded, *, what: str) -> None:

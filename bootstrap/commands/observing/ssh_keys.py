@@ -9,7 +9,7 @@ from bootstrap.model.observed import Observed
 from bootstrap.planning.members.foreign import check_claims
 from bootstrap.planning.view import ClusterView
 from bootstrap.ports import Ports
-from bootstrap.records.state_items import OWN_KEY
+from bootstrap.records.state.state_items import OWN_KEY
 
 
 def check_keys(spec: ClusterSpec, ports: Ports, observed: Observed) -> None:

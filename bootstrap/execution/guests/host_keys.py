@@ -18,8 +18,8 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.ports import GuestShell, Ports, Warn
-from bootstrap.records.host_key import parse_host_key, render_host_key
-from bootstrap.records.state_items import known_hosts_item
+from bootstrap.records.state.host_key import parse_host_key, render_host_key
+from bootstrap.records.state.state_items import known_hosts_item
 from bootstrap.waiting import NotYet
 
 LOGIN_TIMEOUT_S = 10.0

@@ -9,8 +9,8 @@ from bootstrap.execution.handlers.vms import record_key
 from bootstrap.planning.day2_steps import AdoptVm
 from bootstrap.planning.members.foreign import is_claim
 from bootstrap.planning.templates.steps import AdoptTemplate
-from bootstrap.records.machine import identity_of, is_ours, render_record
-from bootstrap.records.template import render_template
+from bootstrap.records.vms.machine import identity_of, is_ours, render_record
+from bootstrap.records.vms.template import render_template
 
 
 def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:

@@ -19,9 +19,9 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.day2_steps import RejoinServer, RestoreSnapshot, StopK3s
 from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.records.snapshot_note import NOTE, SQLITE, TOKEN, SnapshotNote, made_s, parse_note
-from bootstrap.records.state_items import OLD_TOKENS
-from bootstrap.records.state_items import TOKEN as TOKEN_ITEM
-from bootstrap.records.token_history import (
+from bootstrap.records.state.state_items import OLD_TOKENS
+from bootstrap.records.state.state_items import TOKEN as TOKEN_ITEM
+from bootstrap.records.state.token_history import (
     ClusterTokens,
     check_token,
     parse_old_tokens,

@@ -15,8 +15,8 @@ from bootstrap.model.ids import ClusterName
 from bootstrap.planning.day2_steps import NoteRebuild
 from bootstrap.planning.steps import ForgetCluster, WriteKubeconfig
 from bootstrap.ports import MergedKubeconfig, Ports
-from bootstrap.records.kubeconfigs import parse_marks, parse_paths, render_marks, render_paths
-from bootstrap.records.state_items import (
+from bootstrap.records.state.kubeconfigs import parse_marks, parse_paths, render_marks, render_paths
+from bootstrap.records.state.state_items import (
     KEPT_WITH_THE_LOCK,
     KUBECONFIG,
     KUBECONFIG_MARKS,

@@ -23,7 +23,7 @@ from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.ports import GuestScript, GuestShell, KubeApi
-from bootstrap.records.machine import identity_of, render_record
+from bootstrap.records.vms.machine import identity_of, render_record
 
 _SERVER_ROLE = "control-plane"
 

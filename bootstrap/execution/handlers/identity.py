@@ -15,9 +15,9 @@ from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.planning.day2_steps import RenewToken, RotateToken, SaveIdentity, SavePasswords
 from bootstrap.ports import GuestScript, GuestShell
-from bootstrap.records.identity import Identity, render_identity
-from bootstrap.records.state_items import AGENT_TOKEN, IDENTITY, NEXT_AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
-from bootstrap.records.token_history import (
+from bootstrap.records.state.identity import Identity, render_identity
+from bootstrap.records.state.state_items import AGENT_TOKEN, IDENTITY, NEXT_AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
+from bootstrap.records.state.token_history import (
     ClusterTokens,
     agent_token,
     check_token,

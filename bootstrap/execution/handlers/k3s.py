@@ -21,8 +21,8 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.steps import AwaitReady, InitServer, JoinAgent, JoinServer
 from bootstrap.ports import Artifact, GuestScript, GuestShell
-from bootstrap.records.state_items import AGENT_TOKEN, API_NAME, KUBECONFIG, TOKEN
-from bootstrap.records.token_history import ClusterTokens, parse_tokens, short_form
+from bootstrap.records.state.state_items import AGENT_TOKEN, API_NAME, KUBECONFIG, TOKEN
+from bootstrap.records.state.token_history import ClusterTokens, parse_tokens, short_form
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 CLUSTER = "cluster"

@@ -34,8 +34,8 @@ from bootstrap.planning.templates.steps import (
 from bootstrap.planning.templates.template_settings import builder_settings
 from bootstrap.ports import GuestScript
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
-from bootstrap.records.seal import Bearer
-from bootstrap.records.template import (
+from bootstrap.records.vms.seal import Bearer
+from bootstrap.records.vms.template import (
     BuildState,
     TemplateRecord,
     TemplateVm,

@@ -17,7 +17,7 @@ from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.planning.day2_steps import AwaitVersion, MigrateToEtcd, UpgradeK3s
 from bootstrap.ports import GuestScript, GuestShell, KubeApi
-from bootstrap.records.token_history import ClusterTokens
+from bootstrap.records.state.token_history import ClusterTokens
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 WINDOW_S = 2.0

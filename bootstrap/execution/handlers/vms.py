@@ -28,8 +28,8 @@ from bootstrap.planning.steps import CloneVm, ConfigureVm, CreateContainer, Dest
 from bootstrap.ports import CloneRequest, ContainerRequest
 from bootstrap.proxmox.container_settings import container_settings
 from bootstrap.proxmox.vm_settings import vm_settings
-from bootstrap.records.machine import identity_of, is_ours, owner_tags, render_record
-from bootstrap.records.seal import RecordKey
+from bootstrap.records.vms.machine import identity_of, is_ours, owner_tags, render_record
+from bootstrap.records.vms.seal import RecordKey
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 

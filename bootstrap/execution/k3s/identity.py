@@ -10,9 +10,9 @@ from bootstrap.execution.context import RunContext
 from bootstrap.execution.k3s.kube_retries import ANSWER_S
 from bootstrap.k3s.ca_archive import check_identity
 from bootstrap.ports import GuestScript, GuestShell
-from bootstrap.records.identity import parse_identity
-from bootstrap.records.state_items import IDENTITY
-from bootstrap.records.token_history import short_form
+from bootstrap.records.state.identity import parse_identity
+from bootstrap.records.state.state_items import IDENTITY
+from bootstrap.records.state.token_history import short_form
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 _BYTES = 32

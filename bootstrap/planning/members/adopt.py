@@ -17,7 +17,7 @@ from bootstrap.planning.members.desired_machines import machine_of
 from bootstrap.planning.members.foreign import claims, namesake_notes, stranger_notes
 from bootstrap.planning.plan import Action, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.templates.steps import AdoptTemplate
-from bootstrap.records.template import TemplateVm
+from bootstrap.records.vms.template import TemplateVm
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

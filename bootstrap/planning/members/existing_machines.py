@@ -13,7 +13,7 @@ from bootstrap.planning.members.desired_machines import as_it_is, machine_of, wa
 from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.plan import Action, Lane, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.plan_base import bare_plan
-from bootstrap.records.lock import check_lock_place
+from bootstrap.records.vms.lock import check_lock_place
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

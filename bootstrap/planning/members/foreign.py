@@ -17,9 +17,9 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.words import count
 from bootstrap.planning.provision.successors import pool_of
-from bootstrap.records.lock import is_marker, marker_name
-from bootstrap.records.machine import lacks_only_a_signature
-from bootstrap.records.proof import NOT_IN_POOL
+from bootstrap.records.vms.lock import is_marker, marker_name
+from bootstrap.records.vms.machine import lacks_only_a_signature
+from bootstrap.records.vms.proof import NOT_IN_POOL
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

@@ -17,7 +17,7 @@ from bootstrap.errors import HomelabError, PreflightError, few_lines
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import ClusterName, MachineName
 from bootstrap.model.observed import OWNER_TAG, UnreachableVm
-from bootstrap.records.lock import lock_vmid, marker_name
+from bootstrap.records.vms.lock import lock_vmid, marker_name
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

@@ -41,7 +41,7 @@ from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.cpu import check_cpu_types, common_cpu_type
 from bootstrap.proxmox.inherited import taken_off_notes
 from bootstrap.proxmox.networks import bridge_of
-from bootstrap.records.lock import machine_vmids
+from bootstrap.records.vms.lock import machine_vmids
 
 API_REACHABLE = Gate("api_reachable")
 KUBECONFIG = Gate("kubeconfig_written")

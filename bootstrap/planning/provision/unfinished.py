@@ -15,7 +15,7 @@ from bootstrap.planning.members.pool_members import members
 from bootstrap.planning.plan import Action, Plan
 from bootstrap.planning.provision.kept_counts import with_kept_counts
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.intention import Intention
+from bootstrap.records.state.intention import Intention
 
 
 def machines_to_remove(plan: Plan) -> tuple[tuple[MachineName, str], ...]:

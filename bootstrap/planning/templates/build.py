@@ -34,7 +34,7 @@ from bootstrap.planning.templates.steps import (
     UploadSeed,
 )
 from bootstrap.planning.templates.templates import reaches
-from bootstrap.records.template import BuildState, Recipe, TemplateVm, template_vmid
+from bootstrap.records.vms.template import BuildState, Recipe, TemplateVm, template_vmid
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

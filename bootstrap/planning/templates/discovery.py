@@ -13,7 +13,7 @@ from bootstrap.model.observed import Observed, PveNodeFacts, StorageFacts, Templ
 from bootstrap.planning.checks.preflight import storage_on, storage_problem
 from bootstrap.planning.templates.templates import matching_templates, usable_templates
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.template import TEMPLATE_TAG
+from bootstrap.records.vms.template import TEMPLATE_TAG
 
 BLOCK = 1000
 FIRST_BLOCK = 7000

@@ -21,7 +21,7 @@ from bootstrap.planning.templates.build_storages import check_build_storages, ch
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.planning.templates.templates import is_asked_for, matching_templates, usable_templates
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.template import TEMPLATE_TAG, image_name, image_of_volume
+from bootstrap.records.vms.template import TEMPLATE_TAG, image_name, image_of_volume
 
 IMAGE_GIB = 3
 """Size of a cloud image's disk: Debian's generic ones have 3 GiB, Ubuntu's 3.5."""

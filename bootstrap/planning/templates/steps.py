@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from typing import ClassVar
 
 from bootstrap.model.ids import MachineName, PveNodeName, StorageName, Vmid
-from bootstrap.records.template import HASH_TAG, Recipe, TemplateRecord
+from bootstrap.records.vms.template import HASH_TAG, Recipe, TemplateRecord
 
 
 def cloud_init_key(arch: str) -> str:

@@ -12,7 +12,7 @@ from bootstrap.model.ids import PveNodeName
 from bootstrap.model.observed import Observed, PveNodeFacts, TemplateFacts
 from bootstrap.planning.templates.steps import cloud_init_key
 from bootstrap.proxmox.inherited import reasons, refused
-from bootstrap.records.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
+from bootstrap.records.vms.template import RECIPE_VERSION, TEMPLATE_TAG, image_name, known_hash
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

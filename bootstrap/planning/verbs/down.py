@@ -17,7 +17,7 @@ from bootstrap.planning.members.pool_members import ordinal_of
 from bootstrap.planning.members.unreachable import left_behind
 from bootstrap.planning.plan import Action, Gate, Lane, LaneStep, Plan, PlannedMachine, VmPlace
 from bootstrap.planning.steps import DestroyVm, ForgetCluster, StopVm
-from bootstrap.records.lock import marker_of
+from bootstrap.records.vms.lock import marker_of
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

@@ -28,7 +28,7 @@ from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.networks import bridge_of
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.machine import is_ours
 
 MEMORY_MIB = ((4096, 8192), (4096, 4096), (2048, 4096), (2048, 2048), (2048, 1024))
 """RAM of a server and of a worker, the best first. A k3s server wants 2 GiB, an agent 512 MiB (k3s's requirements)."""

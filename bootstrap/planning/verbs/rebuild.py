@@ -15,7 +15,7 @@ from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan, steps_of
 from bootstrap.planning.provision.joining import access_lane, fetched
 from bootstrap.planning.steps import FetchK3s
 from bootstrap.planning.verbs.down import LOCAL_FILES, plan_down
-from bootstrap.records.rebuild_note import PoolSize, RebuildNote, render_rebuild
+from bootstrap.records.state.rebuild_note import PoolSize, RebuildNote, render_rebuild
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

@@ -44,7 +44,7 @@ from bootstrap.planning.provision.kept_counts import count_notes, with_kept_coun
 from bootstrap.planning.provision.replacement_capacity import ReplacementPlaces, place_replacements
 from bootstrap.planning.templates.machine_images import sources_for
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.lock import check_lock_place
+from bootstrap.records.vms.lock import check_lock_place
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from bootstrap.planning.provision.decommission import (
 from bootstrap.planning.provision.join_lanes import JoinLanes
 from bootstrap.planning.provision.joining import API_REACHABLE, Allocation, fetch_lane, kept, kubeconfig_lane
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.lock import check_lock_place
+from bootstrap.records.vms.lock import check_lock_place
 
 
 def with_counts(spec: ClusterSpec, counts: dict[PoolName, int]) -> ClusterSpec:

@@ -45,8 +45,8 @@ from bootstrap.planning.settings.drift import Drift, drifts
 from bootstrap.planning.settings.notes import check_fixed, left_notes
 from bootstrap.planning.settings.rollout import Rollout, shown
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.lock import check_lock_place
 from bootstrap.records.snapshot_note import check_bucket
+from bootstrap.records.vms.lock import check_lock_place
 
 
 def plan_up(view: ClusterView, *, version: str, restore: Path | None = None, migrates: bool = False) -> Plan:

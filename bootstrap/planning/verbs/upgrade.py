@@ -35,8 +35,8 @@ from bootstrap.planning.plan_base import bare_plan
 from bootstrap.planning.provision.decommission import DrainRules
 from bootstrap.planning.provision.upgrade_rollout import UpgradeCandidate, UpgradeRollout, interrupted
 from bootstrap.planning.settings.snapshot_retention import before_upgrade
-from bootstrap.records.lock import check_lock_place
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.lock import check_lock_place
+from bootstrap.records.vms.machine import is_ours
 
 if TYPE_CHECKING:
     from bootstrap.planning.view import ClusterView

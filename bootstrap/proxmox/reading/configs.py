@@ -17,8 +17,8 @@ from bootstrap.model.observed import CUSTOM_MODEL, NEVER_LINKED, TemplateFacts, 
 from bootstrap.model.reading import Reading
 from bootstrap.proxmox.inherited import matters
 from bootstrap.proxmox.reading import answers
-from bootstrap.records.machine import record_or_problem
-from bootstrap.records.template import parse_template
+from bootstrap.records.vms.machine import record_or_problem
+from bootstrap.records.vms.template import parse_template
 
 Config = Mapping[str, Any]
 

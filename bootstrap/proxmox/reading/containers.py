@@ -14,7 +14,7 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.model.reading import Reading
 from bootstrap.proxmox.reading import answers, configs
-from bootstrap.records.machine import record_or_problem
+from bootstrap.records.vms.machine import record_or_problem
 
 ROOT = "rootfs"
 _DEFAULT_MEMORY_MIB = 512

@@ -23,7 +23,7 @@ from bootstrap.model.rights import RightsNeeded
 from bootstrap.ports import ContainerRequest
 from bootstrap.proxmox.reading.answers import answer
 from bootstrap.proxmox.reading.containers import parse_interfaces
-from bootstrap.records.machine import is_ours
+from bootstrap.records.vms.machine import is_ours
 from tests.adapters.proxmox.pve_lab import PVE1, VM, VMIDS, Lab, Relay, clone_request, token
 from tests.fakes.keys import sealed
 

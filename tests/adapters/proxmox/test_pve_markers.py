@@ -12,8 +12,8 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError, VmidTakenError
 from bootstrap.model.ids import ClusterName, PveNodeName, Vmid
 from bootstrap.ports import Marker
-from bootstrap.records.lock import LockRecord, marker_of, render_lock
-from bootstrap.records.seal import Bearer
+from bootstrap.records.vms.lock import LockRecord, marker_of, render_lock
+from bootstrap.records.vms.seal import Bearer
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, Relay, token
 from tests.fakes.keys import KEYS
 

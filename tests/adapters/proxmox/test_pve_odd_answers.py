@@ -12,9 +12,9 @@ from bootstrap.errors import UnreadableAnswerError
 from bootstrap.events import Event, Told
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.model.observed import OWNER_TAG, VmRecord
-from bootstrap.records.machine import MARK, is_ours
-from bootstrap.records.template import MARK as TEMPLATE_MARK
-from bootstrap.records.template import TEMPLATE_TAG
+from bootstrap.records.vms.machine import MARK, is_ours
+from bootstrap.records.vms.template import MARK as TEMPLATE_MARK
+from bootstrap.records.vms.template import TEMPLATE_TAG
 from bootstrap.waiting import telling
 from tests.adapters.proxmox.pve_lab import PVE1, TEMPLATE, VM, VMIDS, Lab
 from tests.fuzz.proxmox import CannedApi, connected, recorded

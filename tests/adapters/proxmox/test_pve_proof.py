@@ -9,8 +9,8 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.model.ids import ClusterName, PoolName
 from bootstrap.model.machine import CloneAsked, MachineRecord, RecordState, Role
 from bootstrap.model.observed import VmRecord
-from bootstrap.records.machine import identity_of
-from bootstrap.records.proof import NOT_IN_POOL, NOT_OUR_CLONE, OTHER_KEY, UNSEALED
+from bootstrap.records.vms.machine import identity_of
+from bootstrap.records.vms.proof import NOT_IN_POOL, NOT_OUR_CLONE, OTHER_KEY, UNSEALED
 from tests.adapters.proxmox.pve_lab import NAME, PVE1, TEMPLATE, VM, VMIDS, Lab, clone_request, token
 from tests.fakes.keys import FakeKeys, sealed, unsealed
 

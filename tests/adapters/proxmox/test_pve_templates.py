@@ -16,7 +16,7 @@ from bootstrap.adapters.proxmox import ProxmoxHypervisor
 from bootstrap.errors import HypervisorError, PermissionDeniedError, TaskFailedError, VmidTakenError
 from bootstrap.model.ids import ClusterName, StorageName, Vmid
 from bootstrap.ports import BuilderRequest, SeedRequest
-from bootstrap.records.template import BuildState, CloudImage, TemplateRecord
+from bootstrap.records.vms.template import BuildState, CloudImage, TemplateRecord
 from tests.adapters.proxmox.pve_lab import PVE1, VMIDS, Lab, clone_request, token
 from tests.fakes.keys import sealed_template
 

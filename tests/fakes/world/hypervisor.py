@@ -24,7 +24,7 @@ from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OWNER_TAG, GuestInterface, OsTemplate, PveNodeFacts, UnreachableVm, VmRecord
 from bootstrap.model.rights import MissingPrivileges, RightsNeeded
 from bootstrap.ports import GUEST_FILE_MAX, CloneRequest, ContainerRequest, PveFacts, Warn
-from bootstrap.records.proof import Evidence, doubt_about
+from bootstrap.records.vms.proof import Evidence, doubt_about
 from tests.fakes.world.vm import AUTHORIZED_KEYS, FakeVm
 
 if TYPE_CHECKING:

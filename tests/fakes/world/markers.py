@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bootstrap.errors import HypervisorError, VmidTakenError
 from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.ports import Marker, Process
-from bootstrap.records.lock import LockRecord, marker_name, marker_tags, render_lock
-from bootstrap.records.seal import Bearer
+from bootstrap.records.vms.lock import LockRecord, marker_name, marker_tags, render_lock
+from bootstrap.records.vms.seal import Bearer
 from tests.fakes.keys import KEYS, FakeKeys
 from tests.fakes.world.facts import PVE1
 from tests.fakes.world.vm import FakeVm

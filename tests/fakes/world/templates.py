@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bootstrap.errors import PermissionDeniedError, VmidTakenError
 from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.ports import BuilderRequest, SeedRequest, Warn
-from bootstrap.records.seal import Bearer
-from bootstrap.records.template import CloudImage, TemplateVm, doubt_about_template, parse_template
+from bootstrap.records.vms.seal import Bearer
+from bootstrap.records.vms.template import CloudImage, TemplateVm, doubt_about_template, parse_template
 from tests.fakes.keys import FakeKeys
 from tests.fakes.world.vm import FakeVm
 

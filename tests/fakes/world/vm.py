@@ -11,7 +11,7 @@ from bootstrap.model.ids import PveNodeName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.proxmox.inherited import matters
-from bootstrap.records.machine import record_or_problem
+from bootstrap.records.vms.machine import record_or_problem
 
 AUTHORIZED_KEYS = "/home/debian/.ssh/authorized_keys"
 OLD_KEY = "ssh-ed25519 AAAAold homelab-k8s\n"

@@ -14,7 +14,7 @@ from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, StorageNa
 from bootstrap.model.observed import KubeNode, LostQuorum, OsTemplate, PveNodeFacts, PveVersion, Snapshot, TemplateFacts
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.ports import CommandOutcome, EndpointFacts, Ports
-from bootstrap.records.template import parse_template
+from bootstrap.records.vms.template import parse_template
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import FakeKeys
 from tests.fakes.world.datastore import Datastore

@@ -19,8 +19,8 @@ from bootstrap.k3s.worker_token import WorkerToken
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.planning.checks.doctor import Verdict
-from bootstrap.records.state_items import AGENT_TOKEN, NEXT_AGENT_TOKEN, NEXT_TOKEN, TOKEN
-from bootstrap.records.token_history import short_form
+from bootstrap.records.state.state_items import AGENT_TOKEN, NEXT_AGENT_TOKEN, NEXT_TOKEN, TOKEN
+from bootstrap.records.state.token_history import short_form
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.facts import FINGERPRINT

@@ -20,7 +20,7 @@ from bootstrap.model.cluster import BackupSpec, ClusterSpec, S3Spec
 from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import KubeNode
 from bootstrap.records.snapshot_note import snapshot_at
-from bootstrap.records.state_items import OLD_TOKENS, TOKEN
+from bootstrap.records.state.state_items import OLD_TOKENS, TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World
 from tests.fakes.world.datastore import MARKER, TAKEN_S

@@ -9,7 +9,7 @@ from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import Up
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
-from bootstrap.records.lock import LockRecord
+from bootstrap.records.vms.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World
 from tests.fakes.world.markers import marker_vm

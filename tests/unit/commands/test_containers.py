@@ -17,7 +17,7 @@ from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import OsTemplate
 from bootstrap.planning.members.desired_machines import login_user
-from bootstrap.records.state_items import known_hosts_item
+from bootstrap.records.state.state_items import known_hosts_item
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster, workers
 from tests.fakes.world import PVE1, FakeVm, World, pve_node

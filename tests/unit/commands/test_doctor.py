@@ -17,7 +17,7 @@ from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import StorageName, Vmid
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Check, Verdict
-from bootstrap.records.lock import LockRecord
+from bootstrap.records.vms.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import ENDPOINT, FINGERPRINT, PVE1, STORAGE, TEMPLATE, World, pve_node
 from tests.fakes.world.markers import marker_vm

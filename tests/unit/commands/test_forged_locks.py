@@ -15,8 +15,8 @@ from bootstrap.commands.locked.carry_out import RunOptions
 from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, PreflightError
 from bootstrap.model.ids import Vmid
-from bootstrap.records.lock import LockRecord
-from bootstrap.records.seal import SEAL
+from bootstrap.records.vms.lock import LockRecord
+from bootstrap.records.vms.seal import SEAL
 from tests.fakes.keys import FakeKeys, unsealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import FakeVm, World

@@ -21,7 +21,7 @@ from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.model.machine import CONTROL_PLANE_POOL, CloneAsked, MachineRecord, RecordState, Role
 from bootstrap.planning.templates.build import BuildOptions
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import FakeKeys, sealed, unsealed
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import PVE1, FakeVm, World

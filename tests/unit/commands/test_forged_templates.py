@@ -20,7 +20,7 @@ from bootstrap.planning.steps import CloneVm
 from bootstrap.planning.templates.build import builds_of
 from bootstrap.planning.templates.templates import usable_templates
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.template import TEMPLATE_TAG, BuildState, TemplateRecord
+from bootstrap.records.vms.template import TEMPLATE_TAG, BuildState, TemplateRecord
 from tests.fakes.keys import FakeKeys, sealed_template, unsealed
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, TEMPLATE, FakeVm, World

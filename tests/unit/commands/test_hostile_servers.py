@@ -18,7 +18,7 @@ from bootstrap.commands.snapshots import list_snapshots
 from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError, KubernetesError, PreflightError
 from bootstrap.model.cluster import BackupSpec, S3Spec, VipSpec
-from bootstrap.records.state_items import TOKEN
+from bootstrap.records.state.state_items import TOKEN
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.datastore import TAKEN_S

@@ -22,8 +22,8 @@ from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.cluster import VipSpec
 from bootstrap.ports import Ports
-from bootstrap.records.kubeconfigs import parse_marks
-from bootstrap.records.state_items import KUBECONFIG_MARKS
+from bootstrap.records.state.kubeconfigs import parse_marks
+from bootstrap.records.state.state_items import KUBECONFIG_MARKS
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World

@@ -19,7 +19,7 @@ from bootstrap.events import Event, Told, Warned
 from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import ClusterName, Vmid
 from bootstrap.ports import Ports
-from bootstrap.records.lock import LockRecord, parse_lock
+from bootstrap.records.vms.lock import LockRecord, parse_lock
 from tests.fakes.clock import SteppingClock
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeProcesses, FakeVm, World

@@ -19,7 +19,7 @@ from bootstrap.model.endpoint import ApiToken, PveEndpoint, TlsSpec
 from bootstrap.model.ids import ClusterName, MachineName, PveNodeName, Vmid
 from bootstrap.model.observed import OWNER_TAG, GuestInterface
 from bootstrap.ports import Ports, PveFacts
-from bootstrap.records.machine import MARK
+from bootstrap.records.vms.machine import MARK
 from bootstrap.waiting import telling
 from tests.fakes.specs import cluster
 from tests.fakes.world import FINGERPRINT, PVE1, FakeHypervisor, FakeVm, World

@@ -17,7 +17,7 @@ from bootstrap.commands.upgrade import Upgrade
 from bootstrap.errors import ArtifactError, HomelabError, HypervisorError, PreflightError
 from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import BuildPolicy, ClusterSpec, TemplateRef
-from bootstrap.records.rebuild_note import Stage
+from bootstrap.records.state.rebuild_note import Stage
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.facts import EVERYTHING, VERSION

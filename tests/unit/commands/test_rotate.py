@@ -9,8 +9,8 @@ from bootstrap.commands.rotate import RotateToken, secrets_encryption
 from bootstrap.commands.up import Up
 from bootstrap.errors import HomelabError
 from bootstrap.model.machine import Role
-from bootstrap.records.state_items import AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
-from bootstrap.records.token_history import (
+from bootstrap.records.state.state_items import AGENT_TOKEN, NEXT_TOKEN, OLD_TOKENS, TOKEN
+from bootstrap.records.state.token_history import (
     OldToken,
     parse_old_tokens,
     render_old_tokens,

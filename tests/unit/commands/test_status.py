@@ -16,9 +16,9 @@ from bootstrap.model.cluster import ClusterSpec, VipSpec
 from bootstrap.model.ids import MachineName, Vmid
 from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, Snapshot
-from bootstrap.records.lock import LockRecord
-from bootstrap.records.machine import read_record
-from bootstrap.records.rebuild_note import RebuildNote, Stage
+from bootstrap.records.state.rebuild_note import RebuildNote, Stage
+from bootstrap.records.vms.lock import LockRecord
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster, control_plane, workers
 from tests.fakes.world import FakeVm, World

@@ -20,7 +20,7 @@ from bootstrap.model.ids import PveNodeName, StorageName, Vmid
 from bootstrap.model.observed import StorageFacts
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import BuildOptions, builds_of
-from bootstrap.records.template import BuildState
+from bootstrap.records.vms.template import BuildState
 from tests.fakes.specs import cluster
 from tests.fakes.world import PVE1, FakeVm, World, pve_node
 from tests.fakes.world.facts import EVERYTHING

@@ -23,8 +23,8 @@ from bootstrap.model.machine import MachineKind, PoolNetwork, RecordState
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.checks.doctor import Verdict
 from bootstrap.ports import Ports
-from bootstrap.records.lock import LockRecord, check_lock_place
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.lock import LockRecord, check_lock_place
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import DEMO, cluster, control_plane

@@ -25,9 +25,9 @@ from bootstrap.events import Event, Warned
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.model.ids import MachineName, PoolName, Vmid
 from bootstrap.planning.verbs.replace import ReplaceOptions
-from bootstrap.records.intention import Intention, parse_intention, render_intention
-from bootstrap.records.lock import LockRecord
-from bootstrap.records.state_items import UNFINISHED
+from bootstrap.records.state.intention import Intention, parse_intention, render_intention
+from bootstrap.records.state.state_items import UNFINISHED
+from bootstrap.records.vms.lock import LockRecord
 from tests.fakes.specs import DEMO, cluster
 from tests.fakes.world import World
 from tests.fakes.world.markers import marker_vm

@@ -17,7 +17,7 @@ from bootstrap.model.machine import RecordState
 from bootstrap.planning.members.existing_machines import plan_on
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.clock import SteppingClock
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen

@@ -19,7 +19,7 @@ from bootstrap.model.observed import StorageFacts
 from bootstrap.model.rights import MissingPrivileges
 from bootstrap.planning.plan import Plan
 from bootstrap.planning.templates.build import builds_of
-from bootstrap.records.template import RECIPE_VERSION
+from bootstrap.records.vms.template import RECIPE_VERSION
 from tests.fakes.specs import cluster
 from tests.fakes.world import TEMPLATE, World, pve_node
 from tests.fakes.world.facts import EVERYTHING, VERSION

@@ -18,7 +18,7 @@ from bootstrap.model.observed import OWNER_TAG, KubeNode, Pod
 from bootstrap.planning.plan import Plan, VmPlace
 from bootstrap.planning.steps import Step
 from bootstrap.ports import KubeApi
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.certificates import k3s_yaml
 from tests.fakes.keys import sealed
 from tests.fakes.specs import DEMO, cluster

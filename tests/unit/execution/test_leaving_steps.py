@@ -19,7 +19,7 @@ from bootstrap.model.machine import MachineSpec, RecordState, Role
 from bootstrap.model.observed import OWNER_TAG
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import JoinAgent
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import sealed, unsealed
 from tests.fakes.world import FakeHypervisor
 from tests.fakes.world.shells import FakeShell

@@ -19,7 +19,7 @@ from bootstrap.planning.checks.doctor import check_template
 from bootstrap.planning.view import ClusterView
 from bootstrap.proxmox.disks_and_devices import disk_settings
 from bootstrap.proxmox.inherited import Verdict, own_tags, rule_for
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import sealed
 from tests.fakes.seen import seen
 from tests.fakes.specs import cluster

@@ -17,7 +17,7 @@ from bootstrap.planning.plan import Plan
 from bootstrap.planning.verbs.down import plan_down
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.proof import NO_KEY
+from bootstrap.records.vms.proof import NO_KEY
 from tests.fakes.seen import kube_node, seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 

@@ -31,7 +31,7 @@ from bootstrap.planning.verbs.rebuild import (
 )
 from bootstrap.planning.verbs.up import plan_up
 from bootstrap.planning.view import ClusterView
-from bootstrap.records.rebuild_note import PoolSize, RebuildNote, Stage, parse_rebuild, render_rebuild
+from bootstrap.records.state.rebuild_note import PoolSize, RebuildNote, Stage, parse_rebuild, render_rebuild
 from tests.fakes.seen import seen, vm
 from tests.fakes.specs import cluster, control_plane, workers
 from tests.fakes.world.facts import VERSION

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import Vmid
-from bootstrap.records.template import (
+from bootstrap.records.vms.template import (
     BuildState,
     CloudImage,
     Recipe,

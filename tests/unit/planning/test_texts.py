@@ -15,7 +15,7 @@ from bootstrap.model.machine import CONTROL_PLANE_POOL, MachineRecord, MachineSp
 from bootstrap.model.observed import GuestInterface, VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.proxmox.vm_settings import vm_settings
-from bootstrap.records.machine import read_record
+from bootstrap.records.vms.machine import read_record
 from tests.fakes.keys import KEYS
 from tests.fakes.specs import cluster
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bootstrap.errors import GuestError
 from bootstrap.k3s.config import render_environment
-from bootstrap.records.token_history import check_token
+from bootstrap.records.state.token_history import check_token
 
 LONG = f"K10{'0a' * 32}::server:s3cret"
 

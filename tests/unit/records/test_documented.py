@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bootstrap.records import state_items
+from bootstrap.records.state import state_items
 
 ROOT = Path(__file__).parents[3]
 DOC = (ROOT / "docs" / "records.md").read_text()
@@ -21,7 +21,7 @@ def test_every_state_item_is_in_the_table_and_no_other() -> None:
 def test_every_module_with_a_format_is_named() -> None:
     versioned = [
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "bootstrap" / "records").glob("*.py")
+        for path in (ROOT / "bootstrap" / "records").rglob("*.py")
         if re.search(r"^FORMAT = ", path.read_text(), re.MULTILINE)
     ]
     assert len(versioned) > 7
@@ -29,7 +29,7 @@ def test_every_module_with_a_format_is_named() -> None:
 
 
 def test_the_formats_in_the_table_are_those_of_the_code() -> None:
-    rows = re.findall(r"\| `(bootstrap/records/\w+\.py)` \| ([0-9]+) \|", DOC)
+    rows = re.findall(r"\| `(bootstrap/records/[\w/]+\.py)` \| ([0-9]+) \|", DOC)
     assert len(rows) > 7
     for path, form in rows:
         assert re.search(rf"^FORMAT = {form}$", (ROOT / path).read_text(), re.MULTILINE), path

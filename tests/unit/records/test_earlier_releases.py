@@ -11,18 +11,18 @@ from bootstrap.errors import HomelabError, UnreadableError
 from bootstrap.model.cluster import KeptMachine
 from bootstrap.model.ids import ClusterName, MachineName, PoolName, Vmid
 from bootstrap.model.machine import MachineRecord, RecordState, Replaced, Role
-from bootstrap.records.host_key import parse_host_key, render_host_key
-from bootstrap.records.identity import Identity, parse_identity
-from bootstrap.records.intention import Intention, parse_intention
-from bootstrap.records.kubeconfigs import parse_marks, parse_paths, render_marks, render_paths
-from bootstrap.records.lock import MARK as LOCK_MARK
-from bootstrap.records.lock import LockRecord, doubt_about_lock, parse_lock
-from bootstrap.records.machine import MARK, read_record
-from bootstrap.records.rebuild_note import PoolSize, RebuildNote, Stage, parse_rebuild
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind, is_sealed, parse_record_key, render_record_key
 from bootstrap.records.snapshot_note import SnapshotNote, parse_note
-from bootstrap.records.template import BuildState, TemplateRecord, doubt_about_template, parse_template
-from bootstrap.records.token_history import OldToken, parse_old_tokens, render_old_tokens
+from bootstrap.records.state.host_key import parse_host_key, render_host_key
+from bootstrap.records.state.identity import Identity, parse_identity
+from bootstrap.records.state.intention import Intention, parse_intention
+from bootstrap.records.state.kubeconfigs import parse_marks, parse_paths, render_marks, render_paths
+from bootstrap.records.state.rebuild_note import PoolSize, RebuildNote, Stage, parse_rebuild
+from bootstrap.records.state.token_history import OldToken, parse_old_tokens, render_old_tokens
+from bootstrap.records.vms.lock import MARK as LOCK_MARK
+from bootstrap.records.vms.lock import LockRecord, doubt_about_lock, parse_lock
+from bootstrap.records.vms.machine import MARK, read_record
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, is_sealed, parse_record_key, render_record_key
+from bootstrap.records.vms.template import BuildState, TemplateRecord, doubt_about_template, parse_template
 
 KEY = RecordKey(bytes(range(32)))
 UUID = "0b8f2c1a-7d1e-4a4c-9d7e-5a3c2b1d0e9f"

@@ -19,9 +19,9 @@ from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import VMIDS, PveNodeName, Vmid
 from bootstrap.model.observed import UNCHECKED
 from bootstrap.model.reading import LAST_UNIX_S, Source, read_json
-from bootstrap.records.lock import lock_vmid
-from bootstrap.records.machine import with_line
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind, is_sealed
+from bootstrap.records.vms.lock import lock_vmid
+from bootstrap.records.vms.machine import with_line
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, is_sealed
 
 MARK = "homelab-k8s-template:"
 FORMAT = 1

@@ -28,7 +28,7 @@ from bootstrap.model.ids import (
 from bootstrap.model.machine import CloneAsked, MachineRecord, RecordState, Replaced, Role
 from bootstrap.model.observed import OWNER_TAG, VmRecord, has_tag
 from bootstrap.model.reading import LAST_UNIX_S, Reading, Source, read_json
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind
 
 MARK = "homelab-k8s-record:"
 FORMAT = 1
@@ -154,7 +154,7 @@ def identity_of(vm: VmRecord) -> str:
 def is_ours(vm: VmRecord, cluster: ClusterName) -> bool:
     """Whether a VM is a machine of this cluster, beyond doubt.
 
-    The record decides: it must be authentic (`planning.proof`) and name this cluster and this very vmid (a copy
+    The record decides: it must be authentic (`records.vms.proof`) and name this cluster and this very vmid (a copy
     somebody made of our VM has our description and tags, but another vmid). The name and the tags that Proxmox VE shows
     do not: changing them does not make another machine of it. One that is half-made and was started without our
     tag is no longer as we left it, and is not ours.

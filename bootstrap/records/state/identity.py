@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from bootstrap.model.reading import Source, read_json
-from bootstrap.records.state_items import IDENTITY
+from bootstrap.records.state.state_items import IDENTITY
 
 FORMAT = 1
 _SOURCE = Source(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bootstrap.errors import GuestError
-from bootstrap.records.lines import parse_lines, render_lines
+from bootstrap.records.state.lines import parse_lines, render_lines
 
 FORMAT = 1
 """Of the state item with the tokens that counted before."""

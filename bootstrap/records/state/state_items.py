@@ -17,40 +17,40 @@ NEXT_AGENT_TOKEN = "agent-token-next"  # noqa: S105
 """The token that agents are to join with, as `NEXT_TOKEN`."""
 
 OLD_TOKENS = "tokens-before"
-"""The tokens that counted before: `bootstrap.records.token_history`."""
+"""The tokens that counted before: `bootstrap.records.state.token_history`."""
 
 KUBECONFIG = "kubeconfig"
 """The cluster's kubeconfig, as `homelab-k8s kubeconfig` prints it."""
 
 KUBECONFIG_PATH = "kubeconfig-path"
-"""The files our entries were merged into, so that `down` finds them there again: `bootstrap.records.kubeconfigs`."""
+"""The files our entries were merged into, for `down`: `bootstrap.records.state.kubeconfigs`."""
 
 KUBECONFIG_SERVER = "kubeconfig-server"
 """The server that our entries were last written with."""
 
 KUBECONFIG_MARKS = "kubeconfig-marks"
-"""What our entries are known by, also those of before the cluster got other CAs: `bootstrap.records.kubeconfigs`."""
+"""What our entries are known by, also with earlier CAs: `bootstrap.records.state.kubeconfigs`."""
 
 API_NAME = "api-name"
 """The name of the API's own that the kubeconfig was written with; absent where it names an address."""
 
 REBUILD_NOTE = "rebuild"
-"""A rebuild that is under way: `bootstrap.records.rebuild_note`."""
+"""A rebuild that is under way: `bootstrap.records.state.rebuild_note`."""
 
 UNFINISHED = "unfinished"
-"""What a command was about to do: `bootstrap.records.intention`."""
+"""What a command was about to do: `bootstrap.records.state.intention`."""
 
 IDENTITY = "identity"
-"""CAs and token; where it is there, a first server that has never run begins with it: `bootstrap.records.identity`."""
+"""CAs and token, with which a first server that has never run begins: `bootstrap.records.state.identity`."""
 
 OWN_KEY = "id_ed25519"
 """The SSH key pair that is made where the inventory names none; the public key has `.pub` at its end."""
 
 RECORD_KEY = "record-key"
-"""The key that records are sealed with, where the SSH key's bytes cannot be read: `bootstrap.records.seal`."""
+"""The key that records are sealed with, where the SSH key's bytes cannot be read: `bootstrap.records.vms.seal`."""
 
 HOST_KEYS = "known_hosts."
-"""How the items with machines' SSH host keys begin: `bootstrap.records.host_key`."""
+"""How the items with machines' SSH host keys begin: `bootstrap.records.state.host_key`."""
 
 KEPT_WITH_THE_LOCK = (OWN_KEY, f"{OWN_KEY}.pub", RECORD_KEY)
 """What stays until the lock is given back: its marker is signed with it, also that of a run that died."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from bootstrap.model.ids import ClusterName
 from bootstrap.model.machine import MachineRecord, RecordState
 from bootstrap.model.observed import VmRecord
-from bootstrap.records.lock import doubt_about_lock
-from bootstrap.records.machine import MARK
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind, is_sealed
+from bootstrap.records.vms.lock import doubt_about_lock
+from bootstrap.records.vms.machine import MARK
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, is_sealed
 
 UNSEALED = "its record has no signature"
 OTHER_KEY = "its record is not signed with this cluster's key"

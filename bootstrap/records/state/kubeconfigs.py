@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from bootstrap.records.lines import parse_lines, render_lines
+from bootstrap.records.state.lines import parse_lines, render_lines
 
 FORMAT = 1
 _MARK = re.compile(r"(?:ca|by|at):[0-9a-f]{64}")

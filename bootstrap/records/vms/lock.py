@@ -18,7 +18,7 @@ from bootstrap.model.cluster import ClusterSpec, VmidRange
 from bootstrap.model.ids import CLUSTER_NAME_FORM, ClusterName, Vmid
 from bootstrap.model.observed import OWNER_TAG, VmRecord
 from bootstrap.model.reading import Source, read_json
-from bootstrap.records.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
+from bootstrap.records.vms.seal import Bearer, RecordKey, RecordKind, body_in, is_sealed
 
 MARK = "homelab-k8s-lock:"
 FORMAT = 1

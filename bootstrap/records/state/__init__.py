@@ -1,0 +1,1 @@
+"""The items of a cluster's state directory on this computer."""

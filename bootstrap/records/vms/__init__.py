@@ -1,0 +1,1 @@
+"""Signed records in the descriptions of VMs: machines, templates, and the lock's marker VM."""
