@@ -7,7 +7,7 @@ from pathlib import Path
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError
 from bootstrap.execution.context import KubeconfigTarget
-from bootstrap.execution.handlers.cluster import merge_entries
+from bootstrap.execution.handlers.cluster.kubeconfig import merge_entries
 from bootstrap.k3s.kubeconfig.build import check_own
 from bootstrap.model.ids import ClusterName
 from bootstrap.ports import MergedKubeconfig, Ports

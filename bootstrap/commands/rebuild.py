@@ -31,7 +31,7 @@ from bootstrap.commands.up import (
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import PreflightError
 from bootstrap.events import EventSink, Told
-from bootstrap.execution.handlers.cluster import note_marks
+from bootstrap.execution.handlers.cluster.kubeconfig import note_marks
 from bootstrap.execution.k3s.identity import new_token
 from bootstrap.execution.one_run import OneRun
 from bootstrap.execution.report import Report

@@ -68,7 +68,7 @@ class Readiness:
 
     def _ended(self, told: dict[str, str]) -> str:
         active, sub = told.get("active_state", ""), told.get("sub_state", "")
-        # An agent's unit stays `activating` for minutes while its node is Ready, see `joining`.
+        # An agent's unit stays `activating` for minutes while its node is Ready, see `agent_start`.
         starts = self._machine.role is not Role.CONTROL_PLANE and (active, sub) == ("activating", "start")
         if starts or active in ("active", "reloading"):
             return ""

@@ -27,7 +27,7 @@ def start_unit(
 ) -> Starting:
     """Start a server's unit and wait for it; a loop is told apart from a slow start by its journal.
 
-    An agent's is not waited for like that, see `joining`.
+    An agent's is not waited for like that, see `agent_start`.
 
     Args:
         machine: Whose unit.

@@ -17,7 +17,7 @@ from bootstrap.commands.rebuild import Rebuild
 from bootstrap.commands.up import Up
 from bootstrap.events import Event, Told
 from bootstrap.execution.context import KubeconfigTarget
-from bootstrap.execution.handlers.cluster import merge_entries
+from bootstrap.execution.handlers.cluster.kubeconfig import merge_entries
 from bootstrap.k3s.kubeconfig.build import build_kubeconfig
 from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.cluster import VipSpec

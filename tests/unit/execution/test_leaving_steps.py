@@ -11,7 +11,7 @@ import pytest
 from bootstrap.errors import HypervisorError, KubernetesError, NotOursError
 from bootstrap.events import Warned
 from bootstrap.execution.context import Done
-from bootstrap.execution.handlers.decommission import REACH_S
+from bootstrap.execution.handlers.k3s.decommission import REACH_S
 from bootstrap.execution.k3s.kube_retries import KubeWrites
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.model.ids import MachineName, PoolName, PveNodeName, Vmid

@@ -13,7 +13,7 @@ from bootstrap.errors import DeadlineError, GuestError, HomelabError
 from bootstrap.events import ignore
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
-from bootstrap.execution.handlers.vip import configure_vip, look, spread_vip
+from bootstrap.execution.handlers.cluster.vip import configure_vip, look, spread_vip
 from bootstrap.execution.run_facts import Findings, GuestFacts
 from bootstrap.model.cluster import VipSpec, VmidRange
 from bootstrap.model.ids import MachineName, PveNodeName, Vmid

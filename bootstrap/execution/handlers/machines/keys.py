@@ -8,8 +8,8 @@ from bootstrap.errors import GuestSetupError, HomelabError, InterruptedRunError,
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.authorized_keys import add_key
 from bootstrap.execution.guests.host_keys import host_key, log_in
-from bootstrap.execution.handlers.guests import own_address
-from bootstrap.execution.handlers.vms import owned_vm
+from bootstrap.execution.handlers.machines.guests import own_address
+from bootstrap.execution.handlers.machines.vms import owned_vm
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.day2_steps import AuthorizeKey

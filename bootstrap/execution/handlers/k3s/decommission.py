@@ -10,9 +10,9 @@ from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines
-from bootstrap.execution.handlers.guests import await_guest
-from bootstrap.execution.handlers.k3s import CLUSTER, writes
-from bootstrap.execution.handlers.vms import owned_vm, record_key
+from bootstrap.execution.handlers.k3s.join import CLUSTER, writes
+from bootstrap.execution.handlers.machines.guests import await_guest
+from bootstrap.execution.handlers.machines.vms import owned_vm, record_key
 from bootstrap.execution.k3s.drain import evict_all
 from bootstrap.execution.k3s.kube_retries import once_it_answers
 from bootstrap.execution.run_facts import ClusterAccess

@@ -8,7 +8,7 @@ from pathlib import Path
 from bootstrap.errors import HomelabError
 from bootstrap.events import Told
 from bootstrap.execution.context import Done, KubeconfigTarget, RunContext
-from bootstrap.execution.handlers.k3s import CLUSTER
+from bootstrap.execution.handlers.k3s.join import CLUSTER
 from bootstrap.k3s.kubeconfig.build import server_of
 from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName

@@ -9,7 +9,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError, KubernetesError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines, run_script
-from bootstrap.execution.handlers.k3s import CLUSTER
+from bootstrap.execution.handlers.k3s.join import CLUSTER
 from bootstrap.execution.k3s.sidecar_files import place_for, put_in_place, write_beside
 from bootstrap.k3s.config import render_bucket
 from bootstrap.model.observed import Snapshot

@@ -15,7 +15,7 @@ from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
 from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.execution.guests.template_guest import meet_builder
-from bootstrap.execution.handlers.guests import fetched, send_k3s
+from bootstrap.execution.handlers.k3s.binary import fetched, send_k3s
 from bootstrap.model.ids import StorageName
 from bootstrap.model.words import count
 from bootstrap.planning.templates.steps import (

@@ -8,8 +8,8 @@ from bootstrap.errors import KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.scripts import parse_facts, run_script
-from bootstrap.execution.handlers.guests import fetched, send_k3s
-from bootstrap.execution.handlers.k3s import CLUSTER, install, token_there
+from bootstrap.execution.handlers.k3s.binary import fetched, send_k3s
+from bootstrap.execution.handlers.k3s.join import CLUSTER, install, token_there
 from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.service import await_api, await_served, begin_start, check_stays_up, start_unit
 from bootstrap.execution.run_facts import GuestFacts

@@ -1,4 +1,4 @@
-"""Handlers of the steps inside a machine until k3s starts: address, host key, login, cloud-init, binary."""
+"""Handler of the step that meets a machine: address, host key, login, cloud-init's end."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
 from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines, run_script
 from bootstrap.execution.guests.scripts import told as value_told
-from bootstrap.execution.handlers.vms import owned_vm
+from bootstrap.execution.handlers.machines.vms import owned_vm
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.dual_stack import own_address6
 from bootstrap.k3s.selinux import selinux_problem
-from bootstrap.k3s.versions import is_newer
 from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind
@@ -36,8 +35,8 @@ from bootstrap.model.reading import LAST_UNIX_S
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
-from bootstrap.planning.steps import AwaitGuest, FetchK3s, PrepareGuest
-from bootstrap.ports import Artifact, GuestShell
+from bootstrap.planning.steps import AwaitGuest
+from bootstrap.ports import GuestShell
 from bootstrap.waiting import Condition, NotYet, wait_for
 
 KEY_REFUSALS = 10
@@ -336,49 +335,3 @@ def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -
             f"the clock of {name} is {abs(ahead_s):.0f} s {side} this computer's: TLS may fail there; check that "
             "systemd-timesyncd or chrony runs in the template, and the clock of the Proxmox node"
         )
-
-
-def fetch_k3s(step: FetchK3s, _lane: str, context: RunContext) -> Done:
-    """Have the release here."""
-    artifact = fetched(step.version, step.arch, context)
-    return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
-
-
-def fetched(version: str, arch: str, context: RunContext) -> Artifact:
-    """A release, fetched unless it was in this run; a machine may be of another architecture than was thought."""
-    known = context.findings.artifacts.get((version, arch))
-    if known is not None:
-        return known
-    artifact = context.ports.artifacts.fetch(context.spec.k3s, version=version, arch=arch)
-    return context.findings.artifacts.put((version, arch), artifact)
-
-
-def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
-    """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
-
-    A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
-    binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.
-    """
-    facts = context.findings.guests.need(step.machine)
-    if facts.runs_k3s:
-        return Done(changed=False)
-    # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
-    if facts.active_state and is_newer(facts.k3s_version, step.version):
-        context.warn(lane)(
-            f"{step.machine} keeps k3s {facts.k3s_version}: its data is of that version, and {step.version} is older; "
-            f"set `k3s: {{version: {facts.k3s_version}}}` into the inventory"
-        )
-        return Done(changed=False, note=f"keeps {facts.k3s_version}, which is newer")
-    artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
-    if facts.k3s_sha256 == artifact.sha256:
-        return Done(changed=False)
-    return Done(note=send_k3s(artifact, context.findings.shells.need(step.machine)))
-
-
-def send_k3s(artifact: Artifact, shell: GuestShell) -> str:
-    """Put binary and images beside the scripts on a guest; how much that was, in a few words."""
-    for image in artifact.images:
-        shell.upload(image, name=f"images/{image.name}")
-    shell.upload(artifact.binary, name="k3s.bin")
-    sent = sum(path.stat().st_size for path in (artifact.binary, *artifact.images))
-    return f"{sent / 2**20:.0f} MiB"

@@ -6,7 +6,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, KubernetesError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines, run_script
-from bootstrap.execution.handlers.k3s import CLUSTER, put_right
+from bootstrap.execution.handlers.k3s.join import CLUSTER, put_right
 from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.identity import new_token, put_passwords
 from bootstrap.execution.k3s.service import await_api, start_unit

@@ -9,7 +9,7 @@ from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError, InterruptedRunError, KubeUnreachableError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_guest_settings, parse_lines, run_script
-from bootstrap.execution.handlers.k3s import CLUSTER
+from bootstrap.execution.handlers.k3s.join import CLUSTER
 from bootstrap.execution.k3s.agent_start import Own, start_agent
 from bootstrap.execution.k3s.kube_retries import once_it_answers
 from bootstrap.execution.k3s.service import await_served, begin_start

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.advice import Advice
 from bootstrap.errors import HypervisorError, NotOursError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.handlers.vms import record_key
+from bootstrap.execution.handlers.machines.vms import record_key
 from bootstrap.planning.day2_steps import AdoptVm
 from bootstrap.planning.members.foreign import is_claim
 from bootstrap.planning.templates.steps import AdoptTemplate

@@ -8,8 +8,8 @@ from pathlib import Path
 from bootstrap.errors import HomelabError, KubeUnreachableError, ScriptError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests.scripts import parse_lines, run_script
-from bootstrap.execution.handlers.k3s import CLUSTER, gain_access, install, put_right, writes
-from bootstrap.execution.handlers.upgrade import await_etcd
+from bootstrap.execution.handlers.k3s.join import CLUSTER, gain_access, install, put_right, writes
+from bootstrap.execution.handlers.k3s.upgrade import await_etcd
 from bootstrap.execution.k3s.identity import put_passwords
 from bootstrap.execution.k3s.kube_retries import once_it_answers
 from bootstrap.execution.k3s.service import await_api, start_unit

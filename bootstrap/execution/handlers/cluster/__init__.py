@@ -1,0 +1,1 @@
+"""What a cluster has once: data and snapshots, tokens and CAs, the API's own address, kubeconfigs."""

@@ -1,0 +1,1 @@
+"""k3s on a machine, and its Kubernetes node: installed, joined, changed, upgraded, removed."""
