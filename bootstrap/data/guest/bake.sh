@@ -4,22 +4,18 @@
 # Environment: SHA256  of the k3s binary, lower-case hex
 #              LOCK_S  how many seconds to wait for another apt or dpkg
 # Beside this script: k3s.bin (if it was sent), images/ (air-gap archives, if any were sent).
-# needs: bake-sysctl.conf bake-modules.conf wait-online.conf bake-cloud.cfg
+# needs: put-k3s.sh bake-sysctl.conf bake-modules.conf wait-online.conf bake-cloud.cfg
 set -eu
 umask 022
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-K3S=/usr/local/bin/k3s
-IMAGES=/var/lib/rancher/k3s/agent/images
 WAIT_ONLINE=/etc/systemd/system/systemd-networkd-wait-online.service.d
 changed=0
 
-trap 'rm -f ./k3s.bin "$K3S.new" ./apt.log' EXIT
+trap 'rm -f ./k3s.bin /usr/local/bin/.k3s.new ./apt.log' EXIT
 
-fail() {
-    echo "$1" >&2
-    exit 1
-}
+# shellcheck source=/dev/null
+. ./put-k3s.sh
 
 # put SOURCE TARGET: copy where the content differs; others see the old file or the new one, never a part.
 put() {
@@ -32,41 +28,9 @@ put() {
     changed=1
 }
 
-sha256_of() {
-    sum=$(sha256sum "$1")
-    echo "${sum%% *}"
-}
-
-put_binary() {
-    if [ -f "$K3S" ] && [ "$(sha256_of "$K3S")" = "$SHA256" ]; then
-        return
-    fi
-    [ -f ./k3s.bin ] || fail "the k3s binary was not sent and $K3S is not the one wanted ($SHA256)"
-    mkdir -p "$(dirname "$K3S")"
-    # Checked there, so that what is checked is what is used.
-    mv -f ./k3s.bin "$K3S.new"
-    found=$(sha256_of "$K3S.new")
-    [ "$found" = "$SHA256" ] || fail "the k3s binary arrived damaged: sha256 is $found, not $SHA256"
-    chown root:root "$K3S.new"
-    chmod 755 "$K3S.new"
-    mv -f "$K3S.new" "$K3S"
-    changed=1
-}
-
-put_images() {
-    for image in ./images/*; do
-        [ -f "$image" ] || continue
-        mkdir -p "$IMAGES"
-        chown root:root "$image"
-        chmod 644 "$image"
-        mv -f "$image" "$IMAGES/"
-        changed=1
-    done
-}
-
 # A k3s that is called as one of its tools unpacks what it carries, which else costs a machine's first start seconds.
 unpack() {
-    timeout 120 "$K3S" crictl --version >/dev/null 2>&1 || :
+    timeout 120 "$BIN/k3s" crictl --version >/dev/null 2>&1 || :
 }
 
 # want PACKAGE COMMAND...: install a package unless one of its commands is there; a warning where that cannot be.
@@ -111,7 +75,7 @@ put_binary
 put_images
 unpack
 want keepalived keepalived # without it, machines that need it install it themselves
-# Whoever needs keepalived starts it with a configuration of its own.
+# Machines that need keepalived start it with a configuration of its own.
 off keepalived.service
 want systemd-timesyncd chronyd ntpd /usr/lib/systemd/systemd-timesyncd /lib/systemd/systemd-timesyncd
 put ./bake-sysctl.conf /etc/sysctl.d/90-homelab-k8s.conf

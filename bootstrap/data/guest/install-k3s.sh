@@ -5,22 +5,19 @@
 # Beside this script: k3s.bin (if it was sent), config.yaml and service.env (secret; moved away or removed in any
 # case), images/ (air-gap archives, if any were sent). Of service.env each NAME=VALUE takes the place of that name in
 # the unit's environment file, where other lines are the user's (proxies, perhaps) and stay.
-# needs: k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
+# needs: put-k3s.sh k3s.service k3s-agent.service k3s-killall.sh k3s-uninstall.sh wait-online.conf
 set -eu
 umask 077
 
-BIN=/usr/local/bin
 UNITS=/etc/systemd/system
 WAIT_ONLINE=$UNITS/systemd-networkd-wait-online.service.d
 changed=0
 
 # What we are done with must not stay, least of all the secrets, however this ends.
-trap 'rm -f ./config.yaml ./service.env ./service.env.whole ./k3s.bin "$BIN/.k3s.new"' EXIT
+trap 'rm -f ./config.yaml ./service.env ./service.env.whole ./k3s.bin /usr/local/bin/.k3s.new' EXIT
 
-fail() {
-    echo "$1" >&2
-    exit 1
-}
+# shellcheck source=/dev/null
+. ./put-k3s.sh
 
 # put MODE SOURCE TARGET: copy where content or mode differ; others see the old file or the new one, never a part.
 put() {
@@ -32,29 +29,6 @@ put() {
     changed=1
 }
 
-sha256_of() {
-    sum=$(sha256sum "$1")
-    echo "${sum%% *}"
-}
-
-put_binary() {
-    if [ -f "$BIN/k3s" ] && [ "$(sha256_of "$BIN/k3s")" = "$SHA256" ]; then
-        return
-    fi
-    [ -f ./k3s.bin ] || fail "the k3s binary was not sent and $BIN/k3s is not the one wanted ($SHA256)"
-    # A rename where both are on one file system, else a copy. Checked there, so that what is checked is what is used.
-    mv -f ./k3s.bin "$BIN/.k3s.new"
-    found=$(sha256_of "$BIN/.k3s.new")
-    [ "$found" = "$SHA256" ] || fail "the k3s binary arrived damaged: sha256 is $found, not $SHA256"
-    chown root:root "$BIN/.k3s.new"
-    chmod 0755 "$BIN/.k3s.new"
-    mv -f "$BIN/.k3s.new" "$BIN/k3s"
-    if command -v restorecon >/dev/null 2>&1; then
-        restorecon "$BIN/k3s"
-    fi
-    changed=1
-}
-
 put_links() {
     for command in kubectl crictl ctr; do
         # A command of another origin stays what the user has; upstream's installer leaves it alone, too.
@@ -62,20 +36,6 @@ put_links() {
             ln -s k3s "$BIN/$command"
             changed=1
         fi
-    done
-}
-
-put_images() {
-    for image in ./images/*; do
-        [ -f "$image" ] || continue
-        (
-            umask 022
-            mkdir -p /var/lib/rancher/k3s/agent/images
-        )
-        chown root:root "$image"
-        chmod 0644 "$image"
-        mv -f "$image" /var/lib/rancher/k3s/agent/images/
-        changed=1
     done
 }
 
@@ -112,10 +72,7 @@ put_environment() {
 put_wait_online() {
     if systemd-detect-virt --quiet --container 2>/dev/null &&
         systemctl cat systemd-networkd-wait-online.service >/dev/null 2>&1; then
-        (
-            umask 022
-            mkdir -p "$WAIT_ONLINE"
-        )
+        in_reach "$WAIT_ONLINE"
         put 644 ./wait-online.conf "$WAIT_ONLINE/homelab-k8s.conf"
     fi
 }
@@ -129,10 +86,9 @@ if [ -e "$UNITS/$other.service" ]; then
     fail "this machine is installed as the other role: $UNITS/$other.service is there"
 fi
 
-(
-    umask 022
-    mkdir -p "$BIN" "$UNITS" /etc/rancher/k3s
-)
+for directory in "$BIN" "$UNITS" /etc/rancher/k3s; do
+    in_reach "$directory"
+done
 put_binary
 put_links
 put_images
