@@ -67,6 +67,12 @@ def few_lines(lines: Sequence[str]) -> Advice:
     return joined("\n", [*lines[:MOST_LINES], f"... and {left} more"] if left > 0 else lines)
 
 
+def some_of(names: Sequence[object], most: int) -> str:
+    """Names joined by commas; of more than `most` the first ones `and N more`."""
+    left = len(names) - most
+    return ", ".join(map(str, names[:most])) + (f" and {left} more" if left > 0 else "")
+
+
 def head_and_tail(text: str, *, head: int = 10, tail: int = 40, line: int = 500) -> str:
     """The beginning and the end of what somebody else said, with a word on what is left out between.
 
@@ -369,7 +375,7 @@ def _causes(failures: Sequence[tuple[str, HomelabError]]) -> str:
     lines: list[str] = []
     for same in list(groups.values())[:MOST_CAUSES]:
         lane, error = same[0]
-        names = ", ".join(name for name, _ in same[:2]) + (f" and {len(same) - 2} more" if len(same) > 2 else "")
+        names = some_of([name for name, _ in same], 2)
         lines.append(f"{names}: {error.brief.removeprefix(f'{lane}: ')}")
         lines += [f"  {line}" for line in error.details.splitlines()[:1]]
     if len(groups) > MOST_CAUSES:

@@ -12,8 +12,8 @@ from bootstrap.commands.observing.observe import observe_proxmox
 from bootstrap.commands.observing.privileges import check_sight
 from bootstrap.commands.verb import Verb
 from bootstrap.errors import HomelabError, few_lines
-from bootstrap.events import EventSink, Warned
-from bootstrap.execution.report import LaneStatus, Report
+from bootstrap.events import EventSink, LaneStatus, Warned
+from bootstrap.execution.report import Report
 from bootstrap.model.cluster import ClusterSpec
 from bootstrap.planning.plan import Plan, steps_of
 from bootstrap.planning.provision.unfinished import machines_to_remove

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from bootstrap.events import EventSink, Waiting, Warned
 from bootstrap.execution.clone_limiter import CloneTurns
 from bootstrap.execution.guests.guest_agent_pacing import AgentPacing
-from bootstrap.execution.run_facts import Findings
+from bootstrap.execution.guests.scripts import Lines, parse_lines, run_script
+from bootstrap.execution.run_facts import CLUSTER, ClusterAccess, Findings, GuestFacts
 from bootstrap.model.cluster import ClusterSpec
-from bootstrap.ports import Ports, Warn
-from bootstrap.waiting import PollThrottle, WaitContext
+from bootstrap.model.ids import MachineName
+from bootstrap.ports import GuestShell, KubeApi, Ports
+from bootstrap.waiting import Condition, PollThrottle, WaitContext, wait_for
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +70,10 @@ class KubeconfigTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The world a run acts in.
+    """The world that the steps of a lane act in.
 
     Attributes:
+        lane: Whose steps; empty before the run gives it to a lane.
         pacing: When to ask which guest agent.
         token: The cluster's token, ours, made before the first machine boots; never in an event or error.
         agent_token: The same that agents join with; empty where that is `token` or not known.
@@ -88,23 +95,83 @@ class RunContext:
     stop: threading.Event
     clones: CloneTurns = field(default_factory=CloneTurns)
     poll_throttle: PollThrottle = field(default_factory=PollThrottle)
+    lane: str = ""
 
-    def wait_context(self, lane: str, timeout_s: float) -> WaitContext:
-        """How to wait in a lane for `timeout_s` at most, or until the run's own end."""
+    def of_lane(self, lane: str) -> RunContext:
+        """The same world for a lane."""
+        return replace(self, lane=lane)
+
+    @property
+    def access(self) -> ClusterAccess:
+        """How to join and to talk to the cluster, as an earlier step has found out."""
+        return self.findings.access.need(CLUSTER)
+
+    @property
+    def kube(self) -> KubeApi:
+        """The cluster's API."""
+        return self.access.kube
+
+    def guest(self, name: MachineName) -> GuestFacts:
+        """A guest as an earlier step has found it."""
+        return self.findings.guests.need(name)
+
+    def shell(self, name: MachineName) -> GuestShell:
+        """The login on a machine that an earlier step has made."""
+        return self.findings.shells.need(name)
+
+    def run(
+        self,
+        name: MachineName,
+        script: str,
+        *,
+        timeout_s: float | None = None,
+        files: Mapping[str, str] | None = None,
+        **env: str,
+    ) -> str:
+        """What a script printed on a machine; as `run_script`, with `Timeouts.script_s` where no time is given."""
+        timeout_s = self.timeouts.script_s if timeout_s is None else timeout_s
+        return run_script(self.shell(name), script, timeout_s=timeout_s, files=files, **env)
+
+    def lines(
+        self,
+        name: MachineName,
+        script: str,
+        *,
+        timeout_s: float | None = None,
+        files: Mapping[str, str] | None = None,
+        **env: str,
+    ) -> Lines:
+        """As `run`, the `key=value` lines that it printed."""
+        return parse_lines(self.run(name, script, timeout_s=timeout_s, files=files, **env))
+
+    def read_item(self, item: str) -> str | None:
+        """An item of the cluster's state directory, or None."""
+        return self.ports.state.read(self.spec.name, item)
+
+    def write_item(self, item: str, text: str) -> None:
+        """Put an item into the cluster's state directory."""
+        self.ports.state.write(self.spec.name, item, text)
+
+    def wait_for(self, condition: Condition[T], timeout_s: float) -> T:
+        """Wait in this lane for `timeout_s` at most, or until the run's own end; see `bootstrap.waiting.wait_for`."""
+        return wait_for(condition, self.wait_context(timeout_s))
+
+    def wait_context(self, timeout_s: float) -> WaitContext:
+        """How this lane waits for `timeout_s` at most, or until the run's own end."""
         clock = self.ports.clock
         return WaitContext(
             clock=clock,
             deadline_s=min(clock.now_s() + timeout_s, self.deadline_s),
             stop=self.stop,
             say=lambda what, problem, waited_s: self.emit(
-                Waiting(lane=lane, what=what, problem=problem, waited_s=waited_s)
+                Waiting(lane=self.lane, what=what, problem=problem, waited_s=waited_s)
             ),
             poll_throttle=self.poll_throttle,
         )
 
-    def warn(self, subject: str) -> Warn:
-        """A port's way to warn about a machine."""
-        return lambda message: self.emit(Warned(subject=subject, message=message))
+    def warn(self, message: str, *, subject: str = "") -> None:
+        """Warn about a subject, which is the lane's if none is named."""
+        self.emit(Warned(subject=subject or self.lane, message=message))
 
 
 @dataclass(frozen=True, kw_only=True)

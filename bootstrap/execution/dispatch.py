@@ -13,7 +13,7 @@ from bootstrap.planning import day2_steps, steps
 from bootstrap.planning.steps import Step
 from bootstrap.planning.templates import steps as template_steps
 
-_Handler = Callable[[Any, str, RunContext], Done]
+_Handler = Callable[[Any, RunContext], Done]
 
 HANDLERS: Final[Mapping[type[Step], _Handler]] = {
     steps.FetchK3s: binary.fetch_k3s,
@@ -71,10 +71,10 @@ HANDLERS: Final[Mapping[type[Step], _Handler]] = {
 """What carries out each kind of step. A test checks that none is missing and that each handler takes its kind."""
 
 
-def perform(step: Step, lane: str, context: RunContext) -> Done:
+def perform(step: Step, context: RunContext) -> Done:
     """Carry out one step.
 
     Raises:
         HomelabError: It failed.
     """
-    return HANDLERS[type(step)](step, lane, context)
+    return HANDLERS[type(step)](step, context)

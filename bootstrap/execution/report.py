@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from bootstrap.advice import PROGRAM, Advice, joined
-from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError
+from bootstrap.errors import HomelabError, InterruptedRunError, RunFailedError, some_of
+from bootstrap.events import LaneStatus
 from bootstrap.model.ids import ClusterName
 
 MOST_NAMES = 5
 """Lanes that a brief names."""
-
-
-class LaneStatus(StrEnum):
-    """How a lane ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,28 +110,31 @@ class Report:
             InterruptedRunError: The run was interrupted.
             RunFailedError: Lanes failed.
         """
-        failures = tuple((outcome.lane, outcome.error) for outcome in self.of(LaneStatus.FAILED) if outcome.error)
-        real = tuple((lane, error) for lane, error in failures if not isinstance(error, InterruptedRunError))
-        again = Advice("`homelab-k8s {}` again continues from here", self.command)
         if self.interrupted:
             raise InterruptedRunError(
                 f"{self.command} of {self.cluster} was interrupted",
                 details="\n".join(self._standing(outcome) for outcome in sorted(self.outcomes, key=_is_done)),
-                resolution=again,
+                resolution=_again(self.command),
             )
-        if len(real) == 1:
-            lane, error = real[0]
-            raise _with_lane(lane, error, self.command)
-        if real:
-            more = f" and {len(real) - MOST_NAMES} more" if len(real) > MOST_NAMES else ""
-            names = ", ".join(lane for lane, _ in real[:MOST_NAMES]) + more
+        failures = self._failures()
+        if len(failures) == 1:
+            raise _with_lane(*failures[0], self.command)
+        if failures:
+            names = some_of([lane for lane, _ in failures], MOST_NAMES)
+            resolutions = [*_distinct(error.resolution for _, error in failures), _way_on(self.command, failures)]
             raise RunFailedError(
-                f"{self.command} of {self.cluster} failed on {len(real)} of {len(self.outcomes)} tasks: {names}",
-                real,
-                resolution=joined(
-                    "\n", [*_distinct(error.resolution for _, error in real), _way_on(self.command, real)]
-                ),
+                f"{self.command} of {self.cluster} failed on {len(failures)} of {len(self.outcomes)} tasks: {names}",
+                failures,
+                resolution=joined("\n", resolutions),
             )
+
+    def _failures(self) -> tuple[tuple[str, HomelabError], ...]:
+        """Each failed lane with its error; one that was only interrupted has not failed."""
+        return tuple(
+            (outcome.lane, outcome.error)
+            for outcome in self.of(LaneStatus.FAILED)
+            if outcome.error is not None and not isinstance(outcome.error, InterruptedRunError)
+        )
 
 
 def _is_done(outcome: LaneOutcome) -> bool:
@@ -152,17 +147,19 @@ def _distinct(resolutions: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, resolutions)))[:3]
 
 
+def _again(command: str) -> Advice:
+    return Advice("`homelab-k8s {}` again continues from here", command)
+
+
 def _way_on(command: str, failures: Sequence[tuple[str, HomelabError]]) -> str:
     """What to type next; that it continues is promised only where nothing has to be changed before."""
-    again = Advice("`homelab-k8s {}` again continues from here", command)
     stuck = [lane for lane, error in failures if not error.again_helps]
     if not stuck:
-        return again
+        return _again(command)
     if len(stuck) == len(failures):
         return Advice("after fixing that: `homelab-k8s {}` again", command)
-    more = f" and {len(stuck) - MOST_NAMES} more" if len(stuck) > MOST_NAMES else ""
-    on = ", ".join(stuck[:MOST_NAMES]) + more
-    return Advice("{}, but {} fails again until its cause is fixed", again, on)
+    on = some_of(stuck, MOST_NAMES)
+    return Advice("{}, but {} fails again until its cause is fixed", _again(command), on)
 
 
 def _with_lane(lane: str, error: HomelabError, command: str) -> HomelabError:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
+CLUSTER = "cluster"
+"""The one key of `Findings.access`."""
+
 
 class Once(Generic[K, V]):
     """A map whose entries are written once; writing the same value again is fine, another one is a bug."""

@@ -18,6 +18,7 @@ from bootstrap.events import (
     Event,
     EventSink,
     LaneSkipped,
+    LaneStatus,
     RunFinished,
     RunStarted,
     StepFailed,
@@ -26,7 +27,7 @@ from bootstrap.events import (
     Waited,
 )
 from bootstrap.execution.context import Done
-from bootstrap.execution.report import LaneOutcome, LaneStatus, Report, StepRecord
+from bootstrap.execution.report import LaneOutcome, Report, StepRecord
 from bootstrap.planning.plan import Gate, Lane, LaneStep, Plan
 from bootstrap.planning.steps import Step
 from bootstrap.ports import Clock
@@ -123,21 +124,21 @@ class Runner:
 
     def _schedule(self, pool: ThreadPoolExecutor) -> bool:
         """Start every step that can start; whether any is running."""
-        changed = True
-        while changed:  # a skipped lane fails its gates, which may skip others
-            changed = False
-            for state in self._lanes.values():
-                if state.outcome is None and not state.running:
-                    changed |= self._advance(state, pool)
+        while any([self._advance(state, pool) for state in self._idle()]):
+            pass  # a skipped lane fails its gates, which may skip others
         if any(state.running for state in self._lanes.values()):
             return True
-        for state in self._lanes.values():  # nothing runs: what is left waits for gates nobody opens
-            if state.outcome is None:
-                missing = ", ".join(str(gate) for gate in state.next.needs if gate not in self._open)
-                self._skip(state, f"no step of the plan opens {missing}")
+        for state in self._idle():  # nothing runs: what is left waits for gates that no step opens
+            missing = ", ".join(str(gate) for gate in state.next.needs if gate not in self._open)
+            self._skip(state, f"no step of the plan opens {missing}")
         return False
 
+    def _idle(self) -> list[_LaneState]:
+        """The lanes that have not ended and run no step."""
+        return [state for state in self._lanes.values() if state.outcome is None and not state.running]
+
     def _advance(self, state: _LaneState, pool: ThreadPoolExecutor) -> bool:
+        """Start a lane's next step, or skip the lane; whether it was skipped."""
         needs = state.next.needs
         failed = next((gate for gate in needs if gate in self._failed), None)
         if failed is not None:

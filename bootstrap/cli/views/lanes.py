@@ -9,6 +9,7 @@ from bootstrap.events import (
     Event,
     LanesAdded,
     LaneSkipped,
+    LaneStatus,
     RunStarted,
     StepFailed,
     StepFinished,
@@ -16,6 +17,7 @@ from bootstrap.events import (
     Waited,
     Waiting,
 )
+from bootstrap.planning.steps import AwaitGuest
 
 
 @dataclass
@@ -28,7 +30,7 @@ class LaneState:
         since_s: When the running step began, in seconds since the run began.
         busy_s: Sum of the ended steps' times.
         waiting: What it has waited for since 15 s and more, and the last problem; None otherwise.
-        ended: `done`, `failed` or `skipped`; empty while it goes on.
+        ended: How it ended; None while it goes on.
     """
 
     name: str
@@ -38,7 +40,7 @@ class LaneState:
     busy_s: float = 0.0
     waiting: tuple[str, str] | None = None
     note: str = ""
-    ended: str = ""
+    ended: LaneStatus | None = None
     changed: bool = False
     _address: str = field(default="", repr=False)
 
@@ -54,10 +56,10 @@ class LaneState:
         self.busy_s += event.took_s
         self.changed = self.changed or event.changed
         self.note = event.note or self.note
-        if event.phase == "boot":
+        if event.phase == AwaitGuest.phase:
             self._address = event.note
         if self.left == 0:
-            self.ended = "done"
+            self.ended = LaneStatus.DONE
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Board:
             case StepFailed() | LaneSkipped():
                 lane = self._lane(event.lane)
                 lane.step, lane.waiting = "", None
-                lane.ended = "failed" if isinstance(event, StepFailed) else "skipped"
+                lane.ended = LaneStatus.FAILED if isinstance(event, StepFailed) else LaneStatus.SKIPPED
                 lane.busy_s += event.took_s if isinstance(event, StepFailed) else 0.0
                 return lane
             case Waiting():
@@ -99,9 +101,9 @@ class Board:
         """Lanes with a step that runs."""
         return [lane for lane in self.lanes.values() if lane.step and not lane.ended]
 
-    def count(self, ended: str) -> int:
+    def count(self, ended: LaneStatus) -> int:
         """How many lanes ended so."""
-        return sum(lane.ended == ended for lane in self.lanes.values())
+        return sum(lane.ended is ended for lane in self.lanes.values())
 
     def _lane(self, name: str) -> LaneState:
         return self.lanes.setdefault(name, LaneState(name=name, left=1))

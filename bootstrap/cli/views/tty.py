@@ -21,7 +21,7 @@ from bootstrap.cli.views.lanes import Board, LaneState
 from bootstrap.cli.views.lines import ends
 from bootstrap.cli.views.shown import shown_event
 from bootstrap.errors import HomelabError
-from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFailed, Told, Warned
+from bootstrap.events import Event, LaneSkipped, LaneStatus, RunFinished, RunStarted, StepFailed, Told, Warned
 from bootstrap.model.visible import visible, visible_line
 
 FRAMES = {True: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", False: "|/-\\"}
@@ -75,8 +75,8 @@ class TtyView:
                 self._put(Text(f"{self._sign('warn')} {event.subject}: ", style="yellow"), event.message)
             case Told():
                 self._put(Text(), event.message, style="dim")
-            case _ if ended is not None:
-                self._put_end(ended, event)
+            case _ if ended is not None and ended.ended is not None:
+                self._put_end(ended, ended.ended, event)
 
     def text(self, text: str) -> None:
         """Show text, whose lines end between words."""
@@ -171,18 +171,18 @@ class TtyView:
         total, running = len(board.lanes), len(board.running())
         ended = sum(bool(lane.ended) for lane in board.lanes.values())
         parts = [
-            f"{board.count('done')}/{total} done",
+            f"{board.count(LaneStatus.DONE)}/{total} done",
             f"{running} running",
             f"{total - running - ended} waiting",
         ]
-        parts += [f"{count} {word}" for word in ("failed", "skipped") if (count := board.count(word))]
+        parts += [f"{count} {word}" for word in (LaneStatus.FAILED, LaneStatus.SKIPPED) if (count := board.count(word))]
         elapsed = seconds(self._now_s() - self._began_s)
         return Text(f"  {board.command} {board.cluster}  {elapsed}  {', '.join(parts)}", style="bold")
 
-    def _put_end(self, lane: LaneState, event: Event) -> None:
+    def _put_end(self, lane: LaneState, status: LaneStatus, event: Event) -> None:
         width = min(NAME_WIDTH, max(len(name) for name in self._board.lanes))
         start = Text.assemble(
-            (f"{self._sign(lane.ended)} ", STYLES[lane.ended]),
+            (f"{self._sign(status)} ", STYLES[status]),
             f"{lane.name:<{width}}  ",
             f"{seconds(lane.busy_s):>7}  ",
         )

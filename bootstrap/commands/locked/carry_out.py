@@ -61,7 +61,7 @@ def run_plan(
     )
     runner = Runner(
         plan,
-        perform=lambda step, lane: perform(step, lane, context),
+        perform=lambda step, lane: perform(step, context.of_lane(lane)),
         sink=sink,
         clock=ports.clock,
         stop=options.stop,

@@ -132,4 +132,4 @@ class LastingShell:
             told = self._shell.run(GuestScript(name="facts.sh"), timeout_s=_BOOT_S)
         except (ScriptError, SshUnreachableError):
             return ""
-        return next(iter(parse_lines(told).get("boot", ())), "")
+        return parse_lines(told).one("boot")

@@ -7,7 +7,6 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
 
 from bootstrap.errors import GuestError, UnreadableGuestError
 from bootstrap.execution.run_facts import GuestFacts
@@ -17,10 +16,6 @@ from bootstrap.model.observed import GuestSettings
 from bootstrap.model.reading import Reading, Source
 from bootstrap.ports import GuestScript, GuestShell
 
-if TYPE_CHECKING:
-    from bootstrap.execution.context import RunContext
-
-
 WITHIN_S = "2"
 """Scripts that tell a state look again and again for as long on the guest itself: one command in place of many.
 
@@ -28,14 +23,41 @@ Not for longer, since Ctrl-C is to end a run within 5 s and a command is not cut
 """
 
 
-def run_script(shell: GuestShell, script: str, context: RunContext, **env: str) -> str:
-    """What a guest script printed, run with this environment. Raises ScriptError where it failed."""
-    return shell.run(GuestScript(name=script, env=tuple(env.items())), timeout_s=context.timeouts.script_s)
+class Lines(dict[str, list[str]]):
+    """What a script printed: every key with its values in order."""
+
+    def one(self, key: str, default: str = "") -> str:
+        """The first value of a key."""
+        return next(iter(self.get(key, ())), default)
+
+    def flag(self, key: str) -> bool:
+        """Whether it printed `key=1`."""
+        return self.get(key) == ["1"]
 
 
-def parse_lines(text: str) -> dict[str, list[str]]:
+def run_script(
+    shell: GuestShell, script: str, *, timeout_s: float, files: Mapping[str, str] | None = None, **env: str
+) -> str:
+    """Run a script of `bootstrap/data/guest/`; what it printed.
+
+    Args:
+        shell: A login on the machine.
+        script: The script's file name.
+        timeout_s: How long it may take.
+        files: What is sent with it, by file name; may be secret.
+        env: Its parameters.
+
+    Raises:
+        ScriptError: It failed.
+        SshUnreachableError: The connection broke.
+    """
+    sent = tuple((files or {}).items())
+    return shell.run(GuestScript(name=script, env=tuple(env.items()), secret_files=sent), timeout_s=timeout_s)
+
+
+def parse_lines(text: str) -> Lines:
     """Every key with its values in order; lines without `=` are passed over."""
-    found: dict[str, list[str]] = {}
+    found = Lines()
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals:
@@ -87,7 +109,7 @@ def parse_guest_settings(machine: MachineName, text: str) -> GuestSettings:
             f"{machine}: a settings file of k3s cannot be read: {error}",
             resolution=f"look at the files in /etc/rancher/k3s on {machine}",
         ) from error
-    found = guest_settings(machine, files, pending=lines.get("pending") == ["1"])
+    found = guest_settings(machine, files, pending=lines.flag("pending"))
     vip = told(lines, "vip", machine=machine).word(r"[0-9.]{7,15}|", "an IPv4 address", default="")
     try:
         address = IPv4Address(vip) if vip else None

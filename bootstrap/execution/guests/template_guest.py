@@ -6,29 +6,27 @@ from ipaddress import IPv4Address
 
 from bootstrap.errors import AgentNotRunningError, GuestError, HomelabError, SshUnreachableError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.host_keys import log_in, read_host_key
+from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_key
+from bootstrap.execution.guests.host_keys import log_in
 from bootstrap.execution.guests.reconnecting_shell import LastingShell
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines, run_script
+from bootstrap.execution.guests.scripts import parse_facts, parse_lines, run_script
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.selinux import selinux_problem
-from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.observed import VmRecord
 from bootstrap.planning.capacity.addresses import choose_address
 from bootstrap.planning.templates.steps import TemplateBuild
 from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet, wait_for
-
-_ASK_EVERY_S = 1.0
+from bootstrap.waiting import Condition, NotYet
 
 
-def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext) -> GuestFacts:
+def meet_builder(build: TemplateBuild, vm: VmRecord, context: RunContext) -> GuestFacts:
     """Be logged in, with cloud-init done; the connection is in the findings."""
-    address = _address(build, vm, lane, context)
-    host_key = _host_key(build, lane, context)
+    address = _address(build, vm, context)
+    host_key = await_host_key(vm, build.name, context)
 
     def login() -> GuestShell:
         spec, ports = context.spec, context.ports
-        return log_in(build.key, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
+        return log_in(build.key, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn)
 
     def poll() -> GuestShell | NotYet:
         try:
@@ -42,22 +40,23 @@ def meet_builder(build: TemplateBuild, vm: VmRecord, lane: str, context: RunCont
         every_s=0.5,
         resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
     )
-    shell = wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
+    shell = context.wait_for(condition, context.timeouts.ssh_s)
     try:
-        _await_cloud_init(build, shell, lane, context)
-        told = run_script(shell, "facts.sh", context)
+        advice = "read /var/log/cloud-init-output.log there; is this a cloud image?"
+        await_cloud_init(shell, build.name, context, failure=GuestError, advice=advice)
+        told = run_script(shell, "facts.sh", timeout_s=context.timeouts.script_s)
         facts = parse_facts(told, machine=build.name, address=address)
     except HomelabError:
         shell.close()
         raise
     lacking = selinux_problem(build.name, parse_lines(told))
     if lacking:
-        context.warn(lane)(lacking)
-    context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn(lane)))
+        context.warn(lacking)
+    context.findings.shells.put(build.key, LastingShell(shell, connect=login, warn=context.warn))
     return context.findings.guests.put(build.key, facts)
 
 
-def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext) -> IPv4Address:
+def _address(build: TemplateBuild, vm: VmRecord, context: RunContext) -> IPv4Address:
     def poll() -> IPv4Address | NotYet:
         try:
             interfaces = context.ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node)
@@ -69,35 +68,8 @@ def _address(build: TemplateBuild, vm: VmRecord, lane: str, context: RunContext)
     condition = Condition(
         what=f"the guest agent of {build.name} (vmid {vm.vmid} on {vm.pve_node}) to report its address",
         poll=poll,
-        every_s=_ASK_EVERY_S,
+        every_s=1.0,
         resolution="check its console in Proxmox: does it boot, does it get an address, and could it install "
         "qemu-guest-agent from its distribution's mirror (see /var/log/cloud-init-output.log)?",
     )
-    return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
-
-
-def _host_key(build: TemplateBuild, lane: str, context: RunContext) -> str | None:
-    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        return None
-
-    condition = Condition(
-        what=f"the SSH host key of {build.name}, read through its guest agent",
-        poll=lambda: read_host_key(build.vmid, pve_node=build.pve_node, ports=context.ports),
-        every_s=_ASK_EVERY_S,
-    )
-    return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
-
-
-def _await_cloud_init(build: TemplateBuild, shell: GuestShell, lane: str, context: RunContext) -> None:
-    def poll() -> dict[str, list[str]] | NotYet:
-        lines = parse_lines(run_script(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
-        return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
-
-    condition = Condition(what=f"cloud-init on {build.name}", poll=poll, every_s=0.3)
-    lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
-    if lines.get("status") == ["error"]:
-        raise GuestError(
-            f"{build.name}: cloud-init failed",
-            details="\n".join(lines.get("error", [])),
-            resolution="read /var/log/cloud-init-output.log there; is this a cloud image?",
-        )
+    return context.wait_for(condition, context.timeouts.agent_s)

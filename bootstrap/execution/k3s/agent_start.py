@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address
 
-from bootstrap.errors import DeadlineError, KubeUnreachableError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.k3s.service import Starting, begin_start
+from bootstrap.execution.k3s.node_looks import missing, unreported
+from bootstrap.execution.k3s.service import begin_start
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.observed import KubeNode
-from bootstrap.ports import GuestShell, KubeApi
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import NotYet
 
 LOOK_S = 1.0
 """How long one look at the Kubernetes node lasts; in between the machine itself is looked at."""
@@ -43,22 +41,18 @@ class Own:
             return f"its Kubernetes node has the address {kube_node.address}, not {self.address}"
         if self.version and kube_node.version != self.version:
             return f"its kubelet is {kube_node.version or 'of unknown version'}, not {self.version}"
-        # Whole seconds both: one second for two is the same start.
-        if self.since is not None and (kube_node.heartbeat is None or kube_node.heartbeat < self.since):
-            return "its kubelet has not reported since its start"
-        return ""
+        return unreported(kube_node, self.since)
 
 
 def start_agent(
     machine: MachineSpec,
-    shell: GuestShell,
-    lane: str,
     context: RunContext,
     *,
-    kube: KubeApi,
     restart: bool,
-    own: Callable[[datetime], Own],
-) -> None:
+    version: str = "",
+    stale_uid: str = "",
+    any_report: bool = False,
+) -> Own:
     """Start an agent's unit and wait until its own node has registered; the unit's state serves for diagnosis alone.
 
     systemd calls the unit `activating` until k3s says READY=1. Since autumn 2025 (1.33 and newer) an agent says that
@@ -67,38 +61,30 @@ def start_agent(
 
     Args:
         machine: Whose unit.
-        shell: A login on it.
-        lane: Whose wait this is.
         context: The run.
-        kube: The API that the node registers with.
         restart: Whether it is restarted where it runs.
-        own: What its node is to have, given when the start began by the machine's clock.
+        version: As in `Own`.
+        stale_uid: As in `Own`.
+        any_report: Whether a report from before the start counts, too.
+
+    Returns:
+        What the node was known by.
 
     Raises:
         GuestError: Its journal names a final cause.
         DeadlineError: It took too long; the details end with its journal.
     """
-    unit = machine.role.unit
-    starting = begin_start(machine, shell, context, restart=restart)
-    wanted = own(starting.began)
-    condition = Condition(
-        what=f"{unit} on {machine.name} to join",
-        poll=lambda: _joined(machine, kube, wanted, starting),
-        every_s=0.05,
-        resolution=f"on {machine.name}: journalctl -u {unit}",
+    starting = begin_start(machine, context, restart=restart)
+    own = Own(
+        address=context.guest(machine.name).address,
+        version=version,
+        stale_uid=stale_uid,
+        since=None if any_report else starting.began,
     )
-    try:
-        wait_for(condition, context.wait_context(lane, context.timeouts.agent_join_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
 
+    def poll() -> bool | NotYet:
+        lacks = missing(machine.name, own.lacks, context, timeout_s=LOOK_S)
+        return NotYet("; ".join(filter(None, (starting.look(within_s="0"), lacks)))) if lacks else True
 
-def _joined(machine: MachineSpec, kube: KubeApi, own: Own, starting: Starting) -> bool | NotYet:
-    try:
-        lacks = own.lacks(kube.await_node(machine.name, accept=lambda node: not own.lacks(node), timeout_s=LOOK_S))
-    except KubeUnreachableError as error:
-        lacks = str(error)  # The server that the run goes through may be the one that restarts.
-    if not lacks:
-        return True
-    return NotYet("; ".join(filter(None, (starting.look(within_s="0"), lacks))))
+    starting.wait_for("to join", poll, every_s=0.05, timeout_s=context.timeouts.agent_join_s)
+    return own

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines
+from bootstrap.errors import DeadlineError, DrainError, KubeUnreachableError, few_lines, some_of
 from bootstrap.model.observed import KubeNode, Pod, Refusal
 from bootstrap.model.words import count
 from bootstrap.planning.day2_steps import Drain
@@ -145,9 +145,7 @@ class _Wave:
     def poll(self) -> int | NotYet:
         """Ask for the evictions that are due; 0 when all are gone, or how many are left on a dead node."""
         try:
-            there = {pod.uid: pod for pod in self.kube.pods(on=self.step.machine)}
-            self.left = tuple(there[pod.uid] for pod in self.pods if pod.uid in there)
-            self.refusals = {uid: refusal for uid, refusal in self.refusals.items() if uid in there}
+            self._look()
             for pod in self.left:
                 self._ask(pod)
             if self.left and self._is_dead():
@@ -157,6 +155,12 @@ class _Wave:
             return NotYet(self.unreachable)
         self.unreachable = ""
         return NotYet(self._problem()) if self.left else 0
+
+    def _look(self) -> None:
+        """See which of the pods are left; of others a refusal counts no more."""
+        there = {pod.uid: pod for pod in self.kube.pods(on=self.step.machine)}
+        self.left = tuple(there[pod.uid] for pod in self.pods if pod.uid in there)
+        self.refusals = {uid: refusal for uid, refusal in self.refusals.items() if uid in there}
 
     def _ask(self, pod: Pod) -> None:
         now_s = self.clock.now_s()
@@ -186,7 +190,7 @@ class _Wave:
     def _problem(self) -> str:
         refused = self._refused()
         if not refused:
-            return f"{_names(self.left)} {'is' if len(self.left) == 1 else 'are'} still terminating"
+            return f"{some_of(self.left, 3)} {'is' if len(self.left) == 1 else 'are'} still terminating"
         return _blocking(refused)
 
     def _failure(self, error: DeadlineError) -> DrainError:
@@ -231,8 +235,3 @@ def _blocking(refused: tuple[tuple[Pod, Refusal], ...]) -> str:
 def _reason(refusal: Refusal) -> str:
     budgets = ", ".join(refusal.budgets)
     return f"{budgets}: {refusal.message}" if budgets else refusal.message
-
-
-def _names(pods: tuple[Pod, ...]) -> str:
-    shown = ", ".join(map(str, pods[:3]))
-    return f"{shown} and {len(pods) - 3} more" if len(pods) > 3 else shown

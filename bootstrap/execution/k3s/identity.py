@@ -9,11 +9,11 @@ from bootstrap.errors import ScriptError
 from bootstrap.execution.context import RunContext
 from bootstrap.execution.k3s.kube_retries import ANSWER_S
 from bootstrap.k3s.ca_archive import check_identity
-from bootstrap.ports import GuestScript, GuestShell
+from bootstrap.model.ids import MachineName
 from bootstrap.records.state.identity import parse_identity
 from bootstrap.records.state.state_items import IDENTITY
 from bootstrap.records.state.token_history import short_form
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 _BYTES = 32
 _PASSING = ("etcdserver: ", "does not answer", "apiserver not ready")
@@ -25,7 +25,7 @@ def new_token() -> str:
     return secrets.token_hex(_BYTES)
 
 
-def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunContext) -> None:
+def put_passwords(name: MachineName, token: str, context: RunContext) -> None:
     """Have the passwords that a server was started with in the cluster's data, by giving it the token that it has.
 
     k3s goes by the unit's environment at each start and writes cred/passwd, but puts it into the data with a rotation
@@ -36,11 +36,10 @@ def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunConte
         ScriptError: The server refuses it.
         DeadlineError: It could not be saved in time.
     """
-    script = GuestScript(name="rotate-token.sh", secret_files=(("new-token", short_form(token)),))
 
     def poll() -> bool | NotYet:
         try:
-            shell.run(script, timeout_s=context.timeouts.script_s)
+            context.run(name, "rotate-token.sh", files={"new-token": short_form(token)})
         except ScriptError as error:
             if not any(words in error.details for words in _PASSING):
                 raise
@@ -53,16 +52,15 @@ def put_passwords(shell: GuestShell, token: str, *, lane: str, context: RunConte
         every_s=0.5,
         resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
     )
-    wait_for(condition, context.wait_context(lane, ANSWER_S))
+    context.wait_for(condition, ANSWER_S)
 
 
-def inherit(shell: GuestShell, context: RunContext) -> str | None:
+def inherit(name: MachineName, context: RunContext) -> str | None:
     """Give a server that has never run the identity that was kept, if one was; returns the token to begin with."""
-    text = context.ports.state.read(context.spec.name, IDENTITY)
+    text = context.read_item(IDENTITY)
     if not text:
         return None
     identity = parse_identity(text)
     tls = check_identity(identity.tls, source="the state directory")
-    script = GuestScript(name="put-identity.sh", secret_files=(("identity", tls),))
-    shell.run(script, timeout_s=context.timeouts.script_s)
+    context.run(name, "put-identity.sh", files={"identity": tls})
     return identity.token

@@ -13,7 +13,7 @@ from bootstrap.execution.context import RunContext
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import Taint
 from bootstrap.ports import KubeApi
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 T = TypeVar("T")
 
@@ -21,9 +21,7 @@ ANSWER_S = 60.0
 """How long the API may stay away: a server that restarts needs seconds, and so does etcd for another leader."""
 
 
-def once_it_answers(
-    act: Callable[[], T], *, what: str, lane: str, context: RunContext, timeout_s: float = ANSWER_S
-) -> T:
+def once_it_answers(act: Callable[[], T], *, what: str, context: RunContext, timeout_s: float = ANSWER_S) -> T:
     """Do what can be done twice, and again while the API does not answer or says to come again.
 
     While servers are upgraded, restarted or taken away, the one asked may be without etcd's leader: it then says
@@ -33,8 +31,7 @@ def once_it_answers(
     Args:
         act: The request.
         what: What is waited for, after "waiting for".
-        lane: Whose.
-        context: Of the run.
+        context: The run.
         timeout_s: How long the API may stay away.
 
     Raises:
@@ -54,41 +51,50 @@ def once_it_answers(
         every_s=0.5,
         resolution=Advice("check the servers with `homelab-k8s status`, then run the command again"),
     )
-    return wait_for(condition, context.wait_context(lane, timeout_s))
+    return context.wait_for(condition, timeout_s)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class KubeWrites:
-    """The writes of a lane. Each looks before it acts, so that it can be asked for again; none of them creates.
+    """The writes of a run. Each looks before it acts, so that it can be asked for again; none of them creates.
 
     Evictions are not among them: a drain asks again by itself, for as long as it may take.
     """
 
-    kube: KubeApi
-    lane: str
     context: RunContext
 
-    def set_node_metadata(self, name: MachineName, *, labels: Mapping[str, str], taints: Iterable[Taint]) -> bool:
-        """Have labels and taints on a node; whether anything changed."""
-        wanted = tuple(taints)
+    def set_node_metadata(
+        self,
+        name: MachineName,
+        *,
+        labels: Mapping[str, str],
+        taints: Iterable[Taint],
+        stale_labels: Iterable[tuple[str, str]] = (),
+        stale_taints: Iterable[Taint] = (),
+    ) -> bool:
+        """Have labels and taints on a node, and stale ones off it; whether anything changed."""
+        wanted, labels_off, taints_off = tuple(taints), tuple(stale_labels), tuple(stale_taints)
         return self._again(
-            lambda: self.kube.set_node_metadata(name, labels=labels, taints=wanted), f"Kubernetes to label {name}"
+            lambda kube: kube.set_node_metadata(
+                name, labels=labels, taints=wanted, stale_labels=labels_off, stale_taints=taints_off
+            ),
+            f"Kubernetes to label {name}",
         )
 
     def set_node_address(self, name: MachineName, address: IPv4Address, *, own: Collection[IPv4Address] = ()) -> bool:
         """Have a node, if there is one, tell this address, unless it tells one of `own`; whether anything changed."""
         what = f"Kubernetes to record the address of {name}"
-        return self._again(lambda: self.kube.set_node_address(name, address, own=own), what)
+        return self._again(lambda kube: kube.set_node_address(name, address, own=own), what)
 
     def set_unschedulable(self, name: MachineName, *, unschedulable: bool) -> bool:
         """Cordon a node, or lift that; whether anything changed."""
         what = f"Kubernetes to {'cordon' if unschedulable else 'uncordon'} {name}"
-        return self._again(lambda: self.kube.set_unschedulable(name, unschedulable=unschedulable), what)
+        return self._again(lambda kube: kube.set_unschedulable(name, unschedulable=unschedulable), what)
 
     def delete_kube_node(self, name: MachineName) -> None:
         """Have a node gone; one that a finalizer holds is not waited for to the end."""
         timeout_s = self.context.timeouts.delete_node_s
-        self._again(lambda: self.kube.delete_kube_node(name, timeout_s=timeout_s), f"Kubernetes to delete {name}")
+        self._again(lambda kube: kube.delete_kube_node(name, timeout_s=timeout_s), f"Kubernetes to delete {name}")
 
-    def _again(self, act: Callable[[], T], what: str) -> T:
-        return once_it_answers(act, what=what, lane=self.lane, context=self.context)
+    def _again(self, act: Callable[[KubeApi], T], what: str) -> T:
+        return once_it_answers(lambda: act(self.context.kube), what=what, context=self.context)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.scripts import parse_lines, run_script
+from bootstrap.execution.guests.scripts import Lines
 from bootstrap.execution.guests.scripts import told as value_told
+from bootstrap.execution.k3s.node_looks import unreported
 from bootstrap.model.machine import MachineSpec, Role
 from bootstrap.model.observed import KubeNode
 from bootstrap.model.reading import LAST_UNIX_S
@@ -36,7 +37,7 @@ class Readiness:
         self._machine = machine
         self._context = context
         self._clock = context.ports.clock
-        self._shell = None if fresh else context.findings.shells.get(name)
+        self._asked = not fresh and context.findings.shells.get(name) is not None
         self._address = guest.address if guest is not None else None
         self._addresses = frozenset[IPv4Address]()
         self._since: datetime | None = None
@@ -48,15 +49,13 @@ class Readiness:
     @property
     def every_s(self) -> float:
         """The pause between two looks: where the machine is asked, it is not asked all the time."""
-        return 0.05 if self._shell is None else 0.3
+        return 0.3 if self._asked else 0.05
 
     def look(self) -> str:
         """Ask the machine about its k3s; what is missing, empty where it runs and has stood for some seconds."""
-        if self._shell is None:
+        if not self._asked:
             return ""
-        unit = self._machine.role.unit
-        lines = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit))
-        told = {key: values[0] for key, values in lines.items()}
+        lines = self._context.lines(self._machine.name, "unit-state.sh", UNIT=self._machine.role.unit)
         since_s, now_s = (
             value_told(lines, key, machine=self._machine.name).integer(0, LAST_UNIX_S, default=0)
             for key in ("since", "time")
@@ -64,20 +63,20 @@ class Readiness:
         self._since = datetime.fromtimestamp(since_s, tz=UTC) if since_s else None
         self._age_s = float(now_s - since_s) if since_s else 0.0
         self._addresses = addresses_in(lines)
-        return self._ended(told) or self._young(told)
+        return self._ended(lines) or self._young(lines)
 
-    def _ended(self, told: dict[str, str]) -> str:
-        active, sub = told.get("active_state", ""), told.get("sub_state", "")
+    def _ended(self, lines: Lines) -> str:
+        active, sub = lines.one("active_state"), lines.one("sub_state")
         # An agent's unit stays `activating` for minutes while its node is Ready, see `agent_start`.
         starts = self._machine.role is not Role.CONTROL_PLANE and (active, sub) == ("activating", "start")
         if starts or active in ("active", "reloading"):
             return ""
         return f"{self._machine.role.unit} there is {active} ({sub})"
 
-    def _young(self, told: dict[str, str]) -> str:
+    def _young(self, lines: Lines) -> str:
         """A process that runs for some seconds, by the machine's clock or, should that be set meanwhile, by ours."""
-        since, restarts = told.get("since", ""), told.get("restarts", "")
-        mark = (since, restarts)
+        restarts = lines.one("restarts")
+        mark = (lines.one("since"), restarts)
         now_s, settle_s = self._clock.now_s(), self._context.timeouts.settle_s
         if mark != self._mark:
             self._mark, self._marked_s = mark, now_s
@@ -91,11 +90,7 @@ class Readiness:
     def lacks(self, kube_node: KubeNode | None) -> str:
         """What is missing for the node to be Ready, by what the last look told of k3s; empty where nothing is."""
         problem = self._moved(kube_node)
-        if problem or kube_node is None or self._since is None:
-            return problem
-        # Whole seconds both: one second for two is the same start.
-        reported = kube_node.heartbeat is not None and kube_node.heartbeat >= self._since
-        return "" if reported else "its kubelet has not reported since its start"
+        return problem if problem or kube_node is None else unreported(kube_node, self._since)
 
     def _moved(self, kube_node: KubeNode | None) -> str:
         """The same but for the report."""
@@ -104,7 +99,7 @@ class Readiness:
         if not kube_node.ready:
             return kube_node.problem or "not Ready"
         # An address that the machine has counts, and not one alone: somebody may have set another as `node-ip`.
-        if self._shell is None or kube_node.address in (self._address, *self._addresses):
+        if not self._asked or kube_node.address in (self._address, *self._addresses):
             return ""
         return f"its Kubernetes node has the address {kube_node.address}, which the machine does not have"
 

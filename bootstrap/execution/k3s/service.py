@@ -8,34 +8,28 @@ from datetime import UTC, datetime
 from bootstrap.advice import Advice
 from bootstrap.errors import DeadlineError, GuestError, ScriptError
 from bootstrap.execution.context import RunContext
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_lines, run_script
+from bootstrap.execution.guests.scripts import WITHIN_S
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.k3s.start_failures import Blame
-from bootstrap.k3s.diagnosis.unit import Diagnosis, parse_runs
+from bootstrap.k3s.diagnosis.unit import parse_runs
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineSpec
 from bootstrap.model.reading import LAST_UNIX_S
-from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 JOURNAL_LINES = "400"
 """How many lines of a run are read: a good start of a server has 250 to 555 (k3s v1.36.3, observed)."""
 
 
-def start_unit(
-    machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, restart: bool, timeout_s: float
-) -> Starting:
+def start_unit(machine: MachineSpec, context: RunContext, *, restart: bool) -> Starting:
     """Start a server's unit and wait for it; a loop is told apart from a slow start by its journal.
 
     An agent's is not waited for like that, see `agent_start`.
 
     Args:
         machine: Whose unit.
-        shell: A login on it.
-        lane: Whose wait this is.
         context: The run.
         restart: Whether it is restarted where it runs.
-        timeout_s: How long it may take.
 
     Returns:
         What tells how it goes on, for `await_api`: a unit that is active may end seconds later.
@@ -44,29 +38,17 @@ def start_unit(
         GuestError: Its journal names a cause that no waiting changes.
         DeadlineError: It took too long; the details end with its journal.
     """
-    unit = machine.role.unit
-    starting = begin_start(machine, shell, context, restart=restart)
-    condition = Condition(
-        what=f"{unit} on {machine.name} to start",
-        poll=starting.poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {unit}",
-    )
-    try:
-        wait_for(condition, context.wait_context(lane, timeout_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
+    starting = begin_start(machine, context, restart=restart)
+    starting.wait_for("to start", starting.poll, timeout_s=context.timeouts.server_s)
     return starting
 
 
-def begin_start(machine: MachineSpec, shell: GuestShell, context: RunContext, *, restart: bool) -> Starting:
+def begin_start(machine: MachineSpec, context: RunContext, *, restart: bool) -> Starting:
     """Have systemd start (or restart) the unit, without waiting for it."""
-    env = {"UNIT": machine.role.unit, "RESTART": "1" if restart else "0"}
-    started = parse_lines(run_script(shell, "start-k3s.sh", context, **env))
+    started = context.lines(machine.name, "start-k3s.sh", UNIT=machine.role.unit, RESTART="1" if restart else "0")
     # By the guest's clock, which may be wrong.
     since_s = value_told(started, "time", machine=machine.name).integer(0, LAST_UNIX_S)
-    starting = Starting(machine, shell, context, since_s=since_s, before=_one(started, "before", ""))
+    starting = Starting(machine, context, since_s=since_s, before=started.one("before"))
     context.findings.starts[machine.name] = starting
     return starting
 
@@ -81,60 +63,45 @@ def check_stays_up(name: MachineName, context: RunContext) -> None:
         starting.look(within_s="0")
 
 
-def await_served(
-    starting: Starting,
-    shell: GuestShell,
-    lane: str,
-    context: RunContext,
-    *,
-    what: str,
-    machine: MachineSpec,
-    settled: Callable[[], bool | NotYet],
+def restart_server(
+    machine: MachineSpec, context: RunContext, *, what: str, settled: Callable[[datetime], bool | NotYet]
 ) -> None:
-    """Wait until a server that was restarted serves again, and what it was restarted for has come about.
+    """Restart a server, and wait until it serves again and what it was restarted for has come about.
+
+    Args:
+        machine: The server.
+        context: The run.
+        what: What it is restarted for, as it reads after "k3s on demo-cp-1".
+        settled: Whether that has come about, by when the restart began.
 
     Raises:
         GuestError: Its journal names a cause that no waiting changes.
         DeadlineError: It took too long; with what the journal says.
     """
+    starting = begin_start(machine, context, restart=True)
 
     def poll() -> bool | NotYet:
         active = starting.poll()
         if isinstance(active, NotYet):
             return active
-        return settled() if serves(shell, context) else NotYet("/readyz is not ok")
+        return settled(starting.began) if serves(machine, context) else NotYet("/readyz is not ok")
 
-    unit = machine.role.unit
-    condition = Condition(
-        what=f"{unit} on {machine.name} {what}",
-        poll=poll,
-        every_s=0.3,
-        resolution=f"on {machine.name}: journalctl -u {unit}",
-    )
-    try:
-        wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
-    except DeadlineError as error:
-        starting.explain(error)
-        raise
+    starting.wait_for(what, poll, timeout_s=context.timeouts.server_s)
 
 
-def serves(shell: GuestShell, context: RunContext) -> bool:
+def serves(machine: MachineSpec, context: RunContext) -> bool:
     """Whether this machine's own API is ready now; etcd's health is part of it."""
     try:
-        return run_script(shell, "readyz.sh", context).strip().endswith("ok")
+        return context.run(machine.name, "readyz.sh").strip().endswith("ok")
     except ScriptError:
         return False
 
 
-def await_api(
-    machine: MachineSpec, shell: GuestShell, lane: str, context: RunContext, *, starting: Starting | None = None
-) -> None:
+def await_api(machine: MachineSpec, context: RunContext, *, starting: Starting | None = None) -> None:
     """Wait until this server's own API is ready.
 
     Args:
         machine: The server.
-        shell: A login on it.
-        lane: Whose wait this is.
         context: The run.
         starting: The start that it comes of, where this run began it: one that was active may end again and again.
 
@@ -145,7 +112,7 @@ def await_api(
 
     def poll() -> bool | NotYet:
         try:
-            if run_script(shell, "readyz.sh", context).strip().endswith("ok"):
+            if context.run(machine.name, "readyz.sh").strip().endswith("ok"):
                 return True
             problem = "/readyz is not ok"
         except ScriptError as error:
@@ -159,7 +126,7 @@ def await_api(
         every_s=0.3,
         resolution=f"on {machine.name}: journalctl -u {machine.role.unit}",
     )
-    wait_for(condition, context.wait_context(lane, context.timeouts.server_s))
+    context.wait_for(condition, context.timeouts.server_s)
 
 
 class Starting:
@@ -167,17 +134,13 @@ class Starting:
 
     Args:
         machine: Whose.
-        shell: A login on it.
         context: The run.
         since_s: When the start began, in seconds since the epoch by the machine's clock.
         before: The run that a restart ended, whose lines tell nothing of this start; empty for none.
     """
 
-    def __init__(
-        self, machine: MachineSpec, shell: GuestShell, context: RunContext, *, since_s: int, before: str
-    ) -> None:
-        self._machine = machine
-        self._shell = shell
+    def __init__(self, machine: MachineSpec, context: RunContext, *, since_s: int, before: str) -> None:
+        self._name, self._unit = machine.name, machine.role.unit
         self._context = context
         self._since_s, self._before = since_s, before
         self._clock = context.ports.clock
@@ -204,42 +167,56 @@ class Starting:
         Raises:
             GuestError: Its journal names a cause that no waiting changes.
         """
-        unit = self._machine.role.unit
-        state = parse_lines(run_script(self._shell, "unit-state.sh", self._context, UNIT=unit, WITHIN_S=within_s))
-        active, sub, restarts = _one(state, "active_state"), _one(state, "sub_state"), _one(state, "restarts")
+        state = self._context.lines(self._name, "unit-state.sh", UNIT=self._unit, WITHIN_S=within_s)
+        active, sub, restarts = (state.one(key, "unknown") for key in ("active_state", "sub_state", "restarts"))
         if active == "active":
             return ""
         has_ended = active != "activating" or sub.startswith("auto-restart") or restarts != self._restarts
         self._restarts = restarts
         if has_ended or self._clock.now_s() - self._asked_s >= self._context.timeouts.journal_every_s:
-            self._read_journal(unit, result=_one(state, "result"))
-        return f"{unit} is {active} ({sub}): {self._blame.said or 'starting'}"
+            self._read_journal(result=state.one("result", "unknown"))
+        return f"{self._unit} is {active} ({sub}): {self._blame.said or 'starting'}"
 
-    def explain(self, error: DeadlineError) -> None:
+    def wait_for(self, what: str, poll: Callable[[], bool | NotYet], *, timeout_s: float, every_s: float = 0.3) -> None:
+        """Wait for what the start is to bring; where that takes too long, the error ends with what the journal says."""
+        condition = Condition(
+            what=f"{self._unit} on {self._name} {what}",
+            poll=poll,
+            every_s=every_s,
+            resolution=f"on {self._name}: journalctl -u {self._unit}",
+        )
+        try:
+            self._context.wait_for(condition, timeout_s)
+        except DeadlineError as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: DeadlineError) -> None:
         """Say what the journal said last, and what helps against it."""
         if not self._blame.evidence:
-            self._read_journal(self._machine.role.unit, result="")
+            self._read_journal(result="")
         found = self._blame.found
         error.details = "\n".join(filter(None, (error.details, self._blame.evidence)))
         if found is not None:
-            error.resolution = Advice("{}; {}", found.cause.advice(self._machine.name), error.resolution)
+            error.resolution = Advice("{}; {}", found.cause.advice(self._name), error.resolution)
 
-    def _read_journal(self, unit: str, *, result: str) -> None:
+    def _read_journal(self, *, result: str) -> None:
         self._asked_s = self._clock.now_s()
-        env = {"UNIT": unit, "LINES": JOURNAL_LINES, "SINCE": str(self._since_s), "BESIDES": self._before}
-        runs = parse_runs(run_script(self._shell, "journal.sh", self._context, **env))
-        self._blame.hear(runs, now_s=self._asked_s, result=result)
-        if self._blame.settled is not None:
-            raise _unit_error(self._machine.name, unit, self._blame.settled, self._blame.evidence)
-
-
-def _one(lines: dict[str, list[str]], key: str, without: str = "unknown") -> str:
-    return next(iter(lines.get(key, [])), without)
-
-
-def _unit_error(name: MachineName, unit: str, found: Diagnosis, evidence: str) -> GuestError:
-    return GuestError(
-        f"{name}: {unit} does not start: {found.cause.brief}",
-        details=evidence,
-        resolution=Advice("{} (on {}: journalctl -u {})", found.cause.advice(name), name, unit),
-    )
+        journal = self._context.run(
+            self._name,
+            "journal.sh",
+            UNIT=self._unit,
+            LINES=JOURNAL_LINES,
+            SINCE=str(self._since_s),
+            BESIDES=self._before,
+        )
+        self._blame.hear(parse_runs(journal), now_s=self._asked_s, result=result)
+        settled = self._blame.settled
+        if settled is not None:
+            raise GuestError(
+                f"{self._name}: {self._unit} does not start: {settled.cause.brief}",
+                details=self._blame.evidence,
+                resolution=Advice(
+                    "{} (on {}: journalctl -u {})", settled.cause.advice(self._name), self._name, self._unit
+                ),
+            )

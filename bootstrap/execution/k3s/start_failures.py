@@ -52,10 +52,7 @@ class Blame:
                 self._judged.add(run.id)
                 self._count(diagnose(run.lines, ended=True) or _wordless(result))
         current = next((run for run in reversed(runs) if not run.ended), None)
-        now = diagnose(current.lines) if current is not None else None
-        if now is None or self._now is None or now.cause != self._now.cause:
-            self._since_s = now_s
-        self._now = now
+        self._hear_now(diagnose(current.lines) if current else None, now_s)
         self._settle(now_s)
 
     settled: Diagnosis | None = None
@@ -80,6 +77,12 @@ class Blame:
         """The lines that tell the cause; where none is known, the last ones that are bad news."""
         found = self.found
         return "\n".join((found.evidence if found else ()) or last_words(self._runs))
+
+    def _hear_now(self, now: Diagnosis | None, now_s: float) -> None:
+        """Take in what the run that goes on says; another cause than before begins to stand now."""
+        if now is None or self._now is None or now.cause != self._now.cause:
+            self._since_s = now_s
+        self._now = now
 
     def _count(self, end: Diagnosis) -> None:
         again = self._end is not None and end.cause.same_as(self._end.cause)

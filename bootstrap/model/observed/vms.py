@@ -49,7 +49,7 @@ class VmRecord:
         problem: What of it cannot be read, its record among that; it is nobody's then. Else empty.
         resource_pool: The Proxmox resource pool it is in, or None; told where the inventory names one.
         doubt: Why what its description says is not to be believed, in a few words; empty where it is (see
-            `records.proof`), which means nothing where it has no record.
+            `records.vms.proof`), which means nothing where it has no record.
     """
 
     vmid: Vmid

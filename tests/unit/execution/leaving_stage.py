@@ -67,6 +67,7 @@ class Stage:
             deadline_s=10_000.0,
             emit=self.events.append,
             stop=self.stop,
+            lane="lane",
         )
 
     def _machine(self, name: MachineName, vmid: Vmid) -> None:
@@ -112,7 +113,7 @@ class Stage:
         return self.context.findings.access.need("cluster").kube
 
     def perform(self, step: Step) -> Done:
-        return perform(step, "lane", self.context)
+        return perform(step, self.context)
 
     def schedulable(self, name: MachineName = W1) -> bool:
         return not self.world.kube_nodes[name].unschedulable

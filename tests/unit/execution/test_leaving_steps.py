@@ -201,7 +201,7 @@ class TestMomentsWithoutAnAnswer:
         assert stage.schedulable(W1)
 
     def test_a_node_gets_labels_and_an_address(self, stage: Stage, hiccups: int) -> None:
-        writes = KubeWrites(kube=stage.kube, lane="lane", context=stage.context)
+        writes = KubeWrites(stage.context)
         stage.world.hiccups = hiccups
         assert writes.set_node_metadata(W1, labels={"a": "b"}, taints=())
         stage.world.hiccups = hiccups
@@ -212,7 +212,7 @@ class TestMomentsWithoutAnAnswer:
 
 
 def test_a_write_that_is_refused_is_not_asked_for_again(stage: Stage) -> None:
-    writes = KubeWrites(kube=stage.kube, lane="lane", context=stage.context)
+    writes = KubeWrites(stage.context)
     began_s = stage.world.clock.now_s()
     with pytest.raises(KubernetesError, match="404"):
         writes.set_unschedulable(MachineName("nobody"), unschedulable=True)

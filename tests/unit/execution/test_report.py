@@ -20,7 +20,8 @@ from bootstrap.errors import (
     RunFailedError,
     TransientError,
 )
-from bootstrap.execution.report import LaneOutcome, LaneStatus, Report
+from bootstrap.events import LaneStatus
+from bootstrap.execution.report import LaneOutcome, Report
 from bootstrap.model.ids import ClusterName
 
 AGAIN = "`homelab-k8s up` again continues from here"

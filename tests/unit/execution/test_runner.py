@@ -9,9 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootstrap.errors import HomelabError
-from bootstrap.events import Event, LaneSkipped, RunFinished, RunStarted, StepFinished, StepStarted, Told, Waited
+from bootstrap.events import (
+    Event,
+    LaneSkipped,
+    LaneStatus,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Told,
+    Waited,
+)
 from bootstrap.execution.context import Done
-from bootstrap.execution.report import LaneStatus, Report
+from bootstrap.execution.report import Report
 from bootstrap.execution.runner import Perform, Runner
 from bootstrap.model.cluster import VmidRange
 from bootstrap.model.ids import ClusterName, MachineName, Vmid

@@ -129,10 +129,10 @@ class Run:
 
     def configure(self, name: MachineName = FIRST, *, first: bool = True) -> bool:
         step = ConfigureVip(machine=name, servers=NAMES, first=first)
-        return configure_vip(step, "lane", self.context).changed
+        return configure_vip(step, self.context).changed
 
     def spread(self) -> bool:
-        return spread_vip(SpreadVip(servers=NAMES), "lane", self.context).changed
+        return spread_vip(SpreadVip(servers=NAMES), self.context).changed
 
 
 def new_run(network: Network) -> Run:

@@ -8,7 +8,6 @@ from pathlib import Path
 from bootstrap.errors import HomelabError
 from bootstrap.events import Told
 from bootstrap.execution.context import Done, KubeconfigTarget, RunContext
-from bootstrap.execution.handlers.k3s.join import CLUSTER
 from bootstrap.k3s.kubeconfig.build import server_of
 from bootstrap.k3s.kubeconfig.entries import marks_of
 from bootstrap.model.ids import ClusterName
@@ -26,12 +25,11 @@ from bootstrap.records.state.state_items import (
 )
 
 
-def write_kubeconfig(step: WriteKubeconfig, _lane: str, context: RunContext) -> Done:
+def write_kubeconfig(step: WriteKubeconfig, context: RunContext) -> Done:
     """Have our entries in the kubeconfig the user wants them in."""
-    access = context.findings.access.need(CLUSTER)
     if not context.kubeconfig.merge:
         return Done(changed=False)
-    merged = merge_entries(access.kubeconfig, step.cluster, context.ports, target=context.kubeconfig)
+    merged = merge_entries(context.access.kubeconfig, step.cluster, context.ports, target=context.kubeconfig)
     for note in merged.notes:
         context.emit(Told(message=note))
     return Done(note=str(merged.path))
@@ -79,13 +77,13 @@ def _noted_paths(cluster: ClusterName, ports: Ports) -> tuple[Path, ...]:
     return parse_paths(ports.state.read(cluster, KUBECONFIG_PATH))
 
 
-def note_rebuild(step: NoteRebuild, _lane: str, context: RunContext) -> Done:
+def note_rebuild(step: NoteRebuild, context: RunContext) -> Done:
     """Have the note of a rebuild in the state directory."""
     context.ports.state.write(step.cluster, REBUILD_NOTE, step.note)
     return Done()
 
 
-def forget_cluster(step: ForgetCluster, _lane: str, context: RunContext) -> Done:
+def forget_cluster(step: ForgetCluster, context: RunContext) -> Done:
     """Have our kubeconfig entries and the state directory's items gone, but for what the lock is signed with."""
     cluster, ports = step.cluster, context.ports
     given = [context.kubeconfig.path] if context.kubeconfig.path is not None else []

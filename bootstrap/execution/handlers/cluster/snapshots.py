@@ -8,14 +8,13 @@ from pathlib import Path
 from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError, KubernetesError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.guests.scripts import parse_lines, run_script
-from bootstrap.execution.handlers.k3s.join import CLUSTER
+from bootstrap.execution.guests.scripts import Lines
 from bootstrap.execution.k3s.sidecar_files import place_for, put_in_place, write_beside
 from bootstrap.k3s.config import render_bucket
+from bootstrap.model.ids import MachineName
 from bootstrap.model.observed import Snapshot
 from bootstrap.planning.day2_steps import TakeSnapshot, Upload
 from bootstrap.planning.settings.snapshot_retention import folder_of, surplus
-from bootstrap.ports import GuestScript, GuestShell
 from bootstrap.records.snapshot_note import (
     NOTE,
     TOKEN,
@@ -31,42 +30,38 @@ from bootstrap.records.snapshot_note import (
 COPY = "snapshot.out"
 """What snapshot.sh leaves for us to fetch."""
 
-MEND = Advice(
+CHECK_BUCKET = Advice(
     "check the bucket's endpoint, keys and rights (backup.s3 in the inventory), then `homelab-k8s backup --to s3`"
 )
 
-Lines = dict[str, list[str]]
 
-
-def take_snapshot(step: TakeSnapshot, _lane: str, context: RunContext) -> Done:
+def take_snapshot(step: TakeSnapshot, context: RunContext) -> Done:
     """Have a new snapshot on the server, in the bucket where asked, and in a directory here where asked."""
-    shell = context.findings.shells.need(step.machine)
-    script = GuestScript(
-        name="snapshot.sh",
-        env=(
-            ("NAME", step.name),
-            ("NODE", str(step.machine)),
-            ("FETCH", "1" if step.to is not None else "0"),
-            ("BUCKET", step.upload.value),
-        ),
-        secret_files=_bucket_file(step, context),
+    told = context.lines(
+        step.machine,
+        "snapshot.sh",
+        timeout_s=context.timeouts.server_s,
+        files=_bucket_file(step, context),
+        NAME=step.name,
+        NODE=str(step.machine),
+        FETCH="1" if step.to is not None else "0",
+        BUCKET=step.upload.value,
     )
-    told = parse_lines(shell.run(script, timeout_s=context.timeouts.server_s))
     note = _note(told, step, context)
     place = note.name
     if step.to is not None:
-        place = str(_fetch(shell, step.to, note, context))
-        run_script(shell, "drop-snapshot-copy.sh", context)
+        place = str(_fetch(step.machine, step.to, note, context))
+        context.run(step.machine, "drop-snapshot-copy.sh")
     _tell_trouble(step, note.name, told, context)
-    _drop_surplus(step, note.name, shell, context, in_bucket_too=told.get("bucket") == ["sent"])
+    _drop_surplus(step, note.name, context, in_bucket_too=told.get("bucket") == ["sent"])
     return Done(note=place)
 
 
-def _bucket_file(step: TakeSnapshot, context: RunContext) -> tuple[tuple[str, str], ...]:
+def _bucket_file(step: TakeSnapshot, context: RunContext) -> dict[str, str]:
     """The bucket's settings; none where the server is to go by its own, since the keys are not known here."""
     if step.upload is Upload.NO or (step.upload is Upload.TRY and not has_keys(context.spec)):
-        return ()
-    return (("snapshot.yaml", render_bucket(needed_bucket(context.spec), step.machine)),)
+        return {}
+    return {"snapshot.yaml": render_bucket(needed_bucket(context.spec), step.machine)}
 
 
 def _note(told: Lines, step: TakeSnapshot, context: RunContext) -> SnapshotNote:
@@ -77,15 +72,14 @@ def _note(told: Lines, step: TakeSnapshot, context: RunContext) -> SnapshotNote:
         raise GuestError(f"{step.machine}: snapshot.sh did not report its snapshot", details=str(error)) from error
 
 
-def _fetch(shell: GuestShell, directory: Path, note: SnapshotNote, context: RunContext) -> Path:
+def _fetch(machine: MachineName, directory: Path, note: SnapshotNote, context: RunContext) -> Path:
     """The snapshot comes last: where it is, the files that belong to it are, too."""
     target = place_for(directory, note)
-    token = context.findings.access.need(CLUSTER).token
-    write_beside(target, TOKEN, f"{token}\n")
+    write_beside(target, TOKEN, f"{context.access.token}\n")
     write_beside(target, NOTE, render_note(note))
     part = target.with_name(f".{target.name}.fetched")
     try:
-        shell.download(COPY, target=part)
+        context.shell(machine).download(COPY, target=part)
         put_in_place(part, target, note)
     finally:
         part.unlink(missing_ok=True)
@@ -96,16 +90,17 @@ def _tell_trouble(step: TakeSnapshot, name: str, told: Lines, context: RunContex
     """Fail, or warn where it was only tried, if the snapshot did not get into the bucket."""
     if told.get("bucket") != ["failed"]:
         return
-    reason = _reason(name, context) or next(iter(told.get("bucket_problem", [])), "")
+    reason = _reason(name, context) or told.one("bucket_problem")
     s3 = context.spec.backup.s3
     bucket = f"the bucket {s3.bucket}" if s3 is not None else "its bucket"
     if step.upload is Upload.MUST:
         raise GuestError(
             f"{step.machine}: the snapshot {name} is on this server, but not in {bucket}",
             details=reason,
-            resolution=MEND,
+            resolution=CHECK_BUCKET,
         )
-    context.warn(step.machine)(Advice("{} is on this server, but not in {}: {}; {}", name, bucket, reason, MEND))
+    problem = Advice("{} is on this server, but not in {}: {}; {}", name, bucket, reason, CHECK_BUCKET)
+    context.warn(problem, subject=step.machine)
 
 
 def _reason(name: str, context: RunContext) -> str:
@@ -115,37 +110,36 @@ def _reason(name: str, context: RunContext) -> str:
 
 def _records(context: RunContext) -> tuple[Snapshot, ...]:
     try:
-        return context.findings.access.need(CLUSTER).kube.snapshots()
+        return context.kube.snapshots()
     except KubernetesError:
         return ()
 
 
-def _drop_surplus(
-    step: TakeSnapshot, name: str, shell: GuestShell, context: RunContext, *, in_bucket_too: bool
-) -> None:
+def _drop_surplus(step: TakeSnapshot, name: str, context: RunContext, *, in_bucket_too: bool) -> None:
     """Have no more than `keep` of this kind and server, by their names alone. Trouble with that is a warning."""
     if step.keep is None:
         return
     try:
-        there = list(_on_disk(step, shell, context))
-        surplus_here = surplus(name, there, keep=step.keep, cluster=context.spec.name)
+        surplus_here = surplus(name, list(_on_disk(step, context)), keep=step.keep, cluster=context.spec.name)
         surplus_there = surplus(name, _in_bucket(context), keep=step.keep, cluster=context.spec.name)
         gone = dict.fromkeys([*surplus_here, *(surplus_there if in_bucket_too else ())])
         if not gone:
             return
-        script = GuestScript(
-            name="drop-snapshots.sh",
-            env=(("NAMES", " ".join(gone)), ("BUCKET", "yes" if in_bucket_too else "no")),
-            secret_files=_bucket_file(step, context) if in_bucket_too else (),
+        context.run(
+            step.machine,
+            "drop-snapshots.sh",
+            files=_bucket_file(step, context) if in_bucket_too else None,
+            NAMES=" ".join(gone),
+            BUCKET="yes" if in_bucket_too else "no",
         )
-        shell.run(script, timeout_s=context.timeouts.script_s)
     except HomelabError as error:
-        context.warn(step.machine)(f"old snapshots could not be removed: {error}; the next one tries again")
+        problem = f"old snapshots could not be removed: {error}; the next one tries again"
+        context.warn(problem, subject=step.machine)
 
 
-def _on_disk(step: TakeSnapshot, shell: GuestShell, context: RunContext) -> Iterable[str]:
-    told = parse_lines(shell.run(GuestScript(name="list-snapshots.sh"), timeout_s=context.timeouts.script_s))
-    listed = (parse_on_disk(line, step.machine) for line in told.get("snapshot", []))
+def _on_disk(step: TakeSnapshot, context: RunContext) -> Iterable[str]:
+    told = context.lines(step.machine, "list-snapshots.sh").get("snapshot", [])
+    listed = (parse_on_disk(line, step.machine) for line in told)
     return (each.name for each in listed if each is not None)
 
 

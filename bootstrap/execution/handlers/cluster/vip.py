@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 from bootstrap.advice import Advice
 from bootstrap.errors import GuestError, HomelabError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.k3s.keepalived import choose_peers, render_keepalived
 from bootstrap.model.cluster import VipSpec
 from bootstrap.model.ids import MachineName
 from bootstrap.planning.day2_steps import ConfigureVip, RemoveVip, SpreadVip
-from bootstrap.ports import GuestScript
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 API_PORT = 6443
 
@@ -45,7 +42,7 @@ class VipState:
     holder: bool
 
 
-def configure_vip(step: ConfigureVip, lane: str, context: RunContext) -> Done:
+def configure_vip(step: ConfigureVip, context: RunContext) -> Done:
     """Have keepalived on a server; on the first one have it serve the VIP, and see the API answer there.
 
     On the others it begins to run in `spread_vip`: keepalived that starts before all that run know of it hears nobody
@@ -61,11 +58,11 @@ def configure_vip(step: ConfigureVip, lane: str, context: RunContext) -> Done:
         others = tuple(name for name in step.servers if context.findings.guests.get(name) is not None)
         settings = _settings(step.machine, step.servers, others, state, context)
         changed = _install(step.machine, context, settings=settings)
-    _await_vip(vip, lane, context)
+    _await_vip(vip, context)
     return Done(changed=changed, note=f"https://{vip.address}:{API_PORT}")
 
 
-def spread_vip(step: SpreadVip, lane: str, context: RunContext) -> Done:
+def spread_vip(step: SpreadVip, context: RunContext) -> Done:
     """Have every server's keepalived run and know all the others; those that run already hear of the new ones first."""
     vip = _vip(context)
     _check_known(step, context)
@@ -75,16 +72,14 @@ def spread_vip(step: SpreadVip, lane: str, context: RunContext) -> Done:
         settings = _settings(name, step.servers, step.servers, states[name], context)
         changed = _install(name, context, settings=settings) or changed
     if changed:
-        _await_vip(vip, lane, context)
+        _await_vip(vip, context)
     return Done(changed=changed, note=str(vip.address))
 
 
-def remove_vip(step: RemoveVip, _lane: str, context: RunContext) -> Done:
+def remove_vip(step: RemoveVip, context: RunContext) -> Done:
     """Have every server's keepalived ended, where its settings are ours."""
-    timeout_s = context.timeouts.script_s
-    shells = [context.findings.shells.need(name) for name in step.servers]
-    told = [shell.run(GuestScript(name="remove-vip.sh"), timeout_s=timeout_s) for shell in shells]
-    return Done(changed=any(parse_lines(text).get("changed") == ["1"] for text in told))
+    told = [context.lines(name, "remove-vip.sh") for name in step.servers]
+    return Done(changed=any(lines.flag("changed") for lines in told))
 
 
 def _check_known(step: SpreadVip, context: RunContext) -> None:
@@ -99,19 +94,13 @@ def _check_known(step: SpreadVip, context: RunContext) -> None:
 
 def look(machine: MachineName, context: RunContext) -> VipState:
     """How a server stands to the VIP now."""
-    address = context.findings.guests.need(machine).address
-    env = (("ADDRESS", str(address)), ("VIP", str(_vip(context).address)))
-    shell = context.findings.shells.need(machine)
-    told = parse_lines(shell.run(GuestScript(name="vip-state.sh", env=env), timeout_s=context.timeouts.script_s))
-
-    def one(key: str) -> str:
-        return next(iter(told.get(key, [])), "")
-
+    address, vip = context.guest(machine).address, _vip(context).address
+    lines = context.lines(machine, "vip-state.sh", ADDRESS=str(address), VIP=str(vip))
     return VipState(
-        interface=one("interface"),
-        active=one("active_state") in ("active", "reloading"),
-        configured=one("configured") == "1",
-        holder=one("holder") == "1",
+        interface=lines.one("interface"),
+        active=lines.one("active_state") in ("active", "reloading"),
+        configured=lines.flag("configured"),
+        holder=lines.flag("holder"),
     )
 
 
@@ -140,27 +129,23 @@ def _settings(
     state: VipState,
     context: RunContext,
 ) -> str:
-    address = context.findings.guests.need(machine).address
-    others: list[IPv4Address] = [context.findings.guests.need(name).address for name in known if name != machine]
+    address = context.guest(machine).address
+    others = tuple(context.guest(name).address for name in known if name != machine)
     return render_keepalived(
         _vip(context),
         cluster=context.spec.name,
         interface=state.interface,
         address=address,
         place=servers.index(machine),
-        peers=choose_peers(address, others=tuple(others), servers=len(servers)),
+        peers=choose_peers(address, others=others, servers=len(servers)),
     )
 
 
 def _install(machine: MachineName, context: RunContext, *, settings: str | None) -> bool:
     """Have keepalived there and, with settings, running with them; whether anything changed."""
-    script = GuestScript(
-        name="install-vip.sh",
-        env=(("LOCK_S", str(APT_LOCK_S)),),
-        secret_files=() if settings is None else (("keepalived.conf", settings),),
-    )
-    shell = context.findings.shells.need(machine)
-    return parse_lines(shell.run(script, timeout_s=INSTALL_S)).get("changed") == ["1"]
+    files = None if settings is None else {"keepalived.conf": settings}
+    lines = context.lines(machine, "install-vip.sh", timeout_s=INSTALL_S, files=files, LOCK_S=str(APT_LOCK_S))
+    return lines.flag("changed")
 
 
 def _answers(vip: VipSpec, context: RunContext) -> bool | NotYet:
@@ -171,7 +156,7 @@ def _answers(vip: VipSpec, context: RunContext) -> bool | NotYet:
     return True
 
 
-def _await_vip(vip: VipSpec, lane: str, context: RunContext) -> None:
+def _await_vip(vip: VipSpec, context: RunContext) -> None:
     condition = Condition(
         what=f"the Kubernetes API at the VIP {vip.address}",
         poll=lambda: _answers(vip, context),
@@ -179,4 +164,4 @@ def _await_vip(vip: VipSpec, lane: str, context: RunContext) -> None:
         resolution="on the servers: journalctl -u keepalived. Is the VIP in the servers' network? Does a firewall let "
         "VRRP (IP protocol 112) through between them, and does Proxmox's IP filter on net0 know the VIP?",
     )
-    wait_for(condition, context.wait_context(lane, VIP_S))
+    context.wait_for(condition, VIP_S)

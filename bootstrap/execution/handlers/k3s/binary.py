@@ -8,7 +8,7 @@ from bootstrap.planning.steps import FetchK3s, PrepareGuest
 from bootstrap.ports import Artifact, GuestShell
 
 
-def fetch_k3s(step: FetchK3s, _lane: str, context: RunContext) -> Done:
+def fetch_k3s(step: FetchK3s, context: RunContext) -> Done:
     """Have the release here."""
     artifact = fetched(step.version, step.arch, context)
     return Done(changed=False, note=f"{artifact.version}, sha256 {artifact.sha256[:12]}")
@@ -23,18 +23,18 @@ def fetched(version: str, arch: str, context: RunContext) -> Artifact:
     return context.findings.artifacts.put((version, arch), artifact)
 
 
-def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
+def prepare_guest(step: PrepareGuest, context: RunContext) -> Done:
     """Have the k3s binary beside the scripts on the guest, unless the very same is installed already.
 
     A guest whose k3s runs keeps its binary, whatever that is: changing it is an upgrade's business. So does one whose
     binary is newer than what is wanted: its data is of that version, and an older one must not be put over it.
     """
-    facts = context.findings.guests.need(step.machine)
+    facts = context.guest(step.machine)
     if facts.runs_k3s:
         return Done(changed=False)
     # Without a unit it was never installed here: the binary came with the template, and no data is of its version.
     if facts.active_state and is_newer(facts.k3s_version, step.version):
-        context.warn(lane)(
+        context.warn(
             f"{step.machine} keeps k3s {facts.k3s_version}: its data is of that version, and {step.version} is older; "
             f"set `k3s: {{version: {facts.k3s_version}}}` into the inventory"
         )
@@ -42,7 +42,7 @@ def prepare_guest(step: PrepareGuest, lane: str, context: RunContext) -> Done:
     artifact = context.findings.prepared.put(step.machine, fetched(step.version, facts.arch, context))
     if facts.k3s_sha256 == artifact.sha256:
         return Done(changed=False)
-    return Done(note=send_k3s(artifact, context.findings.shells.need(step.machine)))
+    return Done(note=send_k3s(artifact, context.shell(step.machine)))
 
 
 def send_k3s(artifact: Artifact, shell: GuestShell) -> str:

@@ -9,12 +9,11 @@ from dataclasses import replace
 from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, HypervisorError, InterruptedRunError, KubernetesError, VmNotFoundError
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.guests.scripts import parse_lines
-from bootstrap.execution.handlers.k3s.join import CLUSTER, writes
 from bootstrap.execution.handlers.machines.guests import await_guest
 from bootstrap.execution.handlers.machines.vms import owned_vm, record_key
 from bootstrap.execution.k3s.drain import evict_all
-from bootstrap.execution.k3s.kube_retries import once_it_answers
+from bootstrap.execution.k3s.kube_retries import KubeWrites, once_it_answers
+from bootstrap.execution.k3s.node_looks import listed
 from bootstrap.execution.run_facts import ClusterAccess
 from bootstrap.k3s.kubeconfig.build import with_server
 from bootstrap.model.ids import MachineName
@@ -22,7 +21,7 @@ from bootstrap.model.machine import RecordState
 from bootstrap.model.observed import KubeNode, VmRecord
 from bootstrap.planning.day2_steps import DeleteKubeNode, Drain, MarkLeaving, Reclaim, RetireServer, Uncordon
 from bootstrap.planning.steps import AwaitGuest
-from bootstrap.ports import GuestScript, GuestShell, KubeApi
+from bootstrap.ports import KubeApi
 from bootstrap.records.vms.machine import identity_of, render_record
 
 _SERVER_ROLE = "control-plane"
@@ -34,7 +33,7 @@ _WRITES = 3
 """How often a node is uncordoned at the most: each but the first only where it did not stay so."""
 
 
-def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
+def mark_leaving(step: MarkLeaving, context: RunContext) -> Done:
     """Have the record say that the machine leaves; one half-cloned is to be removed anyway."""
     try:
         vm = owned_vm(step.machine, context)
@@ -45,38 +44,38 @@ def mark_leaving(step: MarkLeaving, _lane: str, context: RunContext) -> Done:
     return Done(changed=_write_state(vm, RecordState.LEAVING, step.machine, context))
 
 
-def reclaim(step: Reclaim, lane: str, context: RunContext) -> Done:
+def reclaim(step: Reclaim, context: RunContext) -> Done:
     """Have the machine in service again. The record comes last: until then it says that there is something to do."""
     vm = owned_vm(step.machine, context)
-    changed = _set_schedulable(step.machine, lane, context)
+    changed = _set_schedulable(step.machine, context)
     if vm.record is not None and vm.record.state is RecordState.LEAVING:
         changed = _write_state(vm, RecordState.MADE, step.machine, context) or changed
     return Done(changed=changed)
 
 
-def drain(step: Drain, lane: str, context: RunContext) -> Done:
+def drain(step: Drain, context: RunContext) -> Done:
     """Have the node cordoned and its pods gone; on any failure it is as schedulable as before we came."""
-    kube = context.findings.access.need(CLUSTER).kube
+    kube = context.kube
     what = f"Kubernetes to cordon {step.machine}"
-    kube_node = once_it_answers(lambda: _kube_node(step.machine, kube), what=what, lane=lane, context=context)
+    kube_node = once_it_answers(lambda: listed(step.machine, kube), what=what, context=context)
     if kube_node is None:
         return Done(changed=False, note="Kubernetes has no such node")
     with ExitStack() as undo:
         if not kube_node.unschedulable or _is_leaving(step.machine, context):
             # A killed run has left the node of a leaving machine cordoned: that was us, too.
-            undo.callback(_uncordon_again, step.machine, lane, context)
-        cordoned = writes(lane, context).set_unschedulable(step.machine, unschedulable=True)
-        drained = evict_all(step, kube, context.wait_context(lane, step.timeout_s))
+            undo.callback(_uncordon_again, step.machine, context)
+        cordoned = KubeWrites(context).set_unschedulable(step.machine, unschedulable=True)
+        drained = evict_all(step, kube, context.wait_context(step.timeout_s))
         undo.pop_all()
     return Done(changed=cordoned or drained.evicted > 0, note=str(drained))
 
 
-def uncordon(step: Uncordon, lane: str, context: RunContext) -> Done:
+def uncordon(step: Uncordon, context: RunContext) -> Done:
     """Have the node take pods again."""
-    return Done(changed=_set_schedulable(step.machine, lane, context))
+    return Done(changed=_set_schedulable(step.machine, context))
 
 
-def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Done:
+def delete_kube_node(step: DeleteKubeNode, context: RunContext) -> Done:
     """Have the node gone, and with a server's its etcd member.
 
     Raises:
@@ -86,14 +85,13 @@ def delete_kube_node(step: DeleteKubeNode, lane: str, context: RunContext) -> Do
     return once_it_answers(
         lambda: _delete(step, context),
         what=f"Kubernetes to delete its node {step.machine}",
-        lane=lane,
         context=context,
         timeout_s=context.timeouts.ready_s,
     )
 
 
 def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
-    access = context.findings.access.need(CLUSTER)
+    access = context.access
     kube_nodes = access.kube.kube_nodes()
     kube_node = next((kube_node for kube_node in kube_nodes if kube_node.name == step.machine), None)
     if kube_node is None:
@@ -114,11 +112,11 @@ def _delete(step: DeleteKubeNode, context: RunContext) -> Done:
         # A finalizer (`wrangler.cattle.io/node`) may hold the node of a server that lives for 150 s and more, while
         # its etcd member is removed at once (k3s 1.21, observed): past the deadline the server may be stopped.
         kube.delete_kube_node(step.machine, timeout_s=context.timeouts.delete_node_s)
-        held = _kube_node(step.machine, kube) is not None
+        held = listed(step.machine, kube) is not None
     return Done(note="Kubernetes removes the node once k3s has stopped there" if held else "")
 
 
-def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
+def retire_server(step: RetireServer, context: RunContext) -> Done:
     """Have k3s stopped, and not started again, on a server that is no member of etcd any more.
 
     Until then it serves on, with data that nobody else changes, and joins again when it is restarted
@@ -126,22 +124,21 @@ def retire_server(step: RetireServer, lane: str, context: RunContext) -> Done:
     """
     name = step.machine
     try:
-        shell = context.findings.shells.get(name) or _login(name, lane, context)
-        env = (("UNIT", "k3s"), ("MARK", "0"))
-        lines = parse_lines(shell.run(GuestScript(name="stop-k3s.sh", env=env), timeout_s=context.timeouts.script_s))
+        if context.findings.shells.get(name) is None:
+            _log_in(name, context)
+        lines = context.lines(name, "stop-k3s.sh", UNIT="k3s", MARK="0")
     except InterruptedRunError:
         raise
     except HomelabError as error:
-        context.warn(lane)(f"k3s on {name} was not stopped, since the machine is unreachable: {error}")
+        context.warn(f"k3s on {name} was not stopped, since the machine is unreachable: {error}")
         return Done(changed=False, note="not reached")
-    return Done(changed=lines.get("changed") == ["1"])
+    return Done(changed=lines.flag("changed"))
 
 
-def _login(name: MachineName, lane: str, context: RunContext) -> GuestShell:
-    """A login on a machine that should be up: it is not waited for as one that boots."""
+def _log_in(name: MachineName, context: RunContext) -> None:
+    """Log in to a machine that should be up: it is not waited for as one that boots."""
     timeouts = replace(context.timeouts, agent_s=REACH_S, ssh_s=REACH_S, cloud_init_s=REACH_S)
-    await_guest(AwaitGuest(machine=name), lane, replace(context, timeouts=timeouts))
-    return context.findings.shells.need(name)
+    await_guest(AwaitGuest(machine=name), replace(context, timeouts=timeouts))
 
 
 @contextmanager
@@ -169,30 +166,23 @@ def _servers_text(kube_nodes: tuple[KubeNode, ...]) -> str:
     return "\n".join(f"{server.name}: {'Ready' if server.ready else server.problem}" for server in servers)
 
 
-def _kube_node(name: MachineName, kube: KubeApi) -> KubeNode | None:
-    return next((kube_node for kube_node in kube.kube_nodes() if kube_node.name == name), None)
-
-
-def _set_schedulable(name: MachineName, lane: str, context: RunContext) -> bool:
+def _set_schedulable(name: MachineName, context: RunContext) -> bool:
     """Have a node uncordoned, if there is one; whether anything changed."""
-    kube = context.findings.access.need(CLUSTER).kube
-
     what = f"Kubernetes to uncordon {name}"
-    there = once_it_answers(lambda: _kube_node(name, kube), what=what, lane=lane, context=context)
-    if there is None:
+    if once_it_answers(lambda: listed(name, context.kube), what=what, context=context) is None:
         return False
     # Read back: a server that has just restarted may not have kept the first write.
     for tried in range(_WRITES):
-        if not writes(lane, context).set_unschedulable(name, unschedulable=False):
+        if not KubeWrites(context).set_unschedulable(name, unschedulable=False):
             return tried > 0
     return True
 
 
-def _uncordon_again(name: MachineName, lane: str, context: RunContext) -> None:
+def _uncordon_again(name: MachineName, context: RunContext) -> None:
     try:
-        writes(lane, context).set_unschedulable(name, unschedulable=False)
+        KubeWrites(context).set_unschedulable(name, unschedulable=False)
     except HomelabError as error:
-        context.warn(lane)(f"{name} stays cordoned ({error}); uncordon it with: kubectl uncordon {name}")
+        context.warn(f"{name} stays cordoned ({error}); uncordon it with: kubectl uncordon {name}")
 
 
 def _is_leaving(name: MachineName, context: RunContext) -> bool:

@@ -13,13 +13,12 @@ from bootstrap.records.vms.machine import identity_of, is_ours, render_record
 from bootstrap.records.vms.template import render_template
 
 
-def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
+def adopt_vm(step: AdoptVm, context: RunContext) -> Done:
     """Have the record signed, if it says what the user has seen and the VM is the one that was seen.
 
     Raises:
         NotOursError: It has changed since.
     """
-    del lane
     hypervisor, spec = context.ports.hypervisor, context.spec
     place = context.findings.places.need(step.machine)
     vm = hypervisor.read_vm(place.vmid, pve_node=place.pve_node)
@@ -43,13 +42,12 @@ def adopt_vm(step: AdoptVm, lane: str, context: RunContext) -> Done:
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}")
 
 
-def adopt_template(step: AdoptTemplate, lane: str, context: RunContext) -> Done:
+def adopt_template(step: AdoptTemplate, context: RunContext) -> Done:
     """Have a template's record signed, if it and the template are what the user has seen.
 
     Raises:
         NotOursError: It has changed since.
     """
-    del lane
     maker = context.ports.templates
     there = next((one for one in maker.templates() if one.vmid == step.vmid), None)
     if there is None or (there.name, there.smbios_uuid, there.record) != (step.name, step.smbios_uuid, step.record):

@@ -14,20 +14,19 @@ from bootstrap.errors import (
     GuestSetupError,
     HomelabError,
     KeyRefusedError,
-    PermissionDeniedError,
     SshUnreachableError,
 )
 from bootstrap.execution.context import Done, RunContext
-from bootstrap.execution.guests.host_keys import HOST_KEY_FILE, log_in, read_host_key
+from bootstrap.execution.guests.first_boot import await_cloud_init, await_host_key
+from bootstrap.execution.guests.host_keys import log_in
 from bootstrap.execution.guests.paused import PauseWatch
 from bootstrap.execution.guests.reconnecting_shell import ATTEMPTS, LastingShell
-from bootstrap.execution.guests.scripts import WITHIN_S, parse_facts, parse_lines, run_script
+from bootstrap.execution.guests.scripts import Lines, parse_facts, parse_lines, run_script
 from bootstrap.execution.guests.scripts import told as value_told
 from bootstrap.execution.handlers.machines.vms import owned_vm
 from bootstrap.execution.run_facts import GuestFacts
 from bootstrap.k3s.dual_stack import own_address6
 from bootstrap.k3s.selinux import selinux_problem
-from bootstrap.model.cluster import HostKeyPolicy
 from bootstrap.model.ids import MachineName
 from bootstrap.model.machine import MachineKind
 from bootstrap.model.observed import GuestInterface, VmRecord
@@ -37,7 +36,7 @@ from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
 from bootstrap.planning.steps import AwaitGuest
 from bootstrap.ports import GuestShell
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 KEY_REFUSALS = 10
 """How often a machine that runs already may refuse our key before that is final."""
@@ -51,55 +50,59 @@ CLOCK_OFF_S = 60.0
 """Certificates that k3s makes are valid from now on: to a machine whose clock is behind they are not valid yet."""
 
 
-def await_guest(step: AwaitGuest, lane: str, context: RunContext) -> Done:
+def await_guest(step: AwaitGuest, context: RunContext) -> Done:
     """Know the address and the host key, be logged in, and see cloud-init done.
 
     Where the connection drops all begins again: the machine may have another address now, or be off.
     """
     for _ in range(ATTEMPTS - 1):
         try:
-            return _meet(step, lane, context)
+            return _meet(step, context)
         except SshUnreachableError as error:
-            context.warn(lane)(f"{error}; looking up the machine's address again")
-    return _meet(step, lane, context)
+            context.warn(f"{error}; looking up the machine's address again")
+    return _meet(step, context)
 
 
-def _meet(step: AwaitGuest, lane: str, context: RunContext) -> Done:
+def _meet(step: AwaitGuest, context: RunContext) -> Done:
     vm = owned_vm(step.machine, context)
-    address, address6 = _await_addresses(vm, step.machine, lane, context)
-    host_key = _await_host_key(vm, step.machine, lane, context)
-    shell = _await_login(step.machine, vm, address, host_key, lane, context)
+    address, address6 = _await_addresses(vm, step.machine, context)
+    host_key = await_host_key(vm, step.machine, context)
+    shell = _await_login(step.machine, vm, address, host_key, context)
     try:
-        _await_cloud_init(shell, step.machine, lane, context)
-        told = run_script(shell, "facts.sh", context, UNIT=_unit(vm))
+        _settle(shell, step.machine, context)
+        unit = vm.record.role.unit if vm.record else "k3s"
+        told = run_script(shell, "facts.sh", timeout_s=context.timeouts.script_s, UNIT=unit)
     except HomelabError:
         shell.close()
         raise
     facts = parse_facts(told, machine=step.machine, address=address, address6=address6)
     lasting = LastingShell(
         shell,
-        connect=lambda: _await_login(step.machine, vm, address, host_key, lane, context),
-        warn=context.warn(lane),
+        connect=lambda: _await_login(step.machine, vm, address, host_key, context),
+        warn=context.warn,
         boot=facts.boot,
-        settle=lambda again: _await_cloud_init(again, step.machine, lane, context),
+        settle=lambda again: _settle(again, step.machine, context),
     )
     context.findings.shells.put(step.machine, lasting)
-    _check_clock(step.machine, told, lane, context)
-    lacking = selinux_problem(step.machine, parse_lines(told))
+    lines = parse_lines(told)
+    _check_clock(step.machine, lines, context)
+    lacking = selinux_problem(step.machine, lines)
     if lacking:
-        context.warn(lane)(lacking)
+        context.warn(lacking)
     _check_machine_id(step.machine, facts, context)
     context.findings.guests.put(step.machine, facts)
     return Done(changed=False, note=f"{address}, {address6}" if address6 is not None else str(address))
 
 
-def _unit(vm: VmRecord) -> str:
-    return vm.record.role.unit if vm.record else "k3s"
+def _settle(shell: GuestShell, name: MachineName, context: RunContext) -> None:
+    """Wait for cloud-init's end."""
+    advice = "read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong"
+    warnings = await_cloud_init(shell, name, context, failure=GuestSetupError, advice=advice).get("warning", [])
+    if warnings:
+        context.warn(f"cloud-init on {name} finished with warnings: {'; '.join(warnings)}")
 
 
-def _await_addresses(
-    vm: VmRecord, name: MachineName, lane: str, context: RunContext
-) -> tuple[IPv4Address, IPv6Address | None]:
+def _await_addresses(vm: VmRecord, name: MachineName, context: RunContext) -> tuple[IPv4Address, IPv6Address | None]:
     static = vm.record.address if vm.record else None
     off: list[str] = []
     pauses = PauseWatch(name, context)
@@ -141,7 +144,7 @@ def _await_addresses(
             resolution=f"does it boot, is there a DHCP server on its bridge? On {vm.pve_node}: pct exec {vm.vmid} ip a",
         )
     try:
-        return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
+        return context.wait_for(condition, context.timeouts.agent_s)
     finally:
         context.pacing.left(name, vm.pve_node)
 
@@ -190,33 +193,8 @@ def _check_power(name: MachineName, vm: VmRecord, error: AgentNotRunningError, o
         ) from error
 
 
-def _await_host_key(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> str | None:
-    """As the guest agent tells it, or Proxmox VE its fingerprint; None where nobody does: the first one counts."""
-    if context.spec.ssh.host_keys is HostKeyPolicy.ACCEPT_NEW:
-        return None
-    if vm.kind is MachineKind.LXC:
-        return context.ports.hypervisor.container_host_key(vm.vmid, pve_node=vm.pve_node)
-
-    condition = Condition(
-        what=f"the SSH host key of {name}, read through its guest agent",
-        poll=lambda: read_host_key(vm.vmid, pve_node=vm.pve_node, ports=context.ports),
-        every_s=0.5,
-        resolution=f"does cloud-init in the template create {HOST_KEY_FILE}? Its log is /var/log/cloud-init.log",
-    )
-    try:
-        return wait_for(condition, context.wait_context(lane, context.timeouts.agent_s))
-    except PermissionDeniedError as error:
-        raise GuestError(
-            f"{name}: its SSH host key cannot be read through the guest agent",
-            details=str(error),
-            resolution=Advice(
-                "{}; or set ssh.host_keys: accept-new to trust the first key that is seen", error.resolution
-            ),
-        ) from error
-
-
 def _await_login(
-    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, context: RunContext
 ) -> GuestShell:
     user = login_user(context.spec, vm)
     clock = context.ports.clock
@@ -229,7 +207,7 @@ def _await_login(
 
     def poll() -> GuestShell | NotYet:
         try:
-            return _login(name, vm, address, host_key, lane, context)
+            return _login(name, vm, address, host_key, context)
         except KeyRefusedError as error:
             last[:] = [error]
             refusals.append(error.details)
@@ -250,7 +228,7 @@ def _await_login(
         resolution=f"can this computer reach {address}? Is the VM in the right network, and is its port 22 open?",
     )
     try:
-        return wait_for(condition, context.wait_context(lane, context.timeouts.ssh_s))
+        return context.wait_for(condition, context.timeouts.ssh_s)
     except DeadlineError as error:
         refused = last[-1] if last else None
         if isinstance(refused, KeyRefusedError):
@@ -262,10 +240,10 @@ def _await_login(
 
 
 def _login(
-    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, lane: str, context: RunContext
+    name: MachineName, vm: VmRecord, address: IPv4Address, host_key: str | None, context: RunContext
 ) -> GuestShell:
     spec, ports = context.spec, context.ports
-    return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn(lane))
+    return log_in(name, vm, address, told=host_key, spec=spec, ports=ports, warn=context.warn)
 
 
 def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedError, context: RunContext) -> GuestError:
@@ -289,29 +267,6 @@ def _key_refused(vm: VmRecord, name: MachineName, user: str, error: KeyRefusedEr
     )
 
 
-def _await_cloud_init(shell: GuestShell, name: MachineName, lane: str, context: RunContext) -> None:
-    def poll() -> dict[str, list[str]] | NotYet:
-        lines = parse_lines(run_script(shell, "cloud-init-result.sh", context, WITHIN_S=WITHIN_S))
-        return lines if lines.get("done") == ["1"] else NotYet("cloud-init is still running")
-
-    condition = Condition(
-        what=f"cloud-init on {name}",
-        poll=poll,
-        every_s=0.3,
-        resolution=f"ssh {context.spec.ssh.user}@{name} and read /var/log/cloud-init-output.log",
-    )
-    lines = wait_for(condition, context.wait_context(lane, context.timeouts.cloud_init_s))
-    if lines.get("status") == ["error"]:
-        raise GuestSetupError(
-            f"{name}: cloud-init failed",
-            details="\n".join(lines.get("error", [])),
-            resolution="read /var/log/cloud-init.log there; most often the template's cloud-init config is wrong",
-        )
-    warnings = lines.get("warning", [])
-    if warnings:
-        context.warn(lane)(f"cloud-init on {name} finished with warnings: {'; '.join(warnings)}")
-
-
 def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext) -> None:
     """Machines with one machine-id get one DHCP address and one Kubernetes identity (canonical/lxd#8717)."""
     other = context.findings.machine_ids.put_first(facts.machine_id, name)
@@ -323,15 +278,15 @@ def _check_machine_id(name: MachineName, facts: GuestFacts, context: RunContext)
         )
 
 
-def _check_clock(name: MachineName, told: str, lane: str, context: RunContext) -> None:
+def _check_clock(name: MachineName, lines: Lines, context: RunContext) -> None:
     """Warn of a clock that is wrong: k3s starts, and then certificates and logs are not to be trusted."""
-    time = value_told(parse_lines(told), "time", machine=name)
+    time = value_told(lines, "time", machine=name)
     if time.absent:
         return
     ahead_s = time.integer(0, LAST_UNIX_S) - context.ports.processes.unix_s()
     if abs(ahead_s) >= CLOCK_OFF_S:
         side = "ahead of" if ahead_s > 0 else "behind"
-        context.warn(lane)(
+        context.warn(
             f"the clock of {name} is {abs(ahead_s):.0f} s {side} this computer's: TLS may fail there; check that "
             "systemd-timesyncd or chrony runs in the template, and the clock of the Proxmox node"
         )

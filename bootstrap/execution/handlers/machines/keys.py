@@ -17,7 +17,7 @@ from bootstrap.planning.members.authorize import authorizing_command
 from bootstrap.planning.members.desired_machines import login_user
 
 
-def authorize_key(step: AuthorizeKey, lane: str, context: RunContext) -> Done:
+def authorize_key(step: AuthorizeKey, context: RunContext) -> Done:
     """Have the guest agent add our key where the machine refuses it, and see that it is accepted then.
 
     Where that cannot be, the command with which root on the Proxmox node does it is told, and nothing fails.
@@ -27,7 +27,7 @@ def authorize_key(step: AuthorizeKey, lane: str, context: RunContext) -> Done:
     """
     vm = owned_vm(step.machine, context)
     try:
-        _log_in(step, vm, lane, context)
+        _log_in(step, vm, context)
     except InterruptedRunError:
         raise
     except HomelabError as error:
@@ -36,23 +36,23 @@ def authorize_key(step: AuthorizeKey, lane: str, context: RunContext) -> Done:
     else:
         return Done(changed=False, note="it does already")
     try:
-        path = _add(step, vm, lane, context)
+        path = _add(step, vm, context)
     except InterruptedRunError:
         raise
     except HomelabError as error:
-        context.warn(lane)(_the_way(vm, error, context))
+        context.warn(_the_way(vm, error, context))
         return Done(changed=False, note="not yet")
     return Done(note=f"added to {path} by its guest agent; a login shows that it does")
 
 
-def _add(step: AuthorizeKey, vm: VmRecord, lane: str, context: RunContext) -> str:
+def _add(step: AuthorizeKey, vm: VmRecord, context: RunContext) -> str:
     """Where the key was added, which the machine accepts now."""
     if vm.kind is MachineKind.LXC:
         raise GuestSetupError("a container has no guest agent")
     user, ports = login_user(context.spec, vm), context.ports
     path = add_key(vm, user=user, public_key=ports.shells.public_key, hypervisor=ports.hypervisor)
     try:
-        _log_in(step, vm, lane, context)
+        _log_in(step, vm, context)
     except KeyRefusedError as error:
         raise GuestSetupError(
             f"the key was added to {path}, and sshd refuses it still", details=error.details
@@ -60,7 +60,7 @@ def _add(step: AuthorizeKey, vm: VmRecord, lane: str, context: RunContext) -> st
     return path
 
 
-def _log_in(step: AuthorizeKey, vm: VmRecord, lane: str, context: RunContext) -> None:
+def _log_in(step: AuthorizeKey, vm: VmRecord, context: RunContext) -> None:
     """Log in and out again. Raises HomelabError; KeyRefusedError where the key is refused."""
     spec, ports = context.spec, context.ports
     address = own_address(ports.hypervisor.guest_interfaces(vm.vmid, pve_node=vm.pve_node), vm, context)
@@ -68,7 +68,7 @@ def _log_in(step: AuthorizeKey, vm: VmRecord, lane: str, context: RunContext) ->
         raise SshUnreachableError(address)
     name = vm.record.machine if vm.record else step.machine
     told = host_key(vm, spec, ports)
-    log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=context.warn(lane)).close()
+    log_in(name, vm, address, told=told, spec=spec, ports=ports, warn=context.warn).close()
 
 
 def _the_way(vm: VmRecord, error: HomelabError, context: RunContext) -> str:

@@ -13,7 +13,6 @@ from bootstrap.advice import Advice
 from bootstrap.errors import HomelabError, NotOursError, PermissionDeniedError, VmidTakenError
 from bootstrap.execution.context import Done, RunContext
 from bootstrap.execution.guests import host_keys
-from bootstrap.execution.guests.scripts import parse_lines
 from bootstrap.execution.guests.template_guest import meet_builder
 from bootstrap.execution.handlers.k3s.binary import fetched, send_k3s
 from bootstrap.model.ids import StorageName
@@ -32,7 +31,6 @@ from bootstrap.planning.templates.steps import (
     UploadSeed,
 )
 from bootstrap.planning.templates.template_settings import builder_settings
-from bootstrap.ports import GuestScript
 from bootstrap.ports.templates import BuilderRequest, SeedRequest
 from bootstrap.records.vms.seal import Bearer
 from bootstrap.records.vms.template import (
@@ -50,7 +48,7 @@ _BAKE_S = 900.0
 _SHUTDOWN_S = 120
 
 
-def fetch_image(step: FetchImage, lane: str, context: RunContext) -> Done:
+def fetch_image(step: FetchImage, context: RunContext) -> Done:
     """Have the image; a VM that is there already was made of it."""
     build, image = step.build, step.build.recipe.image
     if _state(build, context) is not None:
@@ -73,13 +71,13 @@ def fetch_image(step: FetchImage, lane: str, context: RunContext) -> Done:
             f"--image {build.image}; or remove it, on {build.pve_node}: pvesm free {build.image}",
         )
     # One that is there by its name is compared with the checksum by Proxmox VE, and fetched only where it differs.
-    maker.download(image, pve_node=build.pve_node, storage=build.image_storage, warn=context.warn(lane))
+    maker.download(image, pve_node=build.pve_node, storage=build.image_storage, warn=context.warn)
     if not image.checksum:
-        context.warn(lane)(f"{image.url}: no checksum is known, so it was not verified (--checksum)")
+        context.warn(f"{image.url}: no checksum is known, so it was not verified (--checksum)")
     return Done(note=build.image)
 
 
-def upload_seed(step: UploadSeed, lane: str, context: RunContext) -> Done:
+def upload_seed(step: UploadSeed, context: RunContext) -> Done:
     """Have the ISO there; the same is written again, unless the VM needs it no more."""
     build, spec = step.build, context.spec
     if _is_clean(_state(build, context)):
@@ -97,13 +95,11 @@ def upload_seed(step: UploadSeed, lane: str, context: RunContext) -> Done:
         gateway=fixed.gateway if fixed else None,
         dns=spec.network.dns,
     )
-    context.ports.templates.upload_seed(
-        seed, pve_node=build.pve_node, storage=build.iso_storage, warn=context.warn(lane)
-    )
+    context.ports.templates.upload_seed(seed, pve_node=build.pve_node, storage=build.iso_storage, warn=context.warn)
     return Done(note=build.iso)
 
 
-def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
+def make_builder(step: MakeBuilder, context: RunContext) -> Done:
     """Have the VM: go on with what an earlier run of ours left, else make it."""
     build = step.build
     if _state(build, context) is not None:
@@ -138,7 +134,7 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
         resource_pool=context.spec.placement.resource_pool,
     )
     try:
-        context.ports.templates.create(request, warn=context.warn(lane))
+        context.ports.templates.create(request, warn=context.warn)
     except VmidTakenError:
         # A request whose answer was lost and that was sent again meets its own VM.
         if _state(build, context) is None:
@@ -146,7 +142,7 @@ def make_builder(step: MakeBuilder, lane: str, context: RunContext) -> Done:
     return Done(note=f"vmid {build.vmid} on {build.pve_node}")
 
 
-def start_builder(step: StartBuilder, lane: str, context: RunContext) -> Done:
+def start_builder(step: StartBuilder, context: RunContext) -> Done:
     """Have it running, unless it is done with that."""
     build = step.build
     if _is_clean(_need(build, context).state):
@@ -154,54 +150,52 @@ def start_builder(step: StartBuilder, lane: str, context: RunContext) -> Done:
     hypervisor = context.ports.hypervisor
     if hypervisor.read_vm(build.vmid, pve_node=build.pve_node).running:
         return Done(changed=False)
-    hypervisor.start(build.vmid, pve_node=build.pve_node, warn=context.warn(lane))
+    hypervisor.start(build.vmid, pve_node=build.pve_node, warn=context.warn)
     return Done()
 
 
-def await_builder(step: AwaitBuilder, lane: str, context: RunContext) -> Done:
+def await_builder(step: AwaitBuilder, context: RunContext) -> Done:
     """Be logged in on it."""
     build = step.build
     if _is_clean(_need(build, context).state):
         return Done(changed=False)
     vm = context.ports.hypervisor.read_vm(build.vmid, pve_node=build.pve_node)
-    facts = meet_builder(build, vm, lane, context)
+    facts = meet_builder(build, vm, context)
     return Done(changed=False, note=str(facts.address))
 
 
-def bake_guest(step: BakeGuest, lane: str, context: RunContext) -> Done:
+def bake_guest(step: BakeGuest, context: RunContext) -> Done:
     """Have in it what machines need; k3s is sent only where it is not there yet."""
     build = step.build
     if _is_clean(_need(build, context).state):
         return Done(changed=False)
-    shell, facts = context.findings.shells.need(build.key), context.findings.guests.need(build.key)
+    facts = context.guest(build.key)
     artifact = fetched(build.recipe.k3s, facts.arch, context)
-    sent = "" if facts.k3s_sha256 == artifact.sha256 else send_k3s(artifact, shell)
-    script = GuestScript(name="bake.sh", env=(("SHA256", artifact.sha256), ("LOCK_S", _LOCK_S)))
-    lines = parse_lines(shell.run(script, timeout_s=_BAKE_S))
+    sent = "" if facts.k3s_sha256 == artifact.sha256 else send_k3s(artifact, context.shell(build.key))
+    lines = context.lines(build.key, "bake.sh", timeout_s=_BAKE_S, SHA256=artifact.sha256, LOCK_S=_LOCK_S)
     for warning in lines.get("warning", []):
-        context.warn(lane)(f"{build.name} is made without: {warning}")
+        context.warn(f"{build.name} is made without: {warning}")
     return Done(changed=lines.get("changed") != ["0"], note=sent)
 
 
-def clean_guest(step: CleanGuest, lane: str, context: RunContext) -> Done:
+def clean_guest(step: CleanGuest, context: RunContext) -> Done:
     """Have it clean and off. What dies while it is being cleaned is thrown away by the next run."""
     build, hypervisor = step.build, context.ports.hypervisor
     record = _need(build, context)
     changed = not _is_clean(record.state)
     if changed:
-        shell = context.findings.shells.need(build.key)
         _describe(build, replace(record, state=BuildState.CLEANING), context)
-        shell.run(GuestScript(name="clean.sh"), timeout_s=context.timeouts.script_s)
+        context.run(build.key, "clean.sh")
         _describe(build, replace(record, state=BuildState.CLEANED), context)
     vm = hypervisor.read_vm(build.vmid, pve_node=build.pve_node)
     if vm.running:
-        hypervisor.shutdown(build.vmid, pve_node=build.pve_node, timeout_s=_SHUTDOWN_S, warn=context.warn(lane))
+        hypervisor.shutdown(build.vmid, pve_node=build.pve_node, timeout_s=_SHUTDOWN_S, warn=context.warn)
         changed = True
     host_keys.forget(vm, context.spec, context.ports)
     return Done(changed=changed)
 
 
-def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
+def seal_template(step: SealTemplate, context: RunContext) -> Done:
     """Have it sealed and converted."""
     build, maker = step.build, context.ports.templates
     record = _need(build, context)
@@ -216,11 +210,11 @@ def seal_template(step: SealTemplate, lane: str, context: RunContext) -> Done:
             storage=build.disk_storage,
             description=sealed,
         )
-    maker.convert(build.vmid, pve_node=build.pve_node, warn=context.warn(lane))
+    maker.convert(build.vmid, pve_node=build.pve_node, warn=context.warn)
     return Done(note=f"{build.name}, vmid {build.vmid} on {build.pve_node}")
 
 
-def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
+def remove_isos(step: RemoveIsos, context: RunContext) -> Done:
     """Have the ISOs gone. A token that may not remove them leaves them there: they hold no secret."""
     maker = context.ports.templates
     removed, refused, why = 0, list[str](), ""
@@ -228,13 +222,13 @@ def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
         if volume not in maker.volumes(pve_node, StorageName(volume.partition(":")[0]), content="iso"):
             continue
         try:
-            maker.remove_volume(volume, pve_node=pve_node, warn=context.warn(lane))
+            maker.remove_volume(volume, pve_node=pve_node, warn=context.warn)
             removed += 1
         except PermissionDeniedError as error:
             refused.append(f"{volume} on {pve_node}")
             why = Advice("{}. {}", error.brief, error.resolution)
     if refused and step.reports:
-        context.warn(lane)(
+        context.warn(
             Advice(
                 "{} of template builds remain: {}. They contain a public key and no secret. {}",
                 count(len(refused), "ISO"),
@@ -246,7 +240,7 @@ def remove_isos(step: RemoveIsos, lane: str, context: RunContext) -> Done:
     return Done(changed=removed > 0, note=stay)
 
 
-def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Done:
+def remove_template(step: RemoveTemplate, context: RunContext) -> Done:
     """Have it gone, once more sure that it is the one that was seen and that nothing stands on it."""
     hypervisor = context.ports.hypervisor
     there = next((one for one in context.ports.templates.templates() if one.vmid == step.vmid), None)
@@ -256,8 +250,8 @@ def remove_template(step: RemoveTemplate, lane: str, context: RunContext) -> Don
         return Done(changed=False, note=f"it is not a template of this tool and was not changed: {there.doubt}")
     _check_removable(there, step)
     if there.running:
-        hypervisor.stop(step.vmid, pve_node=step.pve_node, warn=context.warn(lane))
-    hypervisor.destroy(step.vmid, pve_node=step.pve_node, warn=context.warn(lane))
+        hypervisor.stop(step.vmid, pve_node=step.pve_node, warn=context.warn)
+    hypervisor.destroy(step.vmid, pve_node=step.pve_node, warn=context.warn)
     return Done(note=f"vmid {step.vmid} on {step.pve_node}")
 
 

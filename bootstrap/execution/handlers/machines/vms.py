@@ -30,30 +30,30 @@ from bootstrap.proxmox.container_settings import container_settings
 from bootstrap.proxmox.vm_settings import vm_settings
 from bootstrap.records.vms.machine import identity_of, is_ours, owner_tags, render_record
 from bootstrap.records.vms.seal import RecordKey
-from bootstrap.waiting import Condition, NotYet, wait_for
+from bootstrap.waiting import Condition, NotYet
 
 
-def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> Done:
+def make_vm(step: CloneVm | CreateContainer, context: RunContext) -> Done:
     """Have the machine's VM or container: adopt what an earlier run left, else make it, passing over taken vmids."""
     vmid: Vmid | None = step.vmid
     while vmid is not None:
         try:
-            there = _look_or_make(step, vmid, lane, context)
+            there = _look_or_make(step, vmid, context)
         except VmidTakenError as taken:
-            context.warn(lane)(f"vmid {vmid} is in use; trying the next one ({taken})")
+            context.warn(f"vmid {vmid} is in use; trying the next one ({taken})")
             vmid = context.findings.next_vmid()
             continue
         if there is None:
-            vm = _settle(step, vmid, lane, context)
+            vm = _settle(step, vmid, context)
             host_keys.forget(vm, context.spec, context.ports)  # one of before may have had vmid and MAC address, too
             _finish(step, vm, context)
             context.findings.cloned.put(step.machine.name, True)
             return Done(note=f"vmid {vmid} on {vm.pve_node}")
         if is_ours(there, context.spec.name) and there.record and there.record.machine == step.machine.name:
-            vm = _settle(step, vmid, lane, context)
+            vm = _settle(step, vmid, context)
             _finish(step, vm, context)
             return Done(changed=False, note=f"vmid {vmid} on {vm.pve_node}, created by an earlier run")
-        context.warn(lane)(f"vmid {vmid} is in use by {there.name}; trying the next one")
+        context.warn(f"vmid {vmid} is in use by {there.name}; trying the next one")
         vmid = context.findings.next_vmid()
     vmids = context.spec.placement.vmids
     raise HomelabError(
@@ -62,7 +62,7 @@ def make_vm(step: CloneVm | CreateContainer, lane: str, context: RunContext) -> 
     )
 
 
-def _look_or_make(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> VmRecord | None:
+def _look_or_make(step: CloneVm | CreateContainer, vmid: Vmid, context: RunContext) -> VmRecord | None:
     """The VM that is there already; None where it was made now."""
     turn = context.clones.turn(
         step.locks,
@@ -77,9 +77,9 @@ def _look_or_make(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, contex
         taken.measured = there is None
         if there is None:
             if isinstance(step, CreateContainer):
-                _create(step, vmid, lane, context)
+                _create(step, vmid, context)
             else:
-                _clone(step, vmid, lane, context)
+                _clone(step, vmid, context)
     return there
 
 
@@ -98,7 +98,7 @@ def _look(vmid: Vmid, step: CloneVm | CreateContainer, context: RunContext) -> V
         return None
 
 
-def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
+def _clone(step: CloneVm, vmid: Vmid, context: RunContext) -> None:
     asked = CloneAsked(template=step.template, asked_s=int(context.ports.processes.unix_s()))
     record = replace(_record(step.machine, context, vmid, RecordState.CLONING), cloned=asked)
     request = CloneRequest(
@@ -112,10 +112,10 @@ def _clone(step: CloneVm, vmid: Vmid, lane: str, context: RunContext) -> None:
         storage=step.storage,
         resource_pool=step.resource_pool,
     )
-    context.ports.hypervisor.clone(request, warn=context.warn(lane))
+    context.ports.hypervisor.clone(request, warn=context.warn)
 
 
-def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> None:
+def _create(step: CreateContainer, vmid: Vmid, context: RunContext) -> None:
     """Its record says at once that it is made: nothing is left to configure, and there is none before it is whole.
 
     So that it can be sealed at once, its MAC address is ours to make up, as Proxmox VE would.
@@ -146,7 +146,7 @@ def _create(step: CreateContainer, vmid: Vmid, lane: str, context: RunContext) -
         settings=settings,
         resource_pool=step.resource_pool,
     )
-    context.ports.hypervisor.create_container(request, warn=context.warn(lane))
+    context.ports.hypervisor.create_container(request, warn=context.warn)
 
 
 def _random_mac() -> str:
@@ -182,7 +182,7 @@ def _finish(step: CloneVm | CreateContainer, vm: VmRecord, context: RunContext) 
     context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings=settings)
 
 
-def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: RunContext) -> VmRecord:
+def _settle(step: CloneVm | CreateContainer, vmid: Vmid, context: RunContext) -> VmRecord:
     """Wait until it is whole (an earlier run's may still be under way) and note where it is."""
     what, tool = ("the container", "pct") if isinstance(step, CreateContainer) else ("the clone of", "qm")
     name = step.machine.name
@@ -198,13 +198,13 @@ def _settle(step: CloneVm | CreateContainer, vmid: Vmid, lane: str, context: Run
         resolution=f"if no clone task is running any more, on {step.pve_node}: {tool} unlock {vmid} && {tool} destroy "
         f"{vmid}",
     )
-    vm = wait_for(condition, context.wait_context(lane, context.timeouts.lock_s))
+    vm = context.wait_for(condition, context.timeouts.lock_s)
     place = VmPlace(machine=name, pve_node=vm.pve_node, vmid=vmid, identity=vm.identity)
     context.findings.places.put_first(name, place)
     return vm
 
 
-def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
+def configure_vm(step: ConfigureVm, context: RunContext) -> Done:
     """Have hardware, cloud-init, tags and record set. The disk grows first: the record says that all is done."""
     hypervisor = context.ports.hypervisor
     vm = owned_vm(step.machine.name, context)
@@ -222,7 +222,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
             pve_node=vm.pve_node,
             disk=step.disk,
             size_gib=step.machine.disk_gib,
-            warn=context.warn(lane),
+            warn=context.warn,
         )
     settings = vm_settings(
         context.spec,
@@ -238,7 +238,7 @@ def configure_vm(step: ConfigureVm, lane: str, context: RunContext) -> Done:
     return Done()
 
 
-def restore_marks(step: RestoreMarks, _lane: str, context: RunContext) -> Done:
+def restore_marks(step: RestoreMarks, context: RunContext) -> Done:
     """Have the VM's name and tags as its record says, no matter who has changed them."""
     vm = owned_vm(step.machine, context)
     settings = marks_to_restore(vm)
@@ -248,20 +248,20 @@ def restore_marks(step: RestoreMarks, _lane: str, context: RunContext) -> Done:
     return Done(note=f"vmid {vm.vmid} {lost_marks(vm)}")
 
 
-def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
+def start_vm(step: StartVm, context: RunContext) -> Done:
     """Have the VM running."""
     vm = owned_vm(step.machine, context)
     if vm.halted:
-        return _resume(vm, step.machine, lane, context)
+        return _resume(vm, step.machine, context)
     if vm.running:
         return Done(changed=False)
     try:
-        context.ports.hypervisor.start(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+        context.ports.hypervisor.start(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     except TaskFailedError as error:
         # It can fail on what comes after QEMU's start, such as a timeout of its monitor: what counts is that it runs.
         if not owned_vm(step.machine, context).running:
             raise
-        context.warn(lane)(f"{error}; but the VM is running")
+        context.warn(f"{error}; but the VM is running")
     started_s = context.ports.clock.now_s()
     context.findings.started_s.put_first(step.machine, started_s)
     if vm.kind is MachineKind.VM:
@@ -269,9 +269,9 @@ def start_vm(step: StartVm, lane: str, context: RunContext) -> Done:
     return Done()
 
 
-def _resume(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> Done:
+def _resume(vm: VmRecord, name: MachineName, context: RunContext) -> Done:
     """Let a paused VM go on. After an I/O error QEMU pauses it again at once, as long as its storage has no room."""
-    context.ports.hypervisor.resume(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    context.ports.hypervisor.resume(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     after = owned_vm(name, context)
     if not after.halted:
         return Done(note=f"it was paused ({vm.halted})" if vm.halted != "paused" else "it was paused")
@@ -284,7 +284,7 @@ def _resume(vm: VmRecord, name: MachineName, lane: str, context: RunContext) -> 
     )
 
 
-def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:
+def stop_vm(step: StopVm, context: RunContext) -> Done:
     """Have the VM powered off, once more sure that it is ours."""
     try:
         vm = owned_vm(step.machine, context)
@@ -292,11 +292,11 @@ def stop_vm(step: StopVm, lane: str, context: RunContext) -> Done:
         return Done(changed=False, note="already removed")
     if not vm.running and not vm.ha_managed:  # HA may be about to start it: it is told not to
         return Done(changed=False)
-    context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    context.ports.hypervisor.stop(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     return Done()
 
 
-def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
+def destroy_vm(step: DestroyVm, context: RunContext) -> Done:
     """Have the VM gone, once more sure that it is ours."""
     try:
         vm = owned_vm(step.machine, context)
@@ -305,7 +305,7 @@ def destroy_vm(step: DestroyVm, lane: str, context: RunContext) -> Done:
     if vm.record is not None and vm.record.state is RecordState.CLONING and ("protection", "1") in vm.settings:
         # Nobody has protected it: it is as its template is until it is configured.
         context.ports.hypervisor.configure(vm.vmid, pve_node=vm.pve_node, settings={"delete": "protection"})
-    context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn(lane))
+    context.ports.hypervisor.destroy(vm.vmid, pve_node=vm.pve_node, warn=context.warn)
     host_keys.forget(vm, context.spec, context.ports)
     from_ha = ", removed from Proxmox HA" if vm.ha_managed else ""
     return Done(note=f"vmid {vm.vmid} on {vm.pve_node}{from_ha}")
